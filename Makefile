@@ -1,0 +1,70 @@
+# The front door. `make serve` and `make test` work on a machine that has Python 3.11 or later and nothing else.
+# Another interpreter: make PYTHON=python3.13 test
+
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
+PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# Both are made again when a lock or the project's definition changes.
+SERVE_READY := .venv/.serve-ready
+DEV_READY := .venv/.dev-ready
+
+.PHONY: help serve test check e2e bench docs lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make serve   install into .venv and run the proxy with its defaults"
+	@echo "make test    install into .venv and run the tests; no internet needed once installed"
+	@echo "make check   formatting, lint, types, layers, tests: what every change must pass"
+	@echo "make e2e     the real pip and uv against the real PyPI, through the proxy"
+	@echo "make bench   measure against nginx, devpi and proxpi; writes bench/RESULTS.md"
+	@echo "make docs    write docs/configuration.md anew from the settings' definitions"
+	@echo "make lock    choose the newest dependencies and write the lock files anew"
+	@echo "make clean   remove .venv and what tools left"
+
+serve: $(SERVE_READY)
+	@exec $(BIN)/pullthrough serve
+
+test: $(DEV_READY)
+	$(BIN)/python -m pytest
+
+check: $(DEV_READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+e2e: $(DEV_READY)
+	$(BIN)/python -m pytest -m e2e -o timeout=900 tests/e2e
+
+bench: $(DEV_READY)
+	$(BIN)/python -m bench
+
+docs: $(DEV_READY)
+	$(BIN)/python -c 'from proxy.config.reference import reference; print(reference(), end="")' > docs/configuration.md
+
+# No address of an index may get into a lock: it comes from whoever installs.
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	--no-header --no-emit-index-url --no-emit-find-links --no-annotate
+lock: $(DEV_READY)
+	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt
+	$(LOCK) --group build --constraint requirements-dev.txt --output-file requirements-build.txt
+
+clean:
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(SERVE_READY): requirements.txt requirements-build.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found: install one, or name it: make PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --require-hashes -r requirements.txt -r requirements-build.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_READY): requirements-dev.txt $(SERVE_READY)
+	$(INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@

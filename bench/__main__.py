@@ -1,0 +1,134 @@
+"""`python -m bench`: measure the servers side by side and write the document. The composition root of the bench."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import cold, hits, peers, report, starting
+from bench.bed import FULL, QUICK, Bed
+from bench.results import say
+from bench.servers import RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_ROOT = Path(__file__).parent.parent
+_BUILD = _ROOT / "build" / "bench"
+_RESULTS = Path(__file__).parent / "RESULTS.md"
+_CASES: dict[str, Callable[[Bed], None]] = {
+    "e": starting.start,
+    "a": hits.large,
+    "b": hits.small,
+    "c": cold.alone,
+    "d": cold.together,
+}
+# Servers that take minutes where the others take seconds.
+_SLOW = frozenset({"devpi"})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the bench. Gives 0 when it ran to its end, whatever it measured, and 1 when it could not run."""
+    options = _options(arguments)
+    # Ended from outside, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    cases = [case for case in _CASES if case in options.only]
+    names = [name for name in options.servers if not (options.skip_slow and name in _SLOW)]
+    scale = QUICK if options.quick else FULL
+    if options.patience:
+        scale = replace(scale, patience=options.patience)
+    whole = not options.quick and len(cases) == len(_CASES) and names == list(RECIPES)
+    output = options.output or (_RESULTS if whole else _BUILD / "partial.md")
+    try:
+        peers.require_tools()
+    except peers.PeerError as error:
+        say(f"error: {error}")
+        return 1
+    _BUILD.mkdir(parents=True, exist_ok=True)
+    missing = _missing(names)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=_BUILD))
+    # nginx drops its privileges for a user that may have to pass through.
+    folder.chmod(0o755)
+    begin = time.monotonic()
+    try:
+        bed = Bed(folder, _BUILD / "peers", scale, names, missing)
+        for case in cases:
+            _CASES[case](bed)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    say(f"measured in {time.monotonic() - begin:.0f} s")
+    setting = report.Setting(
+        command="make bench" if whole else shlex.join(["python", "-m", "bench", *(arguments or sys.argv[1:])]),
+        machine=_machine(),
+        versions=peers.versions(names, _BUILD / "peers"),
+    )
+    text = report.render(bed.results, cases="".join(sorted(cases)), servers=names, scale=scale, setting=setting)
+    output.write_text(text, encoding="utf-8")
+    say(f"written to {output}")
+    if options.json:
+        options.json.write_text(json.dumps(bed.results.as_json(), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--only", type=_list(tuple(_CASES)), default=tuple(_CASES), help="cases: a,b,c,d,e (e: the start)"
+    )
+    parser.add_argument("--servers", type=_list(tuple(RECIPES)), default=list(RECIPES), help=",".join(RECIPES))
+    parser.add_argument("--quick", action="store_true", help="small files, short windows, no repetition")
+    parser.add_argument("--skip-slow", action="store_true", help=f"leave out {', '.join(sorted(_SLOW))}")
+    parser.add_argument("--patience", type=float, help=f"seconds that a crowd may take; else {FULL.patience:g}")
+    parser.add_argument("--output", type=Path, help="the document; a partial run writes build/bench/partial.md")
+    parser.add_argument("--json", type=Path, help="also write all figures here")
+    return parser.parse_args(arguments)
+
+
+def _list(known: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def split(text: str) -> list[str]:
+        given = text.split(",")
+        if unknown := [name for name in given if name not in known]:
+            message = f"{', '.join(unknown)}: choose from {', '.join(known)}"
+            raise argparse.ArgumentTypeError(message)
+        return [name for name in known if name in given]
+
+    return split
+
+
+def _missing(names: Sequence[str]) -> dict[str, str]:
+    """Install what can be installed; why the others are missing."""
+    steps: dict[str, Callable[[], None]] = {
+        "nginx": peers.require_nginx,
+        "devpi": lambda: peers.install("devpi-server", _BUILD / "peers"),
+        "proxpi": lambda: peers.install("proxpi", _BUILD / "peers"),
+    }
+    missing = {}
+    for name in names:
+        try:
+            steps.get(name, lambda: None)()
+        except peers.PeerError as error:
+            missing[name] = str(error)
+            say(f"{name}: {error}")
+    return missing
+
+
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    kernel = ".".join(platform.release().split(".")[:2])
+    return f"{cores} cores, {memory:.0f} GiB, {platform.system()} {kernel}, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The test bed: one run's folder, content, sizes and servers, from which the cases take what they measure.
+
+`__main__` makes one; the cases open origins and servers through it. It decides what a failure of a server is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+from bench import content
+from bench.client import ClientError
+from bench.origin import Origin
+from bench.results import Results, Row
+from bench.servers import RECIPES, Place, Server, ServerError, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from bench.origin import Pace
+
+# What a server under test may do wrong; anything else is a mistake of the bench.
+FAILURES = (ClientError, ServerError, OSError, subprocess.SubprocessError)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Sizes in bytes, windows in seconds, and how often each measurement is repeated."""
+
+    giant: int
+    cold: int
+    repetitions: int
+    flood: float
+    wrk: int
+    crowd: int
+    patience: float  # seconds that a crowd may take
+    enough: float  # no further repetition of a server that took this many seconds in one variant
+
+
+FULL = Scale(content.GIB, 400 * content.MIB, 3, flood=2.0, wrk=2, crowd=50, patience=200.0, enough=30.0)
+QUICK = Scale(128 * content.MIB, 64 * content.MIB, 1, flood=1.0, wrk=1, crowd=50, patience=60.0, enough=10.0)
+
+
+class Bed:
+    """One run. `names` are the servers to measure in turn; `missing` those that could not be installed, and why."""
+
+    def __init__(
+        self, folder: Path, peers: Path, scale: Scale, names: Sequence[str], missing: Mapping[str, str]
+    ) -> None:
+        self.scale = scale
+        self.names = names
+        self.missing = missing
+        self.results = Results()
+        self._folder = folder
+        self._peers = peers
+        self._numbers = count(1)
+        self._spent: defaultdict[Row, float] = defaultdict(float)
+        self.content = content.make(
+            folder / "content", giant=scale.giant, cold=scale.cold, repetitions=scale.repetitions
+        )
+
+    @contextlib.contextmanager
+    def origin(self, pace: Pace) -> Iterator[Origin]:
+        """An origin that nobody asked anything yet."""
+        with Origin(self._folder / "content", pace, self._folder / f"origin-{next(self._numbers)}.log") as origin:
+            yield origin
+
+    def start(self, name: str, origin: Origin) -> Server:
+        """Start a server with an empty cache. The caller stops it. Raises ServerError, OSError, SubprocessError."""
+        if name in self.missing:
+            raise ServerError(self.missing[name])
+        folder = self._folder / f"{name}-{next(self._numbers)}"
+        return Server(RECIPES[name], Place(folder, free_port(), origin.url, self._peers))
+
+    @contextlib.contextmanager
+    def servers(self, case: str, origin: Origin) -> Iterator[dict[str, Server]]:
+        """All servers at once, idle until asked, so that repetitions can alternate between them."""
+        with contextlib.ExitStack() as stack:
+            running: dict[str, Server] = {}
+            for name in self.names:
+                with self.failing(Row(case, "start", name)):
+                    running[name] = stack.enter_context(self.start(name, origin))
+            yield running
+
+    def again(self, row: Row) -> bool:
+        """Whether to measure once more: not after a failure, nor when enough time went into this row."""
+        return row not in self.results.failures and self._spent[row] < self.scale.enough
+
+    @contextlib.contextmanager
+    def failing(self, row: Row) -> Iterator[None]:
+        """Note a failure of the server within as its result, and go on."""
+        begin = time.monotonic()
+        try:
+            yield
+        except FAILURES as error:
+            self.results.fail(row, error)
+        self._spent[row] += time.monotonic() - begin
+
+    def settle(self, origin: Origin) -> None:
+        """Let downloads end and the disk come to rest, so that one server does not pay for another."""
+        origin.settle(self.scale.patience)
+        os.sync()

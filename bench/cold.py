@@ -1,0 +1,83 @@
+"""Cases (c) and (d): a wheel that the cache does not have yet, asked for by one client and by a crowd at once."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from bench.client import ClientError, Download, download
+from bench.content import MIB
+from bench.load import crowd
+from bench.origin import LIMITED, UNLIMITED
+from bench.results import DIRECT, Row
+
+if TYPE_CHECKING:
+    from bench.bed import Bed
+    from bench.origin import Origin
+
+PACES = (UNLIMITED, LIMITED)
+# So many of a crowd hold the whole body, to have its digest checked.
+_KEPT = 3
+# What a server still fetches for clients that left is counted for so many seconds.
+_AFTERMATH = 30.0
+
+
+def alone(bed: Bed) -> None:
+    """(c) One client: seconds to the first byte and to the last, against the same download from the origin itself."""
+    for pace in PACES:
+        with bed.origin(pace) as origin, bed.servers("c", origin) as servers:
+            for ware in bed.content.cold:
+                for name in (DIRECT, *servers):
+                    row = Row("c", pace.name, name)
+                    if not bed.again(row):
+                        continue
+                    with bed.failing(row):
+                        url = servers[name].find(ware) if name in servers else origin.url + ware.path
+                        bed.settle(origin)
+                        seen = download(url, ware, keep=True, timeout=bed.scale.patience)
+                        _check([seen])
+                        bed.results.add(row, first=seen.first, total=seen.total)
+
+
+def together(bed: Bed) -> None:
+    """(d) A crowd on one wheel and an empty cache: how often the origin sends it, waiting, errors, memory in MiB."""
+    for pace in PACES:
+        with bed.origin(pace) as origin:
+            for _ in range(bed.scale.repetitions):
+                for name in bed.names:
+                    row = Row("d", pace.name, name)
+                    if not bed.again(row):
+                        continue
+                    with bed.failing(row):
+                        _crowd(bed, origin, name, row)
+
+
+def _crowd(bed: Bed, origin: Origin, name: str, row: Row) -> None:
+    ware = bed.content.cold[0]
+    bed.settle(origin)
+    with bed.start(name, origin) as server:
+        url = server.find(ware)
+        before = origin.sent(ware)
+        server.process.forget_peak()
+        seen, wall = crowd(url, ware, clients=bed.scale.crowd, kept=_KEPT, timeout=bed.scale.patience)
+        peak = server.process.peak()
+        origin.settle(_AFTERMATH)
+        sent = origin.sent(ware) - before
+    errors = [one.error for one in seen if one.error]
+    arrived = [one.first for one in seen if one.first]
+    bed.results.add(
+        row,
+        ratio=sent / ware.size,
+        first=statistics.median(arrived) if arrived else bed.scale.patience,
+        wall=wall,
+        errors=len(errors),
+        peak=peak / MIB,
+    )
+    if errors:
+        bed.results.note(row, f"{len(errors)} of {len(seen)} clients: {errors[0]}")
+
+
+def _check(seen: list[Download]) -> None:
+    for one in seen:
+        if one.error:
+            raise ClientError(one.error)

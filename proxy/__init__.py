@@ -1,0 +1,1 @@
+"""pullthrough: a pull-through caching proxy for pip and apt."""

@@ -1,0 +1,146 @@
+"""The composition root: the only place that builds concrete things.
+
+A request meets the parts in this order: `web.server` (connection) → `web.shortcut` (seen before) → `web.edge` (checks,
+counting) → `python.service` (what the address means) → `cache` (kept, or fetched once) → `storage` and `upstream`
+through the ports → `web.responses`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from aiohttp import http_parser, web
+
+from proxy.cache.documents import Documents
+from proxy.cache.downloads import Downloads
+from proxy.cache.filling import Lanes
+from proxy.config import Settings
+from proxy.errors import PullthroughError
+from proxy.metrics import Metrics
+from proxy.model import Event
+from proxy.ports import Clock, Observer
+from proxy.python.service import PythonIndexes
+from proxy.storage.store import DiskStore
+from proxy.upstream.client import AiohttpUpstream
+from proxy.web.access_log import AccessLog
+from proxy.web.edge import Edge
+from proxy.web.operations import Operations
+from proxy.web.responses import Responder
+from proxy.web.sender import Senders
+from proxy.web.server import Server
+from proxy.web.shortcut import Shortcut
+
+_DRAIN = 10.0  # seconds that answers under way get at the end
+_BACKLOG = 256
+
+
+class SystemClock:
+    """`ports.Clock` on the machine's clocks."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started server."""
+
+    url: str  # http://host:port, without a slash at the end
+    metrics: Metrics
+    store: DiskStore
+    _stack: AsyncExitStack
+
+    async def close(self) -> None:
+        """Stop accepting, let answers under way end, break off the rest, write what must be kept."""
+        await self._stack.aclose()
+
+
+async def start(settings: Settings, clock: Clock | None = None) -> Running:
+    """Open the store, build the parts, listen. Raises StoreBroken, OSError (address in use)."""
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise PullthroughError(
+            "aiohttp is installed without its C parser, which checks requests strictly. Reinstall aiohttp."
+        )
+    _raise_descriptor_limit()
+    async with AsyncExitStack() as stack:
+        sites = {site.mount: site for site in settings.sites()}
+        mounts = frozenset(sites)
+        metrics = Metrics(mounts)
+        log = AccessLog(sys.stderr, structured=settings.serve.log_format == "json")
+        stack.callback(log.close)
+        observer = _both(metrics, log)
+        clock = clock or SystemClock()
+        store = await DiskStore.open(settings.data, settings.disk, observer, clock)
+        stack.push_async_callback(store.close)
+        fetch = settings.fetch
+        upstream = AiohttpUpstream(
+            connect_timeout=fetch.connect_timeout,
+            read_timeout=fetch.read_timeout,
+            retries=fetch.retries,
+            observer=observer,
+            clock=clock,
+        )
+        stack.push_async_callback(upstream.close)
+        documents = Documents(store, upstream, clock, settings.page_limit)
+        stack.push_async_callback(documents.close)
+        downloads = Downloads(store, upstream, clock, observer, Lanes(fetch.connections, fetch.segment))
+        stack.push_async_callback(downloads.close)
+        indexes = PythonIndexes(sites, store, documents, downloads, clock)
+        stack.push_async_callback(indexes.close)
+        senders = Senders(settings.serve.threads, settings.serve.idle_timeout)
+        stack.callback(senders.close)
+        operations = Operations(metrics.render, lambda: None if store.healthy else "the disk fails", mounts)
+        responder = Responder(downloads, senders)
+        shortcut = Shortcut(responder, observer)
+        edge = Edge(indexes, responder, shortcut, operations, observer)
+        server = Server(edge.handle, shortcut, settings.serve.idle_timeout)
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        shown = f"[{host}]" if ":" in host else host
+        return Running(f"http://{shown}:{port}", metrics, store, stack.pop_all())
+    raise AssertionError("unreachable")
+
+
+async def run(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM. `announce` is told the address once the port is open."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    running = await start(settings)
+    try:
+        announce(running.url)
+        await stop.wait()
+    finally:
+        await running.close()
+
+
+def _both(first: Observer, second: Observer) -> Observer:
+    def observer(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return observer
+
+
+def _raise_descriptor_limit() -> None:
+    """Each client costs two descriptors; the usual soft limit of 1024 is for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

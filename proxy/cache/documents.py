@@ -1,0 +1,226 @@
+"""Documents: bodies that change under their address, such as index pages.
+
+A fresh copy is served as it is. A stale one is revalidated, once for all who ask (single flight), with the validators
+that upstream gave. When upstream fails, is known to be down, or is slow, the stale copy is served and says so.
+Never parses a body, and never keeps more than the limit in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import assert_never
+
+from proxy.cache.flights import Flights
+from proxy.cache.freshness import Verdict, judge
+from proxy.errors import BlobDamaged, NotAllowed, NotFound, StoreError, TooLarge, UpstreamBroken, UpstreamError
+from proxy.model import Ask, Digest, Entry, Outcome, Site, Validator
+from proxy.ports import Clock, Reply, Store, Upstream
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE = 1.0  # seconds that an asker with a stale copy waits for upstream before it takes that copy
+_NEGATIVE = 10.0  # seconds for which "not found" is remembered: a new release must appear soon
+_NEGATIVES = 10_000  # addresses remembered as not found, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A document that somebody asks for. `revalidate`: a kept copy is to be confirmed even if it is fresh.
+
+    `check` raises an UpstreamError for a body that is not what was asked for: it never takes the place of a kept copy.
+    """
+
+    key: str
+    url: str
+    site: Site
+    accept: str
+    revalidate: bool = False
+    check: Callable[[Entry, bytes], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A body and where it came from. `fresh_until` is in seconds of the monotonic clock.
+
+    A kept body is on disk: most askers know by the entry's digest what they made of it the last time.
+    """
+
+    entry: Entry
+    body: bytes | None  # None: on disk
+    outcome: Outcome
+    fresh_until: float
+    fetched: bool  # this asker's own request brought the body from upstream
+    load: Callable[[Entry], Awaitable[bytes]] | None = None
+
+    async def read(self) -> bytes:
+        """The body. Raises BlobDamaged: the copy was dropped then, and asking for the document again fetches it."""
+        if self.body is not None:
+            return self.body
+        if self.load is None:
+            raise BlobDamaged("The stored copy is gone.")
+        return await self.load(self.entry)
+
+
+class Documents:
+    """Keeps documents. Mutable state: the revalidations under way, and the addresses known as not found."""
+
+    def __init__(self, store: Store, upstream: Upstream, clock: Clock, limit: int) -> None:
+        """`limit` bounds a decoded body, in bytes."""
+        self._store = store
+        self._upstream = upstream
+        self._clock = clock
+        self._limit = limit
+        self._flights: Flights[tuple[Entry, bytes | None]] = Flights()
+        self._negative: dict[str, tuple[float, NotFound]] = {}
+
+    async def get(self, wish: Wish) -> Document:
+        """The document, from the store or from upstream.
+
+        Raises NotFound, TooLarge, or another UpstreamError when there is no copy to fall back on.
+        """
+        entry = self._store.find(wish.key)
+        if entry is not None:
+            verdict = judge(entry, self._clock.now(), wish.site.ttl, revalidate=wish.revalidate)
+            match verdict:
+                case Verdict.FRESH:
+                    return self._document(wish, entry, None, Outcome.HIT, fetched=False)
+                case Verdict.STALE:
+                    pass
+                case _:
+                    assert_never(verdict)
+        self._refuse_known_missing(wish)
+        task, began = self._flights.join(wish.key, lambda: self._refresh(wish, entry))
+        if entry is None:
+            fresh, body = await self._flights.result(task)
+            return self._landed(wish, fresh, body, entry, began=began)
+        patience = 0.0 if self._upstream.down(wish.url) else _PATIENCE
+        try:
+            fresh, body = await self._flights.result(task, patience)
+            return self._landed(wish, fresh, body, entry, began=began)
+        except (TimeoutError, NotAllowed, UpstreamError) as error:
+            _log.warning("stale copy served", extra={"upstream": wish.site.mount, "reason": type(error).__name__})
+            return self._document(wish, entry, None, Outcome.STALE, fetched=False)
+
+    def peek(self, key: str, site: Site) -> Document | None:
+        """The kept copy, however old, without asking upstream."""
+        entry = self._store.find(key)
+        if entry is None:
+            return None
+        return self._document(Wish(key, entry.url, site, ""), entry, None, Outcome.HIT, fetched=False)
+
+    async def close(self) -> None:
+        """Cancel the revalidations under way."""
+        await self._flights.close()
+
+    def _refuse_known_missing(self, wish: Wish) -> None:
+        known = self._negative.get(wish.key)
+        if known is None:
+            return
+        until, error = known
+        if self._clock.monotonic() < until and not wish.revalidate:
+            raise error
+        del self._negative[wish.key]
+
+    def _landed(self, wish: Wish, fresh: Entry, body: bytes | None, before: Entry | None, *, began: bool) -> Document:
+        """What a finished revalidation means for one asker."""
+        if body is None:
+            return self._document(wish, fresh, None, Outcome.REVALIDATED, fetched=False)
+        if before is not None and before.digest == fresh.digest:
+            outcome = Outcome.REVALIDATED
+        else:
+            outcome = Outcome.MISS if began else Outcome.SHARED
+        return self._document(wish, fresh, body, outcome, fetched=began)
+
+    def _document(self, wish: Wish, entry: Entry, body: bytes | None, outcome: Outcome, *, fetched: bool) -> Document:
+        left = 0.0 if outcome is Outcome.STALE else entry.checked + wish.site.ttl - self._clock.now()
+        until = self._clock.monotonic() + min(max(left, 0.0), wish.site.ttl)
+        return Document(entry, body, outcome, until, fetched, self._read)
+
+    async def _read(self, entry: Entry) -> bytes:
+        blob = self._store.blob(entry.digest)
+        if blob is None:
+            raise BlobDamaged("The stored copy is gone.")
+        with self._store.lease(blob) as descriptor:
+            if entry.size <= 1 << 20:
+                return os.pread(descriptor, entry.size, 0)
+            return await asyncio.to_thread(os.pread, descriptor, entry.size, 0)
+
+    async def _refresh(self, wish: Wish, entry: Entry | None) -> tuple[Entry, bytes | None]:
+        """Ask upstream. The new entry, and its body, or None where the kept one was confirmed."""
+        headers = {"Accept": wish.accept, "Accept-Encoding": "gzip"}
+        if entry is not None:
+            if entry.validator.etag:
+                headers["If-None-Match"] = entry.validator.etag
+            if entry.validator.last_modified:
+                headers["If-Modified-Since"] = entry.validator.last_modified
+        try:
+            async with self._upstream.get(Ask(wish.url, wish.site, headers)) as reply:
+                now = self._clock.now()
+                if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
+                    renewed = replace(entry, checked=now)
+                    await self._save(renewed)
+                    return renewed, None
+                if reply.status != HTTPStatus.OK:
+                    raise UpstreamBroken("Upstream gave part of an index page, or nothing, where the whole was asked.")
+                body = await self._body(reply)
+                return await self._replace(wish, reply, body, now), body
+        except NotFound as error:
+            while len(self._negative) >= _NEGATIVES:
+                del self._negative[next(iter(self._negative))]
+            self._negative[wish.key] = (self._clock.monotonic() + _NEGATIVE, error)
+            raise
+
+    async def _body(self, reply: Reply) -> bytes:
+        """The decoded body, within the limit whatever it unpacks to."""
+        coding = reply.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("identity", "", "gzip", "x-gzip"):
+            raise UpstreamBroken("Upstream sent an index page in a content coding that was not asked for.")
+        inflate = zlib.decompressobj(wbits=31) if coding in ("gzip", "x-gzip") else None
+        parts: list[bytes] = []
+        size = received = 0
+        async for chunk in reply.chunks():
+            received += len(chunk)
+            try:
+                plain = inflate.decompress(chunk, self._limit - size + 1) if inflate else chunk
+            except zlib.error as error:
+                raise UpstreamBroken("Upstream sent an index page whose gzip coding is damaged.") from error
+            size += len(plain)
+            if max(size, received) > self._limit:
+                raise TooLarge(
+                    f"Upstream's index page is larger than {self._limit} bytes; raise page_limit to allow it."
+                )
+            parts.append(plain)
+            if inflate is not None and inflate.unused_data:
+                raise UpstreamBroken("Upstream sent more behind the end of a gzip coded index page.")
+        if inflate is not None and not inflate.eof:
+            raise UpstreamBroken("Upstream's gzip coded index page ends too early.")
+        return b"".join(parts)
+
+    async def _replace(self, wish: Wish, reply: Reply, body: bytes, now: float) -> Entry:
+        headers = reply.headers
+        validator = Validator(headers.get("etag"), headers.get("last-modified"))
+        content_type = headers.get("content-type", "")
+        digest = Digest("sha256", hashlib.sha256(body).hexdigest())
+        entry = Entry(wish.key, reply.url, digest, len(body), content_type, validator, now, now)
+        if wish.check is not None:
+            await wish.check(entry, body)
+        try:
+            await self._store.put(body)
+        except StoreError as error:  # good for this answer only
+            _log.warning("page not kept", extra={"upstream": wish.site.mount, "reason": str(error)})
+        else:
+            await self._save(entry)
+        return entry
+
+    async def _save(self, entry: Entry) -> None:
+        try:
+            await self._store.save(entry)
+        except StoreError as error:
+            _log.warning("entry not kept", extra={"reason": str(error)})

@@ -1,0 +1,257 @@
+"""Downloads: bodies that never change under their digest, such as wheels.
+
+A file is looked for by its digest, whatever index named it; else one flight fetches it for all who ask. The flight
+belongs to this table: clients come and go. Where the disk has no room, the file is served past the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, AsyncExitStack, aclosing
+
+from proxy.cache.digesting import Digesting
+from proxy.cache.filling import Filling, Lanes
+from proxy.cache.flight import Flight, Wanted
+from proxy.cache.flights import Flights
+from proxy.cache.following import follow
+from proxy.cache.passage import Passage
+from proxy.errors import (
+    PullthroughError,
+    StoreBroken,
+    StoreError,
+    UpstreamBroken,
+    UpstreamUnreachable,
+    WrongBytes,
+)
+from proxy.model import Blob, Digest, Entry, Flying
+from proxy.ports import Clock, Observer, Spool, Store, Upstream
+
+_log = logging.getLogger(__name__)
+
+_COOL_DOWN = 1.0  # seconds for which a source of wrong bytes is not asked again; doubles each time
+_COOL_DOWN_MOST = 60.0
+
+
+class Downloads:
+    """Keeps files. Mutable state: the flights under way, and the sources that are cooling down."""
+
+    def __init__(self, store: Store, upstream: Upstream, clock: Clock, observer: Observer, lanes: Lanes) -> None:
+        self._store = store
+        self._upstream = upstream
+        self._clock = clock
+        self._observer = observer
+        self._lanes = lanes
+        self._flights: dict[str, Flight] = {}
+        self._tasks: Flights[None] = Flights()
+        self._cooling: dict[str, tuple[float, float]] = {}  # address: (until, monotonic seconds; step)
+
+    async def kept(self, wanted: Wanted) -> Blob | None:
+        """The stored file, if it is here, under this address or, by its digest, under any other."""
+        entry = self._store.find(wanted.key)
+        if entry is not None and (wanted.digest is None or wanted.digest.algorithm != "sha256"):
+            return self._store.blob(entry.digest)
+        if wanted.digest is None:
+            return None
+        blob = self._store.blob(wanted.digest)
+        if blob is not None and (entry is None or entry.digest != blob.digest):
+            await self._save(self._entry(wanted, blob, Flight(wanted)))
+        return blob
+
+    async def open(self, wanted: Wanted) -> tuple[Blob | Flight | Passage, bool]:
+        """The stored file, or the flight that brings it, begun; and whether this asker began it.
+
+        A `Passage` is the file past the store, when the disk cannot take it. Raises NotFound, WrongBytes or another
+        UpstreamError when upstream fails before the first byte.
+        """
+        blob = await self.kept(wanted)
+        if blob is not None:
+            return blob, False
+        self._refuse_cooling(wanted.url)
+        flight = self._flights.get(wanted.flight_key)
+        began = flight is None
+        if flight is None:
+            flight = self._flights[wanted.flight_key] = Flight(wanted)
+            self._launch(flight)
+        try:
+            await asyncio.shield(flight.started)
+        except StoreError:
+            return await self.past(wanted, 0, None), True
+        return flight, began
+
+    async def past(self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None) -> Passage:
+        """A file, or `[start, end)` of it, straight from upstream; nothing is kept. The caller closes the passage.
+
+        Raises the errors of `Upstream.get`, and UpstreamBroken when upstream does not honour the range.
+        """
+        async with AsyncExitStack() as stack:
+            passage = Passage(self._upstream, wanted)
+            stack.push_async_callback(passage.close)
+            await passage.open(start, end, headers or {})
+            stack.pop_all()
+            return passage
+
+    async def probe(self, wanted: Wanted) -> Passage:
+        """Ask for the first byte of a file, to learn its size; the passage is closed. Raises as `past` does."""
+        passage = await self.past(wanted, 0, 1)
+        try:
+            async for _ in passage.chunks():
+                pass  # read out, the connection can be used again
+        finally:
+            await passage.close()
+        return passage
+
+    async def followed(self, flight: Flight) -> AsyncGenerator[bytes]:
+        """All bytes of a flight whose length is unknown, past the store from where the disk gave up."""
+        position = 0
+        with flight.share() as descriptor:
+            try:
+                async with aclosing(follow(flight, 0)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                        position += len(piece)
+            except StoreError:
+                async with aclosing(self.rest(flight, descriptor, position, None)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+
+    async def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
+        """The bytes `[position, end)` of a flight that the disk gave up, from upstream; all before are on disk.
+
+        The end is held back until the whole file was checked. Raises UpstreamError.
+        """
+        digesting = Digesting(flight.wanted.digest)
+        await digesting.advance(descriptor, position)
+        condition = {"If-Range": flight.validator.strong} if flight.validator.strong else None
+        try:
+            passage = await self.past(flight.wanted, position, flight.size, condition)
+        except UpstreamBroken:  # no parts here: the whole again, but for what the client has
+            passage = await self.past(flight.wanted, 0, None)
+        try:
+            async for piece in passage.checked(digesting):
+                part = piece if end is None else piece[: max(end - position, 0)]  # the client may want less than all
+                position += len(part)
+                if part:
+                    yield part
+        finally:
+            await passage.close()
+
+    def lease(self, blob: Blob) -> AbstractContextManager[int]:
+        """Open a stored file for sending, as `Store.lease`."""
+        return self._store.lease(blob)
+
+    def touch(self, blob: Blob) -> bool:
+        """Note a use of a stored file. False if it is gone."""
+        return self._store.blob(blob.digest) is not None
+
+    def running(self, wanted: Wanted) -> Flight | None:
+        """The flight under way for this file, if any."""
+        return self._flights.get(wanted.flight_key)
+
+    async def close(self) -> None:
+        """Break off all flights, leaving what they brought for the next run."""
+        await self._tasks.close()
+
+    def _launch(self, flight: Flight) -> None:
+        self._tasks.join(flight.wanted.flight_key, lambda: self._fly(flight))
+        self._observer(Flying(len(self._flights)))
+
+    async def _fly(self, flight: Flight) -> None:
+        wanted = flight.wanted
+        try:
+            spool = flight.spool = await self._store.spool(wanted.flight_key, wanted.size)
+            with spool.share():
+                await self._bring(flight, spool)
+        except PullthroughError as error:
+            _log.warning("download failed", extra={"upstream": wanted.site.mount, "reason": str(error)})
+            flight.fail(error)
+        except asyncio.CancelledError:
+            flight.fail(UpstreamUnreachable("The cache is shutting down; ask again in a moment."))
+            raise
+        except Exception:  # noqa: BLE001 a bug must not leave the waiting clients hanging
+            _log.exception("download failed unexpectedly")
+            flight.fail(UpstreamBroken("The download failed in the cache; its log says why."))
+        finally:
+            self._flights.pop(wanted.flight_key, None)
+            self._observer(Flying(len(self._flights)))
+
+    async def _bring(self, flight: Flight, spool: Spool) -> None:
+        """Fill, check, let the followers have the end, adopt: in this order."""
+        wanted = flight.wanted
+        adopted = useless = False
+        try:
+            digest = await self._filled(flight, spool)
+            flight.finish()
+            self._cooling.pop(wanted.url, None)
+            assert flight.size is not None, "a filled flight knows its size"
+            adopted = True  # from here on the spool is the store's
+            await self._adopt(flight, spool, digest, flight.size)
+        except WrongBytes:
+            useless = True
+            self._cool_down(wanted.url)
+            raise
+        except StoreError:
+            useless = True  # a full disk has no room for what cannot be completed on it
+            raise
+        finally:
+            if not adopted:
+                # What landed is worth keeping if the rest can be told to belong to it.
+                resumable = bool(flight.validator.strong or wanted.digest) and flight.size is not None
+                await spool.close(keep=resumable and bool(flight.extents.ranges) and not useless)
+
+    async def _adopt(self, flight: Flight, spool: Spool, digest: Digest, size: int) -> None:
+        """Hand the finished file to the store. A failure is the store's alone: the followers have all of it."""
+        try:
+            blob = await self._store.adopt(spool, digest, size)
+        except StoreError as error:
+            _log.error("file not kept", extra={"reason": str(error)})
+            return
+        await self._save(self._entry(flight.wanted, blob, flight))
+
+    async def _filled(self, flight: Flight, spool: Spool) -> Digest:
+        """Run the filling and the hashing side by side; gives the sha256. Raises WrongBytes."""
+        digesting = flight.digesting = Digesting(flight.wanted.digest)
+        more = asyncio.Event()
+        stop = flight.listen(more.set)
+        filling = asyncio.create_task(Filling(flight, spool, self._upstream, self._lanes).run())
+        filling.add_done_callback(lambda _: more.set())
+        try:
+            while True:
+                more.clear()
+                # Until upstream said that it is the same file, an earlier run's bytes may yet be thrown away.
+                end = flight.extents.end_from(0) if flight.started.done() else 0
+                if filling.done() and digesting.position >= end:
+                    break
+                if digesting.behind(end):
+                    await digesting.advance(spool.fd, end)
+                else:
+                    await more.wait()
+            filling.result()
+        finally:
+            stop()
+            filling.cancel()
+            await asyncio.wait([filling])
+        return digesting.check()
+
+    def _entry(self, wanted: Wanted, blob: Blob, flight: Flight) -> Entry:
+        now = self._clock.now()
+        return Entry(
+            wanted.key, wanted.url, blob.digest, blob.size, "application/octet-stream", flight.validator, now, now
+        )
+
+    async def _save(self, entry: Entry) -> None:
+        try:
+            await self._store.save(entry)
+        except StoreBroken as error:
+            _log.warning("entry not kept", extra={"reason": str(error)})
+
+    def _cool_down(self, url: str) -> None:
+        _, step = self._cooling.get(url, (0.0, _COOL_DOWN / 2))
+        step = min(step * 2, _COOL_DOWN_MOST)
+        self._cooling[url] = (self._clock.monotonic() + step, step)
+
+    def _refuse_cooling(self, url: str) -> None:
+        until, _ = self._cooling.get(url, (0.0, 0.0))
+        if self._clock.monotonic() < until:
+            raise WrongBytes("Upstream sent wrong bytes for this file a moment ago; it is asked again soon.")

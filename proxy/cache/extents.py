@@ -1,0 +1,51 @@
+"""Which parts of a file are there: sorted, disjoint, half-open byte ranges.
+
+Immutable, so that a thread may read one while the event loop replaces it by the next.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Extents:
+    """Byte ranges `[start, end)`, in order; neighbours are merged."""
+
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    def add(self, start: int, end: int) -> Extents:
+        """These extents and `[start, end)`."""
+        if start >= end:
+            return self
+        before = tuple(item for item in self.ranges if item[1] < start)
+        after = tuple(item for item in self.ranges if item[0] > end)
+        touching = self.ranges[len(before) : len(self.ranges) - len(after)]
+        if touching:
+            start, end = min(start, touching[0][0]), max(end, touching[-1][1])
+        return Extents((*before, (start, end), *after))
+
+    def end_from(self, position: int) -> int:
+        """Where the bytes that follow `position` without a gap end; `position` itself if there are none."""
+        index = bisect_right(self.ranges, (position, float("inf"))) - 1
+        if index >= 0 and self.ranges[index][1] > position:
+            return self.ranges[index][1]
+        return position
+
+    def gaps(self, size: int) -> list[tuple[int, int]]:
+        """What is missing of a file of `size` bytes, in order."""
+        missing: list[tuple[int, int]] = []
+        position = 0
+        for start, end in self.ranges:
+            if start > position:
+                missing.append((position, min(start, size)))
+            position = end
+        if position < size:
+            missing.append((position, size))
+        return missing
+
+    @property
+    def total(self) -> int:
+        """Bytes covered."""
+        return sum(end - start for start, end in self.ranges)

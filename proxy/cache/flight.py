@@ -1,0 +1,120 @@
+"""A file on its way from upstream to the disk, followed by everybody who asked for it.
+
+The flight writes to a spool file; followers read that file behind the writer, with sendfile, from whatever thread.
+Nobody gets the end of the file before its length and digest were checked (invariant: wrong bytes never arrive whole),
+and no follower is needed to keep the flight going. Large files come in parallel ranges where upstream honours them
+(RFC 9110 §14), written in place. `segments` decides who fetches what; `filling` talks to upstream; this is the state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from proxy.cache.digesting import Digesting
+from proxy.cache.extents import Extents
+from proxy.errors import PullthroughError
+from proxy.model import Digest, Site, Validator
+from proxy.ports import Spool
+
+# The last bytes of a file, which followers get only when all of it was checked.
+HELD_BACK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file that somebody asks for: where it is, and what an index page says of it.
+
+    `size` in bytes and `digest` are None where the page does not say. `binary`: an HTML answer cannot be right.
+    """
+
+    key: str
+    url: str
+    site: Site
+    digest: Digest | None = None
+    size: int | None = None
+    binary: bool = True
+
+    @property
+    def flight_key(self) -> str:
+        """Two addresses of one digest share a flight."""
+        return str(self.digest) if self.digest else self.key
+
+
+class Flight:
+    """The state of one download. Changed on the event loop only; `readable` may be called from any thread."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.url = wanted.url  # the address that answered, after redirects
+        self.size: int | None = None  # bytes, once upstream told it
+        self.validator = Validator()
+        self.extents = Extents()
+        self.resumed = 0  # bytes that an earlier run had left on disk
+        self.verified = False
+        self.error: PullthroughError | None = None
+        self.spool: Spool | None = None
+        self.digesting: Digesting | None = None
+        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._listeners: dict[int, Callable[[], None]] = {}
+        self._listener = 0
+
+    def readable(self, position: int) -> int:
+        """Where the bytes that a follower at `position` may have now end."""
+        verified, extents = self.verified, self.extents
+        end = extents.end_from(position)
+        if verified:
+            return end
+        limit = (end if self.size is None else self.size) - HELD_BACK
+        return max(position, min(end, limit))
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.verified or self.error is not None
+
+    def share(self) -> AbstractContextManager[int]:
+        """The spool file's descriptor, held open for a follower whatever becomes of the flight."""
+        assert self.spool is not None, "a flight that started has a spool"
+        return self.spool.share()
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` on the event loop whenever there may be more to read. Gives the function that stops it."""
+        number = self._listener = self._listener + 1
+        self._listeners[number] = callback
+        return lambda: self._listeners.pop(number, None) and None
+
+    def tell(self) -> None:
+        """Tell the listeners that something changed."""
+        for callback in tuple(self._listeners.values()):
+            callback()
+
+    def landed(self, start: int, end: int) -> None:
+        """Bytes `[start, end)` are in the spool file."""
+        self.extents = self.extents.add(start, end)
+        self.tell()
+
+    def start(self) -> None:
+        """Size and validator are known, or never will be: answers can be begun."""
+        if not self.started.done():
+            self.started.set_result(None)
+
+    def finish(self) -> None:
+        """All of it is there, and right."""
+        self.verified = True
+        self.start()
+        self.tell()
+
+    def fail(self, error: PullthroughError) -> None:
+        """Nothing more will come. Whoever waits for the start gets the error, followers are cut off."""
+        self.error = error
+        if not self.started.done():
+            self.started.set_exception(error)
+            self.started.exception()  # seen, even if nobody waits any more
+        self.tell()
+
+    def __repr__(self) -> str:
+        state = "verified" if self.verified else "failed" if self.error else "flying"
+        return f"<Flight {state} {self.extents.total}/{self.size}>"

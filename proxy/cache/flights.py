@@ -1,0 +1,62 @@
+"""Single flight: many askers for one thing, one piece of work.
+
+The work belongs to the table, not to the asker who began it: an asker that goes away cancels only its own waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Flights(Generic[T]):
+    """The pieces of work under way, by key."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[T]] = {}
+
+    def get(self, key: str) -> asyncio.Task[T] | None:
+        """The work under way for `key`, if any."""
+        return self._tasks.get(key)
+
+    def join(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[asyncio.Task[T], bool]:
+        """The task for `key`, started with `work` if there is none, and whether it was started now.
+
+        Wait for it with `result`. A failure that nobody waits for is not reported as lost.
+        """
+        task = self._tasks.get(key)
+        if task is not None and not task.done():  # one that just ended is still here until its callback ran
+            return task, False
+        task = self._tasks[key] = asyncio.create_task(work(), name=f"flight {key}")
+        task.add_done_callback(lambda done: self._land(key, done))
+        return task, True
+
+    @staticmethod
+    async def result(task: asyncio.Task[T], patience: float | None = None) -> T:
+        """What the work gives. It goes on when the asker goes away, or has waited `patience` seconds: TimeoutError.
+
+        Not `asyncio.shield`: from Python 3.14 on that logs the failure of work whose asker left.
+        """
+        await asyncio.wait((task,), timeout=patience)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+
+    def _land(self, key: str, task: asyncio.Task[T]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled():
+            task.exception()  # marks it as seen: the askers have it, or all of them left
+
+    async def close(self) -> None:
+        """Cancel all work and wait until it ended."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task

@@ -1,0 +1,87 @@
+"""Writing one answer's body into a spool file: buffers are filled in turn, while others are written and hashed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from proxy.cache.flight import Flight
+from proxy.errors import UpstreamError, WrongBytes
+from proxy.ports import Reply, Spool
+
+_BUFFERS = 3  # per pen
+_SIZE = 256 << 10  # bytes of a buffer
+_SIZE_MOST = 2 << 20  # bytes; what they grow to while a fast upstream fills them
+
+
+class Pen:
+    """Writes at a position that moves on."""
+
+    def __init__(self, spool: Spool, flight: Flight, position: int) -> None:
+        self._spool = spool
+        self._flight = flight
+        self._position = position
+        self._work: deque[asyncio.Task[None]] = deque()  # one for each buffer in use, in order
+
+    async def pour(self, reply: Reply, end: int | None) -> int:
+        """Write the whole body; gives the position behind its last byte.
+
+        Raises WrongBytes where the body goes on behind `end`, and what `readinto` and `write` raise. What arrived
+        before a failure is written all the same; what landed before is never written again.
+        """
+        # One byte more than is right, to see what is too long.
+        size = _SIZE if end is None else min(_SIZE, end - self._position + 1)
+        buffers = deque(memoryview(bytearray(size)) for _ in range(_BUFFERS))
+        try:
+            while filled := await reply.readinto(buffers[0]):
+                if end is not None and self._position + filled > end:
+                    raise WrongBytes("Upstream sent more than it promised. Nothing was kept.")
+                self._begin(buffers[0][:filled])
+                if filled == size < _SIZE_MOST:
+                    size *= 2
+                buffers.rotate(-1)
+                await self._settle(_BUFFERS - 1)
+                if len(buffers[0]) < size:
+                    buffers[0] = memoryview(bytearray(size))
+            await self._settle(0)
+        except UpstreamError:
+            await self._settle(0)
+            raise
+        finally:
+            await self._abandon()
+        return self._position
+
+    def _begin(self, piece: memoryview) -> None:
+        offset, end = self._position, self._position + len(piece)
+        self._position = end
+        # Bytes that landed may have been hashed, and sent: these might be others.
+        known = min(self._flight.extents.end_from(offset), end) - offset
+        self._work.append(asyncio.create_task(self._write(offset + known, piece[known:])))
+
+    async def _write(self, offset: int, piece: memoryview) -> None:
+        """Write and hash; both use the buffer, so neither is left at it."""
+        end, digesting = offset + len(piece), self._flight.digesting
+        if offset == end:
+            return
+        hashing = digesting is not None and digesting.claim(offset, end)
+        hashed = asyncio.create_task(digesting.take(piece)) if digesting is not None and hashing else None
+        try:
+            await self._spool.write(offset, [piece])
+            self._flight.landed(offset, end)
+        finally:
+            if hashed is not None:
+                await hashed
+                self._flight.tell()
+
+    async def _settle(self, left: int) -> None:
+        """Wait until at most `left` buffers are in use."""
+        while len(self._work) > left:
+            await self._work.popleft()
+
+    async def _abandon(self) -> None:
+        """Wait for what is under way after something else failed: its file must not be closed below it."""
+        work, self._work = self._work, deque()
+        if work:
+            await asyncio.wait(work)
+            for task in work:
+                task.exception()

@@ -1,0 +1,31 @@
+"""What a service hands to the edge: a body, wherever it is, and what an answer must say of it (RFC 9110 §3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.cache.flight import Flight
+from proxy.cache.passage import Passage
+from proxy.model import Blob, Kind, Outcome, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """One answer's content. `etag` has its quotes. `fresh_until`: seconds of the monotonic clock, for reuse."""
+
+    body: bytes | Blob | Flight | Passage
+    kind: Kind
+    mount: str
+    content_type: str
+    cache_control: str
+    etag: str | None
+    outcome: Outcome
+    source: Source
+    fresh_until: float = 0.0
+    encoding: str | None = None  # content coding of the body
+    vary: str | None = None
+
+    @property
+    def size(self) -> int | None:
+        """Length of the whole representation in bytes, if known."""
+        return len(self.body) if isinstance(self.body, bytes) else self.body.size

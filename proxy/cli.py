@@ -1,0 +1,123 @@
+"""The command line: the verbs and their options; nothing else.
+
+Values are handed on as texts, so that `config` judges them all at once and names each as it was written.
+
+Exit statuses: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proxy.config import ConfigError, resolve
+from proxy.config.naming import explanation
+
+_EXIT_STATUS = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
+
+cli = typer.Typer(
+    name="pullthrough",
+    help="A pull-through caching proxy for pip and apt.",
+    epilog=_EXIT_STATUS,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit status."""
+    cli()
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - a callback of the library
+    if wanted:
+        typer.echo(f"pullthrough {importlib.metadata.version('pullthrough')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def everywhere(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A pull-through caching proxy for pip and apt."""
+
+
+@cli.command(epilog=_EXIT_STATUS)
+def serve(  # noqa: PLR0913 - one parameter a flag
+    *,
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings file, in TOML.")] = None,
+    host: Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help=explanation("host"))] = None,
+    port: Annotated[str | None, typer.Option("--port", metavar="NUMBER", help=explanation("port"))] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="FOLDER", help=explanation("data"))] = None,
+    disk: Annotated[str | None, typer.Option("--disk", metavar="SIZE", help=explanation("disk"))] = None,
+    page_limit: Annotated[
+        str | None, typer.Option("--page-limit", metavar="SIZE", help=explanation("page_limit"))
+    ] = None,
+    connections: Annotated[
+        str | None, typer.Option("--fetch-connections", metavar="NUMBER", help=explanation("fetch.connections"))
+    ] = None,
+    segment: Annotated[
+        str | None, typer.Option("--fetch-segment", metavar="SIZE", help=explanation("fetch.segment"))
+    ] = None,
+    connect_timeout: Annotated[
+        str | None, typer.Option("--fetch-connect-timeout", metavar="TIME", help=explanation("fetch.connect_timeout"))
+    ] = None,
+    read_timeout: Annotated[
+        str | None, typer.Option("--fetch-read-timeout", metavar="TIME", help=explanation("fetch.read_timeout"))
+    ] = None,
+    retries: Annotated[
+        str | None, typer.Option("--fetch-retries", metavar="NUMBER", help=explanation("fetch.retries"))
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option("--serve-threads", metavar="NUMBER", help=explanation("serve.threads"))
+    ] = None,
+    idle_timeout: Annotated[
+        str | None, typer.Option("--serve-idle-timeout", metavar="TIME", help=explanation("serve.idle_timeout"))
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--serve-log-format", metavar="json|text", help=explanation("serve.log_format"))
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Show every setting and where its value came from, and end.")
+    ] = False,
+) -> None:
+    """Run the proxy until it is interrupted."""
+    flags = {
+        "config": config,
+        "host": host,
+        "port": port,
+        "data": data,
+        "disk": disk,
+        "page_limit": page_limit,
+        "fetch.connections": connections,
+        "fetch.segment": segment,
+        "fetch.connect_timeout": connect_timeout,
+        "fetch.read_timeout": read_timeout,
+        "fetch.retries": retries,
+        "serve.threads": threads,
+        "serve.idle_timeout": idle_timeout,
+        "serve.log_format": log_format,
+    }
+    try:
+        resolved = resolve(flags, os.environ, Path.cwd())
+    except ConfigError as error:
+        for line in error.errors:
+            typer.echo(f"pullthrough: {line}", err=True)
+        raise typer.Exit(2) from None
+    if print_config:
+        from proxy.config.listing import listing  # noqa: PLC0415 - late, as the server is
+
+        typer.echo(listing(resolved), nl=False)
+        return
+    from proxy.commands import serve as command  # noqa: PLC0415 - the server's libraries take a second to load
+
+    raise typer.Exit(command.serve(resolved.settings))

@@ -1,0 +1,19 @@
+"""The settings: what can be set, where values come from, and what is said when one is wrong.
+
+Called by `commands` and `app`. It never opens the data folder, never listens, and reads the environment only where a
+caller hands it one.
+"""
+
+from proxy.config.loading import ConfigError, Resolved, load, resolve
+from proxy.config.settings import FetchSettings, ServeSettings, Settings, UpstreamSettings
+
+__all__ = [
+    "ConfigError",
+    "FetchSettings",
+    "Resolved",
+    "ServeSettings",
+    "Settings",
+    "UpstreamSettings",
+    "load",
+    "resolve",
+]

@@ -1,0 +1,156 @@
+"""From the places that settings come from to one `Settings`, with every error said at once.
+
+Flow: each source is read into a tree → later trees are laid over earlier ones, keeping note of where each value came
+from → the library judges the whole → its complaints are put in words that use the name that the person wrote.
+
+Called by the command line. Precedence: flag, environment, file, default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from proxy.config import sources
+from proxy.config.naming import UPSTREAMS, SettingPath, key, nearest
+from proxy.config.settings import Settings, repeated, twice
+from proxy.config.sources import Source
+from proxy.errors import PullthroughError
+
+_SIZE_HINT = "must be a size such as 100 GB or 512 MiB, or a number of bytes"
+_MESSAGES = {
+    "byte_size": _SIZE_HINT,
+    "byte_size_unit": _SIZE_HINT,
+    "dict_type": "must be a table",
+    "frozen_set_type": "must be a list",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_type": "must be a whole number",
+    "missing": "is missing",
+    "model_type": "must be a table",
+    "path_type": "must be the name of a folder",
+    "string_type": "must be a text in quotes",
+    "tuple_type": "must be a list",
+}
+
+
+class ConfigError(PullthroughError):
+    """The settings cannot be used. `errors` has one line for each thing that is wrong."""
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = list(errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Settings, and for each value the place that it came from."""
+
+    settings: Settings
+    origins: Mapping[SettingPath, Source]
+
+    def origin(self, path: SettingPath) -> Source:
+        """Where the value of the setting came from."""
+        return _origin(self.origins, path)
+
+
+def load(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path) -> Settings:
+    """The settings. `flags` has keys such as `port`, `fetch.segment` and `config`. Raises ConfigError."""
+    return resolve(flags, environ, cwd).settings
+
+
+def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path) -> Resolved:
+    """The settings and where each came from. Raises ConfigError."""
+    path, problem = sources.find_file(flags, environ, cwd)
+    errors = [problem] if problem else []
+    layers = [sources.read_defaults(environ)]
+    if path:
+        file, wrong = sources.read_file(path)
+        layers.append(file)
+        errors += wrong
+    environment, wrong = sources.read_environment(environ)
+    layers += [environment, sources.read_flags(flags)]
+    errors += wrong
+
+    tree: dict[str, Any] = {}
+    origins: dict[SettingPath, Source] = {}
+    for layer in layers:
+        placed = sources.absolute(layer, environ, cwd)
+        tree = _lay_over(tree, placed.tree, placed, origins)
+    try:
+        resolved = Resolved(Settings(**tree), origins)
+    except ValidationError as error:
+        errors += [_sentence(detail, origins) for detail in error.errors()]
+        errors += _repeated_mounts(tree, origins, errors)
+        raise ConfigError(errors) from None
+    if errors:
+        raise ConfigError(errors)
+    return resolved
+
+
+def _lay_over(
+    below: dict[str, Any],
+    above: dict[str, Any],
+    source: Source,
+    origins: dict[SettingPath, Source],
+    at: SettingPath = (),
+) -> dict[str, Any]:
+    """A tree with the values of `above`, and those of `below` where it has none; notes the origin of each value."""
+    tree = dict(below)
+    for name, value in above.items():
+        path = (*at, name)
+        if isinstance(value, dict) and isinstance(below.get(name, {}), dict):
+            tree[name] = _lay_over(below.get(name, {}), value, source, origins, path)
+        else:
+            tree[name] = value
+            origins[path] = source
+    return tree
+
+
+def _origin(origins: Mapping[SettingPath, Source], path: SettingPath) -> Source:
+    for length in range(len(path), 0, -1):
+        if path[:length] in origins:
+            return origins[path[:length]]
+    return Source("default", {})
+
+
+def _sentence(detail: ErrorDetails, origins: Mapping[SettingPath, Source]) -> str:
+    """One complaint of the library as a line for a person: the name as it was written, and what to do."""
+    location = detail["loc"]
+    path = tuple(str(step) for step in location)
+    source = _origin(origins, path)
+    if location[0] == UPSTREAMS and len(location) > 1:
+        name = f"{source.name((UPSTREAMS,))} #{int(location[1]) + 1}"
+        name = ": ".join([name, key(path[2:])]) if path[2:] else name
+        table: SettingPath = ("upstream",)
+    else:
+        name, table = source.name(path), path[:-1]
+    if detail["type"] == "extra_forbidden":
+        meant = nearest(path[-1], table)
+        return f"{name}: no such setting" + (f"; did you mean {meant}?" if meant else "")
+    if path == ("data",) and detail["type"] == "missing":
+        return "data: there is no home folder to put it in; give --data or set PULLTHROUGH_DATA"
+    return f"{name}: {_reason(detail)}"
+
+
+def _reason(detail: ErrorDetails) -> str:
+    if detail["type"] == "value_error":  # our own validators' words
+        return str(detail["ctx"]["error"])
+    if detail["type"] in _MESSAGES:
+        return _MESSAGES[detail["type"]]
+    return detail["msg"].replace("Input should be", "must be")
+
+
+def _repeated_mounts(tree: dict[str, Any], origins: Mapping[SettingPath, Source], said: Sequence[str]) -> list[str]:
+    """Mounts that are there twice, which the library notices only once everything else is right."""
+    entries = tree.get(UPSTREAMS)
+    mounts = [entry.get("mount") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    name = _origin(origins, (UPSTREAMS,)).name((UPSTREAMS,))
+    lines = [f"{name}: {twice(mount)}" for mount in repeated([mount for mount in mounts if isinstance(mount, str)])]
+    return [line for line in lines if line not in said]

@@ -1,0 +1,105 @@
+"""What each setting is called: key in the file, environment variable, flag.
+
+A setting is a path, such as `("fetch", "segment")`. All names follow from it, so no name is kept twice. Called by
+`loading`, `reference`, `listing` and the command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from proxy.config.quantities import Duration, Size, show_duration, show_size
+from proxy.config.settings import PREFIX, Settings, UpstreamSettings
+
+SettingPath = tuple[str, ...]
+UPSTREAMS = "upstreams"
+_TABLE = "upstream"  # `[[upstream]]` reads as one of several
+
+
+def settings_fields(
+    model: type[BaseModel] = Settings, above: SettingPath = ()
+) -> Iterator[tuple[SettingPath, FieldInfo]]:
+    """Every setting except the list of upstreams: its path and its definition, in the order of the reference."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from settings_fields(field.annotation, (*above, name))
+        elif (*above, name) != (UPSTREAMS,):
+            yield (*above, name), field
+
+
+def key(path: SettingPath) -> str:
+    """The name in the file: `fetch.segment`."""
+    return ".".join(path)
+
+
+def flag(path: SettingPath) -> str:
+    """The name on the command line: `--fetch-segment`."""
+    return "--" + "-".join(path).replace("_", "-")
+
+
+def variable(path: SettingPath) -> str:
+    """The name in the environment: `PULLTHROUGH_FETCH_SEGMENT`."""
+    return PREFIX + "_".join(path).upper()
+
+
+def explanation(name: str) -> str:
+    """The description of the setting with this key, for `--help`. Raises KeyError where there is none."""
+    texts = {key(path): field.description or "" for path, field in settings_fields()}
+    return texts[name].replace("`", "")
+
+
+def file_keys(table: SettingPath) -> list[str]:
+    """The keys that may stand in a table of the file; `("upstream",)` is an entry of the list."""
+    if table == (_TABLE,):
+        return list(UpstreamSettings.model_fields)
+    if not table:
+        return [_TABLE if name == UPSTREAMS else name for name in Settings.model_fields]
+    return [path[-1] for path, _ in settings_fields() if path[:-1] == table]
+
+
+def nearest(word: str, table: SettingPath) -> str | None:
+    """The key that somebody who wrote `word` in `table` may have meant."""
+    elsewhere = [key(path) for path, _ in settings_fields() if path[-1] == word and path[:-1] != table]
+    close = difflib.get_close_matches(word, file_keys(table), n=1, cutoff=0.6)
+    return next(iter(elsewhere + close), None)
+
+
+def nearest_variable(word: str) -> str | None:
+    """The environment variable that somebody who wrote `word` may have meant."""
+    known = [variable(path) for path, _ in settings_fields()] + [variable((UPSTREAMS,)), f"{PREFIX}CONFIG"]
+    # Beyond the prefix, which all share; strict, since orchestrators add variables of their own to every container.
+    ends = {name.removeprefix(PREFIX): name for name in known}
+    return next(
+        (ends[end] for end in difflib.get_close_matches(word.removeprefix(PREFIX), ends, n=1, cutoff=0.7)), None
+    )
+
+
+def shown(value: Any, field: FieldInfo) -> Any:  # noqa: ANN401 - any setting's value
+    """A value as one would write it in the file: sizes and times with units, all else a text or a number."""
+    if _has(field, Size):
+        return show_size(value)
+    if _has(field, Duration):
+        return show_duration(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return value if isinstance(value, int) else str(value)
+
+
+def nested(flat: Mapping[SettingPath, Any]) -> dict[str, Any]:
+    """A tree out of values by path."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        branch = tree
+        for name in path[:-1]:
+            branch = branch.setdefault(name, {})
+        branch[path[-1]] = value
+    return tree
+
+
+def _has(field: FieldInfo, kind: Any) -> bool:  # noqa: ANN401 - an annotated type
+    return any(mark in field.metadata for mark in kind.__metadata__[:1])

@@ -1,0 +1,94 @@
+"""The reference of all settings, `docs/configuration.md`, out of the same texts as `--help`.
+
+Run `make docs` after changing a setting; a test holds the file against this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from proxy.config.naming import flag, key, settings_fields, shown, variable
+from proxy.config.settings import UpstreamSettings
+
+_INTRODUCTION = """\
+<!-- Made by `make docs` from the definitions in proxy/config/settings.py: change them there. -->
+# Configuration
+
+Everything has a default: `pullthrough serve` needs no settings.
+
+A value is taken from the first of these places that has one:
+
+1. a flag, such as `--port 8080`
+2. an environment variable, such as `PULLTHROUGH_PORT=8080`; an empty one counts as not set
+3. the settings file, in TOML
+4. the default
+
+The settings file is the one that `--config` names, else the one that `$PULLTHROUGH_CONFIG` names, else
+`pullthrough.toml` in the working folder, else `pullthrough/pullthrough.toml` in the user's configuration folder
+(`$XDG_CONFIG_HOME`, else `~/.config`; on macOS `~/Library/Application Support`).
+
+`pullthrough serve --print-config` shows every value in force and the place that it came from, in the form of a settings
+file. All errors are reported at once, each by the name that was written; a misspelt name is an error too.
+
+Sizes are a number of bytes or a text such as `"100 GB"` (powers of ten) or `"16 MiB"` (powers of two). Times are a
+number of seconds or a text such as `"30s"`, `"10m"`, `"1h"`.
+"""
+
+_EXAMPLE = """\
+```toml
+host = "0.0.0.0"
+disk = "500 GB"
+
+[fetch]
+connections = 8
+
+[[upstream]]
+mount = "pytorch"
+url = "https://download.pytorch.org/"
+index = ""
+```
+"""
+
+_UPSTREAMS = """\
+Each `[[upstream]]` of the file gives a mount: addresses below `/<mount>/` stand for addresses below its `url`.
+`pypi`, which stands for PyPI, is built in; an entry with the mount `pypi` replaces it, for instance by your mirror. The
+environment variable `PULLTHROUGH_UPSTREAMS` holds the same as a JSON list and replaces the entries of the file:
+`PULLTHROUGH_UPSTREAMS='[{"mount": "internal", "url": "https://index.example/"}]'`.
+"""
+
+
+def reference() -> str:
+    """The whole document in Markdown."""
+    return "\n".join(
+        [_INTRODUCTION, _EXAMPLE, "## Settings\n", *_settings(), "## Upstreams\n", _UPSTREAMS, *_upstream()]
+    )
+
+
+def _settings() -> Iterator[str]:
+    yield "| in the file | flag | environment | default | meaning |"
+    yield "|---|---|---|---|---|"
+    for path, field in settings_fields():
+        names = f"`{key(path)}` | `{flag(path)}` | `{variable(path)}`"
+        yield f"| {names} | {_default(field)} | {field.description} |"
+    yield ""
+
+
+def _upstream() -> Iterator[str]:
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    for name, field in UpstreamSettings.model_fields.items():
+        yield f"| `{name}` | {_default(field)} | {field.description} |"
+    yield ""
+
+
+def _default(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "shown_default" in extra:
+        return str(extra["shown_default"])
+    if field.default is PydanticUndefined:
+        return "(required)"
+    value = shown(field.default, field)
+    return "(none)" if value == [] else f"`{value}`"

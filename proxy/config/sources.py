@@ -1,0 +1,126 @@
+"""The places that settings come from, each read into one tree: the file, the environment, the flags.
+
+Called by `loading`. Nothing is judged here but what cannot be read at all; values are as they were written.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic_settings import EnvSettingsSource
+
+from proxy.config.naming import UPSTREAMS, SettingPath, flag, key, nearest_variable, nested, settings_fields, variable
+from proxy.config.settings import PREFIX, Settings
+
+FILE_NAME = "pullthrough.toml"
+FILE_VARIABLE = f"{PREFIX}CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One place and the tree of values that stands there. `where` is the file's name, else empty."""
+
+    kind: Literal["default", "file", "environment", "flag"]
+    tree: dict[str, Any]
+    where: str = ""
+
+    def name(self, path: SettingPath) -> str:
+        """What the setting is called in this place, as the person wrote it."""
+        if self.kind == "flag":
+            return flag(path)
+        if self.kind == "environment":
+            return variable(path)
+        written = ("upstream", *path[1:]) if path[:1] == (UPSTREAMS,) else path
+        return f"{self.where}: {key(written)}" if self.where else key(written)
+
+
+def find_file(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path) -> tuple[Path | None, str | None]:
+    """The file to read, and what is wrong if a file was named that is not there.
+
+    The one named by `--config`, else by `$PULLTHROUGH_CONFIG`, else `pullthrough.toml` in the working folder, else in
+    the user's configuration folder.
+    """
+    for name, text in (("--config", flags.get("config")), (FILE_VARIABLE, environ.get(FILE_VARIABLE))):
+        if text:
+            path = cwd / _home(text, environ)
+            return (path, None) if path.is_file() else (None, f"{name}: there is no file {path}")
+    folder = _platform_folder(environ, "XDG_CONFIG_HOME", ".config", "Library/Application Support")
+    places = [cwd / FILE_NAME, *([folder / FILE_NAME] if folder else [])]
+    return next((place for place in places if place.is_file()), None), None
+
+
+def read_file(path: Path) -> tuple[Source, list[str]]:
+    """The file's tree, and what is wrong with the file as such."""
+    nothing = Source("file", {}, str(path))
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return nothing, [f"{path}: cannot be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return nothing, [f"{path}: is not a text in UTF-8"]
+    except tomllib.TOMLDecodeError as error:
+        return nothing, [f"{path}: is not TOML: {error}"]
+    errors = []
+    if UPSTREAMS in tree:  # its name inside the program only
+        del tree[UPSTREAMS]
+        errors.append(f"{path}: {UPSTREAMS}: no such setting; did you mean [[upstream]]?")
+    if "upstream" in tree:
+        tree[UPSTREAMS] = tree.pop("upstream")
+    return Source("file", tree, str(path)), errors
+
+
+def read_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
+    """The tree of the variables that name a setting, and what looks like a misspelt one.
+
+    Other variables with the prefix are let be: orchestrators add some of their own to every container.
+    """
+    known = {variable(path) for path, _ in settings_fields()} | {variable((UPSTREAMS,)), FILE_VARIABLE}
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): environ[name] for name in known - {FILE_VARIABLE} if environ.get(name)}
+    strays = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    return Source("environment", source()), [
+        f"{name}: no such setting; did you mean {meant}?" for name in strays if (meant := nearest_variable(name))
+    ]
+
+
+def read_flags(flags: Mapping[str, str | None]) -> Source:
+    """The tree of the flags that were given; keys are those of the file, such as `fetch.segment`."""
+    given = {tuple(name.split(".")): value for name, value in flags.items() if value is not None and name != "config"}
+    return Source("flag", nested(given))
+
+
+def read_defaults(environ: Mapping[str, str]) -> Source:
+    """What depends on the machine: the data folder below the user's cache folder, if there is one."""
+    folder = _platform_folder(environ, "XDG_CACHE_HOME", ".cache", "Library/Caches", own="")
+    return Source("default", {"data": str(folder / "pullthrough")} if folder else {})
+
+
+def absolute(source: Source, environ: Mapping[str, str], cwd: Path) -> Source:
+    """The same tree with the data folder made absolute: below the file's own folder, else the working folder."""
+    data = source.tree.get("data")
+    if not isinstance(data, str) or not data:
+        return source
+    start = Path(source.where).parent if source.kind == "file" else cwd
+    return Source(source.kind, {**source.tree, "data": str(start / _home(data, environ))}, source.where)
+
+
+def _home(text: str, environ: Mapping[str, str]) -> Path:
+    home = environ.get("HOME")
+    return Path(home) / text[2:] if home and text.startswith("~/") else Path(text)
+
+
+def _platform_folder(
+    environ: Mapping[str, str], named: str, below_home: str, on_macos: str, own: str = "pullthrough"
+) -> Path | None:
+    """A folder of the XDG Base Directory Specification, or its counterpart on macOS. Relative values do not count."""
+    text, home = environ.get(named, ""), environ.get("HOME", "")
+    if text.startswith("/"):
+        return Path(text) / own
+    if not home.startswith("/"):
+        return None
+    return Path(home) / (on_macos if sys.platform == "darwin" else below_home) / own

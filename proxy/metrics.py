@@ -1,0 +1,202 @@
+"""Metrics: events turned into numbers, and the numbers into Prometheus' text.
+
+The composition root makes one and passes it as the `Observer`; the edge calls `render` for `/metrics`. The event loop
+is the only writer, so the numbers are plain integers, and prometheus_client sees them when it is asked to
+render. Labels come from closed sets: an upstream that was not configured counts as "other", and paths never appear.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate, product
+from typing import assert_never
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from proxy.errors import UpstreamError
+from proxy.model import Event, Evicted, Fetched, Flying, Kind, Outcome, Served, Source, Stored, UpstreamFailed
+
+_OWN = "-"  # the program's own pages
+_OTHER = "other"
+_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, math.inf)
+_LABELS = [*(str(bound) for bound in _BOUNDS[:-1]), "+Inf"]
+
+
+@dataclass(slots=True)
+class _Sent:
+    """Body bytes of one upstream and kind, by source."""
+
+    cache: int = 0
+    shared: int = 0
+    upstream: int = 0
+
+
+@dataclass(slots=True)
+class _Timing:
+    """The histogram of one kind and outcome; `buckets` are not summed up."""
+
+    seconds: float = 0.0
+    buckets: list[int] = field(default_factory=lambda: [0] * len(_BOUNDS))
+
+
+@dataclass(slots=True)
+class _Row:
+    """What one set of labels of requests counts to: found once for each event, since hashing enums is slow."""
+
+    sent: _Sent
+    timing: _Timing
+    requests: int = 0
+
+
+class Metrics(Collector):
+    """Implements `ports.Observer`. Mutable state: the numbers, written on the event loop only."""
+
+    def __init__(self, mounts: Iterable[str]) -> None:
+        """`mounts`: the configured upstreams. What can be counted for them is there from the start, at zero."""
+        known = sorted(set(mounts))
+        self._upstreams = {name: name for name in (*known, _OWN)}
+        self._reasons = {reason: reason for reason in _reasons()}
+        self._fetched = dict.fromkeys(known, 0)
+        self._failed: dict[tuple[str, str], int] = dict.fromkeys(product(known, self._reasons), 0)
+        self._sent: dict[tuple[str, Kind], _Sent] = {}
+        self._timings = {key: _Timing() for key in product(Kind, Outcome)}
+        self._rows: dict[tuple[str, Kind, Outcome, int], _Row] = {}
+        for mount, kind, outcome in product(known, Kind, Outcome):
+            self._row((mount, kind, outcome, 5 if outcome is Outcome.ERROR else 2))
+        self._evictions = self._evicted = self._flying = self._size = self._blobs = 0
+        self._started = time.time()
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def __call__(self, event: Event, /) -> None:
+        """Count an event."""
+        match event:
+            case Served():
+                self._served(event)
+            case Fetched():
+                upstream = self._upstreams.get(event.upstream, _OTHER)
+                self._fetched[upstream] = self._fetched.get(upstream, 0) + event.size
+            case UpstreamFailed():
+                failed = self._upstreams.get(event.upstream, _OTHER), self._reasons.get(event.reason, _OTHER)
+                self._failed[failed] = self._failed.get(failed, 0) + 1
+            case Evicted():
+                self._evictions += 1
+                self._evicted += event.size
+            case Stored():
+                self._size, self._blobs = event.size, event.blobs
+            case Flying():
+                self._flying = event.count
+            case _:
+                assert_never(event)
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The exposition and its content type. `accept`: the request's header, which may ask for OpenMetrics."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def describe(self) -> list[Metric]:
+        """Nothing: the names are this program's own, and nobody else registers any."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, as they are now."""
+        yield from self._traffic()
+        yield self._histogram()
+        for name, text, value in (
+            ("evictions", "Blobs removed to keep the bound of the disk.", self._evictions),
+            ("evicted_bytes", "Bytes removed to keep the bound of the disk.", self._evicted),
+        ):
+            yield CounterMetricFamily(f"pullthrough_{name}", text, value=value)
+        for name, text, number in (
+            ("downloads_in_flight", "Downloads from upstream under way.", self._flying),
+            ("cache_bytes", "Bytes of the blobs in the store.", self._size),
+            ("cache_blobs", "Blobs in the store.", self._blobs),
+            ("start_time_seconds", "When this process began to count, in seconds since the epoch.", self._started),
+        ):
+            yield GaugeMetricFamily(f"pullthrough_{name}", text, value=number)
+        build = GaugeMetricFamily("pullthrough_build_info", "Always 1.", labels=["version", "python"])
+        build.add_metric([_version(), platform.python_version()], 1)
+        yield build
+
+    def _served(self, event: Served) -> None:
+        labels = self._upstreams.get(event.upstream, _OTHER), event.kind, event.outcome, event.status // 100
+        row = self._rows.get(labels) or self._row(labels)
+        row.requests += 1
+        row.timing.seconds += event.seconds
+        row.timing.buckets[bisect_left(_BOUNDS, event.seconds)] += 1
+        for source, size in event.sent.items():
+            if source is Source.CACHE:
+                row.sent.cache += size
+            elif source is Source.SHARED:
+                row.sent.shared += size
+            elif source is Source.UPSTREAM:
+                row.sent.upstream += size
+            else:
+                assert_never(source)
+
+    def _row(self, labels: tuple[str, Kind, Outcome, int]) -> _Row:
+        """A new row. Few can come to be: all labels are of closed sets."""
+        upstream, kind, outcome, _ = labels
+        sent = self._sent.setdefault((upstream, kind), _Sent())
+        return self._rows.setdefault(labels, _Row(sent, self._timings[kind, outcome]))
+
+    def _traffic(self) -> Iterator[Metric]:
+        sent = CounterMetricFamily(
+            "pullthrough_sent_bytes",
+            "Body bytes sent to clients, by where they came from.",
+            labels=["upstream", "kind", "source"],
+        )
+        for (upstream, kind), sizes in self._sent.items():
+            sent.add_metric([upstream, kind.value, Source.CACHE.value], sizes.cache)
+            sent.add_metric([upstream, kind.value, Source.SHARED.value], sizes.shared)
+            sent.add_metric([upstream, kind.value, Source.UPSTREAM.value], sizes.upstream)
+        yield sent
+        fetched = CounterMetricFamily("pullthrough_fetched_bytes", "Body bytes upstream sent.", labels=["upstream"])
+        for upstream, size in self._fetched.items():
+            fetched.add_metric([upstream], size)
+        yield fetched
+        requests = CounterMetricFamily(
+            "pullthrough_requests", "Requests answered.", labels=["upstream", "kind", "outcome", "status"]
+        )
+        for (upstream, kind, outcome, hundreds), row in self._rows.items():
+            requests.add_metric([upstream, kind.value, outcome.value, f"{hundreds}xx"], row.requests)
+        yield requests
+        failed = CounterMetricFamily(
+            "pullthrough_upstream_errors", "Attempts upstream that failed.", labels=["upstream", "reason"]
+        )
+        for (upstream, reason), count in self._failed.items():
+            failed.add_metric([upstream, reason], count)
+        yield failed
+
+    def _histogram(self) -> Metric:
+        seconds = HistogramMetricFamily(
+            "pullthrough_request_seconds",
+            "Seconds from a request to the last byte of its answer.",
+            labels=["kind", "outcome"],
+        )
+        for (kind, outcome), timing in self._timings.items():
+            buckets = list(zip(_LABELS, map(float, accumulate(timing.buckets)), strict=True))
+            seconds.add_metric([kind.value, outcome.value], buckets, timing.seconds)
+        return seconds
+
+
+def _reasons() -> list[str]:
+    """The closed set of reasons: those of `UpstreamError` and its kinds."""
+    return sorted({UpstreamError.reason, *(kind.reason for kind in UpstreamError.__subclasses__())})
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("pullthrough")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was not installed
+        return "0"

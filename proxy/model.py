@@ -1,0 +1,215 @@
+"""The values that every room speaks. Frozen, without behaviour that touches disk, network or clock."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Self
+
+# In order of trust; the first of these that an index gives for a file is the one that is checked.
+ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A named hash of a body, such as `sha256=9f86d0…`; `value` is lower-case hexadecimal."""
+
+    algorithm: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read `sha256=<hex>`, the form of PEP 503 fragments. None where it is no digest that can be checked."""
+        algorithm, separator, value = text.partition("=")
+        algorithm, value = algorithm.lower(), value.lower()
+        if not separator or algorithm not in ALGORITHMS or not _HEX.fullmatch(value):
+            return None
+        if len(value) != hashlib.new(algorithm, usedforsecurity=False).digest_size * 2:
+            return None
+        return cls(algorithm, value)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}={self.value}"
+
+
+class Kind(enum.Enum):
+    """What a request is for; a label of the metrics."""
+
+    PAGE = "page"
+    FILE = "file"
+    METADATA = "metadata"
+    OTHER = "other"
+
+
+class Source(enum.Enum):
+    """Where the bytes of an answer came from (invariant: sent = cache + shared + upstream)."""
+
+    CACHE = "cache"
+    SHARED = "shared"
+    UPSTREAM = "upstream"
+
+
+class Outcome(enum.Enum):
+    """How an answer came about; `X-Cache` says it to the client."""
+
+    HIT = "hit"
+    MISS = "miss"
+    SHARED = "shared"
+    STALE = "stale"
+    REVALIDATED = "revalidated"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range as it was asked for (RFC 9110 §14.1.2), in bytes: from `start` to before `end`, or the last `suffix`."""
+
+    start: int = 0
+    end: int | None = None
+    suffix: int | None = None
+
+    def within(self, size: int) -> tuple[int, int] | None:
+        """The half-open range that this means for a body of `size` bytes; None if it cannot be satisfied."""
+        if self.suffix is not None:
+            return (max(size - self.suffix, 0), size) if self.suffix and size else None
+        if self.start >= size:
+            return None
+        return self.start, size if self.end is None else min(self.end, size)
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes are asked for, at most; None for an open range."""
+        if self.suffix is not None:
+            return self.suffix
+        return None if self.end is None else self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A request's address below a mount, decoded once.
+
+    `host` is None for what lies below the mount's base URL, else the foreign host (`host` or `host:port`) of a
+    `+files` address. `path` is decoded, has no leading slash, and no empty, `.` or `..` segment; a trailing slash is
+    kept, since it tells a page from a file.
+    """
+
+    mount: str
+    host: str | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The upstream that a mount stands for, as the services see it. `base` ends in a slash."""
+
+    mount: str
+    base: str
+    index: str  # path below the base where project pages are: "simple/" on PyPI, "" on others
+    ttl: float  # seconds for which a page counts as fresh
+    hosts: frozenset[str] = frozenset()  # hosts that its pages may link to; empty: learnt from its pages
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One GET to upstream. `site` carries what is allowed and which counters it goes to."""
+
+    url: str
+    site: Site
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """What upstream gave to tell whether a representation changed (RFC 9110 §8.8)."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+    @property
+    def strong(self) -> str | None:
+        """The value that may stand in `If-Range`, or None (RFC 9110 §13.1.5: strong ETag, else Last-Modified)."""
+        if self.etag and not self.etag.startswith("W/"):
+            return self.etag
+        return self.last_modified
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the store knows of one address: which blob holds its body, and what upstream said about it."""
+
+    key: str
+    url: str  # the final address, after redirects: relative links of a page resolve against it
+    digest: Digest  # sha256 of the body as it is stored
+    size: int  # bytes
+    content_type: str
+    validator: Validator
+    stored: float  # seconds since the epoch
+    checked: float  # seconds since the epoch: when upstream last confirmed it
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A body on disk, named by its sha256. `path` may be opened only through a lease of the store."""
+
+    digest: Digest
+    size: int  # bytes
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One answered request. Lengths in bytes, time in seconds."""
+
+    upstream: str  # mount, or "-" for the program's own pages
+    kind: Kind
+    outcome: Outcome
+    status: int
+    sent: dict[Source, int]
+    seconds: float
+    method: str
+    path: str
+    client: str = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Body bytes that upstream sent, reported as they arrive."""
+
+    upstream: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFailed:
+    """An attempt upstream that failed; `reason` as in `errors.UpstreamError`."""
+
+    upstream: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """A blob was removed to keep the bound."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The store's present volume after a change, in bytes and blobs."""
+
+    size: int
+    blobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flying:
+    """The number of downloads under way changed."""
+
+    count: int
+
+
+Event = Served | Fetched | UpstreamFailed | Evicted | Stored | Flying

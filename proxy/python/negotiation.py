@@ -1,0 +1,96 @@
+"""Which form of a page a client gets, and which forms are asked of upstream (PEP 691, RFC 9110 §12.5).
+
+Called by the service with the headers as they came. Never refuses: a 406 is optional in PEP 691, and old build back
+ends send an `Accept` that names none of the three forms and are content with HTML.
+"""
+
+from __future__ import annotations
+
+import enum
+
+UPSTREAM_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
+
+
+class Format(enum.Enum):
+    """The form of a page; the value is its media type. In order of preference among those that a client names."""
+
+    JSON = "application/vnd.pypi.simple.v1+json"
+    HTML = "application/vnd.pypi.simple.v1+html"
+    TEXT = "text/html"
+
+    @property
+    def content_type(self) -> str:
+        """The value of the `Content-Type` header."""
+        return "text/html; charset=utf-8" if self is Format.TEXT else self.value
+
+
+_NAMED = {form.value: form for form in Format} | {
+    # PEP 691: the answer to `latest` carries the version's own type.
+    "application/vnd.pypi.simple.latest+json": Format.JSON,
+    "application/vnd.pypi.simple.latest+html": Format.HTML,
+}
+# Wildcards say nothing of what is liked best; whoever sends only `*/*` expects what PyPI sends then: HTML.
+_WILD = {"*/*": (Format.TEXT,), "text/*": (Format.TEXT,), "application/*": (Format.JSON, Format.HTML)}
+
+
+def named(query_format: str | None) -> Format | None:
+    """The form that `?format=<query_format>` names, if it names one."""
+    # A plus sign in a query that is not encoded arrives as a space.
+    return _NAMED.get(query_format.strip().replace(" ", "+").lower()) if query_format is not None else None
+
+
+def choose(accept: str | None, query_format: str | None) -> Format:
+    """The form for a client that sent `Accept: <accept>` and `?format=<query_format>`; the latter wins (PEP 691)."""
+    asked = named(query_format)
+    if asked is not None:
+        return asked
+    ranges = _qualities(accept or "")
+    qualities: dict[Format, float] = {}
+    for name, quality in ranges.items():
+        form = _NAMED.get(name)
+        if form is not None:
+            qualities[form] = max(quality, qualities.get(form, 0.0))
+    # RFC 9110 §12.5.1: what is named overrides what a wildcard covers.
+    wild = {
+        form: ranges[name]
+        for name in ("*/*", "application/*", "text/*")
+        if name in ranges
+        for form in _WILD[name]
+        if form not in qualities
+    }
+    best, most = Format.TEXT, 0.0
+    for form, quality in [(form, qualities[form]) for form in Format if form in qualities] + list(wild.items()):
+        if quality > most:
+            best, most = form, quality
+    return best
+
+
+def gzip_accepted(accept_encoding: str | None) -> bool:
+    """Whether a gzip-coded page may be sent (RFC 9110 §12.5.3). Without the header: no."""
+    codings = _qualities(accept_encoding or "")
+    quality = codings.get("gzip", codings.get("x-gzip", codings.get("*", 0.0)))
+    return quality > 0
+
+
+def _qualities(header: str) -> dict[str, float]:
+    """The members of a list header with their `q`; parameters other than `q` are not looked at."""
+    found: dict[str, float] = {}
+    for member in header.split(","):
+        name, *parameters = (part.strip().lower() for part in member.split(";"))
+        if not name:
+            continue
+        quality = 1.0
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            if key.strip() == "q":
+                quality = _quality(value.strip())
+        found[name] = max(quality, found.get(name, 0.0))
+    return found
+
+
+def _quality(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if 0.0 <= value <= 1.0 else 0.0

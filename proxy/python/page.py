@@ -1,0 +1,60 @@
+"""A project's page as the newest standard has it, whatever form it came in.
+
+Simple repository API 1.4: PEP 503, 592, 629, 658, 691, 700, 714, 740, 792. Made by `parsing`, read by `rendering` and
+the service. What the standard does not know is kept, so that a page passes through with what a later standard adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from proxy.model import Digest
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, object]:
+    return NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One link of a page: a distribution, or anything else that lies there."""
+
+    filename: str
+    url: str  # absolute, upstream's, with its query and without a fragment
+    digests: tuple[Digest, ...] = ()  # that can be checked, the most trusted first
+    hashes: Mapping[str, object] = field(default_factory=_nothing)  # by algorithm, those that cannot be checked here
+    requires_python: str | None = None  # PEP 345's specifiers, unescaped
+    core_metadata: bool | Digest | None = None  # of the `.metadata` beside it (PEP 658, 714); None: not said
+    yanked: bool | str = False  # PEP 592: true, or the reason
+    gpg_sig: bool | None = None  # whether an `.asc` lies beside it; None: not said
+    size: int | None = None  # bytes (PEP 700)
+    upload_time: str | None = None  # as upstream wrote it (PEP 700)
+    provenance: str | None = None  # an address that is not a file of the index (PEP 740)
+    fragment: str = ""  # of a link in HTML, where it is not just a digest: `main`, `egg=name`
+    extra: Mapping[str, object] = field(default_factory=_nothing)  # further keys of JSON, or further attributes of HTML
+
+    @property
+    def best_digest(self) -> Digest | None:
+        """The hash that is checked; None where the page gives none that can be."""
+        return self.digests[0] if self.digests else None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All links of a project. `html` tells the form it came in: HTML cannot say sizes and versions."""
+
+    name: str
+    files: tuple[File, ...]
+    html: bool
+    api_version: str | None = None  # as it says of itself (PEP 629); None: not said, which means 1.0
+    versions: tuple[str, ...] | None = None  # PEP 700; None: not said
+    status: str | None = None  # PEP 792
+    status_reason: str | None = None
+    meta: Mapping[str, object] = field(
+        default_factory=_nothing
+    )  # further keys of JSON's `meta`, or further `pypi:` metas of HTML
+    extra: Mapping[str, object] = field(default_factory=_nothing)  # further keys of JSON at the top

@@ -1,0 +1,162 @@
+"""`Page` → the bytes of a page, in the form that a client asked for, with links that stay on this cache.
+
+Links are relative and without a query, so that a page is right behind any host name. Called in a worker thread for long
+pages. Never fetches and never decides what is true of a file, but for one thing: that every wheel has metadata beside
+it, which the service provides (`offer_metadata`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any, assert_never
+
+import msgspec
+
+from proxy.errors import BadTarget
+from proxy.model import Digest, Site, Target
+from proxy.python import addresses
+from proxy.python.negotiation import Format
+from proxy.python.page import File, Page
+
+_NEWEST_MINOR = 4  # the version whose attributes are rendered here; HTML gets no later ones (PEP 833)
+_ATTRIBUTE = re.compile(r"(?!on|style$|href$)[a-z][a-z0-9_.:-]*")  # nothing that a browser would act on
+
+
+def render(page: Page, here: Target, site: Site, fmt: Format, *, offer_metadata: bool) -> bytes:
+    """The page as it is served at `here`. `offer_metadata`: every wheel has a `.metadata` (PEP 658), say so."""
+    links = _links(page, here, site)
+    match fmt:
+        case Format.JSON:
+            return msgspec.json.encode(_json_page(page, links, offer_metadata=offer_metadata))
+        case Format.HTML | Format.TEXT:
+            return _html_page(page, links, offer_metadata=offer_metadata).encode("utf-8", "replace")
+        case _:
+            assert_never(fmt)
+
+
+def _links(page: Page, here: Target, site: Site) -> Iterator[tuple[File, str]]:
+    for file in page.files:
+        try:
+            target = addresses.locate(file.url, site)
+        except BadTarget:
+            continue  # it cannot be asked for here, so it is not offered
+        yield file, addresses.relative(here, target)
+
+
+def _core_metadata(file: File, *, offered: bool) -> bool | Digest | None:
+    """What is said of the metadata beside the file: upstream's word, or else ours."""
+    if offered and not file.core_metadata and file.filename.endswith(".whl"):
+        return True
+    return file.core_metadata
+
+
+# ---------------------------------------------------------------------- JSON (PEP 691)
+
+
+def _json_page(page: Page, links: Iterator[tuple[File, str]], *, offer_metadata: bool) -> dict[str, Any]:
+    files = [_json_file(file, href, html=page.html, offered=offer_metadata) for file, href in links]
+    if page.html:
+        # PEP 700: from 1.1 on, sizes and versions are a must, which a page in HTML does not have.
+        made: dict[str, Any] = {"meta": {"api-version": "1.0"}, "name": page.name, "files": files}
+        if page.status is not None:
+            made["project-status"] = _json_status(page)
+        return made
+    made = {"meta": {**page.meta, "api-version": page.api_version or "1.0"}, "name": page.name, **page.extra}
+    if page.versions is not None:
+        made["versions"] = page.versions
+    made["files"] = files
+    return made
+
+
+def _json_status(page: Page) -> dict[str, str]:
+    given = {"status": page.status, "reason": page.status_reason}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _json_file(file: File, href: str, *, html: bool, offered: bool) -> dict[str, Any]:
+    made: dict[str, Any] = {} if html else {**file.extra}
+    made["filename"] = file.filename
+    made["url"] = href
+    made["hashes"] = {digest.algorithm: digest.value for digest in file.digests} | dict(file.hashes)
+    core = _core_metadata(file, offered=offered)
+    if core is not None:
+        shown = {core.algorithm: core.value} if isinstance(core, Digest) else core
+        made["core-metadata"] = shown
+        # PEP 714: PyPI's own spelling of the old key, which pdm reads. The right spelling makes pip 22.3 to 23.1 fail.
+        made["data-dist-info-metadata"] = shown
+    if file.requires_python is not None:
+        made["requires-python"] = file.requires_python
+    made["yanked"] = file.yanked
+    if file.gpg_sig is not None:
+        made["gpg-sig"] = file.gpg_sig
+    if file.size is not None:
+        made["size"] = file.size
+    if file.upload_time is not None:
+        made["upload-time"] = file.upload_time
+    if file.provenance is not None:
+        made["provenance"] = file.provenance
+    return made
+
+
+# ---------------------------------------------------------------------- HTML (PEP 503)
+
+
+def _html_page(page: Page, links: Iterator[tuple[File, str]], *, offer_metadata: bool) -> str:
+    title = f"Links for {escape(page.name)}"
+    metas = "".join(f'    <meta name="{escape(name)}" content="{escape(content)}">\n' for name, content in _metas(page))
+    anchors = "".join([_anchor(file, href, html=page.html, offered=offer_metadata) for file, href in links])
+    return (
+        f"<!DOCTYPE html>\n<html>\n  <head>\n{metas}    <title>{title}</title>\n  </head>\n"
+        f"  <body>\n    <h1>{title}</h1>\n{anchors}  </body>\n</html>\n"
+    )
+
+
+def _metas(page: Page) -> Iterator[tuple[str, str]]:
+    if page.api_version is not None:
+        minor = min(int(page.api_version.partition(".")[2]), _NEWEST_MINOR)
+        yield "pypi:repository-version", f"1.{minor}"
+    if page.status is not None:
+        yield "pypi:project-status", page.status
+    if page.status_reason is not None:
+        yield "pypi:project-status-reason", page.status_reason
+    if page.html:
+        for name, content in page.meta.items():
+            yield name, str(content)
+
+
+def _anchor(file: File, href: str, *, html: bool, offered: bool) -> str:
+    fragment = file.fragment or file.best_digest
+    parts = [f'    <a href="{href}#{escape(str(fragment))}"' if fragment else f'    <a href="{href}"']
+    if file.requires_python is not None:
+        parts.append(f' data-requires-python="{escape(file.requires_python)}"')
+    if file.yanked is not False:
+        parts.append(f' data-yanked="{"" if file.yanked is True else escape(file.yanked)}"')
+    core = _core_metadata(file, offered=offered)
+    if core:
+        shown = core if isinstance(core, Digest) else "true"
+        parts.append(f' data-dist-info-metadata="{shown}" data-core-metadata="{shown}"')
+    if file.gpg_sig is not None:
+        parts.append(f' data-gpg-sig="{"true" if file.gpg_sig else "false"}"')
+    if file.provenance is not None:
+        parts.append(f' data-provenance="{escape(file.provenance)}"')
+    if file.size is not None:
+        parts.append(f' data-size="{file.size}"')
+    if file.upload_time is not None:
+        parts.append(f' data-upload-time="{escape(file.upload_time)}"')
+    if html:
+        parts.append(_unknown(file.extra))
+    parts.append(f">{escape(file.filename)}</a><br />\n")
+    return "".join(parts)
+
+
+def _unknown(attributes: Mapping[str, object]) -> str:
+    """Attributes that the standard does not have, as they came; without a value where they had none."""
+    return "".join(
+        [
+            f" {name}" if value is None else f' {name}="{escape(str(value))}"'
+            for name, value in attributes.items()
+            if _ATTRIBUTE.fullmatch(name)
+        ]
+    )

@@ -1,0 +1,136 @@
+"""Pages as clients get them: parsed once, rendered once per format and coding, kept in bounded memory.
+
+The memo is by the digest of upstream's page, so it never goes stale: another page has another digest. Long pages are
+parsed, rendered and compressed in a worker thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from proxy.cache.documents import Document
+from proxy.cache.flights import Flights
+from proxy.model import Entry, Site, Target
+from proxy.python.negotiation import Format
+from proxy.python.page import File, Page
+from proxy.python.parsing import parse
+from proxy.python.rendering import render
+
+T = TypeVar("T")
+
+_BYTES = 48 << 20  # rendered bodies kept, in bytes
+_LINKS = 40_000  # links of parsed pages kept
+_LONG = 32 << 10  # bytes from which on work leaves the event loop
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A rendered page and its strong ETag (RFC 9110 §8.8.3), which differs per format and coding."""
+
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A parsed page, and its files by name."""
+
+    page: Page
+    by_name: dict[str, list[File]]
+
+
+class Renderings:
+    """The memo. Mutable state: two tables in order of use, and the work under way."""
+
+    def __init__(self) -> None:
+        self._parsed: OrderedDict[tuple[str, str], Parsed] = OrderedDict()
+        self._links = 0
+        self._rendered: OrderedDict[str, Rendering] = OrderedDict()
+        self._bytes = 0
+        self._flights: Flights[Rendering] = Flights()
+
+    async def parsed(self, document: Document) -> Parsed:
+        """The parsed page. Raises UpstreamBroken for what is no index page."""
+        entry = document.entry
+        return self._known(entry) or await self._parse(entry, await document.read())
+
+    async def check(self, entry: Entry, body: bytes) -> None:
+        """Refuse what is no index page, before it takes the place of one. Raises UpstreamBroken."""
+        await self._parse(entry, body)
+
+    async def _parse(self, entry: Entry, body: bytes) -> Parsed:
+        found = self._known(entry)
+        if found is not None:
+            return found
+        key = (str(entry.digest), entry.url)
+        found = await _work(len(body), partial(_parse, entry, body))
+        if key not in self._parsed:
+            self._parsed[key] = found
+            self._links += len(found.page.files)
+        while self._links > _LINKS and len(self._parsed) > 1:
+            _, old = self._parsed.popitem(last=False)
+            self._links -= len(old.page.files)
+        return found
+
+    def _known(self, entry: Entry) -> Parsed | None:
+        key = (str(entry.digest), entry.url)
+        found = self._parsed.get(key)
+        if found is not None:
+            self._parsed.move_to_end(key)
+        return found
+
+    async def rendered(self, document: Document, here: Target, site: Site, fmt: Format, *, gzip: bool) -> Rendering:
+        """The page for a client at `here`. Raises UpstreamBroken for what is no index page."""
+        key = f"{document.entry.digest} {document.entry.url} {here.mount} {here.path} {fmt.name} {gzip}"
+        found = self._rendered.get(key)
+        if found is not None:
+            self._rendered.move_to_end(key)
+            return found
+        task, _ = self._flights.join(key, lambda: self._render(key, document, here, site, fmt, gzip=gzip))
+        return await self._flights.result(task)
+
+    async def close(self) -> None:
+        """Break off the work under way."""
+        await self._flights.close()
+
+    async def _render(  # noqa: PLR0913 the key stands for the rest
+        self, key: str, document: Document, here: Target, site: Site, fmt: Format, *, gzip: bool
+    ) -> Rendering:
+        if gzip:
+            plain = await self.rendered(document, here, site, fmt, gzip=False)
+            body = await _work(len(plain.body), partial(_compress, plain.body))
+            made = Rendering(body, f'{plain.etag[:-1]}-gzip"')
+        else:
+            page = (await self.parsed(document)).page
+            work = partial(render, page, here, site, fmt, offer_metadata=True)
+            body = await _work(document.entry.size, work)
+            made = Rendering(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+        self._rendered[key] = made
+        self._bytes += len(made.body)
+        while self._bytes > _BYTES and len(self._rendered) > 1:
+            _, old = self._rendered.popitem(last=False)
+            self._bytes -= len(old.body)
+        return made
+
+
+async def _work(size: int, work: partial[T]) -> T:
+    return work() if size < _LONG else await asyncio.to_thread(work)
+
+
+def _parse(entry: Entry, body: bytes) -> Parsed:
+    page = parse(body, entry.content_type, entry.url)
+    by_name: dict[str, list[File]] = {}
+    for file in page.files:
+        by_name.setdefault(file.filename, []).append(file)
+    return Parsed(page, by_name)
+
+
+def _compress(body: bytes) -> bytes:
+    compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return compressor.compress(body) + compressor.flush()

@@ -1,0 +1,91 @@
+"""What an address below a mount is: the list of projects, a page, or a file. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from proxy.errors import NotFound
+from proxy.model import Site, Target
+from proxy.python import addresses
+
+_FILE_ENDINGS = (
+    ".whl", ".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar", ".egg", ".exe", ".msi", ".rpm",
+    ".deb", ".dmg", ".metadata", ".asc", ".sig", ".json", ".provenance", ".attestation", ".txt", ".gz", ".bz2", ".xz",
+)  # fmt: skip
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # of a project (PEP 508)
+_BINARY_ENDINGS = (".whl", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".egg", ".exe", ".msi", ".metadata", ".tar")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectList:
+    """The root of an index: all its projects."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPage:
+    """The page of one project; `project` is its normalised name (PEP 503)."""
+
+    project: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The address is spelt differently; `location` is relative to the one asked for."""
+
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """A distribution, or what lies beside one."""
+
+    name: str
+
+
+Route = ProjectList | ProjectPage | Elsewhere | PackageFile
+
+
+def classify(target: Target, site: Site) -> Route:
+    """Say what `target` is. Raises NotFound for what an index cannot have."""
+    folder, _, last = target.path.rpartition("/")
+    if target.host is not None:
+        if not last:
+            raise NotFound("There is no page at this address; files lie below +files/<host>/.")
+        return PackageFile(last)
+    if target.path in (site.index, site.index.rstrip("/")):
+        return (
+            ProjectList() if target.path == site.index else Elsewhere(f"{site.index.rstrip('/').rpartition('/')[2]}/")
+        )
+    if last and last.lower().endswith(_FILE_ENDINGS):
+        return PackageFile(last)
+    if not target.path.startswith(site.index):
+        raise NotFound("There is nothing at this address; an index page is at /<mount>/simple/<project>/.")
+    project = last or folder.rpartition("/")[2]
+    if not _NAME.fullmatch(project):
+        # Nothing else gets into a Location: `https:evil.example` would be another place.
+        raise NotFound("No project has such a name: letters, digits, dots, dashes and underscores.")
+    normalized = addresses.normalize(project)
+    if not last and normalized == project:
+        return ProjectPage(normalized)
+    return Elsewhere(f"../{normalized}/" if not last else f"{normalized}/")
+
+
+def is_binary(name: str) -> bool:
+    """Whether an HTML answer for a file of this name cannot be the file."""
+    return name.lower().endswith(_BINARY_ENDINGS)
+
+
+def page_key(mount: str, project: str, path: str) -> str:
+    """The store's key of a page; all pages of a project on a mount share the front of it."""
+    return f"{page_keys(mount, project)}{path}"
+
+
+def page_keys(mount: str, project: str) -> str:
+    """The front of the keys of all pages of a project on a mount."""
+    return f"page:{mount}:{project}:"
+
+
+def file_key(target: Target) -> str:
+    """The store's key of a file."""
+    return f"file:{target.mount}:{target.host or ''}:{target.path}"

@@ -1,0 +1,195 @@
+"""The METADATA of a wheel, read out of its zip: from a whole file, or from the few ranges of one that are known.
+
+Sans I/O: `Window` is a file with gaps, and reading in a gap raises `NeedBytes` with the range that is missing; the
+caller fetches it and tries again. Never reads more of the wheel than its directory and the one member, and trusts
+neither: sizes are bounded before anything is unpacked.
+"""
+
+from __future__ import annotations
+
+import bisect
+import io
+import os
+import struct
+import zipfile
+import zlib
+from typing import IO, TYPE_CHECKING
+
+from packaging.utils import canonicalize_name, canonicalize_version
+
+from proxy.errors import NotFound, StoreBroken, WrongBytes
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_FIRST = 32 << 10  # bytes: holds the directory of most wheels, and METADATA, which tools put before it
+_AHEAD = 4 << 10  # bytes behind a range that come with it: buffered readers round up
+_METADATA_LIMIT = 16 << 20  # bytes, unpacked
+_DIRECTORY_LIMIT = 16 << 20  # bytes: more than a hundred thousand files
+_HEADER = 30  # bytes of a member's header before its name
+_SLACK = 512  # bytes for the header's name and extra fields, which the directory does not tell
+_ENCRYPTED = 1
+# No lzma: its header decides how much memory the decoder takes. Indexes refuse such wheels.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+_BROKEN = (
+    zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error,
+)  # fmt: skip
+
+
+class NeedBytes(Exception):
+    """The half-open byte range `start` to `end` of the file must be known before reading can go on.
+
+    A request more than an error; and no OSError, which zipfile would take for a broken file.
+    """
+
+    def __init__(self, start: int, end: int) -> None:
+        super().__init__(start, end)
+        self.start = start
+        self.end = end
+
+
+def first_range(size: int) -> tuple[int, int]:
+    """The half-open range to fetch first of a wheel of `size` bytes: its end."""
+    return max(size - _FIRST, 0), size
+
+
+class Window(io.RawIOBase):
+    """A file of `size` bytes of which some ranges are known. Mutable state: the ranges, sorted, and the position."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+        self._position = 0
+        self._starts: list[int] = []
+        self._parts: list[bytes] = []
+
+    def add(self, start: int, data: bytes) -> None:
+        """Make the bytes from `start` on known. They may overlap with what is known."""
+        if not data:
+            return
+        end = start + len(data)
+        first = bisect.bisect_left(self._starts, start)
+        if first and self._end(first - 1) >= start:
+            first -= 1
+        last = bisect.bisect_right(self._starts, end)
+        if first < last:
+            front = self._parts[first][: max(start - self._starts[first], 0)]
+            tail = self._parts[last - 1][max(end - self._starts[last - 1], 0) :]
+            start, data = min(start, self._starts[first]), front + data + tail
+        self._starts[first:last] = [start]
+        self._parts[first:last] = [data]
+
+    def _end(self, index: int) -> int:
+        return self._starts[index] + len(self._parts[index])
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        if origin + offset < 0:
+            raise OSError("The position would be before the start of the file.")
+        self._position = origin + offset
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill `buffer` from the position on. Raises NeedBytes where that is not known; nothing is read then."""
+        view = memoryview(buffer).cast("B")
+        start = self._position
+        end = min(start + len(view), self._size)
+        if end <= start:
+            return 0
+        index = bisect.bisect_right(self._starts, start) - 1
+        known = max(self._end(index), start) if index >= 0 else start
+        if known < end:
+            following = self._starts[index + 1] if index + 1 < len(self._starts) else self._size
+            # To what is known next, but not past it: nothing is fetched twice.
+            raise NeedBytes(known, min(end + _AHEAD, following))
+        offset = start - self._starts[index]
+        view[: end - start] = self._parts[index][offset : offset + end - start]
+        self._position = end
+        return end - start
+
+    def close(self) -> None:
+        """Nothing: a reader round this file closes it when it goes, and the next attempt reads on."""
+
+
+class _Bounded:
+    """What zipfile needs of a file, with a bound to what is read at once: a zip's word for its directory's size."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:  # the rest, in one piece: a raw file would be asked for it in small steps
+            position = self.tell()
+            size = self.seek(0, os.SEEK_END) - position
+            self.seek(position)
+        if size > _DIRECTORY_LIMIT:
+            raise WrongBytes("The wheel cannot be read: its directory is larger than that of any wheel.")
+        try:
+            return self._file.read(size)
+        except OSError as error:  # zipfile would take the disk's fault for the file's
+            raise StoreBroken("Reading the stored wheel failed. Look at the disk.") from error
+
+
+def read_metadata(file: IO[bytes], filename: str) -> bytes:
+    """The METADATA of the wheel `filename`, whose bytes `file` gives.
+
+    Raises NeedBytes from a `Window`, WrongBytes for what is no sound wheel, NotFound for a wheel without METADATA, and
+    StoreBroken when the disk fails.
+    """
+    bounded = _Bounded(file)
+    try:
+        with zipfile.ZipFile(bounded) as archive:
+            member = _member(archive.namelist(), filename)
+            return _read(archive, archive.getinfo(member), bounded)
+    except NotImplementedError:
+        raise WrongBytes("The wheel cannot be read: its METADATA is packed in a way that is not known.") from None
+    except _BROKEN as error:
+        raise WrongBytes("The wheel cannot be read: it is no sound zip file.") from error
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _Bounded) -> bytes:
+    too_large = WrongBytes("The wheel cannot be read: its METADATA is larger than 16 MiB.")
+    if info.file_size > _METADATA_LIMIT or info.compress_size > _METADATA_LIMIT:
+        raise too_large
+    if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
+        raise WrongBytes("The wheel cannot be read: its METADATA is encrypted or packed in a way that is not known.")
+    # Ask for the member in one piece: a window would otherwise be asked for it in small steps.
+    file.seek(info.header_offset)
+    file.read(_HEADER + len(info.filename.encode()) + _SLACK + info.compress_size)
+    with archive.open(info) as member:
+        body = member.read(_METADATA_LIMIT + 1)
+    if len(body) > _METADATA_LIMIT:
+        raise too_large
+    return body
+
+
+def _member(names: list[str], filename: str) -> str:
+    """The METADATA among the members of a wheel (binary distribution format: one `.dist-info` folder at the top)."""
+    tops = {name.partition("/")[0] for name in names if "/" in name}
+    folders = [folder for folder in tops if folder.endswith(".dist-info")]
+    if len(folders) > 1:
+        folders = [folder for folder in folders if _identity(folder) == _identity(filename)]
+    if len(folders) != 1:
+        raise WrongBytes("The wheel cannot be read: it has not one .dist-info folder of its own name.")
+    member = f"{folders[0]}/METADATA"
+    if member not in names:
+        raise NotFound("The wheel has no METADATA.")
+    return member
+
+
+def _identity(name: str) -> tuple[str, str]:
+    """Project and version, normalised, of a wheel's file name or of its `.dist-info` folder."""
+    project, version = (*name.removesuffix(".dist-info").removesuffix(".whl").split("-"), "")[:2]
+    return canonicalize_name(project), canonicalize_version(version.replace("_", "-"))

@@ -1,0 +1,146 @@
+"""The picture of all blobs in memory, in order of use: what is there, how large, and who reads it.
+
+Loaded from the index once and kept in step by the store; it does no I/O. Changed on the event loop only, but for the
+counts of leases: those may be taken and given back on any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from proxy.model import Blob, Digest
+from proxy.storage.index import BlobRow
+from proxy.storage.proof import INLINE
+
+_BLOCK = 4096
+
+
+def footprint(size: int) -> int:
+    """The bytes that a file of `size` bytes takes on disk: whole blocks."""
+    return -(-size // _BLOCK) * _BLOCK
+
+
+class Record:
+    """One blob. The object is its identity: a body that is dropped and stored again gets another."""
+
+    __slots__ = ("blob", "leases", "size", "stamp", "used", "value")
+
+    def __init__(self, value: str, size: int, stamp: str | None, used: float) -> None:
+        self.value = value  # sha256, hexadecimal
+        self.size = size  # bytes
+        self.stamp = stamp  # as `proof.stamp_of`; None: nobody knows, the digest must be checked first
+        self.used = used
+        self.leases = 0
+        self.blob: Blob | None = None
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it must not be served until its digest was checked in the background."""
+        return self.stamp is None and self.size > INLINE
+
+
+class Blobs:
+    """All records, the longest unused first. `size` is their bytes; `footprint` and `leased` are bytes on disk."""
+
+    def __init__(self, folder: str, rows: Iterable[BlobRow]) -> None:
+        self.size = 0
+        self.footprint = 0
+        self.leased = 0  # of those that somebody reads
+        self._folder = folder
+        self._records: OrderedDict[str, Record] = OrderedDict()
+        self._uses: dict[str, Record] = {}
+        self._place = 0.0
+        self._lock = threading.Lock()
+        for value, size, stamp, used in rows:
+            self._insert(Record(value, size, stamp, used))
+            self._place = used  # rows come in this order
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records.values())
+
+    def get(self, value: str) -> Record | None:
+        """The record of a sha256."""
+        return self._records.get(value)
+
+    def holds(self, record: Record) -> bool:
+        """Whether this very record is still here."""
+        return self._records.get(record.value) is record
+
+    def next_place(self) -> float:
+        """A place in the order of use that is later than all before."""
+        self._place += 1
+        return self._place
+
+    def use(self, record: Record) -> Blob:
+        """Note a use of a record that is here, and give what callers see of it."""
+        self._records.move_to_end(record.value)
+        record.used = self.next_place()
+        self._uses[record.value] = record
+        if record.blob is None:
+            value = record.value
+            path = f"{self._folder}/sha256/{value[:2]}/{value[2:]}"
+            record.blob = Blob(Digest("sha256", value), record.size, path)
+        return record.blob
+
+    def demote(self, record: Record) -> None:
+        """Make it the first to go: nothing names it any more, but somebody reads it."""
+        if self.holds(record):
+            self._records.move_to_end(record.value, last=False)
+
+    def add(self, record: Record) -> None:
+        """Take a blob in, as the last used. One of the same digest is replaced."""
+        before = self._records.get(record.value)
+        if before is not None:
+            self.remove(before)
+        self._insert(record)
+
+    def add_unknown(self, value: str, size: int) -> None:
+        """Take in a file that was found, as the longest unused."""
+        if value not in self._records:
+            self._insert(Record(value, size, None, 0.0))
+            self._records.move_to_end(value, last=False)
+
+    def _insert(self, record: Record) -> None:
+        self._records[record.value] = record
+        self.size += record.size
+        self.footprint += footprint(record.size)
+
+    def remove(self, record: Record) -> bool:
+        """Forget a record; those who read it are not disturbed. False if it is not here any more."""
+        if not self.holds(record):
+            return False
+        with self._lock:
+            del self._records[record.value]
+            if record.leases:
+                self.leased -= footprint(record.size)
+        self._uses.pop(record.value, None)
+        self.size -= record.size
+        self.footprint -= footprint(record.size)
+        return True
+
+    def acquire(self, value: str) -> Record | None:
+        """Count a reader in. From any thread."""
+        with self._lock:
+            record = self._records.get(value)
+            if record is not None:
+                record.leases += 1
+                if record.leases == 1:
+                    self.leased += footprint(record.size)
+            return record
+
+    def release(self, record: Record) -> None:
+        """Count a reader out. From any thread."""
+        with self._lock:
+            record.leases -= 1
+            if not record.leases and self._records.get(record.value) is record:
+                self.leased -= footprint(record.size)
+
+    def take_uses(self) -> list[tuple[float, str]]:
+        """The uses since the last call, to be written down: (place, sha256)."""
+        uses, self._uses = self._uses, {}
+        return [(record.used, value) for value, record in uses.items()]

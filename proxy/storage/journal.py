@@ -1,0 +1,122 @@
+"""What is known of a spool file, written beside it line by line, so that a kill at any instruction loses nothing.
+
+The first line says whose it is and in which run of the machine. A later line is a `SpoolState`, which replaces all that
+was said before, or a pair `[start,end]`: these bytes of the file were written since. A line is one append.
+
+A process that is killed leaves its writes in the system's cache; a machine that stops may lose them in any order. So
+what another run of the machine wrote is not believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from proxy.cache.extents import Extents
+from proxy.ports import SpoolState
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class _Head(msgspec.Struct, frozen=True):
+    format: int
+    name: str
+    boot: str
+
+
+_head = msgspec.json.Decoder(_Head)
+_line = msgspec.json.Decoder(tuple[int, int] | SpoolState)
+
+
+def boot_id() -> str:
+    """Which run of the machine this is; empty where the system does not say."""
+    with contextlib.suppress(OSError):
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    return ""
+
+
+def replay(text: bytes, name: str, boot: str, size: int) -> SpoolState | None:
+    """What a journal says of the download `name`, whose file has `size` bytes. None if it cannot be gone on with."""
+    lines = text.split(b"\n")
+    try:
+        head = _head.decode(lines[0])
+    except msgspec.DecodeError:
+        return None
+    if head.format != 1 or head.name != name or not boot or head.boot != boot:
+        return None
+    state: SpoolState | None = None
+    extents = Extents()
+    for line in lines[1:-1]:  # what follows the last line end was not written out
+        try:
+            said = _line.decode(line)
+        except msgspec.DecodeError:
+            break
+        if isinstance(said, SpoolState):
+            state, extents = said, Extents()
+            for start, end in said.extents:
+                extents = extents.add(start, end)
+        else:
+            extents = extents.add(*said)
+    if state is None or (extents.ranges and (extents.ranges[0][0] < 0 or extents.ranges[-1][1] > size)):
+        return None
+    return SpoolState(state.url, state.size, state.validator, extents.ranges)
+
+
+def left_by(path: Path, boot: str) -> bool:
+    """Whether a journal was begun in this run of the machine, so that its download can be gone on with."""
+    try:
+        with path.open("rb") as file:
+            head = _head.decode(file.readline())
+    except (OSError, msgspec.DecodeError):
+        return False
+    return bool(boot) and head.boot == boot
+
+
+class Journal:
+    """The journal at `path`. Each method is one short write, made in a worker thread; all raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    def open(self) -> None:
+        """Open or create it; before anything else."""
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+
+    def read(self) -> bytes:
+        """All of it."""
+        parts: list[bytes] = []
+        position = 0
+        while piece := os.pread(self._descriptor, 1 << 20, position):
+            parts.append(piece)
+            position += len(piece)
+        return b"".join(parts)
+
+    def begin(self, name: str, boot: str) -> None:
+        """Forget everything but whose file this is."""
+        os.ftruncate(self._descriptor, 0)
+        self._append(msgspec.json.encode(_Head(1, name, boot)))
+
+    def state(self, state: SpoolState) -> None:
+        """This is how things stand, whatever was said before."""
+        self._append(msgspec.json.encode(state))
+
+    def wrote(self, start: int, end: int) -> None:
+        """The bytes `[start, end)` are in the file."""
+        self._append(b"[%d,%d]" % (start, end))
+
+    def _append(self, line: bytes) -> None:
+        line += b"\n"
+        written = os.write(self._descriptor, line)
+        if written < len(line):  # the disk is full: the line would spoil the next one
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+            os.write(self._descriptor, line)
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

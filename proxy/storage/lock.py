@@ -1,0 +1,51 @@
+"""The lock that keeps a data folder to one process. Taken by `folder`; it never waits."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from proxy.errors import StoreBroken
+
+
+class FolderLock:
+    """An exclusive flock(2) on a file that says which process has it. The kernel frees it when that process ends."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, path: Path) -> Self:
+        """Take the lock, now or not at all. Raises StoreBroken when another process has it, or nobody can."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreBroken(
+                f"The data folder {path.parent} cannot be written: {error.strerror}. Let this user write there, "
+                "or choose another folder."
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                who = f"process {holder}" if holder.isdigit() else "another process"
+                raise StoreBroken(
+                    f"The data folder {path.parent} is in use by {who}. Stop that one, or choose another folder."
+                ) from error
+            raise StoreBroken(
+                f"The data folder {path.parent} cannot be locked: {error.strerror}. Choose a folder on a local disk."
+            ) from error
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let others have it. May be called twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

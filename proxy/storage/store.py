@@ -1,0 +1,280 @@
+"""The store on disk: `ports.Store` on one folder of one process.
+
+Built by `app`. What is there is decided here on the event loop, from the picture in memory; threads then make the disk
+follow. Work that was begun is finished even if whoever asked for it goes away. It never decides what is worth keeping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import threading
+from collections.abc import Coroutine, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from proxy.errors import StoreBroken, StoreError
+from proxy.model import Blob, Digest, Entry, Evicted, Stored
+from proxy.ports import Clock, Observer, Spool
+from proxy.storage.adopting_disk import Finished
+from proxy.storage.adoption import Adoption
+from proxy.storage.blobs import Blobs, Record
+from proxy.storage.checking import Checking
+from proxy.storage.entries import Entries
+from proxy.storage.folder import prepare
+from proxy.storage.holdings import Holdings
+from proxy.storage.index import Index
+from proxy.storage.journal import boot_id
+from proxy.storage.lease import Lease
+from proxy.storage.probe import probe
+from proxy.storage.proof import SYNCED_FROM
+from proxy.storage.renewal import Renewal
+from proxy.storage.space import Space
+from proxy.storage.spool import DiskSpool
+from proxy.storage.spool_folder import clear, remove
+from proxy.storage.threads import Threads
+from proxy.storage.work import Work
+
+_PATIENCE = 0.05  # seconds that the event loop waits for a lock of the index, at most
+_ROUND = 5.0  # seconds between two rounds of `_tend`
+
+
+class DiskStore:
+    """See `ports.Store`. Belongs to the event loop that opened it; leases may be taken on any thread."""
+
+    def __init__(self, holdings: Holdings, limit: int, observer: Observer) -> None:
+        self._holdings = holdings
+        self._folder = holdings.folder
+        self._index = holdings.index
+        self._blobs = holdings.blobs
+        self._threads = holdings.threads
+        self._observer = observer
+        self._work = Work()
+        self._space = Space(self._folder.path, limit, self._blobs, self._evict, self._threads.health)
+        self._entries = Entries(holdings, self._drop, self._work.background)
+        self._renewal = Renewal(holdings, self._entries)
+        self._threads.on_damage = self._renew
+        self._adoption = Adoption(holdings)
+        self._checking = Checking(holdings, self._drop)
+        self._spools: set[str] = set()
+        self._tending: list[asyncio.Task[None]] = []
+        self._boot = boot_id()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._closing = AsyncExitStack()
+
+    @classmethod
+    async def open(cls, path: Path, limit: int, observer: Observer, clock: Clock) -> Self:
+        """Open or create the data folder `path`, to hold at most `limit` bytes. Raises StoreBroken."""
+        async with AsyncExitStack() as stack:
+            folder = prepare(path)
+            stack.callback(folder.lock.release)
+            threads = Threads()
+            stack.push_async_callback(threads.close)
+            try:
+                index, rows, damaged = await threads.index(Index.open, folder.index, limit)
+                stack.callback(index.close)  # each thread has a connection of its own
+                stack.push_async_callback(threads.index, index.close)
+                index.be_patient(_PATIENCE)
+                holdings = Holdings(folder, index, Blobs(str(folder.index), rows), threads)
+                store = cls(holdings, limit, observer)
+                await store._begin_with(clock.now(), complete=not damaged and bool(rows))
+            except StoreError as error:
+                raise StoreBroken(str(error)) from error
+            store._closing = stack.pop_all()
+            return store
+        raise AssertionError("unreachable")
+
+    async def _begin_with(self, now: float, *, complete: bool) -> None:
+        """Count what an earlier run left. `complete`: what the index does not know can wait for the first round."""
+        for name, size in await self._threads.files(clear, self._folder.spool, now, self._boot):
+            self._space.leave(name, size)
+        if not complete:
+            await self.sweep()
+        for record in self._blobs:
+            if record.hidden:
+                self._checking.doubt(record)
+        self._measure()
+        self._tell()
+        self._tending = [self._work.begin(self._tend(sweep=complete)), self._work.begin(self._checking.run())]
+
+    async def close(self) -> None:
+        """Finish what was begun, write down what was used, and let go of the folder."""
+        for task in self._tending:
+            task.cancel()
+        await self._work.done()
+        with contextlib.suppress(StoreError):
+            await self.flush()
+        with contextlib.suppress(StoreError):
+            await self._closing.aclose()
+
+    @property
+    def healthy(self) -> bool:
+        """False from a failed write until writing works again."""
+        return self._threads.health.well
+
+    def digests(self) -> list[Digest]:
+        """All blobs, the longest unused first."""
+        return [Digest("sha256", record.value) for record in self._blobs]
+
+    def find(self, key: str) -> Entry | None:
+        return self._entries.find(key)
+
+    def keys(self, prefix: str) -> Sequence[str]:
+        return self._entries.keys(prefix)
+
+    async def save(self, entry: Entry) -> None:
+        await self._work.finish(self._entries.save(entry))
+
+    async def forget(self, key: str) -> None:
+        await self._work.finish(self._entries.forget(key))
+
+    def blob(self, digest: Digest) -> Blob | None:
+        record = self._blobs.get(digest.value) if digest.algorithm == "sha256" else None
+        if record is None:
+            return None
+        if record.hidden:
+            self._checking.doubt(record)
+            return None
+        return self._blobs.use(record)
+
+    def lease(self, blob: Blob) -> AbstractContextManager[int]:
+        return Lease(blob, self._blobs, self._damaged, self._checking.doubt)
+
+    def _damaged(self, record: Record) -> None:
+        if threading.get_ident() == self._thread:
+            self._work.background(self._drop(record))
+        else:
+            self._loop.call_soon_threadsafe(lambda: self._work.background(self._drop(record)))
+
+    async def spool(self, name: str, size: int | None) -> Spool:
+        if name in self._spools:
+            raise RuntimeError("a download of this name is under way")
+        self._spools.add(name)
+        spool = DiskSpool(self._folder.spool, name, self._threads, self._space, lambda: self._spools.discard(name))
+        left = self._space.take(spool.part.stem)
+        try:
+            spool.reservation = await self._space.claim(max(size or 0, left))
+        except BaseException:
+            if left:
+                self._space.leave(spool.part.stem, left)
+            self._spools.discard(name)
+            raise
+        await spool.open(self._boot)
+        return spool
+
+    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob:
+        if not isinstance(spool, DiskSpool):
+            raise TypeError("a spool file is adopted by the store that made it")
+        return await self._work.finish(self._adopt(spool, digest.value, size))
+
+    async def _adopt(self, spool: DiskSpool, value: str, size: int) -> Blob:
+        record = None
+        try:
+            await spool.seal(size)
+            record = await self._adoption.take(value, Finished(spool.part, size, synced=True))
+            blob = self._blobs.use(record)
+        except StoreError as error:
+            raise StoreBroken(str(error)) from error
+        finally:
+            await spool.settle(self._blobs, (record, self._folder.blob(value)) if record is not None else None)
+        self._measure()
+        self._tell()
+        return blob
+
+    async def put(self, body: bytes) -> Blob:
+        return await self._work.finish(self._put(body))
+
+    async def _put(self, body: bytes) -> Blob:
+        long = len(body) > SYNCED_FROM
+        value = await self._threads.files(_sha256, body) if long else _sha256(body)
+        record = self._blobs.get(value)
+        if record is not None and not record.hidden:
+            return self._blobs.use(record)
+        reservation = await self._space.claim(len(body))
+        try:
+            record = await self._adoption.put(body, value, sync=long)
+            blob = self._blobs.use(record)
+        finally:
+            self._space.release(reservation)
+        self._measure()
+        self._tell()
+        return blob
+
+    async def sweep(self) -> None:
+        """Take in files of blobs that have no row: what a kill or a power cut left, or a new index does not know."""
+        await self._work.finish(self._adoption.sweep())
+        self._tell()
+
+    async def verify(self, digest: Digest, rate: float | None = None) -> bool | None:
+        """Read a blob and compare its digest, at most `rate` bytes a second; drop it if it is not what was stored.
+
+        Gives whether it was right; None if it is not there. Raises StoreBroken.
+        """
+        return await self._checking.verify(digest.value, rate)
+
+    async def flush(self) -> None:
+        """Write the order of use down. Raises StoreBroken, StoreFull."""
+        uses = self._blobs.take_uses()
+        if uses:
+            await self._threads.index(self._index.note, uses)
+
+    async def _tend(self, *, sweep: bool) -> None:
+        """The rounds: note what was used, and see whether what failed works again."""
+        if sweep:
+            with contextlib.suppress(StoreError):
+                await self.sweep()
+        while True:
+            await asyncio.sleep(_ROUND)
+            with contextlib.suppress(StoreError):
+                await self.flush()
+                self._measure()
+                if not self.healthy:
+                    await self.probe()
+
+    async def probe(self) -> None:
+        """Try everything that can fail, so that the health is known without waiting for a client. Raises StoreError."""
+        await probe(self._holdings)
+        self._space.release(await self._space.claim(0))
+
+    def _measure(self) -> None:
+        """Count what the index takes itself."""
+        self._space.ledger.index = self._index.bytes_on_disk()
+
+    def _tell(self) -> None:
+        self._observer(Stored(self._blobs.size, len(self._blobs)))
+
+    def _renew(self) -> None:
+        if self._renewal.due():
+            self._work.background(self._renewal.run())
+
+    def _drop(self, record: Record) -> Coroutine[Any, Any, None]:
+        """Forget a blob, here and now; what is given deletes it from the disk, with all entries that name it."""
+        if not self._blobs.remove(record):
+            return _nothing()
+        self._tell()
+        return self._threads.index_outcome(self._threads.begin_index(self._index.drop, [record.value]))
+
+    def _evict(self, records: Sequence[Record], names: Sequence[str]) -> Coroutine[Any, Any, None]:
+        """Delete blobs and left-over downloads that `space` took off its books, here and now."""
+        for record in records:
+            self._observer(Evicted(record.size))
+        self._tell()
+        work = self._threads.begin_index(self._index.drop, [record.value for record in records])
+        files = self._threads.begin(remove, self._folder.spool, names)
+
+        async def gone() -> None:
+            await self._threads.outcome(files)
+            await self._threads.index_outcome(work)
+
+        return self._work.finish(gone())
+
+
+async def _nothing() -> None:
+    """What is left to do for a blob that is gone already."""
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

@@ -1,0 +1,67 @@
+"""Failures: the exceptions of aiohttp, and of the sockets below it, as types of `errors`.
+
+Called by the client wherever it awaits aiohttp. The texts never carry aiohttp's own, which quote what upstream sent.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+import aiohttp
+
+from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+
+# What may come out of aiohttp. `ValueError` is in `InvalidURL` too; the client passes only addresses it has parsed.
+CAUGHT = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+
+
+# The first line that fits counts: most of these types are kinds of those further down.
+_MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[UpstreamError], str], ...] = (
+    (
+        aiohttp.ConnectionTimeoutError,
+        UpstreamUnreachable,
+        "Upstream did not accept a connection in time; check that it is up.",
+    ),
+    (TimeoutError, UpstreamTimeout, "Upstream said nothing for too long. Try again later."),
+    (
+        (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError),
+        UpstreamUnreachable,
+        "Upstream's TLS certificate is not trusted; SSL_CERT_FILE names further authorities.",
+    ),
+    (
+        aiohttp.ClientConnectorDNSError,
+        UpstreamUnreachable,
+        "Upstream's host name is not known here; check the address and the network.",
+    ),
+    (aiohttp.ClientConnectorError, UpstreamUnreachable, "Upstream refused the connection; check that it is up."),
+    (aiohttp.ClientPayloadError, UpstreamBroken, "Upstream's answer broke off before its end."),
+    ((aiohttp.ClientResponseError, ValueError), UpstreamBroken, "Upstream's answer is not valid HTTP."),
+    (
+        (aiohttp.ClientConnectionError, OSError),
+        UpstreamUnreachable,
+        "Upstream closed the connection before it answered.",
+    ),
+)
+
+
+def failure(error: Exception) -> UpstreamError:
+    """The failure that an exception of aiohttp means while there is no body yet."""
+    for kinds, meaning, text in _MEANINGS:
+        if isinstance(error, kinds):
+            return meaning(text)
+    return UpstreamBroken("Upstream's answer could not be read.")
+
+
+def broken_off(error: Exception) -> UpstreamError:
+    """The failure that an exception within a body means: a connection that is lost there is an answer cut short."""
+    found = failure(error)
+    if isinstance(found, UpstreamTimeout):
+        return found
+    return UpstreamBroken("Upstream's answer broke off before its end.")
+
+
+def soon_again(error: Exception) -> bool:
+    """Whether another try at once may help: a refused or lost connection, but not one that took all its time."""
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, TimeoutError)):
+        return False
+    return isinstance(failure(error), UpstreamUnreachable)

@@ -1,0 +1,186 @@
+"""The guard: which hosts may be asked, and which addresses may be connected to.
+
+The client asks it for every hop. A host that the settings name is `named` and may have a private address; any other
+host is `open` to public addresses only, and that is checked on the addresses that the name resolved to, in the
+resolver that the connector dials from: a name that resolves elsewhere between check and connect cannot slip through.
+The two kinds have connectors, and so pools and name caches, of their own. Never checks paths.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import socket
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeGuard
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from proxy.errors import NotAllowed
+from proxy.model import Site
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Never the address of an upstream, even under a name that the settings name: unspecified, link-local with the
+# metadata services of clouds, multicast, reserved. Only an address written out in the settings opens these.
+_NEVER = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "169.254.0.0/16",
+        "168.63.129.16/32",  # a cloud's host agent, on a public address
+        "192.0.0.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/128",
+        "fd00:ec2::/32",  # a cloud's metadata service, on a unique-local address
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+# Open to hosts that the settings name. Documentation ranges (RFC 5737) are not here on purpose: some networks hand
+# them out for public registries, which is also why `ipaddress.is_global` is not asked.
+_PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fec0::/10",
+    )
+)
+# IPv6 ranges that carry an IPv4 address, and where: RFC 4291 §2.5.5, RFC 2765, RFC 6052, RFC 8215, RFC 3056.
+_CARRIERS = tuple(
+    (ipaddress.IPv6Network(network), shift)
+    for network, shift in (
+        ("::/96", 0),
+        ("::ffff:0:0/96", 0),
+        ("::ffff:0:0:0/96", 0),
+        ("64:ff9b::/96", 0),
+        ("64:ff9b:1::/48", 0),
+        ("2002::/16", 80),
+    )
+)
+_TEREDO = ipaddress.IPv6Network("2001::/32")
+_HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
+
+
+class Trust(enum.Enum):
+    """How far a host is trusted."""
+
+    NAMED = "named"  # the settings name it
+    OPEN = "open"  # any other: public addresses only
+
+
+def private(address: str) -> bool:
+    """Whether only a host that the settings name may have this address. Anything but an address counts as private."""
+    return _within(address, _NEVER) or _within(address, _PRIVATE)
+
+
+def forbidden(address: str) -> bool:
+    """Whether no name may resolve to this address, not even one of the settings."""
+    return _within(address, _NEVER)
+
+
+def admit(url: URL, site: Site, *, redirected: bool) -> Trust:
+    """How far the host of `url` is trusted for `site`. Raises NotAllowed if it may not be asked at all.
+
+    A name in `site.hosts` covers all ports of that host, a `host:port` that port only. `redirected`: an upstream that
+    may be asked sent us here, so the host need not be one of the site's, but it gains nothing by that.
+    """
+    host = host_of(url)
+    names, closed = _names(site.base, site.hosts)
+    if host in names or f"{host}:{url.port}" in names:
+        return Trust.NAMED
+    if closed and not redirected:
+        raise NotAllowed("This host is not one that the upstream's files come from; add it to `hosts` in the settings.")
+    if _is_address(host) and private(host):
+        raise _refused()
+    return Trust.OPEN
+
+
+def host_of(url: URL) -> str:
+    """The host, lower case, without brackets and final dot. Raises NotAllowed if it is no plain name or address."""
+    host = (url.raw_host or "").lower().removesuffix(".")
+    if _is_address(host):
+        return str(ipaddress.ip_address(host))
+    if not host or not _HOST.issuperset(host) or host.replace(".", "").isdigit():
+        # All digits: 2130706433, 127.1 and the like, which the system's resolver reads as addresses.
+        raise NotAllowed("The address names no host that can be asked.")
+    return host
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names with another resolver and lets only those addresses through that `refused` does not refuse."""
+
+    def __init__(self, inner: AbstractResolver, refused: Callable[[str], bool]) -> None:
+        self._inner = inner
+        self._refused = refused
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses that may be dialled. Raises NotAllowed if the name has none but refused ones, OSError."""
+        found = await self._inner.resolve(host, port, family)
+        allowed = [result for result in found if not self._refused(result["host"])]
+        if found and not allowed:
+            raise _refused()
+        return allowed
+
+    async def close(self) -> None:
+        """Nothing to do: who made the inner resolver closes it."""
+
+
+def _refused() -> NotAllowed:
+    return NotAllowed(
+        "The host has a loopback, link-local or private address; name the host in the upstream's `hosts` to allow it."
+    )
+
+
+@lru_cache(maxsize=256)
+def _names(base: str, hosts: frozenset[str]) -> tuple[frozenset[str], bool]:
+    """The hosts that the settings name for a site, normalised; and whether only these may be asked."""
+    named = {host_of(URL(base))}
+    for entry in hosts:
+        url = URL(f"http://[{entry}]" if entry.count(":") > 1 and "[" not in entry else f"http://{entry}")
+        host = host_of(url)
+        named.add(host if url.explicit_port is None else f"{host}:{url.explicit_port}")
+    return frozenset(named), bool(hosts)
+
+
+def _is_address(host: str) -> TypeGuard[str]:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host
+
+
+def _within(text: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return True
+    return any(form in network for form in _forms(address) for network in networks)
+
+
+def _forms(address: _Address) -> list[_Address]:
+    """The address, and those IPv4 addresses that it stands for when a translator carries it on."""
+    forms = [address]
+    if isinstance(address, ipaddress.IPv6Address):
+        number = int(address)
+        forms.extend(
+            ipaddress.IPv4Address(number >> shift & 0xFFFFFFFF)
+            for network, shift in _CARRIERS
+            # RFC 4291 §2.5.5.1: `::` and `::1` are not IPv4-compatible addresses.
+            if address in network and number > 1
+        )
+        if address in _TEREDO:  # RFC 4380 §4: the client's address, inverted
+            forms.append(ipaddress.IPv4Address(~number & 0xFFFFFFFF))
+    return forms

@@ -1,0 +1,55 @@
+"""Health: which hosts failed so lately that nobody should wait for them.
+
+The client tells it of failures and successes; services ask through `Upstream.down`. Never refuses a request: whether
+to try all the same is the service's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FIRST = 1.0  # seconds for which a host counts as down after one failure
+_LONGEST = 30.0  # seconds, however many failures in a row
+_HOSTS = 1024  # hosts remembered; more than that is somebody making up names
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """A host's back-off: `until` is in seconds of the monotonic clock, `failures` counts those in a row."""
+
+    failures: int
+    until: float
+
+
+def after_failure(before: Back | None, now: float, at_least: float = 0.0) -> Back:
+    """The back-off after one more failure: 1 s, doubling, up to 30 s. `at_least`: upstream's wish, in seconds.
+
+    Failures of requests that were under way together count as one: only a failure after the back-off doubles it.
+    """
+    failures = 1 if before is None else before.failures + (now >= before.until)
+    wait = max(_FIRST * 2 ** min(failures - 1, 10), at_least)
+    until = now + min(wait, _LONGEST)
+    return Back(failures, until if before is None else max(until, before.until))
+
+
+class Health:
+    """The back-offs of all hosts. Mutable state: `_backs`, oldest failure first; changed only on the event loop."""
+
+    def __init__(self) -> None:
+        self._backs: dict[str, Back] = {}
+
+    def failed(self, authority: str, now: float, at_least: float = 0.0) -> None:
+        """The host could not be reached, said nothing in time, or wants to be left alone."""
+        back = after_failure(self._backs.pop(authority, None), now, at_least)
+        self._backs[authority] = back
+        if len(self._backs) > _HOSTS:
+            del self._backs[next(iter(self._backs))]
+
+    def answered(self, authority: str) -> None:
+        """The host gave an answer."""
+        self._backs.pop(authority, None)
+
+    def down(self, authority: str, now: float) -> bool:
+        """Whether the host is within its back-off."""
+        back = self._backs.get(authority)
+        return back is not None and now < back.until

@@ -1,0 +1,113 @@
+"""A long body, taken off its connection straight into the reader's buffers.
+
+Used by `transfer` once aiohttp has read the head and what came with it. From there on the framing is only a number of
+bytes, so nothing is parsed, copied or queued any more: the connection reads when somebody reads, into memory that is
+used again and again. At the end the connection goes back to aiohttp's pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+_GATHER = 0.002  # seconds for which what arrives is gathered in one buffer
+
+
+class Sluice(asyncio.BufferedProtocol):
+    """Reads `length` more bytes. Takes the connection of `response`, which must hold nothing that was not read."""
+
+    def __init__(self, response: aiohttp.ClientResponse, length: int, silence: float) -> None:
+        """`silence`: seconds without a byte, after which a read fails."""
+        connection = response.connection
+        assert connection is not None, "the body was not read out"
+        assert connection.transport is not None, "and its connection is open"
+        assert connection.protocol is not None, "and known"
+        self._response = response
+        self._owner = connection.protocol
+        self._transport = connection.transport
+        self._left = length
+        self._silence = silence
+        self._loop = asyncio.get_running_loop()
+        self._target = memoryview(b"")
+        self._filled = 0
+        self._waiting: asyncio.Future[int] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._lost: Exception | None = None
+        # aiohttp would take the silence that it hears now for upstream's.
+        self._owner.read_timeout = None
+        self._owner.start_timeout()
+        self._transport.pause_reading()
+        self._transport.set_protocol(self)
+
+    async def readinto(self, buffer: memoryview) -> int:
+        """Fill `buffer` from its beginning with what arrives, soon; how many bytes, 0 at the end.
+
+        Raises TimeoutError after a silence, ConnectionError when the connection ends before the body.
+        """
+        if not self._left:
+            return 0
+        if self._lost is not None:
+            raise self._lost
+        self._target, self._filled = buffer[: self._left], 0
+        self._waiting = self._loop.create_future()
+        self._transport.resume_reading()
+        async with asyncio.timeout(self._silence):
+            return await self._waiting
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 the reader's buffer has the size it has
+        """Where the next bytes go."""
+        return self._target[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Some came."""
+        self._filled += nbytes
+        self._left -= nbytes
+        if self._filled == len(self._target):
+            self._hand_over()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(_GATHER, self._hand_over)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection ended before the body."""
+        self._fail(exc)
+        self._owner.connection_lost(exc)
+
+    def eof_received(self) -> bool:
+        """Upstream ended before the body did; the transport closes itself."""
+        self._fail(None)
+        return False
+
+    def pause_writing(self) -> None:
+        """Nothing is written while a body comes."""
+
+    def resume_writing(self) -> None:
+        """Nothing is written while a body comes."""
+
+    def _hand_over(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._transport.pause_reading()
+        if not self._left:
+            self._give_back()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(self._filled)
+
+    def _give_back(self) -> None:
+        """All of the body was read: for aiohttp it has ended, and its connection may serve the next request."""
+        self._transport.set_protocol(self._owner)
+        self._transport.resume_reading()
+        self._response.content.feed_eof()
+
+    def _fail(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lost is None:
+            self._lost = exc or ConnectionResetError("The connection ended before the body.")
+        if self._waiting is not None and not self._waiting.done():
+            if self._filled:  # what came before counts; the next read tells
+                self._waiting.set_result(self._filled)
+            else:
+                self._waiting.set_exception(self._lost)

@@ -1,0 +1,149 @@
+"""A transfer: an answer of upstream on its way, implementing `ports.Reply`.
+
+The client makes one for each head that it read. Chunks are passed on as they came off the connection; of a chunked
+body those that are there are joined, since upstream may cut it into single bytes. Never decodes, and never ends a body
+that its framing says is longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+
+from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
+from proxy.model import Fetched, UpstreamFailed
+from proxy.ports import Observer
+from proxy.upstream import answers, failures
+from proxy.upstream.sluice import Sluice
+
+_DRAIN = 64 << 10  # bytes of an unwanted body that are read so that the connection can be used again
+_LONG = 256 << 10  # bytes of a body that are worth taking the connection
+_DRAIN_TIME = 0.2  # seconds that this may take
+
+
+class Transfer:
+    """See `ports.Reply`. `stalled` is called with the address when a body stalls for `silence` seconds."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 an answer and who is told of it
+        self,
+        response: aiohttp.ClientResponse,
+        mount: str,
+        url: str,
+        observer: Observer,
+        stalled: Callable[[str], None],
+        silence: float,
+    ) -> None:
+        """Raises UpstreamBroken for headers that cannot be relied on."""
+        self.status = response.status
+        self.url = url
+        self.headers = answers.headers_of(response.raw_headers)
+        self._response = response
+        self._mount = mount
+        self._observer = observer
+        self._stalled = stalled
+        self._chunked = "transfer-encoding" in self.headers
+        self._left = answers.part_size(self.status, self.headers)
+        self._silence = silence
+        self._sluice: Sluice | None = None
+        self._kept = b""  # read off the connection, but not yet by the reader
+        self._begun = 0  # bytes read off the connection
+        length = self.headers.get("content-length", "")
+        self._length = int(length) if length.isdigit() and not self._chunked else 0
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, once. Raises UpstreamBroken, UpstreamTimeout."""
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    # No generator: one that is left in the middle is finished by a task that nobody awaits.
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._read()
+        except failures.CAUGHT as error:
+            raise self._fail(failures.broken_off(error)) from error
+        if self._left is not None:
+            self._left -= len(chunk)
+            # A chunked 206 has no length that aiohttp could check.
+            if self._left < 0 or (not chunk and self._left > 0):
+                raise self._fail(UpstreamBroken("Upstream's part of a file has another length than it said."))
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def readinto(self, buffer: memoryview) -> int:
+        """See `ports.Reply.readinto`. Raises UpstreamBroken, UpstreamTimeout."""
+        try:
+            size = await self._readinto(buffer)
+        except failures.CAUGHT as error:
+            raise self._fail(failures.broken_off(error)) from error
+        if self._left is not None:
+            self._left -= size
+            if self._left < 0 or (not size and self._left > 0):
+                raise self._fail(UpstreamBroken("Upstream's part of a file has another length than it said."))
+        return size
+
+    async def _readinto(self, buffer: memoryview) -> int:
+        content = self._response.content
+        if self._sluice is None and not self._kept:
+            chunk = content.read_nowait() or b"" if not content.is_eof() else b""
+            self._begun += len(chunk)
+            left = self._length - self._begun
+            if not chunk and left >= _LONG and self._response.connection is not None:
+                self._sluice = Sluice(self._response, left, self._silence)
+            else:
+                self._kept = chunk or await content.readany()
+                self._begun += 0 if chunk else len(self._kept)
+        if self._sluice is not None:
+            size = await self._sluice.readinto(buffer)
+        else:
+            size = min(len(self._kept), len(buffer))
+            buffer[:size], self._kept = self._kept[:size], self._kept[size:]
+        if size:
+            self._observer(Fetched(self._mount, size))
+        return size
+
+    async def drain(self) -> None:
+        """Read a short body that nobody wants, so that the connection can be used again; else drop the connection."""
+        left = _DRAIN
+        try:
+            async with asyncio.timeout(_DRAIN_TIME):
+                while left > 0 and (chunk := await self._read()):
+                    left -= len(chunk)
+        except failures.CAUGHT:
+            pass  # the head said all that counts
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let the connection go; see `drop`."""
+        drop(self._response)
+
+    async def _read(self) -> bytes:
+        """The next piece as it came, empty at the end."""
+        content = self._response.content
+        chunk = await content.readany() if self._chunked else (await content.readchunk())[0]
+        if chunk:
+            self._observer(Fetched(self._mount, len(chunk)))
+        return chunk
+
+    def _fail(self, error: UpstreamError) -> UpstreamError:
+        self._observer(UpstreamFailed(self._mount, error.reason))
+        if isinstance(error, UpstreamTimeout):
+            self._stalled(self.url)
+        self.close()
+        return error
+
+
+def drop(response: aiohttp.ClientResponse) -> None:
+    """Let the connection of an answer go: nothing to do if its body was read out, else it is broken at once.
+
+    Shut down politely, a TLS connection would stay open for up to 30 seconds if the peer is silent.
+    """
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()

@@ -1,0 +1,43 @@
+"""What a request's conditions ask for: ranges and validators (RFC 9110 §13, §14). Pure."""
+
+from __future__ import annotations
+
+import re
+
+from proxy.errors import BadTarget
+from proxy.model import Span
+
+_ONE_RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.ASCII | re.IGNORECASE)
+_TAG = re.compile(r'(?:W/)?"[^"]*"')
+
+
+def parse_range(header: str | None) -> Span | None:
+    """The single range of a `Range` header. None for no range, several, or another unit: the whole is right then.
+
+    Raises BadTarget for a single byte range that makes no sense, as `bytes=9-3` or `bytes=-`.
+    """
+    if header is None or "," in header or not header.lower().startswith("bytes"):
+        return None
+    match = _ONE_RANGE.fullmatch(header)
+    first, last = match.groups() if match else ("", "")
+    if not first and not last:
+        raise BadTarget("The Range header cannot be read; send one range, as bytes=0-99.")
+    if not first:
+        return Span(suffix=int(last))
+    if last and int(last) < int(first):
+        raise BadTarget("The Range header ends before it begins; send one range, as bytes=0-99.")
+    return Span(int(first), int(last) + 1 if last else None)
+
+
+def range_applies(if_range: str | None, etag: str | None) -> bool:
+    """Whether a range may be answered as such: RFC 9110 §13.1.5, strong comparison; dates never match."""
+    return if_range is None or (etag is not None and if_range.strip() == etag)
+
+
+def not_modified(if_none_match: str | None, etag: str | None) -> bool:
+    """Whether the client's copy is the present one: RFC 9110 §13.1.2, weak comparison."""
+    if if_none_match is None or etag is None:
+        return False
+    if if_none_match.strip() == "*":
+        return True
+    return any(tag.removeprefix("W/") == etag.removeprefix("W/") for tag in _TAG.findall(if_none_match))

@@ -1,0 +1,202 @@
+"""The way of a request: method and address checked, answered by a service, sent, counted.
+
+What is no GET or HEAD, or has a body, is refused; then come the program's own pages, then the mounts. Errors become
+answers by the table in `failures`; after the head is out they break the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qs, quote, urlsplit
+
+from aiohttp import web
+
+from proxy.errors import BadTarget, BlobDamaged, NotAllowed, PullthroughError
+from proxy.model import Kind, Outcome, Served
+from proxy.ports import Observer
+from proxy.python import addresses, negotiation
+from proxy.python.routes import Elsewhere
+from proxy.python.service import ProjectStream, PythonIndexes, Question
+from proxy.web import conditions, failures
+from proxy.web.operations import Operations
+from proxy.web.plans import Asked
+from proxy.web.responses import Exchange, Responder, Sent
+from proxy.web.server import Connection
+from proxy.web.shortcut import Shortcut
+
+_log = logging.getLogger(__name__)
+
+_CLIENT_GONE = 499  # the client went away before there was an answer
+
+
+class Edge:
+    """Answers requests that take the usual way."""
+
+    def __init__(
+        self,
+        indexes: PythonIndexes,
+        responder: Responder,
+        shortcut: Shortcut,
+        operations: Operations,
+        observer: Observer,
+    ) -> None:
+        self._indexes = indexes
+        self._responder = responder
+        self._operations = operations
+        self._observer = observer
+        self._shortcut = shortcut
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; for aiohttp's server."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.begin()
+        # An address in proxy form may hold a password: until it is read, it is not logged.
+        path = request.raw_path if request.raw_path.startswith("/") else "-"
+        told = _Told(Exchange(connection, Asked.of(request, None)), path)
+        try:
+            return await self._answer(request, told)
+        except PullthroughError as error:
+            response = failures.response_of(error)
+            told.outcome, told.exchange.status = Outcome.ERROR, response.status
+            return response
+        except ConnectionError:
+            return _broken(request, told)
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 the last line of defence: nothing may end a body as if it were whole
+            _log.exception("request failed unexpectedly")
+            return _broken(request, told)
+        finally:
+            self._observer(told.event())
+
+    async def _answer(self, request: web.BaseRequest, told: _Told) -> web.StreamResponse:
+        refusal = _refusal(request)
+        if refusal is not None:
+            told.exchange.status = refusal.status
+            return refusal
+        path, query = _origin_form(request)
+        told.path = f"{path}?{query}" if query else path
+        own = self._operations.answer(path, request)
+        if own is not None:
+            told.exchange.status, told.outcome = own.status, Outcome.HIT
+            return own
+        question = self._question(request, path, query)
+        told.mount = question.target.mount
+        told.exchange.asked = replace(told.exchange.asked, span=question.span)
+        try:
+            return await self._answer_target(question, told)
+        except BlobDamaged:
+            # It was dropped when that was noticed: this time it is fetched.
+            return await self._answer_target(question, told)
+
+    async def _answer_target(self, question: Question, told: _Told) -> web.StreamResponse:
+        answer = await self._indexes.answer(question)
+        if isinstance(answer, Elsewhere):
+            told.exchange.status, told.outcome, told.kind = 302, Outcome.HIT, Kind.PAGE
+            form = negotiation.named(question.format)
+            location = answer.location + (f"?format={quote(form.value)}" if form else "")
+            # Not 301 or 308: pip keeps those for ever.
+            return failures.plain(302, "The page is at the normalised name.", {"Location": location})
+        if isinstance(answer, ProjectStream):
+            told.kind, told.outcome = Kind.PAGE, Outcome.MISS
+            return await self._responder.send_projects(told.exchange, answer)
+        told.kind, told.outcome = answer.kind, answer.outcome
+        sent = await self._responder.send(told.exchange, answer)
+        self._shortcut.remember(told.exchange, told.path, answer)
+        return sent
+
+    def _question(self, request: web.BaseRequest, path: str, query: str) -> Question:
+        headers = request.headers
+        return Question(
+            target=addresses.parse(path, self._indexes.mounts),
+            accept=headers.get("Accept"),
+            accept_encoding=headers.get("Accept-Encoding"),
+            format=_format_of(query) if "format" in query else None,
+            # RFC 9110 §14.2: a range of anything but a GET means nothing
+            span=conditions.parse_range(headers.get("Range")) if request.method == "GET" else None,
+            if_range=headers.get("If-Range"),
+            revalidate="no-cache" in headers.get("Cache-Control", "").lower(),
+            head=request.method == "HEAD",
+        )
+
+
+@dataclass(slots=True)
+class _Told:
+    """What is known of a request when it is counted."""
+
+    exchange: Exchange
+    path: str
+    mount: str = "-"
+    kind: Kind = Kind.OTHER
+    outcome: Outcome = Outcome.ERROR
+
+    def event(self) -> Served:
+        exchange = self.exchange
+        seconds = time.monotonic() - exchange.started
+        status = exchange.status or _CLIENT_GONE
+        client = exchange.connection.client
+        return Served(
+            self.mount,
+            self.kind,
+            self.outcome,
+            status,
+            exchange.sent,
+            seconds,
+            exchange.asked.method,
+            self.path,
+            client,
+        )
+
+
+def _refusal(request: web.BaseRequest) -> web.StreamResponse | None:
+    """Why a request is not looked at any further."""
+    if request.method not in ("GET", "HEAD"):
+        answer = failures.plain(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
+    elif request.body_exists:
+        answer = failures.plain(400, "A request with a body is not answered: send GET or HEAD without one.")
+    elif len(hosts := request.headers.getall("Host", ())) > 1 or (not hosts and request.version >= (1, 1)):
+        answer = failures.plain(400, "A request needs exactly one Host header.")
+    else:
+        return None
+    answer.force_close()
+    return answer
+
+
+def _origin_form(request: web.BaseRequest) -> tuple[str, str]:
+    """Path and query of a request in origin form, or in proxy form addressed to this cache (RFC 9112 §3.2)."""
+    raw = request.raw_path
+    if not raw.startswith("/"):
+        own = request.transport.get_extra_info("sockname") if request.transport else None
+        try:
+            parts = urlsplit(raw)
+            port = parts.port or 80
+        except ValueError:
+            raise BadTarget("The address has no host and port that can be read.") from None
+        if not parts.scheme or not parts.netloc:
+            raise BadTarget("The address is neither a path that begins with a slash nor a whole address.")
+        if parts.scheme != "http" or own is None or port != own[1]:
+            raise NotAllowed("This cache answers for its own address only; it is not an open proxy.")
+        raw = raw[raw.index("//") + 2 :]
+        raw = raw[raw.index("/") :] if "/" in raw else "/"
+    if "#" in raw:
+        raise BadTarget("The address has a fragment; leave out what begins with a number sign.")
+    path, _, query = raw.partition("?")
+    return path, query
+
+
+def _format_of(query: str) -> str | None:
+    try:
+        return parse_qs(query, max_num_fields=20).get("format", [None])[0]
+    except ValueError:
+        raise BadTarget("The query has too many fields; only format= is understood.") from None
+
+
+def _broken(request: web.BaseRequest, told: _Told) -> web.StreamResponse:
+    """Break the connection of an answer that cannot be ended rightly."""
+    if request.transport is not None:
+        request.transport.abort()
+    return Sent(told.exchange.status or _CLIENT_GONE, keep_alive=False)

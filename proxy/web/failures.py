@@ -1,0 +1,39 @@
+"""Which status an error has at the edge, and the short text that says what to do. One table, looked up over the MRO."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from proxy import errors
+
+STATUSES: dict[type[errors.PullthroughError], int] = {
+    errors.BadTarget: 400,
+    errors.NotAllowed: 403,
+    errors.NotFound: 404,
+    errors.RangeNotSatisfiable: 416,
+    errors.UpstreamError: 502,
+    errors.UpstreamThrottled: 503,
+    errors.UpstreamTimeout: 504,
+    errors.StoreError: 503,
+}
+
+
+def status_of(error: errors.PullthroughError) -> int:
+    """The status that answers `error`."""
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def response_of(error: errors.PullthroughError) -> web.Response:
+    """The answer: plain text for a person, and the headers that help a program."""
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    if isinstance(error, errors.RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
+    if isinstance(error, errors.UpstreamThrottled):
+        headers["Retry-After"] = str(error.retry_after or 5)
+    return web.Response(status=status_of(error), text=f"{error}\n", headers=headers)
+
+
+def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    """A short answer of the edge itself."""
+    fixed = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return web.Response(status=status, text=f"{text}\n", headers={**fixed, **(headers or {})})

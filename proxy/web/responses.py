@@ -1,0 +1,243 @@
+"""Sending a representation: the body leaves by the way that fits where it is.
+
+Bodies in memory leave with their head, or through a sender thread when long; blobs and flights by sendfile; passages
+chunk by chunk. What has begun and cannot be ended rightly is broken off: an error never ends a body early and whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from proxy.cache.downloads import Downloads
+from proxy.cache.flight import HELD_BACK, Flight
+from proxy.cache.following import landing
+from proxy.cache.passage import Passage
+from proxy.cache.representation import Representation
+from proxy.errors import PullthroughError, StoreError
+from proxy.model import Blob, Source
+from proxy.python.service import ProjectStream
+from proxy.web.hot import INLINE
+from proxy.web.plans import Asked, Plan, plan, stream
+from proxy.web.sender import BodyBroken, Senders, Transfer
+from proxy.web.server import Connection
+
+SHORT = 256 << 10  # bytes; longer bodies of files leave through the sender threads
+_AT_ONCE = 4 << 20  # bytes of a body in memory that are offered to the socket on the event loop
+
+
+class Sent(web.StreamResponse):
+    """An answer that has left already: tells aiohttp so."""
+
+    def __init__(self, status: int, *, keep_alive: bool) -> None:
+        super().__init__(status=status)
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to prepare."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to end."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request under way: its connection, and what was sent so far, in bytes by where it came from."""
+
+    connection: Connection
+    asked: Asked
+    started: float = field(default_factory=time.monotonic)
+    status: int = 0
+    sent: dict[Source, int] = field(default_factory=dict)
+
+    def count(self, source: Source, size: int) -> None:
+        """Count bytes that were sent."""
+        if size:
+            self.sent[source] = self.sent.get(source, 0) + size
+
+
+class Responder:
+    """Sends representations."""
+
+    def __init__(self, downloads: Downloads, senders: Senders) -> None:
+        self._downloads = downloads
+        self._senders = senders
+
+    async def send(self, exchange: Exchange, shown: Representation) -> Sent:
+        """Answer with `shown`, or the part of it that was asked for.
+
+        Raises RangeNotSatisfiable and BlobDamaged before anything was sent; ConnectionError when the client went
+        away or the body broke: the connection is not to be used any more then.
+        """
+        body = shown.body
+        try:
+            answer = plan(shown, exchange.asked)
+            if answer.bodiless:
+                await self._memory(exchange, answer, b"", shown.source)
+            elif isinstance(body, bytes):
+                await self._memory(exchange, answer, body[answer.start : answer.end], shown.source)
+            elif isinstance(body, Blob):
+                await self._blob(exchange, answer, body, shown.source)
+            elif isinstance(body, Flight) and answer.end is not None:
+                await self._flight(exchange, answer, body, shown.source)
+            elif isinstance(body, Flight):
+                await self._pieces(exchange, answer, self._downloads.followed(body), shown.source)
+            else:
+                await self._pieces(exchange, answer, body.chunks(), shown.source)
+        finally:
+            if isinstance(body, Passage):
+                await body.close()
+        if answer.keep_alive:
+            exchange.connection.finished()
+        return Sent(answer.status, keep_alive=answer.keep_alive)
+
+    async def send_projects(self, exchange: Exchange, projects: ProjectStream) -> Sent:
+        """Pass a list of all projects through, its links made relative where they are not."""
+        fields = [("Content-Type", projects.content_type), ("Cache-Control", "no-store"), ("X-Cache", "miss")]
+        try:
+            answer = stream(exchange.asked, fields)
+            if answer.bodiless:
+                await self._memory(exchange, answer, b"", Source.UPSTREAM)
+            else:
+                await self._pieces(exchange, answer, _rewritten(projects), Source.UPSTREAM)
+        finally:
+            await projects.passage.close()
+        return Sent(answer.status, keep_alive=answer.keep_alive)
+
+    def lease(self, blob: Blob) -> AbstractContextManager[int]:
+        """Open a stored file. Raises BlobDamaged."""
+        return self._downloads.lease(blob)
+
+    def touch(self, blob: Blob) -> bool:
+        """Note a use of a stored file. False if it is gone."""
+        return self._downloads.touch(blob)
+
+    def read(self, blob: Blob) -> bytes:
+        """A short stored file, whole. Raises BlobDamaged."""
+        with self._downloads.lease(blob) as descriptor:
+            return os.pread(descriptor, blob.size, 0)
+
+    def send_short(self, transport: asyncio.Transport, head: bytes, blob: Blob, start: int, end: int) -> None:
+        """Send a short part of a stored file without leaving the event loop; its transport has nothing left to write.
+
+        What the socket does not take at once waits in the transport's buffer. Raises BlobDamaged before anything left.
+        """
+        with self._downloads.lease(blob) as descriptor:
+            transport.write(head)
+            sent = 0
+            if not transport.get_write_buffer_size():
+                with contextlib.suppress(OSError):  # the socket is full, or dead: writing tells
+                    sent = os.sendfile(transport.get_extra_info("socket").fileno(), descriptor, start, end - start)
+            if start + sent < end:
+                transport.write(os.pread(descriptor, end - start - sent, start + sent))
+
+    async def _memory(self, exchange: Exchange, answer: Plan, body: bytes, source: Source) -> None:
+        exchange.status = answer.status
+        if len(body) <= INLINE:
+            transport = await exchange.connection.flushed()
+            transport.write(answer.head() + body)
+            exchange.count(source, len(body))
+        else:
+            # Most of it, or all, goes into the socket's buffer at once; a thread sends the rest.
+            transport = await exchange.connection.flushed()
+            transport.write(answer.head())
+            sent = 0
+            if not transport.get_write_buffer_size():
+                with contextlib.suppress(OSError):  # the socket is full, or dead: the thread finds out
+                    sent = os.write(transport.get_extra_info("socket").fileno(), memoryview(body)[:_AT_ONCE])
+            exchange.count(source, sent)
+            if sent < len(body):
+                await self._carry(exchange, Transfer(b"", sent, len(body), memory=body), source)
+
+    async def _blob(self, exchange: Exchange, answer: Plan, blob: Blob, source: Source) -> None:
+        end = blob.size if answer.end is None else answer.end
+        if end - answer.start <= SHORT:
+            self.send_short(await exchange.connection.flushed(), answer.head(), blob, answer.start, end)
+            exchange.status = answer.status
+            exchange.count(source, end - answer.start)
+            return
+        with self._downloads.lease(blob) as descriptor:
+            exchange.status = answer.status
+            await self._carry(exchange, Transfer(answer.head(), answer.start, end, descriptor), source)
+
+    async def _flight(self, exchange: Exchange, answer: Plan, flight: Flight, source: Source) -> None:
+        """Send behind a flight's writer; past the store from where the disk gave up."""
+        assert answer.end is not None, "the size is known"
+        with flight.share() as descriptor:
+            if answer.end - answer.start <= HELD_BACK and answer.end == flight.size:
+                # None of it leaves before it was checked: an error can still be told as one.
+                with contextlib.suppress(StoreError):
+                    await landing(flight)
+            exchange.status = answer.status
+            transfer = Transfer(answer.head(), answer.start, answer.end, descriptor, growing=flight)
+            stop = flight.listen(transfer.poke)
+            try:
+                await self._senders.send(await exchange.connection.flushed(), transfer)
+            except BodyBroken:
+                if not isinstance(flight.error, StoreError) or flight.extents.end_from(0) < transfer.position:
+                    raise
+                rest = self._downloads.rest(flight, descriptor, transfer.position, answer.end)
+                await self._pieces(exchange, answer, rest, Source.UPSTREAM, head=transfer.head)
+            finally:
+                stop()
+                size = transfer.position - answer.start
+                # What an earlier run had fetched was not fetched for this client.
+                kept = min(size, max(flight.resumed - answer.start, 0)) if source is Source.UPSTREAM else 0
+                exchange.count(Source.CACHE, kept)
+                exchange.count(source, size - kept)
+
+    async def _carry(self, exchange: Exchange, transfer: Transfer, source: Source) -> None:
+        start = transfer.position
+        try:
+            await self._senders.send(await exchange.connection.flushed(), transfer)
+        finally:
+            exchange.count(source, transfer.position - start)
+
+    async def _pieces(
+        self,
+        exchange: Exchange,
+        answer: Plan,
+        pieces: AsyncGenerator[bytes],
+        source: Source,
+        *,
+        head: bytes | None = None,
+    ) -> None:
+        """Send a body piece by piece, chunked (RFC 9112 §7.1) where its length is unknown.
+
+        Raises what `pieces` raises before its first one, if `head` is not begun already.
+        """
+        begun = head is not None
+        head = answer.head() if head is None else head
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    begun, exchange.status = True, answer.status
+                    framed = b"%x\r\n%b\r\n" % (len(piece), piece) if answer.chunked else piece
+                    transport = await exchange.connection.flushed()
+                    await self._senders.send(transport, Transfer(head, 0, len(framed), memory=framed))
+                    head = b""
+                    exchange.count(source, len(piece))
+        except PullthroughError as error:
+            if not begun:
+                raise
+            raise BodyBroken(str(error)) from error
+        exchange.status = answer.status
+        last = head + (b"0\r\n\r\n" if answer.chunked else b"")
+        if last:
+            (await exchange.connection.flushed()).write(last)
+
+
+async def _rewritten(projects: ProjectStream) -> AsyncGenerator[bytes]:
+    async for chunk in projects.passage.chunks():
+        piece = projects.rewriter.feed(chunk) if projects.rewriter else chunk
+        if piece:
+            yield piece
+    if projects.rewriter and (piece := projects.rewriter.finish()):
+        yield piece

@@ -1,0 +1,257 @@
+"""Sender threads: bodies leave through them, so that the event loop is free for the next request.
+
+Each thread drives many transfers with its own epoll loop and `os.sendfile`, which releases the GIL: a slow client
+costs no thread, and every core copies. A transfer whose body still grows (a flight) waits until it is told of more.
+A transfer owns a duplicate of the connection's socket, so that nothing the event loop does can hand its number to
+somebody else meanwhile. Never decides what is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+_CHUNK = 1 << 20  # bytes per system call
+_TURN = 4 << 20  # bytes that one transfer may send before the next has its turn
+_TICK = 1.0  # seconds between looks at transfers that stand still
+
+
+class Growing(Protocol):
+    """A body that is still being written. Both may be called from a sender thread."""
+
+    def readable(self, position: int) -> int: ...
+    @property
+    def over(self) -> bool: ...
+
+
+class ClientGone(ConnectionError):
+    """The client closed or stalled; there is nobody to tell."""
+
+
+class BodyBroken(ConnectionError):
+    """The body ended before its promised length; the connection has to be broken."""
+
+
+@dataclass(eq=False, slots=True)
+class Transfer:
+    """Bytes `[position, end)` of a file (`descriptor`) or of `memory`, on their way to one client."""
+
+    head: bytes
+    position: int
+    end: int
+    descriptor: int = -1
+    memory: bytes | None = None
+    growing: Growing | None = None
+    cancelled: bool = False
+    # The rest belongs to the sender thread.
+    sock: socket.socket | None = None
+    moved: float = 0.0  # monotonic seconds of the last progress
+    starved: bool = False
+    poked: bool = False
+    done: asyncio.Future[None] | None = None
+    sender: Sender | None = field(default=None, repr=False)
+
+    def poke(self) -> None:
+        """There may be more to send. Called on the event loop."""
+        if self.sender is not None and not self.poked:
+            self.poked = True
+            self.sender.take(self)
+
+
+class Sender(threading.Thread):
+    """One thread. `take` is called on the event loop, all else in the thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stall: float, number: int) -> None:
+        """`stall`: seconds after which a client that takes nothing is dropped."""
+        super().__init__(name=f"sender-{number}", daemon=True)
+        self.load = 0  # transfers under way; counted on the event loop
+        self._loop = loop
+        self._stall = stall
+        self._inbox: deque[Transfer] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._transfers: dict[int, Transfer] = {}
+        self._stopping = False
+
+    def take(self, transfer: Transfer) -> None:
+        """Look at a transfer: a new one, one with more to send, or one that was cancelled."""
+        self._inbox.append(transfer)
+        os.eventfd_write(self._wake, 1)
+
+    def stop(self) -> None:
+        """End the thread; transfers under way are broken off."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self.join()
+        self._epoll.close()
+        os.close(self._wake)
+
+    def run(self) -> None:
+        """Send until stopped."""
+        ready: deque[Transfer] = deque()
+        looked = time.monotonic()
+        while not self._stopping:
+            self._collect(ready, 0 if ready else _TICK)
+            for _ in range(len(ready)):
+                transfer = ready.popleft()
+                if transfer.sock is not None and self._push(transfer):
+                    ready.append(transfer)
+            now = time.monotonic()
+            if now - looked > _TICK:
+                looked = now
+                self._drop_stalled(now)
+        self._collect(ready, 0)
+        for transfer in list(self._transfers.values()):
+            self._end(transfer, ClientGone("The cache is shutting down."))
+
+    def _collect(self, ready: deque[Transfer], patience: float) -> None:
+        """Wait for sockets that take more, and for what the event loop handed over."""
+        for number, mask in self._epoll.poll(patience):
+            if number == self._wake:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+            elif (transfer := self._transfers.get(number)) is not None:
+                if mask & (select.EPOLLERR | select.EPOLLHUP):
+                    self._end(transfer, ClientGone("The client closed the connection."))
+                else:
+                    ready.append(transfer)
+        while self._inbox:
+            transfer = self._inbox.popleft()
+            transfer.poked = False
+            self._admit(transfer)
+            ready.append(transfer)
+
+    def _admit(self, transfer: Transfer) -> None:
+        sock = transfer.sock
+        if sock is None or sock.fileno() in self._transfers:
+            return
+        self._transfers[sock.fileno()] = transfer
+        transfer.moved = time.monotonic()
+        self._epoll.register(sock.fileno(), select.EPOLLOUT | select.EPOLLET)
+
+    def _push(self, transfer: Transfer) -> bool:
+        """Send what can be sent now. True if its turn ended before the client or the body did."""
+        if transfer.cancelled:
+            self._end(transfer, None)
+            return False
+        try:
+            return self._send(transfer)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._end(transfer, ClientGone(str(error)))
+            return False
+
+    def _send(self, transfer: Transfer) -> bool:
+        sock = transfer.sock
+        assert sock is not None, "admitted"
+        while transfer.head:
+            sent = sock.send(transfer.head, socket.MSG_MORE if transfer.end > transfer.position else 0)
+            transfer.head = transfer.head[sent:]
+        growing = transfer.growing
+        stop_at = transfer.position + _TURN
+        while transfer.position < transfer.end:
+            over = growing is None or growing.over  # read first: what it gave before is readable then
+            limit = transfer.end if growing is None else min(transfer.end, growing.readable(transfer.position))
+            if limit <= transfer.position:
+                transfer.starved = True
+                if over:
+                    self._end(transfer, BodyBroken("The body ended before its promised length."))
+                return False
+            if transfer.position >= stop_at:
+                return True
+            transfer.starved = False
+            size = min(limit - transfer.position, _CHUNK)
+            if transfer.memory is not None:
+                view = memoryview(transfer.memory)[transfer.position : transfer.position + size]
+                sent = sock.send(view)
+            else:
+                sent = os.sendfile(sock.fileno(), transfer.descriptor, transfer.position, size)
+            if sent == 0:
+                self._end(transfer, BodyBroken("The stored file is shorter than it was."))
+                return False
+            transfer.position += sent
+            transfer.moved = time.monotonic()
+        self._end(transfer, None)
+        return False
+
+    def _drop_stalled(self, now: float) -> None:
+        for transfer in list(self._transfers.values()):
+            if transfer.starved:
+                transfer.moved = now
+            elif now - transfer.moved > self._stall:
+                self._end(transfer, ClientGone("The client took nothing for too long."))
+
+    def _end(self, transfer: Transfer, error: ConnectionError | None) -> None:
+        sock, transfer.sock = transfer.sock, None
+        if sock is None:
+            return
+        self._transfers.pop(sock.fileno(), None)
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(sock.fileno())
+        sock.close()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(_settle, transfer, error)
+
+
+def _settle(transfer: Transfer, error: ConnectionError | None) -> None:
+    assert transfer.done is not None, "set before the thread saw it"
+    if transfer.done.done():
+        return
+    if error is None:
+        transfer.done.set_result(None)
+    else:
+        transfer.done.set_exception(error)
+
+
+class Senders:
+    """The sender threads of one server."""
+
+    def __init__(self, threads: int, stall: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._senders = [Sender(loop, stall, number) for number in range(threads)]
+        for sender in self._senders:
+            sender.start()
+
+    async def send(self, transport: asyncio.Transport, transfer: Transfer) -> None:
+        """Send one transfer through a connection whose transport has nothing left to write.
+
+        Returns when the last byte is in the socket's buffer. Raises ClientGone, or BodyBroken. `transfer.position`
+        tells how far it came. When the caller is cancelled the thread has let go of the file before this returns.
+        """
+        sock = transport.get_extra_info("socket")
+        if sock is None or transport.is_closing():
+            raise ClientGone("The client closed the connection.")
+        sender = min(self._senders, key=lambda item: item.load)
+        transfer.sock = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
+        transfer.done = self._loop.create_future()
+        transfer.sender = sender
+        sender.load += 1
+        try:
+            transfer.poke()
+            await asyncio.shield(transfer.done)
+        except asyncio.CancelledError:
+            transfer.cancelled = True
+            transfer.poke()
+            while not transfer.done.done():
+                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                    await asyncio.shield(transfer.done)
+            transfer.done.exception()
+            raise
+        finally:
+            sender.load -= 1
+
+    def close(self) -> None:
+        """End the threads."""
+        for sender in self._senders:
+            sender.stop()

@@ -1,0 +1,154 @@
+"""The listening server: aiohttp's, with a short way past it for requests that were answered before.
+
+aiohttp parses, pipelines, limits and times every connection. `Connection` looks at the bytes first: when the
+connection is idle, at a message boundary, and the bytes are a remembered head (see `hot`), the answer leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
+
+from proxy.web import failures
+
+_log = logging.getLogger(__name__)
+
+_LINE = 8190  # bytes of a request line or header field, at most
+_FIELDS = 64  # header fields of a request, at most
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Shortcut = Callable[["Connection", bytes], bool]
+
+
+class Connection(web.RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_at_boundary", "_finished", "_heads", "_shortcut", "head")
+
+    def __init__(self, manager: web.Server, shortcut: Shortcut, **options: Any) -> None:  # noqa: ANN401 aiohttp's own
+        super().__init__(manager, **options)
+        self._shortcut = shortcut
+        # Whether the parser holds no part of a message. Once in doubt, the connection stays on aiohttp's way.
+        self._at_boundary = True
+        # Whether all of the last answer was written, though aiohttp's task may not have come round to see it.
+        self._finished = False
+        self._heads: deque[bytes | None] = deque()  # of the requests that wait for their handler
+        self.head: bytes | None = None  # the request under way as it came, if it came alone and as one piece
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # Draining must mean "nothing left": sender threads write to the same socket.
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        waiting = self._waiter is not None or self._finished
+        if self._at_boundary and waiting and not self._messages and self._shortcut(self, data):
+            return
+        known = len(self._messages)
+        super().data_received(data)
+        new = len(self._messages) - known
+        whole = new == 1 and self._messages[-1][1] is EMPTY_PAYLOAD and data.find(b"\r\n\r\n") == len(data) - 4
+        self._at_boundary = self._at_boundary and whole
+        self._heads.extend([data if self._at_boundary else None] * new)
+        if new:
+            self._finished = False
+
+    def begin(self) -> None:
+        """A request's handler begins."""
+        self.head = self._heads.popleft() if self._heads else None
+
+    def finished(self) -> None:
+        """All of the answer was handed over, and the connection stays open: the next one may be written."""
+        self._finished = True
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 nothing of it is repeated
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 it quotes the request
+    ) -> web.StreamResponse:
+        """The answer to what the parser refused, which is the client's doing: no traceback in the log for it."""
+        _log.info("malformed request", extra={"client": self.client, "reason": type(exc).__name__})
+        answer = failures.plain(status, "The request is malformed, or its head is too long.")
+        answer.force_close()
+        return answer
+
+    @property
+    def client(self) -> str:
+        """The client's address, for the log."""
+        peer = self.peername
+        return str(peer[0]) if isinstance(peer, tuple) else "-"
+
+    @property
+    def idle(self) -> bool:
+        """Whether an answer may be written now, outside of aiohttp's turn."""
+        return not (self._close or self._force_close) and (
+            self.transport is not None and not self.transport.get_write_buffer_size()
+        )
+
+    def answered(self, now: float) -> None:
+        """An answer was written outside of aiohttp's turn: the keep-alive limit begins anew."""
+        self._next_keepalive_close_time = now + self._keepalive_timeout
+
+    def force_close(self) -> None:
+        """End the connection; at once if the client did not take what was written: it had the idle limit for that."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None and transport.get_write_buffer_size():
+            _reset(transport)
+
+    async def flushed(self) -> asyncio.Transport:
+        """The transport, once it has nothing left to write.
+
+        Raises ConnectionError when the client is gone, or took nothing for the idle limit.
+        """
+        transport = self.transport
+        if transport is not None and transport.get_write_buffer_size():
+            try:
+                async with asyncio.timeout(self._keepalive_timeout):
+                    await self._drain_helper()
+            except TimeoutError:
+                _reset(transport)
+        if self.transport is None or self.transport.is_closing():
+            raise ConnectionResetError("The client closed the connection.")
+        return self.transport
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Break a connection off whose client takes nothing: what the system still holds for it is let go too."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.fileno() >= 0:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+class Server(web.Server):
+    """Makes a `Connection` for each client."""
+
+    def __init__(self, handler: Handler, shortcut: Shortcut, idle_timeout: float) -> None:
+        """`idle_timeout`: seconds that a connection may stay without a whole request."""
+        super().__init__(handler, handler_cancellation=True)
+        self._shortcut = shortcut
+        self._options = {
+            "keepalive_timeout": idle_timeout,
+            "access_log": None,
+            "auto_decompress": False,
+            "max_line_size": _LINE,
+            "max_field_size": _LINE,
+            "max_headers": _FIELDS,
+            "lingering_time": 2.0,
+            "logger": _log,
+        }
+
+    def __call__(self) -> Connection:
+        return Connection(self, self._shortcut, loop=self._loop, **self._options)

@@ -1,0 +1,68 @@
+"""What the caching core is tested with: a store and an upstream in memory, and a clock that a test moves."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import pytest
+
+from proxy.cache.flight import Wanted
+from proxy.model import Digest, Site
+from tests.memory_store import MemoryStore
+from tests.memory_upstream import MemoryUpstream
+
+SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
+URL = "https://files.example/demo-1.0-py3-none-any.whl"
+BODY = bytes(range(256)) * 2000  # 512,000 bytes
+
+
+@dataclass
+class HandClock:
+    """A clock that a test moves."""
+
+    wall: float = 1000.0
+    steady: float = 50.0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.wall
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self.steady
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.wall += seconds
+        self.steady += seconds
+
+
+def sha256(body: bytes) -> Digest:
+    """The digest of a body."""
+    return Digest("sha256", hashlib.sha256(body).hexdigest())
+
+
+def wanted(body: bytes | None = BODY, *, size: bool = True, key: str = "file:demo", url: str = URL) -> Wanted:
+    """The wish for a file; without `body` nothing is known of it."""
+    if body is None:
+        return Wanted(key, url, SITE)
+    return Wanted(key, url, SITE, sha256(body), len(body) if size else None)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    """A store in memory."""
+    return MemoryStore()
+
+
+@pytest.fixture
+def upstream() -> MemoryUpstream:
+    """An upstream in memory."""
+    return MemoryUpstream()
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """The time."""
+    return HandClock()

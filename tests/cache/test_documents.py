@@ -1,0 +1,139 @@
+"""Documents: fresh, revalidated, stale, missing."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+
+import pytest
+
+from proxy.cache.documents import Documents, Wish
+from proxy.errors import BlobDamaged, NotFound, TooLarge, UpstreamBroken, UpstreamUnreachable
+from proxy.model import Outcome
+from tests.cache.conftest import SITE, HandClock
+from tests.memory_store import MemoryStore
+from tests.memory_upstream import Gate, MemoryUpstream, Scripted
+
+URL = "https://index.example/simple/demo/"
+PAGE = b"<html>a page</html>"
+TAGGED = {"ETag": '"one"', "Content-Type": "text/html"}
+
+
+def wish(*, revalidate: bool = False) -> Wish:
+    """The wish for the one page."""
+    return Wish("page:pypi:demo:simple/demo/", URL, SITE, "text/html", revalidate)
+
+
+@pytest.fixture
+def documents(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> Documents:
+    """What is tested."""
+    return Documents(store, upstream, clock, limit=1 << 20)
+
+
+async def test_get__first_time_then_fresh(documents: Documents, upstream: MemoryUpstream) -> None:
+    """One request brings it; while it is fresh there is no other."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED))
+    first, second = await documents.get(wish()), await documents.get(wish())
+    assert (Outcome.MISS, Outcome.HIT, 1) == (first.outcome, second.outcome, upstream.count(URL))
+    assert (PAGE, PAGE) == (await first.read(), await second.read())
+
+
+async def test_get__stale_and_confirmed(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """A stale copy is asked for with its validator; a 304 makes it fresh again."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=304))
+    await documents.get(wish())
+    clock.advance(SITE.ttl + 1)
+    document = await documents.get(wish())
+    assert (Outcome.REVALIDATED, PAGE) == (document.outcome, await document.read())
+    assert '"one"' == upstream.asks[-1].headers["If-None-Match"]
+    assert Outcome.HIT is (await documents.get(wish())).outcome
+
+
+async def test_get__many_at_once(documents: Documents, upstream: MemoryUpstream) -> None:
+    """Fifty askers, one request; one of them is told that it was theirs."""
+    gate = Gate()
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED, gate=gate))
+    asking = [asyncio.create_task(documents.get(wish())) for _ in range(50)]
+    await gate.reached.wait()
+    gate.open()
+    outcomes = [document.outcome for document in await asyncio.gather(*asking)]
+    assert ([Outcome.MISS] + [Outcome.SHARED] * 49, 1) == (outcomes, upstream.count(URL))
+
+
+async def test_get__upstream_fails(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """The stale copy is served; without one the failure is told."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(error=UpstreamUnreachable("no")))
+    await documents.get(wish())
+    clock.advance(SITE.ttl + 1)
+    document = await documents.get(wish())
+    assert (Outcome.STALE, PAGE) == (document.outcome, await document.read())
+    other = Wish("page:pypi:other:", f"{URL}other/", SITE, "text/html")
+    upstream.on(other.url, Scripted(error=UpstreamUnreachable("no")))
+    with pytest.raises(UpstreamUnreachable):
+        await documents.get(other)
+
+
+async def test_get__known_to_be_down(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """The stale copy comes while upstream has not answered at all."""
+    gate = Gate()
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(PAGE, headers=TAGGED, gate=gate))
+    await documents.get(wish())
+    clock.advance(SITE.ttl + 1)
+    upstream.down_urls.add(URL)
+    assert Outcome.STALE is (await documents.get(wish())).outcome
+    gate.open()
+    await documents.close()
+
+
+async def test_get__missing_is_remembered_briefly(
+    documents: Documents, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """A missing page is not asked for again at once, but soon: a new release must appear."""
+    upstream.on(URL, Scripted(error=NotFound("none")), Scripted(PAGE, headers=TAGGED))
+    for _ in range(3):
+        with pytest.raises(NotFound):
+            await documents.get(wish())
+    assert 1 == upstream.count(URL)
+    clock.advance(11)
+    assert Outcome.MISS is (await documents.get(wish())).outcome
+
+
+async def test_get__client_wants_it_confirmed(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """no-cache asks upstream although the copy is fresh."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=304))
+    await documents.get(wish())
+    clock.advance(5)
+    assert Outcome.REVALIDATED is (await documents.get(wish(revalidate=True))).outcome
+
+
+async def test_get__gzip_and_its_bombs(documents: Documents, upstream: MemoryUpstream) -> None:
+    """A coded page is kept decoded; one that unpacks beyond the limit, or is cut, is refused."""
+    coded = TAGGED | {"Content-Encoding": "gzip"}
+    upstream.on(URL, Scripted(gzip.compress(bytes(5 << 20)), headers=coded))
+    with pytest.raises(TooLarge):
+        await documents.get(wish())
+    upstream.on(URL, Scripted(gzip.compress(PAGE)[:-4], headers=coded))
+    with pytest.raises(UpstreamBroken):
+        await documents.get(wish())
+    upstream.on(URL, Scripted(gzip.compress(PAGE), headers=coded))
+    assert PAGE == await (await documents.get(wish())).read()
+
+
+async def test_get__disk_takes_nothing(documents: Documents, upstream: MemoryUpstream, store: MemoryStore) -> None:
+    """The page is served all the same."""
+    from proxy.errors import StoreFull  # noqa: PLC0415 the only use
+
+    store.failure = lambda: StoreFull("full")
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED))
+    assert PAGE == await (await documents.get(wish())).read()
+    assert [] == list(store.keys(""))
+
+
+async def test_read__copy_was_damaged(documents: Documents, upstream: MemoryUpstream, store: MemoryStore) -> None:
+    """The damage is told, and the next asker gets the page from upstream."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED))
+    first = await documents.get(wish())
+    store.damage(first.entry.digest, b"short")
+    with pytest.raises(BlobDamaged):
+        await (await documents.get(wish())).read()
+    assert Outcome.MISS is (await documents.get(wish())).outcome

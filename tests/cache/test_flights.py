@@ -1,0 +1,105 @@
+"""Single flight."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.cache.flights import Flights
+
+
+async def test_join__many_askers_one_work() -> None:
+    """The work runs once for all who ask while it runs."""
+    flights: Flights[int] = Flights()
+    gate = asyncio.Event()
+    runs = 0
+
+    async def work() -> int:
+        nonlocal runs
+        runs += 1
+        await gate.wait()
+        return runs
+
+    joined = [flights.join("key", work) for _ in range(50)]
+    gate.set()
+
+    assert [1] * 50 == await asyncio.gather(*(asyncio.shield(task) for task, _ in joined))
+    assert [True] + [False] * 49 == [began for _, began in joined]
+    assert flights.get("key") is None
+
+
+async def test_join__asker_leaves() -> None:
+    """An asker that is cancelled does not cancel the work."""
+    flights: Flights[str] = Flights()
+    gate = asyncio.Event()
+
+    async def work() -> str:
+        await gate.wait()
+        return "done"
+
+    async def ask() -> str:
+        return await asyncio.shield(flights.join("key", work)[0])
+
+    first, second = asyncio.create_task(ask()), asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    first.cancel()
+    gate.set()
+
+    assert "done" == await second
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_join__after_a_failure() -> None:
+    """All askers get the failure, and the next one starts anew."""
+    flights: Flights[int] = Flights()
+
+    async def fail() -> int:
+        raise ValueError("no")
+
+    async def work() -> int:
+        return 7
+
+    tasks = [flights.join("key", fail)[0] for _ in range(3)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert ["no"] * 3 == [str(result) for result in results]
+    assert 7 == await flights.join("key", work)[0]
+
+
+async def test_close__work_under_way() -> None:
+    """Closing cancels and waits."""
+    flights: Flights[None] = Flights()
+    ended = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    flights.join("key", work)
+    await asyncio.sleep(0)
+    await flights.close()
+
+    assert [True] == ended
+    assert flights.get("key") is None
+
+
+async def test_join__in_the_moment_after_the_end() -> None:
+    """Work that ended, but whose end the loop did not report yet, is not joined."""
+    flights: Flights[int] = Flights()
+    runs: list[int] = []
+    second: list[asyncio.Task[int]] = []
+
+    async def work() -> int:
+        runs.append(1)
+        return len(runs)
+
+    first, _ = flights.join("key", work)
+    asyncio.get_running_loop().call_soon(lambda: second.append(flights.join("key", work)[0]))
+    await first
+    await asyncio.sleep(0)
+
+    assert 2 == await second[0]

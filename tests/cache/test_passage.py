@@ -1,0 +1,79 @@
+"""Bodies straight from upstream: ranges, and whole files that are checked on their way."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.cache.passage import Passage
+from proxy.errors import UpstreamBroken, WrongBytes
+from tests.cache.conftest import BODY, URL, wanted
+from tests.memory_upstream import MemoryUpstream, Scripted
+
+
+async def read(passage: Passage) -> bytes:
+    """All of it, and let it go."""
+    try:
+        return b"".join([piece async for piece in passage.chunks()])
+    finally:
+        await passage.close()
+
+
+async def test_open__part(upstream: MemoryUpstream) -> None:
+    """A part says where it lies in the whole."""
+    upstream.on(URL, Scripted(BODY, ranges=True))
+    passage = Passage(upstream, wanted())
+    await passage.open(100, 200, {})
+    assert (100, 200, len(BODY), False) == (passage.start, passage.end, passage.size, passage.whole)
+    assert BODY[100:200] == await read(passage)
+    assert 0 == upstream.open
+
+
+async def test_open__no_parts_there(upstream: MemoryUpstream) -> None:
+    """An upstream that gives the whole in place of a part is of no use."""
+    upstream.on(URL, Scripted(BODY))
+    passage = Passage(upstream, wanted())
+    with pytest.raises(UpstreamBroken):
+        await passage.open(100, 200, {})
+    await passage.close()
+
+
+@pytest.mark.parametrize("body", [BODY[:-1] + b"?", b"?" + BODY[1:]])
+async def test_chunks__wrong_whole(upstream: MemoryUpstream, body: bytes) -> None:
+    """The end of a whole file that is not the promised one never comes."""
+    upstream.on(URL, Scripted(body))
+    passage = Passage(upstream, wanted())
+    await passage.open(0, None, {})
+    received = b""
+    with pytest.raises(WrongBytes):
+        async for piece in passage.chunks():
+            received += piece
+    await passage.close()
+    assert len(received) < len(BODY)
+
+
+@pytest.mark.parametrize("media_type", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
+async def test_open__html_for_a_wheel(upstream: MemoryUpstream, media_type: str) -> None:
+    """HTML for a binary file is refused at its head, also where no digest is known."""
+    upstream.on(URL, Scripted(b"<html>", headers={"content-type": media_type}))
+    passage = Passage(upstream, wanted(None))
+    with pytest.raises(WrongBytes):
+        await passage.open(0, None, {})
+    await passage.close()
+
+
+async def test_open__coding_nobody_asked_for(upstream: MemoryUpstream) -> None:
+    """A file in a content coding is refused where no digest could tell what it is."""
+    upstream.on(URL, Scripted(b"zip", headers={"content-encoding": "gzip"}))
+    passage = Passage(upstream, wanted(None))
+    with pytest.raises(UpstreamBroken):
+        await passage.open(0, None, {})
+    await passage.close()
+
+
+async def test_open__other_length(upstream: MemoryUpstream) -> None:
+    """A length other than the index says is refused at the head."""
+    upstream.on(URL, Scripted(BODY + b"more"))
+    passage = Passage(upstream, wanted())
+    with pytest.raises(WrongBytes):
+        await passage.open(0, None, {})
+    await passage.close()

@@ -1,0 +1,64 @@
+"""Writing an answer into a spool file."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from proxy.cache.flight import Flight
+from proxy.cache.pen import Pen
+from proxy.errors import StoreFull, UpstreamBroken, WrongBytes
+from proxy.model import Ask
+from tests.cache.conftest import BODY, SITE, URL, wanted
+from tests.memory_store import MemoryStore
+from tests.memory_upstream import MemoryUpstream, Scripted
+
+
+async def pour(store: MemoryStore, script: Scripted, end: int | None, landed: tuple[int, bytes] | None = None) -> bytes:
+    """Write an answer; gives what the file holds, and raises what the pen raised."""
+    upstream = MemoryUpstream()
+    upstream.on(URL, script)
+    flight = Flight(wanted())
+    spool = await store.spool("demo", None)
+    try:
+        if landed is not None:
+            await spool.write(landed[0], [landed[1]])
+            flight.landed(landed[0], landed[0] + len(landed[1]))
+        async with upstream.get(Ask(URL, SITE)) as reply:
+            await Pen(spool, flight, 0).pour(reply, end)
+        return os.pread(spool.fd, 1 << 20, 0)
+    finally:
+        store.landed = flight.extents.total  # type: ignore[attr-defined]
+        await spool.close(keep=False)
+
+
+@pytest.mark.parametrize("piece", [1000, 65_536, 1 << 20])
+async def test_pour__whole(store: MemoryStore, piece: int) -> None:
+    """Every byte lands, in chunks of whatever size."""
+    assert BODY == await pour(store, Scripted(BODY, piece=piece), len(BODY))
+
+
+async def test_pour__keeps_what_landed(store: MemoryStore) -> None:
+    """Bytes that landed before are never written again: they may have been hashed."""
+    known = b"K" * 70_000
+    assert known + BODY[70_000:] == await pour(store, Scripted(BODY), len(BODY), (0, known))
+
+
+async def test_pour__too_long(store: MemoryStore) -> None:
+    """More than was promised is wrong bytes."""
+    with pytest.raises(WrongBytes):
+        await pour(store, Scripted(BODY), len(BODY) - 1)
+
+
+async def test_pour__breaks(store: MemoryStore) -> None:
+    """What came before a break is written."""
+    with pytest.raises(UpstreamBroken):
+        await pour(store, Scripted(BODY, cut=200_000), len(BODY))
+    assert 200_000 == store.landed  # type: ignore[attr-defined]
+
+
+async def test_pour__disk_is_full() -> None:
+    """A write that fails ends it."""
+    with pytest.raises(StoreFull):
+        await pour(MemoryStore(limit=100_000), Scripted(BODY), len(BODY))

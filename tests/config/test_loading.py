@@ -1,0 +1,236 @@
+"""From file, environment and flags to settings, or to every error at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from proxy.config import ConfigError, Settings, load, resolve
+
+_HOME = {"HOME": "/home/somebody"}
+
+
+def _load(tmp_path: Path, toml: str = "", environ: Mapping[str, str] = _HOME, **flags: str) -> Settings:
+    (tmp_path / "pullthrough.toml").write_text(toml, encoding="utf-8")
+    return load({name.replace("__", "."): value for name, value in flags.items()}, environ, tmp_path)
+
+
+def _errors(tmp_path: Path, toml: str = "", environ: Mapping[str, str] = _HOME, **flags: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, toml, environ, **flags)
+    return [line.replace(f"{tmp_path}/", "") for line in caught.value.errors]
+
+
+def test_load__precedence(tmp_path: Path) -> None:
+    """A flag beats the environment, which beats the file, which beats the default; each table is merged."""
+    toml = 'port = 1\nhost = "10.0.0.1"\ndisk = "1 GB"\n[fetch]\nretries = 7\nconnections = 3\nsegment = "1 MiB"\n'
+    environ = {**_HOME, "PULLTHROUGH_PORT": "2", "PULLTHROUGH_HOST": "10.0.0.2", "PULLTHROUGH_FETCH_CONNECTIONS": "4"}
+
+    settings = _load(tmp_path, toml, environ, port="3", fetch__segment="2 MiB")
+
+    assert (3, "10.0.0.2", 10**9) == (settings.port, settings.host, settings.disk)
+    fetch = settings.fetch
+    assert (7, 4, 2 * 2**20, 10.0) == (fetch.retries, fetch.connections, fetch.segment, fetch.connect_timeout)
+
+
+def test_load__nested_names_with_underscores(tmp_path: Path) -> None:
+    """Only the first underscore of a variable parts table from key."""
+    environ = {**_HOME, "PULLTHROUGH_FETCH_CONNECT_TIMEOUT": "1m", "PULLTHROUGH_PAGE_LIMIT": "1 MB"}
+
+    settings = _load(tmp_path, environ=environ)
+
+    assert (60.0, 10**6) == (settings.fetch.connect_timeout, settings.page_limit)
+
+
+def test_load__empty_variable_counts_as_unset(tmp_path: Path) -> None:
+    """Compose files hand on empty variables for what was not set."""
+    assert _load(tmp_path, environ={**_HOME, "PULLTHROUGH_PORT": ""}).port == 3142
+
+
+def test_load__upstreams_of_the_environment(tmp_path: Path) -> None:
+    """The environment's list replaces the file's."""
+    toml = '[[upstream]]\nmount = "file"\nurl = "http://index.example"\n'
+    environ = {**_HOME, "PULLTHROUGH_UPSTREAMS": '[{"mount": "env", "url": "http://index.example", "ttl": "1h"}]'}
+
+    assert [("env", 3600.0)] == [(entry.mount, entry.ttl) for entry in _load(tmp_path, toml, environ).upstreams]
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"HOME": "/home/a", "XDG_CACHE_HOME": "/var/tmp/c"}, "/var/tmp/c/pullthrough"),
+        ({"HOME": "/home/a", "PULLTHROUGH_DATA": "/srv/cache"}, "/srv/cache"),
+        ({"HOME": "/home/a", "PULLTHROUGH_DATA": "~/kept"}, "/home/a/kept"),
+        ({"PULLTHROUGH_DATA": "/srv/cache"}, "/srv/cache"),
+    ],
+)
+def test_load__data_folder(tmp_path: Path, environ: dict[str, str], folder: str) -> None:
+    """The data folder is the one named, else in the user's cache folder."""
+    assert Path(folder) == _load(tmp_path, environ=environ).data
+
+
+@pytest.mark.parametrize(("platform", "folder"), [("linux", ".cache"), ("darwin", "Library/Caches")])
+def test_load__data_folder_of_the_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, folder: str
+) -> None:
+    """Each platform has its own cache folder; a relative XDG_CACHE_HOME does not count, as its specification says."""
+    monkeypatch.setattr("sys.platform", platform)
+
+    assert (
+        Path("/home/somebody", folder, "pullthrough") == _load(tmp_path, environ={**_HOME, "XDG_CACHE_HOME": "x"}).data
+    )
+
+
+def test_load__relative_data_folder(tmp_path: Path) -> None:
+    """A relative folder in a file is below the file; on the command line it is below the working folder."""
+    elsewhere = tmp_path / "etc" / "settings.toml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text('data = "kept"\n', encoding="utf-8")
+
+    assert tmp_path / "etc" / "kept" == load({"config": str(elsewhere)}, _HOME, tmp_path).data
+    assert tmp_path / "kept" == load({"data": "kept"}, _HOME, tmp_path).data
+
+
+def test_load__which_file(tmp_path: Path) -> None:
+    """The file is the flag's, else the variable's, else the working folder's, else the configuration folder's."""
+    places = [tmp_path / "flag.toml", tmp_path / "variable.toml", tmp_path / "pullthrough.toml"]
+    places.append(tmp_path / "config" / "pullthrough" / "pullthrough.toml")
+    places[-1].parent.mkdir(parents=True)
+    for number, place in enumerate(places, start=1):
+        place.write_text(f"port = {number}\n", encoding="utf-8")
+    environ = {**_HOME, "XDG_CONFIG_HOME": str(tmp_path / "config"), "PULLTHROUGH_CONFIG": "variable.toml"}
+
+    assert load({"config": "flag.toml"}, environ, tmp_path).port == 1
+    assert load({}, environ, tmp_path).port == 2
+    del environ["PULLTHROUGH_CONFIG"]
+    assert load({}, environ, tmp_path).port == 3
+    places[2].unlink()
+    assert load({}, environ, tmp_path).port == 4
+    places[3].unlink()
+    assert load({}, environ, tmp_path).port == 3142
+
+
+def test_errors__all_at_once_by_the_name_that_was_written(tmp_path: Path) -> None:
+    """File, environment and flags are judged in one go, and each line names what to change."""
+    toml = 'prot = 1\nconnections = 4\nserve = 7\n[fetch]\nconections = 3\nread_timeout = "soon"\nretries = 2.5\n'
+    environ = {**_HOME, "PULLTHROUGH_DISK": "much", "PULLTHROUGH_DISC": "5 GB"}
+
+    assert {
+        "--port: must be a whole number",
+        "PULLTHROUGH_DISC: no such setting; did you mean PULLTHROUGH_DISK?",
+        "PULLTHROUGH_DISK: must be a size such as 100 GB or 512 MiB, or a number of bytes",
+        "pullthrough.toml: connections: no such setting; did you mean fetch.connections?",
+        "pullthrough.toml: fetch.conections: no such setting; did you mean connections?",
+        "pullthrough.toml: fetch.read_timeout: must be a time such as 30s, 10m or 1h, or a number of seconds",
+        "pullthrough.toml: fetch.retries: must be a whole number",
+        "pullthrough.toml: prot: no such setting; did you mean port?",
+        "pullthrough.toml: serve: must be a table",
+    } == set(_errors(tmp_path, toml, environ, port="abc"))
+
+
+def test_errors__upstreams(tmp_path: Path) -> None:
+    """Entries are told apart by their number; a mount claimed twice is said although other things are wrong too."""
+    toml = (
+        '[[upstream]]\nmount = "one"\nurl = "http://index.example"\n'
+        '[[upstream]]\nmount = "one"\nurl = "http://user:hunter2@index.example"\nttll = 3\nhosts = "files.example"\n'
+        "[[upstream]]\n"
+    )
+
+    assert {
+        "pullthrough.toml: upstream #2: url: must not hold a user name or password",
+        "pullthrough.toml: upstream #2: ttll: no such setting; did you mean ttl?",
+        "pullthrough.toml: upstream #2: hosts: must be a list",
+        "pullthrough.toml: upstream #3: mount: is missing",
+        "pullthrough.toml: upstream #3: url: is missing",
+        "pullthrough.toml: upstream: mount one is there twice; each upstream needs a mount of its own",
+    } == set(_errors(tmp_path, toml))
+
+
+def test_errors__mount_twice_and_all_else_right(tmp_path: Path) -> None:
+    """It is said once."""
+    entry = '[[upstream]]\nmount = "one"\nurl = "http://index.example"\n'
+
+    assert ["pullthrough.toml: upstream: mount one is there twice; each upstream needs a mount of its own"] == _errors(
+        tmp_path, entry * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("toml", "error"),
+    [
+        ("port = = 3", "pullthrough.toml: is not TOML: Invalid value (at line 1, column 8)"),
+        ("upstreams = []", "pullthrough.toml: upstreams: no such setting; did you mean [[upstream]]?"),
+        ("upstream = 3", "pullthrough.toml: upstream: must be a list"),
+        ("upstream = [3]", "pullthrough.toml: upstream #1: must be a table"),
+        ("zebra = 3", "pullthrough.toml: zebra: no such setting"),
+        ("data = 3", "pullthrough.toml: data: must be the name of a folder"),
+        ("port = 65536", "pullthrough.toml: port: must be less than or equal to 65535"),
+        ("port = true", "pullthrough.toml: port: must be a whole number"),
+        (
+            'host = "127.0.0.1:80"',
+            "pullthrough.toml: host: must be an address or a host name, such as 127.0.0.1, without a port",
+        ),
+    ],
+)
+def test_errors__file(tmp_path: Path, toml: str, error: str) -> None:
+    """Each way to get the file wrong has its line."""
+    assert [error] == _errors(tmp_path, toml)
+
+
+def test_errors__file_in_another_encoding(tmp_path: Path) -> None:
+    """A file that is no text is named."""
+    (tmp_path / "settings.toml").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(ConfigError, match=r"settings\.toml: is not a text in UTF-8"):
+        load({"config": "settings.toml"}, _HOME, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "name"),
+    [({"config": "no.toml"}, {}, "--config"), ({}, {"PULLTHROUGH_CONFIG": "no.toml"}, "PULLTHROUGH_CONFIG")],
+)
+def test_errors__named_file_is_missing(
+    tmp_path: Path, flags: dict[str, str], environ: dict[str, str], name: str
+) -> None:
+    """A file that was named must be there; the message says who named it."""
+    with pytest.raises(ConfigError) as caught:
+        load(flags, {**_HOME, **environ}, tmp_path)
+
+    assert [f"{name}: there is no file {tmp_path / 'no.toml'}"] == caught.value.errors
+
+
+def test_errors__no_home(tmp_path: Path) -> None:
+    """Without any place for the data folder it is said how to name one."""
+    assert ["data: there is no home folder to put it in; give --data or set PULLTHROUGH_DATA"] == _errors(
+        tmp_path, environ={}
+    )
+
+
+def test_errors__upstreams_of_the_environment(tmp_path: Path) -> None:
+    """A list that is no JSON is named by its variable."""
+    assert ["PULLTHROUGH_UPSTREAMS: must be a JSON list of upstreams"] == _errors(
+        tmp_path, environ={**_HOME, "PULLTHROUGH_UPSTREAMS": "pypi"}
+    )
+
+
+def test_load__variables_of_an_orchestrator(tmp_path: Path) -> None:
+    """A service called `pullthrough` puts variables of its own into containers: they are no settings and no errors."""
+    strays = ["SERVICE_HOST", "SERVICE_PORT", "PORT_3142_TCP", "PORT_3142_TCP_ADDR", "SERVE_PORT", "FETCH_SERVICE_HOST"]
+
+    assert (
+        _load(tmp_path, environ={**_HOME, **{f"PULLTHROUGH_{stray}": "tcp://10.0.0.1" for stray in strays}}).port
+        == 3142
+    )
+
+
+def test_origin__each_place(tmp_path: Path) -> None:
+    """Every value remembers where it came from."""
+    (tmp_path / "pullthrough.toml").write_text("[fetch]\nretries = 1\n", encoding="utf-8")
+
+    resolved = resolve({"port": "0"}, {**_HOME, "PULLTHROUGH_HOST": "::"}, tmp_path)
+
+    assert ["flag", "environment", "file", "default", "default"] == [
+        resolved.origin(path).kind for path in [("port",), ("host",), ("fetch", "retries"), ("disk",), ("data",)]
+    ]

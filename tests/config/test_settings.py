@@ -1,0 +1,152 @@
+"""The settings as values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+from proxy.config import Settings, UpstreamSettings
+from proxy.config.settings import repeated
+from proxy.model import Site
+
+_DATA = Path("/data")
+
+
+def test_settings__defaults() -> None:
+    """What nobody set is what the documentation says."""
+    settings = Settings(data=_DATA)
+
+    assert ("127.0.0.1", 3142) == (settings.host, settings.port)
+    assert (100_000_000_000, 67_108_864) == (settings.disk, settings.page_limit)
+    assert (6, 16_777_216, 10.0, 30.0, 2) == tuple(settings.fetch.model_dump().values())
+    assert (75.0, "json") == (settings.serve.idle_timeout, settings.serve.log_format)
+    assert 1 <= settings.serve.threads <= 4
+
+
+def test_settings__built_directly_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only `load` reads an environment, and only the one that it is handed."""
+    monkeypatch.setenv("PULLTHROUGH_PORT", "9999")
+
+    assert Settings(data=_DATA).port == 3142
+
+
+def test_settings__are_frozen() -> None:
+    """No part can be changed after the start."""
+    settings = Settings(data=_DATA)
+
+    with pytest.raises(ValidationError):
+        settings.port = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        settings.fetch.retries = 1  # type: ignore[misc]
+
+
+def test_sites__builtin() -> None:
+    """Without settings there is one site, `pypi`, whose index is PyPI's Simple API."""
+    (site,) = Settings(data=_DATA).sites()
+
+    assert ("pypi", PYPI_SIMPLE_ENDPOINT, 600.0) == (site.mount, site.base + site.index, site.ttl)
+
+
+def test_sites__entries_join_the_builtin() -> None:
+    """Further upstreams stand beside the built-in one."""
+    channel = UpstreamSettings(
+        mount="torch", url="http://files.example", index="", ttl=5.0, hosts=frozenset({"CDN.example"})
+    )
+
+    sites = Settings(data=_DATA, upstreams=(channel,)).sites()
+
+    assert ["pypi", "torch"] == [site.mount for site in sites]
+    assert Site("torch", "http://files.example/", "", 5.0, frozenset({"cdn.example"})) == sites[1]
+
+
+def test_sites__entry_replaces_the_builtin() -> None:
+    """An entry called `pypi` is used instead of PyPI."""
+    mirror = UpstreamSettings(mount="pypi", url="http://index.example/root", index="simple")
+
+    assert (Site("pypi", "http://index.example/root/", "simple/", 600.0),) == Settings(
+        data=_DATA, upstreams=(mirror,)
+    ).sites()
+
+
+@pytest.mark.parametrize(
+    "mount", ["", "a.b", "A", "1a", "-a", "a/b", "a_b", "a" * 64, "metrics", "healthz", "readyz", "api"]
+)
+def test_upstream__bad_mount(mount: str) -> None:
+    """A mount is a plain word that is no page of the cache's own and can be no host name."""
+    with pytest.raises(ValidationError, match="mount"):
+        UpstreamSettings(mount=mount, url="http://index.example/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "index.example",
+        "ftp://index.example/",
+        "http://",
+        "http://index.example:0/",
+        "http://index.example:99999/",
+        "http://index.example:port/",
+        "http://in dex.example/",
+        "http://index.example/\r\nX: y",
+        "http://index.example\\@other.example/",
+        "http://index.example/a/../b/",
+        "http://index.example/?token=hunter2",
+        "http://index.example/?",
+        "http://index.example/#part",
+        "http://user:hunter2@index.example/",
+        "http://[::1/",
+        "http://ïndex.example/",
+    ],
+)
+def test_upstream__bad_url(url: str) -> None:
+    """Only a plain base address is taken, and what is said never shows a password."""
+    with pytest.raises(ValidationError) as caught:
+        UpstreamSettings(mount="index", url=url)
+
+    (error,) = caught.value.errors()
+    assert ("url",) == error["loc"]
+    assert "hunter2" not in error["msg"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "https://[::1]:8080/a", "http://index.example/whl/cu126/"])
+def test_upstream__good_url(url: str) -> None:
+    """Addresses with a port, a path or an IPv6 host are taken, and end in a slash."""
+    assert f"{url.rstrip('/')}/" == UpstreamSettings(mount="index", url=url).url
+
+
+@pytest.mark.parametrize("index", ["/simple/", "../simple/", "a//b/", "simple/?x", "a b/", "./"])
+def test_upstream__bad_index(index: str) -> None:
+    """The index is a path below the base."""
+    with pytest.raises(ValidationError, match="index"):
+        UpstreamSettings(mount="index", url="http://index.example/", index=index)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "http://files.example", "files.example/", "a b", "*.example", "user@files.example"]
+)
+def test_upstream__bad_host(host: str) -> None:
+    """Hosts are names, with a port at most."""
+    with pytest.raises(ValidationError, match="hosts"):
+        UpstreamSettings(mount="index", url="http://index.example/", hosts=frozenset({host}))
+
+
+def test_repeated__names_each_once() -> None:
+    """A name that is there three times is named once."""
+    assert ["b", "a"] == repeated(["a", "b", "b", "a", "c", "a"])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::", "::1", "fe80::1%eth0", "localhost", "cache_1.example"])
+def test_settings__good_host(host: str) -> None:
+    """Addresses of both families and names are places to listen."""
+    assert host == Settings(data=_DATA, host=host).host
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.1:80", "[::1]", "http://localhost", "a b", "-a"])
+def test_settings__bad_host(host: str) -> None:
+    """A port, brackets or a scheme do not belong there."""
+    with pytest.raises(ValidationError, match="without a port"):
+        Settings(data=_DATA, host=host)

@@ -1,0 +1,48 @@
+"""The clients, made once for a run, and a server with an empty folder for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.clients import Client, Pip, Server, Uv, make_pip, make_uv, serving
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home folder of all processes: empty, and no settings in it."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def newest_pip(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Pip:
+    """The newest pip that PyPI has."""
+    return make_pip(tmp_path_factory.mktemp("newest-pip"), home, newest=True)
+
+
+@pytest.fixture(scope="session")
+def oldest_pip(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Pip:
+    """The oldest pip that is supported."""
+    return make_pip(tmp_path_factory.mktemp("oldest-pip"), home, newest=False)
+
+
+@pytest.fixture(scope="session")
+def uv(tmp_path_factory: pytest.TempPathFactory, home: Path, newest_pip: Pip) -> Uv:
+    """The newest uv that PyPI has."""
+    return make_uv(tmp_path_factory.mktemp("uv"), home, newest_pip)
+
+
+@pytest.fixture(params=["oldest_pip", "newest_pip", "uv"])
+def client(request: pytest.FixtureRequest) -> Client:
+    """Each client in turn."""
+    chosen: Client = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture
+def server(tmp_path: Path, home: Path) -> Iterator[Server]:
+    """The program in front of PyPI, with an empty folder."""
+    with serving(tmp_path / "data", home) as started:
+        yield started

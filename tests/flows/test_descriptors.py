@@ -1,0 +1,96 @@
+"""What happens when the process has no descriptors left (row 22 of the faults)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from tests.flows.reading import get
+from tests.origin import Origin
+from tests.wheels import wheel
+
+if TYPE_CHECKING:
+    from proxy.app import Running
+
+PAGE = "/pypi/simple/demo/"
+
+
+@contextlib.contextmanager
+def exhausted(address: tuple[str, int]) -> Iterator[None]:
+    """Connections to the address until no descriptor is left, in a process that may have only a few more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as probe:
+        few = probe.fileno() + 24
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
+    taken: list[socket.socket] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(socket.socket())
+                taken[-1].setblocking(False)
+                taken[-1].connect_ex(address)
+        yield
+    finally:
+        for one in taken:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture
+def expected_complaint() -> Iterator[list[str]]:
+    """What asyncio says, with tracebacks, of connections that it cannot accept, until the server is closed."""
+    seen: list[str] = []
+
+    def swallow(record: logging.LogRecord) -> bool:
+        seen.append(record.getMessage())
+        return False
+
+    logger = logging.getLogger("asyncio")
+    logger.addFilter(swallow)
+    yield seen
+    logger.removeFilter(swallow)
+
+
+async def test_no_descriptors(
+    expected_complaint: list[str], proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """Nothing that is stored is lost, open connections go on, and new ones are accepted afterwards."""
+    package = wheel(padding=1 << 20)
+    origin.publish(package)
+    file = f"{proxy.url}/pypi/packages/{package.filename}"
+    await get(http, proxy.url + PAGE)
+    await get(http, file)
+    while not proxy.store.keys("file:"):
+        await asyncio.sleep(0)
+    known = (list(proxy.store.keys("")), proxy.store.digests())
+    parts = urlsplit(proxy.url)
+    with exhausted((parts.hostname or "", parts.port or 0)):
+        with pytest.raises(OSError, match="Too many open files"):
+            os.dup(0)
+        while not expected_complaint:
+            await asyncio.sleep(0)
+        within = await _tried(http, file)
+    got = await get(http, file)
+    assert within in {None, 200, 503}
+    assert (package.body.read(0, package.body.size), "hit") == (got.body, got.cache)
+    assert known == (list(proxy.store.keys("")), proxy.store.digests())
+    async with aiohttp.ClientSession() as newcomer:
+        assert (await get(newcomer, proxy.url + PAGE)).status == 200
+
+
+async def _tried(http: aiohttp.ClientSession, url: str) -> int | None:
+    """The status, or None where the connection broke."""
+    try:
+        return (await get(http, url)).status
+    except (aiohttp.ClientError, OSError):
+        return None

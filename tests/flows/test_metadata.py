@@ -1,0 +1,241 @@
+"""Metadata of wheels, by each of the ways in which it is provided, and what each costs upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from tests import faults
+from tests.conftest import MakeProxy
+from tests.flows.reading import get
+from tests.gates import Gate
+from tests.origin import Origin
+from tests.wheels import Package, wheel
+
+if TYPE_CHECKING:
+    from proxy.app import Running
+
+MIB = 1 << 20
+PAGE = "/pypi/simple/demo/"
+
+
+def large(size: int = MIB) -> Package:
+    """A wheel of about `size` bytes."""
+    return wheel(requires=("other>=1",), padding=size)
+
+
+def at(package: Package) -> str:
+    """Where its file is upstream."""
+    return f"/packages/{package.filename}"
+
+
+async def test_metadata__advertised_with_its_hash(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Upstream's file is passed on, checked, and stored; the page keeps the hash."""
+    package = large()
+    origin.publish(package, metadata=True)
+    digest = hashlib.sha256(package.metadata or b"").hexdigest()
+    assert f'data-core-metadata="sha256={digest}"'.encode() in (await get(http, proxy.url + PAGE)).body
+    first = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    again = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (package.metadata, package.metadata) == (first.body, again.body)
+    assert (("miss", "hit"), f'"sha256:{digest}"') == ((first.cache, again.cache), again.headers["etag"])
+    assert (1, 0) == (origin.count(f"{at(package)}.metadata"), origin.count(at(package)))
+    assert again.headers["cache-control"] == "max-age=365000000, immutable, public"
+
+
+async def test_metadata__advertised_without_a_hash(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """`true` is as good as a hash: one request for the file itself."""
+    package = large()
+    origin.publish(package, metadata=True)
+    origin.page("/simple/demo/", [replace(package.link(at(package)), metadata=True)])
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert package.metadata == got.body
+    assert (1, 0) == (origin.count(f"{at(package)}.metadata"), origin.count(at(package)))
+
+
+async def test_metadata__not_advertised_but_there(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """The page offers metadata all the same, and upstream's file is found by asking for it."""
+    package = large()
+    origin.publish(package, metadata=True)
+    origin.page("/simple/demo/", [replace(package.link(at(package)), metadata=None)])
+    assert b'data-core-metadata="true"' in (await get(http, proxy.url + PAGE)).body
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert package.metadata == got.body
+    assert origin.count(at(package)) == 0
+
+
+@pytest.mark.parametrize("fmt", ["html", "json"])
+async def test_metadata__by_ranges_costs_kilobytes(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession, fmt: str
+) -> None:
+    """Where upstream has only the wheel, its end is read, not the wheel: 8 MiB cost less than 40 KB."""
+    package = large(8 * MIB)
+    origin.publish(package, fmt="json" if fmt == "json" else "html")
+    first = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    spent = origin.sent_body_bytes(at(package))
+    again = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (package.metadata, "miss") == (first.body, first.cache)
+    assert (package.metadata, "hit") == (again.body, again.cache)
+    assert 0 < spent < 40_000
+    assert spent == origin.sent_body_bytes(at(package))
+
+
+async def test_metadata__of_a_stored_wheel(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """A wheel that is here already has it: upstream is not needed at all."""
+    package = large()
+    origin.publish(package)
+    await get(http, f"{proxy.url}/pypi{at(package)}")
+    while not proxy.store.keys("file:"):  # it is stored a moment after its last byte left
+        await asyncio.sleep(0)
+    await origin.stop()
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (200, package.metadata) == (got.status, got.body)
+
+
+async def test_metadata__advertised_of_a_stored_wheel(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """The same where a hash was advertised: the wheel's own METADATA has it."""
+    package = large()
+    origin.publish(package, metadata=True)
+    await get(http, f"{proxy.url}/pypi{at(package)}")
+    while not proxy.store.keys("file:"):
+        await asyncio.sleep(0)
+    await origin.stop()
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (200, package.metadata) == (got.status, got.body)
+
+
+async def test_metadata__where_upstream_ignores_ranges(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """The wheel is fetched whole, and kept: the download that follows costs nothing."""
+    package = large()
+    origin.publish(package)
+    origin.misbehave(at(package), faults.ignores_range())
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (200, package.metadata) == (got.status, got.body)
+    asked = origin.count(at(package))
+    whole = await get(http, f"{proxy.url}/pypi{at(package)}")
+    assert package.body.read(0, package.body.size) == whole.body
+    assert asked == origin.count(at(package))
+
+
+async def test_metadata__advertised_and_missing(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """An advertised file that is 404 would end pip's installation: the wheel's own METADATA has the promised hash."""
+    package = large()
+    origin.publish(package, metadata=True)
+    origin.remove(f"{at(package)}.metadata")
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (200, package.metadata) == (got.status, got.body)
+    assert origin.sent_body_bytes(at(package)) < 40_000
+
+
+async def test_metadata__advertised_and_wrong(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Bytes that have not the advertised hash never arrive; the wheel's own METADATA does."""
+    package = large()
+    origin.publish(package, metadata=True)
+    origin.misbehave(f"{at(package)}.metadata", faults.flipped(3))
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (200, package.metadata) == (got.status, got.body)
+
+
+async def test_metadata__advertised_with_a_hash_that_nothing_has(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """Where neither upstream's file nor the wheel's METADATA has the hash, nothing is served or kept."""
+    package = large()
+    origin.publish(package, metadata=True)
+    origin.page("/simple/demo/", [replace(package.link(at(package)), metadata="0" * 64)])
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (502, []) == (got.status, proxy.store.keys("file:"))
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        (faults.captive_portal(),),
+        (faults.status(403),),
+        (faults.status(400),),
+        (faults.other_body(b"no metadata at all"),),
+    ],
+    ids=["captive portal", "403 of a bucket", "400", "other bytes"],
+)
+async def test_metadata__whose_probe_goes_wrong(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession, spoilt: tuple[faults.Fault, ...]
+) -> None:
+    """What is no metadata file, where none was advertised, is not taken for one."""
+    package = large()
+    origin.publish(package)
+    origin.resource(f"{at(package)}.metadata", b"")
+    origin.misbehave(f"{at(package)}.metadata", *spoilt)
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (200, package.metadata) == (got.status, got.body)
+
+
+async def test_metadata__herd(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Twenty clients at once cost upstream what one costs (row 15 of the faults)."""
+    package = large()
+    origin.publish(package, metadata=True)
+    gate = Gate()
+    origin.misbehave(f"{at(package)}.metadata", faults.hold_head(gate))
+    asking = [asyncio.create_task(get(http, f"{proxy.url}/pypi{at(package)}.metadata")) for _ in range(20)]
+    await gate.reached.wait()
+    gate.open()
+    got = await asyncio.gather(*asking)
+    assert {package.metadata} == {answer.body for answer in got}
+    assert origin.count(f"{at(package)}.metadata") == 1
+
+
+async def test_metadata__of_a_wheel_that_is_missing(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A listed wheel that is not there has no metadata: 404."""
+    package = large()
+    origin.publish(package)
+    origin.remove(at(package))
+    assert (await get(http, f"{proxy.url}/pypi{at(package)}.metadata")).status == 404
+
+
+async def test_metadata__of_what_is_no_wheel(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """A file that only calls itself a wheel gives 502, and nothing is kept of it."""
+    package = large()
+    origin.publish(package)
+    origin.file(at(package), bytes(100_000))
+    origin.page("/simple/demo/", [replace(package.link(at(package)), sha256=None, size=None)])
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (502, []) == (got.status, [key for key in proxy.store.keys("file:") if key.endswith(".metadata")])
+
+
+async def test_metadata__upstream_hangs(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Cold, and upstream says nothing: 504 within its limit (row 7 of the faults)."""
+    running = await make_proxy(origin.url, fetch={"read_timeout": 0.2})
+    package = large()
+    origin.publish(package, metadata=True)
+    origin.misbehave(f"{at(package)}.metadata", faults.hold_head(Gate()))
+    assert (await get(http, f"{running.url}/pypi{at(package)}.metadata")).status == 504
+
+
+async def test_metadata__is_never_coded(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """pip hashes the raw body: it is sent as it is, whatever the client accepts."""
+    package = large()
+    origin.publish(package, metadata=True)
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata", accept_encoding="gzip")
+    assert (None, package.metadata) == (got.headers.get("content-encoding"), got.body)
+
+
+async def test_metadata__that_is_gzip_coded_upstream(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A coding nobody asked for is not passed on as if it were the file (row 13 of the faults)."""
+    package = large()
+    origin.publish(package, metadata=True)
+    origin.page("/simple/demo/", [replace(package.link(at(package)), metadata=None)])
+    origin.misbehave(f"{at(package)}.metadata", faults.gzipped())
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (200, package.metadata) == (got.status, got.body)

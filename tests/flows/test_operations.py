@@ -1,0 +1,105 @@
+"""The program's own pages, its log, and whether its figures are true."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from tests import faults, pages, scrape
+from tests.conftest import MakeProxy
+from tests.flows.reading import get
+from tests.origin import Origin
+from tests.wheels import wheel
+
+if TYPE_CHECKING:
+    from proxy.app import Running
+
+PAGE = "/pypi/simple/demo/"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_probe(proxy: Running, http: aiohttp.ClientSession, path: str) -> None:
+    """A running server is alive and ready; nobody keeps that answer."""
+    got = await get(http, proxy.url + path)
+    assert (200, b"ok\n", "no-store") == (got.status, got.body, got.headers["cache-control"])
+
+
+async def test_front_page(proxy: Running, http: aiohttp.ClientSession) -> None:
+    """It names the mounts, and no upstream."""
+    got = await get(http, f"{proxy.url}/")
+    assert got.status == 200
+    assert b"/pypi/" in got.body
+
+
+async def test_metrics(proxy: Running, http: aiohttp.ClientSession) -> None:
+    """They come in the text that Prometheus reads; HEAD has no body."""
+    got = await get(http, f"{proxy.url}/metrics")
+    head = await get(http, f"{proxy.url}/metrics", "HEAD")
+    assert (200, 200, b"") == (got.status, head.status, head.body)
+    assert got.headers["content-type"].startswith("text/plain")
+    assert b"pullthrough_requests_total" in got.body
+
+
+async def test_figures__of_pages_and_metadata(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Bytes sent are counted by where they came from, and bytes fetched are what upstream sent (invariant 9)."""
+    package = wheel(padding=1 << 16)
+    origin.publish(package, metadata=True)
+    asked = [PAGE, PAGE, f"/pypi/packages/{package.filename}.metadata", f"/pypi/packages/{package.filename}.metadata"]
+    answers = [await get(http, proxy.url + path, accept=pages.JSON) for path in asked]
+    sent = {
+        source: scrape.metric(proxy, "pullthrough_sent_bytes_total", source=source)
+        for source in ("cache", "shared", "upstream")
+    }
+    assert sum(len(got.body) for got in answers) == sum(sent.values())
+    assert len(answers[0].body) + len(answers[2].body) == sent["upstream"]
+    assert scrape.metric(proxy, "pullthrough_fetched_bytes_total", upstream="pypi") == origin.sent_body_bytes()
+
+
+async def test_figures__of_outcomes(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Each outcome of a page has its count, errors of upstream too."""
+    running = await make_proxy(origin.url, ttl=0)
+    origin.publish(wheel())
+    await get(http, running.url + PAGE)
+    await get(http, running.url + PAGE)
+    origin.misbehave("/simple/demo/", faults.status(500))
+    await get(http, running.url + PAGE)
+    await get(http, f"{running.url}/pypi/simple/missing/")
+    counts = {
+        outcome: scrape.metric(running, "pullthrough_requests_total", upstream="pypi", outcome=outcome)
+        for outcome in ("miss", "revalidated", "stale", "error")
+    }
+    assert counts == {"miss": 1, "revalidated": 1, "stale": 1, "error": 1}
+    assert scrape.metric(running, "pullthrough_upstream_errors_total", reason="broken") == 1
+
+
+async def test_log__has_one_line_a_request(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each request leaves one JSON object: what was asked, how it ended, how many bytes by source."""
+    running = await make_proxy(origin.url)
+    origin.publish(wheel())
+    got = await get(http, running.url + PAGE)
+    await get(http, f"{running.url}/nowhere/")
+    await get(http, running.url + PAGE, "HEAD")
+    await running.close()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    shown = [(line["method"], line["path"], line["status"], line["outcome"], line["sent"]) for line in lines]
+    assert shown == [
+        ("GET", PAGE, 200, "miss", {"upstream": len(got.body)}),
+        ("GET", "/nowhere/", 404, "error", {}),
+        ("HEAD", PAGE, 200, "hit", {}),
+    ]
+    assert {line["client"] for line in lines} == {"127.0.0.1"}
+
+
+async def test_log__cannot_be_forged(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An address with encoded line ends stays within its line, in both forms of the log."""
+    running = await make_proxy(origin.url, serve={"log_format": "text"})
+    await get(http, f'{running.url}/x%0d%0aforged" 200')
+    await running.close()
+    assert len(capsys.readouterr().err.splitlines()) == 1

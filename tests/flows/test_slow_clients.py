@@ -1,0 +1,41 @@
+"""Clients that ask and do not read (FAULTS: slow readers): they are let go, and cost nothing then."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from tests.conftest import MakeProxy
+from tests.origin import Origin
+from tests.wheels import wheel
+
+
+def _hung_up(sock: socket.socket) -> bool:
+    """Wait until the other side broke the connection; looking does not take anything out of it."""
+    poll = select.poll()
+    poll.register(sock, select.POLLERR | select.POLLHUP)
+    return bool(poll.poll(20_000))
+
+
+async def test_reads_nothing__of_many_answers(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A client that pipelines requests and takes no answer is dropped after the idle limit; others are served."""
+    package = wheel("demo", "1.0", padding=200 << 10)
+    origin.publish(package)
+    running = await make_proxy(origin.url, serve={"idle_timeout": 0.3})
+    target = f"/pypi/packages/{package.filename}"
+    async with http.get(running.url + target) as response:
+        body = await response.read()
+    parts = urlsplit(running.url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0)) as sock:
+        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: cache.example\r\n\r\n".encode() * 60)
+
+        assert await asyncio.to_thread(_hung_up, sock)
+
+    async with http.get(running.url + target) as response:
+        assert body == await response.read()

@@ -1,0 +1,249 @@
+"""What holds for every address and every page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.errors import PullthroughError
+from proxy.model import Digest, Site, Target
+from proxy.python import addresses
+from proxy.python.negotiation import Format, choose, gzip_accepted
+from proxy.python.page import File, Page
+from proxy.python.parsing import parse
+from proxy.python.projects import ProjectListRewriter
+from proxy.python.rendering import render
+from proxy.python.wheel import NeedBytes, Window
+
+MOUNTS = frozenset({"pypi"})
+SITES = [
+    Site("pypi", "https://index.example/", "simple/", 600.0),
+    Site("pypi", "https://index.example/deep/er/", "", 600.0),
+    Site("pypi", "http://127.0.0.1:8080/x/", "", 600.0),
+]
+
+odd = st.sampled_from("ab.+-_~%:@&?#= '\"<>é")
+allowed = st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/\\")
+segments = st.text(odd | allowed, min_size=1, max_size=8).filter(
+    lambda segment: segment not in (".", "..", addresses.MARKER)
+)
+paths = st.tuples(st.lists(segments, max_size=4), st.booleans()).map(
+    lambda made: "/".join(made[0]) + ("/" if made[1] and made[0] else "")
+)
+hosts = st.sampled_from(
+    ["files.example", "files.example:8443", "a_b.files.example:80", "127.0.0.1:1", "[::1]", "[::1]:81"]
+)
+targets = st.builds(Target, st.just("pypi"), st.none() | hosts, paths)
+sites = st.sampled_from(SITES)
+files_hex = st.text("0123456789abcdef", min_size=64, max_size=64)
+
+
+@settings(deadline=None)
+@given(targets)
+def test_parse__inverse_of_format_path(target: Target) -> None:
+    """What is printed is read back as it was."""
+    path = addresses.format_path(target)
+    assert target == addresses.parse(path, MOUNTS)
+    assert path.isascii()
+
+
+@settings(deadline=None)
+@given(targets)
+def test_parse__requoted_by_pip(target: Target) -> None:
+    """The path that pip decodes and encodes once more means the same."""
+    again = quote(unquote(addresses.format_path(target)))
+    if "%2F" not in addresses.format_path(target):
+        assert target == addresses.parse(again, MOUNTS)
+
+
+@settings(deadline=None)
+@given(targets, sites)
+def test_locate__inverse_of_upstream_url(target: Target, site: Site) -> None:
+    """An address upstream is located where it came from."""
+    assert target == addresses.locate(addresses.upstream_url(target, site), site)
+
+
+@settings(deadline=None)
+@given(targets, targets)
+def test_relative__resolves(page: Target, to: Target) -> None:
+    """A link resolved against its page leads to its target, and cannot be read as anything else."""
+    link = addresses.relative(page, to)
+    resolved = urlsplit(urljoin(f"http://cache.example:3142{addresses.format_path(page)}", link))
+    assert (resolved.scheme, resolved.netloc, resolved.query, resolved.fragment) == (
+        "http",
+        "cache.example:3142",
+        "",
+        "",
+    )
+    assert to == addresses.parse(resolved.path, MOUNTS)
+    assert link
+    assert not link.startswith("/")
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("/.%+2Ffeab:\\\0?#é@[]\udc80"), max_size=30))
+def test_parse__anything(text: str) -> None:
+    """Whatever is asked for is a target that can be printed, or is refused."""
+    try:
+        target = addresses.parse("/pypi/" + text, MOUNTS)
+    except PullthroughError:
+        return
+    assert not {"", ".", ".."} & set(target.path.removesuffix("/").split("/")) or target.path == ""
+    assert target == addresses.parse(addresses.format_path(target), MOUNTS)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40) | st.text(st.sampled_from("htps:/.%+2F@[]\\?#é a"), max_size=40))
+def test_locate__anything(text: str) -> None:
+    """Whatever a page links to has a target that can be asked for, or none."""
+    for url in (text, f"https://files.example/{text}", f"https://{text}"):
+        try:
+            target = addresses.locate(url, SITES[0])
+        except PullthroughError:
+            continue
+        assert target == addresses.parse(addresses.format_path(target), MOUNTS)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60) | st.text(st.sampled_from("aqgzip/;=,*0.159 "), max_size=40))
+def test_choose__anything(text: str) -> None:
+    """Every header has an answer."""
+    assert choose(text, text) in Format
+    assert gzip_accepted(text) in (True, False)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+unknown = st.dictionaries(st.text("xyz-", min_size=1, max_size=4).map("new-".__add__), values, max_size=3)
+text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+
+
+@st.composite
+def items(draw: st.DrawFn) -> dict[str, Any]:
+    """One file as PyPI's JSON has it."""
+    name = draw(st.text("ab1.-_+~", min_size=1, max_size=10)).strip(".") or "a"
+    made: dict[str, Any] = draw(unknown) | {
+        "filename": name,
+        "url": f"https://files.example/p/{quote(name)}",
+        "hashes": draw(st.dictionaries(st.sampled_from(["sha256", "blake2b_256"]), files_hex)),
+        "yanked": draw(st.booleans() | text),
+    }
+    metadata = draw(st.none() | st.booleans() | st.builds(lambda value: {"sha256": value}, files_hex))
+    if metadata is not None:
+        made |= {"core-metadata": metadata, "data-dist-info-metadata": metadata}
+    known = {
+        "requires-python": text, "size": st.integers(0, 1 << 40), "upload-time": text, "gpg-sig": st.booleans(),
+        "provenance": text,
+    }  # fmt: skip
+    for key, strategy in known.items():
+        value = draw(st.none() | strategy)
+        if value is not None:
+            made[key] = value
+    return made
+
+
+@settings(deadline=None)
+@given(unknown, unknown, st.lists(items(), max_size=3))
+def test_render__json_survives(top: dict[str, Any], meta: dict[str, Any], listed: list[dict[str, Any]]) -> None:
+    """JSON comes out as it went in, known or not, but for the addresses of the files."""
+    body = top | {"meta": meta | {"api-version": "1.4"}, "name": "torch", "versions": ["1.0"], "files": listed}
+    page = parse(json.dumps(body).encode(), Format.JSON.value, "https://index.example/simple/torch/")
+    here = Target("pypi", None, "simple/torch/")
+    out = json.loads(render(page, here, SITES[0], Format.JSON, offer_metadata=False))
+    for item in listed:
+        item["url"] = addresses.relative(here, addresses.locate(item["url"], SITES[0]))
+    assert body == out
+
+
+files = st.builds(
+    File,
+    filename=st.just("a"),
+    url=st.builds("https://files.example/{}/a".format, st.text("abc", min_size=1, max_size=3)),
+    digests=st.just(()) | st.builds(lambda value: (Digest("sha256", value),), files_hex),
+    requires_python=st.none() | text,
+    core_metadata=st.none() | st.just(value=True) | st.builds(Digest, st.just("sha256"), files_hex),
+    yanked=st.booleans() | text,
+    gpg_sig=st.none() | st.booleans(),
+    size=st.none() | st.integers(0, 1 << 40),
+    upload_time=st.none() | text,
+    provenance=st.none() | text,
+    extra=st.dictionaries(st.text("abc-", min_size=1, max_size=3).map("data-x".__add__), st.none() | text, max_size=2),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(files, max_size=3), st.none() | st.just("archived"), st.sampled_from([Format.HTML, Format.TEXT]))
+def test_render__html_survives(listed: list[File], status: str | None, fmt: Format) -> None:
+    """HTML is read back as it was, known or not: this cache may stand behind another one."""
+    here = Target("pypi", None, "simple/torch/")
+    page = Page("torch", tuple(listed), html=True, api_version="1.4", status=status)
+    body = render(page, here, SITES[0], fmt, offer_metadata=False)
+    again = parse(body, fmt.content_type, f"https://cache.example{addresses.format_path(here)}")
+    moved = [file.url.replace("https://cache.example/pypi/%2Bfiles/", "https://") for file in again.files]
+    assert [file.url for file in listed] == moved
+    assert [(f.digests, f.requires_python, f.core_metadata, f.yanked, f.gpg_sig, f.size) for f in listed] == [
+        (f.digests, f.requires_python, f.core_metadata, f.yanked, f.gpg_sig, f.size) for f in again.files
+    ]
+    assert [(f.upload_time, f.provenance, dict(f.extra)) for f in listed] == [
+        (f.upload_time, f.provenance, dict(f.extra)) for f in again.files
+    ]
+    assert (page.name, page.api_version, page.status) == (again.name, again.api_version, again.status)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200) | st.text("<a href=\"'>#&/.:%\0", max_size=100).map(str.encode), st.sampled_from(Format))
+def test_parse__any_bytes(body: bytes, fmt: Format) -> None:
+    """Whatever upstream sends is a page that can be rendered, or upstream's failure."""
+    for content_type in (Format.JSON.value, "text/html", ""):
+        try:
+            page = parse(body, content_type, "https://index.example/simple/torch/")
+        except PullthroughError:
+            continue
+        assert render(page, Target("pypi", None, "simple/torch/"), SITES[0], fmt, offer_metadata=True)
+
+
+@settings(deadline=None)
+@given(
+    st.binary(max_size=20), st.lists(st.sampled_from([b'<a href="/simple/', b'x/">', b"<", b">", b"x"]), max_size=12)
+)
+def test_project_list__any_cut(noise: bytes, pieces: list[bytes]) -> None:
+    """The chunks in which a list comes make no difference."""
+    body = noise.join(pieces)
+    whole, cut = ProjectListRewriter("/simple/"), ProjectListRewriter("/simple/")
+    expected = whole.feed(body) + whole.finish()
+    assert expected == b"".join([cut.feed(body[at : at + 1]) for at in range(len(body))] + [cut.finish()])
+
+
+@settings(deadline=None)
+@given(
+    st.binary(min_size=1, max_size=60),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=6),
+    st.data(),
+)
+def test_window__what_is_known(body: bytes, ranges: list[tuple[int, int]], data: st.DataObject) -> None:
+    """A window gives the file's bytes where it was told them, and asks for others, never for what it knows."""
+    window, known = Window(len(body)), set[int]()
+    for start, end in ranges:
+        window.add(start, body[start:end])
+        known |= set(range(start, min(end, len(body))))
+    start = data.draw(st.integers(0, len(body)))
+    size = data.draw(st.integers(1, 60))
+    window.seek(start)
+    wanted = set(range(start, min(start + size, len(body))))
+    if wanted <= known:
+        assert window.read(size) == body[start : start + size]
+        return
+    with pytest.raises(NeedBytes) as caught:
+        window.read(size)
+    need = range(caught.value.start, caught.value.end)
+    assert need.start == min(wanted - known)
+    assert not known & set(need)
+    assert need.start < need.stop <= len(body)

@@ -1,0 +1,263 @@
+"""`proxy.python.rendering`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from proxy.model import Digest, Site, Target
+from proxy.python.negotiation import Format
+from proxy.python.page import File, Page
+from proxy.python.parsing import parse
+from proxy.python.rendering import render
+
+SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
+HERE = Target("pypi", None, "simple/torch/")
+HEX, OTHER = "0123456789abcdef" * 4, "f" * 64
+WHEEL = File("x-1-py3-none-any.whl", "https://files.example/p/x-1-py3-none-any.whl", (Digest("sha256", HEX),))
+JSON_TYPE, HTML_TYPE = Format.JSON.content_type, Format.TEXT.content_type
+
+
+class Anchors(HTMLParser):
+    """The anchors of a page as the standard library reads them: attributes and text."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.found: list[tuple[dict[str, str | None], str]] = []
+        self.metas: dict[str | None, str | None] = {}
+        self._open: dict[str, str | None] | None = None
+        self.feed(page.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self._open = dict(attrs)
+        elif tag == "meta":
+            given = dict(attrs)
+            self.metas[given.get("name")] = given.get("content")
+
+    def handle_data(self, data: str) -> None:
+        if self._open is not None:
+            self.found.append((self._open, data))
+            self._open = None
+
+
+def as_json(page: Page, *, offer_metadata: bool = False) -> Any:
+    """The page as a client reads its JSON."""
+    return json.loads(render(page, HERE, SITE, Format.JSON, offer_metadata=offer_metadata))
+
+
+def as_html(page: Page, *, offer_metadata: bool = False) -> Anchors:
+    """The page as a client reads its HTML."""
+    return Anchors(render(page, HERE, SITE, Format.HTML, offer_metadata=offer_metadata))
+
+
+def one(page: Page, *, offer_metadata: bool = False) -> tuple[dict[str, str | None], dict[str, Any]]:
+    """The one file of a page: its attributes in HTML, its keys in JSON."""
+    ((attributes, _),) = as_html(page, offer_metadata=offer_metadata).found
+    (item,) = as_json(page, offer_metadata=offer_metadata)["files"]
+    return attributes, item
+
+
+def test_render__html_page() -> None:
+    """A page is what PEP 503 says, byte for byte."""
+    page = Page("torch", (WHEEL,), html=False, api_version="1.4", status="archived", status_reason="<old>")
+    assert render(page, HERE, SITE, Format.TEXT, offer_metadata=True).decode() == (
+        "<!DOCTYPE html>\n<html>\n  <head>\n"
+        '    <meta name="pypi:repository-version" content="1.4">\n'
+        '    <meta name="pypi:project-status" content="archived">\n'
+        '    <meta name="pypi:project-status-reason" content="&lt;old&gt;">\n'
+        "    <title>Links for torch</title>\n  </head>\n  <body>\n    <h1>Links for torch</h1>\n"
+        f'    <a href="../../+files/files.example/p/x-1-py3-none-any.whl#sha256={HEX}"'
+        ' data-dist-info-metadata="true" data-core-metadata="true">x-1-py3-none-any.whl</a><br />\n'
+        "  </body>\n</html>\n"
+    )
+
+
+def test_render__json_page() -> None:
+    """A page in JSON keeps its version, its keys and its versions; only the addresses change."""
+    body = {
+        "meta": {"api-version": "1.4", "_last-serial": 7, "new": [1]},
+        "name": "torch",
+        "project-status": {"status": "active", "more": {}},
+        "versions": ["1", "2"],
+        "alternate-locations": [],
+        "files": [
+            {
+                "filename": "x-1.tar.gz",
+                "url": "https://files.example/p/x-1.tar.gz",
+                "hashes": {"sha256": HEX, "blake2b": "00"},
+                "core-metadata": False,
+                "data-dist-info-metadata": False,
+                "requires-python": ">=3",
+                "yanked": "why",
+                "gpg-sig": True,
+                "size": 12,
+                "upload-time": "2026-01-02T03:04:05.000000Z",
+                "provenance": "https://index.example/p",
+                "new": {"deep": [None, 1.5, 123456789012345678901234567890]},
+            }
+        ],
+    }
+    page = parse(json.dumps(body).encode(), JSON_TYPE, "https://index.example/simple/torch/")
+    body["files"][0]["url"] = "../../+files/files.example/p/x-1.tar.gz"  # type: ignore[index]
+    assert body == as_json(page, offer_metadata=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "href"),
+    [
+        ("https://index.example/simple/torch/x.whl", "x.whl"),
+        ("https://index.example/simple/torch/x%2Bcpu.whl", "x%2Bcpu.whl"),
+        ("https://index.example/whl/x.whl", "../../whl/x.whl"),
+        ("https://files.example:8443/x.whl?sig=1", "../../+files/files.example:8443/x.whl"),
+        ("http://files.example/x.whl", "../../+files/files.example:80/x.whl"),
+    ],
+)
+def test_render__links(url: str, href: str) -> None:
+    """Links are relative, without a query, and stay on this cache."""
+    attributes, item = one(Page("torch", (File("x.whl", url),), html=True))
+    assert (href, href) == (attributes["href"], item["url"])
+
+
+def test_render__link_that_cannot_be_asked_for() -> None:
+    """A file that has no address here is not offered."""
+    page = Page("torch", (File("x.whl", "https://files.example/a%2Fb/x.whl"), WHEEL), html=True)
+    assert [WHEEL.filename] == [text for _, text in as_html(page).found]
+    assert [WHEEL.filename] == [item["filename"] for item in as_json(page)["files"]]
+
+
+@pytest.mark.parametrize(
+    ("core_metadata", "shown", "text"),
+    [
+        (None, None, None),
+        (False, False, None),
+        (True, True, "true"),
+        (Digest("sha256", OTHER), {"sha256": OTHER}, f"sha256={OTHER}"),
+    ],
+)
+def test_render__core_metadata(*, core_metadata: bool | Digest | None, shown: object, text: str | None) -> None:
+    """Upstream's word stands under the new name and under the old one that clients read."""
+    attributes, item = one(Page("x", (replace(WHEEL, core_metadata=core_metadata),), html=False))
+    assert (text, text) == (attributes.get("data-core-metadata"), attributes.get("data-dist-info-metadata"))
+    assert (shown, shown) == (item.get("core-metadata"), item.get("data-dist-info-metadata"))
+    assert ("core-metadata" in item) == (core_metadata is not None)
+    assert "dist-info-metadata" not in item  # pip 22.3 to 23.1 fails on it
+
+
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [
+        (WHEEL, True),
+        (replace(WHEEL, core_metadata=False), True),
+        (replace(WHEEL, core_metadata=Digest("sha256", OTHER)), {"sha256": OTHER}),
+        (replace(WHEEL, filename="x-1.tar.gz"), None),
+        (replace(WHEEL, filename="x-1.tar.gz", core_metadata=True), True),
+        (replace(WHEEL, filename="x-1-py3-none-any.whl.asc"), None),
+    ],
+)
+def test_render__metadata_offered(file: File, shown: object) -> None:
+    """Every wheel, and nothing else, is said to have metadata beside it where upstream does not say so."""
+    attributes, item = one(Page("x", (file,), html=True), offer_metadata=True)
+    assert shown == item.get("core-metadata")
+    assert ("data-core-metadata" in attributes) == (shown is not None)
+
+
+@pytest.mark.parametrize(("yanked", "text"), [(False, None), (True, ""), ('"a" <b>', '"a" <b>')])
+def test_render__yanked(*, yanked: bool | str, text: str | None) -> None:
+    """A yanked file is one in both forms, with its reason."""
+    attributes, item = one(Page("x", (replace(WHEEL, yanked=yanked),), html=True))
+    assert yanked == item["yanked"]
+    assert text == attributes.get("data-yanked")
+    assert (yanked is not False) == ("data-yanked" in attributes)
+
+
+def test_render__attributes() -> None:
+    """What is known of a file stands in both forms."""
+    file = replace(
+        WHEEL, requires_python=">=3.8,<4", gpg_sig=False, size=5, upload_time="2026-01-02T03:04:05Z",
+        provenance="https://index.example/p?a=1&b",
+    )  # fmt: skip
+    attributes, item = one(Page("x", (file,), html=True))
+    known = {
+        "requires-python": ">=3.8,<4", "gpg-sig": "false", "size": "5", "upload-time": "2026-01-02T03:04:05Z",
+        "provenance": "https://index.example/p?a=1&b",
+    }  # fmt: skip
+    assert {"href": f"../../+files/files.example/p/x-1-py3-none-any.whl#sha256={HEX}"} | {
+        f"data-{name}": value for name, value in known.items()
+    } == attributes
+    assert item == known | {
+        "filename": WHEEL.filename,
+        "url": "../../+files/files.example/p/x-1-py3-none-any.whl",
+        "hashes": {"sha256": HEX},
+        "gpg-sig": False,
+        "size": 5,
+        "yanked": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "fragment"),
+    [
+        (replace(WHEEL, digests=()), ""),
+        (replace(WHEEL, digests=(Digest("md5", "a" * 32),)), "#md5=" + "a" * 32),
+        (replace(WHEEL, fragment="egg=x&y"), "#egg=x&y"),
+        (replace(WHEEL, digests=(), fragment='"><script>'), '#"><script>'),
+    ],
+)
+def test_render__fragment(file: File, fragment: str) -> None:
+    """The best digest stands behind the address, or whatever upstream had there."""
+    attributes, _ = one(Page("x", (file,), html=True))
+    assert f"../../+files/files.example/p/x-1-py3-none-any.whl{fragment}" == attributes["href"]
+
+
+def test_render__html_to_html() -> None:
+    """Attributes and metas that are not known pass, but for what a browser would act on."""
+    body = (
+        b'<meta name="pypi:repository-version" content="1.0"><meta name="pypi:tracks" content="https://x.example/&quot;">'
+        b'<a href="x.whl" rel="internal" data-new="&quot;&gt;" data-bare onclick="alert(1)" style="x" a&quot;b="c">'
+        b"x.whl</a>"
+    )
+    found = as_html(parse(body, HTML_TYPE, "https://index.example/simple/torch/"))
+    assert found.found == [({"href": "x.whl", "rel": "internal", "data-new": '">', "data-bare": None}, "x.whl")]
+    assert found.metas == {"pypi:repository-version": "1.0", "pypi:tracks": 'https://x.example/"'}
+
+
+def test_render__html_to_json() -> None:
+    """A page in HTML knows no sizes and versions, so its JSON is of the version that needs none."""
+    body = b'<meta name="pypi:repository-version" content="1.4"><meta name="pypi:project-status" content="archived">'
+    page = parse(body + b'<a href="x.whl" rel="internal">', HTML_TYPE, "https://index.example/simple/torch/")
+    assert as_json(page) == {
+        "meta": {"api-version": "1.0"},
+        "name": "torch",
+        "files": [{"filename": "x.whl", "url": "x.whl", "hashes": {}, "yanked": False}],
+        "project-status": {"status": "archived"},
+    }
+
+
+def test_render__json_to_html() -> None:
+    """What only JSON has stays out of HTML, and a later version is not claimed."""
+    body = {"meta": {"api-version": "1.9", "_last-serial": 1}, "x": 1, "files": [{"url": "x.whl", "rel": "internal"}]}
+    found = as_html(parse(json.dumps(body).encode(), JSON_TYPE, "https://index.example/simple/torch/"))
+    assert found.found == [({"href": "x.whl"}, "x.whl")]
+    assert found.metas == {"pypi:repository-version": "1.4"}
+
+
+def test_render__names_escaped() -> None:
+    """Nothing that upstream wrote can become markup."""
+    nasty = '"><script>alert(1)</script>&amp;'
+    page = Page(nasty, (File(nasty, "https://files.example/x.whl", requires_python=nasty),), html=True)
+    text = render(page, HERE, SITE, Format.TEXT, offer_metadata=False).decode()
+    assert "<script" not in text
+    assert [nasty] == [attributes["data-requires-python"] for attributes, _ in Anchors(text.encode()).found]
+
+
+def test_render__version_missing() -> None:
+    """HTML of a page that says no version says none; JSON has to say one."""
+    page = Page("x", (), html=False)
+    assert as_html(page).metas == {}
+    assert as_json(page) == {"meta": {"api-version": "1.0"}, "name": "x", "files": []}

@@ -1,0 +1,198 @@
+"""The service over a store and an upstream in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from proxy.cache.documents import Documents
+from proxy.cache.downloads import Downloads
+from proxy.cache.filling import Lanes
+from proxy.cache.representation import Representation
+from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
+from proxy.model import Blob, Event, Kind, Outcome, Site, Source, Target
+from proxy.python.routes import Elsewhere
+from proxy.python.service import FILE_LIFE, PAGE_LIFE, PythonIndexes, Question
+from tests.bodies import pieces
+from tests.flows.asking import SteppedClock
+from tests.memory_store import MemoryStore
+from tests.memory_upstream import Gate, MemoryUpstream, Scripted
+from tests.pages import Link, as_html
+from tests.wheels import wheel
+
+SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
+PAGE = Target("pypi", None, "simple/demo/")
+URL = "https://index.example/simple/demo/"
+PACKAGE = wheel()
+FILE = Target("pypi", "files.example", f"p/{PACKAGE.filename}")
+FILE_URL = f"https://files.example/p/{PACKAGE.filename}"
+BODY = b"".join(pieces(PACKAGE.body))
+HTML = {"content-type": "text/html"}
+
+
+@dataclass
+class World:
+    """The service and what is round it."""
+
+    indexes: PythonIndexes
+    documents: Documents
+    store: MemoryStore
+    upstream: MemoryUpstream
+    clock: SteppedClock
+
+    async def ask(self, target: Target, **question: object) -> Representation:
+        """Ask for what is a representation."""
+        answer = await self.indexes.answer(Question(target, **question))  # type: ignore[arg-type]
+        assert isinstance(answer, Representation)
+        return answer
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A service whose upstream has one project with one wheel on another host."""
+
+    def ignore(_: Event) -> None:
+        pass
+
+    store, upstream, clock = MemoryStore(), MemoryUpstream(), SteppedClock()
+    documents = Documents(store, upstream, clock, 1 << 20)
+    downloads = Downloads(store, upstream, clock, ignore, Lanes(1, 1 << 20))
+    indexes = PythonIndexes({"pypi": SITE}, store, documents, downloads, clock)
+    upstream.on(URL, Scripted(as_html("demo", [PACKAGE.link(FILE_URL)]), headers={**HTML, "etag": '"1"'}))
+    upstream.on(FILE_URL, Scripted(BODY, ranges=True))
+    yield World(indexes, documents, store, upstream, clock)
+    await indexes.close()
+    await downloads.close()
+    await documents.close()
+
+
+async def test_page(world: World) -> None:
+    """A page is bytes with a strong tag; the first comes from upstream, the second from the store."""
+    first, second = await world.ask(PAGE), await world.ask(PAGE)
+    assert (Kind.PAGE, PAGE_LIFE, "Accept, Accept-Encoding") == (first.kind, first.cache_control, first.vary)
+    assert (Source.UPSTREAM, Outcome.MISS) == (first.source, first.outcome)
+    assert (Source.CACHE, Outcome.HIT, first.etag, first.body) == (
+        second.source,
+        second.outcome,
+        second.etag,
+        second.body,
+    )
+
+
+async def test_page__may_be_reused_while_it_is_fresh(world: World) -> None:
+    """`fresh_until` is the end of the page's life, and nothing where a revalidation was asked for."""
+    await world.ask(PAGE)
+    world.clock.advance(100)
+    kept = await world.ask(PAGE)
+    asked = await world.ask(PAGE, revalidate=True)
+    assert (600.0, 0.0) == (kept.fresh_until, asked.fresh_until)
+
+
+async def test_page__that_is_stale_is_not_reused(world: World) -> None:
+    """A stale copy may be shown once."""
+    await world.ask(PAGE)
+    world.clock.advance(601)
+    world.upstream.on(URL, Scripted(error=UpstreamUnreachable("away")))
+    stale = await world.ask(PAGE)
+    assert (Outcome.STALE, Source.CACHE) == (stale.outcome, stale.source)
+    assert stale.fresh_until <= world.clock.monotonic()
+
+
+async def test_page__upstream_known_to_be_down(world: World) -> None:
+    """The copy does not wait for an upstream that is known to be down, however long that takes."""
+    await world.ask(PAGE)
+    world.clock.advance(601)
+    world.upstream.on(URL, Scripted(gate=Gate()))
+    world.upstream.down_urls.add(URL)
+    assert (await world.ask(PAGE)).outcome is Outcome.STALE
+
+
+async def test_page__that_cannot_be_kept(world: World) -> None:
+    """A disk that takes nothing costs the copy, not the answer."""
+    world.store = MemoryStore(limit=1)
+    documents = Documents(world.store, world.upstream, world.clock, 1 << 20)
+    downloads = Downloads(world.store, world.upstream, world.clock, lambda _: None, Lanes(1, 1 << 20))
+    indexes = PythonIndexes({"pypi": SITE}, world.store, documents, downloads, world.clock)
+    answer = await indexes.answer(Question(PAGE))
+    assert isinstance(answer, Representation)
+    assert PACKAGE.filename.encode() in bytes(answer.body)  # type: ignore[arg-type]
+    assert list(world.store.keys("")) == []
+
+
+async def test_page__whose_blob_is_damaged(world: World) -> None:
+    """What was made of a page outlives it; a damaged copy is noticed when it is read, dropped, and fetched again."""
+    first = await world.ask(PAGE)
+    (key,) = world.store.keys("page:")
+    entry = world.store.find(key)
+    assert entry is not None
+    world.store.damage(entry.digest, b"short")
+    assert (first.body, 1) == ((await world.ask(PAGE)).body, world.upstream.count(URL))
+    document = world.documents.peek(key, SITE)
+    assert document is not None
+    with pytest.raises(BlobDamaged):
+        await document.read()
+    assert (first.body, 2) == ((await world.ask(PAGE)).body, world.upstream.count(URL))
+
+
+async def test_page__of_another_spelling(world: World) -> None:
+    """A redirect is decided without upstream."""
+    answer = await world.indexes.answer(Question(Target("pypi", None, "simple/De.mo/")))
+    assert (Elsewhere("../de-mo/"), 0) == (answer, len(world.upstream.asks))
+
+
+async def test_project_list__that_is_none(world: World) -> None:
+    """Something else in place of the list is refused, and upstream's connection is let go."""
+    world.upstream.on("https://index.example/simple/", Scripted(b"x", headers={"content-type": "image/png"}))
+    with pytest.raises(UpstreamBroken):
+        await world.indexes.answer(Question(Target("pypi", None, "simple/")))
+    assert world.upstream.open == 0
+
+
+async def test_file__listed_on_another_host(world: World) -> None:
+    """It is fetched from there by the page's word, and its digest is its tag."""
+    answer = await world.ask(FILE)
+    assert (Kind.FILE, FILE_LIFE, f'"sha256:{PACKAGE.sha256}"') == (answer.kind, answer.cache_control, answer.etag)
+    assert world.upstream.count(FILE_URL) == 1
+
+
+async def test_file__not_listed_on_another_host(world: World) -> None:
+    """A host that no page links to is not asked."""
+    with pytest.raises(NotAllowed):
+        await world.ask(Target("pypi", "evil.example", FILE.path))
+    assert {ask.url for ask in world.upstream.asks} == {URL}
+
+
+async def test_file__upstream_is_down_and_the_page_unknown(world: World) -> None:
+    """What is not known to be allowed is refused with the reason why it is not known."""
+    world.upstream.on(URL, Scripted(error=UpstreamUnreachable("away")))
+    with pytest.raises(UpstreamUnreachable):
+        await world.ask(FILE)
+
+
+async def test_file__that_is_missing(world: World) -> None:
+    """A listed file that is 404 is not found."""
+    world.upstream.on(FILE_URL, Scripted(status=404))
+    with pytest.raises(NotFound):
+        await world.ask(FILE)
+
+
+async def test_metadata__has_a_tag_whatever_form_it_has(world: World) -> None:
+    """Once from a flight, once from the store: the same bytes, the same tag."""
+    target = Target(FILE.mount, FILE.host, f"{FILE.path}.metadata")
+    first, second = await world.ask(target), await world.ask(target)
+    assert (Kind.METADATA, first.etag, Source.CACHE) == (first.kind, second.etag, second.source)
+    assert isinstance(second.body, Blob)
+
+
+async def test_page__asked_by_many(world: World) -> None:
+    """Single flight: one request, one miss, the others shared."""
+    gate = Gate()
+    world.upstream.on(URL, Scripted(as_html("demo", [Link("a-1.tar.gz", "a-1.tar.gz")]), headers=HTML, gate=gate))
+    asking = [asyncio.create_task(world.ask(PAGE)) for _ in range(10)]
+    await gate.reached.wait()
+    gate.open()
+    outcomes = [answer.outcome for answer in await asyncio.gather(*asking)]
+    assert (1, 9, 1) == (outcomes.count(Outcome.MISS), outcomes.count(Outcome.SHARED), world.upstream.count(URL))

@@ -1,0 +1,72 @@
+"""Stores on real folders, for the tests of this room."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from proxy.model import Digest, Entry, Event, Validator
+from proxy.storage.proof import INLINE
+from proxy.storage.store import DiskStore
+
+PLENTY = 1 << 30
+LARGE = bytes(range(256)) * (INLINE // 256) + b"more"  # too long to be proved on the event loop
+
+
+class FixedClock:
+    """`ports.Clock`, `ahead` seconds before the machine's wall clock."""
+
+    def __init__(self, ahead: float = 0.0) -> None:
+        self._ahead = ahead
+
+    def now(self) -> float:
+        return time.time() + self._ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@asynccontextmanager
+async def opened(
+    path: Path, limit: int = PLENTY, events: list[Event] | None = None, ahead: float = 0.0
+) -> AsyncGenerator[DiskStore]:
+    """A store on `path`, closed at the end."""
+    store = await DiskStore.open(path, limit, (events if events is not None else []).append, FixedClock(ahead))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def digest(body: bytes) -> Digest:
+    """The digest of a body."""
+    return Digest("sha256", hashlib.sha256(body).hexdigest())
+
+
+def entry(key: str, body: bytes) -> Entry:
+    """An entry of `key` for a body."""
+    return Entry(key, f"https://files.example/{key}", digest(body), len(body), "text/plain", Validator('"1"'), 1.0, 2.0)
+
+
+async def keep(store: DiskStore, key: str, body: bytes) -> Entry:
+    """Store a body and an entry that names it."""
+    await store.put(body)
+    known = entry(key, body)
+    await store.save(known)
+    return known
+
+
+async def adopt(store: DiskStore, name: str, body: bytes) -> None:
+    """Store a body the way a download does."""
+    spool = await store.spool(name, len(body))
+    await spool.write(0, [body])
+    await store.adopt(spool, digest(body), len(body))
+
+
+def file_of(path: Path, body: bytes) -> Path:
+    """Where the data folder `path` keeps a body."""
+    value = digest(body).value
+    return path / "index" / "sha256" / value[:2] / value[2:]

@@ -1,0 +1,38 @@
+"""Files that have no row."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.storage.disk import LARGE, digest, file_of, keep, opened
+
+
+async def test_sweep__file_without_a_row(tmp_path: Path) -> None:
+    """A file that a kill left between its renaming and its row is a blob again; anything else is left alone."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await keep(store, "a", b"body")
+        for body in (b"left behind", LARGE):
+            file_of(path, body).parent.mkdir(exist_ok=True)
+            file_of(path, body).write_bytes(body)
+        foreign = path / "index" / "sha256" / "notes.txt"
+        foreign.write_text("mine")
+        (path / "index" / "sha256" / "zz").mkdir()
+        (file_of(path, b"body").parent / "short").write_text("mine")
+        (file_of(path, b"body").parent / ("0" * 62)).mkdir()
+
+        await store.sweep()
+
+        assert set(store.digests()) == {digest(b"body"), digest(b"left behind"), digest(LARGE)}
+        assert store.digests()[-1] == digest(b"body")
+        blob = store.blob(digest(b"left behind"))
+        assert blob is not None
+        with store.lease(blob) as descriptor:
+            assert os.pread(descriptor, 100, 0) == b"left behind"
+        assert store.blob(digest(LARGE)) is None
+        assert await store.verify(digest(LARGE))
+        assert store.blob(digest(LARGE)) is not None
+        assert foreign.read_text() == "mine"
+    async with opened(path) as store:
+        assert store.blob(digest(LARGE)) is not None

@@ -1,0 +1,47 @@
+"""Entries in memory and in rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.storage.entries import decode
+from tests.storage.disk import entry, keep, opened
+
+_ENTRY = entry("key", b"body")
+_TEXT = msgspec.json.encode(_ENTRY)
+
+
+def test_decode__as_it_was() -> None:
+    """An entry comes back as it was written."""
+    assert decode("key", _TEXT) == _ENTRY
+
+
+def test_decode__of_another_key() -> None:
+    """A row that is another address's is nobody's."""
+    assert decode("other", _TEXT) is None
+
+
+@given(st.integers(0, len(_TEXT) - 1), st.integers(1, 255))
+def test_decode__one_byte_changed(position: int, change: int) -> None:
+    """A changed byte gives no entry, or one of the same key."""
+    damaged = bytearray(_TEXT)
+    damaged[position] ^= change
+
+    found = decode("key", bytes(damaged))
+
+    assert found is None or found.key == "key"
+
+
+async def test_find__more_than_are_remembered(tmp_path: Path) -> None:
+    """Memory is bounded; what is not in it is read from its row."""
+    async with opened(tmp_path / "data") as store:
+        store._entries._remembered = 5
+        for number in range(20):
+            await keep(store, str(number), b"same body")
+
+        assert all(store.find(str(number)) == entry(str(number), b"same body") for number in range(20))
+        assert len(store._entries._memory) == 5

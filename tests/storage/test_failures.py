@@ -1,0 +1,67 @@
+"""Errors of the system, as the ports know them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sqlite3
+
+import pytest
+from diskcache import Timeout
+
+from proxy.errors import StoreBroken, StoreFull
+from proxy.storage.failures import Health, Place, is_damage, to_store_error
+
+
+def _sqlite(code: int) -> sqlite3.Error:
+    error = sqlite3.OperationalError("said by SQLite")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_to_store_error__no_room(number: int) -> None:
+    """All ways to have no room are one."""
+    assert isinstance(to_store_error(OSError(number, "x")), StoreFull)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE, 0])
+def test_to_store_error__other_errors_of_the_system(number: int) -> None:
+    """Everything else is a disk that does not work."""
+    assert isinstance(to_store_error(OSError(number, "x")), StoreBroken)
+
+
+def test_to_store_error__sqlite() -> None:
+    """SQLite's own codes are told apart, below what diskcache calls a time-out too."""
+    assert isinstance(to_store_error(_sqlite(sqlite3.SQLITE_FULL)), StoreFull)
+    assert "locked" in str(to_store_error(_sqlite(sqlite3.SQLITE_BUSY)))
+    assert "locked" in str(to_store_error(Timeout()))
+    late = Timeout()
+    late.__context__ = _sqlite(sqlite3.SQLITE_FULL)
+    assert isinstance(to_store_error(late), StoreFull)
+    assert isinstance(to_store_error(_sqlite(sqlite3.SQLITE_CORRUPT)), StoreBroken)
+
+
+def test_is_damage__codes() -> None:
+    """A lock or a full disk is no reason to throw a database away; pages that cannot be read are."""
+    for code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, 522, sqlite3.SQLITE_CONSTRAINT):
+        assert is_damage(_sqlite(code))
+    for code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, 266):
+        assert not is_damage(_sqlite(code))
+    assert not is_damage(sqlite3.ProgrammingError("a mistake"))
+
+
+def test_health__one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
+    """It is well again when all that failed works; a thousand failures are one line."""
+    health = Health()
+    with caplog.at_level(logging.INFO):
+        for _ in range(1000):
+            health.failed(Place.FILES, StoreBroken("x"))
+        health.failed(Place.INDEX, StoreBroken("x"))
+        health.worked(Place.FILES)
+        well = [health.well]
+        health.worked(Place.INDEX)
+        health.worked(Place.INDEX)
+
+    assert [*well, health.well] == [False, True]
+    assert len(caplog.records) == 4

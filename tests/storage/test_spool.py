@@ -1,0 +1,124 @@
+"""Spool files on disk: who may close them, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import StoreBroken
+from proxy.model import Validator
+from proxy.ports import SpoolState
+from tests.storage.disk import digest, opened
+
+STATE = SpoolState("https://files.example/whl", 100, Validator('"1"'), ())
+
+
+async def test_write__many_small_chunks(tmp_path: Path) -> None:
+    """More chunks than one system call takes are written one after another."""
+    chunks = [b"%05d" % number for number in range(3000)]
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", None)
+        await spool.write(10, chunks)
+
+        assert await spool.read(10, 20_000) == b"".join(chunks)
+        await spool.close(keep=False)
+
+
+async def test_write__views(tmp_path: Path) -> None:
+    """Parts of a buffer are written as they are, without a copy."""
+    buffer = memoryview(bytearray(b"0123456789"))
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", None)
+        await spool.write(0, [buffer[5:], b"abc", buffer[:2]])
+
+        assert await spool.read(0, 100) == b"56789abc01"
+        await spool.close(keep=False)
+
+
+async def test_write__short_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that takes a few bytes at a time gets all of them."""
+    monkeypatch.setattr(os, "pwritev", lambda fd, buffers, at: os.pwrite(fd, b"".join(buffers)[:7], at))
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", None)
+        await spool.write(0, [b"0123456789", b"abcdefghij", b"x"])
+
+        assert await spool.read(0, 100) == b"0123456789abcdefghijx"
+        await spool.close(keep=False)
+
+
+async def test_close__while_a_thread_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write whose task was cancelled goes on in its thread: the file is closed after it, and not before."""
+    entered, go_on = threading.Event(), threading.Event()
+    write = os.pwritev
+
+    def slow(descriptor: int, buffers: list[bytes], offset: int) -> int:
+        entered.set()
+        go_on.wait()
+        return write(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "pwritev", slow)
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", 100)
+        await spool.checkpoint(STATE)
+        writing = asyncio.create_task(spool.write(0, [b"body"]))
+        await asyncio.to_thread(entered.wait)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        closing = asyncio.create_task(spool.close(keep=True))
+        await asyncio.sleep(0)
+        assert not closing.done()
+        assert os.fstat(spool.fd).st_size == 0
+        go_on.set()
+        await closing
+
+        again = await store.spool("whl", 100)
+        assert again.state is not None
+        assert again.state.extents == ((0, 4),)
+        await again.close(keep=False)
+
+
+async def test_share__keeps_the_blob_from_eviction(tmp_path: Path) -> None:
+    """Who follows a download keeps its blob in use after the adoption."""
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", 4)
+        await spool.write(0, [b"body"])
+        with spool.share():
+            await store.adopt(spool, digest(b"body"), 4)
+            assert store._blobs.leased > 0
+        assert store._blobs.leased == 0
+        with spool.share():
+            assert store._blobs.leased > 0
+        assert store._blobs.leased == 0
+
+
+async def test_share__after_all_is_gone(tmp_path: Path) -> None:
+    """A follower that comes after a download was given up is told so."""
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", 4)
+        await spool.close(keep=False)
+
+        with pytest.raises(StoreBroken), spool.share():
+            pass
+
+
+async def test_close__twice(tmp_path: Path) -> None:
+    """Closing a closed spool file does nothing."""
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", 4)
+        await spool.close(keep=True)
+        await spool.close(keep=False)
+        assert store._space.ledger.reserved == 0
+
+
+async def test_open__name_with_any_characters(tmp_path: Path) -> None:
+    """A name is never a path."""
+    async with opened(tmp_path / "data") as store:
+        for name in ("../../escape", "/etc/passwd", "a\x00b", "\udcff", "x" * 5000):
+            spool = await store.spool(name, 4)
+            await spool.close(keep=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]

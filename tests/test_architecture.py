@@ -1,0 +1,114 @@
+"""The shape of the code: which way imports point, how long modules are, that importing does nothing."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+import proxy
+
+_ROOT = Path(__file__).parent.parent
+_MODULES = sorted(module.name for module in pkgutil.walk_packages(proxy.__path__, "proxy."))
+_LONGEST = 300  # lines
+_ALIKE = ("utils", "helpers", "common", "base", "manager")
+_TEXTS = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".cfg", ".conf", ""}
+_FOLDERS = ("proxy", "tests", "bench", "docs", ".ci", "grafana")
+
+# Each module in a process of its own. What other projects' libraries do when they are loaded is not looked at: they are
+# loaded before, which also makes this a matter of a second.
+_IMPORT_EACH = """
+import importlib, os, sys, threading, warnings
+import aiohttp.web, diskcache, docker, msgspec, packaging, prometheus_client, pydantic_settings, rich, selectolax, typer
+threads, environment, files = threading.active_count(), dict(os.environ), os.listdir(".")
+wrong = False
+for name in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        warnings.simplefilter("error")
+        importlib.import_module(name)
+        assert threads == threading.active_count(), f"{name} starts a thread"
+        assert environment == dict(os.environ), f"{name} changes the environment"
+        assert files == os.listdir("."), f"{name} writes a file"
+        os._exit(0)
+    wrong |= os.waitpid(child, 0)[1] != 0
+sys.exit(wrong)
+"""
+
+
+def _files() -> Iterator[Path]:
+    yield from (path for path in _ROOT.iterdir() if path.is_file())
+    for folder in _FOLDERS:
+        yield from (path for path in (_ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def test_imports__point_downward() -> None:
+    """The layers and the owners of libraries are those that pyproject.toml gives."""
+    result = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 0 == result.returncode, result.stdout
+
+
+def test_modules__are_short() -> None:
+    """A module that outgrows a screenful of screens holds a second noun."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (_ROOT / "proxy").rglob("*.py")}
+
+    assert {} == {str(path.relative_to(_ROOT)): length for path, length in lengths.items() if length > _LONGEST}
+
+
+def test_modules__are_named_by_a_noun() -> None:
+    """No module is a bag."""
+    assert [] == [name for name in _MODULES if name.rpartition(".")[2] in _ALIKE]
+
+
+def test_modules__import_alone() -> None:
+    """A module needs no other one to be imported first, warns of nothing, prints nothing, and starts nothing."""
+    names = [name for name in _MODULES if not name.endswith("__main__")]
+
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", _IMPORT_EACH, *names], cwd=_ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (0, "", "") == (result.returncode, result.stdout, result.stderr)
+
+
+def test_environment__is_read_in_one_place() -> None:
+    """Only the command line hands the environment on; no room looks at it."""
+    readers = {
+        path.relative_to(_ROOT).as_posix()
+        for path in (_ROOT / "proxy").rglob("*.py")
+        if "os.environ" in (text := path.read_text(encoding="utf-8")) or "getenv" in text
+    }
+
+    assert {"proxy/cli.py"} == readers
+
+
+def test_files__name_no_index() -> None:
+    """PyPI's address is another project's constant: no file of this one has it."""
+    host = urlsplit(PYPI_SIMPLE_ENDPOINT).netloc
+
+    assert [] == [
+        path.relative_to(_ROOT).as_posix()
+        for path in _files()
+        if path.suffix in _TEXTS and host in path.read_text(encoding="utf-8", errors="replace")
+    ]
+
+
+def test_locks__hold_no_address() -> None:
+    """A lock names packages, versions and hashes; where they come from is the installer's choice."""
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-build.txt"):
+        lines = (_ROOT / name).read_text(encoding="utf-8").splitlines()
+        assert [] == [
+            line for line in lines if "://" in line or (line.lstrip().startswith(("-", "#")) and "--hash=" not in line)
+        ]

@@ -1,0 +1,202 @@
+"""The command line, as a process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from proxy.cli import cli
+from proxy.config.naming import flag, settings_fields
+
+_COMMAND = (sys.executable, "-m", "proxy")
+_ROOT = Path(__file__).parent.parent
+_TOML = '[[upstream]]\nmount = "pypi"\nurl = "http://127.0.0.1:9/"\nindex = "simple/"\n'
+_LIMIT = 30  # seconds: only for a process that hangs
+
+
+def _environ(home: Path, **variables: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(_ROOT), "COLUMNS": "200", **variables}
+
+
+def _run(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*_COMMAND, *arguments],
+        cwd=home,
+        env=_environ(home, **variables),
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def _server(home: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    (home / "pullthrough.toml").write_text(_TOML, encoding="utf-8")
+    with subprocess.Popen(
+        [*_COMMAND, "serve", "--port=0", *arguments],
+        cwd=home,
+        env=_environ(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _greeting(process: subprocess.Popen[bytes]) -> str:
+    """What the server says until it is ready."""
+    assert process.stderr is not None
+    said = b""
+    while b"Ctrl-C" not in said and select.select([process.stderr], [], [], _LIMIT)[0]:
+        chunk = os.read(process.stderr.fileno(), 65536)
+        if not chunk:
+            break
+        said += chunk
+    return said.decode()
+
+
+def test_version__names_the_program(tmp_path: Path) -> None:
+    """`--version` goes to standard output."""
+    result = _run(tmp_path, "--version")
+
+    assert 0 == result.returncode
+    assert re.fullmatch(r"pullthrough \d+\.\d+\.\d+\n", result.stdout)
+
+
+def test_help__has_a_flag_for_each_setting(tmp_path: Path) -> None:
+    """Whatever can be set can be set by a flag that `--help` explains."""
+    result = _run(tmp_path, "serve", "--help")
+
+    words = result.stdout.split()
+    exits = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
+    assert 0 == result.returncode
+    assert [] == [flag(path) for path, _ in settings_fields() if flag(path) not in words]
+    assert exits in " ".join(words)
+
+
+@pytest.mark.parametrize("path", [path for path, _ in settings_fields() if path != ("data",)], ids=flag)
+def test_serve__each_flag_reaches_its_setting(path: tuple[str, ...]) -> None:
+    """What is wrong with a flag's value is said by the name of that very flag."""
+    result = CliRunner().invoke(cli, ["serve", "--print-config", f"{flag(path)}=\n"])
+
+    assert 2 == result.exit_code
+    assert f"pullthrough: {flag(path)}: must be" in result.stderr
+
+
+def test_print_config__shows_values_and_origins(tmp_path: Path) -> None:
+    """It ends without serving; nothing but the settings is on standard output, and no folder is made."""
+    result = _run(tmp_path, "serve", "--print-config", "--port=0", "--data=kept", PULLTHROUGH_DISK="5 GB")
+
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert (0, "") == (result.returncode, result.stderr)
+    assert "port = 0 # flag --port" in lines
+    assert 'disk = "5 GB" # environment PULLTHROUGH_DISK' in lines
+    assert f'data = "{tmp_path}/kept" # flag --data' in lines
+    assert not (tmp_path / "kept").exists()
+
+
+def test_serve__every_wrong_setting_in_one_go(tmp_path: Path) -> None:
+    """One line for each, on standard error, and status 2."""
+    result = _run(tmp_path, "serve", "--port=abc", "--fetch-segment=1", PULLTHROUGH_DISC="1 GB")
+
+    assert (2, "") == (result.returncode, result.stdout)
+    assert [
+        "pullthrough: PULLTHROUGH_DISC: no such setting; did you mean PULLTHROUGH_DISK?",
+        "pullthrough: --port: must be a whole number",
+        "pullthrough: --fetch-segment: must be greater than or equal to 65536",
+    ] == result.stderr.splitlines()
+
+
+@pytest.mark.parametrize("arguments", [("serve", "--prot=1"), ("sevre",), ()])
+def test_usage__wrong_or_none(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """What the command line does not know ends with status 2."""
+    assert 2 == _run(tmp_path, *arguments).returncode
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve__until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+    """The address that is printed answers, the lines for pip and uv name it, and a signal ends it with status 0."""
+    with _server(tmp_path) as process:
+        said = _greeting(process)
+        (base_url,) = re.findall(r"serves at (http://127\.0\.0\.1:\d+)", said)
+        with urllib.request.urlopen(f"{base_url}/healthz", timeout=_LIMIT) as answer:
+            status = answer.status
+        process.send_signal(number)
+        code = process.wait(timeout=_LIMIT)
+
+    assert 200 == status
+    assert f"export PIP_INDEX_URL={base_url}/pypi/simple/\n" in said
+    assert f"export UV_DEFAULT_INDEX={base_url}/pypi/simple/\n" in said
+    assert 0 == code
+
+
+def test_serve__address_in_use(tmp_path: Path) -> None:
+    """One line says what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        result = _run(tmp_path, "serve", f"--port={port}")
+
+    assert 1 == result.returncode
+    assert (
+        f"pullthrough: 127.0.0.1, port {port}: in use by another program. Stop it, or choose another port with --port "
+        "(0 takes any free one).\n"
+    ) == result.stderr
+
+
+def test_serve__address_of_another_machine(tmp_path: Path) -> None:
+    """An address that is not this machine's is named."""
+    result = _run(tmp_path, "serve", "--host=192.0.2.1", "--port=0")
+
+    assert 1 == result.returncode
+    assert [
+        "pullthrough: 192.0.2.1: is not an address of this machine. Choose one with --host, such as 127.0.0.1."
+    ] == result.stderr.splitlines()
+
+
+def test_serve__data_folder_is_a_file(tmp_path: Path) -> None:
+    """A data folder that cannot be used is named in one line, with what to do."""
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+
+    result = _run(tmp_path, "serve", "--port=0", f"--data={tmp_path / 'taken'}")
+
+    (line,) = result.stderr.splitlines()
+    assert 1 == result.returncode
+    assert str(tmp_path / "taken") in line
+
+
+def test_serve__data_folder_in_use(tmp_path: Path) -> None:
+    """A second process with the same data folder says so in one line."""
+    with _server(tmp_path) as process:
+        _greeting(process)
+
+        result = _run(tmp_path, "serve", "--port=0")
+
+    (line,) = result.stderr.splitlines()
+    assert 1 == result.returncode
+    assert str(tmp_path / ".cache" / "pullthrough") in line
+
+
+def test_cli__imports_no_server() -> None:
+    """`--help` and wrong settings are answered without loading the server's libraries."""
+    heavy = "{'aiohttp', 'diskcache', 'prometheus_client', 'docker', 'pypi_simple', 'requests', 'rich'}"
+    script = f"import sys, proxy.cli; print(sorted({heavy} & set(sys.modules)))"
+
+    result = subprocess.run([sys.executable, "-c", script], cwd=_ROOT, capture_output=True, text=True, check=True)
+
+    assert "[]" == result.stdout.strip()

@@ -1,0 +1,162 @@
+"""Events as numbers."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.metrics import Metrics
+from proxy.model import Evicted, Fetched, Flying, Kind, Outcome, Served, Source, Stored, UpstreamFailed
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
+
+
+def served(
+    upstream: str = "pypi", status: int = 200, seconds: float = 0.004, sent: dict[Source, int] | None = None
+) -> Served:
+    """A file that was answered from the cache."""
+    return Served(upstream, Kind.FILE, Outcome.HIT, status, sent or {}, seconds, "GET", "/x")
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """What a scrape says of one sample; None if it is not there."""
+    for family in text_string_to_metric_families(metrics.render()[0].decode()):
+        for sample in family.samples:
+            if (sample.name, sample.labels) == (name, labels):
+                return float(sample.value)
+    return None
+
+
+def total(metrics: Metrics, name: str) -> float:
+    """The sum of all samples of a name."""
+    families = text_string_to_metric_families(metrics.render()[0].decode())
+    return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+
+def test_render__before_any_event() -> None:
+    """What can be counted for a configured upstream is there at zero, so that rates begin with the first event."""
+    metrics = Metrics(["pypi", "pytorch"])
+    for mount in ("pypi", "pytorch"):
+        labels = {"upstream": mount, "kind": "metadata", "source": "shared"}
+        assert value(metrics, "pullthrough_sent_bytes_total", **labels) == 0
+        assert value(metrics, "pullthrough_fetched_bytes_total", upstream=mount) == 0
+        assert value(metrics, "pullthrough_upstream_errors_total", upstream=mount, reason="wrong_bytes") == 0
+        labels = {"upstream": mount, "kind": "page", "outcome": "error", "status": "5xx"}
+        assert value(metrics, "pullthrough_requests_total", **labels) == 0
+
+
+def test_served__counts_bytes_request_and_time() -> None:
+    """One answer moves the counters of its labels, and no other."""
+    metrics = Metrics(["pypi", "pytorch"])
+    metrics(served(sent={Source.CACHE: 7, Source.SHARED: 20, Source.UPSTREAM: 300}))
+    metrics(served(sent={Source.CACHE: 1}))
+    for source, size in (("cache", 8), ("shared", 20), ("upstream", 300)):
+        labels = {"upstream": "pypi", "kind": "file", "source": source}
+        assert value(metrics, "pullthrough_sent_bytes_total", **labels) == size
+    assert total(metrics, "pullthrough_sent_bytes_total") == 328
+    labels = {"upstream": "pypi", "kind": "file", "outcome": "hit", "status": "2xx"}
+    assert value(metrics, "pullthrough_requests_total", **labels) == 2
+    assert total(metrics, "pullthrough_requests_total") == 2
+
+
+@pytest.mark.parametrize(("status", "label"), [(206, "2xx"), (304, "3xx"), (416, "4xx"), (503, "5xx")])
+def test_served__class_of_status(status: int, label: str) -> None:
+    """Of the status only the class is a label."""
+    metrics = Metrics(["pypi"])
+    metrics(served(status=status))
+    labels = {"upstream": "pypi", "kind": "file", "outcome": "hit", "status": label}
+    assert value(metrics, "pullthrough_requests_total", **labels) == 1
+
+
+def test_served__histogram() -> None:
+    """Buckets hold what took no longer than their bound, and are summed up."""
+    metrics = Metrics(["pypi"])
+    for seconds in (0.0005, 0.001, 0.0011, 400.0):
+        metrics(served(seconds=seconds))
+    name, labels = "pullthrough_request_seconds", {"kind": "file", "outcome": "hit"}
+    buckets = [value(metrics, f"{name}_bucket", le=le, **labels) for le in ("0.001", "0.0025", "300.0", "+Inf")]
+    assert buckets == [2, 3, 3, 4]
+    assert value(metrics, f"{name}_count", **labels) == 4
+    assert value(metrics, f"{name}_sum", **labels) == pytest.approx(400.0026)
+
+
+def test_events__the_others() -> None:
+    """Each event moves its own numbers."""
+    metrics = Metrics(["pypi"])
+    for event in (
+        Fetched("pypi", 5),
+        Fetched("pypi", 6),
+        UpstreamFailed("pypi", "timeout"),
+        Evicted(100),
+        Evicted(11),
+        Stored(4000, 3),
+        Stored(5000, 4),
+        Flying(2),
+        Flying(1),
+    ):
+        metrics(event)
+    assert value(metrics, "pullthrough_fetched_bytes_total", upstream="pypi") == 11
+    assert value(metrics, "pullthrough_upstream_errors_total", upstream="pypi", reason="timeout") == 1
+    assert value(metrics, "pullthrough_evictions_total") == 2
+    assert value(metrics, "pullthrough_evicted_bytes_total") == 111
+    assert value(metrics, "pullthrough_cache_bytes") == 5000
+    assert value(metrics, "pullthrough_cache_blobs") == 4
+    assert value(metrics, "pullthrough_downloads_in_flight") == 1
+
+
+def test_labels__closed_sets() -> None:
+    """However many names a client makes up, the exposition does not grow, and nothing is lost."""
+    metrics = Metrics(["pypi"])
+    for event in (served("-"), served("x"), Fetched("x", 1), UpstreamFailed("x", "x")):
+        metrics(event)
+    before = metrics.render()[0].count(b"\n")
+    tracemalloc.start()
+    for number in range(5000):
+        metrics(served(f"made-up-{number}", sent={Source.UPSTREAM: 1}))
+        metrics(Fetched(f"made-up-{number}", 1))
+        metrics(UpstreamFailed(f"made-up-{number}", f"reason-{number}"))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert before == metrics.render()[0].count(b"\n")
+    assert value(metrics, "pullthrough_fetched_bytes_total", upstream="other") == 5001
+    assert value(metrics, "pullthrough_upstream_errors_total", upstream="other", reason="other") == 5001
+    assert b"made-up" not in metrics.render()[0]
+    assert grown < 100_000
+
+
+def test_render__formats() -> None:
+    """Text for whoever says nothing, OpenMetrics for whoever asks for it."""
+    metrics = Metrics(["pypi"])
+    assert metrics.render()[1].startswith("text/plain")
+    body, content_type = metrics.render("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+
+
+def test_metrics__two_of_them() -> None:
+    """Two instances share nothing."""
+    one, two = Metrics(["pypi"]), Metrics(["pypi"])
+    one(Fetched("pypi", 5))
+    assert value(two, "pullthrough_fetched_bytes_total", upstream="pypi") == 0
+
+
+def test_document__each_metric_with_a_query() -> None:
+    """The document has a section, with a query that uses it, for each metric, and for nothing else."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    rendered = Metrics(["pypi"]).render()[0].decode()
+    names = set(re.findall(r"^# TYPE (pullthrough_\w+)", rendered, re.MULTILINE))
+    assert names == set(sections)
+    for name, section in sections.items():
+        assert re.search(rf"```promql\n[^`]*{name}", section), name
+
+
+def test_document__each_reason() -> None:
+    """The document names each value of the label `reason`."""
+    rendered = Metrics(["pypi"]).render()[0].decode()
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert [reason for reason in set(re.findall(r'reason="(\w+)"', rendered)) if f"`{reason}`" not in text] == []

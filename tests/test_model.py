@@ -1,0 +1,41 @@
+"""The values that every room speaks."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from proxy.model import ALGORITHMS, Digest, Validator
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_parse__what_it_prints(algorithm: str) -> None:
+    """A digest of each algorithm is read back from its text, in any case."""
+    digest = Digest(algorithm, hashlib.new(algorithm, b"body").hexdigest())
+    assert digest == Digest.parse(str(digest))
+    assert digest == Digest.parse(str(digest).upper())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "main", "egg=name", "sha256", "sha256=", "sha256=abc", f"sha256={'g' * 64}", f"md5={'0' * 64}", "sha3_256=00"],
+)
+def test_parse__no_digest_that_can_be_checked(text: str) -> None:
+    """Fragments that mean something else, and hashes that nobody here can check, are none."""
+    assert Digest.parse(text) is None
+
+
+@pytest.mark.parametrize(
+    ("validator", "strong"),
+    [
+        (Validator(), None),
+        (Validator('"a"'), '"a"'),
+        (Validator('W/"a"'), None),
+        (Validator('W/"a"', "Wed, 21 Oct 2015 07:28:00 GMT"), "Wed, 21 Oct 2015 07:28:00 GMT"),
+        (Validator('"a"', "Wed, 21 Oct 2015 07:28:00 GMT"), '"a"'),
+    ],
+)
+def test_strong__what_may_stand_in_if_range(validator: Validator, strong: str | None) -> None:
+    """A weak ETag may not (RFC 9110 §13.1.5)."""
+    assert strong == validator.strong

@@ -1,0 +1,153 @@
+"""The tests' upstream is right by default, and wrong only when a test asked for it."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+
+import aiohttp
+import pytest
+import trustme
+
+from tests import faults, wheels
+from tests.answers import LONG_AGO, Answer
+from tests.bodies import Plain
+from tests.exchange import ask
+from tests.origin import Origin
+
+_PATH = "/packages/demo-1.0-py3-none-any.whl"
+_BODY = bytes(range(256)) * 4
+
+
+async def test_file__whole(origin: Origin, http: aiohttp.ClientSession) -> None:
+    """A file has its length and its validators, and the origin knows what it sent."""
+    origin.file(_PATH, _BODY)
+
+    async with http.get(origin.url + _PATH) as answer:
+        assert _BODY == await answer.read()
+
+    assert (200, str(len(_BODY)), LONG_AGO) == (
+        answer.status,
+        answer.headers["Content-Length"],
+        answer.headers["Last-Modified"],
+    )
+    assert f'"{hashlib.sha256(_BODY).hexdigest()[:32]}"' == answer.headers["ETag"]
+    assert (1, len(_BODY), len(_BODY)) == (
+        origin.count(_PATH),
+        origin.sent_body_bytes(_PATH),
+        origin.sent_body_bytes(),
+    )
+
+
+async def test_file__head(origin: Origin) -> None:
+    """HEAD says what GET would say, and sends no body."""
+    origin.file(_PATH, _BODY)
+
+    answer = await ask(origin.url + _PATH, method="HEAD")
+
+    assert f"Content-Length: {len(_BODY)}" in answer.head
+    assert (b"", 0) == (answer.rest, origin.sent_body_bytes())
+
+
+async def test_file__keeps_connection(origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Requests one after another share a connection."""
+    origin.file(_PATH, _BODY)
+
+    for _ in range(3):
+        async with http.get(origin.url + _PATH) as answer:
+            await answer.read()
+
+    assert (3, 1, 1) == (origin.count(), origin.accepted, origin.open_connections)
+
+
+async def test_file__no_ranges_no_length(origin: Origin) -> None:
+    """An upstream that cannot do ranges ignores them, and one without lengths sends chunks."""
+    origin.file(_PATH, b"abc", ranges=False, length=False)
+
+    answer = await ask(origin.url + _PATH, Range="bytes=1-")
+
+    assert ("200", b"3\r\nabc\r\n0\r\n\r\n") == (answer.status, answer.rest)
+    assert "content-length" not in answer.head.lower()
+    assert "accept-ranges" not in answer.head.lower()
+
+
+async def test_file__encoded_path(origin: Origin) -> None:
+    """A plus sign in a path is found as it is, and percent-encoded."""
+    origin.file("/demo-1.0+cu126.whl", b"abc")
+
+    assert ["200", "200"] == [
+        (await ask(origin.url + path)).status for path in ("/demo-1.0+cu126.whl", "/demo-1.0%2Bcu126.whl")
+    ]
+
+
+async def test_origin__unknown_path(origin: Origin) -> None:
+    """What no test put there is 404."""
+    assert "404" == (await ask(origin.url + "/other")).status
+
+
+async def test_publish__files_elsewhere(origin: Origin, other_origin: Origin) -> None:
+    """Files may lie on another host than their pages; wheels have their metadata beside them."""
+    package = wheels.wheel("demo", requires=("other>=1",))
+
+    origin.publish(package, wheels.sdist("demo", "0.9"), metadata=True, files=other_origin)
+
+    page = (await ask(origin.url + "/simple/demo/")).rest.decode()
+    assert f'href="{other_origin.url}{_PATH}#sha256={package.sha256}"' in page
+    assert 1 == page.count("data-core-metadata")
+    assert package.metadata == (await ask(other_origin.url + f"{_PATH}.metadata")).rest
+    assert "404" == (await ask(origin.url + _PATH, _PATH)).status
+
+
+async def test_origin__tls(secure_origin: Origin, authority: trustme.CA, http: aiohttp.ClientSession) -> None:
+    """Over TLS only those who know the private authority get through."""
+    secure_origin.file(_PATH, _BODY)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    async with http.get(secure_origin.url + _PATH, ssl=trusting) as answer:
+        assert _BODY == await answer.read()
+    with pytest.raises(aiohttp.ClientConnectorCertificateError):
+        await http.get(secure_origin.url + _PATH, ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
+async def test_origin__stopped_and_started(origin: Origin) -> None:
+    """A stopped origin refuses connections; started again it is where it was."""
+    origin.file(_PATH, _BODY)
+    await origin.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await ask(origin.url + _PATH)
+
+    await origin.start()
+
+    assert _BODY == (await ask(origin.url + _PATH)).rest
+
+
+async def test_misbehave__in_turn(origin: Origin) -> None:
+    """Misbehaviours take effect one after another, for as many requests as was said, then all is well."""
+    origin.file(_PATH, _BODY)
+    origin.misbehave(_PATH, faults.status(503, retry_after="7"), times=2)
+    origin.misbehave(_PATH, faults.status(404), times=1)
+
+    answers = [await ask(origin.url + _PATH) for _ in range(4)]
+
+    assert ["503", "503", "404", "200"] == [answer.status for answer in answers]
+    assert "Retry-After: 7" in answers[0].head
+
+
+async def test_misbehave__only_when(origin: Origin) -> None:
+    """A misbehaviour may be for some requests only, and for any path, until the test takes it back."""
+    origin.file(_PATH, _BODY)
+    origin.misbehave(None, faults.status(500), when=lambda request: "range" in request.headers)
+
+    before = [(await ask(origin.url + _PATH)).status, (await ask(origin.url + _PATH, Range="bytes=1-")).status]
+    origin.behave()
+
+    assert ["200", "500"] == before
+    assert "206" == (await ask(origin.url + _PATH, Range="bytes=1-")).status
+
+
+async def test_route__handler(origin: Origin) -> None:
+    """A test may answer by a function of its own."""
+    origin.route("/own", lambda request: Answer(body=Plain(request.method.encode())))
+
+    assert b"GET" == (await ask(origin.url + "/own")).rest

@@ -1,0 +1,441 @@
+"""The client over real connections: addresses, redirects, retries, back-off. What is no HTTP is in test_hostile."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+import pytest
+import trustme
+
+from proxy.errors import (
+    NotAllowed,
+    NotFound,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from proxy.model import Ask, Site
+from proxy.upstream.client import AiohttpUpstream
+from proxy.upstream.transfer import Transfer
+from tests.upstream.conftest import HandClock, Make, Seen
+from tests.upstream.scripted import Line, Scripted, Then, plain, scripted
+from tests.upstream.test_guard import Fixed
+
+
+def site(server: Scripted, host: str = "127.0.0.1", hosts: frozenset[str] = frozenset()) -> Site:
+    """A site whose base is the server, under this name."""
+    return Site("demo", f"http://{host}:{server.port}/", "", 600.0, hosts)
+
+
+def ask(server: Scripted, path: str = "x", headers: dict[str, str] | None = None) -> Ask:
+    """A request of the server, which is the site's base."""
+    return Ask(server.base + path, site(server), headers or {})
+
+
+async def read(client: AiohttpUpstream, request: Ask) -> bytes:
+    """Ask, and read the body out."""
+    async with client.get(request) as reply:
+        return b"".join([chunk async for chunk in reply.chunks()])
+
+
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def moved(location: str, status: int = 302) -> Line:
+    """A redirect."""
+    return plain(b"elsewhere", f"Location: {location}", status=f"{status} Moved")
+
+
+# Requests
+
+
+async def test_get__headers_of_the_request(server: Scripted, make: Make) -> None:
+    """A request says who asks, wants no coding, carries no cookie, and what the ask adds."""
+    server.on("/x", plain(b"1", "Set-Cookie: a=b; Path=/"))
+    client = make()
+    await read(client, ask(server))
+    await read(client, ask(server, headers={"accept-encoding": "gzip", "Range": "bytes=0-"}))
+    first, second = (seen.headers for seen in server.seen)
+    assert {"host", "accept", "accept-encoding", "user-agent"} == set(first)
+    assert (first["accept-encoding"], first["user-agent"].startswith("pullthrough/")) == ("identity", True)
+    assert {"host", "accept", "accept-encoding", "user-agent", "range"} == set(second)
+    assert second["accept-encoding"] == "gzip"
+
+
+async def test_get__address_as_written(server: Scripted, make: Make) -> None:
+    """Percent-encoding reaches upstream as it stands in the address."""
+    server.on("/a%2Bb+c%20d/?q=%2F", plain(b"here"))
+    assert await read(make(), ask(server, "a%2Bb+c%20d/?q=%2F#sha256=00")) == b"here"
+
+
+async def test_get__connection_is_used_again(server: Scripted, make: Make) -> None:
+    """After a body was read out, and after a short error, the next request takes the same connection."""
+    server.on("/x", plain(b"1"))
+    server.on("/none", plain(b"no such file" * 100, status="404 No"))
+    server.on("/moved", moved("/x"))
+    client = make()
+    await read(client, ask(server))
+    with pytest.raises(NotFound):
+        await read(client, ask(server, "none"))
+    await read(client, ask(server, "moved"))
+    assert server.connections == 1
+
+
+async def test_get__left_in_the_middle(server: Scripted, make: Make) -> None:
+    """A connection with unread bytes is dropped at once, and never used again."""
+    server.on("/x", plain(bytes(50_000_000)))
+    client = make()
+    async with client.get(ask(server)) as reply:
+        await anext(aiter(reply.chunks()))
+    await server.until_idle()
+    server.on("/x", plain(b"next"))
+    assert await read(client, ask(server)) == b"next"
+
+
+async def test_get__cancelled_before_the_head(server: Scripted, make: Make) -> None:
+    """A request that is cancelled leaves no connection behind that could give its answer to the next one."""
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> Then:
+        arrived.set()
+        await release.wait()
+        writer.write(plain(b"late").data)
+        return Then.CLOSE
+
+    server.on("/x", late, plain(b"next"))
+    client = make()
+    task = asyncio.create_task(read(client, ask(server)))
+    await arrived.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    release.set()
+    assert await read(client, ask(server)) == b"next"
+    assert server.connections == 2
+
+
+async def test_chunks__consumer_that_stops(server: Scripted, make: Make, seen: Seen) -> None:
+    """A reader that does not read makes upstream wait: what it has in memory is bounded."""
+    written = 0
+    paused = asyncio.Event()
+
+    async def endless(writer: asyncio.StreamWriter) -> Then:
+        nonlocal written
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        piece = bytes(1 << 20)
+        while True:
+            writer.write(piece)
+            try:
+                await asyncio.wait_for(writer.drain(), 0.3)
+            except TimeoutError:
+                paused.set()
+                return Then.HOLD
+            written += len(piece)
+
+    server.on("/x", endless)
+    async with make().get(ask(server)) as reply:
+        await anext(aiter(reply.chunks()))
+        await paused.wait()
+    assert written < 32 << 20
+    assert 0 < seen.fetched < 1 << 20
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirect__followed(server: Scripted, make: Make, status: int) -> None:
+    """All kinds are followed; the reply names the address that answered."""
+    server.on("/x", moved("y/z?a=%2B", status))
+    server.on("/y/z?a=%2B", plain(b"there"))
+    async with make().get(ask(server)) as reply:
+        assert server.base + "y/z?a=%2B" == reply.url
+        assert [chunk async for chunk in reply.chunks()] == [b"there"]
+
+
+async def test_redirect__in_circles(server: Scripted, make: Make, seen: Seen) -> None:
+    """Five hops, then it is given up."""
+    server.on("/x", moved("/x"))
+    with pytest.raises(UpstreamBroken):
+        await read(make(), ask(server))
+    assert (len(server.seen), seen.failures) == (6, ["broken"])
+
+
+async def test_redirect__to_a_private_address(server: Scripted, make: Make) -> None:
+    """A redirect opens nothing that a link would not open."""
+    async with scripted() as inside:
+        inside.on("/secret", plain(b"secret"))
+        server.on("/x", moved(f"http://127.0.0.1:{inside.port}/secret"))
+        client = make(resolver=Fixed("127.0.0.1"))
+        with pytest.raises(NotAllowed):
+            await read(client, Ask(f"http://named.example:{server.port}/x", site(server, "named.example")))
+        assert inside.seen == []
+
+
+async def test_redirect__credentials_stay(server: Scripted, make: Make) -> None:
+    """Credentials go to another path of their origin, and to no other origin."""
+    async with scripted() as other:
+        server.on("/x", moved("/y"))
+        server.on("/y", moved(other.base + "z"))
+        other.on("/z", plain(b"there"))
+        await read(make(), ask(server, headers={"Authorization": "Basic c2VjcmV0", "Range": "bytes=0-"}))
+        assert ["authorization" in seen.headers for seen in server.seen] == [True, True]
+        assert [("authorization" in s.headers, "range" in s.headers) for s in other.seen] == [(False, True)]
+
+
+async def test_redirect__without_location(server: Scripted, make: Make) -> None:
+    """A redirect to nowhere is a broken answer."""
+    server.on("/x", plain(b"", status="302 Found"))
+    with pytest.raises(UpstreamBroken):
+        await read(make(), ask(server))
+
+
+async def test_redirect__from_tls_to_plain(server: Scripted, make: Make) -> None:
+    """What came over a trusted connection does not go on over an open one."""
+    authority = trustme.CA()
+    context, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(trusting)
+    async with scripted(context) as secure:
+        base = f"https://127.0.0.1:{secure.port}/"
+        secure.on("/ok", plain(b"safe"))
+        secure.on("/x", moved(server.base))
+        own = Site("demo", base, "", 600.0)
+        client = make(ssl_context=trusting)
+        assert await read(client, Ask(base + "ok", own)) == b"safe"
+        with pytest.raises(UpstreamBroken):
+            await read(client, Ask(base + "x", own))
+        assert server.seen == []
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost.example", "0x7f000001", "127.1", "2130706433", "[::ffff:127.0.0.1]"]
+)
+async def test_address__private_in_any_form(server: Scripted, make: Make, host: str, seen: Seen) -> None:
+    """A page that links to this machine gets nothing from it."""
+    client = make(resolver=Fixed("127.0.0.1"))
+    with pytest.raises(NotAllowed):
+        await read(client, Ask(f"http://{host}:{server.port}/x", Site("demo", "http://index.example/", "", 600.0)))
+    assert (server.seen, seen.failures) == ([], [])
+
+
+async def test_address__name_of_the_settings(server: Scripted, make: Make) -> None:
+    """A host that the settings name may be at home."""
+    server.on("/x", plain(b"home"))
+    client = make(resolver=Fixed("127.0.0.1"))
+    base = Site("demo", "http://index.example/", "", 600.0, frozenset({"files.example"}))
+    assert await read(client, Ask(f"http://files.example:{server.port}/x", base)) == b"home"
+
+
+async def test_address__name_of_the_settings_that_leads_to_metadata(make: Make) -> None:
+    """Not even a name of the settings leads to a metadata service."""
+    client = make(resolver=Fixed("169.254.169.254"))
+    base = Site("demo", "http://index.example/", "", 600.0)
+    with pytest.raises(NotAllowed):
+        await read(client, Ask("http://index.example/latest/meta-data/", base))
+
+
+async def test_address__connection_of_another_site(server: Scripted, make: Make) -> None:
+    """A site that may not reach an address does not get there over a connection that another site opened."""
+    server.on("/x", plain(b"home"))
+    client = make(resolver=Fixed("127.0.0.1"))
+    url = f"http://corp.example:{server.port}/x"
+    assert await read(client, Ask(url, site(server, "corp.example"))) == b"home"
+    with pytest.raises(NotAllowed):
+        await read(client, Ask(url, Site("public", "http://index.example/", "", 600.0)))
+    assert len(server.seen) == 1
+
+
+# Failures, retries, back-off
+
+
+async def test_unreachable__nobody_listens(make: Make, seen: Seen, naps: list[float], clock: HandClock) -> None:
+    """A refused connection is tried again with growing pauses, reported each time, and the host is down for a while."""
+    url = f"http://127.0.0.1:{free_port()}/"
+    client = make(retries=2)
+    with pytest.raises(UpstreamUnreachable):
+        await read(client, Ask(url, Site("demo", url, "", 600.0)))
+    assert seen.failures == ["unreachable"] * 3
+    assert len(naps) == 2
+    assert 0.1 <= naps[0] <= 0.2 <= naps[1] <= 0.4
+    assert client.down(url + "any/path")
+    clock.seconds += 1.0
+    assert not client.down(url)
+
+
+async def test_unreachable__known_to_be_down(make: Make, seen: Seen) -> None:
+    """While a host is down it is asked once for each request, and no more."""
+    url = f"http://127.0.0.1:{free_port()}/"
+    client = make(retries=2)
+    for _ in range(2):
+        with pytest.raises(UpstreamUnreachable):
+            await read(client, Ask(url, Site("demo", url, "", 600.0)))
+    assert len(seen.failures) == 3 + 1
+
+
+async def test_down__cleared_by_an_answer(server: Scripted, make: Make) -> None:
+    """The first answer says that the host is back."""
+    server.on("/x", Line(b"", Then.RESET), Line(b"", Then.RESET), plain(b"back"))
+    client = make()
+    with pytest.raises(UpstreamUnreachable):
+        await read(client, ask(server))
+    assert client.down(server.base)
+    assert await read(client, ask(server)) == b"back"
+    assert not client.down(server.base)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://127.1/", ""])
+async def test_down__address_that_is_none(make: Make, url: str) -> None:
+    """What cannot be asked is not down either."""
+    assert not make().down(url)
+
+
+@pytest.mark.parametrize("status", ["500 Oops", "502 Bad", "504 Late"])
+async def test_retry__transient_status(server: Scripted, make: Make, seen: Seen, status: str) -> None:
+    """An upstream that stumbles is asked again at once."""
+    server.on("/x", plain(b"sorry", status=status), plain(b"fine"))
+    assert await read(make(retries=1), ask(server)) == b"fine"
+    assert seen.failures == ["broken"]
+
+
+@pytest.mark.parametrize("status", ["400 Bad", "403 No", "404 No", "429 Slow", "501 What", "503 Busy"])
+async def test_retry__status_that_stays(server: Scripted, make: Make, naps: list[float], status: str) -> None:
+    """Asking again does not help against these, or is what upstream asks us not to do."""
+    server.on("/x", plain(b"", status=status))
+    with pytest.raises((UpstreamError, NotFound)):
+        await read(make(retries=2), ask(server))
+    assert (len(server.seen), naps) == (1, [])
+
+
+async def test_retry__given_up(server: Scripted, make: Make, seen: Seen) -> None:
+    """After the last try the failure is the answer."""
+    server.on("/x", plain(b"", status="500 Oops"))
+    with pytest.raises(UpstreamBroken):
+        await read(make(retries=2), ask(server))
+    assert (len(server.seen), seen.failures) == (3, ["broken"] * 3)
+
+
+async def test_throttled__host_is_left_alone(server: Scripted, make: Make, clock: HandClock) -> None:
+    """A host that asks for time counts as down for that time."""
+    server.on("/x", plain(b"", "Retry-After: 9", status="503 Busy"))
+    client = make()
+    with pytest.raises(UpstreamThrottled):
+        await read(client, ask(server))
+    clock.seconds += 8.9
+    assert client.down(server.base)
+    clock.seconds += 0.2
+    assert not client.down(server.base)
+
+
+async def test_timeout__no_head(server: Scripted, make: Make, seen: Seen, naps: list[float]) -> None:
+    """An upstream that says nothing is given up after the read limit, not tried again, and is down."""
+    server.on("/x", Line(b"", Then.HOLD))
+    client = make(read_timeout=0.1, retries=2)
+    with pytest.raises(UpstreamTimeout):
+        await read(client, ask(server))
+    assert (seen.failures, naps) == (["timeout"], [])
+    assert client.down(server.base)
+
+
+async def test_timeout__head_that_drips(server: Scripted, make: Make) -> None:
+    """Interim answers without end are no head: the limits' sum bounds the wait for one."""
+
+    async def hints(writer: asyncio.StreamWriter) -> Then:
+        while True:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    server.on("/x", hints)
+    with pytest.raises(UpstreamTimeout):
+        await read(make(connect_timeout=0.2, read_timeout=0.2), ask(server))
+
+
+async def test_timeout__body_that_stalls(server: Scripted, make: Make, seen: Seen) -> None:
+    """A body that stops coming is given up after the read limit; what came was reported."""
+    server.on("/x", Line(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", Then.HOLD))
+    client = make(read_timeout=0.1)
+    with pytest.raises(UpstreamTimeout):
+        await read(client, ask(server))
+    assert (seen.fetched, seen.failures) == (4, ["timeout"])
+    assert client.down(server.base)
+
+
+async def test_slow__but_alive(server: Scripted, make: Make) -> None:
+    """No limit on the whole: a body may take many times the read limit as long as it comes."""
+
+    async def slow(writer: asyncio.StreamWriter) -> Then:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n")
+        for _ in range(12):
+            await asyncio.sleep(0.1)
+            writer.write(b".")
+        return Then.KEEP
+
+    server.on("/x", slow)
+    assert await read(make(connect_timeout=0.1, read_timeout=1.0), ask(server)) == b"." * 12
+
+
+async def test_tls__certificate_that_is_not_trusted(make: Make, naps: list[float]) -> None:
+    """An unknown authority is no connection, and not tried again."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with scripted(context) as secure:
+        base = f"https://127.0.0.1:{secure.port}/"
+        with pytest.raises(UpstreamUnreachable, match="SSL_CERT_FILE"):
+            await read(make(retries=2), Ask(base, Site("demo", base, "", 600.0)))
+    assert naps == []
+
+
+async def test_tls__left_in_the_middle(make: Make) -> None:
+    """A TLS connection that is left is gone at once, without waiting for the farewell of a peer that is deaf."""
+    authority = trustme.CA()
+    context, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(trusting)
+    over = asyncio.Event()
+
+    async def deaf(writer: asyncio.StreamWriter) -> Then:
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        await over.wait()
+        return Then.CLOSE
+
+    async with scripted(context) as secure:
+        base = f"https://127.0.0.1:{secure.port}/"
+        secure.on("/x", deaf)
+        async with make(ssl_context=trusting).get(Ask(base + "x", Site("demo", base, "", 600.0))) as reply:
+            await anext(aiter(reply.chunks()))
+            assert isinstance(reply, Transfer)
+            connection = reply._response.connection
+            assert connection is not None
+            assert connection.transport is not None
+            transport_socket = connection.transport.get_extra_info("socket")
+        for _ in range(3):  # turns of the loop
+            await asyncio.sleep(0)
+        assert transport_socket.fileno() == -1
+        over.set()
+
+
+async def test_name__unknown(make: Make) -> None:
+    """A name that cannot be resolved is no connection."""
+
+    class Nothing(Fixed):
+        async def resolve(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    with pytest.raises(UpstreamUnreachable, match="name"):
+        await read(make(resolver=Nothing()), Ask("http://gone.example/", Site("demo", "http://gone.example/", "", 1.0)))

@@ -1,0 +1,188 @@
+"""The guard: which hosts and addresses are open to whom."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from proxy.errors import NotAllowed
+from proxy.model import Site
+from proxy.upstream.guard import GuardedResolver, Trust, admit, forbidden, host_of, private
+
+SITE = Site("demo", "http://10.1.2.3:8080/", "simple/", 600.0)
+CLOSED = Site("demo", "https://index.example/", "", 600.0, frozenset({"Files.Example", "10.9.9.9:81", "::1"}))
+
+
+class Fixed(AbstractResolver):
+    """Resolves every name to the same addresses."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [ResolveResult(hostname=host, host=a, port=port, family=0, proto=0, flags=0) for a in self.addresses]
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.255.255.254",
+        "10.0.0.1",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.1.1",
+        "100.64.0.1",
+        "100.100.100.200",
+        "169.254.169.254",
+        "168.63.129.16",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fec0::1",
+        "ff02::1",
+        "::127.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "64:ff9b::169.254.169.254",
+        "64:ff9b:1::7f00:1",
+        "2002:7f00:1::1",
+        "2001:0:4136:e378:8000:63bf:80ff:fffe",  # Teredo for 127.0.0.1
+        "no address",
+    ],
+)
+def test_private__address_of_a_closed_range_in_any_form(address: str) -> None:
+    """Whatever leads to this machine or its network is private, however it is written."""
+    assert private(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "192.0.2.1",
+        "198.51.100.7",
+        "203.0.113.9",
+        "8.8.8.8",
+        "172.32.0.1",
+        "100.128.0.1",
+        "2606:4700::1",
+        "2002:808:808::1",
+    ],
+)
+def test_private__public_and_documentation_addresses(address: str) -> None:
+    """Public addresses are open, and so are the documentation ranges that some networks use for registries."""
+    assert not private(address)
+
+
+@given(st.ip_addresses(v=4))
+def test_private__ipv4_inside_ipv6_is_judged_alike(address: object) -> None:
+    """Mapping an address into IPv6 neither opens nor closes it."""
+    assert private(str(address)) == private(f"::ffff:{address}") == private(f"64:ff9b::{address}")
+
+
+def test_forbidden__metadata_but_not_the_local_network() -> None:
+    """No name may lead to a metadata service; a named host may be at home."""
+    assert [forbidden(address) for address in ("169.254.169.254", "fd00:ec2::254", "127.0.0.1", "192.168.0.9")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "trust"),
+    [
+        ("http://10.1.2.3:8080/simple/", Trust.NAMED),
+        ("http://10.1.2.3/x", Trust.NAMED),
+        ("https://files.example/x", Trust.OPEN),
+        ("http://203.0.113.5/x", Trust.OPEN),
+    ],
+)
+def test_admit__site_without_hosts(url: str, trust: Trust) -> None:
+    """The base's host is named, every public one is open."""
+    assert trust is admit(URL(url), SITE, redirected=False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://10.1.2.4/",
+        "http://127.0.0.1/",
+        "http://[::1]/",
+        "http://[::ffff:10.1.2.3]/",
+        "http://169.254.169.254/latest/",
+        "http://2130706433/",
+        "http://127.1/",
+        "http://017700000001/",
+    ],
+)
+@pytest.mark.parametrize("redirected", [False, True])
+def test_admit__private_address_that_nobody_named(url: str, redirected: bool) -> None:
+    """An address of this network is refused, by a link and by a redirect."""
+    with pytest.raises(NotAllowed):
+        admit(URL(url), SITE, redirected=redirected)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://FILES.example./x",
+        "http://files.example:99/x",
+        "http://10.9.9.9:81/x",
+        "http://[::1]/",
+        "https://index.example/",
+    ],
+)
+def test_admit__host_of_the_list(url: str) -> None:
+    """A listed host is named on all ports, unless the entry has a port."""
+    assert admit(URL(url), CLOSED, redirected=False) is Trust.NAMED
+
+
+@pytest.mark.parametrize(
+    "url", ["https://other.example/", "http://10.9.9.9:82/", "http://10.9.9.9/", "https://x.files.example/"]
+)
+def test_admit__host_beside_the_list(url: str) -> None:
+    """Where hosts are listed no other may be asked."""
+    with pytest.raises(NotAllowed):
+        admit(URL(url), CLOSED, redirected=False)
+
+
+def test_admit__redirect_beyond_the_list() -> None:
+    """A redirect may lead to any public host, as those of file stores do."""
+    assert admit(URL("https://cdn.example/x"), CLOSED, redirected=True) is Trust.OPEN
+
+
+@pytest.mark.parametrize("url", ["http://[fe80::1%25eth0]/", "http://a b/", "http://ex_ämple/", "/path"])
+def test_host_of__no_plain_host(url: str) -> None:
+    """What is neither a plain name nor an address is refused."""
+    with pytest.raises(NotAllowed):
+        host_of(URL(url, encoded=True))
+
+
+async def test_resolver__mixed_addresses() -> None:
+    """Of the addresses of a name only the open ones are dialled."""
+    resolver = GuardedResolver(Fixed("127.0.0.1", "203.0.113.1", "::1"), private)
+    assert [result["host"] for result in await resolver.resolve("two.example", 80)] == ["203.0.113.1"]
+
+
+async def test_resolver__private_addresses_only() -> None:
+    """A public name with nothing but private addresses is refused."""
+    with pytest.raises(NotAllowed):
+        await GuardedResolver(Fixed("127.0.0.1", "10.0.0.1"), private).resolve("rebound.example", 80)

@@ -1,0 +1,49 @@
+"""Back-off of hosts that failed."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.upstream.health import Back, Health, after_failure
+
+
+def test_after_failure__again_and_again() -> None:
+    """The back-off doubles from one second to thirty."""
+    now, back, waits = 100.0, None, []
+    for _ in range(7):
+        back = after_failure(back, now)
+        waits.append(back.until - now)
+        now = back.until
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+def test_after_failure__requests_that_fail_together() -> None:
+    """Fifty requests that fail at once are one failure of the host."""
+    back = after_failure(None, 100.0)
+    for _ in range(50):
+        back = after_failure(back, 100.5)
+    assert Back(1, 101.5) == back
+
+
+@pytest.mark.parametrize(("wish", "wait"), [(0.0, 1.0), (7.0, 7.0), (3600.0, 30.0)])
+def test_after_failure__upstream_says_for_how_long(wish: float, wait: float) -> None:
+    """Upstream's own wish counts, up to the longest back-off."""
+    assert wait == after_failure(None, 0.0, wish).until
+
+
+def test_health__an_answer_clears() -> None:
+    """A host is down until its back-off is over, or until it answers."""
+    health = Health()
+    health.failed("a:80", 10.0)
+    assert [health.down("a:80", 10.9), health.down("a:80", 11.0), health.down("a:81", 10.0)] == [True, False, False]
+    health.answered("a:80")
+    assert not health.down("a:80", 10.1)
+
+
+def test_health__made_up_names() -> None:
+    """However many hosts fail, few are remembered: the latest."""
+    health = Health()
+    for number in range(5000):
+        health.failed(f"host{number}:80", 0.0)
+    assert len(health._backs) == 1024
+    assert health.down("host4999:80", 0.5)

@@ -1,0 +1,78 @@
+"""Ranges and validators of requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.errors import BadTarget
+from proxy.model import Span
+from proxy.web import conditions
+
+
+@pytest.mark.parametrize(
+    ("header", "span"),
+    [
+        (None, None),
+        ("bytes=0-99", Span(0, 100)),
+        ("bytes=100-", Span(100)),
+        ("bytes=-500", Span(suffix=500)),
+        ("Bytes=5-5", Span(5, 6)),
+        ("bytes=0-1,5-9", None),
+        ("pages=1-2", None),
+        ("bytes=9999999999999999999-", Span(9_999_999_999_999_999_999)),
+    ],
+)
+def test_parse_range__usual_forms(header: str | None, span: Span | None) -> None:
+    """One byte range is read; several, or another unit, mean the whole (RFC 9110 §14.2)."""
+    assert span == conditions.parse_range(header)
+
+
+@pytest.mark.parametrize(
+    "header", ["bytes=-", "bytes=9-3", "bytes=a-b", "bytes", "bytes=1-2x", "bytes=" + "9" * 40 + "-"]
+)
+def test_parse_range__absurd(header: str) -> None:
+    """What cannot be meant is refused."""
+    with pytest.raises(BadTarget):
+        conditions.parse_range(header)
+
+
+@pytest.mark.parametrize(
+    ("span", "meant"),
+    [
+        (Span(0, 10), (0, 10)),
+        (Span(90, 200), (90, 100)),
+        (Span(99), (99, 100)),
+        (Span(100), None),
+        (Span(suffix=5), (95, 100)),
+        (Span(suffix=500), (0, 100)),
+        (Span(suffix=0), None),
+    ],
+)
+def test_within__hundred_bytes(span: Span, meant: tuple[int, int] | None) -> None:
+    """A range is cut to the body; one that begins behind its end cannot be satisfied."""
+    assert meant == span.within(100)
+
+
+@pytest.mark.parametrize(
+    ("if_range", "etag", "applies"),
+    [
+        (None, '"a"', True),
+        ('"a"', '"a"', True),
+        ('"b"', '"a"', False),
+        ('W/"a"', '"a"', False),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", '"a"', False),
+        ('"a"', None, False),
+    ],
+)
+def test_range_applies__strong_comparison(if_range: str | None, etag: str | None, applies: bool) -> None:
+    """Only the same strong validator keeps the range (RFC 9110 §13.1.5)."""
+    assert applies is conditions.range_applies(if_range, etag)
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "expected"),
+    [(None, False), ('"a"', True), ('W/"a"', True), ('"x", "a"', True), ('"x"', False), ("*", True), ("a", False)],
+)
+def test_not_modified__weak_comparison(if_none_match: str | None, expected: bool) -> None:
+    """Any of the client's validators may match (RFC 9110 §13.1.2)."""
+    assert expected is conditions.not_modified(if_none_match, '"a"')

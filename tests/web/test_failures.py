@@ -1,0 +1,45 @@
+"""Which status an error has."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy import errors
+from proxy.web import failures
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.BadTarget("x"), 400),
+        (errors.NotAllowed("x"), 403),
+        (errors.NotFound("x"), 404),
+        (errors.RangeNotSatisfiable(7), 416),
+        (errors.UpstreamDenied("x"), 502),
+        (errors.WrongBytes("x"), 502),
+        (errors.TooLarge("x"), 502),
+        (errors.UpstreamUnreachable("x"), 502),
+        (errors.UpstreamBroken("x"), 502),
+        (errors.UpstreamThrottled("x"), 503),
+        (errors.UpstreamTimeout("x"), 504),
+        (errors.StoreFull("x"), 503),
+    ],
+)
+def test_response_of(error: errors.PullthroughError, status: int) -> None:
+    """The table, each answer a short text that nobody keeps."""
+    answer = failures.response_of(error)
+    assert (status, "no-store", f"{error}\n") == (answer.status, answer.headers["Cache-Control"], answer.text)
+
+
+def test_status_of__knows_every_error() -> None:
+    """No error of the tree is without a status, but for its root."""
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
+    without = [kind for kind in kinds if not any(base in failures.STATUSES for base in kind.__mro__)]
+    assert without == [errors.PullthroughError]
+
+
+def test_response_of__helps_a_program() -> None:
+    """416 names the size, 503 says when to come back."""
+    assert failures.response_of(errors.RangeNotSatisfiable(7)).headers["Content-Range"] == "bytes */7"
+    assert failures.response_of(errors.UpstreamThrottled("x", 17)).headers["Retry-After"] == "17"
+    assert int(failures.response_of(errors.UpstreamThrottled("x")).headers["Retry-After"]) > 0

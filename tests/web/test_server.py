@@ -1,0 +1,101 @@
+"""A connection: which bytes are a request that came alone and whole, and when the short way is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+
+from proxy.web.server import Connection, Server
+
+HEAD = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@dataclass
+class World:
+    """A server whose handler notes the head it is told of, and whose short way notes what it is shown."""
+
+    heads: list[bytes | None] = field(default_factory=list)
+    shown: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer everything with 204."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.begin()
+        self.heads.append(connection.head)
+        return web.Response(status=204)
+
+    def shortcut(self, connection: Connection, data: bytes) -> bool:
+        """Never answer."""
+        assert connection.client == "127.0.0.1"
+        self.shown.append(data)
+        return False
+
+    async def say(self, *pieces: bytes) -> bytes:
+        """Send pieces one after another, each after an answer to the one before or a moment; read to the end."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        received = b""
+        for piece in pieces:
+            writer.write(piece)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):  # some pieces have no answer
+                    received += await reader.readuntil(b"\r\n\r\n")
+        writer.write_eof()
+        received += await reader.read()
+        writer.close()
+        return received
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """The server, listening."""
+    made = World()
+    server = Server(made.handle, made.shortcut, 5.0)
+    runner = web.ServerRunner(server, handle_signals=False)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.port = runner.addresses[0][1]
+    yield made
+    await runner.cleanup()
+
+
+async def test_head__alone_and_whole(world: World) -> None:
+    """Each request that comes so is known by its bytes, and was shown to the short way first."""
+    other = HEAD.replace(b"/a", b"/b")
+    await world.say(HEAD, other)
+    assert (world.heads, world.shown) == ([HEAD, other], [HEAD, other])
+
+
+@pytest.mark.parametrize(
+    ("pieces", "requests"),
+    [
+        ((HEAD[:10], HEAD[10:]), 1),
+        ((HEAD + HEAD,), 2),
+        ((HEAD + HEAD[:10], HEAD[10:]), 2),
+        ((HEAD.replace(b"\r\n\r\n", b"\r\nContent-Length: 28\r\n\r\n"), HEAD), 1),
+        ((HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"), b"0\r\n\r\n"), 1),
+    ],
+    ids=["in two pieces", "two in one", "one and a half", "with a body", "with chunks"],
+)
+async def test_head__not_alone_or_not_whole(world: World, pieces: tuple[bytes, ...], requests: int) -> None:
+    """Its bytes are not known, and nothing later on this connection is shown to the short way."""
+    await world.say(*pieces, HEAD)
+    assert world.heads[:requests] == [None] * requests
+    assert set(world.heads) == {None}
+    assert world.shown == [pieces[0]]
+
+
+async def test_refused_by_the_parser(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer is ours, repeats nothing, ends the connection, and leaves no traceback."""
+    answer = await world.say(b"GET /secret HTTP/1.1\r\nHost: a\r\nsecret\r\n\r\n")
+    assert answer.split(b" ")[1] == b"400"
+    assert b"secret" not in answer
+    assert not [record for record in caplog.records if record.exc_info]
+    assert world.heads == []
