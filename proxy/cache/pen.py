@@ -74,14 +74,25 @@ class Pen:
                 self._flight.tell()
 
     async def _settle(self, left: int) -> None:
-        """Wait until at most `left` buffers are in use."""
+        """Wait until at most `left` buffers are in use. Cancelled, it leaves them to `_abandon`."""
         while len(self._work) > left:
-            await self._work.popleft()
+            await asyncio.wait((self._work[0],))
+            self._work.popleft().result()
 
     async def _abandon(self) -> None:
-        """Wait for what is under way after something else failed: its file must not be closed below it."""
+        """Wait for what is under way after something else failed: its file must not be closed below it.
+
+        When one lane of a download fails, the others are cancelled, perhaps while they wait here: then it is waited on.
+        """
         work, self._work = self._work, deque()
-        if work:
-            await asyncio.wait(work)
-            for task in work:
-                task.exception()
+        cancelled: asyncio.CancelledError | None = None
+        while pending := [task for task in work if not task.done()]:
+            try:
+                await asyncio.wait(pending)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        for task in work:
+            if not task.cancelled():
+                task.exception()  # seen: what failed first is what is told
+        if cancelled is not None:
+            raise cancelled

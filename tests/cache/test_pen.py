@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,7 +13,8 @@ from proxy.cache.pen import Pen
 from proxy.errors import StoreFull, UpstreamBroken, WrongBytes
 from proxy.model import Ask
 from tests.cache.conftest import BODY, SITE, URL, wanted
-from tests.memory_store import MemoryStore
+from tests.gates import Gate
+from tests.memory_store import MemorySpool, MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
 
 
@@ -62,3 +65,38 @@ async def test_pour__disk_is_full() -> None:
     """A write that fails ends it."""
     with pytest.raises(StoreFull):
         await pour(MemoryStore(limit=100_000), Scripted(BODY), len(BODY))
+
+
+class HeldSpool(MemorySpool):
+    """A disk that is found to be full only when the test says so."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store, "demo", 0, None)
+        self.gate = Gate()
+        self.failed = 0
+
+    async def write(self, offset: int, chunks: Sequence[bytes | memoryview]) -> None:
+        await self.gate.passing()
+        self.failed += 1
+        raise StoreFull("The disk is full.")
+
+
+async def test_pour__cancelled_while_writes_fail(store: MemoryStore) -> None:
+    """However often it is cancelled, it ends after its writes did, and their failure is not lost."""
+    upstream = MemoryUpstream()
+    upstream.on(URL, Scripted(BODY, piece=65_536))
+    spool = HeldSpool(store)
+    try:
+        async with upstream.get(Ask(URL, SITE)) as reply:
+            pouring = asyncio.create_task(Pen(spool, Flight(wanted()), 0).pour(reply, len(BODY)))
+            await spool.gate.until_arrived(3)
+            for _ in range(3):
+                pouring.cancel()
+                await asyncio.wait((pouring,), timeout=0)
+            assert not pouring.done()
+            spool.gate.open()
+            with pytest.raises(asyncio.CancelledError):
+                await pouring
+        assert 3 == spool.failed
+    finally:
+        spool.end(None)
