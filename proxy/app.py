@@ -102,7 +102,7 @@ async def start(settings: Settings, clock: Clock | None = None) -> Running:
         stack.callback(senders.close)
         operations = Operations(metrics.render, lambda: None if store.healthy else "the disk fails", mounts)
         responder = Responder(downloads, senders)
-        shortcut = Shortcut(responder, observer)
+        shortcut = Shortcut(responder, observer, clock)
         edge = Edge(indexes, responder, shortcut, operations, observer)
         server = Server(edge.handle, shortcut, settings.serve.idle_timeout)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)

@@ -10,7 +10,6 @@ import asyncio
 import importlib.metadata
 import random
 import ssl
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -44,18 +43,6 @@ _FIELD = 16 << 10  # bytes of one header, and of the status line
 _FIELDS = 128  # headers of one answer
 
 
-class SystemClock:
-    """The machine's clock (`ports.Clock`)."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-
 class _TryAgain(Exception):
     """A failure that another try at once may mend."""
 
@@ -71,10 +58,10 @@ class AiohttpUpstream:
         self,
         *,
         observer: Observer,
+        clock: Clock,
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
         retries: int = 2,
-        clock: Clock | None = None,
         resolver: AbstractResolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -92,7 +79,7 @@ class AiohttpUpstream:
         self._head_limit = connect_timeout + read_timeout
         self._silence = read_timeout
         self._retries = retries
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._sleep = sleep
         self._health = Health()
         self._resolver = resolver or SystemResolver()

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from proxy.cache.representation import Representation
 from proxy.errors import StoreError
 from proxy.model import Blob, Outcome, Served, Source
-from proxy.ports import Observer
+from proxy.ports import Clock, Observer
 from proxy.web import heads
 from proxy.web.hot import INLINE, Hot, HotAnswer
 from proxy.web.plans import plan
@@ -23,15 +23,16 @@ from proxy.web.server import Connection
 class Shortcut:
     """Answers heads seen before. Mutable state: the memo."""
 
-    def __init__(self, responder: Responder, observer: Observer) -> None:
+    def __init__(self, responder: Responder, observer: Observer, clock: Clock) -> None:
         self._responder = responder
         self._observer = observer
+        self._clock = clock  # the one by which services say how long an answer is fresh
         self._hot = Hot()
 
     def __call__(self, connection: Connection, data: bytes) -> bool:
         """Answer the bytes at once if they are a remembered head. False: they take the usual way."""
         started = time.monotonic()
-        answer = self._hot.get(data, started)
+        answer = self._hot.get(data, self._clock.monotonic())
         if answer is None or not connection.idle:
             return False
         transport = connection.transport

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pytest
 
+from proxy.app import SystemClock
 from proxy.errors import (
     NotFound,
     PullthroughError,
@@ -74,7 +75,7 @@ async def real() -> AsyncIterator[Stage]:
     """The client, and a server on loopback."""
     seen = Seen()
     async with scripted() as server:
-        upstream = AiohttpUpstream(observer=seen, retries=0, read_timeout=20.0)
+        upstream = AiohttpUpstream(observer=seen, clock=SystemClock(), retries=0, read_timeout=20.0)
 
         def play(status: int, headers: dict[str, str] | None = None, body: bytes = b"", cut: int | None = None) -> None:
             lines = [f"{name}: {value}" for name, value in (headers or {}).items()]

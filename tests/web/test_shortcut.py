@@ -14,6 +14,7 @@ from proxy.web.plans import Asked
 from proxy.web.responses import Exchange, Responder
 from proxy.web.server import Connection
 from proxy.web.shortcut import Shortcut
+from tests.flows.asking import SteppedClock
 
 HEAD = b"GET /pypi/simple/demo/ HTTP/1.1\r\nHost: a\r\n\r\n"
 ASKED = Asked("GET", (1, 1), keep_alive=True)
@@ -54,10 +55,16 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def shortcut(events: list[Event]) -> Shortcut:
+def clock() -> SteppedClock:
+    """The time by which answers age; another than the machine's."""
+    return SteppedClock()
+
+
+@pytest.fixture
+def shortcut(events: list[Event], clock: SteppedClock) -> Shortcut:
     """A short way that knows nothing yet. Bodies in memory need no store and no threads."""
     nobody: Any = None
-    return Shortcut(Responder(nobody, nobody), events.append)
+    return Shortcut(Responder(nobody, nobody), events.append, clock)
 
 
 def answered(shortcut: Shortcut, line: Line | None = None) -> bool:
@@ -91,9 +98,12 @@ def test_call__connection_that_is_busy(shortcut: Shortcut) -> None:
     assert (answered(shortcut, line), line.written) == (False, [])
 
 
-def test_call__past_its_life(shortcut: Shortcut) -> None:
-    """An answer that is not fresh any more takes the usual way."""
-    shortcut.remember(exchange(), "/", replace(SHOWN, fresh_until=time.monotonic()))
+def test_call__ages_by_the_clock_of_the_services(shortcut: Shortcut, clock: SteppedClock) -> None:
+    """An answer is given until it is not fresh any more, by the clock that said how long it is."""
+    shortcut.remember(exchange(), "/", replace(SHOWN, fresh_until=clock.monotonic() + 10))
+    clock.advance(9)
+    assert answered(shortcut)
+    clock.advance(1)
     assert not answered(shortcut)
 
 
