@@ -13,12 +13,13 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from aiohttp import http_parser, web
 
+from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
@@ -66,17 +67,21 @@ class Running:
         await self._stack.aclose()
 
 
-async def start(settings: Settings, clock: Clock | None = None) -> Running:
-    """Open the store, build the parts, listen. Raises StoreBroken, OSError (address in use)."""
+async def start(
+    settings: Settings, clock: Clock | None = None, authorizations: Mapping[str, str] | None = None
+) -> Running:
+    """Open the store, build the parts, listen. Raises StoreBroken, OSError (address in use).
+
+    `authorizations`: by mount, what `config.credentials` found for upstreams that want to know who asks.
+    """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise PullthroughError(
             "aiohttp is installed without its C parser, which checks requests strictly. Reinstall aiohttp."
         )
     _raise_descriptor_limit()
     async with AsyncExitStack() as stack:
-        sites = {site.mount: site for site in settings.sites()}
-        mounts = frozenset(sites)
-        metrics = Metrics(mounts)
+        sites = {site.mount: site for site in settings.sites(authorizations)}
+        metrics = Metrics(frozenset(sites))
         log = AccessLog(sys.stderr, structured=settings.serve.log_format == "json")
         stack.callback(log.close)
         observer = _both(metrics, log)
@@ -96,11 +101,13 @@ async def start(settings: Settings, clock: Clock | None = None) -> Running:
         stack.push_async_callback(documents.close)
         downloads = Downloads(store, upstream, clock, observer, Lanes(fetch.connections, fetch.segment))
         stack.push_async_callback(downloads.close)
-        indexes = PythonIndexes(sites, store, documents, downloads, clock)
+        confirming = Confirming(store, upstream, clock)
+        stack.push_async_callback(confirming.close)
+        indexes = PythonIndexes(sites, settings.index_groups(), store, documents, downloads, confirming, clock)
         stack.push_async_callback(indexes.close)
         senders = Senders(settings.serve.threads, settings.serve.idle_timeout)
         stack.callback(senders.close)
-        operations = Operations(metrics.render, lambda: None if store.healthy else "the disk fails", mounts)
+        operations = Operations(metrics.render, lambda: None if store.healthy else "the disk fails", indexes.mounts)
         responder = Responder(downloads, senders)
         shortcut = Shortcut(responder, observer, clock)
         edge = Edge(indexes, responder, shortcut, operations, observer)
@@ -116,13 +123,13 @@ async def start(settings: Settings, clock: Clock | None = None) -> Running:
     raise AssertionError("unreachable")
 
 
-async def run(settings: Settings, announce: Callable[[str], None]) -> None:
+async def run(settings: Settings, announce: Callable[[str], None], authorizations: Mapping[str, str]) -> None:
     """Serve until SIGINT or SIGTERM. `announce` is told the address once the port is open."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    running = await start(settings)
+    running = await start(settings, authorizations=authorizations)
     try:
         announce(running.url)
         await stop.wait()

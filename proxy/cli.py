@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from proxy.config import ConfigError, resolve
+from proxy.config.credentials import authorizations
 from proxy.config.naming import explanation
 
 _EXIT_STATUS = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
@@ -109,6 +110,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     }
     try:
         resolved = resolve(flags, os.environ, Path.cwd())
+        known = {} if print_config else authorizations(resolved.settings, os.environ)
     except ConfigError as error:
         for line in error.errors:
             typer.echo(f"pullthrough: {line}", err=True)
@@ -120,4 +122,4 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         return
     from proxy.commands import serve as command  # noqa: PLC0415 - the server's libraries take a second to load
 
-    raise typer.Exit(command.serve(resolved.settings))
+    raise typer.Exit(command.serve(resolved.settings, known))

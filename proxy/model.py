@@ -110,6 +110,32 @@ class Site:
     index: str  # path below the base where project pages are: "simple/" on PyPI, "" on others
     ttl: float  # seconds for which a page counts as fresh
     hosts: frozenset[str] = frozenset()  # hosts that its pages may link to; empty: learnt from its pages
+    flat: bool = False  # its pages list files of any project
+    siblings: tuple[str, ...] = ()  # bases that have the same files under the same paths
+    volatile: tuple[str, ...] = ()  # paths below the base whose files may be replaced under their names
+    keep_removed: bool = True  # go on listing what is kept and the index dropped
+    honour_no_store: bool = False
+    authorization: str | None = field(default=None, repr=False)  # header for the base's host, and for it alone
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An index that belongs to a group: a mount, and the path below it where project pages are."""
+
+    mount: str
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Indexes in order at one mount: the first that has a project answers for it.
+
+    `pins`: patterns of normalised names (`torch*`), and the one member that may answer for those projects.
+    """
+
+    mount: str
+    members: tuple[Member, ...]
+    pins: tuple[tuple[str, Member], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

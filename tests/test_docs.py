@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config.naming import flag, key, settings_fields, variable
 from proxy.config.reference import reference
-from proxy.config.settings import UpstreamSettings
+from proxy.config.upstreams import UpstreamSettings
 
 _ROOT = Path(__file__).parent.parent
 _CONFIGURATION = _ROOT / "docs" / "configuration.md"

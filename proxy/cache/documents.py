@@ -211,6 +211,8 @@ class Documents:
         entry = Entry(wish.key, reply.url, digest, len(body), content_type, validator, now, now)
         if wish.check is not None:
             await wish.check(entry, body)
+        if wish.site.honour_no_store and "no-store" in headers.get("cache-control", "").lower():
+            return entry  # good for this answer only
         try:
             await self._store.put(body)
         except StoreError as error:  # good for this answer only

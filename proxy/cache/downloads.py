@@ -10,22 +10,25 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing
+from dataclasses import replace
 
 from proxy.cache.digesting import Digesting
 from proxy.cache.filling import Filling, Lanes
-from proxy.cache.flight import Flight, Wanted
+from proxy.cache.flight import Flight, Place, Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.following import follow
 from proxy.cache.passage import Passage
 from proxy.errors import (
+    NotFound,
     PullthroughError,
     StoreBroken,
     StoreError,
     UpstreamBroken,
+    UpstreamError,
     UpstreamUnreachable,
     WrongBytes,
 )
-from proxy.model import Blob, Digest, Entry, Flying
+from proxy.model import Blob, Digest, Entry, Flying, Validator
 from proxy.ports import Clock, Observer, Spool, Store, Upstream
 
 _log = logging.getLogger(__name__)
@@ -49,6 +52,8 @@ class Downloads:
 
     async def kept(self, wanted: Wanted) -> Blob | None:
         """The stored file, if it is here, under this address or, by its digest, under any other."""
+        if wanted.renew:
+            return None
         entry = self._store.find(wanted.key)
         if entry is not None and (wanted.digest is None or wanted.digest.algorithm != "sha256"):
             return self._store.blob(entry.digest)
@@ -85,12 +90,19 @@ class Downloads:
 
         Raises the errors of `Upstream.get`, and UpstreamBroken when upstream does not honour the range.
         """
-        async with AsyncExitStack() as stack:
-            passage = Passage(self._upstream, wanted)
-            stack.push_async_callback(passage.close)
-            await passage.open(start, end, headers or {})
-            stack.pop_all()
-            return passage
+        failure: PullthroughError | None = None
+        for place in self._in_order(wanted):
+            try:
+                async with AsyncExitStack() as stack:
+                    passage = Passage(self._upstream, replace(wanted, url=place.url, site=place.site))
+                    stack.push_async_callback(passage.close)
+                    await passage.open(start, end, headers or {})
+                    stack.pop_all()
+                    return passage
+            except (NotFound, UpstreamError) as error:
+                failure = failure or error
+        assert failure is not None, "there is a place, and it failed"
+        raise failure
 
     async def probe(self, wanted: Wanted) -> Passage:
         """Ask for the first byte of a file, to learn its size; the passage is closed. Raises as `past` does."""
@@ -185,6 +197,8 @@ class Downloads:
             flight.finish()
             self._cooling.pop(wanted.url, None)
             assert flight.size is not None, "a filled flight knows its size"
+            if not flight.keep:
+                return
             adopted = True  # from here on the spool is the store's
             await self._adopt(flight, spool, digest, flight.size)
         except WrongBytes:
@@ -198,6 +212,7 @@ class Downloads:
             if not adopted:
                 # What landed is worth keeping if the rest can be told to belong to it.
                 resumable = bool(flight.validator.strong or wanted.digest) and flight.size is not None
+                useless = useless or not flight.keep
                 await spool.close(keep=resumable and bool(flight.extents.ranges) and not useless)
 
     async def _adopt(self, flight: Flight, spool: Spool, digest: Digest, size: int) -> None:
@@ -214,7 +229,7 @@ class Downloads:
         digesting = flight.digesting = Digesting(flight.wanted.digest)
         more = asyncio.Event()
         stop = flight.listen(more.set)
-        filling = asyncio.create_task(Filling(flight, spool, self._upstream, self._lanes).run())
+        filling = asyncio.create_task(self._fill(flight, spool))
         filling.add_done_callback(lambda _: more.set())
         try:
             while True:
@@ -233,6 +248,26 @@ class Downloads:
             filling.cancel()
             await asyncio.wait([filling])
         return digesting.check()
+
+    async def _fill(self, flight: Flight, spool: Spool) -> None:
+        """Fetch a file from where it is, or, when that fails, from where else its bytes are."""
+        failure: PullthroughError | None = None
+        for place in self._in_order(flight.wanted):
+            try:
+                await Filling(flight, place, spool, self._upstream, self._lanes).run()
+            except WrongBytes:
+                raise
+            except (NotFound, UpstreamError) as error:
+                failure = failure or error
+                flight.validator = Validator()  # that host's word; elsewhere the digest alone tells
+            else:
+                return
+        assert failure is not None, "there is a place, and it failed"
+        raise failure
+
+    def _in_order(self, wanted: Wanted) -> list[Place]:
+        """The places of a file, those that are known to be down last."""
+        return sorted(wanted.places, key=lambda place: self._upstream.down(place.url))
 
     def _entry(self, wanted: Wanted, blob: Blob, flight: Flight) -> Entry:
         now = self._clock.now()

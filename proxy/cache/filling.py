@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from proxy.cache.extents import Extents
-from proxy.cache.flight import Flight
+from proxy.cache.flight import Flight, Place
 from proxy.cache.passage import refuse
 from proxy.cache.pen import Pen
 from proxy.errors import (
@@ -56,8 +56,9 @@ class _NoParts(Exception):
 class Filling:
     """One attempt to complete a flight's spool file. Mutable state: the segments that no connection took yet."""
 
-    def __init__(self, flight: Flight, spool: Spool, upstream: Upstream, lanes: Lanes) -> None:
+    def __init__(self, flight: Flight, place: Place, spool: Spool, upstream: Upstream, lanes: Lanes) -> None:
         self._flight = flight
+        self._place = place
         self._spool = spool
         self._upstream = upstream
         self._lanes = lanes
@@ -70,7 +71,8 @@ class Filling:
     async def run(self) -> None:
         """Fetch what is missing. Raises an UpstreamError, StoreFull or StoreBroken; what landed stays."""
         flight = self._flight
-        if self._spool.state is not None and not self._resume(self._spool.state):
+        begun = bool(flight.extents.ranges)  # from another place
+        if self._spool.state is not None and not begun and not self._resume(self._spool.state):
             await self._spool.restart()
         try:
             await self._fetch()
@@ -161,7 +163,7 @@ class Filling:
             headers["Range"] = f"bytes={start}-{'' if bound is None else bound - 1}"
         if flight.validator.strong:
             headers["If-Range"] = flight.validator.strong
-        async with self._upstream.get(Ask(wanted.url, wanted.site, headers)) as reply:
+        async with self._upstream.get(Ask(self._place.url, self._place.site, headers)) as reply:
             if reply.status == HTTPStatus.PARTIAL_CONTENT:
                 await self._part(reply, start, bound)
             elif reply.status == HTTPStatus.OK:
@@ -191,8 +193,9 @@ class Filling:
         length = reply.headers.get("content-length")
         size = int(length) if length is not None and length.isdigit() else None
         if flight.extents.ranges or flight.size is not None:
-            fresh = _validator(reply)
-            same = fresh.strong == flight.validator.strong and (fresh.strong or flight.wanted.digest)
+            fresh, digest = _validator(reply).strong, flight.wanted.digest
+            # Nothing is known of the validators at another place: the digest decides in the end.
+            same = (fresh == flight.validator.strong and (fresh or digest)) or (not flight.validator.strong and digest)
             if not same or (size is not None and flight.size is not None and size != flight.size):
                 raise _Changed
         if self._planned:  # two writers in one place would change bytes that were hashed already
@@ -207,8 +210,7 @@ class Filling:
 
     async def _empty(self) -> None:
         """A 416 for the first byte: the file has none. Ask for it without a range, to have its head."""
-        wanted = self._flight.wanted
-        async with self._upstream.get(Ask(wanted.url, wanted.site)) as reply:
+        async with self._upstream.get(Ask(self._place.url, self._place.site)) as reply:
             if reply.status != HTTPStatus.OK:
                 raise UpstreamBroken("Upstream refuses every range of a file, and the whole too.")
             await self._whole(reply)
@@ -222,6 +224,8 @@ class Filling:
         if size is not None and wanted.size not in (None, size):
             raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was kept.")
         begun = flight.started.done()
+        if self._place.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
+            flight.keep = False
         if flight.size is None:
             flight.size = size
             flight.validator = flight.validator if begun else _validator(reply)

@@ -24,10 +24,19 @@ HELD_BACK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """An address upstream, and the upstream that it belongs to."""
+
+    url: str
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A file that somebody asks for: where it is, and what an index page says of it.
 
     `size` in bytes and `digest` are None where the page does not say. `binary`: an HTML answer cannot be right.
+    `others`: where else the bytes of this digest are. `renew`: what is kept under the key is not it any more.
     """
 
     key: str
@@ -36,6 +45,13 @@ class Wanted:
     digest: Digest | None = None
     size: int | None = None
     binary: bool = True
+    others: tuple[Place, ...] = ()
+    renew: bool = False
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All places where the file is, the first of them first."""
+        return (Place(self.url, self.site), *self.others)
 
     @property
     def flight_key(self) -> str:
@@ -53,6 +69,7 @@ class Flight:
         self.validator = Validator()
         self.extents = Extents()
         self.resumed = 0  # bytes that an earlier run had left on disk
+        self.keep = True  # whether upstream lets it be kept
         self.verified = False
         self.error: PullthroughError | None = None
         self.spool: Spool | None = None

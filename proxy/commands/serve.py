@@ -10,6 +10,7 @@ import errno
 import ipaddress
 import socket
 import sys
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from proxy import app
@@ -18,15 +19,18 @@ from proxy.config import Settings
 from proxy.errors import PullthroughError
 
 
-def serve(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could."""
+def serve(settings: Settings, authorizations: Mapping[str, str]) -> int:
+    """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could.
+
+    `authorizations`: by mount, what `config.credentials` found.
+    """
     first = next((site for site in settings.sites() if site.mount == "pypi"), settings.sites()[0])
 
     def announce(base_url: str) -> None:
         print(greeting(base_url, first.mount, first.index), file=sys.stderr, flush=True)  # noqa: T201 - it is the command's output
 
     try:
-        asyncio.run(app.run(settings, announce))
+        asyncio.run(app.run(settings, announce, authorizations))
     except PullthroughError as error:
         return _failed(str(error))
     except OSError as error:

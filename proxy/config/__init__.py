@@ -5,11 +5,13 @@ caller hands it one.
 """
 
 from proxy.config.loading import ConfigError, Resolved, load, resolve
-from proxy.config.settings import FetchSettings, ServeSettings, Settings, UpstreamSettings
+from proxy.config.settings import FetchSettings, ServeSettings, Settings
+from proxy.config.upstreams import GroupSettings, UpstreamSettings
 
 __all__ = [
     "ConfigError",
     "FetchSettings",
+    "GroupSettings",
     "Resolved",
     "ServeSettings",
     "Settings",

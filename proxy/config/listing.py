@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from proxy.config.loading import Resolved
-from proxy.config.naming import UPSTREAMS, SettingPath, settings_fields, shown
-from proxy.config.settings import UpstreamSettings
+from proxy.config.naming import LISTS, SettingPath, settings_fields, shown
 from proxy.config.sources import Source
 
 _COMMENT_COLUMN = 40
@@ -33,16 +32,26 @@ def _lines(resolved: Resolved) -> Iterator[str]:
             value = getattr(value, name)
         yield _line(path[-1], shown(value, field), _told(resolved.origin(path), path))
     written = {upstream.mount for upstream in resolved.settings.upstreams}
-    for upstream in resolved.settings.with_builtin().upstreams:
-        yield from ("", "[[upstream]]")
-        origin = resolved.origin((UPSTREAMS,)) if upstream.mount in written else Source("default", {})
-        for name, field in UpstreamSettings.model_fields.items():
-            told = _told(origin, (UPSTREAMS,)) if name in upstream.model_fields_set else "default"
-            yield _line(name, shown(getattr(upstream, name), field), told)
+    settings = resolved.settings.with_builtin()
+    for name, (table_name, model) in LISTS.items():
+        for entry in getattr(settings, name):
+            yield from ("", f"[[{table_name}]]")
+            given = name != "upstreams" or entry.mount in written
+            origin = resolved.origin((name,)) if given else Source("default", {})
+            for key, field in model.model_fields.items():
+                told = _told(origin, (name,)) if key in entry.model_fields_set else "default"
+                yield _line(key, shown(getattr(entry, key), field), told)
 
 
 def _line(name: str, value: Any, told: str) -> str:  # noqa: ANN401 - any setting's value
-    return f"{name} = {json.dumps(value, ensure_ascii=False)}".ljust(_COMMENT_COLUMN) + f"  # {told}"
+    return f"{name} = {_toml(value)}".ljust(_COMMENT_COLUMN) + f"  # {told}"
+
+
+def _toml(value: Any) -> str:  # noqa: ANN401 - any setting's value
+    """A value of the settings in TOML, which has JSON's forms for all but tables."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _told(origin: Source, path: SettingPath) -> str:

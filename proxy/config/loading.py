@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.config import sources
-from proxy.config.naming import UPSTREAMS, SettingPath, key, nearest
-from proxy.config.settings import Settings, repeated, twice
+from proxy.config.naming import LISTS, SettingPath, key, nearest
+from proxy.config.settings import Settings
 from proxy.config.sources import Source
+from proxy.config.upstreams import repeated, twice
 from proxy.errors import PullthroughError
 
 _SIZE_HINT = "must be a size such as 100 GB or 512 MiB, or a number of bytes"
@@ -125,10 +126,10 @@ def _sentence(detail: ErrorDetails, origins: Mapping[SettingPath, Source]) -> st
     location = detail["loc"]
     path = tuple(str(step) for step in location)
     source = _origin(origins, path)
-    if location[0] == UPSTREAMS and len(location) > 1:
-        name = f"{source.name((UPSTREAMS,))} #{int(location[1]) + 1}"
+    if location[0] in LISTS and len(location) > 1:
+        name = f"{source.name(path[:1])} #{int(location[1]) + 1}"
         name = ": ".join([name, key(path[2:])]) if path[2:] else name
-        table: SettingPath = ("upstream",)
+        table: SettingPath = (LISTS[path[0]][0],)
     else:
         name, table = source.name(path), path[:-1]
     if detail["type"] == "extra_forbidden":
@@ -149,8 +150,8 @@ def _reason(detail: ErrorDetails) -> str:
 
 def _repeated_mounts(tree: dict[str, Any], origins: Mapping[SettingPath, Source], said: Sequence[str]) -> list[str]:
     """Mounts that are there twice, which the library notices only once everything else is right."""
-    entries = tree.get(UPSTREAMS)
+    entries = tree.get("upstreams")
     mounts = [entry.get("mount") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    name = _origin(origins, (UPSTREAMS,)).name((UPSTREAMS,))
+    name = _origin(origins, ("upstreams",)).name(("upstreams",))
     lines = [f"{name}: {twice(mount)}" for mount in repeated([mount for mount in mounts if isinstance(mount, str)])]
     return [line for line in lines if line not in said]

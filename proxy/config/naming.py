@@ -14,21 +14,25 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from proxy.config.quantities import Duration, Size, show_duration, show_size
-from proxy.config.settings import PREFIX, Settings, UpstreamSettings
+from proxy.config.settings import PREFIX, Settings
+from proxy.config.upstreams import GroupSettings, UpstreamSettings
 
 SettingPath = tuple[str, ...]
-UPSTREAMS = "upstreams"
-_TABLE = "upstream"  # `[[upstream]]` reads as one of several
+# The lists of tables: what one entry is called in the file, where `[[upstream]]` reads as one of several, and holds.
+LISTS: dict[str, tuple[str, type[BaseModel]]] = {
+    "upstreams": ("upstream", UpstreamSettings),
+    "groups": ("group", GroupSettings),
+}
 
 
 def settings_fields(
     model: type[BaseModel] = Settings, above: SettingPath = ()
 ) -> Iterator[tuple[SettingPath, FieldInfo]]:
-    """Every setting except the list of upstreams: its path and its definition, in the order of the reference."""
+    """Every setting except the lists of tables: its path and its definition, in the order of the reference."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from settings_fields(field.annotation, (*above, name))
-        elif (*above, name) != (UPSTREAMS,):
+        elif above or name not in LISTS:
             yield (*above, name), field
 
 
@@ -55,10 +59,11 @@ def explanation(name: str) -> str:
 
 def file_keys(table: SettingPath) -> list[str]:
     """The keys that may stand in a table of the file; `("upstream",)` is an entry of the list."""
-    if table == (_TABLE,):
-        return list(UpstreamSettings.model_fields)
+    for entry, model in LISTS.values():
+        if table == (entry,):
+            return list(model.model_fields)
     if not table:
-        return [_TABLE if name == UPSTREAMS else name for name in Settings.model_fields]
+        return [LISTS[name][0] if name in LISTS else name for name in Settings.model_fields]
     return [path[-1] for path, _ in settings_fields() if path[:-1] == table]
 
 
@@ -71,7 +76,8 @@ def nearest(word: str, table: SettingPath) -> str | None:
 
 def nearest_variable(word: str) -> str | None:
     """The environment variable that somebody who wrote `word` may have meant."""
-    known = [variable(path) for path, _ in settings_fields()] + [variable((UPSTREAMS,)), f"{PREFIX}CONFIG"]
+    known = [variable(path) for path, _ in settings_fields()]
+    known += [*(variable((name,)) for name in LISTS), f"{PREFIX}CONFIG"]
     # Beyond the prefix, which all share; strict, since orchestrators add variables of their own to every container.
     ends = {name.removeprefix(PREFIX): name for name in known}
     return next(
@@ -87,7 +93,9 @@ def shown(value: Any, field: FieldInfo) -> Any:  # noqa: ANN401 - any setting's 
         return show_duration(value)
     if isinstance(value, frozenset):
         return sorted(value)
-    return value if isinstance(value, int) else str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value if isinstance(value, (int, dict)) else str(value)
 
 
 def nested(flat: Mapping[SettingPath, Any]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from proxy.config.naming import flag, key, settings_fields, shown, variable
-from proxy.config.settings import UpstreamSettings
+from proxy.config.upstreams import GroupSettings, UpstreamSettings
 
 _INTRODUCTION = """\
 <!-- Made by `make docs` from the definitions in proxy/config/settings.py: change them there. -->
@@ -46,24 +47,46 @@ disk = "500 GB"
 connections = 8
 
 [[upstream]]
-mount = "pytorch"
-url = "https://download.pytorch.org/"
-index = ""
+mount = "internal"
+url = "https://index.corp.example/"
+credentials = "env:CORP_INDEX"
+
+[[group]]
+mount = "all"
+members = ["internal", "pytorch/whl/cu126", "pypi"]
+pins = {"torch*" = "pytorch/whl/cu126"}
 ```
 """
 
 _UPSTREAMS = """\
 Each `[[upstream]]` of the file gives a mount: addresses below `/<mount>/` stand for addresses below its `url`.
-`pypi`, which stands for PyPI, is built in; an entry with the mount `pypi` replaces it, for instance by your mirror. The
-environment variable `PULLTHROUGH_UPSTREAMS` holds the same as a JSON list and replaces the entries of the file:
-`PULLTHROUGH_UPSTREAMS='[{"mount": "internal", "url": "https://index.example/"}]'`.
+`pypi`, `pytorch` and `nvidia` are built in; an entry with the mount of one replaces it, for instance by your mirror.
+The environment variable `PULLTHROUGH_UPSTREAMS` holds the same as a JSON list and replaces the entries of the file:
+`PULLTHROUGH_UPSTREAMS='[{"mount": "internal", "url": "https://index.example/"}]'`. Lines for many indexes are in
+[indexes.md](indexes.md).
+"""
+
+_GROUPS = """\
+Each `[[group]]` of the file gives one address to several indexes, `/<mount>/simple/`. `PULLTHROUGH_GROUPS` holds the
+same as a JSON list.
 """
 
 
 def reference() -> str:
     """The whole document in Markdown."""
     return "\n".join(
-        [_INTRODUCTION, _EXAMPLE, "## Settings\n", *_settings(), "## Upstreams\n", _UPSTREAMS, *_upstream()]
+        [
+            _INTRODUCTION,
+            _EXAMPLE,
+            "## Settings\n",
+            *_settings(),
+            "## Upstreams\n",
+            _UPSTREAMS,
+            *_table(UpstreamSettings),
+            "## Groups\n",
+            _GROUPS,
+            *_table(GroupSettings),
+        ]
     )
 
 
@@ -76,10 +99,10 @@ def _settings() -> Iterator[str]:
     yield ""
 
 
-def _upstream() -> Iterator[str]:
+def _table(model: type[BaseModel]) -> Iterator[str]:
     yield "| key | default | meaning |"
     yield "|---|---|---|"
-    for name, field in UpstreamSettings.model_fields.items():
+    for name, field in model.model_fields.items():
         yield f"| `{name}` | {_default(field)} | {field.description} |"
     yield ""
 
@@ -91,4 +114,6 @@ def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "(required)"
     value = shown(field.default, field)
-    return "(none)" if value == [] else f"`{value}`"
+    if isinstance(value, bool):
+        value = str(value).lower()
+    return "(none)" if value in ([], "") else f"`{value}`"

@@ -10,25 +10,20 @@ import ipaddress
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config.quantities import Count, Duration, Size
-from proxy.model import Site
+from proxy.config.upstreams import GroupSettings, UpstreamSettings, builtin, problem, repeated, twice
+from proxy.model import Group, Site
 
-RESERVED = ("api", "healthz", "metrics", "readyz")  # the program's own pages
 PREFIX = "PULLTHROUGH_"
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?")
-_LINK_HOST = re.compile(
-    r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?(?::[0-9]{1,5})?|\[[0-9a-f:.]{2,45}\](?::[0-9]{1,5})?"
-)
-_MOUNT = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+/)*")
 
 
 def _threads() -> int:
@@ -75,81 +70,6 @@ class ServeSettings(BaseModel):
     )
 
 
-class UpstreamSettings(BaseModel):
-    """One upstream and the mount that stands for it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mount: str = Field(
-        description="First part of the addresses on the cache: lower-case letters, digits and hyphens, beginning with "
-        f"a letter. Not {', '.join(RESERVED)}."
-    )
-    url: str = Field(description="Base address that the mount stands for, with `http://` or `https://`.")
-    index: str = Field(
-        "simple/",
-        description="Path below `url` under which the pages of projects are: `simple/`, or empty if they are directly "
-        "below `url`.",
-    )
-    ttl: Duration = Field(600.0, description="How long a page counts as fresh; after that upstream is asked again.")
-    hosts: frozenset[str] = Field(
-        frozenset(),
-        description="Hosts (`host` or `host:port`) to which its pages may link. Hosts that its pages link to are "
-        "learnt by themselves; a host at a private or loopback address must be named here.",
-    )
-
-    @field_validator("mount")
-    @classmethod
-    def _check_mount(cls, value: str) -> str:
-        if not _MOUNT.fullmatch(value):
-            raise ValueError("must be lower-case letters, digits and hyphens, beginning with a letter, such as pytorch")
-        if value in RESERVED:
-            raise ValueError(f"{value} is one of the cache's own pages ({', '.join(RESERVED)}); choose another name")
-        return value
-
-    @field_validator("url")
-    @classmethod
-    def _check_url(cls, value: str) -> str:
-        """Messages never show the address: it may hold a password."""
-        wrong = ValueError("must be an address such as https://index.example/, in plain ASCII")
-        if not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
-            raise wrong
-        try:
-            parts = urlsplit(value)
-            port = parts.port
-        except ValueError:
-            raise wrong from None
-        if parts.scheme not in ("http", "https") or not _LINK_HOST.fullmatch(parts.netloc.rpartition("@")[2].lower()):
-            raise wrong
-        if "@" in parts.netloc:
-            raise ValueError("must not hold a user name or password")
-        if "?" in value or "#" in value:
-            raise ValueError("must not have a query or a fragment")
-        if port == 0 or {".", ".."} & set(parts.path.split("/")):
-            raise wrong
-        return value if value.endswith("/") else f"{value}/"
-
-    @field_validator("index")
-    @classmethod
-    def _check_index(cls, value: str) -> str:
-        path = value if not value or value.endswith("/") else f"{value}/"
-        if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
-            raise ValueError("must be a path without a slash at its front, such as simple/, or empty")
-        return path
-
-    @field_validator("hosts")
-    @classmethod
-    def _check_hosts(cls, value: frozenset[str]) -> frozenset[str]:
-        hosts = frozenset(host.lower() for host in value)
-        wrong = sorted(host for host in hosts if not _LINK_HOST.fullmatch(host))
-        if wrong:
-            raise ValueError(f"must be names of hosts such as files.example or 10.0.0.7:8080, not {', '.join(wrong)}")
-        return hosts
-
-    def site(self) -> Site:
-        """The upstream as the services see it."""
-        return Site(self.mount, self.url, self.index, self.ttl, self.hosts)
-
-
 class Settings(BaseSettings):
     """Everything that can be set. Sizes are bytes, times are seconds."""
 
@@ -181,8 +101,9 @@ class Settings(BaseSettings):
     fetch: FetchSettings = FetchSettings()
     serve: ServeSettings = Field(default_factory=ServeSettings)
     upstreams: tuple[UpstreamSettings, ...] = Field(
-        (), description="The upstreams. `pypi` is built in; an entry with that mount replaces it."
+        (), description="The upstreams. Some are built in; an entry with the mount of one replaces it."
     )
+    groups: tuple[GroupSettings, ...] = Field((), description="Groups of upstreams at one address.")
 
     @classmethod
     def settings_customise_sources(
@@ -205,16 +126,16 @@ class Settings(BaseSettings):
                 raise ValueError("must be an address or a host name, such as 127.0.0.1, without a port") from None
         return value
 
-    @field_validator("upstreams", mode="before")
+    @field_validator("upstreams", "groups", mode="before")
     @classmethod
-    def _read_json(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the environment
+    def _read_json(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever stands in the environment
         """An environment variable holds the list as JSON."""
         if not isinstance(value, str):
             return value
         try:
             return json.loads(value)
         except ValueError:
-            raise ValueError("must be a JSON list of upstreams") from None
+            raise ValueError(f"must be a JSON list of {info.field_name}") from None
 
     @field_validator("upstreams")
     @classmethod
@@ -223,30 +144,33 @@ class Settings(BaseSettings):
             raise ValueError(twice(mount))
         return value
 
-    def sites(self) -> tuple[Site, ...]:
-        """The upstreams as the services see them, the built-in one included."""
-        return tuple(upstream.site() for upstream in self.with_builtin().upstreams)
+    @field_validator("groups")
+    @classmethod
+    def _check_groups(cls, value: tuple[GroupSettings, ...], info: ValidationInfo) -> tuple[GroupSettings, ...]:
+        if "upstreams" in info.data and value:
+            wrong = problem(value, _with_builtin(info.data["upstreams"]))
+            if wrong is not None:
+                raise ValueError(wrong)
+        return value
+
+    def sites(self, authorizations: Mapping[str, str] | None = None) -> tuple[Site, ...]:
+        """The upstreams as the services see them, the built-in ones included.
+
+        `authorizations` has, by mount, what `config.credentials` found.
+        """
+        known = authorizations or {}
+        return tuple(upstream.site(known.get(upstream.mount)) for upstream in self.with_builtin().upstreams)
+
+    def index_groups(self) -> tuple[Group, ...]:
+        """The groups as the services see them."""
+        indexes = {upstream.mount: upstream.index for upstream in self.with_builtin().upstreams}
+        return tuple(group.group(indexes) for group in self.groups)
 
     def with_builtin(self) -> Self:
-        """The same settings with the built-in upstream written out first, unless an entry replaces it."""
-        if any(upstream.mount == "pypi" for upstream in self.upstreams):
-            return self
-        return self.model_copy(update={"upstreams": (builtin(), *self.upstreams)})
+        """The same settings with the built-in upstreams written out first, unless an entry replaces one."""
+        return self.model_copy(update={"upstreams": _with_builtin(self.upstreams)})
 
 
-def builtin() -> UpstreamSettings:
-    """PyPI."""
-    # The address is another project's constant: it is written nowhere in this one. Imported late: it brings much along.
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415
-
-    return UpstreamSettings(mount="pypi", url=PYPI_SIMPLE_ENDPOINT.removesuffix("simple/"), index="simple/")
-
-
-def repeated(names: list[str]) -> list[str]:
-    """Names that occur more than once, in the order of their second occurrence."""
-    return list(dict.fromkeys(name for place, name in enumerate(names) if name in names[:place]))
-
-
-def twice(mount: str) -> str:
-    """What is said of a mount that two upstreams claim."""
-    return f"mount {mount} is there twice; each upstream needs a mount of its own"
+def _with_builtin(upstreams: tuple[UpstreamSettings, ...]) -> tuple[UpstreamSettings, ...]:
+    given = {upstream.mount for upstream in upstreams}
+    return (*(upstream for upstream in builtin() if upstream.mount not in given), *upstreams)

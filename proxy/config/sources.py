@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic_settings import EnvSettingsSource
 
-from proxy.config.naming import UPSTREAMS, SettingPath, flag, key, nearest_variable, nested, settings_fields, variable
+from proxy.config.naming import LISTS, SettingPath, flag, key, nearest_variable, nested, settings_fields, variable
 from proxy.config.settings import PREFIX, Settings
 
 FILE_NAME = "pullthrough.toml"
@@ -35,7 +35,7 @@ class Source:
             return flag(path)
         if self.kind == "environment":
             return variable(path)
-        written = ("upstream", *path[1:]) if path[:1] == (UPSTREAMS,) else path
+        written = (LISTS[path[0]][0], *path[1:]) if path[:1] and path[0] in LISTS else path
         return f"{self.where}: {key(written)}" if self.where else key(written)
 
 
@@ -66,11 +66,12 @@ def read_file(path: Path) -> tuple[Source, list[str]]:
     except tomllib.TOMLDecodeError as error:
         return nothing, [f"{path}: is not TOML: {error}"]
     errors = []
-    if UPSTREAMS in tree:  # its name inside the program only
-        del tree[UPSTREAMS]
-        errors.append(f"{path}: {UPSTREAMS}: no such setting; did you mean [[upstream]]?")
-    if "upstream" in tree:
-        tree[UPSTREAMS] = tree.pop("upstream")
+    for name, (entry, _) in LISTS.items():
+        if name in tree:  # its name inside the program only
+            del tree[name]
+            errors.append(f"{path}: {name}: no such setting; did you mean [[{entry}]]?")
+        if entry in tree:
+            tree[name] = tree.pop(entry)
     return Source("file", tree, str(path)), errors
 
 
@@ -79,7 +80,8 @@ def read_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
 
     Other variables with the prefix are let be: orchestrators add some of their own to every container.
     """
-    known = {variable(path) for path, _ in settings_fields()} | {variable((UPSTREAMS,)), FILE_VARIABLE}
+    known = {variable(path) for path, _ in settings_fields()}
+    known |= {*(variable((name,)) for name in LISTS), FILE_VARIABLE}
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): environ[name] for name in known - {FILE_VARIABLE} if environ.get(name)}
     strays = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)

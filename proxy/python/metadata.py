@@ -16,7 +16,7 @@ import os
 from urllib.parse import urlsplit, urlunsplit
 
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight, Wanted
+from proxy.cache.flight import Flight, Place, Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.following import landing
 from proxy.cache.passage import Passage
@@ -32,6 +32,7 @@ from proxy.errors import (
 from proxy.model import Blob, Digest, Entry, Source, Validator
 from proxy.ports import Clock, Store
 from proxy.python import wheel
+from proxy.python.page import File
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,16 @@ def beside(url: str) -> str:
     """The address of a distribution's metadata file: `.metadata` behind its path, whatever query it has."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path}.metadata", fragment=""))
+
+
+def still_right(entry: Entry, listed: File | None) -> bool:
+    """Whether kept metadata is that of the wheel which a page lists now. Where no page says, it is."""
+    if listed is None:
+        return True
+    if isinstance(listed.core_metadata, Digest):
+        return listed.core_metadata == entry.digest or listed.core_metadata.algorithm != "sha256"
+    # What was read out of a wheel has that wheel's digest in the place of a validator.
+    return listed.best_digest is None or entry.validator.etag in (None, str(listed.best_digest))
 
 
 class Metadata:
@@ -61,11 +72,6 @@ class Metadata:
         `advertised` is what upstream's page says: a digest, true, or nothing. Raises NotFound when the wheel is not
         there, WrongBytes when it is no wheel, or another UpstreamError.
         """
-        entry = self._store.find(key)
-        if entry is not None and (not isinstance(advertised, Digest) or advertised in (entry.digest, None)):
-            blob = self._store.blob(entry.digest)
-            if blob is not None:
-                return blob, Source.CACHE
         task, began = self._flights.join(key, lambda: self._provide(key, whl, name, advertised))
         body, fetched = await self._flights.result(task)
         return body, (Source.UPSTREAM if began else Source.SHARED) if fetched else Source.CACHE
@@ -94,7 +100,8 @@ class Metadata:
 
     async def _probe(self, key: str, whl: Wanted, digest: Digest | None) -> tuple[bytes | Blob, bool]:
         """Upstream's own metadata file."""
-        wanted = Wanted(key, beside(whl.url), whl.site, digest, binary=True)
+        others = tuple(Place(beside(place.url), place.site) for place in whl.others)
+        wanted = Wanted(key, beside(whl.url), whl.site, digest, binary=True, others=others)
         if digest is not None:
             body, began = await self._downloads.open(wanted)
             if isinstance(body, Flight):
@@ -159,7 +166,8 @@ class Metadata:
         now = self._clock.now()
         try:
             blob = await self._store.put(body)
-            entry = Entry(key, beside(whl.url), blob.digest, blob.size, "text/plain", Validator(), now, now)
+            of = Validator(str(whl.digest) if whl.digest is not None else None)
+            entry = Entry(key, beside(whl.url), blob.digest, blob.size, "text/plain", of, now, now)
             await self._store.save(entry)
         except StoreError as error:
             _log.warning("metadata not kept", extra={"reason": str(error)})

@@ -36,6 +36,11 @@ def render(page: Page, here: Target, site: Site, fmt: Format, *, offer_metadata:
             assert_never(fmt)
 
 
+def record(page: Page) -> bytes:
+    """The page with upstream's own addresses, to be kept and parsed again; in JSON, which can say everything."""
+    return msgspec.json.encode(_json_page(page, ((file, file.url) for file in page.files), offer_metadata=False))
+
+
 def _links(page: Page, here: Target, site: Site) -> Iterator[tuple[File, str]]:
     for file in page.files:
         try:

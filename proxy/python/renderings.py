@@ -17,6 +17,7 @@ from typing import TypeVar
 from proxy.cache.documents import Document
 from proxy.cache.flights import Flights
 from proxy.model import Entry, Site, Target
+from proxy.python.beside import NOTHING_BESIDE, Beside
 from proxy.python.negotiation import Format
 from proxy.python.page import File, Page
 from proxy.python.parsing import parse
@@ -39,10 +40,21 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A parsed page, and its files by name."""
+    """A parsed page, its files by name, and whether it gives a hash for each of them."""
 
     page: Page
     by_name: dict[str, list[File]]
+    hashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page as it is to be shown: upstream's, where the client asks for it, and what is known beside it."""
+
+    document: Document
+    here: Target
+    site: Site
+    beside: Beside = NOTHING_BESIDE
 
 
 class Renderings:
@@ -58,13 +70,10 @@ class Renderings:
     async def parsed(self, document: Document) -> Parsed:
         """The parsed page. Raises UpstreamBroken for what is no index page."""
         entry = document.entry
-        return self._known(entry) or await self._parse(entry, await document.read())
+        return self._known(entry) or await self.parse(entry, await document.read())
 
-    async def check(self, entry: Entry, body: bytes) -> None:
-        """Refuse what is no index page, before it takes the place of one. Raises UpstreamBroken."""
-        await self._parse(entry, body)
-
-    async def _parse(self, entry: Entry, body: bytes) -> Parsed:
+    async def parse(self, entry: Entry, body: bytes) -> Parsed:
+        """A page that has just come, before it takes the place of one. Raises UpstreamBroken for what is none."""
         found = self._known(entry)
         if found is not None:
             return found
@@ -85,31 +94,30 @@ class Renderings:
             self._parsed.move_to_end(key)
         return found
 
-    async def rendered(self, document: Document, here: Target, site: Site, fmt: Format, *, gzip: bool) -> Rendering:
-        """The page for a client at `here`. Raises UpstreamBroken for what is no index page."""
-        key = f"{document.entry.digest} {document.entry.url} {here.mount} {here.path} {fmt.name} {gzip}"
+    async def rendered(self, shown: Shown, fmt: Format, *, gzip: bool) -> Rendering:
+        """The page for a client. Raises UpstreamBroken for what is no index page."""
+        entry, here = shown.document.entry, shown.here
+        key = f"{entry.digest} {entry.url} {here.mount} {here.path} {shown.beside.key} {fmt.name} {gzip}"
         found = self._rendered.get(key)
         if found is not None:
             self._rendered.move_to_end(key)
             return found
-        task, _ = self._flights.join(key, lambda: self._render(key, document, here, site, fmt, gzip=gzip))
+        task, _ = self._flights.join(key, lambda: self._render(key, shown, fmt, gzip=gzip))
         return await self._flights.result(task)
 
     async def close(self) -> None:
         """Break off the work under way."""
         await self._flights.close()
 
-    async def _render(  # noqa: PLR0913 the key stands for the rest
-        self, key: str, document: Document, here: Target, site: Site, fmt: Format, *, gzip: bool
-    ) -> Rendering:
+    async def _render(self, key: str, shown: Shown, fmt: Format, *, gzip: bool) -> Rendering:
         if gzip:
-            plain = await self.rendered(document, here, site, fmt, gzip=False)
+            plain = await self.rendered(shown, fmt, gzip=False)
             body = await _work(len(plain.body), partial(_compress, plain.body))
             made = Rendering(body, f'{plain.etag[:-1]}-gzip"')
         else:
-            page = (await self.parsed(document)).page
-            work = partial(render, page, here, site, fmt, offer_metadata=True)
-            body = await _work(document.entry.size, work)
+            page = shown.beside.complete((await self.parsed(shown.document)).page)
+            work = partial(render, page, shown.here, shown.site, fmt, offer_metadata=True)
+            body = await _work(shown.document.entry.size, work)
             made = Rendering(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
         self._rendered[key] = made
         self._bytes += len(made.body)
@@ -128,7 +136,7 @@ def _parse(entry: Entry, body: bytes) -> Parsed:
     by_name: dict[str, list[File]] = {}
     for file in page.files:
         by_name.setdefault(file.filename, []).append(file)
-    return Parsed(page, by_name)
+    return Parsed(page, by_name, all(file.digests for file in page.files))
 
 
 def _compress(body: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from proxy.errors import NotFound
 from proxy.model import Site, Target
@@ -13,6 +14,7 @@ _FILE_ENDINGS = (
     ".whl", ".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar", ".egg", ".exe", ".msi", ".rpm",
     ".deb", ".dmg", ".metadata", ".asc", ".sig", ".json", ".provenance", ".attestation", ".txt", ".gz", ".bz2", ".xz",
 )  # fmt: skip
+_FLAT_ENDINGS = (".html", ".htm")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # of a project (PEP 508)
 _BINARY_ENDINGS = (".whl", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".egg", ".exe", ".msi", ".metadata", ".tar")
 
@@ -30,6 +32,11 @@ class ProjectPage:
 
 
 @dataclass(frozen=True, slots=True)
+class FlatPage:
+    """A page of files of any project: what `pip --find-links` takes, or the listing of a folder."""
+
+
+@dataclass(frozen=True, slots=True)
 class Elsewhere:
     """The address is spelt differently; `location` is relative to the one asked for."""
 
@@ -43,16 +50,26 @@ class PackageFile:
     name: str
 
 
-Route = ProjectList | ProjectPage | Elsewhere | PackageFile
+Route = ProjectList | ProjectPage | FlatPage | Elsewhere | PackageFile
 
 
 def classify(target: Target, site: Site) -> Route:
     """Say what `target` is. Raises NotFound for what an index cannot have."""
-    folder, _, last = target.path.rpartition("/")
+    last = target.path.rpartition("/")[2]
     if target.host is not None:
         if not last:
             raise NotFound("There is no page at this address; files lie below +files/<host>/.")
         return PackageFile(last)
+    if last.lower().endswith(_FLAT_ENDINGS) or (site.flat and not last):
+        return FlatPage()
+    if site.flat:
+        # Without the slash a listing's links would lead beside it. Quoted, it is a path whatever it is called.
+        return PackageFile(last) if last.lower().endswith(_FILE_ENDINGS) else Elsewhere(f"./{quote(last)}/")
+    return _of_index(target, site)
+
+
+def _of_index(target: Target, site: Site) -> Route:
+    folder, _, last = target.path.rpartition("/")
     if target.path in (site.index, site.index.rstrip("/")):
         return (
             ProjectList() if target.path == site.index else Elsewhere(f"{site.index.rstrip('/').rpartition('/')[2]}/")
@@ -82,10 +99,21 @@ def page_key(mount: str, project: str, path: str) -> str:
 
 
 def page_keys(mount: str, project: str) -> str:
-    """The front of the keys of all pages of a project on a mount."""
+    """The front of the keys of all pages of a project on a mount; of its flat pages for the project ''."""
     return f"page:{mount}:{project}:"
 
 
+def removed_key(key: str) -> str:
+    """The store's key of what the page with this key does not list any more."""
+    return f"removed:{key.removeprefix('page:')}"
+
+
 def file_key(target: Target) -> str:
-    """The store's key of a file."""
-    return f"file:{target.mount}:{target.host or ''}:{target.path}"
+    """The store's key of a file; all files of a project on a mount share the front of it."""
+    project = addresses.project_of(target.path.rpartition("/")[2]) or ""
+    return f"{file_keys(target.mount, project)}{target.host or ''}:{target.path}"
+
+
+def file_keys(mount: str, project: str | None = None) -> str:
+    """The front of the keys of all files of a project on a mount, or of all its files."""
+    return f"file:{mount}:" if project is None else f"file:{mount}:{project}:"

@@ -15,6 +15,7 @@ from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamDen
 TRANSIENT = frozenset((500, 502, 504))  # worth another try at once
 _MISSING = frozenset((404, 410))
 _DENIED = frozenset((401, 403, 407))
+_FORBIDDEN = 403
 _THROTTLED = frozenset((429, 503))
 _PART = 206
 
@@ -52,17 +53,20 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def refusal(status: int, headers: Mapping[str, str], asked: Mapping[str, str], now: float) -> PullthroughError | None:
+def refusal(
+    status: int, headers: Mapping[str, str], asked: Mapping[str, str], now: float, *, known: bool = False
+) -> PullthroughError | None:
     """Why an answer cannot be used; None if it can: 200, or a 206, 304 or 416 that was asked for.
 
-    `headers` as of `headers_of`, `asked` with lower-case names, `now` in seconds since the epoch.
+    `headers` as of `headers_of`, `asked` with lower-case names, `now` in seconds since the epoch. `known`: upstream was
+    told who asks. To strangers, stores of objects say 403 of what is not there; to somebody they know it means no.
     """
     conditional = "if-none-match" in asked or "if-modified-since" in asked
     if status == _PART:
         return _wrong_part(headers, asked.get("range"))
     if status == 200 or (status == 304 and conditional) or (status == 416 and "range" in asked):  # noqa: PLR2004
         return None
-    if status in _MISSING:
+    if status in _MISSING or (status == _FORBIDDEN and not known):
         return NotFound("Upstream has no such project or file.")
     if status in _DENIED:
         return UpstreamDenied("Upstream refuses to give this; check the credentials it wants, or its settings.")

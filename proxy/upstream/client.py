@@ -146,12 +146,13 @@ class AiohttpUpstream:
 
     async def _follow(self, ask: Ask) -> Transfer:
         """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
-        url, headers = redirects.parse(ask.url), ask.headers
+        url, site = redirects.parse(ask.url), ask.site
+        headers = redirects.authorized(url, site.base, ask.headers, site.authorization)
         for hop in range(redirects.LIMIT + 1):
-            trust = guard.admit(url, ask.site, redirected=hop > 0)
+            trust = guard.admit(url, site, redirected=hop > 0)
             response = await self._send(url, trust, headers)
             try:
-                transfer = Transfer(response, ask.site.mount, str(url), self._observer, self._silent, self._silence)
+                transfer = Transfer(response, site.mount, str(url), self._observer, self._silent, self._silence)
                 if response.status not in redirects.STATUSES:
                     await self._judge(transfer, ask, url)
                     return transfer
@@ -182,7 +183,8 @@ class AiohttpUpstream:
     async def _judge(self, transfer: Transfer, ask: Ask, url: URL) -> None:
         """Raise what the head says, if it says that the answer is of no use."""
         asked = {name.lower(): value for name, value in ask.headers.items()}
-        error = answers.refusal(transfer.status, transfer.headers, asked, self._clock.now())
+        known = ask.site.authorization is not None
+        error = answers.refusal(transfer.status, transfer.headers, asked, self._clock.now(), known=known)
         if error is None:
             return
         await transfer.drain()

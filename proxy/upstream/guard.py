@@ -95,7 +95,7 @@ def admit(url: URL, site: Site, *, redirected: bool) -> Trust:
     may be asked sent us here, so the host need not be one of the site's, but it gains nothing by that.
     """
     host = host_of(url)
-    names, closed = _names(site.base, site.hosts)
+    names, closed = _names((site.base, *site.siblings), site.hosts)
     if host in names or f"{host}:{url.port}" in names:
         return Trust.NAMED
     if closed and not redirected:
@@ -144,9 +144,9 @@ def _refused() -> NotAllowed:
 
 
 @lru_cache(maxsize=256)
-def _names(base: str, hosts: frozenset[str]) -> tuple[frozenset[str], bool]:
+def _names(bases: tuple[str, ...], hosts: frozenset[str]) -> tuple[frozenset[str], bool]:
     """The hosts that the settings name for a site, normalised; and whether only these may be asked."""
-    named = {host_of(URL(base))}
+    named = {host_of(URL(base)) for base in bases}
     for entry in hosts:
         url = URL(f"http://[{entry}]" if entry.count(":") > 1 and "[" not in entry else f"http://{entry}")
         host = host_of(url)

@@ -50,6 +50,13 @@ def headers_for(target: URL, url: URL, headers: dict[str, str]) -> dict[str, str
     return {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
 
 
+def authorized(url: URL, base: str, headers: dict[str, str], authorization: str | None) -> dict[str, str]:
+    """The headers with an upstream's credentials, for an address of the origin (scheme, host, port) of its base."""
+    if authorization is None or url.origin() != URL(base).origin():
+        return headers
+    return {**headers, "Authorization": authorization}
+
+
 def _url(raw: bytes) -> URL | None:
     """Parse an address or a relative reference, keeping its percent-encoding as it is. None if it is neither."""
     if not _CONTROL.isdisjoint(raw):

@@ -18,8 +18,10 @@ from proxy.errors import BadTarget, BlobDamaged, NotAllowed, PullthroughError
 from proxy.model import Kind, Outcome, Served
 from proxy.ports import Observer
 from proxy.python import addresses, negotiation
+from proxy.python.pages import ProjectStream
+from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
-from proxy.python.service import ProjectStream, PythonIndexes, Question
+from proxy.python.service import PythonIndexes
 from proxy.web import conditions, failures
 from proxy.web.operations import Operations
 from proxy.web.plans import Asked

@@ -23,7 +23,7 @@ from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
 from proxy.errors import PullthroughError, StoreError
 from proxy.model import Blob, Source
-from proxy.python.service import ProjectStream
+from proxy.python.pages import ProjectStream
 from proxy.web.hot import INLINE
 from proxy.web.plans import Asked, Plan, plan, stream
 from proxy.web.sender import BodyBroken, Senders, Transfer

@@ -31,7 +31,7 @@ async def fill(
     flight = Flight(wish)
     flight.spool = await store.spool("demo", None)
     try:
-        await Filling(flight, flight.spool, upstream, lanes).run()
+        await Filling(flight, flight.wanted.places[0], flight.spool, upstream, lanes).run()
         return flight, os.pread(flight.spool.fd, 1 << 20, 0)
     finally:
         await flight.spool.close(keep=False)

@@ -139,12 +139,12 @@ def test_errors__upstreams(tmp_path: Path) -> None:
     )
 
     assert {
-        "pullthrough.toml: upstream #2: url: must not hold a user name or password",
+        "pullthrough.toml: upstream #2: url: must not hold a user name or password; see credentials",
         "pullthrough.toml: upstream #2: ttll: no such setting; did you mean ttl?",
         "pullthrough.toml: upstream #2: hosts: must be a list",
         "pullthrough.toml: upstream #3: mount: is missing",
         "pullthrough.toml: upstream #3: url: is missing",
-        "pullthrough.toml: upstream: mount one is there twice; each upstream needs a mount of its own",
+        "pullthrough.toml: upstream: mount one is there twice; each upstream and group needs a mount of its own",
     } == set(_errors(tmp_path, toml))
 
 
@@ -152,9 +152,9 @@ def test_errors__mount_twice_and_all_else_right(tmp_path: Path) -> None:
     """It is said once."""
     entry = '[[upstream]]\nmount = "one"\nurl = "http://index.example"\n'
 
-    assert ["pullthrough.toml: upstream: mount one is there twice; each upstream needs a mount of its own"] == _errors(
-        tmp_path, entry * 2
-    )
+    assert [
+        "pullthrough.toml: upstream: mount one is there twice; each upstream and group needs a mount of its own"
+    ] == _errors(tmp_path, entry * 2)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from proxy.config import Settings, UpstreamSettings
-from proxy.config.settings import repeated
+from proxy.config.upstreams import repeated
 from proxy.model import Site
 
 _DATA = Path("/data")
@@ -44,31 +44,36 @@ def test_settings__are_frozen() -> None:
 
 
 def test_sites__builtin() -> None:
-    """Without settings there is one site, `pypi`, whose index is PyPI's Simple API."""
-    (site,) = Settings(data=_DATA).sites()
+    """Without settings there are PyPI's Simple API and the indexes of PyTorch and NVIDIA."""
+    sites = Settings(data=_DATA).sites()
 
-    assert ("pypi", PYPI_SIMPLE_ENDPOINT, 600.0) == (site.mount, site.base + site.index, site.ttl)
+    assert [
+        ("pypi", PYPI_SIMPLE_ENDPOINT, 600.0),
+        ("pytorch", "https://download.pytorch.org/whl/", 600.0),
+        ("nvidia", "https://pypi.nvidia.com/", 600.0),
+    ] == [(site.mount, site.base + site.index, site.ttl) for site in sites]
 
 
 def test_sites__entries_join_the_builtin() -> None:
-    """Further upstreams stand beside the built-in one."""
+    """Further upstreams stand beside the built-in ones."""
     channel = UpstreamSettings(
         mount="torch", url="http://files.example", index="", ttl=5.0, hosts=frozenset({"CDN.example"})
     )
 
     sites = Settings(data=_DATA, upstreams=(channel,)).sites()
 
-    assert ["pypi", "torch"] == [site.mount for site in sites]
-    assert Site("torch", "http://files.example/", "", 5.0, frozenset({"cdn.example"})) == sites[1]
+    assert ["pypi", "pytorch", "nvidia", "torch"] == [site.mount for site in sites]
+    assert Site("torch", "http://files.example/", "", 5.0, frozenset({"cdn.example"})) == sites[3]
 
 
 def test_sites__entry_replaces_the_builtin() -> None:
     """An entry called `pypi` is used instead of PyPI."""
     mirror = UpstreamSettings(mount="pypi", url="http://index.example/root", index="simple")
 
-    assert (Site("pypi", "http://index.example/root/", "simple/", 600.0),) == Settings(
-        data=_DATA, upstreams=(mirror,)
-    ).sites()
+    sites = Settings(data=_DATA, upstreams=(mirror,)).sites()
+
+    assert ["pytorch", "nvidia", "pypi"] == [site.mount for site in sites]
+    assert Site("pypi", "http://index.example/root/", "simple/", 600.0) == sites[2]
 
 
 @pytest.mark.parametrize(

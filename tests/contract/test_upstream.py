@@ -137,7 +137,7 @@ async def test_get__address_that_answered(stage: Stage) -> None:
         (404, NotFound, None),
         (410, NotFound, None),
         (401, UpstreamDenied, "denied"),
-        (403, UpstreamDenied, "denied"),
+        (403, NotFound, None),
         (429, UpstreamThrottled, "throttled"),
         (503, UpstreamThrottled, "throttled"),
         (500, UpstreamBroken, "broken"),

@@ -11,6 +11,7 @@ from proxy.errors import NotAllowed, UpstreamBroken
 from proxy.model import Site, Target
 from proxy.python.catalog import Catalog
 from proxy.python.renderings import Renderings
+from proxy.python.supplements import Supplements
 from tests.flows.asking import SteppedClock
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
@@ -30,7 +31,9 @@ class World:
         self.clock = SteppedClock()
         store = MemoryStore()
         self.documents = Documents(store, self.upstream, self.clock, 1 << 20)
-        self.catalog = Catalog(store, self.documents, Renderings())
+        renderings = Renderings()
+        supplements = Supplements(store, self.documents, renderings, self.clock)
+        self.catalog = Catalog({"pypi": SITE}, store, self.documents, renderings, supplements)
         self.publish(Link(NAME, f"https://files.example/a/{NAME}", sha256="0" * 64, size=None))
 
     def publish(self, *links: Link) -> None:

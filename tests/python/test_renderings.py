@@ -11,7 +11,7 @@ from proxy.cache.documents import Document
 from proxy.errors import UpstreamBroken
 from proxy.model import Digest, Entry, Outcome, Site, Target, Validator
 from proxy.python.negotiation import Format
-from proxy.python.renderings import Renderings
+from proxy.python.renderings import Renderings, Shown
 from tests.bodies import Plain, sha256
 from tests.pages import Link, as_html
 
@@ -40,20 +40,20 @@ LONG = as_html("demo", [Link(f"demo-1.{number}.tar.gz", f"demo-1.{number}.tar.gz
 @pytest.mark.parametrize("body", [SHORT, LONG], ids=["short", "long"])
 async def test_rendered__is_made_once(renderings: Renderings, body: bytes) -> None:
     """The same page in the same form is the same object; the coded one unpacks to it."""
-    plain = await renderings.rendered(document(body), HERE, SITE, Format.JSON, gzip=False)
-    again = await renderings.rendered(document(body), HERE, SITE, Format.JSON, gzip=False)
-    coded = await renderings.rendered(document(body), HERE, SITE, Format.JSON, gzip=True)
+    plain = await renderings.rendered(Shown(document(body), HERE, SITE), Format.JSON, gzip=False)
+    again = await renderings.rendered(Shown(document(body), HERE, SITE), Format.JSON, gzip=False)
+    coded = await renderings.rendered(Shown(document(body), HERE, SITE), Format.JSON, gzip=True)
     assert plain is again
     assert (plain.body, True) == (gzip.decompress(coded.body), plain.etag != coded.etag)
 
 
 async def test_rendered__tells_addresses_apart(renderings: Renderings) -> None:
     """The same bytes at another address have other links: final address, mount, and place here all count."""
-    here = await renderings.rendered(document(SHORT), HERE, SITE, Format.TEXT, gzip=False)
+    here = await renderings.rendered(Shown(document(SHORT), HERE, SITE), Format.TEXT, gzip=False)
     moved = document(SHORT, url="https://index.example/other/demo/")
-    there = await renderings.rendered(moved, HERE, SITE, Format.TEXT, gzip=False)
+    there = await renderings.rendered(Shown(moved, HERE, SITE), Format.TEXT, gzip=False)
     deeper = await renderings.rendered(
-        document(SHORT), Target("pypi", None, "simple/a/demo/"), SITE, Format.TEXT, gzip=False
+        Shown(document(SHORT), Target("pypi", None, "simple/a/demo/"), SITE), Format.TEXT, gzip=False
     )
     assert len({here.body, there.body, deeper.body}) == 3
 
@@ -62,7 +62,7 @@ async def test_memo__is_bounded(renderings: Renderings) -> None:
     """Pages that nobody asked for lately are forgotten."""
     for number in range(60):
         page = document(LONG + b"<!-- %d -->" % number)
-        await renderings.rendered(page, HERE, SITE, Format.TEXT, gzip=False)
+        await renderings.rendered(Shown(page, HERE, SITE), Format.TEXT, gzip=False)
     assert renderings._links <= 40_000
     assert renderings._links == sum(len(parsed.page.files) for parsed in renderings._parsed.values())
     assert renderings._bytes == sum(len(made.body) for made in renderings._rendered.values()) <= 48 << 20
@@ -85,23 +85,23 @@ async def test_parsed__files_of_one_name(renderings: Renderings) -> None:
         b'<html><a href="demo-1.0.tar.gz">x</a></html>',
     ],
 )
-async def test_check__index_pages(renderings: Renderings, body: bytes) -> None:
+async def test_parse__index_pages(renderings: Renderings, body: bytes) -> None:
     """A page with a file, or one that says that it is an index page without any, is one."""
     entry = document(body).entry
-    await renderings.check(entry, body)
+    await renderings.parse(entry, body)
     assert len(renderings._parsed) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"<html></html>", b"<html><h1>Please log in</h1></html>", b"\0\1"])
-async def test_check__other_pages(renderings: Renderings, body: bytes) -> None:
+async def test_parse__other_pages(renderings: Renderings, body: bytes) -> None:
     """Anything else never takes the place of an index page."""
     with pytest.raises(UpstreamBroken):
-        await renderings.check(document(body).entry, body)
+        await renderings.parse(document(body).entry, body)
 
 
 async def test_rendered__what_is_no_page(renderings: Renderings) -> None:
     """All who ask get the error, and nothing is remembered of it."""
     for _ in range(2):
         with pytest.raises(UpstreamBroken):
-            await renderings.rendered(document(b"{}", "application/json"), HERE, SITE, Format.JSON, gzip=False)
+            await renderings.rendered(Shown(document(b"{}", "application/json"), HERE, SITE), Format.JSON, gzip=False)
     assert (renderings._bytes, renderings._links) == (0, 0)

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 import pytest
 
+from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
 from proxy.model import Blob, Event, Kind, Outcome, Site, Source, Target
+from proxy.python.files import FILE_LIFE
+from proxy.python.pages import PAGE_LIFE
+from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
-from proxy.python.service import FILE_LIFE, PAGE_LIFE, PythonIndexes, Question
+from proxy.python.service import PythonIndexes
 from tests.bodies import pieces
 from tests.flows.asking import SteppedClock
 from tests.memory_store import MemoryStore
@@ -60,11 +64,13 @@ async def world() -> AsyncIterator[World]:
     store, upstream, clock = MemoryStore(), MemoryUpstream(), SteppedClock()
     documents = Documents(store, upstream, clock, 1 << 20)
     downloads = Downloads(store, upstream, clock, ignore, Lanes(1, 1 << 20))
-    indexes = PythonIndexes({"pypi": SITE}, store, documents, downloads, clock)
+    confirming = Confirming(store, upstream, clock)
+    indexes = PythonIndexes({"pypi": SITE}, (), store, documents, downloads, confirming, clock)
     upstream.on(URL, Scripted(as_html("demo", [PACKAGE.link(FILE_URL)]), headers={**HTML, "etag": '"1"'}))
     upstream.on(FILE_URL, Scripted(BODY, ranges=True))
     yield World(indexes, documents, store, upstream, clock)
     await indexes.close()
+    await confirming.close()
     await downloads.close()
     await documents.close()
 
@@ -115,7 +121,8 @@ async def test_page__that_cannot_be_kept(world: World) -> None:
     world.store = MemoryStore(limit=1)
     documents = Documents(world.store, world.upstream, world.clock, 1 << 20)
     downloads = Downloads(world.store, world.upstream, world.clock, lambda _: None, Lanes(1, 1 << 20))
-    indexes = PythonIndexes({"pypi": SITE}, world.store, documents, downloads, world.clock)
+    confirming = Confirming(world.store, world.upstream, world.clock)
+    indexes = PythonIndexes({"pypi": SITE}, (), world.store, documents, downloads, confirming, world.clock)
     answer = await indexes.answer(Question(PAGE))
     assert isinstance(answer, Representation)
     assert PACKAGE.filename.encode() in bytes(answer.body)  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def test_headers_of__control_characters_and_two_ways_to_read(raw: list[tuple[byt
         (404, NotFound),
         (410, NotFound),
         (401, UpstreamDenied),
-        (403, UpstreamDenied),
+        (403, NotFound),
         (429, UpstreamThrottled),
         (503, UpstreamThrottled),
         (500, UpstreamBroken),
@@ -60,6 +60,12 @@ def test_headers_of__control_characters_and_two_ways_to_read(raw: list[tuple[byt
 def test_refusal__status_that_nobody_asked_for(status: int, expected: type[PullthroughError]) -> None:
     """Every status but 200 is a failure for a plain request, each of its kind."""
     assert expected is type(refusal(status, {"content-range": "bytes 0-1/2"}, {}, NOW))
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_refusal__somebody_whom_upstream_knows(status: int) -> None:
+    """To who showed credentials a 403 says no, not that there is nothing."""
+    assert isinstance(refusal(status, {}, {}, NOW, known=True), UpstreamDenied)
 
 
 @pytest.mark.parametrize(

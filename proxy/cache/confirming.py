@@ -1,0 +1,75 @@
+"""Confirming that a kept file is still what upstream has under its name.
+
+Asked by services for files that an index may replace under their names and gives no hash for, when they are older than
+the upstream's time to live. One conditional request for all who ask (RFC 9110 §13.1); never fetches the file.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from http import HTTPStatus
+
+from proxy.cache.flight import Wanted
+from proxy.cache.flights import Flights
+from proxy.cache.freshness import Verdict, judge
+from proxy.errors import NotFound, StoreError, UpstreamError
+from proxy.model import Ask, Entry, Outcome, Validator
+from proxy.ports import Clock, Reply, Store, Upstream
+
+_log = logging.getLogger(__name__)
+
+
+class Confirming:
+    """Confirms kept files. Mutable state: the requests under way."""
+
+    def __init__(self, store: Store, upstream: Upstream, clock: Clock) -> None:
+        self._store = store
+        self._upstream = upstream
+        self._clock = clock
+        self._flights: Flights[Outcome] = Flights()
+
+    async def outcome(self, wanted: Wanted, entry: Entry) -> Outcome:
+        """HIT: confirmed lately. REVALIDATED: confirmed now. STALE: upstream did not say. MISS: it has another file."""
+        match judge(entry, self._clock.now(), wanted.site.ttl):
+            case Verdict.FRESH:
+                return Outcome.HIT
+            case Verdict.STALE:
+                pass
+        if self._upstream.down(wanted.url):
+            return Outcome.STALE
+        task, _ = self._flights.join(wanted.key, lambda: self._ask(wanted, entry))
+        return await self._flights.result(task)
+
+    async def close(self) -> None:
+        """Break off the requests under way."""
+        await self._flights.close()
+
+    async def _ask(self, wanted: Wanted, entry: Entry) -> Outcome:
+        # A range, so that an upstream that has another file, or knows no conditions, does not begin to send it.
+        headers = {"Range": "bytes=0-0"}
+        if entry.validator.etag:
+            headers["If-None-Match"] = entry.validator.etag
+        if entry.validator.last_modified:
+            headers["If-Modified-Since"] = entry.validator.last_modified
+        try:
+            async with self._upstream.get(Ask(wanted.url, wanted.site, headers)) as reply:
+                if reply.status != HTTPStatus.NOT_MODIFIED and not _same(entry.validator, reply):
+                    return Outcome.MISS
+        except (NotFound, UpstreamError) as error:
+            # Gone upstream is no reason to lose it here.
+            _log.warning("kept file not confirmed", extra={"upstream": wanted.site.mount, "reason": str(error)})
+            return Outcome.STALE
+        try:
+            await self._store.save(replace(entry, checked=self._clock.now()))
+        except StoreError as error:
+            _log.warning("entry not kept", extra={"reason": str(error)})
+        return Outcome.REVALIDATED
+
+
+def _same(known: Validator, reply: Reply) -> bool:
+    """Whether an answer that is no 304 bears the validators of what is kept."""
+    fresh = Validator(reply.headers.get("etag"), reply.headers.get("last-modified"))
+    if known.etag and fresh.etag:
+        return known.etag == fresh.etag
+    return known.last_modified is not None and known.last_modified == fresh.last_modified

@@ -1,0 +1,233 @@
+"""Files: distributions, what lies beside them, and wheels' metadata.
+
+Called by the service. A kept file is answered as long as no page says that it is another one; where an index may
+replace files under their names, it is confirmed first. What is not kept goes through `downloads`, or past it for a
+range that would have to wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from proxy.cache.confirming import Confirming
+from proxy.cache.downloads import Downloads
+from proxy.cache.flight import Flight, Wanted
+from proxy.cache.freshness import Verdict, judge
+from proxy.cache.passage import Passage
+from proxy.cache.representation import Representation
+from proxy.errors import UpstreamBroken, UpstreamError
+from proxy.model import Blob, Digest, Entry, Kind, Outcome, Site, Source, Span, Target
+from proxy.ports import Clock, Store
+from proxy.python import addresses
+from proxy.python.catalog import Catalog
+from proxy.python.metadata import Metadata, still_right
+from proxy.python.page import File
+from proxy.python.question import Question
+from proxy.python.routes import file_key, is_binary
+from proxy.python.supplements import is_volatile
+
+# What PyPI says of files; uv and pip act on it.
+FILE_LIFE = "max-age=365000000, immutable, public"
+VOLATILE_LIFE = "max-age=600, public"
+
+_SMALL_SPAN = 1 << 20  # a range of a cold file up to this many bytes does not start a download
+_AHEAD = 32 << 20  # a range that begins further than this behind what is here goes upstream by itself
+
+
+class Files:
+    """Answers for files. It has no state of its own."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 the parts that a file comes from
+        self,
+        store: Store,
+        downloads: Downloads,
+        confirming: Confirming,
+        catalog: Catalog,
+        metadata: Metadata,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._downloads = downloads
+        self._confirming = confirming
+        self._catalog = catalog
+        self._metadata = metadata
+        self._clock = clock
+
+    async def file(self, question: Question, site: Site) -> Representation:
+        """The file at the question's target, or the range of it that is asked for.
+
+        Raises NotFound, NotAllowed, or another UpstreamError.
+        """
+        target = question.target
+        entry = self._store.find(file_key(target))
+        blob = self._store.blob(entry.digest) if entry is not None else None
+        if entry is None or blob is None:
+            return await self._fetched(question, site, await self._catalog.find(target, site))
+        listed = await self._catalog.kept(target, site)
+        outcome = await self._standing(target, site, entry, listed)
+        lasting = _lasting(target, site, listed)
+        if outcome is not Outcome.MISS:
+            return self._kept(site, blob, outcome, lasting=lasting)
+        try:
+            return await self._fetched(question, site, listed, renew=not lasting)
+        except UpstreamError:
+            if lasting:
+                raise  # a page promises another file than the kept one
+            return self._kept(site, blob, Outcome.STALE, lasting=False)
+
+    async def _standing(self, target: Target, site: Site, entry: Entry, listed: File | None) -> Outcome:
+        """Whether a kept file is still the one: MISS if it is another one's now, else how that is known."""
+        promised = _sha256(listed)
+        if promised is not None:
+            return Outcome.HIT if promised == entry.digest else Outcome.MISS
+        if _lasting(target, site, listed):
+            return Outcome.HIT
+        return await self._confirming.outcome(await self._wanted(target, site, listed), entry)
+
+    async def metadata(self, target: Target, site: Site, name: str) -> Representation:
+        """The metadata of a wheel, from wherever it can be had; `name` ends in `.metadata`. Raises as `file` does."""
+        key = file_key(target)
+        wheel = Target(target.mount, target.host, target.path.removesuffix(".metadata"))
+        entry = self._store.find(key)
+        blob = self._store.blob(entry.digest) if entry is not None else None
+        if entry is not None and blob is not None:
+            listed = await self._catalog.kept(wheel, site)
+            if still_right(entry, listed) and not self._aged(entry, listed, wheel, site):
+                return _metadata_of(site, blob, Source.CACHE)
+        file = await self._catalog.find(wheel, site)
+        whl = await self._wanted(wheel, site, file)
+        advertised = file.core_metadata if file is not None else None
+        body, source = await self._metadata.get(key, whl, name.removesuffix(".metadata"), advertised)
+        return _metadata_of(site, body, source)
+
+    def _aged(self, entry: Entry, listed: File | None, wheel: Target, site: Site) -> bool:
+        """Whether metadata may be that of a file that was replaced under its name since."""
+        if _lasting(wheel, site, listed) or (listed is not None and isinstance(listed.core_metadata, Digest)):
+            return False
+        return judge(entry, self._clock.now(), site.ttl) is Verdict.STALE
+
+    async def _fetched(
+        self, question: Question, site: Site, file: File | None, *, renew: bool = False
+    ) -> Representation:
+        wanted = replace(await self._wanted(question.target, site, file), renew=renew)
+        digest = _sha256(file)
+        # RFC 9110 §13.1.5: a range of what the client does not have the rest of is not to be answered as such.
+        applies = question.if_range is None or question.if_range.strip() == _etag(digest)
+        body, source = await self._body(wanted, question.span if applies else None, head=question.head)
+        if isinstance(body, Blob):
+            digest = body.digest
+        return _file_of(site, body, digest, source, lasting=_lasting(question.target, site, file))
+
+    def _kept(self, site: Site, blob: Blob, outcome: Outcome, *, lasting: bool) -> Representation:
+        """A stored file. One that lasts needs no second look at what pages say for as long as they live."""
+        shown = _file_of(site, blob, blob.digest, Source.CACHE, lasting=lasting)
+        return replace(shown, outcome=outcome, fresh_until=self._clock.monotonic() + site.ttl if lasting else 0.0)
+
+    async def _body(self, wanted: Wanted, span: Span | None, *, head: bool) -> tuple[Blob | Flight | Passage, Source]:
+        """The stored file, its flight, or, for a range that would have to wait, a request of its own."""
+        blob = await self._downloads.kept(wanted)
+        if blob is not None:
+            return blob, Source.CACHE
+        flight = self._downloads.running(wanted)
+        if head and flight is None:
+            return await self._look(wanted), Source.UPSTREAM
+        if span is not None and self._own_request(flight, span, wanted.size):
+            part = await self._part(wanted, span)
+            if part is not None:
+                return part, Source.UPSTREAM
+        body, began = await self._downloads.open(wanted)
+        return body, Source.UPSTREAM if began else Source.CACHE if isinstance(body, Blob) else Source.SHARED
+
+    @staticmethod
+    def _own_request(flight: Flight | None, span: Span, size: int | None) -> bool:
+        """Whether a range should not wait for the file: it is a look at a part, or far behind what is here."""
+        size = size if flight is None or flight.size is None else flight.size
+        if size is not None and span.within(size) == (0, size):
+            return False  # all of it
+        if flight is None or flight.size is None:
+            return (span.length is not None and span.length <= _SMALL_SPAN) or span.start > _AHEAD
+        meant = span.within(flight.size)
+        if meant is None:
+            return False
+        start, end = meant
+        return flight.readable(start) < end and (end - start <= _SMALL_SPAN or start > flight.readable(0) + _AHEAD)
+
+    async def _look(self, wanted: Wanted) -> Passage:
+        """The head of a cold file: its size, without fetching it."""
+        try:
+            passage = await self._downloads.probe(wanted)
+        except UpstreamBroken:
+            passage = await self._downloads.past(wanted, 0, None)
+            await passage.close()
+        passage.start, passage.end = 0, passage.size
+        return passage
+
+    async def _part(self, wanted: Wanted, span: Span) -> Passage | None:
+        """A range from upstream; None where upstream gives no parts."""
+        try:
+            size = wanted.size
+            if span.suffix is not None and size is None:
+                size = (await self._downloads.probe(wanted)).size
+            if size is None:
+                return await self._downloads.past(wanted, span.start, span.end)
+            meant = span.within(size)
+            return await self._downloads.past(wanted, *meant) if meant is not None else None
+        except UpstreamBroken:
+            return None
+
+    async def _wanted(self, target: Target, site: Site, file: File | None) -> Wanted:
+        binary = is_binary(target.path)
+        if file is None:
+            return Wanted(file_key(target), addresses.upstream_url(target, site), site, binary=binary)
+        others = await self._catalog.elsewhere(file, site)
+        return Wanted(file_key(target), file.url, site, file.best_digest, file.size, binary=binary, others=others)
+
+
+_OUTCOMES = {Source.CACHE: Outcome.HIT, Source.SHARED: Outcome.SHARED, Source.UPSTREAM: Outcome.MISS}
+
+
+def _lasting(target: Target, site: Site, file: File | None) -> bool:
+    """Whether the name stands for these bytes for ever: a page gave a hash, or names are not used twice there."""
+    return not is_volatile(target, site) or (file is not None and bool(file.digests))
+
+
+def _sha256(file: File | None) -> Digest | None:
+    """The digest that a page gives, if it is the one that names blobs."""
+    digest = file.best_digest if file is not None else None
+    return digest if digest is not None and digest.algorithm == "sha256" else None
+
+
+def _etag(digest: Digest | None) -> str | None:
+    """The validator of a body whose sha256 is known: the same while it is fetched, and when it is stored."""
+    return f'"{digest.algorithm}:{digest.value}"' if digest else None
+
+
+def _file_of(
+    site: Site, body: Blob | Flight | Passage, digest: Digest | None, source: Source, *, lasting: bool
+) -> Representation:
+    return Representation(
+        body=body,
+        kind=Kind.FILE,
+        mount=site.mount,
+        content_type="application/octet-stream",
+        cache_control=FILE_LIFE if lasting else VOLATILE_LIFE,
+        etag=_etag(digest),
+        outcome=_OUTCOMES[source],
+        source=source,
+    )
+
+
+def _metadata_of(site: Site, body: bytes | Blob, source: Source) -> Representation:
+    digest = body.digest if isinstance(body, Blob) else Digest("sha256", hashlib.sha256(body).hexdigest())
+    return Representation(
+        body=body,
+        kind=Kind.METADATA,
+        mount=site.mount,
+        content_type="text/plain; charset=utf-8",
+        cache_control=FILE_LIFE,
+        etag=_etag(digest),
+        outcome=_OUTCOMES[source],
+        source=source,
+        fresh_until=float("inf"),
+    )

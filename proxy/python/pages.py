@@ -1,0 +1,136 @@
+"""Pages: a project's page on one index, or the first that a group of indexes has; flat pages; the list of projects.
+
+Called by the service. Pages come from `documents`, are completed with what `supplements` knows beside them, and leave
+in the form that `negotiation` chose. Never merges the pages of two indexes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from proxy.cache.documents import Document, Documents, Wish
+from proxy.cache.downloads import Downloads
+from proxy.cache.flight import Wanted
+from proxy.cache.passage import Passage
+from proxy.cache.representation import Representation
+from proxy.errors import NotFound, UpstreamBroken
+from proxy.model import Group, Kind, Outcome, Site, Source, Target
+from proxy.python import addresses, negotiation
+from proxy.python.beside import NOTHING_BESIDE, Beside
+from proxy.python.catalog import Catalog
+from proxy.python.groups import members_for
+from proxy.python.negotiation import Format
+from proxy.python.projects import ProjectListRewriter
+from proxy.python.question import Question
+from proxy.python.renderings import Renderings, Shown
+from proxy.python.supplements import Supplements
+
+# What PyPI says of pages; uv and pip act on it.
+PAGE_LIFE = "max-age=600, public"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectStream:
+    """The list of all projects, passed through: tens of megabytes, never parsed. The edge closes the passage."""
+
+    passage: Passage
+    rewriter: ProjectListRewriter | None
+    content_type: str
+    mount: str
+
+
+class Pages:
+    """Answers for pages. `sites` is by mount. It has no state of its own."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 the parts that a page is made of
+        self,
+        sites: Mapping[str, Site],
+        documents: Documents,
+        downloads: Downloads,
+        renderings: Renderings,
+        catalog: Catalog,
+        supplements: Supplements,
+    ) -> None:
+        self._sites = sites
+        self._documents = documents
+        self._downloads = downloads
+        self._renderings = renderings
+        self._catalog = catalog
+        self._supplements = supplements
+
+    async def page(self, question: Question, site: Site, target: Target, project: str) -> Representation:
+        """The page at `target`, as it is shown where the question asks for it; `project` is empty for a flat page.
+
+        Raises NotFound, or another UpstreamError when there is no copy to fall back on.
+        """
+        fmt = negotiation.choose(question.accept, question.format)
+        gzip = negotiation.gzip_accepted(question.accept_encoding)
+        wish = self._catalog.wish(site, target, project, revalidate=question.revalidate)
+        document, beside, lasting = await self._known(wish, project)
+        rendering = await self._renderings.rendered(Shown(document, question.target, site, beside), fmt, gzip=gzip)
+        return Representation(
+            body=rendering.body,
+            kind=Kind.PAGE,
+            mount=site.mount,
+            content_type=fmt.content_type,
+            cache_control=PAGE_LIFE,
+            etag=rendering.etag,
+            outcome=document.outcome,
+            source=_source(document),
+            # Who asks for a revalidation is not to be answered from what is remembered of this answer.
+            fresh_until=document.fresh_until if lasting and not question.revalidate else 0.0,
+            encoding="gzip" if gzip else None,
+            vary="Accept, Accept-Encoding",
+        )
+
+    async def grouped(self, question: Question, group: Group, project: str) -> Representation:
+        """The page of the first member of a group that has the project.
+
+        A member that fails is an error: whoever can break an internal index must not get its names answered from
+        outside. Raises NotFound if no member has the project, or an UpstreamError.
+        """
+        for member in members_for(group, project):
+            target = Target(member.mount, None, f"{member.index}{project}/")
+            try:
+                return await self.page(question, self._sites[member.mount], target, project)
+            except NotFound:
+                continue
+        raise NotFound("No index of this group has such a project.")
+
+    async def projects(self, question: Question, site: Site) -> ProjectStream:
+        """The list of all projects of an index. Raises UpstreamError."""
+        fmt = negotiation.choose(question.accept, question.format)
+        address = addresses.upstream_url(question.target, site)
+        passage = await self._downloads.past(Wanted("", address, site, binary=False), 0, None, {"Accept": fmt.value})
+        media_type = passage.content_type.partition(";")[0].strip().lower()
+        if media_type.endswith(("+json", "/json")):
+            return ProjectStream(passage, None, Format.JSON.content_type, site.mount)
+        if media_type.endswith(("+html", "/html")):
+            form = Format.HTML if media_type.endswith("+html") else Format.TEXT
+            return ProjectStream(passage, ProjectListRewriter(address), form.content_type, site.mount)
+        await passage.close()
+        raise UpstreamBroken("Upstream sent something other than a list of projects.")
+
+    async def _known(self, wish: Wish, project: str) -> tuple[Document, Beside, bool]:
+        """The page, what is known beside it, and whether that stays so for as long as the page is fresh."""
+        site = wish.site
+        try:
+            document = await self._documents.get(wish)
+        except NotFound:
+            kept = self._documents.peek(wish.key, site)
+            beside = (
+                await self._supplements.withdrawn(wish.key, site, await self._renderings.parsed(kept)) if kept else None
+            )
+            if kept is None or beside is None:
+                raise
+            return replace(kept, outcome=Outcome.STALE), beside, False
+        parsed = await self._renderings.parsed(document)
+        beside = await self._supplements.beside(wish.key, project, site, parsed)
+        return document, beside, parsed.hashed and beside is NOTHING_BESIDE
+
+
+def _source(document: Document) -> Source:
+    if document.fetched:
+        return Source.UPSTREAM
+    return Source.SHARED if document.outcome is Outcome.SHARED else Source.CACHE
