@@ -54,6 +54,9 @@ class Page:
     versions: tuple[str, ...] | None = None  # PEP 700; None: not said
     status: str | None = None  # PEP 792
     status_reason: str | None = None
+    folders: tuple[
+        str, ...
+    ] = ()  # addresses of folders that a page in HTML links to: a listing, or the root of an index
     meta: Mapping[str, object] = field(
         default_factory=_nothing
     )  # further keys of JSON's `meta`, or further `pypi:` metas of HTML

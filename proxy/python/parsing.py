@@ -156,10 +156,10 @@ def _parse_html(body: bytes, content_type: str, url: str) -> Page:
     node = parser.css_first("base[href]")
     base = Base.of(url, "" if node is None else (node.attributes["href"] or "").strip(_SPACE))
     metas = dict(_metas(parser))
-    files = tuple(_html_files(parser, base))
+    files, folders = _html_links(parser, base)
     if parser.css_first("input[type=password]") is not None and not any(map(_is_distribution, files)):
         raise UpstreamBroken("A login page came in place of the index. Something between here and upstream wants it.")
-    if not files and not metas and not _says_it_is_an_index(parser):
+    if not (files or metas or _says_it_is_an_index(parser) or _lists(folders, base)):
         raise UpstreamBroken("Upstream sent a page without a file that does not say that it is an index page.")
     return Page(
         name=_name_of(url),
@@ -168,6 +168,7 @@ def _parse_html(body: bytes, content_type: str, url: str) -> Page:
         api_version=_supported(metas.pop("pypi:repository-version", None)),
         status=metas.pop("pypi:project-status", None),
         status_reason=metas.pop("pypi:project-status-reason", None),
+        folders=folders,
         meta=metas or NOTHING,
     )
 
@@ -184,7 +185,15 @@ def _metas(parser: LexborHTMLParser) -> Iterator[tuple[str, str]]:
             yield name, (node.attributes.get("content") or "").strip(_SPACE)
 
 
-def _html_files(parser: LexborHTMLParser, base: Base) -> Iterator[File]:
+def _lists(folders: tuple[str, ...], base: Base) -> bool:
+    """Whether a page is nothing but a list of the folders beside it: the root of an index without any heading."""
+    return bool(folders) and all(folder.startswith(base.folder) for folder in folders)
+
+
+def _html_links(parser: LexborHTMLParser, base: Base) -> tuple[tuple[File, ...], tuple[str, ...]]:
+    """The files that a page links to, and the folders."""
+    files: list[File] = []
+    folders: dict[str, None] = {}
     for node in parser.css("a[href]"):
         attributes = node.attributes
         href, _, fragment = (attributes.pop("href") or "").strip(_SPACE).partition("#")
@@ -192,8 +201,13 @@ def _html_files(parser: LexborHTMLParser, base: Base) -> Iterator[File]:
             address, filename = base.resolve(href)
         except BadTarget:
             continue
-        if filename and href and not href.startswith("?"):  # those lead to the page itself
-            yield _html_file(filename, address, fragment, attributes)
+        if not href or href.startswith("?"):  # those lead to the page itself
+            continue
+        if filename:
+            files.append(_html_file(filename, address, fragment, attributes))
+        else:
+            folders[address.partition("?")[0]] = None
+    return tuple(files), tuple(folders)
 
 
 def _html_file(filename: str, address: str, fragment: str, attributes: dict[str, str | None]) -> File:

@@ -31,7 +31,8 @@ def render(page: Page, here: Target, site: Site, fmt: Format, *, offer_metadata:
         case Format.JSON:
             return msgspec.json.encode(_json_page(page, links, offer_metadata=offer_metadata))
         case Format.HTML | Format.TEXT:
-            return _html_page(page, links, offer_metadata=offer_metadata).encode("utf-8", "replace")
+            folders = _folders(page, here, site)
+            return _html_page(page, links, folders, offer_metadata=offer_metadata).encode("utf-8", "replace")
         case _:
             assert_never(fmt)
 
@@ -48,6 +49,14 @@ def _links(page: Page, here: Target, site: Site) -> Iterator[tuple[File, str]]:
         except BadTarget:
             continue  # it cannot be asked for here, so it is not offered
         yield file, addresses.relative(here, target)
+
+
+def _folders(page: Page, here: Target, site: Site) -> Iterator[tuple[str, str]]:
+    """Names and links of the folders that lie below the upstream's base."""
+    for folder in page.folders:
+        target = addresses.locate(folder, site)
+        if target.host is None and target.path != here.path:
+            yield target.path.rstrip("/").rpartition("/")[2], addresses.relative(here, target)
 
 
 def _core_metadata(file: File, *, offered: bool) -> bool | Digest | None:
@@ -108,10 +117,13 @@ def _json_file(file: File, href: str, *, html: bool, offered: bool) -> dict[str,
 # ---------------------------------------------------------------------- HTML (PEP 503)
 
 
-def _html_page(page: Page, links: Iterator[tuple[File, str]], *, offer_metadata: bool) -> str:
+def _html_page(
+    page: Page, links: Iterator[tuple[File, str]], folders: Iterator[tuple[str, str]], *, offer_metadata: bool
+) -> str:
     title = f"Links for {escape(page.name)}"
     metas = "".join(f'    <meta name="{escape(name)}" content="{escape(content)}">\n' for name, content in _metas(page))
-    anchors = "".join([_anchor(file, href, html=page.html, offered=offer_metadata) for file, href in links])
+    listed = "".join(f'    <a href="{href}">{escape(name)}/</a><br />\n' for name, href in folders)
+    anchors = listed + "".join([_anchor(file, href, html=page.html, offered=offer_metadata) for file, href in links])
     return (
         f"<!DOCTYPE html>\n<html>\n  <head>\n{metas}    <title>{title}</title>\n  </head>\n"
         f"  <body>\n    <h1>{title}</h1>\n{anchors}  </body>\n</html>\n"
