@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 class MakeClocked(Protocol):
-    """Starts the program in front of `upstream` with segments of 64 KiB, on the clock of the test."""
+    """Starts the program in front of `upstream` with segments of 64 KiB, on the clock of the test.
 
-    async def __call__(self, upstream: str, **more: Any) -> Running: ...
+    `mount`: settings of that upstream; `upstreams`: further ones.
+    """
+
+    async def __call__(self, upstream: str, *, mount: Mapping[str, Any] | None = None, **more: Any) -> Running: ...
 
 
 @pytest.fixture
@@ -35,10 +38,10 @@ async def make_clocked(data_folder: Path, clock: SteppedClock) -> AsyncIterator[
 
     async with contextlib.AsyncExitStack() as stack:
 
-        async def make(upstream: str, **more: Any) -> Running:
-            mount = UpstreamSettings(mount="pypi", url=upstream, index="simple/", ttl=600.0, hosts=frozenset())
+        async def make(upstream: str, *, mount: Mapping[str, Any] | None = None, **more: Any) -> Running:
+            first = UpstreamSettings(**{"mount": "pypi", "url": upstream, "ttl": 600.0} | dict(mount or {}))
             more["fetch"] = {"retries": 0} | SMALL | more.get("fetch", {})
-            settings = Settings(port=0, data=data_folder, upstreams=(mount,), **more)
+            settings = Settings(port=0, data=data_folder, upstreams=(first, *more.pop("upstreams", ())), **more)
             running = await app.start(settings, clock)
             stack.push_async_callback(running.close)
             return running
