@@ -14,7 +14,7 @@ from proxy.config import Settings, UpstreamSettings
 from tests.answers import Answer, Request
 from tests.bodies import Noise, Plain
 from tests.conftest import MakeProxy
-from tests.flows.asking import SMALL, SteppedClock, content, get, until_kept
+from tests.flows.asking import SMALL, SteppedClock, content, get, until_idle, until_kept
 from tests.flows.conftest import MakeClocked
 from tests.origin import Origin
 from tests.pages import JSON, TEXT_HTML, Link
@@ -233,6 +233,7 @@ async def test_no_store(make_proxy: MakeProxy, origin: Origin, http: aiohttp.Cli
         await get(http, f"{running.url}/marked/simple/one/")
         got = await get(http, f"{running.url}/marked/packages/{one.filename}")
         assert content(one.body) == got.body
+        await until_idle(running)
         if not honour:
             await until_kept(http, f"{running.url}/marked/packages/{one.filename}")
     times = 2 if honour else 1
