@@ -97,6 +97,9 @@ class Files:
                 return _metadata_of(site, blob, Source.CACHE)
         file = await self._catalog.find(wheel, site)
         whl = await self._wanted(wheel, site, file)
+        held = self._store.find(file_key(wheel))
+        if held is not None and await self._standing(wheel, site, held, file) is Outcome.MISS:
+            whl = replace(whl, renew=not _lasting(wheel, site, file))  # what is kept would tell of another wheel
         advertised = file.core_metadata if file is not None else None
         body, source = await self._metadata.get(key, whl, name.removesuffix(".metadata"), advertised)
         return _metadata_of(site, body, source)

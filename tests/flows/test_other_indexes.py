@@ -289,3 +289,22 @@ async def test_private__credentials(
         await running.close()
     said = "".join(capfd.readouterr()) + str(got)
     assert not any(secret in said for secret in ("s3cret", base64.b64encode(b"me:s3cret").decode()))
+
+
+async def test_volatile__metadata_of_a_file_that_is_replaced(
+    make_clocked: MakeClocked, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """Metadata is that of the wheel which a client gets next."""
+    running = await make_clocked(origin.url, mount={"index": "whl/", "volatile": ("whl/nightly/",)})
+    first, second = (wheel("torch", "2.9.0.dev1", requires=(name,), padding=9000) for name in ("one", "two"))
+    path = f"/whl/nightly/{first.filename}"
+    url = f"{running.url}/pypi{path}"
+    origin.resource("/whl/nightly/torch/", torch_page(line(path, first.filename)), content_type="text/html")
+    seen = []
+    for package, date in ((first, "Wed, 01 Jan 2025 00:00:00 GMT"), (second, "Thu, 02 Jan 2025 00:00:00 GMT")):
+        origin.file(path, package.body, last_modified=date)
+        clock.advance(601)
+        seen.append((await get(http, f"{url}.metadata")).body)
+        await get(http, url)
+        await until_idle(running)
+    assert [first.metadata, second.metadata] == seen
