@@ -161,6 +161,12 @@ class Validator:
             return self.etag
         return self.last_modified
 
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The header fields that ask whether a representation changed (RFC 9110 §13.1)."""
+        fields = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in fields.items() if value}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -47,11 +47,7 @@ class Confirming:
 
     async def _ask(self, wanted: Wanted, entry: Entry) -> Outcome:
         # A range, so that an upstream that has another file, or knows no conditions, does not begin to send it.
-        headers = {"Range": "bytes=0-0"}
-        if entry.validator.etag:
-            headers["If-None-Match"] = entry.validator.etag
-        if entry.validator.last_modified:
-            headers["If-Modified-Since"] = entry.validator.last_modified
+        headers = {"Range": "bytes=0-0", **entry.validator.conditions}
         try:
             async with self._upstream.get(Ask(wanted.url, wanted.site, headers)) as reply:
                 if reply.status != HTTPStatus.NOT_MODIFIED and not _same(entry.validator, reply):

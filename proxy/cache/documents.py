@@ -156,10 +156,7 @@ class Documents:
         """Ask upstream. The new entry, and its body, or None where the kept one was confirmed."""
         headers = {"Accept": wish.accept, "Accept-Encoding": "gzip"}
         if entry is not None:
-            if entry.validator.etag:
-                headers["If-None-Match"] = entry.validator.etag
-            if entry.validator.last_modified:
-                headers["If-Modified-Since"] = entry.validator.last_modified
+            headers |= entry.validator.conditions
         try:
             async with self._upstream.get(Ask(wish.url, wish.site, headers)) as reply:
                 now = self._clock.now()

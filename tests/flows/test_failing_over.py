@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -16,6 +17,9 @@ from tests.origin import Origin
 from tests.pages import Link
 from tests.wheels import wheel
 
+if TYPE_CHECKING:
+    from proxy.app import Running
+
 PACKAGE = wheel(padding=400_000, seed=3)
 PATH = f"/whl/{PACKAGE.filename}"
 
@@ -27,12 +31,17 @@ async def sibling() -> AsyncIterator[Origin]:
         yield started
 
 
+@pytest.fixture
+async def running(make_proxy: MakeProxy, origin: Origin, sibling: Origin) -> Running:
+    """The program in front of an index whose files are on a sibling too."""
+    mount = UpstreamSettings(mount="torch", url=origin.url, index="whl/", siblings=(sibling.url,))
+    return await make_proxy(origin.url, upstreams=(mount,), fetch=SMALL)
+
+
 async def test_sibling__first_host_is_away(
-    make_proxy: MakeProxy, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
+    running: Running, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
 ) -> None:
     """The page is kept, its host is gone, and the file comes from the host beside it."""
-    mount = UpstreamSettings(mount="torch", url=origin.url, index="whl/", siblings=(sibling.url,))
-    running = await make_proxy(origin.url, upstreams=(mount,), fetch=SMALL)
     origin.page("/whl/demo/", [PACKAGE.link(PATH)])
     sibling.file(PATH, PACKAGE.body)
     await get(http, f"{running.url}/torch/whl/demo/")
@@ -43,11 +52,9 @@ async def test_sibling__first_host_is_away(
 
 
 async def test_sibling__first_host_breaks_in_the_middle(
-    make_proxy: MakeProxy, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
+    running: Running, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
 ) -> None:
     """What came stays, the rest comes from elsewhere, and the client never sees the seam."""
-    mount = UpstreamSettings(mount="torch", url=origin.url, index="whl/", siblings=(sibling.url,))
-    running = await make_proxy(origin.url, upstreams=(mount,), fetch=SMALL)
     origin.page("/whl/demo/", [PACKAGE.link(PATH)])
     origin.file(PATH, PACKAGE.body, etag='"here"')
     sibling.file(PATH, PACKAGE.body, etag='"there"')
@@ -59,11 +66,9 @@ async def test_sibling__first_host_breaks_in_the_middle(
 
 
 async def test_sibling__without_a_hash(
-    make_proxy: MakeProxy, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
+    running: Running, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
 ) -> None:
     """Where no page says which bytes are right, no other host is trusted to have them."""
-    mount = UpstreamSettings(mount="torch", url=origin.url, index="whl/", siblings=(sibling.url,))
-    running = await make_proxy(origin.url, upstreams=(mount,), fetch=SMALL)
     origin.page("/whl/demo/", [Link(PACKAGE.filename, PATH)])
     sibling.file(PATH, PACKAGE.body)
     await get(http, f"{running.url}/torch/whl/demo/")
@@ -73,11 +78,9 @@ async def test_sibling__without_a_hash(
 
 
 async def test_sibling__wrong_bytes(
-    make_proxy: MakeProxy, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
+    running: Running, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
 ) -> None:
     """The other host's bytes are checked like any."""
-    mount = UpstreamSettings(mount="torch", url=origin.url, index="whl/", siblings=(sibling.url,))
-    running = await make_proxy(origin.url, upstreams=(mount,), fetch=SMALL)
     origin.page("/whl/demo/", [PACKAGE.link(PATH)])
     sibling.file(PATH, Flipped(PACKAGE.body, 1000))
     await get(http, f"{running.url}/torch/whl/demo/")
@@ -103,11 +106,9 @@ async def test_other_mount__lists_the_same_file(
 
 
 async def test_range__from_the_other_host(
-    make_proxy: MakeProxy, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
+    running: Running, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
 ) -> None:
     """A look at the end of a cold wheel goes elsewhere too."""
-    mount = UpstreamSettings(mount="torch", url=origin.url, index="whl/", siblings=(sibling.url,))
-    running = await make_proxy(origin.url, upstreams=(mount,), fetch=SMALL)
     origin.page("/whl/demo/", [PACKAGE.link(PATH)])
     sibling.file(PATH, PACKAGE.body)
     await get(http, f"{running.url}/torch/whl/demo/")
