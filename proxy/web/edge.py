@@ -26,6 +26,7 @@ from proxy.web import conditions, failures
 from proxy.web.operations import Operations
 from proxy.web.plans import Asked
 from proxy.web.responses import Exchange, Responder, Sent
+from proxy.web.sender import ClientGone
 from proxy.web.server import Connection
 from proxy.web.shortcut import Shortcut
 
@@ -65,6 +66,9 @@ class Edge:
             response = failures.response_of(error)
             told.outcome, told.exchange.status = Outcome.ERROR, response.status
             return response
+        except ClientGone:
+            connection.reset()
+            return _broken(request, told)
         except ConnectionError:
             return _broken(request, told)
         except asyncio.CancelledError:

@@ -107,6 +107,11 @@ class Connection(web.RequestHandler):
         if transport is not None and transport.get_write_buffer_size():
             _reset(transport)
 
+    def reset(self) -> None:
+        """Break the connection off: its client takes nothing, or is gone."""
+        if self.transport is not None:
+            _reset(self.transport)
+
     async def flushed(self) -> asyncio.Transport:
         """The transport, once it has nothing left to write.
 

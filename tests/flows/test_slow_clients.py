@@ -21,6 +21,23 @@ def _hung_up(sock: socket.socket) -> bool:
     return bool(poll.poll(20_000))
 
 
+async def test_reads_nothing__of_a_long_file(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A client that takes no more of a file is reset: what the system holds for it is let go too."""
+    package = wheel("demo", "1.0", padding=16 << 20)
+    origin.publish(package)
+    running = await make_proxy(origin.url, serve={"idle_timeout": 0.3})
+    target = f"/pypi/packages/{package.filename}"
+    async with http.get(running.url + target) as response:
+        await response.read()
+    parts = urlsplit(running.url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0)) as sock:
+        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: cache.example\r\n\r\n".encode())
+
+        assert await asyncio.to_thread(_hung_up, sock)
+
+
 async def test_reads_nothing__of_many_answers(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
 ) -> None:
