@@ -1,7 +1,8 @@
 """The upstream of the tests: a real HTTP/1.1 server that misbehaves on request and counts what it sends.
 
 It speaks over raw streams, so that it can break the framing, and shares no code with the program. Nothing but what a
-test put there is served: anything else is 404. Paths are matched as they were sent, then decoded.
+test put there is served: anything else is 404, unless `missing` says otherwise. Paths are matched as they were sent,
+then decoded. `tests.indexes` builds whole indexes on it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ from tests.wire import Wire, protocol
 Handler = Callable[[Request], Answer]
 
 
+def not_found(_: Request) -> Answer:
+    """What a plain server says of a path that it does not have."""
+    return Answer(404, (("Content-Type", "text/plain"),), Plain(b"No such path.\n"))
+
+
 @dataclass(slots=True)
 class _Misbehaviour:
     faults: tuple[Fault, ...]
@@ -47,6 +53,8 @@ class Origin:
     name: str | None = None  # what the address says in place of `host`, such as localhost
     requests: list[Request] = field(default_factory=list)
     port: int = 0
+    missing: Handler = not_found  # answers for paths that nothing was put at
+    admit: Callable[[Request], Answer | None] | None = None  # an answer in place of the right one: who may not come in
     _routes: dict[str, Handler] = field(default_factory=dict)
     _misbehaviours: dict[str | None, list[_Misbehaviour]] = field(default_factory=dict)
     _sent: dict[str, int] = field(default_factory=dict)
@@ -160,6 +168,10 @@ class Origin:
         for project, listed in links.items():
             self.page(f"{index}{project}/", listed, fmt=fmt)
 
+    def twin(self, host: str) -> Origin:
+        """Another origin with what this one has and will have, at another address; it counts for itself."""
+        return Origin(host, self.tls, missing=self.missing, admit=self.admit, _routes=self._routes)
+
     def remove(self, path: str) -> None:
         """Take away what was at `path`: it is 404 from now on."""
         del self._routes[path]
@@ -272,8 +284,9 @@ class Origin:
         self._watch.changed()
 
     def _answer(self, request: Request) -> Answer:
-        handler = self._routes.get(request.path) or self._routes.get(unquote(request.path)) or _nothing_here
-        answer = handler(request)
+        handler = self._routes.get(request.path) or self._routes.get(unquote(request.path)) or self.missing
+        refused = self.admit(request) if self.admit is not None else None
+        answer = handler(request) if refused is None else refused
         for listed in (self._misbehaviours.get(request.path, []), self._misbehaviours.get(None, [])):
             for misbehaviour in listed:
                 if misbehaviour.times == 0 or not misbehaviour.when(request):
@@ -284,7 +297,3 @@ class Origin:
                     answer = fault(request, answer)
                 break
         return answer
-
-
-def _nothing_here(_: Request) -> Answer:
-    return Answer(404, (("Content-Type", "text/plain"),), Plain(b"No such path.\n"))

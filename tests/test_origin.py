@@ -151,3 +151,24 @@ async def test_route__handler(origin: Origin) -> None:
     origin.route("/own", lambda request: Answer(body=Plain(request.method.encode())))
 
     assert b"GET" == (await ask(origin.url + "/own")).rest
+
+
+async def test_twin__same_paths(origin: Origin) -> None:
+    """Another address of the same server has what was put at the first, before and after, and counts for itself."""
+    origin.file(_PATH, _BODY)
+    async with origin.twin("127.0.0.2") as twin:
+        origin.file("/later", b"abc")
+
+        assert ["200", "200", "404"] == [(await ask(twin.url + path)).status for path in (_PATH, "/later", "/never")]
+        assert (0, 3) == (origin.count(), twin.count())
+
+
+async def test_admit__before_anything(origin: Origin) -> None:
+    """Who is not admitted gets the answer of the door, whatever is behind it; the others what is there."""
+    origin.file(_PATH, _BODY)
+    origin.admit = lambda request: None if "cookie" in request.headers else Answer(401)
+
+    assert ["401", "401", "200"] == [
+        (await ask(origin.url + path, **headers)).status
+        for path, headers in ((_PATH, {}), ("/never", {}), (_PATH, {"cookie": "a=b"}))
+    ]

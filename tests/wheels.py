@@ -99,12 +99,17 @@ def wheel(
 
 
 @functools.lru_cache(maxsize=128)
-def sdist(project: str = "demo", version: str = "1.0", *, requires: tuple[str, ...] = ()) -> Package:
-    """A source archive with the backend of setuptools; for downloading, nothing here builds it."""
+def sdist(
+    project: str = "demo", version: str = "1.0", *, requires: tuple[str, ...] = (), pyproject: str = ""
+) -> Package:
+    """A source archive with the backend of setuptools, unless `pyproject` names another; nothing here builds it.
+
+    `pyproject` is what its pyproject.toml holds beside the project's table.
+    """
     name = re.sub(r"[-_.]+", "_", project).lower()
     members = {
         "PKG-INFO": _metadata(project, version, requires, None),
-        "pyproject.toml": f'[project]\nname = "{project}"\nversion = "{version}"\n'.encode(),
+        "pyproject.toml": f'[project]\nname = "{project}"\nversion = "{version}"\n{pyproject}'.encode(),
         f"{name}/__init__.py": f'__version__ = "{version}"\n'.encode(),
     }
     plain = io.BytesIO()
