@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -19,6 +20,7 @@ from proxy.python.parsing import parse
 from proxy.python.projects import ProjectListRewriter
 from proxy.python.rendering import render
 from proxy.python.wheel import NeedBytes, Window
+from tests.indexes.hrefs import Form, Plus, anchor, href
 
 MOUNTS = frozenset({"pypi"})
 SITES = [
@@ -196,6 +198,57 @@ def test_render__html_survives(listed: list[File], status: str | None, fmt: Form
         (f.upload_time, f.provenance, dict(f.extra)) for f in again.files
     ]
     assert (page.name, page.api_version, page.status) == (again.name, again.api_version, again.status)
+
+
+pages = st.sampled_from(["torch/", "torch", "stable.html", "torch-2.9.0+cu126.html", "deeper/er/torch/", ""])
+fronts = st.sampled_from(
+    [
+        "https://files.example",
+        "https://files.example:8443",
+        "http://files.example",
+        "http://127.0.0.1:1",
+        "https://[::1]:81",
+    ]
+)
+file_paths = st.lists(segments, min_size=1, max_size=5).map("/".join)
+
+
+@st.composite
+def links(draw: st.DrawFn, page: str) -> tuple[str, str]:
+    """An address and how `page` writes it, in one of all forms."""
+    form = draw(st.sampled_from(Form))
+    relative = form in {Form.BESIDE, Form.DOTTED, Form.ROOTED}
+    front = "/".join(page.split("/", 3)[:3]) if relative else draw(fronts)
+    if form is Form.SCHEMELESS:
+        front = page.partition(":")[0] + front[front.index(":") :]
+    path = draw(file_paths)
+    return f"{front}/{quote(path)}", href(
+        page, f"{front}/{path}", form, draw(st.sampled_from(Plus)), "sha256=" + "a" * 64
+    )
+
+
+@settings(deadline=None)
+@given(sites, pages, st.data(), st.booleans(), st.sampled_from(Format))
+def test_links__all_forms(site: Site, name: str, data: st.DataObject, in_json: bool, fmt: Format) -> None:
+    """A link of any form leads to its address; rewritten and resolved on the cache, it leads there too."""
+    page_url = site.base + site.index + name
+    listed = data.draw(st.lists(links(page_url), min_size=1, max_size=3))
+    if in_json:
+        items = [{"filename": "a", "url": unescape(link), "hashes": {}} for _, link in listed]
+        page = parse(json.dumps({"files": items}).encode(), Format.JSON.value, quote(page_url, safe=":/[]"))
+    else:
+        text = "".join(anchor(link, "a file") for _, link in listed)
+        page = parse(text.encode(), "text/html", quote(page_url, safe=":/[]"))
+    here = addresses.locate(quote(page_url, safe=":/[]"), site)
+    body = render(page, here, site, fmt, offer_metadata=True)
+    again = parse(body, fmt.content_type, f"http://cache.example:3142{addresses.format_path(here)}")
+
+    assert [url for url, _ in listed] == [file.url for file in page.files]
+    found = [addresses.parse(urlsplit(file.url).path, MOUNTS) for file in again.files]
+    schemes = [url.partition(":")[0] for url, _ in listed]
+    assert [url for url, _ in listed] == [
+        addresses.upstream_url(target, site, scheme) for target, scheme in zip(found, schemes, strict=True)
+    ]
 
 
 @settings(deadline=None)
