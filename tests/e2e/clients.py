@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Protocol, Self
 
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
@@ -37,10 +39,18 @@ class Failed(AssertionError):
 
 
 class Client(Protocol):
-    """What the tests ask of an installer. `index` is the address of a Simple API."""
+    """What the tests ask of an installer. `index` is the address of a Simple API, or of a `flat` page of links."""
 
-    def install(self, index: str, folder: Path, *what: str) -> None:
+    def install(self, index: str, folder: Path, *what: str, flat: bool = False) -> None:
         """Install requirements into `folder`, with everything that they need."""
+        ...
+
+    def resolve(self, index: str, folder: Path, *what: str) -> list[str]:
+        """Say what would be installed, as `name==version`, sorted. `folder` is for files of its own."""
+        ...
+
+    def knowing(self, **environment: str) -> Self:
+        """The same client with further variables in its environment."""
         ...
 
 
@@ -50,19 +60,32 @@ class Pip:
 
     python: Path
     home: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
-    def install(self, index: str, folder: Path, *what: str) -> None:
+    def knowing(self, **environment: str) -> Self:
+        return replace(self, environment={**self.environment, **environment})
+
+    def install(self, index: str, folder: Path, *what: str, flat: bool = False) -> None:
         # Not compiled: what compiling leaves holds times, and the trees of two runs are compared.
-        self._run("install", index, "--no-compile", "--target", str(folder), *what)
+        self._run("install", index, "--no-compile", "--target", str(folder), *what, flat=flat)
+
+    def resolve(self, index: str, folder: Path, *what: str) -> list[str]:
+        folder.mkdir()
+        report = folder / "report.json"
+        target = ("--ignore-installed", "--dry-run", "--report", str(report))
+        self._run("install", index, *target, *what)
+        items = [item["metadata"] for item in json.loads(report.read_text("utf-8"))["install"]]
+        return sorted(f"{item['name']}=={item['version']}" for item in items)
 
     def download(self, index: str, folder: Path, *what: str) -> list[Path]:
         """Download files as the index has them; gives their paths, sorted."""
         self._run("download", index, "--dest", str(folder), *what)
         return sorted(folder.iterdir())
 
-    def _run(self, verb: str, index: str, *rest: str) -> None:
-        options = ("--no-cache-dir", "--disable-pip-version-check", "--no-input", "--index-url", index)
-        run([str(self.python), "-m", "pip", verb, *options, *rest], self.home)
+    def _run(self, verb: str, index: str, *rest: str, flat: bool = False) -> None:
+        source = ("--no-index", "--find-links") if flat else ("--index-url",)
+        options = ("--no-cache-dir", "--disable-pip-version-check", "--no-input", *source, index)
+        run([str(self.python), "-m", "pip", verb, *options, *rest], self.home, self.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +94,41 @@ class Uv:
 
     program: Path
     home: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
-    def install(self, index: str, folder: Path, *what: str) -> None:
-        self._run("install", index, "--target", str(folder), *what)
+    def knowing(self, **environment: str) -> Self:
+        return replace(self, environment={**self.environment, **environment})
+
+    def install(self, index: str, folder: Path, *what: str, flat: bool = False) -> None:
+        self._run("install", index, "--target", str(folder), *what, flat=flat)
+
+    def resolve(self, index: str, folder: Path, *what: str) -> list[str]:
+        folder.mkdir()
+        wanted = folder / "requirements.in"
+        wanted.write_text("\n".join(what), "utf-8")
+        return sorted(self.compile(index, wanted).splitlines())
 
     def compile(self, index: str, requirements: Path) -> str:
         """Resolve without installing; gives the pinned requirements."""
         return self._run("compile", index, "--quiet", "--no-header", "--no-annotate", str(requirements))
 
-    def _run(self, verb: str, index: str, *rest: str) -> str:
-        options = ("--no-cache", "--no-config", "--python", sys.executable, "--default-index", index)
-        return run([str(self.program), "pip", verb, *options, *rest], self.home)
+    def _run(self, verb: str, index: str, *rest: str, flat: bool = False) -> str:
+        source = ("--no-index", "--find-links") if flat else ("--default-index",)
+        options = ("--no-cache", "--no-config", "--python", sys.executable, *source, index)
+        return run([str(self.program), "pip", verb, *options, *rest], self.home, self.environment)
 
 
 class Server:
-    """`pullthrough serve` on a free port of this machine."""
+    """`pullthrough serve` on a free port of this machine, with a settings file or without."""
 
-    def __init__(self, data: Path, home: Path) -> None:
+    def __init__(self, data: Path, home: Path, settings: Path | None, environment: Mapping[str, str]) -> None:
+        chosen = [] if settings is None else ["--config", str(settings)]
         self.url = ""
         self._said: list[str] = []
         self._ready = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "proxy", "serve", "--port", "0", "--data", str(data)],
-            env=clean_environment(home),
+            [sys.executable, "-m", "proxy", "serve", "--port", "0", "--data", str(data), *chosen],
+            env={**clean_environment(home), **environment},
             cwd=Path(__file__).parents[2],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -147,9 +182,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(data: Path, home: Path) -> Iterator[Server]:
+def serving(
+    data: Path, home: Path, settings: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
     """A server that keeps its files in `data`; it must end well, and without a traceback in its log."""
-    server = Server(data, home)
+    server = Server(data, home, settings, environment)
     try:
         server.wait_until_ready()
         yield server
@@ -165,11 +202,11 @@ def clean_environment(home: Path) -> dict[str, str]:
     return kept | own | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def run(command: Sequence[str], home: Path) -> str:
+def run(command: Sequence[str], home: Path, environment: Mapping[str, str] = MappingProxyType({})) -> str:
     """Run a client; gives what it printed. Raises Failed with all of its output if it ends with an error."""
     done = subprocess.run(
         command,
-        env=clean_environment(home),
+        env={**clean_environment(home), **environment},
         cwd=home,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
+from tests.certificates import bundle, server_context
 from tests.e2e.clients import Client, Pip, Server, Uv, make_pip, make_uv, serving
 
 
@@ -46,3 +49,15 @@ def server(tmp_path: Path, home: Path) -> Iterator[Server]:
     """The program in front of PyPI, with an empty folder."""
     with serving(tmp_path / "data", home) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    """What local indexes need to speak TLS, with a certificate of the private authority."""
+    return server_context(authority)
+
+
+@pytest.fixture(scope="session")
+def roots(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificates to trust: those of this machine, and the private authority's."""
+    return bundle(authority, tmp_path_factory.mktemp("roots") / "roots.pem")

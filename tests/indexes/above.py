@@ -35,3 +35,8 @@ class Above:
 
         self.origin.route(page, handler)
         return path
+
+    def drop(self, package: Package) -> None:
+        """Take the link from the page, and the file away."""
+        del self._rows[package.project][package.filename]
+        self.origin.remove(self.base + package.filename)

@@ -61,6 +61,11 @@ class Releases:
         self.store.route(stored, signed)
         return path
 
+    def drop(self, package: Package) -> None:
+        """Take the link from the page, and the release away."""
+        del self._rows[package.project][package.filename]
+        self.forge.remove(_TAG + package.filename)
+
     def expire(self) -> None:
         """Let no signature that was given be good any more."""
         self._signatures.clear()

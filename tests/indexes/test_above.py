@@ -17,3 +17,14 @@ async def test_page__form(origin: Origin) -> None:
     assert f'<a href="../torch-2.9.0%2Brocm7.2-py3-none-any.whl#sha256={package.sha256}">' in text
     assert "/rocm/whl-multi-arch/torch-2.9.0+rocm7.2-py3-none-any.whl" == path
     assert "200" == (await ask(origin.url + path)).status
+
+
+async def test_drop(origin: Origin) -> None:
+    """What is dropped is neither listed nor there."""
+    package = wheel("torch", "2.9.0+rocm7.2")
+    index = Above(origin)
+    path = index.add(package)
+    index.drop(package)
+
+    assert b"<a " not in (await ask(f"{origin.url}/rocm/whl-multi-arch/torch/")).rest
+    assert "404" == (await ask(origin.url + path)).status

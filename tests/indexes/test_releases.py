@@ -37,6 +37,16 @@ async def test_redirect__expires() -> None:
         assert ("200", "403") == ((await ask(third)).status, (await ask(third.partition("?")[0])).status)
 
 
+async def test_drop() -> None:
+    """What is dropped is neither listed nor redirected."""
+    async with releases.serving() as index:
+        path = index.add(PACKAGE)
+        index.drop(PACKAGE)
+
+        assert b"<a " not in (await ask(f"{index.pages.url}/whl/cu126/flashinfer-jit-cache/")).rest
+        assert "404" == (await ask(index.forge.url + path)).status
+
+
 def _location(head: str) -> str:
     matched = re.search(r"^Location: (\S+)", head, re.MULTILINE)
     assert matched is not None
