@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from proxy.config import Settings
 from proxy.config.naming import flag, key, settings_fields, variable
 from proxy.config.reference import reference
-from proxy.config.upstreams import UpstreamSettings
+from proxy.config.upstreams import UpstreamSettings, builtin
+from proxy.model import Target
+from proxy.python.routes import FlatPage, ProjectPage, classify
+from tests.live.known import documented
 
 _ROOT = Path(__file__).parent.parent
 _CONFIGURATION = _ROOT / "docs" / "configuration.md"
+_INDEXES = _ROOT / "docs" / "indexes.md"
 
 
 def test_configuration__is_what_the_definitions_give() -> None:
@@ -33,8 +39,40 @@ def test_configuration__names_each_key_of_an_upstream(name: str) -> None:
     assert f"\n| `{name}` |" in _CONFIGURATION.read_text(encoding="utf-8")
 
 
+def test_indexes__settings_are_valid() -> None:
+    """All settings that the page of indexes gives can stand in one file; those of built-in indexes are true."""
+    given = Settings.model_validate({"data": _ROOT, "upstreams": documented("upstream"), "groups": documented("group")})
+
+    assert len(given.upstreams) > 10
+    by_mount = {upstream.mount: upstream for upstream in given.upstreams}
+    assert [upstream for upstream in builtin() if upstream.mount != "pypi"] == [by_mount["pytorch"], by_mount["nvidia"]]
+
+
+def test_indexes__addresses_lead_somewhere() -> None:
+    """Each address on the page is a flat page of its mount, or has the pages of projects below it."""
+    given = Settings.model_validate({"data": _ROOT, "upstreams": documented("upstream"), "groups": documented("group")})
+    sites = {site.mount: site for site in (upstream.site() for upstream in given.with_builtin().upstreams)}
+    groups = {f"{group.mount}/simple/" for group in given.groups}
+    found = set(re.findall(r"http://cache\.example:3142/([a-z]+)(/[\w./+-]*)", _INDEXES.read_text(encoding="utf-8")))
+
+    assert len(found) > len(sites)
+    for mount, path in found:
+        if f"{mount}{path}" not in groups:
+            flat = sites[mount].flat or path.endswith(".html")
+            at = Target(mount, None, path[1:] if flat else f"{path[1:].rstrip('/')}/demo/".removeprefix("/"))
+            assert isinstance(classify(at, sites[mount]), FlatPage if flat else ProjectPage), (mount, path)
+
+
 def test_documents__are_there() -> None:
     """A newcomer finds what every project has."""
-    names = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "docs/ARCHITECTURE.md"]
+    names = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "LICENSE",
+        "docs/ARCHITECTURE.md",
+        "docs/indexes.md",
+    ]
 
     assert [] == [name for name in names if not (_ROOT / name).is_file()]
