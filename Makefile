@@ -11,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SERVE_READY := .venv/.serve-ready
 DEV_READY := .venv/.dev-ready
 
-.PHONY: help serve test check e2e bench docs lock clean
+.PHONY: help serve test check e2e live bench docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test    install into .venv and run the tests; no internet needed once installed"
 	@echo "make check   formatting, lint, types, layers, tests: what every change must pass"
 	@echo "make e2e     the real pip and uv against the real PyPI, through the proxy"
+	@echo "make live    the real index of each kind, one page and one range each; says which could not be reached"
 	@echo "make bench   measure against nginx, devpi and proxpi; writes bench/RESULTS.md"
 	@echo "make docs    write docs/configuration.md anew from the settings' definitions"
 	@echo "make lock    choose the newest dependencies and write the lock files anew"
@@ -39,6 +40,9 @@ check: $(DEV_READY)
 
 e2e: $(DEV_READY)
 	$(BIN)/python -m pytest -m e2e -o timeout=900 tests/e2e
+
+live: $(DEV_READY)
+	$(BIN)/python -m tests.live
 
 bench: $(DEV_READY)
 	$(BIN)/python -m bench
