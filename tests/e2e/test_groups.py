@@ -37,8 +37,8 @@ class _Two:
 
     @property
     def attacked(self) -> bool:
-        """Whether anybody was given the file of the attack."""
-        return self.public.count(f"/packages/{ATTACK.filename}") > 0
+        """Whether outside was asked for the internal name at all."""
+        return any("acme-billing" in asked.path.replace("_", "-") for asked in self.public.requests)
 
 
 @contextlib.asynccontextmanager

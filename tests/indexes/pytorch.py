@@ -48,11 +48,13 @@ class PyTorch:
         metadata: bool = True,
         no_store: bool = False,
         there: bool = True,
+        uploaded: str | None = None,
     ) -> str:
         """List a wheel and put it there; gives its path.
 
         `at_sibling`: the link names the other host. `at_root`: the file lies at `/whl/`, outside of the channel.
-        `there=False` leaves the link dangling. Again for the same name: the line and the file are replaced.
+        `there=False` leaves the link dangling. `uploaded` is a time in PEP 700's form, which newer pages have. Again
+        for the same name: the line and the file are replaced.
         """
         path = self.path(channel, package, at_root=at_root)
         info = package.metadata if metadata else None
@@ -64,7 +66,11 @@ class PyTorch:
         page = f"{self.origin.url}/whl/{channel}/{package.project}/"
         digest = f"sha256={hashlib.sha256(info).hexdigest()}" if info is not None else None
         link = href(page, host.url + path, form, plus, f"sha256={package.sha256}" if hashed else "")
-        attributes = (("data-dist-info-metadata", digest), ("data-core-metadata", digest))
+        attributes = (
+            ("data-dist-info-metadata", digest),
+            ("data-core-metadata", digest),
+            ("data-upload-time", uploaded),
+        )
         self._list(channel, package, anchor(link, package.filename, attributes))
         return path
 

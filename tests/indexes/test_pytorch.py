@@ -20,7 +20,7 @@ TORCH = wheel("torch", "2.9.0+cu126", requires=("sympy",))
 async def test_page__form() -> None:
     """A page is HTML with one line a file, and ends in the time of its making."""
     async with pytorch.serving() as index:
-        index.add("cu126", TORCH)
+        index.add("cu126", TORCH, uploaded="2026-06-01T00:00:00.000000Z")
         answer = await ask(f"{index.origin.url}/whl/cu126/torch/", Accept="application/vnd.pypi.simple.v1+json")
         bare = await ask(f"{index.origin.url}/whl/cu126/torch")
 
@@ -30,7 +30,9 @@ async def test_page__form() -> None:
         assert lines[4].startswith(
             f'    <a href="/whl/cu126/torch-2.9.0%2Bcu126-py3-none-any.whl#sha256={TORCH.sha256}" data-dist-info-meta'
         )
-        assert lines[4].endswith(">torch-2.9.0+cu126-py3-none-any.whl</a><br/>")
+        assert lines[4].endswith(
+            ' data-upload-time="2026-06-01T00:00:00.000000Z">torch-2.9.0+cu126-py3-none-any.whl</a><br/>'
+        )
         assert "<!--TIMESTAMP 1703347410-->" == lines[-1]
         assert ("200", answer.rest) == (bare.status, bare.rest)
 
