@@ -22,6 +22,10 @@ class NotFound(PullthroughError):
     """Upstream says that there is no such project or file."""
 
 
+class Withheld(NotFound):
+    """Upstream refuses (403) a stranger something. Stores of objects say so of what is not there; others mean it."""
+
+
 class RangeNotSatisfiable(PullthroughError):
     """The range asked for begins behind the end of the representation (RFC 9110 §14.1.2)."""
 

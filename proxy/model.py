@@ -115,6 +115,7 @@ class Site:
     volatile: tuple[str, ...] = ()  # paths below the base whose files may be replaced under their names
     keep_removed: bool = True  # go on listing what is kept and the index dropped
     honour_no_store: bool = False
+    withholds: bool = True  # a refusal may mean that it wants to know who asks, and not that there is nothing
     authorization: str | None = field(default=None, repr=False)  # header for the base's host, and for it alone
 
 

@@ -115,6 +115,12 @@ class UpstreamSettings(BaseModel):
         description="Keep nothing that upstream marks `no-store`. Several public indexes mark all that they have.",
     )
 
+    forbidden_is_missing: bool = Field(
+        default=False,
+        description="Status 403 always means that there is no such project, as stores of objects say it. Else a group "
+        "does not go on to its next member after one.",
+    )
+
     @field_validator("hosts")
     @classmethod
     def _check_hosts(cls, value: frozenset[str]) -> frozenset[str]:
@@ -145,6 +151,7 @@ class UpstreamSettings(BaseModel):
             volatile=self.volatile,
             keep_removed=self.keep_removed,
             honour_no_store=self.honour_no_store,
+            withholds=not self.forbidden_is_missing,
             authorization=authorization,
         )
 
@@ -213,6 +220,7 @@ def builtin() -> tuple[UpstreamSettings, ...]:
             index="whl/",
             siblings=("https://download-r2.pytorch.org/",),
             volatile=("whl/nightly/", "whl/test/"),
+            forbidden_is_missing=True,
         ),
         UpstreamSettings(mount="nvidia", url="https://pypi.nvidia.com/", index=""),
     )

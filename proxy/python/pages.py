@@ -14,7 +14,7 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
-from proxy.errors import NotFound, UpstreamBroken
+from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied, Withheld
 from proxy.model import Group, Kind, Outcome, Site, Source, Target
 from proxy.python import addresses, negotiation
 from proxy.python.beside import NOTHING_BESIDE, Beside
@@ -87,15 +87,24 @@ class Pages:
     async def grouped(self, question: Question, group: Group, project: str) -> Representation:
         """The page of the first member of a group that has the project.
 
-        A member that fails is an error: whoever can break an internal index must not get its names answered from
-        outside. Raises NotFound if no member has the project, or an UpstreamError.
+        A member that fails, refuses, or had the project before is not passed by: whoever can break an internal index
+        must not get its names answered from outside. Raises NotFound if no member has the project, or an UpstreamError.
         """
-        for member in members_for(group, project):
-            target = Target(member.mount, None, f"{member.index}{project}/")
+        for number, member in enumerate(members_for(group, project)):
+            site, target = self._sites[member.mount], Target(member.mount, None, f"{member.index}{project}/")
             try:
-                return await self.page(question, self._sites[member.mount], target, project)
+                shown = await self.page(question, site, target, project)
+            except Withheld as refusal:
+                if site.withholds:
+                    raise UpstreamDenied(
+                        "An index of this group refuses to say whether it has the project."
+                    ) from refusal
             except NotFound:
-                continue
+                if self._documents.peek(self._catalog.wish(site, target, project).key, site) is not None:
+                    raise
+            else:
+                # What a member before this one does not have now, it may have in a moment.
+                return replace(shown, fresh_until=0.0) if number else shown
         raise NotFound("No index of this group has such a project.")
 
     async def projects(self, question: Question, site: Site) -> ProjectStream:

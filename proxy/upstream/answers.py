@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 
-from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamDenied, UpstreamThrottled
+from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamDenied, UpstreamThrottled, Withheld
 
 TRANSIENT = frozenset((500, 502, 504))  # worth another try at once
 _MISSING = frozenset((404, 410))
@@ -67,13 +67,19 @@ def refusal(
     if status == 200 or (status == 304 and conditional) or (status == 416 and "range" in asked):  # noqa: PLR2004
         return None
     if status in _MISSING or (status == _FORBIDDEN and not known):
-        return NotFound("Upstream has no such project or file.")
+        return _absence(status)
     if status in _DENIED:
         return UpstreamDenied("Upstream refuses to give this; check the credentials it wants, or its settings.")
     if status in _THROTTLED:
         wait = retry_after(headers.get("retry-after"), now)
         return UpstreamThrottled("Upstream is busy and asks to come back later.", wait)
     return UpstreamBroken(f"Upstream answered with status {status}, which is of no use here. Try again later.")
+
+
+def _absence(status: int) -> NotFound:
+    if status == _FORBIDDEN:
+        return Withheld("Upstream has no such project or file, or gives it only to those whom it knows.")
+    return NotFound("Upstream has no such project or file.")
 
 
 def part_size(status: int, headers: Mapping[str, str]) -> int | None:

@@ -82,7 +82,7 @@ async def test_group__links_lead_to_the_members_mount(
     assert content(INTERNAL.body) == (await get(http, link)).body
 
 
-@pytest.mark.parametrize("code", [401, 500, 503])
+@pytest.mark.parametrize("code", [401, 403, 500, 503])
 async def test_group__member_that_fails(
     make_proxy: MakeProxy, origin: Origin, internal: Origin, public: Origin, http: aiohttp.ClientSession, code: int
 ) -> None:
@@ -111,6 +111,52 @@ async def test_group__member_that_is_away(
     clock.advance(601)
     assert [INTERNAL.filename] == await names(http, running)
     assert 502 == (await get(http, running.url + "/all/simple/demo/")).status
+
+
+async def test_group__member_that_says_403_of_what_is_missing(
+    make_proxy: MakeProxy, origin: Origin, internal: Origin, public: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A store of objects, by the word of the settings: then its refusal is a no like any other."""
+    internal.misbehave(None, status(403))
+    first = UpstreamSettings(mount="internal", url=internal.url, forbidden_is_missing=True)
+    more = settings(internal.url, public.url)
+    running = await make_proxy(origin.url, **more | {"upstreams": (first, more["upstreams"][1])})
+    assert [wheel("demo").filename] == await names(http, running, "/all/simple/demo/")
+
+
+async def test_group__member_that_had_it(
+    make_clocked: MakeClocked,
+    clock: SteppedClock,
+    origin: Origin,
+    internal: Origin,
+    public: Origin,
+    http: aiohttp.ClientSession,
+) -> None:
+    """A project that an index had and deleted is gone: nobody else's of that name takes its place."""
+    internal.publish(INTERNAL)
+    running = await make_clocked(origin.url, **settings(internal.url, public.url))
+    await names(http, running)
+    internal.remove("/simple/secret/")
+    clock.advance(601)
+    assert 404 == (await get(http, running.url + PAGE)).status
+    assert 0 == public.count()
+
+
+async def test_group__member_that_has_it_from_now_on(
+    make_clocked: MakeClocked,
+    clock: SteppedClock,
+    origin: Origin,
+    internal: Origin,
+    public: Origin,
+    http: aiohttp.ClientSession,
+) -> None:
+    """An internal index that publishes a name has it within seconds, though the next one's page is still fresh."""
+    running = await make_clocked(origin.url, **settings(internal.url, public.url))
+    before = [await names(http, running) for _ in range(3)]
+    internal.publish(INTERNAL)
+    clock.advance(11)
+    assert [[ATTACK.filename]] * 3 == before
+    assert [INTERNAL.filename] == await names(http, running)
 
 
 async def test_group__pins(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamDenied, UpstreamThrottled
+from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamDenied, UpstreamThrottled, Withheld
 from proxy.upstream.answers import headers_of, part_size, refusal, retry_after
 
 NOW = 1_750_000_000.0  # Sun, 15 Jun 2025 15:06:40 GMT
@@ -43,7 +43,7 @@ def test_headers_of__control_characters_and_two_ways_to_read(raw: list[tuple[byt
         (404, NotFound),
         (410, NotFound),
         (401, UpstreamDenied),
-        (403, NotFound),
+        (403, Withheld),
         (429, UpstreamThrottled),
         (503, UpstreamThrottled),
         (500, UpstreamBroken),
