@@ -56,6 +56,8 @@ class Confirming:
             # Gone upstream is no reason to lose it here.
             _log.warning("kept file not confirmed", extra={"upstream": wanted.site.mount, "reason": str(error)})
             return Outcome.STALE
+        if self._store.find(entry.key) != entry:
+            return Outcome.REVALIDATED  # another file, or nothing, is there by now: nothing to renew
         try:
             await self._store.save(replace(entry, checked=self._clock.now()))
         except StoreError as error:

@@ -19,6 +19,7 @@ from proxy.cache.flights import Flights
 from proxy.cache.following import follow
 from proxy.cache.passage import Passage
 from proxy.errors import (
+    NotAllowed,
     NotFound,
     PullthroughError,
     StoreBroken,
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 _COOL_DOWN = 1.0  # seconds for which a source of wrong bytes is not asked again; doubles each time
 _COOL_DOWN_MOST = 60.0
+_NEXT = (NotFound, NotAllowed, UpstreamError)  # after these another place is asked
 
 
 class Downloads:
@@ -99,8 +101,8 @@ class Downloads:
                     await passage.open(start, end, headers or {})
                     stack.pop_all()
                     return passage
-            except (NotFound, UpstreamError) as error:
-                failure = failure or error
+            except _NEXT as error:
+                failure = _told(failure, error, place, wanted)
         assert failure is not None, "there is a place, and it failed"
         raise failure
 
@@ -135,9 +137,10 @@ class Downloads:
         """
         digesting = Digesting(flight.wanted.digest)
         await digesting.advance(descriptor, position)
-        condition = {"If-Range": flight.validator.strong} if flight.validator.strong else None
+        # With a digest the bytes may come from another place, which knows nothing of this one's validators.
+        strong = None if flight.wanted.digest else flight.validator.strong
         try:
-            passage = await self.past(flight.wanted, position, flight.size, condition)
+            passage = await self.past(flight.wanted, position, flight.size, {"If-Range": strong} if strong else None)
         except UpstreamBroken:  # no parts here: the whole again, but for what the client has
             passage = await self.past(flight.wanted, 0, None)
         try:
@@ -257,8 +260,8 @@ class Downloads:
                 await Filling(flight, place, spool, self._upstream, self._lanes).run()
             except WrongBytes:
                 raise
-            except (NotFound, UpstreamError) as error:
-                failure = failure or error
+            except _NEXT as error:
+                failure = _told(failure, error, place, flight.wanted)
                 flight.validator = Validator()  # that host's word; elsewhere the digest alone tells
             else:
                 return
@@ -290,3 +293,8 @@ class Downloads:
         until, _ = self._cooling.get(url, (0.0, 0.0))
         if self._clock.monotonic() < until:
             raise WrongBytes("Upstream sent wrong bytes for this file a moment ago; it is asked again soon.")
+
+
+def _told(before: PullthroughError | None, error: PullthroughError, place: Place, wanted: Wanted) -> PullthroughError:
+    """Which failure to tell: what the file's own host did, whenever it was asked. That it fails is no "not found"."""
+    return error if before is None or place.url == wanted.url else before
