@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from dataclasses import replace
 
 import pytest
 
 from proxy.cache.documents import Documents, Wish
 from proxy.errors import BlobDamaged, NotFound, TooLarge, UpstreamBroken, UpstreamUnreachable
-from proxy.model import Outcome
+from proxy.model import Entry, Outcome
 from tests.cache.conftest import SITE, HandClock
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
@@ -137,3 +138,55 @@ async def test_read__copy_was_damaged(documents: Documents, upstream: MemoryUpst
     with pytest.raises(BlobDamaged):
         await (await documents.get(wish())).read()
     assert Outcome.MISS is (await documents.get(wish())).outcome
+
+
+@pytest.mark.parametrize("honoured", [True, False])
+async def test_get__marked_no_store(
+    documents: Documents, upstream: MemoryUpstream, store: MemoryStore, honoured: bool
+) -> None:
+    """A page that upstream marks `no-store` is good for the answers that wait for it, where the settings say so."""
+    gate = Gate()
+    marked = TAGGED | {"Cache-Control": "No-Store, max-age=0"}
+    upstream.on(URL, Scripted(PAGE, headers=marked, gate=gate), Scripted(PAGE, headers=marked))
+    asked = replace(wish(), site=replace(SITE, honour_no_store=honoured))
+    asking = [asyncio.create_task(documents.get(asked)) for _ in range(3)]
+    await gate.reached.wait()
+    gate.open()
+    assert [PAGE] * 3 == [await document.read() for document in await asyncio.gather(*asking)]
+    assert ([] if honoured else [asked.key]) == list(store.keys(""))
+    assert PAGE == await (await documents.get(asked)).read()
+    assert (2 if honoured else 1) == upstream.count(URL)
+
+
+async def test_get__marked_no_store_from_now_on(
+    documents: Documents, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """The copy from before stays what is served when upstream fails; it is never taken for the new page."""
+    later = TAGGED | {"ETag": '"two"', "Cache-Control": "no-store"}
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(b"<html>new</html>", headers=later))
+    asked = replace(wish(), site=replace(SITE, honour_no_store=True))
+    await documents.get(asked)
+    clock.advance(SITE.ttl + 1)
+    assert b"<html>new</html>" == await (await documents.get(asked)).read()
+    upstream.on(URL, Scripted(error=UpstreamUnreachable("away")))
+    stale = await documents.get(asked)
+    assert (Outcome.STALE, PAGE) == (stale.outcome, await stale.read())
+
+
+async def test_get__check_refuses(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """What is no page of the index never takes the place of the kept copy."""
+    seen: list[bytes] = []
+
+    async def check(_: Entry, body: bytes) -> None:
+        seen.append(body)
+        if body != PAGE:
+            raise UpstreamBroken("That is no index page.")
+
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(b"a login page"), Scripted(PAGE, headers=TAGGED))
+    asked = replace(wish(), check=check)
+    await documents.get(asked)
+    clock.advance(SITE.ttl + 1)
+    stale = await documents.get(asked)
+    assert (Outcome.STALE, PAGE) == (stale.outcome, await stale.read())
+    assert Outcome.REVALIDATED is (await documents.get(asked)).outcome
+    assert [PAGE, b"a login page", PAGE] == seen

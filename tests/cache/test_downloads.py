@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
-from proxy.cache.flight import Flight
+from proxy.cache.flight import Flight, Place, Wanted
 from proxy.cache.following import follow, landing
 from proxy.cache.passage import Passage
-from proxy.errors import NotFound, StoreFull, UpstreamBroken, WrongBytes
+from proxy.errors import (
+    NotAllowed,
+    NotFound,
+    PullthroughError,
+    StoreFull,
+    UpstreamBroken,
+    UpstreamUnreachable,
+    WrongBytes,
+)
 from proxy.model import Blob, Event, Flying
-from tests.cache.conftest import BODY, URL, HandClock, sha256, wanted
+from tests.cache.conftest import BODY, SITE, URL, HandClock, sha256, wanted
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
+
+SIBLING = "https://sibling.example/demo-1.0-py3-none-any.whl"
+THIRD = "https://third.example/demo-1.0-py3-none-any.whl"
 
 
 class Bed:
@@ -195,3 +207,187 @@ async def test_close__flights_under_way(bed: Bed, upstream: MemoryUpstream, stor
     assert spool.state is not None
     assert ((0, 100_000),) == spool.state.extents
     await spool.close(keep=False)
+
+
+# Other places
+
+
+def spread(*urls: str, size: bool = True) -> Wanted:
+    """The wish for a file that is in other places too."""
+    return replace(wanted(size=size), others=tuple(Place(url, SITE) for url in urls or (SIBLING,)))
+
+
+async def brought(bed: Bed, wish: Wanted) -> bytes:
+    """All of a file that has to be fetched."""
+    flight, _ = await bed.downloads.open(wish)
+    assert isinstance(flight, Flight)
+    body = await body_of(flight)
+    await idle(bed)
+    return body
+
+
+@pytest.mark.parametrize(
+    "error", [UpstreamUnreachable("away"), UpstreamBroken("broken"), NotFound("gone"), NotAllowed("closed")]
+)
+async def test_places__first_fails(bed: Bed, upstream: MemoryUpstream, error: PullthroughError) -> None:
+    """A file whose host fails comes from the next place, and is kept under its own address."""
+    upstream.on(URL, Scripted(error=error))
+    upstream.on(SIBLING, Scripted(BODY, ranges=True))
+    assert BODY == await brought(bed, spread())
+    assert (1, len(BODY)) == (upstream.count(URL), upstream.sent)
+    blob = await bed.downloads.kept(wanted())
+    assert blob is not None
+    assert sha256(BODY) == blob.digest
+
+
+async def test_places__only_as_many_as_needed(bed: Bed, upstream: MemoryUpstream) -> None:
+    """While its own host gives the file, no other one is asked."""
+    upstream.on(URL, Scripted(BODY, ranges=True))
+    assert BODY == await brought(bed, spread(SIBLING, THIRD))
+    assert {URL} == {ask.url for ask in upstream.asks}
+
+
+@pytest.mark.parametrize("size", [True, False])
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("length", [{}, {"content-length": "unknown"}])
+async def test_places__first_breaks_in_the_middle(
+    bed: Bed, upstream: MemoryUpstream, length: dict[str, str], ranges: bool, size: bool
+) -> None:
+    """The rest comes from the next place, whatever that says of its own validators, and whether or not it has parts."""
+    told = {"etag": '"here"', **length}
+    upstream.on(URL, Scripted(BODY, headers=told, cut=160_000), Scripted(error=NotFound("gone")))
+    upstream.on(SIBLING, Scripted(BODY, ranges=ranges, headers={"etag": '"there"'}))
+    assert BODY == await brought(bed, spread(size=size))
+    assert len(BODY) + (0 if ranges else 160_000) == upstream.sent
+
+
+async def test_places__each_gives_a_part(bed: Bed, upstream: MemoryUpstream) -> None:
+    """A file may come from three places, one after the other."""
+    for url, cut in ((URL, 50_000), (SIBLING, 60_000)):
+        upstream.on(url, Scripted(BODY, ranges=True, cut=cut), Scripted(error=NotFound("gone")))
+    upstream.on(THIRD, Scripted(BODY, ranges=True))
+    assert BODY == await brought(bed, spread(SIBLING, THIRD))
+    assert len(BODY) == upstream.sent
+
+
+async def test_places__of_which_one_has_another_file(bed: Bed, upstream: MemoryUpstream) -> None:
+    """The rest of another file makes wrong bytes: the client does not get the end, and nothing is kept."""
+    upstream.on(URL, Scripted(BODY, ranges=True, cut=60_000), Scripted(error=NotFound("gone")))
+    upstream.on(SIBLING, Scripted(BODY[::-1], ranges=True))
+    with pytest.raises(WrongBytes):
+        await brought(bed, spread())
+    await idle(bed)
+    assert await bed.downloads.kept(spread()) is None
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-type": "text/html"}])
+async def test_places__first_sends_wrong_bytes(bed: Bed, upstream: MemoryUpstream, headers: dict[str, str]) -> None:
+    """Wrong bytes are told, not mended behind the index's back."""
+    upstream.on(URL, Scripted(b"x" * len(BODY), headers=headers))
+    upstream.on(SIBLING, Scripted(BODY))
+    with pytest.raises(WrongBytes):
+        await brought(bed, spread())
+    await idle(bed)
+    assert 0 == upstream.count(SIBLING)
+
+
+async def test_places__known_to_be_down(bed: Bed, upstream: MemoryUpstream) -> None:
+    """A place that is known to be down is asked last."""
+    upstream.on(URL, Scripted(BODY))
+    upstream.on(SIBLING, Scripted(error=UpstreamBroken("broken")))
+    upstream.on(THIRD, Scripted(error=UpstreamBroken("broken")))
+    upstream.down_urls |= {URL, SIBLING}
+    assert BODY == await brought(bed, spread(SIBLING, THIRD))
+    assert [THIRD, URL] == [ask.url for ask in upstream.asks]
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("other", [NotFound("gone"), NotAllowed("closed"), UpstreamBroken("broken")])
+async def test_places__all_fail(bed: Bed, upstream: MemoryUpstream, down: bool, other: PullthroughError) -> None:
+    """What is told is what the file's own host did: one that is away is never a file that is not there."""
+    upstream.on(URL, Scripted(error=UpstreamUnreachable("away")))
+    upstream.on(SIBLING, Scripted(error=other))
+    if down:
+        upstream.down_urls.add(URL)
+    with pytest.raises(UpstreamUnreachable):
+        await bed.downloads.open(spread())
+    with pytest.raises(UpstreamUnreachable):
+        await bed.downloads.past(spread(), 0, 10)
+    assert 2 == upstream.count(URL) == upstream.count(SIBLING)
+
+
+async def test_past__other_place(bed: Bed, upstream: MemoryUpstream) -> None:
+    """A range goes elsewhere too; the connection of the one that failed is let go."""
+    upstream.on(URL, Scripted(BODY))  # gives no parts
+    upstream.on(SIBLING, Scripted(BODY, ranges=True))
+    passage = await bed.downloads.past(spread(), 100, 200)
+    assert BODY[100:200] == b"".join([piece async for piece in passage.chunks()])
+    await passage.close()
+    assert (100, 0) == (upstream.sent, upstream.open)
+
+
+async def test_rest__from_another_place(upstream: MemoryUpstream, clock: HandClock) -> None:
+    """The disk fills, then the host goes: the rest comes from where else the same bytes are."""
+    bed = Bed(MemoryStore(limit=300_000), upstream, clock)
+    upstream.on(URL, Scripted(BODY, ranges=True, headers={"etag": '"here"'}))
+    upstream.on(SIBLING, Scripted(BODY, ranges=True, headers={"etag": '"there"'}))
+    flight, _ = await bed.downloads.open(spread(size=False))
+    assert isinstance(flight, Flight)
+    with flight.share() as descriptor:
+        with pytest.raises(StoreFull):
+            await landing(flight)
+        upstream.on(URL, Scripted(error=UpstreamUnreachable("away")))
+        rest = b"".join([piece async for piece in bed.downloads.rest(flight, descriptor, 50_000, len(BODY))])
+    await idle(bed)
+    assert BODY[50_000:] == rest
+
+
+# What is not kept, and what is kept no more
+
+
+@pytest.mark.parametrize("honoured", [True, False])
+async def test_open__marked_no_store(bed: Bed, upstream: MemoryUpstream, store: MemoryStore, honoured: bool) -> None:
+    """What upstream marks `no-store` is passed on and dropped, where the settings say so."""
+    upstream.on(URL, Scripted(BODY, ranges=True, headers={"cache-control": "private, No-Store"}))
+    site = replace(SITE, honour_no_store=honoured)
+    assert BODY == await brought(bed, replace(wanted(), site=site))
+    assert honoured is (await bed.downloads.kept(wanted()) is None)
+    assert ({}, {}) == (store.spools, store._kept)
+
+
+async def test_open__no_store_is_the_word_of_the_place(bed: Bed, upstream: MemoryUpstream) -> None:
+    """What the index that answered wants counts, not what the one does that was asked first."""
+    upstream.on(URL, Scripted(error=NotFound("gone")))
+    upstream.on(SIBLING, Scripted(BODY, headers={"cache-control": "no-store"}))
+    strict = replace(SITE, mount="strict", honour_no_store=True)
+    assert BODY == await brought(bed, replace(wanted(), others=(Place(SIBLING, strict),)))
+    assert await bed.downloads.kept(wanted()) is None
+
+
+async def test_open__renewed(bed: Bed, upstream: MemoryUpstream, store: MemoryStore) -> None:
+    """What is kept under the key is not given when it is not the file any more; the new one takes its place."""
+    upstream.on(URL, Scripted(BODY), Scripted(BODY[::-1], headers={"etag": '"two"'}))
+    await brought(bed, wanted(None))
+    renewing = replace(wanted(None), renew=True)
+    assert await bed.downloads.kept(renewing) is None
+    assert BODY[::-1] == await brought(bed, renewing)
+    entry = store.find(wanted().key)
+    assert entry is not None
+    assert (sha256(BODY[::-1]), '"two"') == (entry.digest, entry.validator.etag)
+    assert store.blob(sha256(BODY)) is None
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha512"])
+async def test_kept__by_a_hash_that_names_no_blob(bed: Bed, upstream: MemoryUpstream, algorithm: str) -> None:
+    """Another algorithm than sha256 finds the file by its address."""
+    import hashlib  # noqa: PLC0415 the only use
+
+    from proxy.model import Digest  # noqa: PLC0415 the only use
+
+    upstream.on(URL, Scripted(BODY))
+    digest = Digest(algorithm, hashlib.new(algorithm, BODY, usedforsecurity=False).hexdigest())
+    wish = replace(wanted(None), digest=digest)
+    assert BODY == await brought(bed, wish)
+    blob = await bed.downloads.kept(wish)
+    assert blob is not None
+    assert sha256(BODY) == blob.digest

@@ -1,0 +1,196 @@
+"""Confirming kept files: what upstream's answer to a condition means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from proxy.cache.confirming import Confirming
+from proxy.errors import NotFound, PullthroughError, StoreBroken, UpstreamUnreachable
+from proxy.model import Entry, Outcome, Validator
+from tests.cache.conftest import BODY, SITE, URL, HandClock, wanted
+from tests.memory_store import MemoryStore
+from tests.memory_upstream import Gate, MemoryUpstream, Scripted
+
+WANTED = wanted(None)
+LATER = SITE.ttl + 1
+TAGGED, DATED = Validator('"one"'), Validator(None, "Wed, 01 Jan 2025 00:00:00 GMT")
+ETAG, DATE = {"etag": '"one"'}, {"last-modified": "Wed, 01 Jan 2025 00:00:00 GMT"}
+
+
+@pytest.fixture
+async def confirming(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> AsyncIterator[Confirming]:
+    """What is tested."""
+    made = Confirming(store, upstream, clock)
+    yield made
+    await made.close()
+
+
+async def keep(store: MemoryStore, clock: HandClock, validator: Validator = TAGGED, body: bytes = BODY) -> Entry:
+    """A file that is kept since now."""
+    blob = await store.put(body)
+    now = clock.now()
+    entry = Entry(WANTED.key, URL, blob.digest, blob.size, "application/octet-stream", validator, now, now)
+    await store.save(entry)
+    return entry
+
+
+async def test_outcome__confirmed_lately(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """Within the time to live upstream is not asked."""
+    entry = await keep(store, clock)
+    clock.advance(SITE.ttl - 1)
+    assert (Outcome.HIT, 0) == (await confirming.outcome(WANTED, entry), len(upstream.asks))
+
+
+@pytest.mark.parametrize(
+    ("validator", "conditions"),
+    [
+        (TAGGED, {"If-None-Match": '"one"'}),
+        (DATED, {"If-Modified-Since": DATE["last-modified"]}),
+        (
+            Validator('"one"', DATE["last-modified"]),
+            {"If-None-Match": '"one"', "If-Modified-Since": DATE["last-modified"]},
+        ),
+    ],
+)
+async def test_outcome__not_modified(
+    confirming: Confirming,
+    store: MemoryStore,
+    upstream: MemoryUpstream,
+    clock: HandClock,
+    validator: Validator,
+    conditions: dict[str, str],
+) -> None:
+    """A 304 to the kept validators confirms the file, for another time to live."""
+    entry = await keep(store, clock, validator)
+    upstream.on(URL, Scripted(status=304))
+    clock.advance(LATER)
+    assert Outcome.REVALIDATED is await confirming.outcome(WANTED, entry)
+    assert {"Range": "bytes=0-0", **conditions} == upstream.asks[0].headers
+    renewed = store.find(WANTED.key)
+    assert replace(entry, checked=clock.now()) == renewed
+    assert Outcome.HIT is await confirming.outcome(WANTED, renewed)
+
+
+@pytest.mark.parametrize(
+    ("validator", "headers", "expected"),
+    [
+        (TAGGED, ETAG, Outcome.REVALIDATED),
+        (TAGGED, {"etag": '"two"'}, Outcome.MISS),
+        (TAGGED, {}, Outcome.MISS),
+        (DATED, DATE, Outcome.REVALIDATED),
+        (DATED, {"last-modified": "Thu, 02 Jan 2025 00:00:00 GMT"}, Outcome.MISS),
+        (Validator('"one"', DATE["last-modified"]), {**DATE, "etag": '"two"'}, Outcome.MISS),
+        (Validator('"one"', DATE["last-modified"]), DATE, Outcome.REVALIDATED),
+        (Validator(), {}, Outcome.MISS),
+        (Validator(), ETAG, Outcome.MISS),
+    ],
+)
+@pytest.mark.parametrize("ranges", [True, False])
+async def test_outcome__upstream_knows_no_conditions(
+    confirming: Confirming,
+    store: MemoryStore,
+    upstream: MemoryUpstream,
+    clock: HandClock,
+    validator: Validator,
+    headers: dict[str, str],
+    expected: Outcome,
+    ranges: bool,
+) -> None:
+    """Where the file itself is answered, its validators tell; the body is not read."""
+    entry = await keep(store, clock, validator)
+    upstream.on(URL, Scripted(BODY, ranges=ranges, headers=headers))
+    clock.advance(LATER)
+    assert expected is await confirming.outcome(WANTED, entry)
+    assert (0, 0) == (upstream.sent, upstream.open)
+    kept = store.find(WANTED.key)
+    assert kept is not None
+    assert (clock.now() if expected is Outcome.REVALIDATED else entry.checked) == kept.checked
+
+
+@pytest.mark.parametrize("error", [NotFound("gone"), UpstreamUnreachable("away")])
+async def test_outcome__upstream_does_not_say(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock, error: PullthroughError
+) -> None:
+    """A file that is gone upstream, or whose upstream is, is kept as it is, and asked for again the next time."""
+    entry = await keep(store, clock)
+    upstream.on(URL, Scripted(error=error), Scripted(status=304))
+    clock.advance(LATER)
+    assert Outcome.STALE is await confirming.outcome(WANTED, entry)
+    assert entry == store.find(WANTED.key)
+    assert Outcome.REVALIDATED is await confirming.outcome(WANTED, entry)
+
+
+async def test_outcome__known_to_be_down(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """Nobody waits for an upstream that is known to be down."""
+    entry = await keep(store, clock)
+    upstream.down_urls.add(URL)
+    clock.advance(LATER)
+    assert (Outcome.STALE, 0) == (await confirming.outcome(WANTED, entry), len(upstream.asks))
+
+
+async def test_outcome__many_at_once(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """One request for all who ask, whoever of them leaves."""
+    entry = await keep(store, clock)
+    gate = Gate()
+    upstream.on(URL, Scripted(status=304, gate=gate))
+    clock.advance(LATER)
+    first, *others = [asyncio.create_task(confirming.outcome(WANTED, entry)) for _ in range(10)]
+    await gate.reached.wait()
+    first.cancel()
+    gate.open()
+    assert [Outcome.REVALIDATED] * 9 == await asyncio.gather(*others)
+    assert 1 == len(upstream.asks)
+
+
+async def test_outcome__disk_takes_nothing(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """It is confirmed all the same, and will be asked for again."""
+    entry = await keep(store, clock)
+    store.failure = lambda: StoreBroken("read-only")
+    upstream.on(URL, Scripted(status=304))
+    clock.advance(LATER)
+    assert Outcome.REVALIDATED is await confirming.outcome(WANTED, entry)
+    assert entry == store.find(WANTED.key)
+
+
+async def test_outcome__file_replaced_meanwhile(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """A late answer about the old file does not put it back in the place of the one that came since."""
+    old = await keep(store, clock)
+    await store.save(replace(old, key="file:the-same-elsewhere"))  # so that its blob stays
+    gate = Gate()
+    upstream.on(URL, Scripted(status=304, gate=gate))
+    clock.advance(LATER)
+    asking = asyncio.create_task(confirming.outcome(WANTED, old))
+    await gate.reached.wait()
+    new = await keep(store, clock, Validator('"two"'), BODY[::-1])
+    gate.open()
+    await asking
+    assert new == store.find(WANTED.key)
+
+
+async def test_close__breaks_off(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """At the end nothing is under way."""
+    confirming = Confirming(store, upstream, clock)
+    entry = await keep(store, clock)
+    gate = Gate()
+    upstream.on(URL, Scripted(status=304, gate=gate))
+    clock.advance(LATER)
+    asking = asyncio.create_task(confirming.outcome(WANTED, entry))
+    await gate.reached.wait()
+    await confirming.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert entry == store.find(WANTED.key)
