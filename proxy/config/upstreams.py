@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
@@ -20,6 +20,7 @@ _MOUNT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+/)*")
 _CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*")
 _PATTERN = re.compile(r"[A-Za-z0-9.*_-]+")
+_SEPARATORS = re.compile(r"[-_.]+")
 
 
 def _check_mount(value: str) -> str:
@@ -31,7 +32,10 @@ def _check_mount(value: str) -> str:
 
 
 def _check_base(value: str) -> str:
-    """A base address that ends in a slash. Messages never show the address: it may hold a password."""
+    """A base address that ends in a slash, spelt as links of pages are: lower-case host, no default port.
+
+    Messages never show the address: it may hold a password.
+    """
     wrong = ValueError("must be an address such as https://index.example/, in plain ASCII")
     if not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
         raise wrong
@@ -48,7 +52,9 @@ def _check_base(value: str) -> str:
         raise ValueError("must not have a query or a fragment")
     if port == 0 or {".", ".."} & set(parts.path.split("/")):
         raise wrong
-    return value if value.endswith("/") else f"{value}/"
+    default = ":80" if parts.scheme == "http" else ":443"
+    base = urlunsplit(parts._replace(netloc=parts.netloc.lower().removesuffix(default)))
+    return base if base.endswith("/") else f"{base}/"
 
 
 def _check_path(value: str) -> str:
@@ -125,9 +131,9 @@ class UpstreamSettings(BaseModel):
     @classmethod
     def _check_hosts(cls, value: frozenset[str]) -> frozenset[str]:
         hosts = frozenset(host.lower() for host in value)
-        wrong = sorted(host for host in hosts if not _LINK_HOST.fullmatch(host))
-        if wrong:
-            raise ValueError(f"must be names of hosts such as files.example or 10.0.0.7:8080, not {', '.join(wrong)}")
+        if not all(map(_LINK_HOST.fullmatch, hosts)):
+            # Not shown: somebody who writes more than a host may have written a password too.
+            raise ValueError("must be names of hosts such as files.example or 10.0.0.7:8080, without a scheme or path")
         return hosts
 
     @field_validator("credentials")
@@ -196,9 +202,8 @@ class GroupSettings(BaseModel):
         return Group(
             self.mount,
             tuple(members.values()),
-            tuple(
-                (pattern.lower().replace("_", "-").replace(".", "-"), members[to]) for pattern, to in self.pins.items()
-            ),
+            # PEP 503: in any spelling of a name, as requests are.
+            tuple((_SEPARATORS.sub("-", pattern).lower(), members[to]) for pattern, to in self.pins.items()),
         )
 
 
