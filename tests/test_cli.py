@@ -122,6 +122,20 @@ def test_serve__every_wrong_setting_in_one_go(tmp_path: Path) -> None:
     ] == result.stderr.splitlines()
 
 
+def test_serve__credentials_that_are_not_there(tmp_path: Path) -> None:
+    """The variable to set is named before anything is opened, with status 2; `--print-config` does not need it."""
+    (tmp_path / "pullthrough.toml").write_text(_TOML + 'credentials = "env:HOUSE_INDEX"\n', encoding="utf-8")
+
+    missing = _run(tmp_path, "serve", "--port=0", "--data=kept")
+    wrong = _run(tmp_path, "serve", "--port=0", "--data=kept", HOUSE_INDEX="hunter2")
+    shown = _run(tmp_path, "serve", "--print-config")
+
+    line = "pullthrough: credentials of the upstream pypi: set the variable HOUSE_INDEX to user:password\n"
+    assert [(2, "", line)] * 2 == [(result.returncode, result.stdout, result.stderr) for result in (missing, wrong)]
+    assert (0, "") == (shown.returncode, shown.stderr)
+    assert not (tmp_path / "kept").exists()
+
+
 @pytest.mark.parametrize("arguments", [("serve", "--prot=1"), ("sevre",), ()])
 def test_usage__wrong_or_none(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """What the command line does not know ends with status 2."""

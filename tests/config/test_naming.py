@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.naming import explanation, file_keys, flag, key, nearest, nearest_variable, settings_fields, variable
+from proxy.config.naming import (
+    LISTS,
+    explanation,
+    file_keys,
+    flag,
+    key,
+    nearest,
+    nearest_variable,
+    settings_fields,
+    shown,
+    variable,
+)
+from proxy.config.upstreams import GroupSettings, UpstreamSettings
 
 
 def test_names__follow_from_the_path() -> None:
@@ -42,6 +54,12 @@ def test_explanation__unknown_setting() -> None:
         ("log_format", (), "serve.log_format"),
         ("conections", ("fetch",), "connections"),
         ("mnt", ("upstream",), "mount"),
+        ("sibling", ("upstream",), "siblings"),
+        ("credential", ("upstream",), "credentials"),
+        ("groups", (), "group"),
+        ("member", ("group",), "members"),
+        ("pinns", ("group",), "pins"),
+        ("siblings", ("group",), None),
         ("zebra", (), None),
     ],
 )
@@ -52,7 +70,13 @@ def test_nearest__misspelt_key(word: str, table: tuple[str, ...], meant: str | N
 
 @pytest.mark.parametrize(
     ("word", "meant"),
-    [("PULLTHROUGH_DISC", "PULLTHROUGH_DISK"), ("PULLTHROUGH_SERVICE_PORT", None), ("PULLTHROUGH_", None)],
+    [
+        ("PULLTHROUGH_DISC", "PULLTHROUGH_DISK"),
+        ("PULLTHROUGH_GROUP", "PULLTHROUGH_GROUPS"),
+        ("PULLTHROUGH_UPSTREAM", "PULLTHROUGH_UPSTREAMS"),
+        ("PULLTHROUGH_SERVICE_PORT", None),
+        ("PULLTHROUGH_", None),
+    ],
 )
 def test_nearest_variable__misspelt(word: str, meant: str | None) -> None:
     """A slip finds its variable; what somebody else named is let be."""
@@ -65,3 +89,35 @@ def test_file_keys__tables() -> None:
     assert ["threads", "idle_timeout", "log_format"] == file_keys(("serve",))
     assert {"mount", "url", "index", "ttl", "hosts"} <= set(file_keys(("upstream",)))
     assert ["mount", "members", "pins"] == file_keys(("group",))
+
+
+def test_lists__entries_are_explained() -> None:
+    """Each key of an upstream and of a group has a sentence, and a name that a file can have."""
+    assert {"upstreams", "groups"} == set(LISTS)
+    assert [] == [
+        f"{table}.{name}"
+        for table, model in LISTS.values()
+        for name, field in model.model_fields.items()
+        if not (field.description or "").endswith(".")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("hosts", frozenset({"b", "a"}), ["a", "b"]),
+        ("siblings", ("b", "a"), ["b", "a"]),
+        ("ttl", 600.0, "10m"),
+        ("keep_removed", True, True),
+        ("kind", "flat", "flat"),
+        ("credentials", "", ""),
+    ],
+)
+def test_shown__values_of_an_upstream(name: str, value: object, expected: object) -> None:
+    """A value is shown as it would be written in the file; what has an order keeps it."""
+    assert expected == shown(value, UpstreamSettings.model_fields[name])
+
+
+def test_shown__pins() -> None:
+    """A table stays one."""
+    assert {"a*": "pypi"} == shown({"a*": "pypi"}, GroupSettings.model_fields["pins"])

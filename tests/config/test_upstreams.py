@@ -1,0 +1,322 @@
+"""The upstreams and groups of the settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+from proxy.config import ConfigError, GroupSettings, Settings, UpstreamSettings, load
+from proxy.config.upstreams import builtin, problem, repeated
+from proxy.model import Group, Member, Site
+
+_DATA = Path("/data")
+_URL = "https://index.example/"
+HOUSE = UpstreamSettings(mount="house", url=_URL)
+TORCH = Member("pytorch", "whl/cu126/")
+
+
+def group(**given: Any) -> GroupSettings:
+    """A group of the house's index and the built-in ones."""
+    return GroupSettings(**{"mount": "all", "members": ("house", "pytorch/whl/cu126", "nvidia", "pypi")} | given)
+
+
+def test_builtin__in_order() -> None:
+    """PyPI, PyTorch's index with its channels and its second host, NVIDIA's with pages at its root."""
+    pypi, pytorch, nvidia = (upstream.site() for upstream in builtin())
+
+    assert ("pypi", PYPI_SIMPLE_ENDPOINT) == (pypi.mount, pypi.base + pypi.index)
+    assert ("pytorch", "https://download.pytorch.org/", "whl/") == (pytorch.mount, pytorch.base, pytorch.index)
+    assert (("https://download-r2.pytorch.org/",), ("whl/nightly/", "whl/test/")) == (
+        pytorch.siblings,
+        pytorch.volatile,
+    )
+    assert ("nvidia", "https://pypi.nvidia.com/", "") == (nvidia.mount, nvidia.base, nvidia.index)
+
+
+def test_builtin__is_made_of_sound_settings() -> None:
+    """No built-in entry has what a person could not write."""
+    assert builtin() == tuple(UpstreamSettings(**upstream.model_dump()) for upstream in builtin())
+
+
+def test_site__has_all_that_is_set() -> None:
+    """What the services see is what is written."""
+    upstream = UpstreamSettings(
+        mount="house",
+        url=_URL,
+        index="root/",
+        kind="flat",
+        ttl="5m",
+        hosts=["files.example"],
+        siblings=["https://mirror.example/a"],
+        credentials="env:HOUSE",
+        volatile=["nightly", ""],
+        keep_removed=False,
+        honour_no_store=True,
+    )
+
+    assert Site(
+        "house",
+        _URL,
+        "root/",
+        300.0,
+        frozenset({"files.example"}),
+        flat=True,
+        siblings=("https://mirror.example/a/",),
+        volatile=("nightly/", ""),
+        keep_removed=False,
+        honour_no_store=True,
+        authorization="Basic c2VjcmV0",
+    ) == upstream.site("Basic c2VjcmV0")
+
+
+def test_site__shows_no_secret() -> None:
+    """What is sent to the index stands in no log."""
+    site = HOUSE.site("Basic c2VjcmV0")
+
+    assert "c2VjcmV0" not in f"{site!r} {site}"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://index.example", "https://index.example/"),
+        ("HTTPS://Index.Example/Root", "https://index.example/Root/"),
+        ("https://index.example:443/", "https://index.example/"),
+        ("http://index.example:80", "http://index.example/"),
+        ("http://index.example:443/", "http://index.example:443/"),
+        ("http://[::1]:80/a/", "http://[::1]/a/"),
+    ],
+)
+def test_base__in_one_spelling(url: str, expected: str) -> None:
+    """A base is spelt as the links of pages are, so that one is known to be below it."""
+    given = UpstreamSettings(mount="house", url=url, siblings=[url])
+
+    assert (expected, (expected,)) == (given.url, given.siblings)
+
+
+@pytest.mark.parametrize(
+    "mount", ["", "a.b", "A", "1a", "-a", "a/b", "a_b", "a" * 64, "metrics", "healthz", "readyz", "api"]
+)
+def test_upstream__bad_mount(mount: str) -> None:
+    """A mount is a plain word that is no page of the cache's own and can be no host name."""
+    with pytest.raises(ValidationError, match="mount"):
+        UpstreamSettings(mount=mount, url="http://index.example/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "index.example",
+        "ftp://index.example/",
+        "http://",
+        "http://index.example:0/",
+        "http://index.example:99999/",
+        "http://index.example:port/",
+        "http://in dex.example/",
+        "http://index.example/\r\nX: y",
+        "http://index.example\\@other.example/",
+        "http://index.example/a/../b/",
+        "http://index.example/?token=hunter2",
+        "http://index.example/?",
+        "http://index.example/#part",
+        "http://user:hunter2@index.example/",
+        "http://[::1/",
+        "http://ïndex.example/",
+    ],
+)
+def test_upstream__bad_url(url: str) -> None:
+    """Only a plain base address is taken, and what is said never shows a password."""
+    with pytest.raises(ValidationError) as caught:
+        UpstreamSettings(mount="index", url=url)
+
+    (error,) = caught.value.errors()
+    assert ("url",) == error["loc"]
+    assert "hunter2" not in error["msg"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "https://[::1]:8080/a", "http://index.example/whl/cu126/"])
+def test_upstream__good_url(url: str) -> None:
+    """Addresses with a port, a path or an IPv6 host are taken, and end in a slash."""
+    assert f"{url.rstrip('/')}/" == UpstreamSettings(mount="index", url=url).url
+
+
+@pytest.mark.parametrize("index", ["/simple/", "../simple/", "a//b/", "simple/?x", "a b/", "./"])
+def test_upstream__bad_index(index: str) -> None:
+    """The index is a path below the base."""
+    with pytest.raises(ValidationError, match="index"):
+        UpstreamSettings(mount="index", url="http://index.example/", index=index)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "http://files.example", "files.example/", "a b", "*.example", "user@files.example"]
+)
+def test_upstream__bad_host(host: str) -> None:
+    """Hosts are names, with a port at most."""
+    with pytest.raises(ValidationError, match="hosts"):
+        UpstreamSettings(mount="index", url="http://index.example/", hosts=frozenset({host}))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"kind": "other"},
+        {"siblings": ["mirror.example"]},
+        {"siblings": "https://mirror.example/"},
+        {"volatile": ["/nightly/"]},
+        {"volatile": ["../"]},
+        {"keep_removed": "perhaps"},
+        {"ttl": -1},
+        {"credentials": "env:"},
+        {"credentials": "env:a-b"},
+        {"credentials": "ENV:HOUSE"},
+        {"credentials": "env:HOUSE\n"},
+        {"credentials": "netrc "},
+    ],
+    ids=str,
+)
+def test_upstream__bad_value(given: dict[str, Any]) -> None:
+    """What cannot be meant is refused, by the name of its key."""
+    with pytest.raises(ValidationError, match=next(iter(given))):
+        UpstreamSettings(mount="house", url=_URL, **given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"url": "https://user:hunter2@index.example/"},
+        {"siblings": ["https://user:hunter2@index.example/"]},
+        {"credentials": "user:hunter2"},
+        {"credentials": "hunter2"},
+        {"hosts": ["user:hunter2@files.example"]},
+        {"hosts": ["https://user:hunter2@files.example/"]},
+    ],
+    ids=str,
+)
+def test_upstream__password_in_the_wrong_place(tmp_path: Path, given: dict[str, Any]) -> None:
+    """It is refused, and nothing that is said shows it."""
+    entry = {"mount": "house", "url": _URL} | given
+
+    with pytest.raises(ConfigError) as caught:
+        load({}, {"HOME": "/h", "PULLTHROUGH_UPSTREAMS": json.dumps([entry])}, tmp_path)
+
+    (line,) = caught.value.errors
+    assert line.startswith(f"PULLTHROUGH_UPSTREAMS #1: {next(iter(given))}")
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("credentials", ["", "netrc", "env:HOUSE", "env:_house_2"])
+def test_upstream__good_credentials(credentials: str) -> None:
+    """None, a variable's name, or the file."""
+    assert credentials == UpstreamSettings(mount="house", url=_URL, credentials=credentials).credentials
+
+
+def test_group__as_the_services_see_it() -> None:
+    """A member is a mount's own index, or a path below it; a pin leads to one of them."""
+    settings = Settings(data=_DATA, upstreams=(HOUSE,), groups=(group(pins={"torch*": "pytorch/whl/cu126"}),))
+
+    members = (Member("house", "simple/"), TORCH, Member("nvidia", ""), Member("pypi", "simple/"))
+    assert (Group("all", members, (("torch*", TORCH),)),) == settings.index_groups()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("Torch*", "torch*"), ("my_lib.*", "my-lib-*"), ("a__b", "a-b"), ("A.-_B*", "a-b*"), ("*", "*")],
+)
+def test_group__patterns_are_normalised(pattern: str, expected: str) -> None:
+    """A pattern in any spelling of a name fits the one that requests are reduced to (PEP 503)."""
+    made = group(pins={pattern: "house"}).group({"house": "simple/", "pytorch": "", "nvidia": "", "pypi": ""})
+
+    assert ((expected, Member("house", "simple/")),) == made.pins
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"members": ()},
+        {"members": ("House",)},
+        {"members": ("",)},
+        {"members": ("house//x",)},
+        {"members": ("house/../x",)},
+        {"members": ("house/x?y",)},
+        {"pins": {"": "house"}},
+        {"pins": {"torch[12]": "house"}},
+        {"pins": {"a b": "house"}},
+        {"pins": ["house"]},
+        {"mount": "metrics"},
+        {"mounts": "all"},
+    ],
+    ids=str,
+)
+def test_group__bad_value(given: dict[str, Any]) -> None:
+    """What cannot be meant is refused, by the name of its key."""
+    with pytest.raises(ValidationError, match=next(iter(given))):
+        group(**given)
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ([group(members=("none",))], "all: there is no upstream with the mount of none; add an"),
+        ([group(members=("none/whl",))], "all: there is no upstream with the mount of none/whl; add an"),
+        ([group(members=("flat",))], "all: flat is flat: only indexes with a page for each project can be members"),
+        ([group(pins={"x*": "pytorch"})], r"all: x\* is pinned to pytorch, which is not one of its members"),
+        ([group(mount="house")], "mount house is there twice"),
+        ([group(mount="pypi")], "mount pypi is there twice"),
+        ([group(), group()], "mount all is there twice"),
+        ([group(), group(mount="other", members=("all",))], "other: there is no upstream with the mount of all"),
+    ],
+)
+def test_groups__that_do_not_fit_the_upstreams(groups: list[GroupSettings], said: str) -> None:
+    """Each member is an upstream with pages of projects, each mount is there once."""
+    flat = UpstreamSettings(mount="flat", url=_URL, kind="flat")
+
+    with pytest.raises(ValidationError, match=said):
+        Settings(data=_DATA, upstreams=(HOUSE, flat), groups=tuple(groups))
+
+
+def test_groups__of_builtin_upstreams() -> None:
+    """No entry is needed for what is built in; one that replaces it counts in its place."""
+    members = ("pypi", "nvidia")
+    mirror = UpstreamSettings(mount="pypi", url=_URL, index="")
+
+    plain = Settings(data=_DATA, groups=(group(members=members),))
+    mirrored = Settings(data=_DATA, upstreams=(mirror,), groups=(group(members=members),))
+
+    assert ["simple/", ""] == [member.index for member in plain.index_groups()[0].members]
+    assert ["", ""] == [member.index for member in mirrored.index_groups()[0].members]
+
+
+def test_groups__named_by_what_was_written(tmp_path: Path) -> None:
+    """Errors of a file name the entry and the key."""
+    toml = '[[group]]\nmount = "all"\nmembers = ["none"]\n'
+    (tmp_path / "pullthrough.toml").write_text(toml, encoding="utf-8")
+    with pytest.raises(ConfigError) as whole:
+        load({}, {"HOME": "/h"}, tmp_path)
+    (tmp_path / "pullthrough.toml").write_text(toml + '[[group]]\nmont = "x"\nmembers = []\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as parts:
+        load({}, {"HOME": "/h"}, tmp_path)
+
+    front = f"{tmp_path / 'pullthrough.toml'}: group"
+    (line,) = whole.value.errors
+    assert line.startswith(f"{front}: all: there is no upstream")
+    assert {
+        f"{front} #2: mount: is missing",
+        f"{front} #2: mont: no such setting; did you mean mount?",
+    } == {line for line in parts.value.errors if "members" not in line}
+    assert any(line.startswith(f"{front} #2: members: ") for line in parts.value.errors)
+
+
+def test_problem__none() -> None:
+    """What fits is not complained of."""
+    assert problem((group(pins={"torch*": "pytorch/whl/cu126"}),), (HOUSE, *builtin())) is None
+
+
+def test_repeated__names_each_once() -> None:
+    """A name that is there three times is named once."""
+    assert ["b", "a"] == repeated(["a", "b", "b", "a", "c", "a"])
