@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from dataclasses import replace
 
 import pytest
 import trustme
@@ -12,7 +13,9 @@ import trustme
 from proxy.errors import (
     NotAllowed,
     NotFound,
+    PullthroughError,
     UpstreamBroken,
+    UpstreamDenied,
     UpstreamError,
     UpstreamThrottled,
     UpstreamTimeout,
@@ -190,6 +193,58 @@ async def test_redirect__credentials_stay(server: Scripted, make: Make) -> None:
         await read(make(), ask(server, headers={"Authorization": "Basic c2VjcmV0", "Range": "bytes=0-"}))
         assert ["authorization" in seen.headers for seen in server.seen] == [True, True]
         assert [("authorization" in s.headers, "range" in s.headers) for s in other.seen] == [(False, True)]
+
+
+# Credentials of the settings
+
+
+async def test_credentials__origin_of_the_base(server: Scripted, make: Make) -> None:
+    """They go to the index and to its files, not to another host or port, be it a sibling's."""
+    known = site(server)
+    async with scripted() as other:
+        known = replace(known, authorization="Basic c2VjcmV0", siblings=(other.base,))
+        for path, place in (("/x", server), ("/deep/y", server), ("/x", other)):
+            place.on(path, plain(b"1"))
+            await read(make(), Ask(place.base + path[1:], known))
+        assert ["Basic c2VjcmV0"] * 2 == [seen.headers.get("authorization") for seen in server.seen]
+        assert [None] == [seen.headers.get("authorization") for seen in other.seen]
+
+
+async def test_credentials__redirects(server: Scripted, make: Make) -> None:
+    """A redirect within the origin carries them; one to another origin does not, nor one that comes back from there."""
+    async with scripted() as other:
+        server.on("/x", moved("/y"))
+        server.on("/y", moved(other.base + "z"))
+        other.on("/z", moved(server.base + "end"))
+        server.on("/end", plain(b"there"))
+        known = replace(site(server, hosts=frozenset({"127.0.0.1"})), authorization="Basic c2VjcmV0")
+        assert b"there" == await read(make(), Ask(server.base + "x", known))
+        assert ["Basic c2VjcmV0", "Basic c2VjcmV0", None] == [s.headers.get("authorization") for s in server.seen]
+        assert [None] == [seen.headers.get("authorization") for seen in other.seen]
+
+
+async def test_credentials__are_each_sites_own(server: Scripted, make: Make) -> None:
+    """A connection that is used again carries the credentials of the one who asks now."""
+    server.on("/x", plain(b"1"))
+    client = make()
+    for authorization in ("Basic b25l", None, "Basic dHdv"):
+        await read(client, Ask(server.base + "x", replace(site(server), authorization=authorization)))
+    assert ["Basic b25l", None, "Basic dHdv"] == [seen.headers.get("authorization") for seen in server.seen]
+    assert 1 == server.connections
+
+
+@pytest.mark.parametrize(
+    ("authorization", "expected"), [(None, NotFound), ("Basic c2VjcmV0", UpstreamDenied)], ids=["stranger", "known"]
+)
+async def test_credentials__refused(
+    server: Scripted, make: Make, seen: Seen, authorization: str | None, expected: type[PullthroughError]
+) -> None:
+    """A 403 to who showed credentials is a refusal, and no word of what was shown is in it."""
+    server.on("/x", plain(b"no", status="403 Forbidden"))
+    request = Ask(server.base + "x", replace(site(server), authorization=authorization))
+    with pytest.raises(expected) as caught:
+        await read(make(), request)
+    assert "c2VjcmV0" not in f"{caught.value} {request!r} {seen.events}"
 
 
 async def test_redirect__without_location(server: Scripted, make: Make) -> None:

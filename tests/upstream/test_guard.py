@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -162,6 +163,24 @@ def test_admit__host_beside_the_list(url: str) -> None:
     """Where hosts are listed no other may be asked."""
     with pytest.raises(NotAllowed):
         admit(URL(url), CLOSED, redirected=False)
+
+
+@pytest.mark.parametrize("hosts", [frozenset(), frozenset({"files.example"})])
+def test_admit__siblings(hosts: frozenset[str]) -> None:
+    """A host that the settings name as a sibling is named like the base's, private or not, beside a list or without."""
+    site = replace(SITE, hosts=hosts, siblings=("https://Mirror.example/a/", "http://10.1.2.9:8080/"))
+    named = ("https://mirror.example/b/x", "http://10.1.2.9/x", "http://10.1.2.3:8080/x")
+    assert [Trust.NAMED] * 3 == [admit(URL(url), site, redirected=False) for url in named]
+    with pytest.raises(NotAllowed):
+        admit(URL("http://10.1.2.10/x"), site, redirected=False)
+    with pytest.raises(NotAllowed):
+        admit(URL("http://10.1.2.9/x"), replace(site, siblings=()), redirected=False)
+
+
+def test_admit__siblings_close_nothing() -> None:
+    """A sibling is one more place; it does not make a list of hosts of what was open."""
+    site = replace(SITE, siblings=("https://mirror.example/",))
+    assert admit(URL("https://files.example/x"), site, redirected=False) is Trust.OPEN
 
 
 def test_admit__redirect_beyond_the_list() -> None:
