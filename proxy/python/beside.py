@@ -30,7 +30,8 @@ class Beside:
         if not (self.digests or self.removed or self.withdrawn):
             return "-"
         known = sorted(f"{url} {digest}" for url, digest in self.digests.items())
-        text = "\n".join((*known, "", *(f"{file.url} {file.best_digest}" for file in self.removed)))
+        # All that is said of a dropped file: it may come and go with another word of the index.
+        text = "\n".join((*known, "", *map(repr, self.removed)))
         return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{'-' if self.withdrawn else ''}"
 
     def complete(self, page: Page) -> Page:

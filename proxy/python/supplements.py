@@ -89,12 +89,18 @@ class Supplements:
             return ()
 
     def _held(self, files: Iterable[File], site: Site) -> list[File]:
-        """Those of the files that the store has, each once, with the digest that it has of those that have none."""
+        """Those of the files that the store has, each once, with the digest that it has of those that have none.
+
+        What is kept under a file's address and is not what the page promised is another file.
+        """
         held: dict[str, File] = {}
         for file in files:
             target = _located(file, site)
             entry = self._store.find(file_key(target)) if target is not None else None
             if target is None or entry is None:
+                continue
+            promised = file.best_digest
+            if promised is not None and promised.algorithm == "sha256" and promised != entry.digest:
                 continue
             known = file.digests or (() if is_volatile(target, site) else (entry.digest,))
             held.setdefault(file.url, replace(file, digests=known, fragment="", extra=NOTHING))
