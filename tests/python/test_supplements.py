@@ -1,0 +1,310 @@
+"""What the store knows beside pages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.errors import NotFound, StoreFull, UpstreamUnreachable
+from proxy.model import Outcome, Site, Target
+from proxy.python.beside import REMOVED
+from proxy.python.routes import file_key, removed_key
+from proxy.python.supplements import is_volatile
+from tests.memory_upstream import Scripted
+from tests.pages import JSON, Link
+from tests.python.conftest import Make
+from tests.python.world import PAGE, SITE, World, content, digest, volatile
+from tests.wheels import Package, sdist, wheel
+
+OLD, NEW = wheel(version="1.0", padding=100, seed=1), wheel(version="2.0", padding=100, seed=2)
+URL = "https://files.example/p/"
+KEY = "page:pypi:demo:simple/demo/"
+
+
+def at(package: Package) -> Target:
+    """Where a package is on the cache."""
+    return Target("pypi", "files.example", f"p/{package.filename}")
+
+
+def key_of(package: Package) -> str:
+    """The key of a package's file."""
+    return file_key(at(package))
+
+
+def link(filename: str, **said: object) -> Link:
+    """A link that says nothing but what is `said`."""
+    return Link(filename, URL + filename, **said)  # type: ignore[arg-type]
+
+
+OLD_LINK, NEW_LINK = OLD.link(URL + OLD.filename), NEW.link(URL + NEW.filename)
+
+
+async def refresh(world: World, *links: Link) -> dict[str, object]:
+    """Let the index publish these, and ask when the page is due; by file name, whether the page calls it yanked."""
+    world.publish(*links)
+    world.clock.advance(SITE.ttl + 1)
+    return {name: file["yanked"] for name, file in (await world.listed()).items()}
+
+
+# Digests that were measured here
+
+
+async def test_measured__of_a_kept_file(world: World) -> None:
+    """A page without a hash gets that of the file which is kept, and no other."""
+    world.publish(link(OLD.filename), link(NEW.filename))
+    before = await world.listed()
+    await world.hold(at(OLD), content(OLD))
+    after = await world.listed()
+    assert ({}, {}) == (before[OLD.filename]["hashes"], before[NEW.filename]["hashes"])
+    assert ({"sha256": OLD.sha256}, {}) == (after[OLD.filename]["hashes"], after[NEW.filename]["hashes"])
+    await world.store.forget(key_of(OLD))
+    assert {} == (await world.listed())[OLD.filename]["hashes"]
+
+
+async def test_measured__upstreams_word_stands(world: World) -> None:
+    """A hash of the page is not replaced by the one of a file that differs from it."""
+    world.publish(OLD_LINK)
+    await world.hold(at(OLD), b"something else")
+    assert {"sha256": OLD.sha256} == (await world.listed())[OLD.filename]["hashes"]
+
+
+async def test_measured__files_that_may_be_replaced(make: Make) -> None:
+    """Where a name does not stand for the bytes, a hash of today would break tomorrow's installation."""
+    world = make(volatile("nightly/"))
+    one, two = Target("pypi", None, f"nightly/{OLD.filename}"), Target("pypi", None, f"stable/{NEW.filename}")
+    world.publish(Link(OLD.filename, world.url(one)), Link(NEW.filename, world.url(two)))
+    await world.hold(one, content(OLD))
+    await world.hold(two, content(NEW))
+    listed = await world.listed()
+    assert ({}, {"sha256": NEW.sha256}) == (listed[OLD.filename]["hashes"], listed[NEW.filename]["hashes"])
+
+
+async def test_measured__one_name_at_two_addresses(world: World) -> None:
+    """Each address has the hash of what is kept from there."""
+    world.publish(Link(OLD.filename, f"{URL}a/{OLD.filename}"), Link(OLD.filename, f"{URL}b/{OLD.filename}"))
+    await world.hold(Target("pypi", "files.example", f"p/b/{OLD.filename}"), content(OLD))
+    document = world.documents.peek(KEY, SITE)
+    assert document is None
+    await world.page()
+    document = world.documents.peek(KEY, SITE)
+    assert document is not None
+    beside = await world.supplements.beside(KEY, "demo", SITE, await world.renderings.parsed(document))
+    assert {f"{URL}b/{OLD.filename}": digest(OLD)} == beside.digests
+
+
+async def test_measured__page_of_files_of_many_projects(make: Make) -> None:
+    """On a flat page the files of every project are looked for."""
+    world = make(replace(SITE, flat=True, index=""))
+    page = Target("pypi", None, "links/")
+    other, odd = sdist("other"), "README"
+    held = [Target("pypi", None, f"links/{name}") for name in (OLD.filename, other.filename, odd)]
+    world.publish(*(Link(target.path.rpartition("/")[2], world.url(target)) for target in held), target=page)
+    for target, body in zip(held, (content(OLD), content(other), b"odd"), strict=True):
+        await world.hold(target, body)
+    listed = await world.listed(page, "")
+    assert [OLD.sha256, other.sha256] == [listed[p.filename]["hashes"]["sha256"] for p in (OLD, other)]
+    assert "sha256" in listed[odd]["hashes"]
+
+
+# What an index dropped
+
+
+async def test_dropped__only_what_is_kept(world: World) -> None:
+    """A kept file is listed on, as yanked, by its own hash; what is not kept is gone."""
+    await refresh(world, link("demo-0.9.tar.gz"), OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    assert {NEW.filename: False, OLD.filename: REMOVED} == await refresh(world, NEW_LINK)
+    assert {"sha256": OLD.sha256} == (await world.listed())[OLD.filename]["hashes"]
+
+
+async def test_dropped__listed_again_and_dropped_again(world: World) -> None:
+    """Each time the page is what upstream says last; of what is dropped again the newest word counts."""
+    yanked = replace(OLD_LINK, yanked="broken")
+    await refresh(world, OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    seen = [(await refresh(world, *links))[OLD.filename] for links in ((NEW_LINK,), (yanked, NEW_LINK), (NEW_LINK,))]
+    assert [REMOVED, "broken", "broken"] == seen
+
+
+async def test_dropped__one_after_the_other(world: World) -> None:
+    """What was dropped earlier stays listed when more is dropped."""
+    await refresh(world, OLD_LINK, NEW_LINK, link("demo-3.0.tar.gz"))
+    await world.hold(at(OLD), content(OLD))
+    await world.hold(at(NEW), content(NEW))
+    await refresh(world, NEW_LINK, link("demo-3.0.tar.gz"))
+    assert {"demo-3.0.tar.gz": False, NEW.filename: REMOVED, OLD.filename: REMOVED} == await refresh(
+        world, link("demo-3.0.tar.gz")
+    )
+
+
+async def test_dropped__evicted_then_fetched_again(world: World) -> None:
+    """It is shown only while its file is here."""
+    await refresh(world, OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    await refresh(world, NEW_LINK)
+    await world.store.forget(key_of(OLD))
+    gone = set(await world.listed())
+    await world.hold(at(OLD), content(OLD))
+    assert ({NEW.filename}, {OLD.filename, NEW.filename}) == (gone, set(await world.listed()))
+
+
+async def test_dropped__file_that_is_not_the_one_of_the_page(world: World) -> None:
+    """A kept file that has not the hash which the page last gave is no answer to who asks for that hash."""
+    await refresh(world, OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), b"what was there before it was uploaded again")
+    assert {NEW.filename: False} == await refresh(world, NEW_LINK)
+
+
+async def test_dropped__file_without_a_hash(world: World) -> None:
+    """It gets the hash that was measured here."""
+    await refresh(world, link(OLD.filename), NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    await refresh(world, NEW_LINK)
+    assert {"sha256": OLD.sha256} == (await world.listed())[OLD.filename]["hashes"]
+
+
+async def test_dropped__file_whose_name_is_listed_elsewhere(world: World) -> None:
+    """A file that only moved is not dropped: its name is on the page."""
+    await refresh(world, OLD_LINK)
+    await world.hold(at(OLD), content(OLD))
+    moved = replace(OLD_LINK, url=f"{URL}moved/{OLD.filename}")
+    assert {OLD.filename: False} == await refresh(world, moved)
+
+
+async def test_dropped__not_wanted(make: Make) -> None:
+    """The setting turns it off, also for what was written down before."""
+    world = make(replace(SITE, keep_removed=False))
+    await refresh(world, OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    assert {NEW.filename: False} == await refresh(world, NEW_LINK)
+    assert world.store.find(removed_key(KEY)) is None
+
+
+async def test_dropped__disk_is_full(world: World) -> None:
+    """Nothing can be written down; the page is what upstream sends, and nothing fails."""
+    await refresh(world, OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    world.store.failure = lambda: StoreFull("full")
+    assert {NEW.filename: False} == await refresh(world, NEW_LINK)
+
+
+async def test_dropped__old_copy_is_damaged(world: World) -> None:
+    """What cannot be read tells nothing; the new page is shown all the same."""
+    await refresh(world, OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    entry = world.store.find(KEY)
+    assert entry is not None
+    world.renderings._parsed.clear()
+    world.store.damage(entry.digest, b"short")
+    assert {NEW.filename: False} == await refresh(world, NEW_LINK)
+
+
+async def test_dropped__what_was_written_down_is_damaged(world: World) -> None:
+    """Then nothing is known of it, and the page is shown without."""
+    await refresh(world, OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    await refresh(world, NEW_LINK)
+    entry = world.store.find(removed_key(KEY))
+    assert entry is not None
+    world.renderings._parsed.clear()
+    world.store.damage(entry.digest, b"short")
+    assert {NEW.filename} == set(await world.listed())
+
+
+async def test_dropped__page_that_cannot_be_read_drops_nothing(world: World) -> None:
+    """A login page in place of the index is no word of it."""
+    await refresh(world, OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    world.upstream.on(world.url(PAGE), Scripted(b"<html><h1>Log in</h1></html>", headers={"content-type": "text/html"}))
+    world.clock.advance(SITE.ttl + 1)
+    assert {OLD.filename, NEW.filename} == set(await world.listed())
+    assert world.store.find(removed_key(KEY)) is None
+
+
+async def test_dropped__page_in_json(world: World) -> None:
+    """What a page in JSON said of a file is said of it on."""
+    said = (
+        b'{"meta": {"api-version": "1.1", "_last-serial": 7}, "name": "demo", "versions": ["1.0"], "files": ['
+        b'{"filename": "%b", "url": "%b", "hashes": {"sha256": "%b"}, "size": 5, "requires-python": ">=3.9",'
+        b'"upload-time": "2026-01-02T03:04:05Z", "core-metadata": {"sha256": "%b"}, "yanked": false}]}'
+        % (OLD.filename.encode(), (URL + OLD.filename).encode(), OLD.sha256.encode(), b"a" * 64)
+    )
+    world.upstream.on(world.url(PAGE), Scripted(said, headers={"content-type": JSON}))
+    before = (await world.listed())[OLD.filename]
+    await world.hold(at(OLD), content(OLD))
+    await refresh(world, NEW_LINK)
+    assert before | {"yanked": REMOVED} == (await world.listed())[OLD.filename]
+
+
+# What is left of a project that is gone
+
+
+async def withdraw(world: World) -> None:
+    """Let the index have nothing of the project any more."""
+    world.upstream.on(world.url(PAGE), Scripted(status=404))
+    world.clock.advance(SITE.ttl + 1)
+
+
+async def test_withdrawn__what_is_kept(world: World) -> None:
+    """The page has what is kept of it, with what was dropped before; it is not to be taken for a fresh one."""
+    await refresh(world, OLD_LINK, NEW_LINK, link("demo-3.0.tar.gz"))
+    await world.hold(at(OLD), content(OLD))
+    await refresh(world, NEW_LINK, link("demo-3.0.tar.gz"))
+    await world.hold(at(NEW), content(NEW))
+    await withdraw(world)
+    shown = await world.page()
+    assert (Outcome.STALE, 0.0) == (shown.outcome, shown.fresh_until)
+    assert {OLD.filename, NEW.filename} == set(await world.listed())
+
+
+async def test_withdrawn__and_there_again(world: World) -> None:
+    """When the project is back, its page is upstream's."""
+    await refresh(world, OLD_LINK)
+    await world.hold(at(OLD), content(OLD))
+    await withdraw(world)
+    assert REMOVED == (await world.listed())[OLD.filename]["yanked"]
+    assert {OLD.filename: False, NEW.filename: False} == await refresh(world, OLD_LINK, NEW_LINK)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_withdrawn__nothing_to_show(make: Make, keep: bool) -> None:
+    """Of what nothing is kept, or wanted, there is no page."""
+    world = make(replace(SITE, keep_removed=keep))
+    await refresh(world, OLD_LINK, NEW_LINK)
+    if not keep:
+        await world.hold(at(OLD), content(OLD))
+    await withdraw(world)
+    with pytest.raises(NotFound):
+        await world.page()
+
+
+async def test_withdrawn__is_not_what_being_away_is(world: World) -> None:
+    """While upstream is away the page is as it was: nothing was removed."""
+    await refresh(world, OLD_LINK, NEW_LINK)
+    await world.hold(at(OLD), content(OLD))
+    world.upstream.on(world.url(PAGE), Scripted(error=UpstreamUnreachable("away")))
+    world.clock.advance(SITE.ttl + 1)
+    assert {OLD.filename: False, NEW.filename: False} == {
+        name: file["yanked"] for name, file in (await world.listed()).items()
+    }
+
+
+# Volatile
+
+
+@pytest.mark.parametrize(
+    ("volatile", "path", "expected"),
+    [
+        ((), "nightly/x.whl", False),
+        (("nightly/",), "nightly/cpu/x.whl", True),
+        (("nightly/",), "nightly-x/x.whl", False),
+        (("nightly/",), "whl/nightly/x.whl", False),
+        (("test/", "nightly/"), "nightly/x.whl", True),
+        (("",), "x.whl", True),
+    ],
+)
+def test_is_volatile(volatile: tuple[str, ...], path: str, expected: bool) -> None:
+    """The settings say below which paths; an empty one means all."""
+    site = Site("pypi", "https://index.example/", "", 600.0, volatile=volatile)
+    assert expected is is_volatile(Target("pypi", None, path), site)

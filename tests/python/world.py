@@ -1,0 +1,142 @@
+"""The parts of the room, connected as the service does it, over a store and an upstream in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import replace
+from typing import Any
+
+from proxy.cache.confirming import Confirming
+from proxy.cache.documents import Documents
+from proxy.cache.downloads import Downloads
+from proxy.cache.filling import Lanes
+from proxy.cache.flight import Flight
+from proxy.cache.following import follow
+from proxy.cache.passage import Passage
+from proxy.cache.representation import Representation
+from proxy.model import Blob, Digest, Entry, Event, Flying, Site, Target, Validator
+from proxy.python import addresses
+from proxy.python.catalog import Catalog
+from proxy.python.files import Files
+from proxy.python.metadata import Metadata
+from proxy.python.pages import Pages
+from proxy.python.question import Question
+from proxy.python.renderings import Renderings
+from proxy.python.routes import file_key
+from proxy.python.supplements import Supplements
+from tests.bodies import pieces
+from tests.flows.asking import SteppedClock
+from tests.memory_store import MemoryStore
+from tests.memory_upstream import MemoryUpstream, Scripted
+from tests.pages import JSON, Link, as_html
+from tests.wheels import Package
+
+SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
+PAGE = Target("pypi", None, "simple/demo/")
+HTML = {"content-type": "text/html"}
+
+
+class World:
+    """Pages, files, and what is between them. `limit` in bytes bounds the store."""
+
+    def __init__(self, *sites: Site, limit: int = 1 << 30) -> None:
+        self.sites = {site.mount: site for site in sites or (SITE,)}
+        self.store = MemoryStore(limit)
+        self.upstream = MemoryUpstream()
+        self.clock = SteppedClock()
+        self.events: list[Event] = [Flying(0)]
+        self.documents = Documents(self.store, self.upstream, self.clock, 1 << 20)
+        self.downloads = Downloads(self.store, self.upstream, self.clock, self.events.append, Lanes(1, 1 << 20))
+        self.confirming = Confirming(self.store, self.upstream, self.clock)
+        self.renderings = Renderings()
+        self.supplements = Supplements(self.store, self.documents, self.renderings, self.clock)
+        self.catalog = Catalog(self.sites, self.store, self.documents, self.renderings, self.supplements)
+        self.metadata = Metadata(self.store, self.downloads, self.clock)
+        self.pages = Pages(self.sites, self.documents, self.downloads, self.renderings, self.catalog, self.supplements)
+        self.files = Files(self.store, self.downloads, self.confirming, self.catalog, self.metadata, self.clock)
+
+    async def close(self) -> None:
+        """Break off what is under way."""
+        await self.metadata.close()
+        await self.renderings.close()
+        await self.confirming.close()
+        await self.downloads.close()
+        await self.documents.close()
+
+    @property
+    def site(self) -> Site:
+        """The first site."""
+        return next(iter(self.sites.values()))
+
+    def publish(self, *links: Link, target: Target = PAGE, etag: str | None = None) -> None:
+        """Let upstream's page at `target` have these links."""
+        headers = HTML if etag is None else {**HTML, "etag": etag}
+        self.upstream.on(self.url(target), Scripted(as_html("demo", links), headers=headers))
+
+    def url(self, target: Target) -> str:
+        """Upstream's address of a target."""
+        return addresses.upstream_url(target, self.sites[target.mount])
+
+    async def hold(self, target: Target, body: bytes, validator: Validator | None = None) -> Entry:
+        """Have a file kept."""
+        blob = await self.store.put(body)
+        now, kind = self.clock.now(), "application/octet-stream"
+        entry = Entry(
+            file_key(target), self.url(target), blob.digest, blob.size, kind, validator or Validator(), now, now
+        )
+        await self.store.save(entry)
+        return entry
+
+    async def page(self, target: Target = PAGE, project: str = "demo", **question: Any) -> Representation:
+        """A page as a client gets it."""
+        asked = Question(target, **{"accept": JSON} | question)
+        return await self.pages.page(asked, self.sites[target.mount], target, project)
+
+    async def listed(self, target: Target = PAGE, project: str = "demo") -> dict[str, dict[str, Any]]:
+        """By file name, what a page says in JSON. Of several files of one name the last."""
+        body = (await self.page(target, project)).body
+        assert isinstance(body, bytes)
+        return {file["filename"]: file for file in json.loads(body)["files"]}
+
+    async def file(self, target: Target, **question: Any) -> Representation:
+        """A file as a client gets it."""
+        return await self.files.file(Question(target, **question), self.sites[target.mount])
+
+    async def read(self, shown: Representation) -> bytes:
+        """All of an answer's body, and wait until it is kept."""
+        body = shown.body
+        if isinstance(body, bytes):
+            return body
+        if isinstance(body, Blob):
+            with self.store.lease(body) as descriptor:
+                return os.pread(descriptor, body.size, 0)
+        if isinstance(body, Passage):
+            parts = [piece async for piece in body.chunks()]
+            await body.close()
+            return b"".join(parts)
+        assert isinstance(body, Flight)
+        parts = [piece async for piece in follow(body, 0)]
+        await self.idle()
+        return b"".join(parts)
+
+    async def idle(self) -> None:
+        """Wait for the end of all downloads."""
+        while self.events[-1] != Flying(0):
+            await asyncio.sleep(0)
+
+
+def content(package: Package) -> bytes:
+    """All bytes of a small package."""
+    return b"".join(pieces(package.body))
+
+
+def digest(package: Package) -> Digest:
+    """The sha256 of a package."""
+    return Digest("sha256", package.sha256)
+
+
+def volatile(*paths: str) -> Site:
+    """The site, some of whose files may be replaced under their names."""
+    return replace(SITE, volatile=paths)
