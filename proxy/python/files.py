@@ -16,7 +16,7 @@ from proxy.cache.flight import Flight, Wanted
 from proxy.cache.freshness import Verdict, judge
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
-from proxy.errors import UpstreamBroken, UpstreamError
+from proxy.errors import NotFound, UpstreamBroken, UpstreamError
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Site, Source, Span, Target
 from proxy.ports import Clock, Store
 from proxy.python import addresses
@@ -71,7 +71,7 @@ class Files:
             return self._kept(site, blob, outcome, lasting=lasting)
         try:
             return await self._fetched(question, site, listed, renew=not lasting)
-        except UpstreamError:
+        except (NotFound, UpstreamError):
             if lasting:
                 raise  # a page promises another file than the kept one
             return self._kept(site, blob, Outcome.STALE, lasting=False)
@@ -94,7 +94,7 @@ class Files:
         if entry is not None and blob is not None:
             listed = await self._catalog.kept(wheel, site)
             if still_right(entry, listed) and not self._aged(entry, listed, wheel, site):
-                return _metadata_of(site, blob, Source.CACHE)
+                return self._metadata_of(site, blob, Source.CACHE, lasting=_lasting(wheel, site, listed))
         file = await self._catalog.find(wheel, site)
         whl = await self._wanted(wheel, site, file)
         held = self._store.find(file_key(wheel))
@@ -102,7 +102,7 @@ class Files:
             whl = replace(whl, renew=not _lasting(wheel, site, file))  # what is kept would tell of another wheel
         advertised = file.core_metadata if file is not None else None
         body, source = await self._metadata.get(key, whl, name.removesuffix(".metadata"), advertised)
-        return _metadata_of(site, body, source)
+        return self._metadata_of(site, body, source, lasting=_lasting(wheel, site, file))
 
     def _aged(self, entry: Entry, listed: File | None, wheel: Target, site: Site) -> bool:
         """Whether metadata may be that of a file that was replaced under its name since."""
@@ -126,6 +126,21 @@ class Files:
         """A stored file. One that lasts needs no second look at what pages say for as long as they live."""
         shown = _file_of(site, blob, blob.digest, Source.CACHE, lasting=lasting)
         return replace(shown, outcome=outcome, fresh_until=self._clock.monotonic() + site.ttl if lasting else 0.0)
+
+    def _metadata_of(self, site: Site, body: bytes | Blob, source: Source, *, lasting: bool) -> Representation:
+        """Metadata needs no second look at what pages say of its wheel for as long as they live."""
+        digest = body.digest if isinstance(body, Blob) else Digest("sha256", hashlib.sha256(body).hexdigest())
+        return Representation(
+            body=body,
+            kind=Kind.METADATA,
+            mount=site.mount,
+            content_type="text/plain; charset=utf-8",
+            cache_control=FILE_LIFE if lasting else VOLATILE_LIFE,
+            etag=_etag(digest),
+            outcome=_OUTCOMES[source],
+            source=source,
+            fresh_until=self._clock.monotonic() + site.ttl if lasting else 0.0,
+        )
 
     async def _body(self, wanted: Wanted, span: Span | None, *, head: bool) -> tuple[Blob | Flight | Passage, Source]:
         """The stored file, its flight, or, for a range that would have to wait, a request of its own."""
@@ -191,8 +206,11 @@ _OUTCOMES = {Source.CACHE: Outcome.HIT, Source.SHARED: Outcome.SHARED, Source.UP
 
 
 def _lasting(target: Target, site: Site, file: File | None) -> bool:
-    """Whether the name stands for these bytes for ever: a page gave a hash, or names are not used twice there."""
-    return not is_volatile(target, site) or (file is not None and bool(file.digests))
+    """Whether the name stands for these bytes for ever: names are not used twice there, or a page gave the hash.
+
+    Another hash than a sha256 does not tell whether the kept file is the one.
+    """
+    return not is_volatile(target, site) or _sha256(file) is not None
 
 
 def _sha256(file: File | None) -> Digest | None:
@@ -218,19 +236,4 @@ def _file_of(
         etag=_etag(digest),
         outcome=_OUTCOMES[source],
         source=source,
-    )
-
-
-def _metadata_of(site: Site, body: bytes | Blob, source: Source) -> Representation:
-    digest = body.digest if isinstance(body, Blob) else Digest("sha256", hashlib.sha256(body).hexdigest())
-    return Representation(
-        body=body,
-        kind=Kind.METADATA,
-        mount=site.mount,
-        content_type="text/plain; charset=utf-8",
-        cache_control=FILE_LIFE,
-        etag=_etag(digest),
-        outcome=_OUTCOMES[source],
-        source=source,
-        fresh_until=float("inf"),
     )

@@ -53,8 +53,8 @@ def still_right(entry: Entry, listed: File | None) -> bool:
         return True
     if isinstance(listed.core_metadata, Digest):
         return listed.core_metadata == entry.digest or listed.core_metadata.algorithm != "sha256"
-    # What was read out of a wheel has that wheel's digest in the place of a validator.
-    return listed.best_digest is None or entry.validator.etag in (None, str(listed.best_digest))
+    # What was read out of a wheel has that wheel's digest in the place of a validator; none, if no page said it then.
+    return listed.best_digest is None or entry.validator.etag == str(listed.best_digest)
 
 
 class Metadata:
