@@ -30,7 +30,7 @@ from tests.bodies import pieces
 from tests.flows.asking import SteppedClock
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
-from tests.pages import JSON, Link, as_html
+from tests.pages import JSON, Link, as_json
 from tests.wheels import Package
 
 SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
@@ -72,8 +72,8 @@ class World:
 
     def publish(self, *links: Link, target: Target = PAGE, etag: str | None = None) -> None:
         """Let upstream's page at `target` have these links."""
-        headers = HTML if etag is None else {**HTML, "etag": etag}
-        self.upstream.on(self.url(target), Scripted(as_html("demo", links), headers=headers))
+        headers = {"content-type": JSON} if etag is None else {"content-type": JSON, "etag": etag}
+        self.upstream.on(self.url(target), Scripted(as_json("demo", links), headers=headers))
 
     def url(self, target: Target) -> str:
         """Upstream's address of a target."""
