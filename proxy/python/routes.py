@@ -111,7 +111,9 @@ def removed_key(key: str) -> str:
 def file_key(target: Target) -> str:
     """The store's key of a file; all files of a project on a mount share the front of it."""
     project = addresses.project_of(target.path.rpartition("/")[2]) or ""
-    return f"{file_keys(target.mount, project)}{target.host or ''}:{target.path}"
+    # No host has a slash: so its port ends where the path begins, whatever that begins with.
+    host = (target.host or "").replace(":", "/")
+    return f"{file_keys(target.mount, project)}{host}:{target.path}"
 
 
 def file_keys(mount: str, project: str | None = None) -> str:
