@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.documents import Documents
+from proxy.cache.flight import Place
 from proxy.errors import NotAllowed, UpstreamBroken
-from proxy.model import Site, Target
+from proxy.model import Digest, Site, Target
 from proxy.python.catalog import Catalog
+from proxy.python.page import File
 from proxy.python.renderings import Renderings
 from proxy.python.supplements import Supplements
 from tests.flows.asking import SteppedClock
@@ -18,6 +20,9 @@ from tests.memory_upstream import MemoryUpstream, Scripted
 from tests.pages import Link, as_html
 
 SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
+TORCH = Site("pytorch", "https://download.example/", "whl/", 600.0)
+NVIDIA = Site("nvidia", "https://nvidia.example/", "", 600.0)
+FLAT = Site("flat", "https://flat.example/", "", 600.0, flat=True)
 URL = "https://index.example/simple/demo/"
 NAME = "demo-1.0.tar.gz"
 LISTED = Target("pypi", "files.example", f"a/{NAME}")
@@ -26,19 +31,21 @@ LISTED = Target("pypi", "files.example", f"a/{NAME}")
 class World:
     """A catalog over an upstream whose page links to one file on another host."""
 
-    def __init__(self) -> None:
+    def __init__(self, *sites: Site) -> None:
         self.upstream = MemoryUpstream()
         self.clock = SteppedClock()
-        store = MemoryStore()
-        self.documents = Documents(store, self.upstream, self.clock, 1 << 20)
-        renderings = Renderings()
-        supplements = Supplements(store, self.documents, renderings, self.clock)
-        self.catalog = Catalog({"pypi": SITE}, store, self.documents, renderings, supplements)
-        self.publish(Link(NAME, f"https://files.example/a/{NAME}", sha256="0" * 64, size=None))
+        self.store = MemoryStore()
+        self.documents = Documents(self.store, self.upstream, self.clock, 1 << 20)
+        self.renderings = Renderings()
+        supplements = Supplements(self.store, self.documents, self.renderings, self.clock)
+        known = {site.mount: site for site in sites or (SITE,)}
+        self.catalog = Catalog(known, self.store, self.documents, self.renderings, supplements)
+        if not sites:
+            self.publish(Link(NAME, f"https://files.example/a/{NAME}", sha256="0" * 64, size=None))
 
-    def publish(self, *links: Link) -> None:
+    def publish(self, *links: Link, url: str = URL) -> None:
         """Let the page have these links."""
-        self.upstream.on(URL, Scripted(as_html("demo", links), headers={"content-type": "text/html"}))
+        self.upstream.on(url, Scripted(as_html("demo", links), headers={"content-type": "text/html"}))
 
 
 async def test_find__asks_for_the_page_once() -> None:
@@ -101,3 +108,172 @@ async def test_find__no_page_to_be_had() -> None:
     world.upstream.on(URL, Scripted(error=UpstreamBroken("away")))
     with pytest.raises(UpstreamBroken):
         await world.catalog.find(LISTED, SITE)
+
+
+# Which pages may list a file
+
+
+@pytest.mark.parametrize(
+    ("site", "path", "pages"),
+    [
+        # PyPI: files are elsewhere, pages below simple/
+        (SITE, f"packages/{NAME}", ["simple/demo/"]),
+        # PyTorch: files lie beside the folders of the pages of their channel
+        (TORCH, "whl/cu126/torch-2.0%2Bcu126-cp312-none-linux_x86_64.whl", ["whl/cu126/torch/", "whl/torch/"]),
+        (TORCH, "whl/torch-2.0-cp312-none-linux_x86_64.whl", ["whl/torch/"]),
+        (TORCH, "whl/nightly/cpu/torch-2.0.dev1-cp312-none-any.whl", ["whl/nightly/cpu/torch/", "whl/torch/"]),
+        # NVIDIA: files lie beside their page
+        (NVIDIA, "nvidia-cublas-cu12/nvidia_cublas_cu12-1.0-py3-none-any.whl", ["nvidia-cublas-cu12/"]),
+        (NVIDIA, "nvidia_cublas_cu12-1.0-py3-none-any.whl", ["nvidia-cublas-cu12/"]),
+        # A page that is called as the project, in another folder than the index's
+        (SITE, f"other/demo/{NAME}", ["simple/demo/"]),
+        # A folder whose name only ends as the project's
+        (NVIDIA, f"not-demo/{NAME}", ["not-demo/demo/", "demo/"]),
+        # Flat: the folder that it lies in
+        (FLAT, f"a/b/{NAME}", ["a/b/"]),
+        (FLAT, NAME, [""]),
+    ],
+)
+async def test_find__asks_for_the_likely_pages(site: Site, path: str, pages: list[str]) -> None:
+    """The likeliest first, and no other one."""
+    world = World(site)
+    assert await world.catalog.find(Target(site.mount, None, path.replace("%2B", "+")), site) is None
+    assert [site.base + page for page in pages] == [ask.url for ask in world.upstream.asks]
+
+
+@pytest.mark.parametrize("site", [TORCH, NVIDIA, FLAT])
+async def test_find__stops_at_the_page_that_lists_it(site: Site) -> None:
+    """Whatever the layout, the digest of the page is found by asking for as few pages as possible."""
+    world = World(site)
+    page, path = {
+        "pytorch": ("whl/cu126/demo/", f"whl/cu126/{NAME}"),
+        "nvidia": ("demo/", f"demo/{NAME}"),
+        "flat": ("links/", f"links/{NAME}"),
+    }[site.mount]
+    world.publish(Link(NAME, site.base + path, sha256="0" * 64), url=site.base + page)
+    for _ in range(2):
+        found = await world.catalog.find(Target(site.mount, None, path), site)
+        assert found is not None
+        assert ("0" * 64, 1) == (found.digests[0].value, len(world.upstream.asks))
+
+
+async def test_find__page_is_missing_and_the_next_one_lists_it() -> None:
+    """A channel without a page of its own is no reason not to look at the index's."""
+    world = World(TORCH)
+    world.publish(
+        Link(NAME, f"{TORCH.base}whl/cu126/{NAME}", sha256="0" * 64), url="https://download.example/whl/demo/"
+    )
+    assert await world.catalog.find(Target("pytorch", None, f"whl/cu126/{NAME}"), TORCH) is not None
+    assert ["whl/cu126/demo/", "whl/demo/"] == [
+        ask.url.removeprefix("https://download.example/") for ask in world.upstream.asks
+    ]
+
+
+async def test_find__flat_page_lists_no_foreign_host_unasked() -> None:
+    """For a file on another host no flat page can be guessed: it must have been seen."""
+    world = World(FLAT)
+    target = Target("flat", "files.example", f"a/{NAME}")
+    with pytest.raises(NotAllowed):
+        await world.catalog.find(target, FLAT)
+    world.publish(Link(NAME, f"https://files.example/a/{NAME}"), url="https://flat.example/links.html")
+    await world.documents.get(world.catalog.wish(FLAT, Target("flat", None, "links.html"), ""))
+    assert await world.catalog.find(target, FLAT) is not None
+
+
+async def test_find__one_name_at_two_addresses() -> None:
+    """Each address has the digest that stands there."""
+    world = World()
+    world.publish(*(Link(NAME, f"https://files.example/{at}/{NAME}", sha256=at * 64) for at in "ab"))
+    found = [await world.catalog.find(replace(LISTED, path=f"{at}/{NAME}"), SITE) for at in "ab"]
+    assert ["a" * 64, "b" * 64] == [file.digests[0].value for file in found if file is not None]
+
+
+# What kept pages say
+
+
+async def test_kept__asks_nobody() -> None:
+    """Of a page that was never seen nothing is known."""
+    world = World()
+    assert (None, 0) == (await world.catalog.kept(LISTED, SITE), len(world.upstream.asks))
+
+
+async def test_kept__whatever_page_lists_it() -> None:
+    """A project's pages on all channels, and flat pages, are looked at, however old."""
+    world = World(TORCH)
+    for page, number in (("whl/cu126/demo/", 1), ("whl/demo/", 2), ("whl/links.html", 3)):
+        name = f"demo-{number}.tar.gz"
+        world.publish(Link(name, f"{TORCH.base}x/{name}"), url=TORCH.base + page)
+        project = "" if page.endswith(".html") else "demo"
+        await world.documents.get(world.catalog.wish(TORCH, Target("pytorch", None, page), project))
+    world.clock.advance(1_000_000)
+    kept = [await world.catalog.kept(Target("pytorch", None, f"x/demo-{n}.tar.gz"), TORCH) for n in (1, 2, 3, 4)]
+    assert [True, True, True, False] == [file is not None for file in kept]
+
+
+async def test_kept__page_that_is_damaged() -> None:
+    """It is passed over, and another page may do."""
+    world = World(TORCH)
+    for page in ("whl/cu126/demo/", "whl/demo/"):
+        link = Link(NAME, f"{TORCH.base}x/{NAME}", requires_python=None if page == "whl/demo/" else ">=3")
+        world.publish(link, url=TORCH.base + page)
+        await world.documents.get(world.catalog.wish(TORCH, Target("pytorch", None, page), "demo"))
+    entry = world.store.find("page:pytorch:demo:whl/cu126/demo/")
+    assert entry is not None
+    world.store.damage(entry.digest, b"short")
+    world.renderings._parsed.clear()
+    assert await world.catalog.kept(Target("pytorch", None, f"x/{NAME}"), TORCH) is not None
+
+
+# Where else a file is
+
+SUM = Digest("sha256", "a" * 64)
+
+
+def listed(url: str, digest: Digest | None = SUM) -> File:
+    """What a page says of a file."""
+    return File(NAME, url, () if digest is None else (digest,))
+
+
+async def test_elsewhere__without_a_digest() -> None:
+    """What cannot be told from another file is looked for nowhere else."""
+    site = replace(TORCH, siblings=("https://r2.example/",))
+    assert () == await World(site).catalog.elsewhere(listed(f"{TORCH.base}whl/{NAME}", None), site)
+
+
+@pytest.mark.parametrize(
+    ("url", "places"),
+    [
+        (f"https://download.example/whl/{NAME}?a=1", [f"https://r2.example/whl/{NAME}?a=1", f"https://r3.example/x/whl/{NAME}?a=1"]),
+        (f"https://r2.example/whl/{NAME}", [f"https://download.example/whl/{NAME}", f"https://r3.example/x/whl/{NAME}"]),
+        (f"https://r3.example/x/whl/{NAME}", [f"https://download.example/whl/{NAME}", f"https://r2.example/whl/{NAME}"]),
+        (f"https://r3.example/whl/{NAME}", []),
+        (f"https://files.example/whl/{NAME}", []),
+        (f"https://download.example.evil.example/whl/{NAME}", []),
+    ],
+)  # fmt: skip
+async def test_elsewhere__siblings(url: str, places: list[str]) -> None:
+    """The same path below each of the other bases; for a file that lies below none of them there is no such place."""
+    site = replace(TORCH, siblings=("https://r2.example/", "https://r3.example/x/"))
+    found = await World(site).catalog.elsewhere(listed(url), site)
+    assert [Place(place, site) for place in places] == list(found)
+
+
+async def test_elsewhere__pages_of_other_mounts() -> None:
+    """Where kept pages have the name and the digest; never on the page's own mount, and never by the name alone."""
+    world = World(SITE, TORCH, NVIDIA, FLAT)
+    links = {
+        (SITE, "simple/demo/", "demo"): [Link(NAME, f"https://own.example/{NAME}", sha256="a" * 64)],
+        (TORCH, "whl/cu126/demo/", "demo"): [
+            Link(NAME, f"{TORCH.base}whl/cu126/{NAME}", sha256="b" * 64),
+            Link(NAME, f"{TORCH.base}whl/cu128/{NAME}", sha256="a" * 64),
+        ],
+        (NVIDIA, "demo/", "demo"): [Link(NAME, NAME), Link("demo-2.0.tar.gz", "demo-2.0.tar.gz", sha256="a" * 64)],
+        (FLAT, "links.html", ""): [Link(NAME, f"https://cdn.example/{NAME}", sha256="a" * 64)],
+    }
+    for (site, page, project), given in links.items():
+        world.publish(*given, url=site.base + page)
+        await world.documents.get(world.catalog.wish(site, Target(site.mount, None, page), project))
+    asked = len(world.upstream.asks)
+    found = await world.catalog.elsewhere(listed(f"https://files.example/{NAME}"), SITE)
+    assert (Place(f"{TORCH.base}whl/cu128/{NAME}", TORCH), Place(f"https://cdn.example/{NAME}", FLAT)) == found
+    assert asked == len(world.upstream.asks)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote, urljoin
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import NotFound
 from proxy.model import Site, Target
 from proxy.python.routes import (
     Elsewhere,
+    FlatPage,
     PackageFile,
     ProjectList,
     ProjectPage,
     Route,
     classify,
     file_key,
+    file_keys,
     is_binary,
     page_key,
     page_keys,
+    removed_key,
 )
 
 PYPI = Site("pypi", "https://index.example/", "simple/", 600.0)
 BARE = Site("bare", "https://index.example/", "", 600.0)
+FLAT = Site("flat", "https://index.example/", "", 600.0, flat=True)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +48,19 @@ BARE = Site("bare", "https://index.example/", "", 600.0)
         (PYPI, "simple/demo/demo-1.0-py3-none-any.whl.metadata", PackageFile("demo-1.0-py3-none-any.whl.metadata")),
         (PYPI, "p/demo-1.0-variants.json", PackageFile("demo-1.0-variants.json")),
         (PYPI, "p/DEMO.WHL", PackageFile("DEMO.WHL")),
+        # Flat pages: by their ending on any index, and the folders of a flat one
+        (PYPI, "simple/links.html", FlatPage()),
+        (PYPI, "torch_stable.HTM", FlatPage()),
+        (FLAT, "", FlatPage()),
+        (FLAT, "a/b c/", FlatPage()),
+        (FLAT, "a/De_mo/", FlatPage()),
+        (FLAT, "links.html", FlatPage()),
+        (FLAT, "a", Elsewhere("./a/")),
+        (FLAT, "a/b c", Elsewhere("./b%20c/")),
+        (FLAT, "a/De_mo", Elsewhere("./De_mo/")),
+        (FLAT, "https:evil.example", Elsewhere("./https%3Aevil.example/")),
+        (FLAT, "a/demo-1.0.tar.gz", PackageFile("demo-1.0.tar.gz")),
+        (FLAT, "a/demo-1.0-py3-none-any.whl.metadata", PackageFile("demo-1.0-py3-none-any.whl.metadata")),
     ],
 )
 def test_classify(site: Site, path: str, expected: Route) -> None:
@@ -56,11 +77,22 @@ def test_classify__nothing(path: str) -> None:
         classify(Target("pypi", None, path), PYPI)
 
 
-def test_classify__on_another_host() -> None:
+@pytest.mark.parametrize("site", [PYPI, FLAT])
+def test_classify__on_another_host(site: Site) -> None:
     """There are only files there, of any name."""
-    assert PackageFile("odd") == classify(Target("pypi", "files.example", "a/odd"), PYPI)
+    for name in ("odd", "links.html"):
+        assert PackageFile(name) == classify(Target(site.mount, "files.example", f"a/{name}"), site)
     with pytest.raises(NotFound):
-        classify(Target("pypi", "files.example", "a/"), PYPI)
+        classify(Target(site.mount, "files.example", "a/"), site)
+
+
+@given(st.text(st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters="/\\\x7f"), min_size=1, max_size=20))
+def test_classify__no_redirect_leaves_its_folder(name: str) -> None:
+    """Whatever a folder of a flat index is called, the redirect to it leads just there."""
+    here = "http://cache.example/flat/a/"
+    route = classify(Target("flat", None, f"a/{name}"), FLAT)
+    if isinstance(route, Elsewhere) and name not in {".", ".."}:  # an address has no such segments
+        assert f"{here}{quote(name)}/" == urljoin(here + quote(name), route.location)
 
 
 def test_keys__tell_mounts_hosts_and_paths_apart() -> None:
@@ -68,12 +100,40 @@ def test_keys__tell_mounts_hosts_and_paths_apart() -> None:
     targets = [
         Target(mount, host, path)
         for mount in ("pypi", "bare")
-        for host in (None, "a.example", "b.example")
-        for path in ("x.whl", "a.example:x.whl")
+        for host in (None, "a.example", "a.example:81", "b.example", "[::1]", "[::1]:81")
+        for path in ("x.whl", "a.example:x.whl", "81:x.whl", "81:p/x.whl", "p/x.whl", ":p/x.whl", "1]:p/x.whl")
     ]
     assert len({file_key(target) for target in targets}) == len(targets)
     assert page_key("pypi", "demo", "simple/demo/").startswith(page_keys("pypi", "demo"))
     assert not page_key("pypi", "demo-x", "simple/demo-x/").startswith(page_keys("pypi", "demo"))
+    assert not page_key("pypi", "demo", "simple/demo/").startswith(page_keys("pypi", ""))
+    assert page_key("pypi", "", "links.html").startswith(page_keys("pypi", ""))
+
+
+@pytest.mark.parametrize(
+    ("path", "front"),
+    [
+        ("p/De.mo_x-1.0-py3-none-any.whl", "file:pypi:de-mo-x:"),
+        ("p/De.mo_x-1.0-py3-none-any.whl.metadata", "file:pypi:de-mo-x:"),
+        ("p/De.mo_x-1.0-py3-none-any.whl.asc", "file:pypi:de-mo-x:"),
+        ("p/de-mo-x-1.0.tar.gz", "file:pypi:de-mo-x:"),
+        ("p/README", "file:pypi::"),
+    ],
+)
+def test_keys__of_files_share_their_projects_front(path: str, front: str) -> None:
+    """All files of a project, and what lies beside them, are found by one prefix; all of a mount by a shorter one."""
+    key = file_key(Target("pypi", "files.example", path))
+    assert key.startswith(front)
+    assert front == file_keys("pypi", front.split(":")[2])
+    assert key.startswith(file_keys("pypi"))
+    assert not key.startswith(file_keys("pyp"))
+
+
+def test_removed_key__is_no_page() -> None:
+    """What a page does not list any more is found by the page's key, and never taken for a page."""
+    keys = [page_key("pypi", project, path) for project in ("", "demo") for path in ("", "a/", "removed:")]
+    assert len({removed_key(key) for key in keys} | set(keys)) == 2 * len(keys)
+    assert not any(removed_key(key).startswith(page_keys("pypi", "demo")) for key in keys)
 
 
 @pytest.mark.parametrize(
