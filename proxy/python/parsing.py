@@ -187,7 +187,8 @@ def _metas(parser: LexborHTMLParser) -> Iterator[tuple[str, str]]:
 
 def _lists(folders: tuple[str, ...], base: Base) -> bool:
     """Whether a page is nothing but a list of the folders beside it: the root of an index without any heading."""
-    return bool(folders) and all(folder.startswith(base.folder) for folder in folders)
+    beside = set(folders) - {base.folder}  # a page that says "try again" links to itself
+    return bool(beside) and all(folder.startswith(base.folder) for folder in beside)
 
 
 def _html_links(parser: LexborHTMLParser, base: Base) -> tuple[tuple[File, ...], tuple[str, ...]]:
