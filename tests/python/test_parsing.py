@@ -211,6 +211,34 @@ def test_parse__html_listing() -> None:
     assert page.name == "manylinux"
 
 
+def test_parse__html_folders() -> None:
+    """Folders that a page links to are known, each once, without query and fragment; files beside them are files."""
+    found = html(
+        '<a href="cu126/">x</a>', '<a href="a%20b/#x">x</a>', '<a href="cu126/?C=N;O=D">x</a>', '<a href="../">up</a>',
+        '<a href="?C=M">sort</a>', '<a href="mailto:a@b/">x</a>', '<a href="https://other.example/">x</a>',
+        '<a href="x-1.0.tar.gz">x</a>',
+    )  # fmt: skip
+    assert (
+        "https://index.example/simple/torch/cu126/",
+        "https://index.example/simple/torch/a%20b/",
+        "https://index.example/simple/",
+        "https://other.example/",
+    ) == found.folders
+    assert ["x-1.0.tar.gz"] == [file.filename for file in found.files]
+
+
+def test_parse__html_list_of_folders() -> None:
+    """A page of nothing but the folders beside it needs no heading."""
+    assert ("https://index.example/simple/torch/a/",) == html('<a href="a/">a</a>').folders
+
+
+@pytest.mark.parametrize("href", [".", "./", "?again", "/", "../", "/login/", "https://portal.example/", "a/../../x/"])
+def test_parse__html_links_that_list_nothing(href: str) -> None:
+    """A page that links to itself, upward or elsewhere says by that of no file that it is gone."""
+    with pytest.raises(UpstreamBroken):
+        html(f'<a href="{href}">Try again</a>')
+
+
 def test_parse__html_charset() -> None:
     """The character set is the header's, else the page's, else UTF-8."""
     latin, wide = '<a href="é.whl">'.encode("latin-1"), "﻿<a href='é.whl'>".encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html import unescape
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -18,7 +19,7 @@ from proxy.python.negotiation import Format, choose, gzip_accepted
 from proxy.python.page import File, Page
 from proxy.python.parsing import parse
 from proxy.python.projects import ProjectListRewriter
-from proxy.python.rendering import render
+from proxy.python.rendering import record, render
 from proxy.python.wheel import NeedBytes, Window
 from tests.indexes.hrefs import Form, Plus, anchor, href
 
@@ -249,6 +250,14 @@ def test_links__all_forms(site: Site, name: str, data: st.DataObject, in_json: b
     assert [url for url, _ in listed] == [
         addresses.upstream_url(target, site, scheme) for target, scheme in zip(found, schemes, strict=True)
     ]
+
+
+@settings(deadline=None)
+@given(st.lists(files, max_size=3), st.sampled_from(["https://index.example/simple/a/", "http://x.example:81/b.html"]))
+def test_record__survives(listed: list[File], url: str) -> None:
+    """What is kept of files that were dropped is read again as it was."""
+    page = Page("a", tuple(replace(file, extra={}) for file in listed), html=False)
+    assert page.files == parse(record(page), Format.JSON.content_type, url).files
 
 
 @settings(deadline=None)

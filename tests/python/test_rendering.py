@@ -13,7 +13,7 @@ from proxy.model import Digest, Site, Target
 from proxy.python.negotiation import Format
 from proxy.python.page import File, Page
 from proxy.python.parsing import parse
-from proxy.python.rendering import render
+from proxy.python.rendering import record, render
 
 SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
 HERE = Target("pypi", None, "simple/torch/")
@@ -261,3 +261,58 @@ def test_render__version_missing() -> None:
     page = Page("x", (), html=False)
     assert as_html(page).metas == {}
     assert as_json(page) == {"meta": {"api-version": "1.0"}, "name": "x", "files": []}
+
+
+def test_record__is_read_again_as_it_was() -> None:
+    """What is said of files is kept in a form that the parser reads, with upstream's own addresses."""
+    full = File(
+        "x-1-py3-none-any.whl",
+        "https://files.example/p/x-1%2Bcpu.whl?token=a%2Fb",
+        (Digest("sha256", HEX), Digest("md5", "a" * 32)),
+        {"blake2b_256": "00"},
+        requires_python=">=3.8,<4",
+        core_metadata=Digest("sha256", OTHER),
+        yanked='broken "<b>"',
+        gpg_sig=False,
+        size=5,
+        upload_time="2026-01-02T03:04:05Z",
+        provenance="https://index.example/p?a=1&b",
+    )
+    bare = File("y", "http://files.example:81/y", yanked=True, core_metadata=False)
+    page = Page("x", (full, bare), html=False, api_version="1.1")
+    assert page == parse(record(page), JSON_TYPE, "https://other.example/elsewhere/")
+
+
+def test_record__of_nothing() -> None:
+    """An empty list is one."""
+    page = Page("x", (), html=False)
+    assert () == parse(record(page), JSON_TYPE, "https://index.example/").files
+
+
+def test_record__offers_nothing() -> None:
+    """What upstream did not say of a wheel's metadata is not kept as its word."""
+    (file,) = parse(record(Page("x", (WHEEL,), html=False)), JSON_TYPE, "https://index.example/").files
+    assert file.core_metadata is None
+
+
+def test_render__folders() -> None:
+    """Folders below the index are links too, in HTML; those elsewhere, and the page itself, are not."""
+    folders = tuple(
+        f"https://{place}"
+        for place in (
+            "index.example/simple/torch/", "index.example/simple/torch/a%20b/", "index.example/simple/",
+            "index.example/", "other.example/x/",
+        )
+    )  # fmt: skip
+    page = Page("torch", (WHEEL,), html=True, folders=folders)
+    assert [("a%20b/", "a b/"), ("../", "simple/"), ("../../", "/")] == [
+        (attributes["href"], text) for attributes, text in as_html(page).found[:-1]
+    ]
+    assert [WHEEL.filename] == [item["filename"] for item in as_json(page)["files"]]
+
+
+def test_render__folders_escaped() -> None:
+    """A folder may be called as it likes."""
+    page = Page("x", (), html=True, folders=("https://index.example/simple/torch/%22%3E%3Cscript%3E&amp;/",))
+    ((attributes, text),) = as_html(page).found
+    assert ("%22%3E%3Cscript%3E%26amp%3B/", '"><script>&amp;/') == (attributes["href"], text)

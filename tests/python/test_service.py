@@ -14,7 +14,7 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
-from proxy.model import Blob, Event, Kind, Outcome, Site, Source, Target
+from proxy.model import Blob, Event, Group, Kind, Member, Outcome, Site, Source, Target
 from proxy.python.files import FILE_LIFE
 from proxy.python.pages import PAGE_LIFE
 from proxy.python.question import Question
@@ -203,3 +203,86 @@ async def test_page__asked_by_many(world: World) -> None:
     gate.open()
     outcomes = [answer.outcome for answer in await asyncio.gather(*asking)]
     assert (1, 9, 1) == (outcomes.count(Outcome.MISS), outcomes.count(Outcome.SHARED), world.upstream.count(URL))
+
+
+# Groups and flat pages
+
+HOUSE = Site("house", "https://house.example/", "", 600.0, flat=True)
+ALL = Group("all", (Member("pypi", "simple/"),))
+
+
+@pytest.fixture
+async def grouped(world: World) -> AsyncIterator[PythonIndexes]:
+    """The same service with a group of the one index, and a flat index."""
+    documents = Documents(world.store, world.upstream, world.clock, 1 << 20)
+    downloads = Downloads(world.store, world.upstream, world.clock, lambda _: None, Lanes(1, 1 << 20))
+    confirming = Confirming(world.store, world.upstream, world.clock)
+    sites = {"pypi": SITE, "house": HOUSE}
+    indexes = PythonIndexes(sites, (ALL,), world.store, documents, downloads, confirming, world.clock)
+    yield indexes
+    await indexes.close()
+    await confirming.close()
+    await downloads.close()
+    await documents.close()
+
+
+async def test_group__has_a_mount(grouped: PythonIndexes) -> None:
+    """Groups are mounts beside those of the indexes."""
+    assert {"pypi", "house", "all"} == grouped.mounts
+
+
+async def test_group__page(grouped: PythonIndexes) -> None:
+    """It is the member's page, with links that lead to the member's mount."""
+    answer = await grouped.answer(Question(Target("all", None, "simple/demo/")))
+    assert isinstance(answer, Representation)
+    assert (Kind.PAGE, "pypi") == (answer.kind, answer.mount)
+    assert f"../../../pypi/+files/files.example/p/{PACKAGE.filename}".encode() in bytes(answer.body)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [("simple/De.mo/", "../de-mo/"), ("simple/demo", "demo/"), ("simple/De_mo", "de-mo/"), ("simple", "simple/")],
+)
+async def test_group__page_of_another_spelling(grouped: PythonIndexes, world: World, path: str, location: str) -> None:
+    """A redirect is decided without asking a member: so pins and members see one spelling only."""
+    assert Elsewhere(location) == await grouped.answer(Question(Target("all", None, path)))
+    assert 0 == len(world.upstream.asks)
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        (None, ""),
+        (None, "simple/"),
+        (None, "demo/"),
+        (None, "simple/links.html"),
+        (None, f"simple/demo/{PACKAGE.filename}"),
+        (None, f"p/{PACKAGE.filename}"),
+        (None, f"p/{PACKAGE.filename}.metadata"),
+        ("files.example", FILE.path),
+        ("files.example", "p/"),
+    ],
+)
+async def test_group__has_nothing_but_pages(grouped: PythonIndexes, world: World, host: str | None, path: str) -> None:
+    """Files, lists and other folders are the members' own."""
+    with pytest.raises(NotFound):
+        await grouped.answer(Question(Target("all", host, path)))
+    assert 0 == len(world.upstream.asks)
+
+
+async def test_flat__page(grouped: PythonIndexes, world: World) -> None:
+    """A folder of a flat index, and a page of links on any index, are pages of files of any project."""
+    links = as_html("links", [Link("a-1.tar.gz", "a-1.tar.gz"), Link("b-1.tar.gz", "b-1.tar.gz")])
+    for url in ("https://house.example/x/", "https://index.example/stable.html"):
+        world.upstream.on(url, Scripted(links, headers=HTML))
+    for target in (Target("house", None, "x/"), Target("pypi", None, "stable.html")):
+        answer = await grouped.answer(Question(target))
+        assert isinstance(answer, Representation)
+        assert (Kind.PAGE, target.mount) == (answer.kind, answer.mount)
+        assert bytes(answer.body).count(b"<a href") == 2  # type: ignore[arg-type]
+    assert ["page:house::x/", "page:pypi::stable.html"] == list(world.store.keys("page:"))
+
+
+async def test_flat__folder_without_its_slash(grouped: PythonIndexes) -> None:
+    """Its links would lead beside it: so the slash is put there first."""
+    assert Elsewhere("./x/") == await grouped.answer(Question(Target("house", None, "x")))
