@@ -19,6 +19,23 @@ _LONGEST = 300  # lines
 _ALIKE = ("utils", "helpers", "common", "base", "manager")
 _TEXTS = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".cfg", ".conf", ""}
 _FOLDERS = ("proxy", "tests", "bench", "docs", ".ci", "grafana")
+# Modules without a file of tests of their own, and where they are held instead.
+_HELD_ELSEWHERE = {
+    "cache.representation": "values only",
+    "commands.serve": "tests/test_cli.py: a process",
+    "errors": "values only",
+    "ports": "contracts: tests/contract",
+    "python.question": "values only",
+    "storage.adopting_disk": "tests/storage/test_index.py",
+    "storage.checking": "tests/storage/test_store.py: doubtful files",
+    "storage.holdings": "values only",
+    "storage.lease": "tests/contract/test_store.py and tests/storage/test_store.py",
+    "storage.probe": "tests/storage/test_full_disk.py",
+    "storage.renewal": "tests/flows/test_disk.py and tests/storage/test_damaged_index.py",
+    "storage.space": "tests/storage/test_full_disk.py and tests/storage/test_store.py",
+    "storage.threads": "tests/storage/test_store.py",
+    "storage.work": "tests/storage/test_store.py: askers that go away",
+}
 
 # Each module in a process of its own. What other projects' libraries do when they are loaded is not looked at: they are
 # loaded before, which also makes this a matter of a second.
@@ -70,6 +87,18 @@ def test_modules__are_short() -> None:
 def test_modules__are_named_by_a_noun() -> None:
     """No module is a bag."""
     assert [] == [name for name in _MODULES if name.rpartition(".")[2] in _ALIKE]
+
+
+def test_modules__have_their_tests() -> None:
+    """`proxy/a/b.py` is tested by `tests/a/test_b.py`, or it is said where else."""
+    tested = {
+        ".".join((*path.relative_to(_ROOT / "tests").parts[:-1], path.stem.removeprefix("test_")))
+        for path in (_ROOT / "tests").rglob("test_*.py")
+    }
+    packages = {name for name in _MODULES if (_ROOT / name.replace(".", "/")).is_dir()}
+    modules = {name.removeprefix("proxy.") for name in set(_MODULES) - packages} - {"__main__"}
+
+    assert set(_HELD_ELSEWHERE) == modules - tested
 
 
 def test_modules__import_alone() -> None:
