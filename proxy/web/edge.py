@@ -110,7 +110,8 @@ class Edge:
         if isinstance(answer, ProjectStream):
             told.kind, told.outcome = Kind.PAGE, Outcome.MISS
             return await self._responder.send_projects(told.exchange, answer)
-        told.kind, told.outcome = answer.kind, answer.outcome
+        # What a group answers is its member's: the figures are of upstreams.
+        told.mount, told.kind, told.outcome = answer.mount, answer.kind, answer.outcome
         sent = await self._responder.send(told.exchange, answer)
         self._shortcut.remember(told.exchange, told.path, answer)
         return sent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 
 from proxy.config import GroupSettings, UpstreamSettings
+from tests import scrape
 from tests.conftest import MakeProxy
 from tests.faults import status
 from tests.flows.asking import SteppedClock, content, get
@@ -196,3 +198,16 @@ async def test_group__other_addresses(
     running = await make_proxy(origin.url, **settings(internal.url, origin.url))
     assert expected == (await get(http, running.url + path)).status
     assert 0 == internal.count()
+
+
+async def test_group__counted_for_its_member(
+    make_proxy: MakeProxy, origin: Origin, internal: Origin, public: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A page that a group answers counts for the index that it is of, the first time and from the cache."""
+    internal.publish(INTERNAL)
+    running = await make_proxy(origin.url, **settings(internal.url, public.url))
+    sizes = [len((await get(http, running.url + PAGE)).body) for _ in range(3)]
+    while scrape.metric(running, "pullthrough_requests_total") < len(sizes):
+        await asyncio.sleep(0)
+    assert len(sizes) == scrape.metric(running, "pullthrough_requests_total", upstream="internal")
+    assert sum(sizes) == scrape.metric(running, "pullthrough_sent_bytes_total", upstream="internal")
