@@ -61,6 +61,7 @@ credentials = "env:HOUSE_INDEX"
 volatile = ["nightly", ""]
 keep_removed = false
 honour_no_store = true
+forbidden_is_missing = true
 
 [[upstream]]
 mount = "links"

@@ -57,6 +57,7 @@ def test_site__has_all_that_is_set() -> None:
         volatile=["nightly", ""],
         keep_removed=False,
         honour_no_store=True,
+        forbidden_is_missing=True,
     )
 
     assert Site(
@@ -70,6 +71,7 @@ def test_site__has_all_that_is_set() -> None:
         volatile=("nightly/", ""),
         keep_removed=False,
         honour_no_store=True,
+        withholds=False,
         authorization="Basic c2VjcmV0",
     ) == upstream.site("Basic c2VjcmV0")
 

@@ -276,7 +276,7 @@ async def test_grouped__member_that_fails_and_has_a_copy(group: World) -> None:
 
 
 async def test_grouped__member_that_withdrew_it(group: World) -> None:
-    """While a file of it is kept, the name stays the member's; after that it is the next one's."""
+    """A name that a member once had stays its own, whether or not a file of it is kept."""
     name = PACKAGE.filename
     publish(group, AT_HOUSE, name)
     await ask(group)
@@ -290,8 +290,38 @@ async def test_grouped__member_that_withdrew_it(group: World) -> None:
     publish(group, PAGE, "demo-9.tar.gz")
     kept = await ask(group)
     await group.store.forget(file_key(held))
-    gone = await ask(group)
-    assert (("house", Outcome.STALE), "pypi") == ((kept.mount, kept.outcome), gone.mount)
+    with pytest.raises(NotFound):
+        await ask(group)
+    assert ("house", Outcome.STALE) == (kept.mount, kept.outcome)
+    assert 0 == group.upstream.count(URL)
+
+
+async def test_grouped__member_that_refuses(group: World) -> None:
+    """A 403 may mean that it wants to know who asks: nobody after it is asked."""
+    group.upstream.on("https://house.example/demo/", Scripted(status=403))
+    publish(group, PAGE, "demo-9.tar.gz")
+    with pytest.raises(UpstreamDenied):
+        await ask(group)
+    assert 0 == group.upstream.count(URL)
+
+
+async def test_grouped__member_whose_refusal_means_that_there_is_nothing(make: Make) -> None:
+    """Where the settings say so the next one is asked."""
+    world = make(SITE, replace(HOUSE, withholds=False), CHANNELS)
+    world.upstream.on("https://house.example/demo/", Scripted(status=403))
+    publish(world, PAGE, "demo-9.tar.gz")
+    assert "pypi" == (await ask(world)).mount
+
+
+async def test_grouped__may_be_reused(group: World) -> None:
+    """Only what the first member has: what it has not now, it may have in a moment."""
+    publish(group, PAGE, "demo-9.tar.gz")
+    later = [await ask(group) for _ in range(2)]
+    group.clock.advance(11)
+    publish(group, AT_HOUSE, "demo-1.tar.gz")
+    first = [await ask(group) for _ in range(2)]
+    assert [Outcome.MISS, Outcome.HIT] * 2 == [shown.outcome for shown in later + first]
+    assert (0.0, group.clock.monotonic() + SITE.ttl) == (later[-1].fresh_until, first[-1].fresh_until)
 
 
 async def test_grouped__pinned(group: World) -> None:
