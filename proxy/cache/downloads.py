@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing
 from dataclasses import replace
 
+from proxy.cache.cooling import Cooling
 from proxy.cache.digesting import Digesting
 from proxy.cache.filling import Filling, Lanes
 from proxy.cache.flight import Flight, Place, Wanted
@@ -34,8 +35,6 @@ from proxy.ports import Clock, Observer, Spool, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
-_COOL_DOWN = 1.0  # seconds for which a source of wrong bytes is not asked again; doubles each time
-_COOL_DOWN_MOST = 60.0
 _NEXT = (NotFound, NotAllowed, UpstreamError)  # after these another place is asked
 
 
@@ -50,7 +49,7 @@ class Downloads:
         self._lanes = lanes
         self._flights: dict[str, Flight] = {}
         self._tasks: Flights[None] = Flights()
-        self._cooling: dict[str, tuple[float, float]] = {}  # address: (until, monotonic seconds; step)
+        self._cooling = Cooling(clock)
 
     async def kept(self, wanted: Wanted) -> Blob | None:
         """The stored file, if it is here, under this address or, by its digest, under any other."""
@@ -75,7 +74,7 @@ class Downloads:
         blob = await self.kept(wanted)
         if blob is not None:
             return blob, False
-        self._refuse_cooling(wanted.url)
+        self._cooling.refuse(wanted)
         flight = self._flights.get(wanted.flight_key)
         began = flight is None
         if flight is None:
@@ -88,7 +87,9 @@ class Downloads:
         return flight, began
 
     async def past(self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None) -> Passage:
-        """A file, or `[start, end)` of it, straight from upstream; nothing is kept. The caller closes the passage.
+        """A file, `[start, end)` of it, or with `start` below 0 its last bytes, straight from upstream.
+
+        Nothing is kept. The caller closes the passage.
 
         Raises the errors of `Upstream.get`, and UpstreamBroken when upstream does not honour the range.
         """
@@ -198,7 +199,7 @@ class Downloads:
         try:
             digest = await self._filled(flight, spool)
             flight.finish()
-            self._cooling.pop(wanted.url, None)
+            self._cooling.right(wanted)
             assert flight.size is not None, "a filled flight knows its size"
             if not flight.keep:
                 return
@@ -206,7 +207,7 @@ class Downloads:
             await self._adopt(flight, spool, digest, flight.size)
         except WrongBytes:
             useless = True
-            self._cool_down(wanted.url)
+            self._cooling.wrong(wanted)
             raise
         except StoreError:
             useless = True  # a full disk has no room for what cannot be completed on it
@@ -283,16 +284,6 @@ class Downloads:
             await self._store.save(entry)
         except StoreBroken as error:
             _log.warning("entry not kept", extra={"reason": str(error)})
-
-    def _cool_down(self, url: str) -> None:
-        _, step = self._cooling.get(url, (0.0, _COOL_DOWN / 2))
-        step = min(step * 2, _COOL_DOWN_MOST)
-        self._cooling[url] = (self._clock.monotonic() + step, step)
-
-    def _refuse_cooling(self, url: str) -> None:
-        until, _ = self._cooling.get(url, (0.0, 0.0))
-        if self._clock.monotonic() < until:
-            raise WrongBytes("Upstream sent wrong bytes for this file a moment ago; it is asked again soon.")
 
 
 def _told(before: PullthroughError | None, error: PullthroughError, place: Place, wanted: Wanted) -> PullthroughError:

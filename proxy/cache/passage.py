@@ -42,11 +42,16 @@ class Passage:
         self._reply: Reply | None = None
 
     async def open(self, start: int, end: int | None, headers: dict[str, str]) -> None:
-        """Ask for all of it (`start` 0, `end` None) or for `[start, end)`. Raises UpstreamBroken if that fails."""
+        """Ask for all of it (`start` 0, `end` None), for `[start, end)`, or with `start` below 0 for the last bytes.
+
+        Raises UpstreamBroken if that fails.
+        """
         wanted = self._wanted
-        ranged = start > 0 or end is not None
+        ranged = start != 0 or end is not None
         if ranged:
-            headers = {**headers, "Range": f"bytes={start}-{'' if end is None else end - 1}"}
+            # RFC 9110 §14.1.2: `bytes=-n` are the last n.
+            span = str(start) if start < 0 else f"{start}-{'' if end is None else end - 1}"
+            headers = {**headers, "Range": f"bytes={span}"}
         reply = self._reply = await self._stack.enter_async_context(
             self._upstream.get(Ask(wanted.url, wanted.site, headers))
         )
@@ -62,7 +67,7 @@ class Passage:
         if reply.status != HTTPStatus.PARTIAL_CONTENT or match is None:
             raise UpstreamBroken("Upstream does not give parts of this file.")
         first, last, self.size = (int(group) for group in match.groups())
-        if first != start or (end is not None and last >= end):
+        if first != (start if start >= 0 else max(self.size + start, 0)) or (end is not None and last >= end):
             raise UpstreamBroken("Upstream answered another range than the one asked for.")
         self.start, self.end = first, last + 1
 

@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 Advertised = Digest | bool | None  # what upstream's page says of a wheel's metadata: a digest, true, or nothing
 
 _MOST = 16 << 20  # bytes of a METADATA file
+_MISSES = 3  # wheels in a row without a metadata file after which a host is not asked for one,
+_AGAIN = 50  # but for every so many wheels
 
 
 def beside(url: str) -> str:
@@ -58,13 +60,14 @@ def still_right(entry: Entry, listed: File | None) -> bool:
 
 
 class Metadata:
-    """Provides metadata files. Mutable state: the extractions under way."""
+    """Provides metadata files. Mutable state: the extractions under way, and the hosts that have no such files."""
 
     def __init__(self, store: Store, downloads: Downloads, clock: Clock) -> None:
         self._store = store
         self._downloads = downloads
         self._clock = clock
         self._flights: Flights[tuple[bytes | Blob, bool]] = Flights()
+        self._misses: dict[str, int] = {}  # by mount and host: wheels in a row without a metadata file
 
     async def get(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
         """The metadata of the wheel `name`, and where it came from.
@@ -90,13 +93,24 @@ class Metadata:
                 if _agrees(body, digest):
                     return await self._keep(key, whl, body), False
         try:
-            return await self._probe(key, whl, digest)
-        except (NotFound, UpstreamDenied, UpstreamBroken, WrongBytes):
+            self._refuse_hopeless(whl, advertised)
+            found = await self._probe(key, whl, digest)
+        except (NotFound, UpstreamDenied, UpstreamBroken, WrongBytes) as error:
             # A file that is advertised and not there ends a whole installation of pip: the wheel has it too.
             body = await self._extract(whl, name)
             if not _agrees(body, digest):
                 raise
-        return await self._keep(key, whl, body), True
+            if isinstance(error, NotFound) and not advertised:
+                self._misses[_host(whl)] = self._misses.get(_host(whl), 0) + 1
+            return await self._keep(key, whl, body), True
+        self._misses.pop(_host(whl), None)
+        return found
+
+    def _refuse_hopeless(self, whl: Wanted, advertised: Advertised) -> None:
+        """Raise NotFound for a file that no page offers, at a host that lately had none: asking costs a round trip."""
+        misses = self._misses.get(_host(whl), 0)
+        if not advertised and misses >= _MISSES and misses % _AGAIN:
+            raise NotFound("This host has no metadata beside its wheels.")
 
     async def _probe(self, key: str, whl: Wanted, digest: Digest | None) -> tuple[bytes | Blob, bool]:
         """Upstream's own metadata file."""
@@ -148,19 +162,26 @@ class Metadata:
         return await asyncio.to_thread(self._from_disk, body, name)
 
     async def _ranged(self, whl: Wanted, name: str) -> bytes:
-        size = whl.size
-        if size is None:
-            size = (await self._downloads.probe(whl)).size
-        assert size is not None, "a 206 says the size of the whole"
-        window = wheel.Window(size)
-        start, end = wheel.first_range(size)
+        passage = await self._end(whl)
+        assert passage.size is not None, "a 206 says the size of the whole"
+        window = wheel.Window(passage.size)
         while True:
-            passage = await self._downloads.past(whl, start, end)
-            window.add(start, await _read(passage))
+            window.add(passage.start, await _read(passage))
             try:
                 return wheel.read_metadata(io.BufferedReader(window, 1 << 10), name)
             except wheel.NeedBytes as need:
-                start, end = need.start, need.end
+                passage = await self._downloads.past(whl, need.start, need.end)
+
+    async def _end(self, whl: Wanted) -> Passage:
+        """The end of a wheel, where its directory is."""
+        size = whl.size
+        if size is None:
+            try:
+                return await self._downloads.past(whl, -wheel.FIRST, None)
+            except UpstreamBroken:  # some honour only ranges that say where they begin
+                size = (await self._downloads.probe(whl)).size
+        assert size is not None, "a 206 says the size of the whole"
+        return await self._downloads.past(whl, *wheel.first_range(size))
 
     async def _keep(self, key: str, whl: Wanted, body: bytes) -> bytes | Blob:
         now = self._clock.now()
@@ -178,6 +199,10 @@ class Metadata:
 def _from_descriptor(descriptor: int, name: str) -> bytes:
     with open(descriptor, "rb", closefd=False) as file:
         return wheel.read_metadata(file, name)
+
+
+def _host(whl: Wanted) -> str:
+    return f"{whl.site.mount} {urlsplit(whl.url).netloc}"
 
 
 def _agrees(body: bytes, digest: Digest | None) -> bool:

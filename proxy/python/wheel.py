@@ -22,7 +22,7 @@ from proxy.errors import NotFound, StoreBroken, WrongBytes
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_FIRST = 32 << 10  # bytes: holds the directory of most wheels, and METADATA, which tools put before it
+FIRST = 32 << 10  # bytes: holds the directory of most wheels, and METADATA, which tools put before it
 _AHEAD = 4 << 10  # bytes behind a range that come with it: buffered readers round up
 _METADATA_LIMIT = 16 << 20  # bytes, unpacked
 _DIRECTORY_LIMIT = 16 << 20  # bytes: more than a hundred thousand files
@@ -50,7 +50,7 @@ class NeedBytes(Exception):
 
 def first_range(size: int) -> tuple[int, int]:
     """The half-open range to fetch first of a wheel of `size` bytes: its end."""
-    return max(size - _FIRST, 0), size
+    return max(size - FIRST, 0), size
 
 
 class Window(io.RawIOBase):

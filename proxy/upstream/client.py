@@ -154,7 +154,7 @@ class AiohttpUpstream:
             try:
                 transfer = Transfer(response, site.mount, str(url), self._observer, self._silent, self._silence)
                 if response.status not in redirects.STATUSES:
-                    await self._judge(transfer, ask, url)
+                    await self._judge(transfer, ask, url, known="Authorization" in headers)
                     return transfer
                 target = redirects.follow(url, transfer.headers.get("location"))
                 await transfer.drain()
@@ -180,10 +180,9 @@ class AiohttpUpstream:
         self._health.answered(_authority(url))
         return response
 
-    async def _judge(self, transfer: Transfer, ask: Ask, url: URL) -> None:
-        """Raise what the head says, if it says that the answer is of no use."""
+    async def _judge(self, transfer: Transfer, ask: Ask, url: URL, *, known: bool) -> None:
+        """Raise what the head says, if it says that the answer is of no use. `known`: it was told who asks."""
         asked = {name.lower(): value for name, value in ask.headers.items()}
-        known = ask.site.authorization is not None
         error = answers.refusal(transfer.status, transfer.headers, asked, self._clock.now(), known=known)
         if error is None:
             return

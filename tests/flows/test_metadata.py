@@ -15,6 +15,7 @@ from tests.conftest import MakeProxy
 from tests.flows.reading import get
 from tests.gates import Gate
 from tests.origin import Origin
+from tests.pages import Link
 from tests.wheels import Package, wheel
 
 if TYPE_CHECKING:
@@ -239,3 +240,40 @@ async def test_metadata__that_is_gzip_coded_upstream(
     origin.misbehave(f"{at(package)}.metadata", faults.gzipped())
     got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
     assert (200, package.metadata) == (got.status, got.body)
+
+
+async def test_no_metadata_files__are_not_asked_for_again_and_again(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """Of an index without metadata files a few are asked for; after that each wheel costs one request, of its end."""
+    wheels = [wheel(f"demo{number}", padding=200_000) for number in range(8)]
+    for package in wheels:
+        origin.file(f"/packages/{package.filename}", package.body)
+        origin.page(f"/simple/{package.project}/", [Link(package.filename, f"/packages/{package.filename}")])
+    running = await make_proxy(origin.url)
+    asked = []
+    for package in wheels:
+        await get(http, f"{running.url}/pypi/simple/{package.project}/")
+        origin.forget()
+        got = await get(http, f"{running.url}/pypi/packages/{package.filename}.metadata")
+        assert package.metadata == got.body
+        asked.append(
+            [(request.path.endswith(".metadata"), request.headers.get("range")) for request in origin.requests]
+        )
+    end = (False, "bytes=-32768")
+    assert [[(True, None), end]] * 3 + [[end]] * 5 == asked
+
+
+async def test_no_ranges_from_the_end__others_do(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """An upstream that knows no ranges from the end is asked for the size, and for the range that it means."""
+    package = wheel(padding=200_000)
+    path = f"/packages/{package.filename}"
+    origin.file(path, package.body)
+    origin.page("/simple/demo/", [Link(package.filename, path)])
+    origin.misbehave(path, faults.status(501), when=lambda request: "=-" in request.headers.get("range", ""))
+    running = await make_proxy(origin.url)
+    got = await get(http, f"{running.url}/pypi{path}.metadata")
+    assert package.metadata == got.body
+    assert origin.sent_body_bytes(path) < 40_000
