@@ -10,14 +10,12 @@ import asyncio
 import contextlib
 import os
 import re
-import stat
 from itertools import count
 from pathlib import Path
 
 from proxy.storage.adopting_disk import Finished
 from proxy.storage.blobs import Record
 from proxy.storage.failures import Place
-from proxy.storage.folder import Folder
 from proxy.storage.holdings import Holdings
 
 _REST = re.compile(r"[0-9a-f]{62}")
@@ -79,9 +77,7 @@ class Adoption:
         unknown = [value for value in values if self._blobs.get(value) is None and value not in self._under_way]
         if not unknown:
             return
-        found = await self._threads.files(_sizes, self._folder, unknown)
-        await self._threads.index(self._index.take_in, found)
-        for value, size in found:
+        for value, size in await self._threads.index(self._index.take_in, unknown):
             if value not in self._under_way:
                 self._blobs.add_unknown(value, size)
 
@@ -107,14 +103,4 @@ def _values(folder: Path) -> list[str]:
             if _FRONT.fullmatch(front):
                 with contextlib.suppress(NotADirectoryError, FileNotFoundError):
                     found += [front + rest for rest in os.listdir(folder / front) if _REST.fullmatch(rest)]  # noqa: PTH208
-    return found
-
-
-def _sizes(folder: Folder, values: list[str]) -> list[tuple[str, int]]:
-    found: list[tuple[str, int]] = []
-    for value in values:
-        with contextlib.suppress(FileNotFoundError):
-            status = folder.blob(value).lstat()
-            if stat.S_ISREG(status.st_mode):
-                found.append((value, status.st_size))
     return found

@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import sqlite3
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -190,14 +191,24 @@ class Index(Cache):  # type: ignore[misc]
             raise
         return stamp_of(Path(self._directory, blob_name(value)).stat())
 
-    def take_in(self, found: Iterable[tuple[str, int]]) -> None:
-        """Write rows for files that are in place: their sha256, as their names say, and size. Nothing is known yet."""
+    def take_in(self, values: Iterable[str]) -> list[tuple[str, int]]:
+        """Write rows for files that are in place, by the sha256 that their names say; gives those, with their sizes.
+
+        Looked at here, in the thread that deletes files too: one that was in place a moment ago may be deleted by now.
+        """
+        found: list[tuple[str, int]] = []
+        for value in values:
+            with contextlib.suppress(FileNotFoundError):
+                status = Path(self._directory, blob_name(value)).lstat()
+                if stat.S_ISREG(status.st_mode):
+                    found.append((value, status.st_size))
         with self.transact():
             self._con.executemany(
                 "INSERT OR IGNORE INTO Cache(key, raw, store_time, access_time, size, mode, filename)"
                 " VALUES (?, 1, 0, 0, ?, ?, ?)",
                 ((BLOB + value, size, MODE_BINARY, blob_name(value)) for value, size in found),
             )
+        return found
 
     def drop(self, values: Sequence[str]) -> None:
         """Delete blobs with their files and all entries that name them."""

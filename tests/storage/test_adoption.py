@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from pathlib import Path
 
 from tests.storage.disk import LARGE, digest, file_of, keep, opened
@@ -36,3 +38,25 @@ async def test_sweep__file_without_a_row(tmp_path: Path) -> None:
         assert foreign.read_text() == "mine"
     async with opened(path) as store:
         assert store.blob(digest(LARGE)) is not None
+
+
+async def test_sweep__file_that_is_being_deleted(tmp_path: Path) -> None:
+    """A file that is there when names are read, and deleted before it is taken in, leaves no row and no blob."""
+    async with opened(tmp_path / "data") as store:
+        known = await keep(store, "a", b"body")
+        gate = threading.Event()
+        held = store._threads.begin_index(gate.wait)
+        try:
+            forgetting = asyncio.create_task(store._drop(next(iter(store._blobs))))
+            sweeping = asyncio.create_task(store.sweep())
+            for _ in range(8):  # the names are read, by one of four threads
+                await store._threads.files(int)
+        finally:
+            gate.set()
+        await asyncio.gather(forgetting, sweeping, asyncio.wrap_future(held))
+
+        assert store.digests() == []
+        blob = await store.put(b"body")
+        with store.lease(blob) as descriptor:
+            assert os.pread(descriptor, 100, 0) == b"body"
+        assert known.digest == blob.digest

@@ -105,8 +105,11 @@ def test_store__no_pickle(index: Index, monkeypatch: pytest.MonkeyPatch) -> None
 def test_take_in__what_is_known_stays(index: Index, tmp_path: Path) -> None:
     """Files that have a row keep it."""
     stamp = index.adopt(VALUE, _finished(tmp_path, b"body"), 5.0)
+    left = tmp_path / "index" / "sha256" / "cd" / ("cd" * 31)
+    left.parent.mkdir()
+    left.write_bytes(b"7 bytes")
 
-    index.take_in([(VALUE, 99), ("cd" * 32, 7)])
+    assert [(VALUE, 4), ("cd" * 32, 7)] == index.take_in([VALUE, "cd" * 32, "ef" * 32])
 
     assert index._blobs() == [("cd" * 32, 7, None, 0.0), (VALUE, 4, stamp, 5.0)]
 
