@@ -1,8 +1,8 @@
 """The composition root: the only place that builds concrete things.
 
 A request meets the parts in this order: `web.server` (connection) → `web.shortcut` (seen before) → `web.edge` (checks,
-counting) → `python.service` (what the address means) → `cache` (kept, or fetched once) → `storage` and `upstream`
-through the ports → `web.responses`.
+counting) → `python.service` or `apt.service` (what the address means) → `cache` (kept, or fetched once) →
+`storage` and `upstream` through the ports → `web.responses`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from dataclasses import dataclass
 
 from aiohttp import http_parser, web
 
+from proxy.apt.policy import MOUNT as ARCHIVES
+from proxy.apt.policy import Policy
+from proxy.apt.service import AptArchives
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
@@ -82,7 +85,7 @@ async def start(
     _raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         sites = {site.mount: site for site in settings.sites(authorizations)}
-        metrics = Metrics(frozenset(sites))
+        metrics = Metrics((*sites, ARCHIVES))
         log = AccessLog(sys.stderr, structured=settings.serve.log_format == "json")
         stack.callback(log.close)
         observer = _both(metrics, log)
@@ -106,12 +109,14 @@ async def start(
         stack.push_async_callback(confirming.close)
         indexes = PythonIndexes(sites, settings.index_groups(), store, documents, downloads, confirming, clock)
         stack.push_async_callback(indexes.close)
+        archives = AptArchives(_policy(settings), store, upstream, clock, observer, documents, downloads)
+        stack.push_async_callback(archives.close)
         senders = Senders(settings.serve.threads, settings.serve.idle_timeout)
         stack.callback(senders.close)
         operations = Operations(metrics.render, lambda: None if store.healthy else "the disk fails", indexes.mounts)
         responder = Responder(downloads, senders)
         shortcut = Shortcut(responder, observer, clock)
-        edge = Edge(indexes, responder, shortcut, operations, observer)
+        edge = Edge(indexes, archives, responder, shortcut, operations, observer)
         server = Server(edge.handle, shortcut, settings.serve.idle_timeout)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)
         await runner.setup()
@@ -140,6 +145,11 @@ async def run(settings: Settings, announce: Callable[[str], None], authorization
     finally:
         gc.unfreeze()
         await running.close()
+
+
+def _policy(settings: Settings) -> Policy:
+    apt = settings.apt
+    return Policy(apt.hosts, tuple(sorted(apt.paths)), apt.window, apt.serve_expired)
 
 
 def _both(first: Observer, second: Observer) -> Observer:

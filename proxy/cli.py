@@ -87,6 +87,18 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     log_format: Annotated[
         str | None, typer.Option("--serve-log-format", metavar="json|text", help=explanation("serve.log_format"))
     ] = None,
+    apt_hosts: Annotated[
+        str | None, typer.Option("--apt-hosts", metavar="HOSTS", help=explanation("apt.hosts"))
+    ] = None,
+    apt_paths: Annotated[
+        str | None, typer.Option("--apt-paths", metavar="PATTERNS", help=explanation("apt.paths"))
+    ] = None,
+    apt_window: Annotated[
+        str | None, typer.Option("--apt-window", metavar="TIME", help=explanation("apt.window"))
+    ] = None,
+    apt_serve_expired: Annotated[
+        str | None, typer.Option("--apt-serve-expired", metavar="true|false", help=explanation("apt.serve_expired"))
+    ] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show every setting and where its value came from, and end.")
     ] = False,
@@ -107,6 +119,10 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "serve.threads": threads,
         "serve.idle_timeout": idle_timeout,
         "serve.log_format": log_format,
+        "apt.hosts": apt_hosts,
+        "apt.paths": apt_paths,
+        "apt.window": apt_window,
+        "apt.serve_expired": apt_serve_expired,
     }
     try:
         resolved = resolve(flags, os.environ, Path.cwd())

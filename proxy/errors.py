@@ -80,6 +80,12 @@ class WrongBytes(UpstreamError):
     reason = "wrong_bytes"
 
 
+class Unsettled(UpstreamError):
+    """Upstream is between two states of an apt suite: what it sends is not what its Release file lists."""
+
+    reason = "unsettled"
+
+
 class TooLarge(UpstreamError):
     """An index page or metadata file beyond the bound; files of packages have none."""
 

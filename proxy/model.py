@@ -41,6 +41,8 @@ class Kind(enum.Enum):
     PAGE = "page"
     FILE = "file"
     METADATA = "metadata"
+    RELEASE = "release"
+    INDEX = "index"
     OTHER = "other"
 
 
@@ -117,6 +119,7 @@ class Site:
     honour_no_store: bool = False
     withholds: bool = True  # a refusal may mean that it wants to know who asks, and not that there is nothing
     authorization: str | None = field(default=None, repr=False)  # header for the base's host, and for it alone
+    named: bool = True  # the settings name the host of `base`; else the hosts came with requests, and are not trusted
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Wish:
     """A document that somebody asks for. `revalidate`: a kept copy is to be confirmed even if it is fresh.
 
     `check` raises an UpstreamError for a body that is not what was asked for: it never takes the place of a kept copy.
+    `raw`: the body is kept as it comes, whatever content coding upstream names (files that are packed themselves).
     """
 
     key: str
@@ -43,6 +44,7 @@ class Wish:
     accept: str
     revalidate: bool = False
     check: Callable[[Entry, bytes], Awaitable[None]] | None = None
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class Documents:
 
     async def _refresh(self, wish: Wish, entry: Entry | None) -> tuple[Entry, bytes | None]:
         """Ask upstream. The new entry, and its body, or None where the kept one was confirmed."""
-        headers = {"Accept": wish.accept, "Accept-Encoding": "gzip"}
+        headers = {"Accept": wish.accept, "Accept-Encoding": "identity" if wish.raw else "gzip"}
         if entry is not None:
             headers |= entry.validator.conditions
         try:
@@ -166,7 +168,7 @@ class Documents:
                     return renewed, None
                 if reply.status != HTTPStatus.OK:
                     raise UpstreamBroken("Upstream gave part of an index page, or nothing, where the whole was asked.")
-                body = await self._body(reply)
+                body = await self._body(reply, raw=wish.raw)
                 return await self._replace(wish, reply, body, now), body
         except NotFound as error:
             while len(self._negative) >= _NEGATIVES:
@@ -174,9 +176,9 @@ class Documents:
             self._negative[wish.key] = (self._clock.monotonic() + _NEGATIVE, error)
             raise
 
-    async def _body(self, reply: Reply) -> bytes:
+    async def _body(self, reply: Reply, *, raw: bool) -> bytes:
         """The decoded body, within the limit whatever it unpacks to."""
-        coding = reply.headers.get("content-encoding", "identity").strip().lower()
+        coding = "identity" if raw else reply.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "", "gzip", "x-gzip"):
             raise UpstreamBroken("Upstream sent an index page in a content coding that was not asked for.")
         inflate = zlib.decompressobj(wbits=31) if coding in ("gzip", "x-gzip") else None

@@ -11,7 +11,11 @@ from proxy.model import Blob, Kind, Outcome, Source
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """One answer's content. `etag` has its quotes. `fresh_until`: seconds of the monotonic clock, for reuse."""
+    """One answer's content. `etag` has its quotes. `fresh_until`: seconds of the monotonic clock, for reuse.
+
+    `last_modified` is upstream's, in the one form that RFC 9110 §5.6.7 lets be sent; `dated` tells that no other
+    representation of this address is known to have it, so that it may stand for this one in a condition.
+    """
 
     body: bytes | Blob | Flight | Passage
     kind: Kind
@@ -24,6 +28,8 @@ class Representation:
     fresh_until: float = 0.0
     encoding: str | None = None  # content coding of the body
     vary: str | None = None
+    last_modified: str | None = None
+    dated: bool = False
 
     @property
     def size(self) -> int | None:

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.config.archives import AptSettings
 from proxy.config.quantities import Count, Duration, Size
 from proxy.config.upstreams import GroupSettings, UpstreamSettings, builtin, problem, repeated, twice
 from proxy.model import Group, Site
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
     )
     fetch: FetchSettings = FetchSettings()
     serve: ServeSettings = Field(default_factory=ServeSettings)
+    apt: AptSettings = AptSettings()
     upstreams: tuple[UpstreamSettings, ...] = Field(
         (), description="The upstreams. Some are built in; an entry with the mount of one replaces it."
     )

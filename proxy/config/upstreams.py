@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from proxy.config.quantities import Duration
 from proxy.model import Group, Member, Site
 
-RESERVED = ("api", "healthz", "metrics", "readyz")  # the program's own pages
+RESERVED = ("api", "apt", "healthz", "metrics", "readyz")  # the program's own pages
 
 _LINK_HOST = re.compile(
     r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?(?::[0-9]{1,5})?|\[[0-9a-f:.]{2,45}\](?::[0-9]{1,5})?"

@@ -95,7 +95,7 @@ def admit(url: URL, site: Site, *, redirected: bool) -> Trust:
     may be asked sent us here, so the host need not be one of the site's, but it gains nothing by that.
     """
     host = host_of(url)
-    names, closed = _names((site.base, *site.siblings), site.hosts)
+    names, closed = _names((site.base, *site.siblings) if site.named else (), site.hosts)
     if host in names or f"{host}:{url.port}" in names:
         return Trust.NAMED
     if closed and not redirected:

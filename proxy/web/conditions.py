@@ -29,14 +29,25 @@ def parse_range(header: str | None) -> Span | None:
     return Span(int(first), int(last) + 1 if last else None)
 
 
-def range_applies(if_range: str | None, etag: str | None) -> bool:
-    """Whether a range may be answered as such: RFC 9110 §13.1.5, strong comparison; dates never match."""
-    return if_range is None or (etag is not None and if_range.strip() == etag)
+def range_applies(if_range: str | None, etag: str | None, date: str | None = None) -> bool:
+    """Whether a range may be answered as such: RFC 9110 §13.1.5, strong comparison.
+
+    `date` is the Last-Modified if it may stand for the representation, and matches to the letter; else None.
+    """
+    return if_range is None or if_range.strip() in {etag, date} - {None}
 
 
-def not_modified(if_none_match: str | None, etag: str | None) -> bool:
-    """Whether the client's copy is the present one: RFC 9110 §13.1.2, weak comparison."""
-    if if_none_match is None or etag is None:
+def not_modified(
+    if_none_match: str | None, etag: str | None, if_modified_since: str | None = None, date: str | None = None
+) -> bool:
+    """Whether the client's copy is the present one: RFC 9110 §13.1.2, weak comparison.
+
+    `If-Modified-Since` counts only without the other (RFC 9110 §13.1.3). `date` as for `range_applies`: an earlier or
+    later one is another copy, whichever is newer.
+    """
+    if if_none_match is None:
+        return date is not None and if_modified_since is not None and if_modified_since.strip() == date
+    if etag is None:
         return False
     if if_none_match.strip() == "*":
         return True

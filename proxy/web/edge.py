@@ -1,7 +1,8 @@
 """The way of a request: method and address checked, answered by a service, sent, counted.
 
-What is no GET or HEAD, or has a body, is refused; then come the program's own pages, then the mounts. Errors become
-answers by the table in `failures`; after the head is out they break the connection.
+What is no GET or HEAD, or has a body, is refused; `forms` tells archives from addresses of the cache itself: the
+program's own pages, then the mounts. Errors become answers by the table in `failures`; after the head is out they break
+the connection.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 from aiohttp import web
 
-from proxy.errors import BadTarget, BlobDamaged, NotAllowed, PullthroughError
+from proxy.apt import service as apt
+from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.policy import MOUNT as ARCHIVES
+from proxy.cache.representation import Representation
+from proxy.errors import BadTarget, BlobDamaged, PullthroughError
 from proxy.model import Kind, Outcome, Served
 from proxy.ports import Observer
 from proxy.python import addresses, negotiation
@@ -22,7 +27,7 @@ from proxy.python.pages import ProjectStream
 from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
-from proxy.web import conditions, failures
+from proxy.web import conditions, failures, forms
 from proxy.web.operations import Operations
 from proxy.web.plans import Asked
 from proxy.web.responses import Exchange, Responder, Sent
@@ -38,15 +43,17 @@ _CLIENT_GONE = 499  # the client went away before there was an answer
 class Edge:
     """Answers requests that take the usual way."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 the services and what answers leave by
         self,
         indexes: PythonIndexes,
+        archives: apt.AptArchives,
         responder: Responder,
         shortcut: Shortcut,
         operations: Operations,
         observer: Observer,
     ) -> None:
         self._indexes = indexes
+        self._archives = archives
         self._responder = responder
         self._operations = operations
         self._observer = observer
@@ -84,8 +91,12 @@ class Edge:
         if refusal is not None:
             told.exchange.status = refusal.status
             return refusal
-        path, query = _origin_form(request)
-        told.path = f"{path}?{query}" if query else path
+        connected = request.transport.get_extra_info("sockname") if request.transport else None
+        target = forms.read(request.raw_path, connected and connected[:2], self._indexes.mounts)
+        told.path = target.shown
+        if isinstance(target, forms.Archived):
+            return await self._answer_archive(request, target.address, told)
+        path, query = target.path, target.query
         own = self._operations.answer(path, request)
         if own is not None:
             told.exchange.status, told.outcome = own.status, Outcome.HIT
@@ -99,6 +110,28 @@ class Edge:
             # It was dropped when that was noticed: this time it is fetched.
             return await self._answer_target(question, told)
 
+    async def _answer_archive(
+        self, request: web.BaseRequest, address: ArchiveAddress, told: _Told
+    ) -> web.StreamResponse:
+        told.mount = ARCHIVES
+        headers, connection = request.headers, told.exchange.connection
+        # RFC 9110 §14.2: a range of anything but a GET means nothing
+        span = conditions.parse_range(headers.get("Range")) if request.method == "GET" else None
+        told.exchange.asked = replace(told.exchange.asked, span=span)
+        asked = apt.Request(
+            address,
+            span,
+            headers.get("If-Range"),
+            revalidate="no-cache" in headers.get("Cache-Control", "").lower(),
+            head=request.method == "HEAD",
+            client=connection.client,
+            memory=connection.given,
+        )
+        try:
+            return await self._send(told, await self._archives.answer(asked))
+        except BlobDamaged:
+            return await self._send(told, await self._archives.answer(asked))
+
     async def _answer_target(self, question: Question, told: _Told) -> web.StreamResponse:
         answer = await self._indexes.answer(question)
         if isinstance(answer, Elsewhere):
@@ -110,6 +143,9 @@ class Edge:
         if isinstance(answer, ProjectStream):
             told.kind, told.outcome = Kind.PAGE, Outcome.MISS
             return await self._responder.send_projects(told.exchange, answer)
+        return await self._send(told, answer)
+
+    async def _send(self, told: _Told, answer: Representation) -> web.StreamResponse:
         # What a group answers is its member's: the figures are of upstreams.
         told.mount, told.kind, told.outcome = answer.mount, answer.kind, answer.outcome
         sent = await self._responder.send(told.exchange, answer)
@@ -171,28 +207,6 @@ def _refusal(request: web.BaseRequest) -> web.StreamResponse | None:
         return None
     answer.force_close()
     return answer
-
-
-def _origin_form(request: web.BaseRequest) -> tuple[str, str]:
-    """Path and query of a request in origin form, or in proxy form addressed to this cache (RFC 9112 §3.2)."""
-    raw = request.raw_path
-    if not raw.startswith("/"):
-        own = request.transport.get_extra_info("sockname") if request.transport else None
-        try:
-            parts = urlsplit(raw)
-            port = parts.port or 80
-        except ValueError:
-            raise BadTarget("The address has no host and port that can be read.") from None
-        if not parts.scheme or not parts.netloc:
-            raise BadTarget("The address is neither a path that begins with a slash nor a whole address.")
-        if parts.scheme != "http" or own is None or port != own[1]:
-            raise NotAllowed("This cache answers for its own address only; it is not an open proxy.")
-        raw = raw[raw.index("//") + 2 :]
-        raw = raw[raw.index("/") :] if "/" in raw else "/"
-    if "#" in raw:
-        raise BadTarget("The address has a fragment; leave out what begins with a number sign.")
-    path, _, query = raw.partition("?")
-    return path, query
 
 
 def _format_of(query: str) -> str | None:

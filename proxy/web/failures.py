@@ -13,6 +13,7 @@ STATUSES: dict[type[errors.PullthroughError], int] = {
     errors.RangeNotSatisfiable: 416,
     errors.UpstreamError: 502,
     errors.UpstreamThrottled: 503,
+    errors.Unsettled: 503,
     errors.UpstreamTimeout: 504,
     errors.StoreError: 503,
 }
@@ -30,6 +31,8 @@ def response_of(error: errors.PullthroughError) -> web.Response:
         headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, errors.UpstreamThrottled):
         headers["Retry-After"] = str(error.retry_after or 5)
+    if isinstance(error, errors.Unsettled):
+        headers["Retry-After"] = "5"
     return web.Response(status=status_of(error), text=f"{error}\n", headers=headers)
 
 

@@ -34,6 +34,8 @@ def fields(shown: Representation) -> list[tuple[str, str]]:
     lines = [("Cache-Control", shown.cache_control)]
     if shown.etag:
         lines.append(("ETag", shown.etag))
+    if shown.last_modified:
+        lines.append(("Last-Modified", shown.last_modified))
     if shown.vary:
         lines.append(("Vary", shown.vary))
     if shown.size is not None:

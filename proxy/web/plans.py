@@ -27,13 +27,14 @@ class Asked:
     span: Span | None = None
     if_range: str | None = None
     if_none_match: str | None = None
+    if_modified_since: str | None = None
 
     @classmethod
     def of(cls, request: web.BaseRequest, span: Span | None) -> Self:
         """Read it from a request."""
         headers = request.headers
         version = (request.version.major, request.version.minor)
-        conditional = (headers.get("If-Range"), headers.get("If-None-Match"))
+        conditional = (headers.get("If-Range"), headers.get("If-None-Match"), headers.get("If-Modified-Since"))
         return cls(request.method, version, request.keep_alive, span, *conditional)
 
 
@@ -58,7 +59,8 @@ class Plan:
 def plan(shown: Representation, asked: Asked) -> Plan:
     """Decide how `asked` is answered with `shown`. Raises RangeNotSatisfiable."""
     fields = heads.fields(shown)
-    if conditions.not_modified(asked.if_none_match, shown.etag):
+    date = shown.last_modified if shown.dated else None
+    if conditions.not_modified(asked.if_none_match, shown.etag, asked.if_modified_since, date):
         return _framed(asked, HTTPStatus.NOT_MODIFIED, fields, (0, 0), bodiless=True)
     fields.append(("Content-Type", shown.content_type))
     if shown.encoding:
@@ -81,7 +83,8 @@ def _part(shown: Representation, asked: Asked) -> tuple[HTTPStatus, int, int | N
     if isinstance(body, Passage):  # opened for what was asked
         whole = body.whole or body.end is None
         return HTTPStatus.OK if whole else HTTPStatus.PARTIAL_CONTENT, body.start, body.end
-    if asked.span is None or size is None or not conditions.range_applies(asked.if_range, shown.etag):
+    date = shown.last_modified if shown.dated else None
+    if asked.span is None or size is None or not conditions.range_applies(asked.if_range, shown.etag, date):
         return HTTPStatus.OK, 0, size
     meant = asked.span.within(size)
     if meant is None:

@@ -31,7 +31,7 @@ Shortcut = Callable[["Connection", bytes], bool]
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_at_boundary", "_finished", "_heads", "_shortcut", "head")
+    __slots__ = ("_at_boundary", "_finished", "_heads", "_shortcut", "given", "head")
 
     def __init__(self, manager: web.Server, shortcut: Shortcut, **options: Any) -> None:  # noqa: ANN401 aiohttp's own
         super().__init__(manager, **options)
@@ -41,6 +41,7 @@ class Connection(web.RequestHandler):
         # Whether all of the last answer was written, though aiohttp's task may not have come round to see it.
         self._finished = False
         self._heads: deque[bytes | None] = deque()  # of the requests that wait for their handler
+        self.given: dict[str, str] = {}  # what of changing things this client was given; services' own
         self.head: bytes | None = None  # the request under way as it came, if it came alone and as one piece
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -57,7 +57,7 @@ class Shortcut:
         """Keep an answer for the same head again, if that is right: all of it from the cache, on a usual connection."""
         asked, head, size = exchange.asked, exchange.connection.head, shown.size
         usual = asked.method == "GET" and asked.keep_alive and asked.version == (1, 1) and asked.span is None
-        if not usual or head is None or size is None or exchange.status != HTTPStatus.OK:
+        if not usual or head is None or size is None or exchange.status != HTTPStatus.OK or not shown.fresh_until:
             return
         # Not what upstream just confirmed: the next answer is a hit, and to be counted as one.
         if shown.source is not Source.CACHE or shown.outcome is not Outcome.HIT or size > SHORT:

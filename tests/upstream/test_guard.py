@@ -205,3 +205,24 @@ async def test_resolver__private_addresses_only() -> None:
     """A public name with nothing but private addresses is refused."""
     with pytest.raises(NotAllowed):
         await GuardedResolver(Fixed("127.0.0.1", "10.0.0.1"), private).resolve("rebound.example", 80)
+
+
+CAME = Site("apt", "", "", 20.0, named=False)  # with a request
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/a.deb", "http://[::1]/a.deb", "https://10.0.0.1/a.deb"])
+def test_admit__host_that_came_with_a_request(url: str) -> None:
+    """Where the settings name no host, none may be private."""
+    with pytest.raises(NotAllowed):
+        admit(URL(url), CAME, redirected=False)
+
+
+def test_admit__host_that_came_with_a_request_and_is_listed() -> None:
+    """Public hosts are open; with a list, those in it are named, and no other is asked."""
+    closed = replace(CAME, hosts=frozenset({"10.0.0.1:8080"}))
+
+    assert Trust.OPEN is admit(URL("http://deb.example/a.deb"), CAME, redirected=False)
+    assert Trust.NAMED is admit(URL("http://10.0.0.1:8080/a.deb"), closed, redirected=False)
+    for url in ("http://10.0.0.1/a.deb", "http://deb.example/a.deb"):
+        with pytest.raises(NotAllowed):
+            admit(URL(url), closed, redirected=False)

@@ -69,6 +69,18 @@ def test_range_applies__strong_comparison(if_range: str | None, etag: str | None
     assert applies is conditions.range_applies(if_range, etag)
 
 
+DATE, OTHER = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
+
+
+@pytest.mark.parametrize(
+    ("if_range", "date", "applies"),
+    [(DATE, DATE, True), (OTHER, DATE, False), (DATE, None, False), ('"a"', DATE, True)],
+)
+def test_range_applies__date(if_range: str, date: str | None, applies: bool) -> None:
+    """A date keeps the range if it stands for the representation, and is the same to the letter."""
+    assert applies is conditions.range_applies(if_range, '"a"', date)
+
+
 @pytest.mark.parametrize(
     ("if_none_match", "expected"),
     [(None, False), ('"a"', True), ('W/"a"', True), ('"x", "a"', True), ('"x"', False), ("*", True), ("a", False)],
@@ -76,3 +88,20 @@ def test_range_applies__strong_comparison(if_range: str | None, etag: str | None
 def test_not_modified__weak_comparison(if_none_match: str | None, expected: bool) -> None:
     """Any of the client's validators may match (RFC 9110 §13.1.2)."""
     assert expected is conditions.not_modified(if_none_match, '"a"')
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "since", "date", "expected"),
+    [
+        (None, DATE, DATE, True),
+        (None, OTHER, DATE, False),
+        (None, DATE, OTHER, False),
+        (None, DATE, None, False),
+        (None, None, DATE, False),
+        ('"x"', DATE, DATE, False),
+        ('"a"', OTHER, DATE, True),
+    ],
+)
+def test_not_modified__date(if_none_match: str | None, since: str | None, date: str | None, expected: bool) -> None:
+    """The very date means the same copy; it counts only where no tag is given (RFC 9110 §13.1.3)."""
+    assert expected is conditions.not_modified(if_none_match, '"a"', since, date)

@@ -21,6 +21,7 @@ from proxy.web import failures
         (errors.UpstreamUnreachable("x"), 502),
         (errors.UpstreamBroken("x"), 502),
         (errors.UpstreamThrottled("x"), 503),
+        (errors.Unsettled("x"), 503),
         (errors.UpstreamTimeout("x"), 504),
         (errors.StoreFull("x"), 503),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 from proxy.cache.representation import Representation
@@ -29,6 +30,11 @@ def test_fields() -> None:
         ("X-Cache", "hit"),
         ("X-Content-Type-Options", "nosniff"),
     ]
+
+
+def test_fields__dated() -> None:
+    """Upstream's date is passed on."""
+    assert ("Last-Modified", "then") in heads.fields(replace(SHOWN, last_modified="then"))
 
 
 def test_date_line__is_the_same_within_a_second() -> None:

@@ -87,3 +87,23 @@ def test_stream__to_an_old_client() -> None:
     """No chunks: the end of the connection ends the body (RFC 9112 §6.3)."""
     made = stream(Asked("GET", (1, 0), keep_alive=True), [])
     assert (False, False, ()) == (made.chunked, made.keep_alive, made.lines)
+
+
+DATE, OTHER = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
+
+
+@pytest.mark.parametrize(("dated", "date", "status"), [(True, DATE, 304), (True, OTHER, 200), (False, DATE, 200)])
+def test_plan__not_modified_since(dated: bool, date: str, status: int) -> None:
+    """A date is answered 304 only where it stands for this representation; it is sent in any case."""
+    made = plan(replace(SHOWN, last_modified=DATE, dated=dated), replace(GET, if_modified_since=date))
+
+    assert status == made.status
+    assert ("Last-Modified", DATE) in made.lines
+
+
+@pytest.mark.parametrize(("dated", "date", "status"), [(True, DATE, 206), (True, OTHER, 200), (False, DATE, 200)])
+def test_plan__part_by_date(dated: bool, date: str, status: int) -> None:
+    """apt goes on with a file by its date."""
+    made = plan(replace(SHOWN, last_modified=DATE, dated=dated), replace(GET, span=Span(5), if_range=date))
+
+    assert status == made.status

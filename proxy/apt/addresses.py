@@ -1,0 +1,140 @@
+"""Addresses of apt archives: text → `ArchiveAddress` → text, for the cache's side and for upstream's.
+
+`parse` reads the prefix form, `/<host>/<path>` and `/HTTPS///<host>/<path>`, and `prefix` writes it; `parse_proxied`
+reads the proxy form, `http://<host>/<path>` and `http://HTTPS///<host>/<path>`. All give one value, so that all share
+what is kept. A path is decoded once, here; what flat repositories make of it (`/./`, `//`) is smoothed, since apt asks
+both ways. Never decides whether a host or a path is allowed, and never repeats a piece of the address in a message.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_to_bytes
+
+from proxy.errors import BadTarget
+
+_SECURE = "HTTPS"  # in place of a host: the archive is fetched by https, as users of apt-cacher-ng write it
+_PORTS = {"http": 80, "https": 443}
+_LAST_PORT = 65535
+_SEGMENT_LIMIT = 255  # bytes, decoded
+_PATH_LIMIT = 2048  # bytes, decoded
+_HOST_LIMIT = 253  # characters (RFC 1035 §2.3.4, in text form)
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*|\[(?P<v6>[0-9a-f:.]+)\])(?::(?P<port>[1-9][0-9]{{0,4}}))?")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
+# A backslash, which some programs take for a slash, and control characters.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveAddress:
+    """A file of an archive. `host` is in lower case, with its port unless the scheme has it by default.
+
+    `path` is decoded, without a slash at its front, and has no empty, `.` or `..` segment; a trailing slash is kept.
+    """
+
+    scheme: str
+    host: str
+    path: str
+
+    @property
+    def url(self) -> str:
+        """Upstream's address, encoded."""
+        return f"{self.scheme}://{self.host}/{quote(self.path)}"
+
+    @property
+    def key(self) -> str:
+        """The address as keys of the store have it: decoded."""
+        return f"{self.scheme}://{self.host}/{self.path}"
+
+    @property
+    def usual_port(self) -> bool:
+        """Whether the port is the one that the scheme has by default."""
+        return _HOST_PORT.search(self.host) is None
+
+
+_HOST_PORT = re.compile(r":[0-9]+$")
+
+
+def is_prefix(path: str) -> bool:
+    """Whether an undecoded path in origin form begins with a host: mounts have no dot, port or bracket, hosts do.
+
+    What has one segment only, as `/favicon.ico`, is no file of an archive.
+    """
+    first, slash, _ = path[1:].partition("/")
+    return bool(slash) and (first == _SECURE or any(mark in first for mark in ".:["))
+
+
+def parse(path: str) -> ArchiveAddress:
+    """Read the undecoded path of a request in prefix form. Raises BadTarget."""
+    if not path.startswith("/") or "?" in path or "#" in path:
+        raise BadTarget("The address of an archive is a plain path, without a query.")
+    first, _, rest = path[1:].partition("/")
+    return _address(first, rest)
+
+
+def parse_proxied(url: str) -> ArchiveAddress:
+    """Read the undecoded address of a request in proxy form. Raises BadTarget."""
+    scheme, separator, rest = url.partition("://")
+    if scheme.lower() != "http" or not separator or "?" in rest or "#" in rest:
+        # An https address in proxy form would have to be asked for with CONNECT.
+        raise BadTarget("The address of an archive in proxy form is http://<host>/<path>, without a query.")
+    first, _, rest = rest.partition("/")
+    return _address(first, rest)
+
+
+def prefix(address: ArchiveAddress) -> str:
+    """The path that `parse` reads as `address`."""
+    front = f"/{_SECURE}///" if address.scheme == "https" else "/"
+    return f"{front}{address.host}/{quote(address.path)}"
+
+
+def _address(first: str, rest: str) -> ArchiveAddress:
+    if first != _SECURE:
+        return ArchiveAddress("http", _host(first, "http"), _path(rest))
+    host, _, rest = rest.lstrip("/").partition("/")
+    return ArchiveAddress("https", _host(host, "https"), _path(rest))
+
+
+def _host(text: str, scheme: str) -> str:
+    """A host in the one spelling that keys and permissions know."""
+    match = _HOST.fullmatch(text.lower())
+    if match is None or len(match["name"]) > _HOST_LIMIT or int(match["port"] or 1) > _LAST_PORT:
+        raise BadTarget("The address has no plain host: a name or [address], and a port if need be.")
+    name, port = match["name"], match["port"]
+    if match["v6"] is not None:
+        try:
+            name = f"[{ipaddress.IPv6Address(match['v6'])}]"
+        except ValueError:
+            raise BadTarget("The address has brackets round what is no IPv6 address.") from None
+    if port is None or int(port) == _PORTS[scheme]:
+        return name
+    if int(port) in _PORTS.values():
+        raise BadTarget("The port of the address belongs to the other one of http and https.")
+    return f"{name}:{port}"
+
+
+def _path(text: str) -> str:
+    """Decode and check a path; empty segments and those of one dot are left out."""
+    if _BAD_ESCAPE.search(text):
+        raise BadTarget("The address has a percent sign that no two hexadecimal digits follow.")
+    if _ENCODED_SLASH.search(text):
+        raise BadTarget("The address has an encoded slash.")
+    try:
+        decoded = unquote_to_bytes(text).decode()
+    except UnicodeError:
+        raise BadTarget("The address is not UTF-8.") from None
+    if _FORBIDDEN.search(decoded):
+        raise BadTarget("The address has a backslash or a control character.")
+    segments = [segment for segment in decoded.split("/") if segment not in {"", "."}]
+    if ".." in segments:
+        raise BadTarget("The address has a segment of two dots.")
+    sizes = [len(segment.encode()) for segment in segments]
+    if max(sizes, default=0) > _SEGMENT_LIMIT or sum(sizes) + len(sizes) > _PATH_LIMIT:
+        raise BadTarget(f"The address is too long: {_SEGMENT_LIMIT} bytes a segment and {_PATH_LIMIT} in all are read.")
+    path = "/".join(segments)
+    return f"{path}/" if segments and decoded.endswith(("/", "/.")) else path

@@ -1,0 +1,138 @@
+"""Classes of paths: what a file of an archive is, told by its path alone (Debian repository format).
+
+Asked by the service for every address. A path that fits none of the classes is refused, so that the cache is no proxy
+for the whole web. Pure; never looks at a host.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from proxy.errors import NotAllowed
+from proxy.model import Digest
+
+RELEASES = ("InRelease", "Release", "Release.gpg")
+
+
+@dataclass(frozen=True, slots=True)
+class Immutable:
+    """A file that never changes under its name. `digest` is known where the name says it; `suites` as for `Index`."""
+
+    digest: Digest | None = None
+    suites: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFile:
+    """A file that says what a suite is. `suite` is its folder: empty, or with a slash at its end."""
+
+    suite: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What a Release file lists. `suites`: folders in which that Release file may lie, the likeliest first."""
+
+    suites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Volatile:
+    """A file that changes under its name by itself. `suites`: as for `Index`; a Release file may list it, too."""
+
+    suites: tuple[str, ...] = ()
+
+
+PathClass = Immutable | ReleaseFile | Index | Volatile
+
+_PACKED = r"(?:\.(?:gz|bz2|xz|lzma|lz4|zst))?"
+_INDEX = re.compile(
+    rf"(?:Packages|Sources){_PACKED}|Contents-[^/]+|Translation-[^/]+|Commands-[^/]+{_PACKED}"
+    rf"|Components-[^/]+|icons-[^/]+|CID-Index-[^/]+"
+)
+_DEB = re.compile(r"[^/]+\.(?:deb|udeb|ddeb)")
+_SOURCE = re.compile(
+    r"[^/]+_[^/]+\.(?:dsc|changes|buildinfo|diff\.gz|tar(?:\.(?:gz|bz2|xz|lzma|zst))?|git|zip)(?:\.(?:asc|sig))?"
+)
+_KEY = re.compile(r"[^/]+\.(?:gpg|asc|key|pub|pgp)|gpg|GPG-KEY[^/]*|KEY(?:\.gpg|\.asc)?")
+_LATEST = re.compile(r"meta-release[^/]*|[^/]*changelog(?:\.[^/]+)?|[^/]+\.(?:list|sources)|mirrors\.txt")
+_BY_HASH = re.compile(
+    r"(?P<folder>(?:.*/)?)by-hash/(?P<name>MD5Sum|SHA1|SHA224|SHA256|SHA384|SHA512)/(?P<hex>[0-9A-Fa-f]+)"
+)
+_ALGORITHMS = {"MD5Sum": "md5"}
+_SUITE_DEPTH = 3  # segments of a suite's name, at most: `buster/updates` has two
+_SUBFOLDER = re.compile(r"(?:binary-[^/]+|source|installer-[^/]+|debian-installer|i18n|dep11|cnf)$")
+
+
+def classify(path: str) -> PathClass:  # noqa: PLR0911 one for each class
+    """Say what the file at the decoded `path` is. Raises NotAllowed for what no archive has."""
+    folder, _, name = path.rpartition("/")
+    folder = f"{folder}/" if folder else ""
+    by_hash = _BY_HASH.fullmatch(path)
+    if by_hash is not None:
+        algorithm = _ALGORITHMS.get(by_hash["name"], by_hash["name"].lower())
+        digest = Digest.parse(f"{algorithm}={by_hash['hex']}")
+        if digest is None:
+            raise _refused()
+        return Immutable(digest, _suites(by_hash["folder"]))
+    if not name or "/by-hash/" in f"/{path}":
+        raise _refused()
+    if name in RELEASES and not (_below_dists(folder) and _SUBFOLDER.search(folder.rstrip("/"))):
+        return ReleaseFile(folder, name)
+    if folder.endswith(".diff/"):
+        # Patches are named by the moments that they lead from and to; their list is one of the Release's files.
+        return Index(_suites(folder)) if name == "Index" else Immutable(suites=_suites(folder))
+    if _DEB.fullmatch(name) or (_SOURCE.fullmatch(name) and not _KEY.fullmatch(name)) or _pooled(folder, name):
+        return Immutable()
+    if _INDEX.fullmatch(name) or name in RELEASES:
+        return Index(_suites(folder))
+    if _below_dists(folder):
+        return Volatile(_suites(folder))
+    if _KEY.fullmatch(name) or _LATEST.fullmatch(name) or "/changelogs/" in f"/{folder}":
+        return Volatile()
+    raise _refused()
+
+
+def is_package(path: str) -> bool:
+    """Whether an index of packages may say what the file at `path` has to be."""
+    return path.endswith((".deb", ".udeb", ".ddeb"))
+
+
+def archive_roots(suite: str) -> tuple[str, ...]:
+    """The folders that file names in the suite's indexes may be relative to, each empty or with a slash at its end."""
+    match = re.match(r"((?:.*?/)?)dists/", suite)
+    if match is not None:
+        return (match[1],)
+    # A flat repository: `deb http://host/a b/` has names relative to a/, its Release in a/b/; both are one path here.
+    parts = suite.rstrip("/").split("/") if suite else []
+    return tuple("".join(f"{part}/" for part in parts[:count]) for count in range(len(parts), -1, -1))
+
+
+def _below_dists(folder: str) -> bool:
+    return folder.startswith("dists/") or "/dists/" in folder
+
+
+def _pooled(folder: str, name: str) -> bool:
+    """Signatures beside sources in a pool: `_KEY` takes the same names elsewhere for keys, which change."""
+    return "/pool/" in f"/{folder}" and _SOURCE.fullmatch(name) is not None
+
+
+def _suites(folder: str) -> tuple[str, ...]:
+    """Folders above `folder`, or itself, where the suite's Release file may be."""
+    match = re.match(r"((?:.*?/)?dists/)(.+)", folder)
+    if match is None:
+        return (folder,)
+    parts = match[2].rstrip("/").split("/")
+    return tuple(
+        match[1] + "".join(f"{part}/" for part in parts[:count])
+        for count in range(1, min(len(parts), _SUITE_DEPTH) + 1)
+    )
+
+
+def _refused() -> NotAllowed:
+    return NotAllowed(
+        "This is no path of an apt archive: nothing below dists/ or pool/, no package, index, key or changelog. "
+        "A pattern under apt.paths in the settings opens further ones."
+    )

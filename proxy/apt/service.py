@@ -1,0 +1,259 @@
+"""apt archives: what is answered at each address of an archive, whatever host it came with.
+
+Release files and indexes come from `snapshots`, packages and whatever else has a lasting name from `files`, all else
+from `documents`. Never talks HTTP: it is given an address and what the client asks of it, and gives a representation.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from proxy.apt import answers, suites
+from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.answers import Dated
+from proxy.apt.catalog import Catalog
+from proxy.apt.given import Given, Memory
+from proxy.apt.indexes import Indexes
+from proxy.apt.paths import Immutable, Index, ReleaseFile, Volatile, is_package
+from proxy.apt.policy import Policy
+from proxy.apt.snapshots import Snapshots
+from proxy.apt.suites import Form, Snapshot
+from proxy.cache import dates
+from proxy.cache.access import Access, Body
+from proxy.cache.documents import Documents, Wish
+from proxy.cache.downloads import Downloads
+from proxy.cache.flight import Wanted
+from proxy.cache.representation import Representation
+from proxy.errors import BlobDamaged, NotFound, TooLarge, Unsettled, UpstreamError, WrongBytes
+from proxy.model import Blob, Digest, Entry, Kind, Outcome, Source, Span, UpstreamFailed
+from proxy.ports import Clock, Observer, Store, Upstream
+
+_REMEMBERED = 60.0  # seconds for which an answer with a package may be given again without a look at the indexes
+_LARGE = 256  # documents remembered as too large to be kept
+_SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks at an address. `memory` is its connection's, `client` its own address."""
+
+    address: ArchiveAddress
+    span: Span | None = None
+    if_range: str | None = None
+    revalidate: bool = False  # its Cache-Control says no-cache
+    head: bool = False  # only the head of the answer is wanted
+    client: str = "-"
+    memory: Memory = field(default_factory=dict)
+
+
+class AptArchives:
+    """Answers for all archives. Mutable state: which snapshots clients were given, and documents that are too large."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 the ports and what it is built on
+        self,
+        policy: Policy,
+        store: Store,
+        upstream: Upstream,
+        clock: Clock,
+        observer: Observer,
+        documents: Documents,
+        downloads: Downloads,
+    ) -> None:
+        self._policy = policy
+        self._site = policy.site
+        self._store = store
+        self._observer = observer
+        self._clock = clock
+        self._documents = documents
+        self._downloads = downloads
+        self._access = Access(downloads)
+        self._indexes = Indexes(downloads, store)
+        self._snapshots = Snapshots(
+            store, upstream, clock, observer, self._indexes, policy.window, serve_expired=policy.serve_expired
+        )
+        self._catalog = Catalog(store)
+        self._given = Given()
+        self._large: OrderedDict[str, None] = OrderedDict()
+
+    async def answer(self, request: Request) -> Representation:
+        """Answer a request. Raises NotAllowed, NotFound, or another UpstreamError."""
+        self._policy.admit(request.address)
+        kind = self._policy.classify(request.address.path)
+        match kind:
+            case ReleaseFile():
+                return await self._release(request, kind)
+            case Index():
+                return await self._index(request, kind.suites, ask=True)
+            case Volatile():
+                return await self._index(request, kind.suites, ask=False)
+            case Immutable():
+                return await self._immutable(request, kind)
+            case _:
+                assert_never(kind)
+
+    async def close(self) -> None:
+        """Break off the work under way."""
+        await self._snapshots.close()
+        await self._catalog.close()
+
+    async def _release(self, request: Request, kind: ReleaseFile) -> Representation:
+        suite = replace(request.address, path=kind.suite)
+        form = Form.INLINE if kind.name == Form.INLINE.value else Form.DETACHED
+        signature = kind.name not in {one.value for one in Form}
+        snapshot, outcome = await self._given_to(request, suite) if signature else None, Outcome.HIT
+        if snapshot is None or snapshot.form is not form:
+            snapshot, outcome = await self._snapshots.present(suite, form, self._site, revalidate=request.revalidate)
+        held = snapshot.signature if signature else snapshot.listing
+        if held is None:
+            raise NotFound("Upstream has no signature beside this Release file.")
+        body = self._snapshots.body(held)
+        if body is None:
+            raise BlobDamaged("The stored Release file is gone.")
+        if not request.head:
+            self._given.note(request.memory, request.client, suite.key, snapshot.name, self._clock.monotonic())
+        others = [one for one in await self._snapshots.known(suite) if one.form is form]
+        dated = Dated(held.entry.validator.last_modified, suites.dated(snapshot, others, signature=signature))
+        source = _SOURCES.get(outcome, Source.CACHE)
+        return answers.whole(body, held.entry.digest, dated, Kind.RELEASE, outcome, source)
+
+    async def _index(self, request: Request, folders: Sequence[str], *, ask: bool) -> Representation:
+        """What a Release file lists, as it lists it; what none lists, as upstream has it. `ask` for that file."""
+        path = request.address.path
+        found = [replace(request.address, path=folder) for folder in folders]
+        for suite in found:
+            snapshot = await self._snapshot_for(request, suite)
+            if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
+                return await self._listed(request, suite, snapshot, path.removeprefix(suite.path))
+        for suite in found if ask else ():
+            try:
+                snapshot = await self._snapshot_for(request, suite) or await self._asked_for(suite)
+            except UpstreamError:
+                if self._documents.peek(_document_key(request.address), self._site) is None:
+                    raise
+                break
+            if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
+                return await self._listed(request, suite, snapshot, path.removeprefix(suite.path))
+            if snapshot is not None:
+                break
+        return await self._document(request)
+
+    async def _listed(
+        self, request: Request, suite: ArchiveAddress, snapshot: Snapshot, path: str, *, by_hash: bool = False
+    ) -> Representation:
+        """The index at `path` of `snapshot`."""
+        first = request.address.url if by_hash else None
+        try:
+            body, began = await self._indexes.open(suite, snapshot, path, self._site, first)
+        except WrongBytes:
+            with suppress(UpstreamError, NotFound):
+                await self._snapshots.present(suite, snapshot.form, self._site, revalidate=True)
+            snapshot = await self._snapshot_for(request, suite) or snapshot
+            try:
+                body, began = await self._indexes.open(suite, snapshot, path, self._site, first)
+            except (WrongBytes, KeyError) as error:
+                self._observer(UpstreamFailed(self._site.mount, Unsettled.reason))
+                raise Unsettled(
+                    "Upstream is between two states: this index is not the one that the Release file lists. Try again."
+                ) from error
+        await self._snapshots.used(suite, snapshot, path)
+        listed = snapshot.release.files[path]
+        self._catalog.learn(suite, path, listed.digest)
+        source = Source.UPSTREAM if began else Source.CACHE if isinstance(body, Blob) else Source.SHARED
+        dated = Dated(
+            answers.told(body, self._indexes.last_modified(suite, path, listed)),
+            self._indexes.dated(suite, path, listed, await self._snapshots.known(suite), self._clock.now()),
+        )
+        return answers.file(body, listed.digest, dated, Kind.INDEX, source, float("inf") if by_hash else 0.0)
+
+    async def _immutable(self, request: Request, kind: Immutable) -> Representation:
+        digest, path = kind.digest, request.address.path
+        if digest is not None:
+            folder = path.rpartition("/by-hash/")[0] if "/by-hash/" in path else ""
+            for suite in (replace(request.address, path=folder) for folder in kind.suites):
+                for snapshot in await self._snapshots.known(suite):
+                    listed = suites.listed_by_hash(snapshot, f"{folder}/".removeprefix(suite.path), digest)
+                    if listed is not None:
+                        return await self._listed(request, suite, snapshot, listed, by_hash=True)
+        return await self._file(request, digest)
+
+    async def _file(self, request: Request, digest: Digest | None) -> Representation:
+        address = request.address
+        key = f"apt:file:{address.key}"
+        entry = self._store.find(key)
+        size = None
+        if digest is None and is_package(address.path):
+            listed = await self._catalog.find(address, wait=entry is None)
+            digest, size = (listed.digest, listed.size) if listed is not None else (None, None)
+        wanted = Wanted(key, address.url, self._site, digest, size)
+        body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
+        return self._file_of(key, body, digest, source)
+
+    def _file_of(self, key: str, body: Body, digest: Digest | None, source: Source) -> Representation:
+        entry = self._store.find(key)
+        dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
+        fresh_until = self._clock.monotonic() + _REMEMBERED
+        return answers.file(body, digest, dated, Kind.FILE, source, fresh_until)
+
+    async def _document(self, request: Request) -> Representation:
+        """A file that changes under its name by itself."""
+        address = request.address
+        key = _document_key(address)
+        wish = Wish(key, address.url, self._site, "*/*", request.revalidate, _refuse_page, raw=True)
+        document = None
+        if key not in self._large:
+            try:
+                document = await self._documents.get(wish)
+            except TooLarge:
+                self._large[key] = None
+                if len(self._large) > _LARGE:
+                    self._large.popitem(last=False)
+        if document is None:
+            passage = await self._downloads.past(Wanted(key, address.url, self._site), 0, None)
+            return answers.file(passage, None, Dated(passage.last_modified), Kind.OTHER, Source.UPSTREAM, 0.0)
+        entry = document.entry
+        body = self._store.blob(entry.digest) or await document.read()
+        source = Source.UPSTREAM if document.fetched else _SOURCES.get(document.outcome, Source.CACHE)
+        date = entry.validator.last_modified
+        dated = Dated(date, dates.settled(date, self._clock.now()))
+        return answers.whole(body, entry.digest, dated, Kind.OTHER, document.outcome, source)
+
+    async def _given_to(self, request: Request, suite: ArchiveAddress) -> Snapshot | None:
+        """The snapshot that the client was given. Raises Unsettled if it is known no more."""
+        now = self._clock.monotonic()
+        name = self._given.recall(request.memory, request.client, suite.key, now)
+        if name is None:
+            return None
+        for snapshot in await self._snapshots.known(suite):
+            if snapshot.name == name:
+                return snapshot
+        if suite.key not in request.memory:  # the address may be that of many clients
+            return None
+        raise Unsettled("The Release file that this client was given is known no more. Ask for it again.")
+
+    async def _snapshot_for(self, request: Request, suite: ArchiveAddress) -> Snapshot | None:
+        """The snapshot whose indexes the client is to have: the one it was given, else the present one."""
+        given = await self._given_to(request, suite)
+        if given is not None:
+            return given
+        return next(iter(await self._snapshots.known(suite)), None)
+
+    async def _asked_for(self, suite: ArchiveAddress) -> Snapshot | None:
+        """The snapshot of a suite that nobody asked for yet; None where upstream has no Release file there."""
+        for form in Form:
+            with suppress(NotFound):
+                return (await self._snapshots.present(suite, form, self._site))[0]
+        return None
+
+
+def _document_key(address: ArchiveAddress) -> str:
+    return f"apt:document:{address.key}"
+
+
+async def _refuse_page(entry: Entry, _: bytes) -> None:
+    """Raise WrongBytes for the page of a portal in place of a file."""
+    if entry.content_type.partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"}:
+        raise WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")

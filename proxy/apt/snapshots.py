@@ -1,0 +1,224 @@
+"""Snapshots of suites: which one is served, when upstream is asked for a newer one, and when that takes its place.
+
+The service asks for the present snapshot of a suite, or for the one that a client was given. The rules are in
+`suites`, what is known in `lines`. Never sends anything to a client, and never changes a Release file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import assert_never
+
+from proxy.apt import release, suites
+from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.fetching import Sent, fetch
+from proxy.apt.indexes import Indexes
+from proxy.apt.lines import Line, Lines
+from proxy.apt.suites import Form, Held, Snapshot, Verdict
+from proxy.cache.flights import Flights
+from proxy.errors import NotFound, PullthroughError, Unsettled
+from proxy.model import Blob, Outcome, Site, UpstreamFailed
+from proxy.ports import Clock, Observer, Store, Upstream
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE = 1.0  # seconds that a client with a present snapshot waits for upstream's word
+_PREPARATION = 10.0  # seconds that it waits for the indexes of a new one
+_COALESCE = 2.0  # seconds: who asks for a revalidation shares one that is younger
+_MISSING = 10.0  # seconds for which a Release file is known not to be there
+_AT_ONCE = 4  # indexes that are brought at once
+_ROUNDS = 3  # tries to read a list and its signature without a change in between
+
+
+class Snapshots:
+    """Keeps suites in one piece. Mutable state: the lines, and the looks upstream that are under way."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 the ports, and the two settings
+        self,
+        store: Store,
+        upstream: Upstream,
+        clock: Clock,
+        observer: Observer,
+        indexes: Indexes,
+        window: float,
+        *,
+        serve_expired: bool,
+    ) -> None:
+        """`window`: seconds for which upstream's word counts."""
+        self._upstream = upstream
+        self._clock = clock
+        self._observer = observer
+        self._indexes = indexes
+        self._window = window
+        self._serve_expired = serve_expired
+        self._lines = Lines(store, clock, indexes)
+        self._flights: Flights[tuple[Snapshot, Outcome]] = Flights()
+
+    async def present(
+        self, suite: ArchiveAddress, form: Form, site: Site, *, revalidate: bool = False
+    ) -> tuple[Snapshot, Outcome]:
+        """The snapshot that is served now, after a look upstream if the last one is too long ago.
+
+        Raises NotFound where the suite has no such file, or an UpstreamError when there is nothing that may be served.
+        """
+        line = await self._lines.get(suite, form)
+        age = self._clock.monotonic() - line.checked
+        if line.present is not None and age < (min(self._window, _COALESCE) if revalidate else self._window):
+            return (line.present, Outcome.HIT) if line.error is None else self._stale(line, line.error)
+        if line.missing is not None and self._clock.monotonic() < line.missing_until:
+            raise line.missing
+        task, began = self._flights.join(line.key, lambda: self._look(line, site))
+        if line.present is None:
+            return _shared(await self._flights.result(task), began=began)
+        try:
+            return _shared(await self._patiently(line, task), began=began)
+        except (TimeoutError, PullthroughError) as error:
+            return self._stale(line, error)
+
+    async def _patiently(self, line: Line, task: asyncio.Task[tuple[Snapshot, Outcome]]) -> tuple[Snapshot, Outcome]:
+        """Wait for a look upstream as long as a client with a present snapshot should. Raises TimeoutError."""
+        patience = 0.0 if self._upstream.down(self._url(line, line.form.value)) else _PATIENCE
+        try:
+            return await self._flights.result(task, patience)
+        except TimeoutError:
+            if not line.preparing:
+                raise
+        return await self._flights.result(task, _PREPARATION)
+
+    async def known(self, suite: ArchiveAddress) -> list[Snapshot]:
+        """The snapshots that are known of a suite, in both forms, the present ones first."""
+        lines = [await self._lines.get(suite, form) for form in Form]
+        lines.sort(key=lambda line: -line.checked)
+        return [line.recent[0] for line in lines if line.recent] + [one for line in lines for one in line.recent[1:]]
+
+    async def used(self, suite: ArchiveAddress, snapshot: Snapshot, path: str) -> None:
+        """A client was given the index at `path`: the next snapshot has to have it too."""
+        line = await self._lines.get(suite, snapshot.form)
+        line.used[path] = self._clock.now()
+
+    def body(self, held: Held) -> Blob | bytes | None:
+        """The body of a Release file; None if it was evicted."""
+        return self._lines.blob(held)
+
+    async def close(self) -> None:
+        """Break off the looks upstream."""
+        await self._flights.close()
+
+    def _stale(self, line: Line, error: Exception) -> tuple[Snapshot, Outcome]:
+        """The present snapshot although upstream gave none. Raises `error` where clients would refuse it by its age."""
+        present = line.present
+        if present is None:  # evicted while upstream was asked
+            raise Unsettled("The stored Release file is gone, and upstream gives no other. Try again in a moment.")
+        if suites.expired(present, self._clock.now()) and not self._serve_expired:
+            if isinstance(error, PullthroughError):
+                raise error
+            raise Unsettled("The suite is past its Valid-Until, and upstream is slow to give a newer one. Try again.")
+        _log.warning("stale suite served", extra={"upstream": "apt", "reason": type(error).__name__})
+        return present, Outcome.STALE
+
+    async def _look(self, line: Line, site: Site) -> tuple[Snapshot, Outcome]:
+        """Ask upstream; gives the present snapshot after that. Raises what kept it from becoming a newer one."""
+        try:
+            answer = await self._settle(line, site)
+        except NotFound as error:
+            if line.present is None:
+                line.missing, line.missing_until = error, self._clock.monotonic() + min(self._window, _MISSING)
+            line.error = error
+            raise
+        except PullthroughError as error:
+            line.error = error
+            raise
+        else:
+            line.error, line.missing = None, None
+            return answer
+        finally:
+            line.preparing = False
+            line.checked = self._clock.monotonic()
+
+    async def _settle(self, line: Line, site: Site) -> tuple[Snapshot, Outcome]:
+        present = line.present
+        found = await self._found(line, site)
+        now = self._clock.now()
+        verdict = Verdict.SAME if found is None else suites.judge(present, found, line.held_since, now)
+        if found is None or verdict is Verdict.SAME:
+            assert present is not None, "upstream said that it has not changed"
+            if found is not None:
+                await self._lines.confirm(line, found)
+            line.held_since = None
+            return line.present or present, Outcome.REVALIDATED
+        match verdict:
+            case Verdict.ADOPT:
+                pass
+            case Verdict.HOLD:
+                raise self._held(line)
+            case Verdict.PREPARE:
+                await self._prepare(line, found, site)
+            case _:
+                assert_never(verdict)
+        await self._lines.adopt(line, found)
+        line.held_since = None
+        _log.info("suite adopted", extra={"upstream": "apt", "indexes": len(line.used)})
+        return found, Outcome.MISS
+
+    def _held(self, line: Line) -> Unsettled:
+        """Upstream is away from the present snapshot, and not whole."""
+        line.held_since = line.held_since or self._clock.now()
+        self._observer(UpstreamFailed("apt", Unsettled.reason))
+        return Unsettled("Upstream is between two states of the suite; it is asked again soon. Try again in a moment.")
+
+    async def _prepare(self, line: Line, found: Snapshot, site: Site) -> None:
+        """Have every index that clients use as `found` lists it. Raises Unsettled where upstream has not."""
+        line.preparing = True
+        turn = asyncio.Semaphore(_AT_ONCE)
+
+        async def bring(path: str) -> None:
+            async with turn:
+                await self._indexes.bring(line.suite, found, path, site)
+
+        paths = suites.needed(found.release, line.used, self._clock.now())
+        done = await asyncio.gather(*(bring(path) for path in paths), return_exceptions=True)
+        for error in done:
+            if isinstance(error, PullthroughError):
+                raise self._held(line) from error
+            if error is not None:
+                raise error
+
+    async def _found(self, line: Line, site: Site) -> Snapshot | None:
+        """What upstream has; None if it confirmed the present snapshot."""
+        sent = await self._fetch(line, line.form.value, site, suites.conditions(line.present))
+        if sent is None:
+            return None
+        if line.form is Form.INLINE:
+            return await self._snapshot(line, sent, None)
+        if line.present is not None and release.digest(sent.body) == line.present.listing.entry.digest:
+            return await self._snapshot(line, sent, line.present.signature)
+        for _ in range(_ROUNDS):
+            try:
+                signature = await self._fetch(line, "Release.gpg", site, {})
+            except NotFound:
+                signature = None
+            again = await self._fetch(line, line.form.value, site, {})
+            if again is not None and again.body == sent.body:
+                held = await self._lines.hold(line, "Release.gpg", signature) if signature else None
+                return await self._snapshot(line, sent, held)
+            sent = again or sent
+        raise self._held(line)
+
+    async def _snapshot(self, line: Line, sent: Sent, signature: Held | None) -> Snapshot:
+        found = await asyncio.to_thread(release.parse, sent.body, clearsigned=line.form is Form.INLINE)
+        settled = suites.settled(sent.validator, sent.date, self._clock.now())
+        return Snapshot(line.form, await self._lines.hold(line, line.form.value, sent), found, settled, signature)
+
+    async def _fetch(self, line: Line, name: str, site: Site, conditions: dict[str, str]) -> Sent | None:
+        return await fetch(self._upstream, self._url(line, name), site, conditions, release.MOST)
+
+    @staticmethod
+    def _url(line: Line, name: str) -> str:
+        return ArchiveAddress(line.suite.scheme, line.suite.host, line.suite.path + name).url
+
+
+def _shared(answer: tuple[Snapshot, Outcome], *, began: bool) -> tuple[Snapshot, Outcome]:
+    """What a look upstream means for one of those who waited for it."""
+    snapshot, outcome = answer
+    return (snapshot, outcome) if began or outcome is not Outcome.MISS else (snapshot, Outcome.SHARED)

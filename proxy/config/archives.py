@@ -1,0 +1,63 @@
+"""The settings of apt archives. `settings` includes them; the composition root makes the archives' policy of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from proxy.config.quantities import Duration
+
+_HOST = re.compile(
+    r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?",
+)
+_PATTERN = re.compile(r"[^\x00-\x20\x7f\\/][^\x00-\x1f\x7f\\]*")
+
+
+class AptSettings(BaseModel):
+    """Which archives are served, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hosts: frozenset[str] = Field(
+        frozenset(),
+        description="Hosts (`host` or `host:port`) of the archives that are served; with none named, all at public "
+        "addresses. A host at a private address, or a port other than 80 and 443, must be named. On the command line "
+        "and in the environment: with commas between them.",
+    )
+    paths: frozenset[str] = Field(
+        frozenset(),
+        description="Patterns (as `ubuntu/isos/*.iso`) of paths that are served beside those that apt asks for.",
+    )
+    window: Duration = Field(
+        20.0,
+        description="How long a Release file counts as fresh; after that upstream is asked again by the next client.",
+    )
+    serve_expired: bool = Field(
+        default=False,
+        description="Whether a suite is served past its `Valid-Until` when upstream is down: `true` or `false`.",
+    )
+
+    @field_validator("hosts", "paths", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the environment
+        """A flag or a variable holds the list as one text."""
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("hosts")
+    @classmethod
+    def _check_hosts(cls, value: frozenset[str]) -> frozenset[str]:
+        hosts = frozenset(host.lower() for host in value)
+        wrong = sorted(host for host in hosts if not _HOST.fullmatch(host))
+        if wrong:
+            raise ValueError(f"must be names of hosts such as deb.example or 10.0.0.7:8080, not {', '.join(wrong)}")
+        return hosts
+
+    @field_validator("paths")
+    @classmethod
+    def _check_paths(cls, value: frozenset[str]) -> frozenset[str]:
+        wrong = sorted(pattern for pattern in value if not _PATTERN.fullmatch(pattern))
+        if wrong:
+            raise ValueError("must be patterns of paths without a slash at their front, such as ubuntu/isos/*.iso")
+        return value

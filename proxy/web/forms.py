@@ -1,0 +1,79 @@
+"""The forms in which a request names what it wants (RFC 9112 §3.2): this cache's own addresses, or an archive.
+
+The edge reads each request's target here, once. A request in proxy form that is addressed to this cache is the same as
+in origin form. Pure; never decides whether an address is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from proxy.apt import addresses
+from proxy.apt.addresses import ArchiveAddress
+from proxy.errors import BadTarget, NotAllowed
+
+_HTTP = 80
+_SECURE = "https"  # in place of a host: what apt-cacher-ng's users write before an archive that has TLS
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A path on this cache, undecoded, and its query."""
+
+    path: str
+    query: str
+
+    @property
+    def shown(self) -> str:
+        """What the log says."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A file of an apt archive."""
+
+    address: ArchiveAddress
+
+    @property
+    def shown(self) -> str:
+        """What the log says."""
+        return addresses.prefix(self.address)
+
+
+def read(raw: str, own: tuple[str, int] | None, mounts: Container[str]) -> Own | Archived:
+    """Read a request's target. `own`: the address that the client connected to. Raises BadTarget, NotAllowed."""
+    if raw.startswith("/"):
+        return _origin(raw)
+    try:
+        parts = urlsplit(raw)
+        port = parts.port or _HTTP
+    except ValueError:
+        raise BadTarget("The address has no host and port that can be read.") from None
+    if not parts.scheme or not parts.netloc:
+        raise BadTarget("The address is neither a path that begins with a slash nor a whole address.")
+    if parts.scheme != "http":
+        raise NotAllowed("Ask for an https archive as http://HTTPS///<host>/<path>; this cache is not an open proxy.")
+    behind = raw[raw.index("//") + 2 :]
+    path = behind[behind.index("/") :] if "/" in behind else "/"
+    if own is not None and port == own[1] and (port != _HTTP or _means_us(parts.hostname or "", path, own[0], mounts)):
+        return _origin(path)
+    return Archived(addresses.parse_proxied(raw))
+
+
+def _means_us(host: str, path: str, own: str, mounts: Container[str]) -> bool:
+    """Whether a proxy form without a port, to a cache at port 80, is addressed to the cache and not to an archive."""
+    if host == _SECURE:
+        return False
+    return host == own or addresses.is_prefix(path) or path[1:].partition("/")[0] in mounts
+
+
+def _origin(raw: str) -> Own | Archived:
+    if "#" in raw:
+        raise BadTarget("The address has a fragment; leave out what begins with a number sign.")
+    path, mark, query = raw.partition("?")
+    if addresses.is_prefix(path):
+        return Archived(addresses.parse(path + mark))
+    return Own(path, query)

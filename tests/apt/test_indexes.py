@@ -1,0 +1,146 @@
+"""Indexes of suites, each kept under the digest that a snapshot lists."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.apt import release
+from proxy.apt.indexes import Indexes
+from proxy.apt.suites import Form, Held, Snapshot
+from proxy.errors import NotFound, UpstreamError, WrongBytes
+from proxy.model import Entry, Validator
+from tests.apt.conftest import OLD, SITE, SUITE, WALL, World, content, listing, settle
+from tests.cache.conftest import sha256
+from tests.memory_store import MemoryStore
+from tests.memory_upstream import Scripted
+
+PATH = "main/binary-amd64/Packages"
+ONE, TWO = b"one" * 100, b"two" * 100
+HASHED = f"main/binary-amd64/by-hash/SHA256/{sha256(ONE).value}"
+
+
+def snapshot(body: bytes, *, by_hash: bool = False) -> Snapshot:
+    """A snapshot that lists `body` at PATH."""
+    text = listing({PATH: body}, by_hash=by_hash)
+    entry = Entry("k", "http://x/", sha256(text), len(text), "", Validator(), WALL, WALL)
+    return Snapshot(Form.INLINE, Held(entry), release.parse(text, clearsigned=False))
+
+
+@pytest.fixture
+def indexes(world: World) -> Indexes:
+    """Indexes of the suite."""
+    return Indexes(world.downloads, world.store)
+
+
+async def test_open__versions_lie_side_by_side(world: World, indexes: Indexes) -> None:
+    """Each snapshot has its own index under one name."""
+    for body in (ONE, TWO):
+        world.put(PATH, body)
+        await indexes.open(SUITE, snapshot(body), PATH, SITE)
+    await settle(world)
+
+    for body in (ONE, TWO):
+        found, began = await indexes.open(SUITE, snapshot(body), PATH, SITE)
+        assert (body, False) == (await content(world, found), began)
+
+
+async def test_open__another_version_upstream(world: World, indexes: Indexes) -> None:
+    """Bytes that the snapshot does not list are refused, and not kept."""
+    for wrong in (TWO, TWO + b"!"):
+        world.put(PATH, wrong)
+        world.clock.advance(100)
+        with pytest.raises(WrongBytes):
+            await indexes.open(SUITE, snapshot(ONE), PATH, SITE)
+
+    assert [] == indexes.kept(SUITE, snapshot(ONE))
+
+
+async def test_open__by_hash_first(world: World, indexes: Indexes) -> None:
+    """Where the snapshot says so the address by hash is tried first, and the plain name after it."""
+    world.put(PATH, TWO)
+    world.put(HASHED, ONE)
+    found, _ = await indexes.open(SUITE, snapshot(ONE, by_hash=True), PATH, SITE)
+    assert ONE == await content(world, found)
+    assert [HASHED] == [ask.url.partition("stable/")[2] for ask in world.upstream.asks]
+
+
+async def test_open__not_yet_by_hash(world: World, indexes: Indexes) -> None:
+    """A mirror that lacks the address by hash may have the plain name."""
+    world.put(PATH, ONE)
+
+    found, _ = await indexes.open(SUITE, snapshot(ONE, by_hash=True), PATH, SITE)
+
+    assert ONE == await content(world, found)
+
+
+async def test_open__first_where_the_client_asked(world: World, indexes: Indexes) -> None:
+    """The address that the client named is tried before the others."""
+    other = replace(SUITE, path="elsewhere")
+    world.upstream.on(other.url, Scripted(ONE))
+
+    found, _ = await indexes.open(SUITE, snapshot(ONE), PATH, SITE, other.url)
+
+    assert ONE == await content(world, found)
+
+
+async def test_open__missing(indexes: Indexes) -> None:
+    """What upstream does not have at all is not there."""
+    with pytest.raises(NotFound):
+        await indexes.open(SUITE, snapshot(ONE, by_hash=True), PATH, SITE)
+
+
+async def test_open__broken_in_the_middle(world: World, indexes: Indexes) -> None:
+    """An index is whole before its answer begins: what breaks is told as an error."""
+    world.upstream.on(replace(SUITE, path=SUITE.path + PATH).url, Scripted(ONE, cut=100))
+
+    with pytest.raises(UpstreamError):
+        await indexes.open(SUITE, snapshot(ONE), PATH, SITE)
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_bring(world: World, indexes: Indexes, full: bool) -> None:
+    """Afterwards the index is here, or, where the disk takes nothing, known to be upstream with the right size."""
+    if full:
+        world.downloads._store = MemoryStore(limit=10)
+    world.put(PATH, ONE)
+
+    await indexes.bring(SUITE, snapshot(ONE), PATH, SITE)
+
+    with pytest.raises(WrongBytes):
+        await indexes.bring(SUITE, snapshot(TWO + b"!"), PATH, SITE)
+
+
+async def test_dated(world: World, indexes: Indexes) -> None:
+    """A date stands for an index if it is old, and no known version of that index has it too."""
+    one, two = snapshot(ONE), snapshot(TWO)
+    for body in (ONE, TWO):
+        world.put(PATH, body)
+        await indexes.open(SUITE, snapshot(body), PATH, SITE)
+    await settle(world)
+    listed = one.release.files[PATH]
+
+    assert indexes.dated(SUITE, PATH, listed, [one], WALL)
+    assert not indexes.dated(SUITE, PATH, listed, [one, two], WALL)
+    assert not indexes.dated(SUITE, PATH, listed, [one], OLD + 5)
+    assert not indexes.dated(replace(SUITE, path="x/"), PATH, listed, [one], WALL)
+
+
+async def test_prune(world: World, indexes: Indexes) -> None:
+    """Indexes that no known snapshot lists are dropped, those of other suites stay."""
+    other = replace(SUITE, path="debian/dists/stable/updates/")
+    for body in (ONE, TWO):
+        world.put(PATH, body)
+        world.put(f"updates/{PATH}", body)
+        for suite in (SUITE, other):
+            await indexes.open(suite, snapshot(body), PATH, SITE)
+    await settle(world)
+
+    await indexes.prune(SUITE, [snapshot(TWO)])
+
+    assert [[], [PATH], [PATH]] == [
+        indexes.kept(SUITE, snapshot(ONE)),
+        indexes.kept(SUITE, snapshot(TWO)),
+        indexes.kept(other, snapshot(ONE)),
+    ]

@@ -1,0 +1,149 @@
+"""Classes of paths: what each file of an archive is."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile, archive_roots, classify, is_package
+from proxy.errors import NotAllowed
+from proxy.model import Digest
+
+SHA = "ab" * 32
+STABLE = ("debian/dists/stable/", "debian/dists/stable/main/", "debian/dists/stable/main/binary-amd64/")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "debian/pool/main/d/demo/demo_1.0-1_amd64.deb",
+        "debian/pool/main/d/demo/demo-udeb_1.0_amd64.udeb",
+        "pool/main/d/demo/demo-dbgsym_1.0_amd64.ddeb",
+        "debian/pool/main/d/demo/demo_1.0-1.dsc",
+        "debian/pool/main/d/demo/demo_1.0.orig.tar.gz",
+        "debian/pool/main/d/demo/demo_1.0.orig.tar.xz.asc",
+        "debian/pool/main/d/demo/demo_1.0-1.debian.tar.xz",
+        "debian/pool/main/d/demo/demo_1.0-1.diff.gz",
+        "debian/pool/main/d/demo/demo_1.0.tar.zst",
+        "linux/debian/dists/stable/pool/stable/amd64/docker-ce_1.0_amd64.deb",
+        "cuda/x86_64/cuda-keyring_1.0-1_all.deb",
+        "cuda.deb",
+    ],
+)
+def test_classify__packages(path: str) -> None:
+    """Packages and sources last under their name, wherever they lie."""
+    assert Immutable() == classify(path)
+
+
+def test_classify__patches() -> None:
+    """Patches of an index last; their list is one of the Release's files."""
+    folder = "debian/dists/sid/main/binary-amd64/Packages.diff/"
+
+    for name in ("T-2026-11-01-0203.04-F-2026-10-31-0203.04.gz", "2024-05-05-1402.33.gz"):
+        assert isinstance(classify(folder + name), Immutable)
+    assert "debian/dists/sid/" == suites_of(classify(f"{folder}Index"))[0]
+
+
+def suites_of(kind: PathClass) -> tuple[str, ...]:
+    """Folders where the Release file may be."""
+    assert not isinstance(kind, ReleaseFile)
+    return kind.suites
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        (f"SHA256/{SHA}", Digest("sha256", SHA)),
+        (f"SHA256/{SHA.upper()}", Digest("sha256", SHA)),
+        (f"SHA512/{'cd' * 64}", Digest("sha512", "cd" * 64)),
+        (f"MD5Sum/{'ef' * 16}", Digest("md5", "ef" * 16)),
+        (f"SHA1/{'01' * 20}", Digest("sha1", "01" * 20)),
+    ],
+)
+def test_classify__by_hash(name: str, digest: Digest) -> None:
+    """The name of a file by hash is its digest."""
+    assert Immutable(digest, STABLE) == classify(f"{STABLE[2]}by-hash/{name}")
+    assert Immutable(digest, ("",)) == classify(f"by-hash/{name}")
+
+
+@pytest.mark.parametrize(
+    ("path", "suite", "name"),
+    [
+        ("debian/dists/stable/InRelease", "debian/dists/stable/", "InRelease"),
+        ("debian/dists/buster/updates/Release.gpg", "debian/dists/buster/updates/", "Release.gpg"),
+        ("dists/stable/Release", "dists/stable/", "Release"),
+        ("cuda/x86_64/InRelease", "cuda/x86_64/", "InRelease"),
+        ("InRelease", "", "InRelease"),
+    ],
+)
+def test_classify__release(path: str, suite: str, name: str) -> None:
+    """The folder of a Release file is its suite."""
+    assert ReleaseFile(suite, name) == classify(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Packages", "Packages.xz", "Packages.zst", "Sources.gz", "Release", "Contents-amd64.gz", "Translation-en.bz2",
+        "Components-amd64.yml.gz", "icons-64x64@2.tar.gz", "CID-Index-amd64.json.gz", "Commands-amd64.xz",
+    ],
+)  # fmt: skip
+def test_classify__index(name: str) -> None:
+    """What a Release file lists names the folders where that file may lie."""
+    assert Index(STABLE) == classify(STABLE[2] + name)
+
+
+@pytest.mark.parametrize("path", ["Packages.gz", "cuda/x86_64/Packages", "a/Sources.xz"])
+def test_classify__flat_index(path: str) -> None:
+    """A flat repository's index lies beside its Release file."""
+    assert Index((path[: path.rindex("/") + 1] if "/" in path else "",)) == classify(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "debian/dists/stable/main/installer-amd64/current/images/netboot/mini.iso",
+        "debian/dists/stable/main/installer-amd64/current/images/SHA256SUMS",
+        "debian/dists/stable/ChangeLog", "linux/debian/gpg", "keys/archive.asc", "KEY.gpg", "a/b.key",
+        "changelogs/main/d/demo/demo_1.0_changelog", "changelogs/pool/main/d/demo/demo_1/changelog", "meta-release-lts",
+        "cuda/x86_64/cuda.list", "debian/pool/main/d/demo/demo_1.0_amd64.changelog", "dists/x/y.tar.gz",
+    ],
+)  # fmt: skip
+def test_classify__volatile(path: str) -> None:
+    """Installers, keys, changelogs and lists change under their names."""
+    assert isinstance(classify(path), Volatile)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", "debian/", "debian/dists/stable/", "index.html", "a.tar.gz", "a/b.zip", "pool/main/index.html",
+        "latest/meta-data",
+        f"dists/a/by-hash/SHA256/{SHA}0", "dists/a/by-hash/SHA256/x", f"dists/a/by-hash/SHA256/{SHA}/x",
+        "a/by-hash/b.deb",
+        ".git/config", "wp-login.php", "a.exe", "by-hash/CRC32/00",
+    ],
+)  # fmt: skip
+def test_classify__nothing_of_an_archive(path: str) -> None:
+    """All else is refused, and the setting is named that opens it."""
+    with pytest.raises(NotAllowed, match=r"apt\.paths"):
+        classify(path)
+
+
+@pytest.mark.parametrize(
+    ("suite", "roots"),
+    [
+        ("debian/dists/stable/", ("debian/",)),
+        ("dists/stable/updates/", ("",)),
+        ("a/dists/b/dists/c/", ("a/",)),
+        ("cuda/x86_64/", ("cuda/x86_64/", "cuda/", "")),
+        ("", ("",)),
+    ],
+)
+def test_archive_roots(suite: str, roots: tuple[str, ...]) -> None:
+    """File names in an index are relative to what lies above dists/; in a flat repository to any folder above."""
+    assert roots == archive_roots(suite)
+
+
+def test_is_package() -> None:
+    """Only packages are in indexes of packages."""
+    assert [True, True, True, False] == [is_package(f"a.{end}") for end in ("deb", "udeb", "ddeb", "dsc")]

@@ -1,0 +1,93 @@
+"""Release files: signed or not, what they list, and what is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.apt import release
+from proxy.apt.release import Listed, parse
+from proxy.errors import UpstreamBroken
+from proxy.model import Digest
+from tests.archive import signed
+
+SHA, LONG = "ab" * 32, "cd" * 64
+LISTING = f"""Origin: Debian
+Suite: stable
+Codename: bookworm
+Date: Sat, 11 Oct 2025 09:00:00 UTC
+Valid-Until: Sat, 18 Oct 2025 09:00:00 UTC
+Acquire-By-Hash: yes
+Description: A test
+- of a line that begins with a dash
+MD5Sum:
+ d41d8cd98f00b204e9800998ecf8427e        0 main/empty
+SHA256:
+ {SHA}      123 main/binary-amd64/Packages.xz
+ {SHA.upper()} 5 ./Packages
+ {SHA} 7 main/dep11/icons-64x64@2.tar.gz
+ {SHA[2:]} 7 main/too-short
+ {SHA} x main/no-size
+"""
+WELL = LISTING.replace("- of a line that begins with a dash\n", " - with a dash\n")
+
+
+@pytest.mark.parametrize("form", ["plain", "signed", "crlf"])
+def test_parse(form: str) -> None:
+    """Fields and files are read, signed or not; what is no line of a list is left out."""
+    body = {"plain": WELL.encode(), "signed": signed(WELL.encode()), "crlf": WELL.replace("\n", "\r\n").encode()}[form]
+
+    parsed = parse(body, clearsigned=form == "signed")
+
+    digest = Digest("sha256", SHA)
+    assert {
+        "main/binary-amd64/Packages.xz": Listed(123, digest),
+        "Packages": Listed(5, digest),
+        "main/dep11/icons-64x64@2.tar.gz": Listed(7, digest),
+    } == dict(parsed.files)
+    assert ("stable", "bookworm", True) == (parsed.suite, parsed.codename, parsed.by_hash)
+    assert (1760173200.0, 1760173200.0 + 7 * 86400) == (parsed.date, parsed.valid_until)
+
+
+def test_parse__only_sha512() -> None:
+    """The longer digest is used where the usual one is missing."""
+    parsed = parse(f"Suite: x\nSHA512:\n {LONG} 5 Packages\n".encode(), clearsigned=False)
+
+    assert {"Packages": Listed(5, Digest("sha512", LONG))} == dict(parsed.files)
+
+
+def test_parse__only_weak_digests() -> None:
+    """MD5 and SHA1 promise nothing: no files are listed."""
+    parsed = parse(b"Suite: x\nMD5Sum:\n d41d8cd98f00b204e9800998ecf8427e 0 Packages\n", clearsigned=False)
+
+    assert {} == dict(parsed.files)
+    assert (False, None, None) == (parsed.by_hash, parsed.date, parsed.valid_until)
+
+
+def test_parse__unreadable_date() -> None:
+    """A date that is none counts as missing."""
+    assert parse(b"Suite: x\nDate: soon\nValid-Until: \n", clearsigned=False).valid_until is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\xff", b"<html></html>", b"Package: a\n", b"Suite x\n", b"Suite: x\n\x00: y\n", LISTING.encode()],
+)
+@pytest.mark.parametrize("clearsigned", [True, False])
+def test_parse__something_else(body: bytes, clearsigned: bool) -> None:
+    """The page of a portal is no Release file."""
+    with pytest.raises(UpstreamBroken):
+        parse(body, clearsigned=clearsigned)
+
+
+@pytest.mark.parametrize("cut", ["-----BEGIN PGP SIGNATURE", "Suite:", "Hash:"])
+def test_parse__signature_missing(cut: str) -> None:
+    """A signed file that ends before its signature is not read."""
+    body = signed(WELL.encode())
+
+    with pytest.raises(UpstreamBroken):
+        parse(body[: body.index(cut.encode())], clearsigned=True)
+
+
+def test_digest() -> None:
+    """A Release file's name is its sha256."""
+    assert Digest("sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") == release.digest(b"")

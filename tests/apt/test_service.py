@@ -1,0 +1,265 @@
+"""What is answered at each address of an archive."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.policy import Policy
+from proxy.apt.service import AptArchives, Request
+from proxy.cache.representation import Representation
+from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamUnreachable, WrongBytes
+from proxy.model import Kind, Outcome, UpstreamFailed
+from tests.apt.conftest import OLD, SUITE, World, content, inline, listing, settle
+from tests.archive import deb
+from tests.cache.conftest import sha256
+from tests.memory_upstream import Scripted
+
+PATH = "main/binary-amd64/Packages.gz"
+DEMO = deb("demo")
+BODY = DEMO.body.read(0, DEMO.body.size)
+ONE = gzip.compress(DEMO.paragraph().encode(), mtime=0)
+TWO = gzip.compress(deb("other").paragraph().encode(), mtime=0)
+POOL = ArchiveAddress("http", "deb.example", f"debian/{DEMO.path}")
+
+
+@pytest.fixture
+async def archives(world: World) -> AsyncIterator[AptArchives]:
+    """The room."""
+    made = world.service()
+    yield made
+    await made.close()
+
+
+def below(path: str) -> ArchiveAddress:
+    """An address below the suite."""
+    return replace(SUITE, path=SUITE.path + path)
+
+
+async def ask(archives: AptArchives, address: ArchiveAddress, memory: dict[str, str] | None = None) -> Representation:
+    """What a client is answered, on a connection of its own unless `memory` says on which."""
+    return await archives.answer(Request(address, memory={} if memory is None else memory, client=str(id(memory))))
+
+
+async def test_kinds(world: World, archives: AptArchives) -> None:
+    """Each class of files has its kind for the metrics, and all count for `apt`."""
+    world.put("InRelease", inline({PATH: ONE}))
+    world.put(PATH, ONE)
+    world.put("main/installer-amd64/x", b"x")
+    world.upstream.on(POOL.url, Scripted(BODY))
+
+    shown = [
+        await ask(archives, one) for one in (below("InRelease"), below(PATH), POOL, below("main/installer-amd64/x"))
+    ]
+
+    assert [Kind.RELEASE, Kind.INDEX, Kind.FILE, Kind.OTHER] == [one.kind for one in shown]
+    assert {"apt"} == {one.mount for one in shown}
+    assert [0.0, 0.0, 0.0] == [one.fresh_until for one in shown if one.kind is not Kind.FILE]
+
+
+async def test_https(world: World, archives: AptArchives) -> None:
+    """An https archive is asked by https, and shares nothing with the http one."""
+    secure = replace(POOL, scheme="https")
+    world.upstream.on(POOL.url, Scripted(b"http"))
+    world.upstream.on(secure.url, Scripted(b"https"))
+
+    for address, body in ((POOL, b"http"), (secure, b"https")):
+        assert body == await content(world, (await ask(archives, address)).body)
+
+
+async def test_package__digest_of_the_index(world: World, archives: AptArchives) -> None:
+    """The index that was served says what a package has to be."""
+    world.put("InRelease", inline({PATH: ONE}))
+    world.put(PATH, ONE)
+    await ask(archives, below(PATH))
+    await settle(world)
+    world.upstream.on(POOL.url, Scripted(b"something else"))
+
+    with pytest.raises(WrongBytes):
+        await ask(archives, POOL)
+    world.upstream.on(POOL.url, Scripted(BODY))
+    world.clock.advance(100)
+    assert BODY == await content(world, (await ask(archives, POOL)).body)
+
+
+async def test_package__replaced_under_its_name(world: World, archives: AptArchives) -> None:
+    """A repository that replaces a package under its name is served anew once the index says so."""
+    world.upstream.on(POOL.url, Scripted(b"old"))
+    assert b"old" == await content(world, (await ask(archives, POOL)).body)
+    await settle(world)
+    world.put("InRelease", inline({PATH: ONE}))
+    world.put(PATH, ONE)
+    await ask(archives, below(PATH))
+    await settle(world)
+    world.upstream.on(POOL.url, Scripted(BODY))
+    await archives._catalog.find(POOL, wait=True)
+
+    assert BODY == await content(world, (await ask(archives, POOL)).body)
+
+
+async def test_index__without_having_asked_for_the_release(world: World, archives: AptArchives) -> None:
+    """A client that has the Release file from elsewhere gets the index that upstream's lists."""
+    world.put("InRelease", inline({PATH: ONE}))
+    world.put(PATH, ONE)
+
+    assert ONE == await content(world, (await ask(archives, below(PATH))).body)
+
+
+async def test_index__suite_with_two_names(world: World, archives: AptArchives) -> None:
+    """`buster/updates` is a suite although `buster` has no Release file."""
+    body = inline({"updates/x": b"", PATH: ONE})
+    world.put("updates/InRelease", body)
+    world.put(f"updates/{PATH}", ONE)
+
+    assert Kind.INDEX is (await ask(archives, below(f"updates/{PATH}"))).kind
+
+
+async def test_index__no_release_file(world: World, archives: AptArchives) -> None:
+    """An archive without Release files is served as upstream has it."""
+    world.put(PATH, ONE)
+
+    shown = await ask(archives, below(PATH))
+
+    assert (Kind.OTHER, ONE) == (shown.kind, await content(world, shown.body))
+
+
+async def test_index__not_listed(world: World, archives: AptArchives) -> None:
+    """What the Release file does not list cannot be of another state: it is passed on."""
+    world.put("InRelease", inline({PATH: ONE}))
+    world.put("main/Contents-amd64.gz", b"contents")
+
+    shown = await ask(archives, below("main/Contents-amd64.gz"))
+
+    assert (Kind.OTHER, b"contents") == (shown.kind, await content(world, shown.body))
+
+
+async def test_index__release_cannot_be_had(world: World, archives: AptArchives) -> None:
+    """Without a Release file, and no copy, the reason is told."""
+    world.upstream.on(below("InRelease").url, Scripted(error=UpstreamUnreachable("gone")))
+
+    with pytest.raises(UpstreamUnreachable):
+        await ask(archives, below(PATH))
+
+
+async def test_index__unsettled(world: World, archives: AptArchives) -> None:
+    """Release and index that stay apart are told as such, and counted."""
+    world.put("InRelease", inline({PATH: ONE}))
+    world.put(PATH, TWO + b"!")
+
+    with pytest.raises(Unsettled):
+        await ask(archives, below(PATH))
+    assert UpstreamFailed("apt", "unsettled") in world.seen
+
+
+async def test_index__release_is_looked_at_again(world: World, archives: AptArchives) -> None:
+    """Where an index does not fit, a newer Release file may: a client that was given none gets that pair."""
+    world.upstream.on(below("InRelease").url, Scripted(inline({PATH: ONE})), Scripted(inline({PATH: TWO})))
+    world.put(PATH, TWO)
+
+    shown = await ask(archives, below(PATH))
+
+    assert TWO == await content(world, shown.body)
+
+
+async def test_given__forgotten(world: World, archives: AptArchives) -> None:
+    """A client whose snapshot is known no more is told to ask again; it never gets another's index."""
+    world.put("InRelease", inline({PATH: ONE}))
+    world.put(PATH, ONE)
+    memory: dict[str, str] = {}
+    await ask(archives, below("InRelease"), memory)
+    memory[SUITE.key] = "ab" * 32
+
+    with pytest.raises(Unsettled):
+        await ask(archives, below(PATH), memory)
+    await ask(archives, below("InRelease"), memory)
+    assert ONE == await content(world, (await ask(archives, below(PATH), memory)).body)
+
+
+async def test_given__not_by_head(world: World, archives: AptArchives) -> None:
+    """Who asks for the head only was given nothing."""
+    world.put("InRelease", inline({PATH: ONE}))
+    memory: dict[str, str] = {}
+
+    await archives.answer(Request(below("InRelease"), head=True, memory=memory))
+
+    assert {} == memory
+
+
+async def test_by_hash__of_a_known_index(world: World, archives: AptArchives) -> None:
+    """A file by hash is the index of that digest: fetched once under either name."""
+    hashed = f"main/binary-amd64/by-hash/SHA256/{sha256(ONE).value}"
+    world.put("InRelease", inline({PATH: ONE}, by_hash=True))
+    world.put(hashed, ONE)
+    await ask(archives, below("InRelease"))
+
+    shown = [await ask(archives, below(path)) for path in (hashed, PATH)]
+
+    assert [(Kind.INDEX, ONE)] * 2 == [(one.kind, await content(world, one.body)) for one in shown]
+    assert [float("inf"), 0.0] == [one.fresh_until for one in shown]
+
+
+async def test_by_hash__unknown(world: World, archives: AptArchives) -> None:
+    """A file by hash of which no Release file is known is checked by its name."""
+    hashed = f"main/binary-amd64/by-hash/SHA256/{sha256(ONE).value}"
+    world.put(hashed, ONE)
+    assert ONE == await content(world, (await ask(archives, below(hashed))).body)
+    await settle(world)
+    wrong = f"main/binary-amd64/by-hash/SHA256/{sha256(TWO).value}"
+    world.put(wrong, ONE)
+
+    shown = await ask(archives, below(wrong))
+    with pytest.raises(WrongBytes):
+        await content(world, shown.body)
+
+
+async def test_signature__missing(world: World, archives: AptArchives) -> None:
+    """A Release file without a signature: that there is none is told."""
+    world.put("Release", listing({PATH: ONE}))
+
+    await ask(archives, below("Release"))
+    with pytest.raises(NotFound):
+        await ask(archives, below("Release.gpg"))
+
+
+async def test_document__page_in_its_place(world: World, archives: AptArchives) -> None:
+    """The page of a portal does not take the place of a document."""
+    key = ArchiveAddress("http", "deb.example", "keys/archive.asc")
+    world.upstream.on(key.url, Scripted(b"key"), Scripted(b"<html>", headers={"Content-Type": "text/html; x=y"}))
+
+    first, second = [await ask(archives, key) for _ in range(2)]
+
+    assert [Outcome.MISS, Outcome.STALE] == [first.outcome, second.outcome]
+    assert b"key" == await content(world, second.body)
+
+
+async def test_refused(world: World) -> None:
+    """Hosts, ports and paths that the settings do not open are not asked."""
+    archives = world.service(Policy(frozenset({"deb.example"})))
+    for address in (
+        ArchiveAddress("http", "other.example", POOL.path),
+        ArchiveAddress("http", "deb.example:8080", POOL.path),
+        ArchiveAddress("http", "deb.example", "index.html"),
+    ):
+        with pytest.raises(NotAllowed):
+            await ask(archives, address)
+
+    assert [] == world.upstream.asks
+    await archives.close()
+
+
+async def test_dates(world: World, archives: AptArchives) -> None:
+    """Each file is described by upstream's own date."""
+    world.put("InRelease", inline({PATH: ONE}))
+    world.put(PATH, ONE, modified=OLD - 5)
+
+    release = await ask(archives, below("InRelease"))
+    index = await ask(archives, below(PATH))
+    await settle(world)
+    kept = await ask(archives, below(PATH))
+
+    assert release.last_modified != index.last_modified == kept.last_modified
+    assert (True, True) == (release.dated, kept.dated)

@@ -1,0 +1,113 @@
+"""The way to one file for one asker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.cache.access import Access
+from proxy.cache.downloads import Downloads
+from proxy.cache.filling import Lanes
+from proxy.cache.flight import Flight
+from proxy.cache.following import follow
+from proxy.cache.passage import Passage
+from proxy.errors import NotFound
+from proxy.model import Blob, Source, Span
+from tests.cache.conftest import BODY, URL, HandClock, wanted
+from tests.memory_store import MemoryStore
+from tests.memory_upstream import Gate, MemoryUpstream, Scripted
+
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+HEADERS = {"Last-Modified": DATE}
+
+
+@pytest.fixture
+async def access(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> AsyncIterator[Access]:
+    """An access to files of `upstream`."""
+    downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 1 << 20))
+    yield Access(downloads)
+    await downloads.close()
+
+
+async def whole(access: Access) -> tuple[Blob | Flight | Passage, Source]:
+    """The file, asked for without a range."""
+    return await access.body(wanted(), None, None, head=False)
+
+
+async def test_body__flight_then_blob(access: Access, upstream: MemoryUpstream) -> None:
+    """The first asker begins a flight, the next shares it, a later one has the stored file."""
+    gate = Gate()
+    upstream.on(URL, Scripted(BODY, ranges=True, body_gate=gate, gate_at=1000))
+
+    first, source = await whole(access)
+    second, shared = await whole(access)
+    gate.open()
+    assert isinstance(first, Flight)
+    assert first is second
+    assert BODY == b"".join([piece async for piece in follow(first, 0)])
+    while access._downloads.running(wanted()):
+        await asyncio.sleep(0)
+    blob, kept = await whole(access)
+
+    assert [Source.UPSTREAM, Source.SHARED, Source.CACHE] == [source, shared, kept]
+    assert isinstance(blob, Blob)
+
+
+async def test_body__short_range_of_a_cold_file(access: Access, upstream: MemoryUpstream) -> None:
+    """A look at a part starts no download; what upstream said of the file is known."""
+    upstream.on(URL, Scripted(BODY, ranges=True, headers=HEADERS))
+
+    part, source = await access.body(wanted(None), Span(5, 10), DATE, head=False)
+
+    assert isinstance(part, Passage)
+    assert (Source.UPSTREAM, 5, 10, DATE) == (source, part.start, part.end, part.last_modified)
+    assert BODY[5:10] == b"".join([piece async for piece in part.chunks()])
+    assert DATE == upstream.asks[0].headers["If-Range"]
+    await part.close()
+
+
+async def test_body__range_of_another_version(access: Access, upstream: MemoryUpstream) -> None:
+    """Where upstream has another version than the condition names, the whole is fetched."""
+    upstream.on(URL, Scripted(BODY, ranges=True, headers=HEADERS))
+
+    body, _ = await access.body(wanted(None), Span(5, 10), "Mon, 07 Nov 1994 08:49:37 GMT", head=False)
+
+    assert isinstance(body, Flight)
+
+
+async def test_body__last_bytes(access: Access, upstream: MemoryUpstream) -> None:
+    """The end of a file of unknown size is asked for when the size is known."""
+    upstream.on(URL, Scripted(BODY, ranges=True))
+
+    part, _ = await access.body(wanted(None), Span(suffix=3), None, head=False)
+
+    assert isinstance(part, Passage)
+    assert BODY[-3:] == b"".join([piece async for piece in part.chunks()])
+    await part.close()
+
+
+async def test_body__all_of_it_as_a_range(access: Access, upstream: MemoryUpstream) -> None:
+    """A range that is the file is the file."""
+    upstream.on(URL, Scripted(BODY, ranges=True))
+
+    assert isinstance((await access.body(wanted(), Span(0), None, head=False))[0], Flight)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+async def test_body__head(access: Access, upstream: MemoryUpstream, ranges: bool) -> None:
+    """The head of a cold file is learnt without the file."""
+    upstream.on(URL, Scripted(BODY, ranges=ranges, headers=HEADERS))
+
+    body, _ = await access.body(wanted(None), None, None, head=True)
+
+    assert isinstance(body, Passage)
+    assert (0, len(BODY), DATE) == (body.start, body.end, body.last_modified)
+
+
+async def test_body__missing(access: Access) -> None:
+    """What upstream does not have is not there."""
+    for span in (None, Span(5, 10)):
+        with pytest.raises(NotFound):
+            await access.body(wanted(), span, None, head=False)

@@ -1,0 +1,57 @@
+"""The settings of apt archives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from proxy.config import ConfigError, Settings, load
+from proxy.config.archives import AptSettings
+
+
+def test_defaults() -> None:
+    """Every public archive is served, up to its Valid-Until."""
+    apt = AptSettings()
+
+    assert (frozenset(), frozenset(), 20.0, False) == (apt.hosts, apt.paths, apt.window, apt.serve_expired)
+
+
+def test_load__from_every_place(tmp_path: Path) -> None:
+    """Lists are texts with commas in flags and variables, lists in the file."""
+    (tmp_path / "pullthrough.toml").write_text('[apt]\nhosts = ["A.example", "b.example:8080"]\nwindow = "1m"\n')
+    flags = {"data": str(tmp_path), "apt.serve_expired": "true"}
+
+    settings = load(flags, {"PULLTHROUGH_APT_PATHS": "isos/*.iso, b/*"}, tmp_path)
+
+    assert {"a.example", "b.example:8080"} == settings.apt.hosts
+    assert {"isos/*.iso", "b/*"} == settings.apt.paths
+    assert (60.0, True) == (settings.apt.window, settings.apt.serve_expired)
+    assert {"c.example"} == load(flags, {"PULLTHROUGH_APT_HOSTS": "c.example"}, tmp_path).apt.hosts
+
+
+@pytest.mark.parametrize("host", ["http://a.example", "a.example/", "a b", "", "a@b", "a:0", "-a", "a:99999999"])
+def test_hosts__malformed(host: str) -> None:
+    """A host is a name or an address, with a port if need be."""
+    with pytest.raises(ValidationError, match="must be names of hosts"):
+        AptSettings(hosts=frozenset({host}))
+
+
+@pytest.mark.parametrize("pattern", ["/a", "", "a\\b", "a\nb"])
+def test_paths__malformed(pattern: str) -> None:
+    """A pattern is of a path without its leading slash."""
+    with pytest.raises(ValidationError, match="must be patterns of paths"):
+        AptSettings(paths=frozenset({pattern}))
+
+
+def test_serve_expired__neither(tmp_path: Path) -> None:
+    """Anything but true or false is refused, by the name that was written."""
+    with pytest.raises(ConfigError, match="PULLTHROUGH_APT_SERVE_EXPIRED"):
+        load({"data": str(tmp_path)}, {"PULLTHROUGH_APT_SERVE_EXPIRED": "perhaps"}, tmp_path)
+
+
+def test_mount__apt_is_reserved(tmp_path: Path) -> None:
+    """The metrics call all archives `apt`: no mount has that name."""
+    with pytest.raises(ValidationError, match="apt"):
+        Settings(data=tmp_path, upstreams=({"mount": "apt", "url": "https://index.example/"},))

@@ -1,0 +1,79 @@
+"""The forms in which a request names what it wants."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.apt.addresses import ArchiveAddress
+from proxy.errors import BadTarget, NotAllowed
+from proxy.web.forms import Archived, Own, read
+
+US = ("127.0.0.1", 3142)
+MOUNTS = {"pypi"}
+DEB = Archived(ArchiveAddress("http", "deb.example", "debian/a.deb"))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/pypi/", Own("/pypi/", "")),
+        ("/pypi/?format=x", Own("/pypi/", "format=x")),
+        ("/pypi/?a?b", Own("/pypi/", "a?b")),
+        ("http://any.example:3142/pypi/?q", Own("/pypi/", "q")),
+        ("http://any.example:3142", Own("/", "")),
+        ("HTTP://any.example:3142/%2e", Own("/%2e", "")),
+        ("/deb.example/debian/a.deb", DEB),
+        ("http://any.example:3142/deb.example/debian/a.deb", DEB),
+        ("http://deb.example/debian/a.deb", DEB),
+        ("http://deb.example:80/debian/a.deb", DEB),
+        ("http://HTTPS///deb.example/a", Archived(ArchiveAddress("https", "deb.example", "a"))),
+        ("/HTTPS///deb.example/a", Archived(ArchiveAddress("https", "deb.example", "a"))),
+        ("http://deb.example", Archived(ArchiveAddress("http", "deb.example", ""))),
+    ],
+)
+def test_read(target: str, expected: Own | Archived) -> None:
+    """Own addresses and archives are told apart in every form; nothing of an own one is decoded."""
+    assert expected == read(target, US, MOUNTS)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("http://127.0.0.1/anything", Own("/anything", "")),
+        ("http://cache.example/pypi/simple/", Own("/pypi/simple/", "")),
+        ("http://cache.example/deb.example/debian/a.deb", DEB),
+        ("http://deb.example/debian/a.deb", DEB),
+        ("http://HTTPS///deb.example/a", Archived(ArchiveAddress("https", "deb.example", "a"))),
+    ],
+)
+def test_read__cache_at_port_80(target: str, expected: Own | Archived) -> None:
+    """Where the port does not tell the cache from an archive, the path does."""
+    assert expected == read(target, ("127.0.0.1", 80), MOUNTS)
+
+
+def test_read__unix_socket() -> None:
+    """Without an address of its own, the cache answers for archives in proxy form only."""
+    assert DEB == read("http://deb.example/debian/a.deb", None, MOUNTS)
+
+
+@pytest.mark.parametrize("target", ["https://any.example:3142/", "https://deb.example/a", "ftp://deb.example/a"])
+def test_read__other_schemes(target: str) -> None:
+    """Proxy form is http; the message says how an https archive is asked for."""
+    with pytest.raises(NotAllowed, match="HTTPS"):
+        read(target, US, MOUNTS)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/a#b", "*", "a/b", "http:///a", "http:a", "http://a:b/", "/deb.example/a?b", "http://u:p@a.example/a.deb"],
+)
+def test_read__malformed(target: str) -> None:
+    """What is in no form is no address."""
+    with pytest.raises(BadTarget):
+        read(target, US, MOUNTS)
+
+
+def test_shown() -> None:
+    """The log has own addresses as they were sent, and archives in prefix form."""
+    assert "/pypi/?q" == Own("/pypi/", "q").shown
+    assert "/deb.example/debian/a.deb" == DEB.shown
