@@ -149,6 +149,8 @@ class AptArchives:
         try:
             body, began = await self._indexes.open(suite, snapshot, path, self._site, first)
         except WrongBytes:
+            # Upstream has it, as another snapshot lists it: the next one is not to be adopted without it.
+            await self._snapshots.used(suite, snapshot, path)
             with suppress(UpstreamError, NotFound):
                 await self._snapshots.present(suite, snapshot.form, self._site, revalidate=True)
             snapshot = await self._snapshot_for(request, suite) or snapshot

@@ -103,6 +103,29 @@ async def test_suite__indexes_before_release(bare: Archive, make_clocked: MakeCl
     assert (after.inrelease, True) == (then[0].body, then[2])
 
 
+async def test_suite__cold_in_between_two_states(
+    bare: Archive, make_clocked: MakeClocked, clock: SteppedClock
+) -> None:
+    """Though the first client could not be given an index, it is fetched with the next Release, for the next client."""
+    running = await start(make_clocked, bare.origin)
+    bare.publish(ONE)
+    bare.show(bare.state(ONE, TWO, modified=LATER), release=False)
+    async with client(running) as apt:
+        _, index, _ = await update(apt, bare)
+        assert index is not None
+        assert 503 == index.status
+    whole = bare.publish(THREE, modified=LATEST)
+    clock.advance(60)
+
+    async with client(running) as apt:
+        inrelease = await apt.get(bare.url(IN))
+        bare.publish(ONE, THREE, modified=LATEST + 3600)
+        index = await apt.get(bare.url(INDEX))
+
+    assert whole.inrelease == inrelease.body
+    assert (200, whole.indexes["main/binary-amd64/Packages.gz"]) == (index.status, index.body)
+
+
 async def test_suite__client_of_a_former_snapshot(bare: Archive, make_proxy: MakeProxy) -> None:
     """Who was given the old Release gets the old index, though another client has the new one by now."""
     running = await start(make_proxy, bare.origin)
