@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from proxy.cache.access import Access
 from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.freshness import Verdict, judge
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
-from proxy.errors import NotFound, UpstreamBroken, UpstreamError
-from proxy.model import Blob, Digest, Entry, Kind, Outcome, Site, Source, Span, Target
+from proxy.errors import NotFound, UpstreamError
+from proxy.model import Blob, Digest, Entry, Kind, Outcome, Site, Source, Target
 from proxy.ports import Clock, Store
 from proxy.python import addresses
 from proxy.python.catalog import Catalog
@@ -30,9 +31,6 @@ from proxy.python.supplements import is_volatile
 # What PyPI says of files; uv and pip act on it.
 FILE_LIFE = "max-age=365000000, immutable, public"
 VOLATILE_LIFE = "max-age=600, public"
-
-_SMALL_SPAN = 1 << 20  # a range of a cold file up to this many bytes does not start a download
-_AHEAD = 32 << 20  # a range that begins further than this behind what is here goes upstream by itself
 
 
 class Files:
@@ -48,7 +46,7 @@ class Files:
         clock: Clock,
     ) -> None:
         self._store = store
-        self._downloads = downloads
+        self._access = Access(downloads)
         self._confirming = confirming
         self._catalog = catalog
         self._metadata = metadata
@@ -117,7 +115,7 @@ class Files:
         digest = _sha256(file)
         # RFC 9110 §13.1.5: a range of what the client does not have the rest of is not to be answered as such.
         applies = question.if_range is None or question.if_range.strip() == _etag(digest)
-        body, source = await self._body(wanted, question.span if applies else None, head=question.head)
+        body, source = await self._access.body(wanted, question.span if applies else None, None, head=question.head)
         if isinstance(body, Blob):
             digest = body.digest
         return _file_of(site, body, digest, source, lasting=_lasting(question.target, site, file))
@@ -141,58 +139,6 @@ class Files:
             source=source,
             fresh_until=self._clock.monotonic() + site.ttl if lasting else 0.0,
         )
-
-    async def _body(self, wanted: Wanted, span: Span | None, *, head: bool) -> tuple[Blob | Flight | Passage, Source]:
-        """The stored file, its flight, or, for a range that would have to wait, a request of its own."""
-        blob = await self._downloads.kept(wanted)
-        if blob is not None:
-            return blob, Source.CACHE
-        flight = self._downloads.running(wanted)
-        if head and flight is None:
-            return await self._look(wanted), Source.UPSTREAM
-        if span is not None and self._own_request(flight, span, wanted.size):
-            part = await self._part(wanted, span)
-            if part is not None:
-                return part, Source.UPSTREAM
-        body, began = await self._downloads.open(wanted)
-        return body, Source.UPSTREAM if began else Source.CACHE if isinstance(body, Blob) else Source.SHARED
-
-    @staticmethod
-    def _own_request(flight: Flight | None, span: Span, size: int | None) -> bool:
-        """Whether a range should not wait for the file: it is a look at a part, or far behind what is here."""
-        size = size if flight is None or flight.size is None else flight.size
-        if size is not None and span.within(size) == (0, size):
-            return False  # all of it
-        if flight is None or flight.size is None:
-            return (span.length is not None and span.length <= _SMALL_SPAN) or span.start > _AHEAD
-        meant = span.within(flight.size)
-        if meant is None:
-            return False
-        start, end = meant
-        return flight.readable(start) < end and (end - start <= _SMALL_SPAN or start > flight.readable(0) + _AHEAD)
-
-    async def _look(self, wanted: Wanted) -> Passage:
-        """The head of a cold file: its size, without fetching it."""
-        try:
-            passage = await self._downloads.probe(wanted)
-        except UpstreamBroken:
-            passage = await self._downloads.past(wanted, 0, None)
-            await passage.close()
-        passage.start, passage.end = 0, passage.size
-        return passage
-
-    async def _part(self, wanted: Wanted, span: Span) -> Passage | None:
-        """A range from upstream; None where upstream gives no parts."""
-        try:
-            size = wanted.size
-            if span.suffix is not None and size is None:
-                size = (await self._downloads.probe(wanted)).size
-            if size is None:
-                return await self._downloads.past(wanted, span.start, span.end)
-            meant = span.within(size)
-            return await self._downloads.past(wanted, *meant) if meant is not None else None
-        except UpstreamBroken:
-            return None
 
     async def _wanted(self, target: Target, site: Site, file: File | None) -> Wanted:
         binary = is_binary(target.path)

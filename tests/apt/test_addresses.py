@@ -88,7 +88,8 @@ def test_parse_proxied__malformed(target: str) -> None:
     [
         ("/deb.example/a", True), ("/localhost:8080/a", True), ("/[::1]/a", True), ("/HTTPS///a", True),
         ("/HTTPS/a", True),
-        ("/pypi/simple/", False), ("/metrics", False), ("/favicon.ico", False), ("/HTTPS", False), ("/", False), ("/pypi/a.b/", False), ("/https/a", False),
+        ("/pypi/simple/", False), ("/metrics", False), ("/favicon.ico", False), ("/HTTPS", False),
+        ("/", False), ("/pypi/a.b/", False), ("/https/a", False),
     ],
 )  # fmt: skip
 def test_is_prefix(path: str, expected: bool) -> None:

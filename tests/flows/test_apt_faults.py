@@ -46,7 +46,7 @@ async def running(make_proxy: MakeProxy, origin: Origin) -> Running:
     [
         (captive_portal(), 502),
         (status(404), 404),
-        (status(403), 502),
+        (status(403), 404),
         (status(500), 502),
         (status(503, retry_after="7"), 503),
         (status(429), 503),

@@ -103,9 +103,7 @@ async def test_suite__indexes_before_release(bare: Archive, make_clocked: MakeCl
     assert (after.inrelease, True) == (then[0].body, then[2])
 
 
-async def test_suite__cold_in_between_two_states(
-    bare: Archive, make_clocked: MakeClocked, clock: SteppedClock
-) -> None:
+async def test_suite__cold_in_between_two_states(bare: Archive, make_clocked: MakeClocked, clock: SteppedClock) -> None:
     """Though the first client could not be given an index, it is fetched with the next Release, for the next client."""
     running = await start(make_clocked, bare.origin)
     bare.publish(ONE)
