@@ -7,47 +7,34 @@ from `documents`. Never talks HTTP: it is given an address and what the client a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import assert_never
 
 from proxy.apt import answers, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
-from proxy.apt.given import Given, Memory
+from proxy.apt.files import Files
+from proxy.apt.given import Given
 from proxy.apt.indexes import Indexes
-from proxy.apt.paths import Immutable, Index, ReleaseFile, Volatile, is_package
+from proxy.apt.paths import Immutable, Index, ReleaseFile, Volatile
 from proxy.apt.policy import Policy
+from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
 from proxy.cache import dates
-from proxy.cache.access import Access, Body
 from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
 from proxy.cache.representation import Representation
-from proxy.errors import BlobDamaged, NotFound, TooLarge, Unsettled, UpstreamError, WrongBytes
-from proxy.model import Blob, Digest, Entry, Kind, Outcome, Source, Span, UpstreamFailed
+from proxy.errors import BlobDamaged, NotAllowed, NotFound, TooLarge, Unsettled, UpstreamError, WrongBytes
+from proxy.model import Blob, Entry, Kind, Outcome, Source, UpstreamFailed
 from proxy.ports import Clock, Observer, Store, Upstream
 
-_REMEMBERED = 60.0  # seconds for which an answer with a package may be given again without a look at the indexes
 _LARGE = 256  # documents remembered as too large to be kept
 _SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a client asks at an address. `memory` is its connection's, `client` its own address."""
-
-    address: ArchiveAddress
-    span: Span | None = None
-    if_range: str | None = None
-    revalidate: bool = False  # its Cache-Control says no-cache
-    head: bool = False  # only the head of the answer is wanted
-    client: str = "-"
-    memory: Memory = field(default_factory=dict)
 
 
 class AptArchives:
@@ -70,12 +57,12 @@ class AptArchives:
         self._clock = clock
         self._documents = documents
         self._downloads = downloads
-        self._access = Access(downloads)
         self._indexes = Indexes(downloads, store)
         self._snapshots = Snapshots(
             store, upstream, clock, observer, self._indexes, policy.window, serve_expired=policy.serve_expired
         )
         self._catalog = Catalog(store)
+        self._files = Files(store, downloads, self._catalog, clock, self._site)
         self._given = Given()
         self._large: OrderedDict[str, None] = OrderedDict()
 
@@ -95,8 +82,18 @@ class AptArchives:
             case _:
                 assert_never(kind)
 
+    def foresee(self, addresses: Iterable[ArchiveAddress]) -> None:
+        """A client has asked for these behind others: let the downloads of packages begin before their turn."""
+        for address in addresses:
+            with suppress(NotAllowed):
+                self._policy.admit(address)
+                kind = self._policy.classify(address.path)
+                if isinstance(kind, Immutable) and kind.digest is None:
+                    self._files.foresee(address)
+
     async def close(self) -> None:
         """Break off the work under way."""
+        await self._files.close()
         await self._snapshots.close()
         await self._catalog.close()
 
@@ -149,6 +146,8 @@ class AptArchives:
         try:
             body, began = await self._indexes.open(suite, snapshot, path, self._site, first)
         except WrongBytes:
+            if by_hash:
+                raise  # another snapshot's index has another name
             # Upstream has it, as another snapshot lists it: the next one is not to be adopted without it.
             await self._snapshots.used(suite, snapshot, path)
             with suppress(UpstreamError, NotFound):
@@ -180,25 +179,7 @@ class AptArchives:
                     listed = suites.listed_by_hash(snapshot, f"{folder}/".removeprefix(suite.path), digest)
                     if listed is not None:
                         return await self._listed(request, suite, snapshot, listed, by_hash=True)
-        return await self._file(request, digest)
-
-    async def _file(self, request: Request, digest: Digest | None) -> Representation:
-        address = request.address
-        key = f"apt:file:{address.key}"
-        entry = self._store.find(key)
-        size = None
-        if digest is None and is_package(address.path):
-            listed = await self._catalog.find(address, wait=entry is None)
-            digest, size = (listed.digest, listed.size) if listed is not None else (None, None)
-        wanted = Wanted(key, address.url, self._site, digest, size)
-        body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
-        return self._file_of(key, body, digest, source)
-
-    def _file_of(self, key: str, body: Body, digest: Digest | None, source: Source) -> Representation:
-        entry = self._store.find(key)
-        dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
-        fresh_until = self._clock.monotonic() + _REMEMBERED
-        return answers.file(body, digest, dated, Kind.FILE, source, fresh_until)
+        return await self._files.file(request, digest)
 
     async def _document(self, request: Request) -> Representation:
         """A file that changes under its name by itself."""

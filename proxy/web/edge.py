@@ -15,9 +15,10 @@ from urllib.parse import parse_qs, quote
 
 from aiohttp import web
 
-from proxy.apt import service as apt
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import MOUNT as ARCHIVES
+from proxy.apt.request import Request
+from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
 from proxy.errors import BadTarget, BlobDamaged, PullthroughError
 from proxy.model import Kind, Outcome, Served
@@ -46,7 +47,7 @@ class Edge:
     def __init__(  # noqa: PLR0913, PLR0917 the services and what answers leave by
         self,
         indexes: PythonIndexes,
-        archives: apt.AptArchives,
+        archives: AptArchives,
         responder: Responder,
         shortcut: Shortcut,
         operations: Operations,
@@ -91,8 +92,7 @@ class Edge:
         if refusal is not None:
             told.exchange.status = refusal.status
             return refusal
-        connected = request.transport.get_extra_info("sockname") if request.transport else None
-        target = forms.read(request.raw_path, connected and connected[:2], self._indexes.mounts)
+        target = forms.read(request.raw_path, told.exchange.connection.own, self._indexes.mounts)
         told.path = target.shown
         if isinstance(target, forms.Archived):
             return await self._answer_archive(request, target.address, told)
@@ -118,7 +118,7 @@ class Edge:
         # RFC 9110 §14.2: a range of anything but a GET means nothing
         span = conditions.parse_range(headers.get("Range")) if request.method == "GET" else None
         told.exchange.asked = replace(told.exchange.asked, span=span)
-        asked = apt.Request(
+        asked = Request(
             address,
             span,
             headers.get("If-Range"),
@@ -127,6 +127,7 @@ class Edge:
             client=connection.client,
             memory=connection.given,
         )
+        self._archives.foresee(forms.archived(connection.waiting(), connection.own, self._indexes.mounts))
         try:
             return await self._send(told, await self._archives.answer(asked))
         except BlobDamaged:

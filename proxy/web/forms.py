@@ -6,7 +6,7 @@ in origin form. Pure; never decides whether an address is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -61,6 +61,17 @@ def read(raw: str, own: tuple[str, int] | None, mounts: Container[str]) -> Own |
     if own is not None and port == own[1] and (port != _HTTP or _means_us(parts.hostname or "", path, own[0], mounts)):
         return _origin(path)
     return Archived(addresses.parse_proxied(raw))
+
+
+def archived(targets: Iterable[str], own: tuple[str, int] | None, mounts: Container[str]) -> Iterator[ArchiveAddress]:
+    """The archives' addresses among the targets of requests that wait; what cannot be read is told in its turn."""
+    for raw in targets:
+        try:
+            target = read(raw, own, mounts)
+        except (BadTarget, NotAllowed):
+            continue
+        if isinstance(target, Archived):
+            yield target.address
 
 
 def _means_us(host: str, path: str, own: str, mounts: Container[str]) -> bool:

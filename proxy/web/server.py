@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.web import failures
@@ -83,6 +84,17 @@ class Connection(web.RequestHandler):
         answer = failures.plain(status, "The request is malformed, or its head is too long.")
         answer.force_close()
         return answer
+
+    def waiting(self) -> list[str]:
+        """The targets of plain GETs that came behind the request under way (RFC 9112 §9.3.2), in their order."""
+        waiting = (message for message, _ in self._messages if isinstance(message, RawRequestMessage))
+        return [message.path for message in waiting if message.method == "GET" and "Range" not in message.headers]
+
+    @property
+    def own(self) -> tuple[str, int] | None:
+        """The address at which the client found this server; None where it has none."""
+        name = self.transport.get_extra_info("sockname") if self.transport is not None else None
+        return (name[0], name[1]) if isinstance(name, tuple) else None
 
     @property
     def client(self) -> str:

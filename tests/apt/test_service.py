@@ -10,7 +10,8 @@ import pytest
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Policy
-from proxy.apt.service import AptArchives, Request
+from proxy.apt.request import Request
+from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
 from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamUnreachable, WrongBytes
 from proxy.model import Kind, Outcome, UpstreamFailed
@@ -214,6 +215,31 @@ async def test_by_hash__unknown(world: World, archives: AptArchives) -> None:
     shown = await ask(archives, below(wrong))
     with pytest.raises(WrongBytes):
         await content(world, shown.body)
+
+
+async def test_by_hash__never_another_index(world: World, archives: AptArchives) -> None:
+    """Where upstream has other bytes under a digest, no other snapshot's index takes their place."""
+    hashed = f"main/binary-amd64/by-hash/SHA256/{sha256(ONE).value}"
+    world.upstream.on(below("InRelease").url, Scripted(inline({PATH: ONE})), Scripted(inline({PATH: TWO})))
+    for path in (hashed, PATH):
+        world.put(path, TWO)
+    memory: dict[str, str] = {}
+    await ask(archives, below("InRelease"), memory)
+
+    with pytest.raises(WrongBytes):
+        await ask(archives, below(hashed), memory)
+
+
+async def test_foresee__packages_only(world: World, archives: AptArchives) -> None:
+    """Of what waits, downloads of packages begin; indexes, and what is not allowed, do not."""
+    world.upstream.on(POOL.url, Scripted(BODY))
+    other = replace(POOL, host="deb.example:8080")
+
+    archives.foresee([below("InRelease"), below(PATH), other, replace(POOL, path="index.html"), POOL])
+    shown = await ask(archives, POOL)
+
+    assert BODY == await content(world, shown.body)
+    assert {POOL.url} == {asked.url for asked in world.upstream.asks}
 
 
 async def test_signature__missing(world: World, archives: AptArchives) -> None:

@@ -264,3 +264,24 @@ async def test_document__packed_by_its_name(origin: Origin, running: Running, ht
     answer = await get(http, f"{running.url}/{origin.host}:{origin.port}{path}")
 
     assert (body, "-") == (answer.body, answer.headers.get("content-encoding", "-"))
+
+
+async def test_pipelining__upstream_is_asked_for_all(archive: Archive, running: Running) -> None:
+    """Downloads of requests that wait for their turn begin at once; the figures say that they came from upstream."""
+    names = [f"p{number}" for number in range(10)]
+    archive.publish(*(deb(name) for name in names))
+    paths = [f"/debian/pool/main/d/demo/{name}_1.0_amd64.deb" for name in names]
+    gate = Gate()
+    for path in paths:
+        archive.origin.misbehave(path, hold_head(gate))
+
+    async with client(running) as apt:
+        apt.send([archive.url(path) for path in paths])
+        await gate.until_arrived(10)
+        gate.open()
+        answers = [await apt.receive() for _ in paths]
+
+    assert [f"{name} 1.0\n".encode() * 100 for name in names] == [answer.body for answer in answers]
+    assert {"miss"} == {answer.headers["x-cache"] for answer in answers}
+    received = sum(len(answer.body) for answer in answers)
+    assert received == (await check_bytes(running, archive.origin, received, 10))["upstream"]

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.errors import BadTarget, NotAllowed
-from proxy.web.forms import Archived, Own, read
+from proxy.web.forms import Archived, Own, archived, read
 
 US = ("127.0.0.1", 3142)
 MOUNTS = {"pypi"}
@@ -77,3 +77,16 @@ def test_shown() -> None:
     """The log has own addresses as they were sent, and archives in prefix form."""
     assert "/pypi/?q" == Own("/pypi/", "q").shown
     assert "/deb.example/debian/a.deb" == DEB.shown
+
+
+def test_archived() -> None:
+    """Of requests that wait, those for archives are seen; what is malformed is nobody's yet."""
+    targets = [
+        "/pypi/",
+        "/deb.example/debian/a.deb",
+        "/deb.example/../a",
+        "https://a/b",
+        "http://deb.example/debian/a.deb",
+    ]
+
+    assert [DEB.address, DEB.address] == list(archived(targets, US, MOUNTS))

@@ -1,0 +1,111 @@
+"""Files that last under their names, and those that are foreseen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.apt import files as module
+from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.catalog import Catalog
+from proxy.apt.files import Files
+from proxy.apt.request import Request
+from proxy.errors import NotFound, StoreFull
+from proxy.model import Outcome
+from tests.apt.conftest import SITE, World, content, settle
+from tests.memory_upstream import Gate, Scripted
+
+ADDRESS = ArchiveAddress("http", "deb.example", "debian/pool/demo_1.0_amd64.deb")
+
+
+@pytest.fixture
+async def files(world: World) -> AsyncIterator[Files]:
+    """Files of archives."""
+    catalog = Catalog(world.store)
+    made = Files(world.store, world.downloads, catalog, world.clock, SITE)
+    yield made
+    await made.close()
+    await catalog.close()
+
+
+async def begun(files: Files) -> None:
+    """Wait until what is foreseen is under way, or failed."""
+    while files._beginning._tasks:
+        await asyncio.sleep(0)
+
+
+async def test_file__foreseen(world: World, files: Files) -> None:
+    """A download that began before its turn is asked of upstream once, and counts as its client's own."""
+    gate = Gate()
+    world.upstream.on(ADDRESS.url, Scripted(b"body", gate=gate))
+    files.foresee(ADDRESS)
+    await gate.reached.wait()
+    gate.open()
+
+    shown = await files.file(Request(ADDRESS), None)
+    again = await files.file(Request(ADDRESS), None)
+
+    assert (Outcome.MISS, b"body") == (shown.outcome, await content(world, shown.body))
+    assert again.outcome in {Outcome.SHARED, Outcome.HIT}
+    assert 1 == world.upstream.count(ADDRESS.url)
+
+
+async def test_file__foreseen_and_kept_by_its_turn(world: World, files: Files) -> None:
+    """It counts as fetched for its client even when all of it is here by then."""
+    world.upstream.on(ADDRESS.url, Scripted(b"body"))
+    files.foresee(ADDRESS)
+    await begun(files)
+    await settle(world)
+
+    outcomes = [(await files.file(Request(ADDRESS), None)).outcome for _ in range(2)]
+
+    assert [Outcome.MISS, Outcome.HIT] == outcomes
+
+
+async def test_foresee__what_is_kept(world: World, files: Files) -> None:
+    """A file that is here is not asked for."""
+    world.upstream.on(ADDRESS.url, Scripted(b"body"))
+    await files.file(Request(ADDRESS), None)
+    await settle(world)
+
+    files.foresee(ADDRESS)
+    await begun(files)
+
+    assert 1 == world.upstream.count(ADDRESS.url)
+    assert {} == files._foreseen
+
+
+async def test_foresee__fails(files: Files) -> None:
+    """What cannot be had is told to the client in its turn, and nowhere else."""
+    files.foresee(ADDRESS)
+
+    with pytest.raises(NotFound):
+        await files.file(Request(ADDRESS), None)
+
+
+async def test_foresee__disk_takes_nothing(world: World, files: Files) -> None:
+    """What would go past the store is left for its turn."""
+    world.store.failure = lambda: StoreFull("no room")
+    world.upstream.on(ADDRESS.url, Scripted(b"body"))
+
+    files.foresee(ADDRESS)
+    await begun(files)
+
+    assert 0 == world.upstream.open
+    shown = await files.file(Request(ADDRESS), None)
+    assert b"body" == await content(world, shown.body)
+
+
+async def test_foreseen__is_bounded(world: World, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that ask and leave do not fill the memory."""
+    monkeypatch.setattr(module, "_FORESEEN", 3)
+    for number in range(10):
+        address = ArchiveAddress("http", "deb.example", f"pool/{number}.deb")
+        world.upstream.on(address.url, Scripted(str(number).encode()))
+        files.foresee(address)
+    await begun(files)
+    await settle(world)
+
+    assert 3 == len(files._foreseen)
