@@ -19,9 +19,11 @@ from proxy.apt import packages, paths
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.packages import Table
 from proxy.apt.release import Listed
+from proxy.cache.access import Body
+from proxy.cache.flight import Flight
 from proxy.cache.flights import Flights
-from proxy.errors import PullthroughError
-from proxy.model import Digest
+from proxy.errors import PullthroughError, StoreError
+from proxy.model import Blob, Digest
 from proxy.ports import Store
 
 _log = logging.getLogger(__name__)
@@ -53,8 +55,19 @@ class Catalog:
         self._bytes = 0
         self._making: Flights[None] = Flights()
 
+    def served(self, suite: ArchiveAddress, path: str, digest: Digest, body: Body) -> None:
+        """An index of `suite` is being served: its table is made, since the client asks for packages soon."""
+        self.learn(suite, path, digest)
+        source = self._of_host(suite).get(digest.value)
+        if source is None or digest.value in self._tables:
+            return
+        if isinstance(body, Flight) and body.verified:
+            self._making.join(digest.value, partial(self._make_of, source, body))
+        elif isinstance(body, Blob):
+            self._making.join(digest.value, partial(self._make, source))
+
     def learn(self, suite: ArchiveAddress, path: str, digest: Digest) -> None:
-        """An index of `suite` was served, or is kept."""
+        """An index of `suite` is kept."""
         if not packages.readable(path) or digest.algorithm != "sha256":
             return
         sources = self._of_host(suite)
@@ -112,7 +125,19 @@ class Catalog:
             return
         try:
             with self._store.lease(blob) as descriptor:
-                table = await asyncio.to_thread(packages.table, source.path, _pieces(descriptor, blob.size))
+                await self._read(source, descriptor, blob.size)
+        except StoreError:
+            self._forget(source.digest.value)
+
+    async def _make_of(self, source: Source, flight: Flight) -> None:
+        """The same of an index that the store is about to take."""
+        assert flight.size is not None, "it is here"
+        with flight.share() as descriptor:
+            await self._read(source, descriptor, flight.size)
+
+    async def _read(self, source: Source, descriptor: int, size: int) -> None:
+        try:
+            table = await asyncio.to_thread(packages.table, source.path, _pieces(descriptor, size))
         except PullthroughError as error:
             _log.warning("index not read", extra={"upstream": "apt", "reason": str(error)})
             table = Table(b"")

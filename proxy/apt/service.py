@@ -162,7 +162,7 @@ class AptArchives:
                 ) from error
         await self._snapshots.used(suite, snapshot, path)
         listed = snapshot.release.files[path]
-        self._catalog.learn(suite, path, listed.digest)
+        self._catalog.served(suite, path, listed.digest, body)
         source = Source.UPSTREAM if began else Source.CACHE if isinstance(body, Blob) else Source.SHARED
         dated = Dated(
             answers.told(body, self._indexes.last_modified(suite, path, listed)),

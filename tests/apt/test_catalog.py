@@ -13,10 +13,14 @@ from proxy.apt import catalog as module
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.catalog import Catalog
 from proxy.apt.release import Listed
+from proxy.cache.flight import Flight, Wanted
+from proxy.cache.following import landing
 from proxy.model import Digest, Entry, Validator
-from tests.apt.conftest import SUITE, World
+from tests.apt.conftest import SITE, SUITE, World
 from tests.archive import Deb, deb
 from tests.bodies import sha256
+from tests.cache.conftest import sha256 as digest_of
+from tests.memory_upstream import Scripted
 
 PATH = "main/binary-amd64/Packages.gz"
 DEMO = deb("demo")
@@ -57,6 +61,32 @@ async def test_find__learnt(world: World, catalog: Catalog) -> None:
     assert await catalog.find(of(DEMO, "ubuntu/"), wait=True) is None
     assert await catalog.find(replace(of(DEMO), host="other.example"), wait=True) is None
     assert await catalog.find(replace(of(DEMO), scheme="https"), wait=True) is None
+
+
+async def test_served__table_is_made_at_once(world: World, catalog: Catalog) -> None:
+    """Of an index that is being served the table is there when the first package is asked for."""
+    digest = await keep(world, DEMO)
+    blob = world.store.blob(digest)
+    assert blob is not None
+    catalog.served(SUITE, PATH, digest, blob)
+    while not catalog._tables:
+        await asyncio.sleep(0.01)
+
+    assert listed(DEMO) == await catalog.find(of(DEMO), wait=False)
+
+
+async def test_served__before_the_store_has_it(world: World, catalog: Catalog) -> None:
+    """An index that is on its way into the store is read from where it is."""
+    body = gzip.compress(DEMO.paragraph().encode(), mtime=0)
+    world.upstream.on("http://deb.example/Packages.gz", Scripted(body))
+    wanted = Wanted("key", "http://deb.example/Packages.gz", SITE, digest_of(body), len(body))
+    flight, _ = await world.downloads.open(wanted)
+    assert isinstance(flight, Flight)
+    await landing(flight)
+
+    catalog.served(SUITE, PATH, digest_of(body), flight)
+
+    assert listed(DEMO) == await catalog.find(of(DEMO), wait=True)
 
 
 async def test_find__left_by_an_earlier_run(world: World, catalog: Catalog) -> None:
