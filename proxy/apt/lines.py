@@ -73,8 +73,9 @@ class Lines:
         if known is None:
             await self._load(line)
             known = self._lines.setdefault(line.key, line)
+            self._lines.move_to_end(known.key)
+            self._bound()
         self._lines.move_to_end(known.key)
-        self._bound()
         present = known.present
         if present is not None and not self._here(present):
             known.recent.clear()  # evicted: what it lists may be kept, but it cannot be served
@@ -88,6 +89,7 @@ class Lines:
         others = [known for known in line.recent if known.name != snapshot.name]
         line.recent = [snapshot, *suites.retained(others, line.left, now)]
         line.left = {one.name: line.left[one.name] for one in line.recent[1:] if one.name in line.left}
+        self._bound()
         await self._save(line)
         known = [*line.recent]
         for form in Form:

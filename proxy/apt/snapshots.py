@@ -172,17 +172,22 @@ class Snapshots:
         line.preparing = True
         turn = asyncio.Semaphore(_AT_ONCE)
 
+        failed: dict[str, Exception] = {}
+
         async def bring(path: str) -> None:
             async with turn:
-                await self._indexes.bring(line.suite, found, path, site)
+                try:
+                    await self._indexes.bring(line.suite, found, path, site)
+                except PullthroughError as error:
+                    failed[path] = error
 
-        paths = suites.needed(found.release, line.used, self._clock.now())
-        done = await asyncio.gather(*(bring(path) for path in paths), return_exceptions=True)
-        for error in done:
-            if isinstance(error, PullthroughError):
-                raise self._held(line) from error
-            if error is not None:
-                raise error
+        async with asyncio.TaskGroup() as group:
+            for path in suites.needed(found.release, line.used, self._clock.now()):
+                group.create_task(bring(path))
+        kept = self._indexes.kept(line.suite, line.present) if line.present is not None else []
+        error = suites.blocking(failed, kept, line.held_since, self._clock.now())
+        if error is not None:
+            raise self._held(line) from error
 
     async def _found(self, line: Line, site: Site) -> Snapshot | None:
         """What upstream has; None if it confirmed the present snapshot."""

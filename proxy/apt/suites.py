@@ -7,17 +7,19 @@ is in ADR 3.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy.apt.release import Listed, Release
 from proxy.cache import dates
+from proxy.errors import NotFound
 from proxy.model import Digest, Entry, Validator
 
 KEPT = 2  # former snapshots of a suite that stay known in any case
 KEPT_FOR = 600.0  # seconds for which further ones do: longer than any client takes to fetch what belongs to one
 KEPT_MOST = 64  # however often a suite changes
 HOLD_MOST = 12 * 3600.0  # seconds for which upstream may be between two states before its newest is taken as it is
+HOLD_VAIN = 600.0  # seconds for which an index is waited for that clients of the present snapshot cannot have either
 USED_FOR = 7 * 86_400.0  # seconds after which an index that nobody asked for is not waited for any more
 
 
@@ -101,6 +103,21 @@ def expired(snapshot: Snapshot, now: float) -> bool:
 def needed(found: Release, used: Mapping[str, float], now: float) -> dict[str, Listed]:
     """The indexes that have to be had before `found` is adopted. `used`: paths, and when they were last asked for."""
     return {path: found.files[path] for path, last in used.items() if path in found.files and now - last < USED_FOR}
+
+
+def blocking(
+    failed: Mapping[str, Exception], kept: Container[str], held_since: float | None, now: float
+) -> Exception | None:
+    """The failure that keeps a new snapshot from being adopted, among those of the indexes that it needs.
+
+    `kept`: what the present snapshot has. Waiting spares its clients something only for an index that is there, in
+    another version; one that is missing, or that they cannot have, is waited for in case upstream is about to finish.
+    """
+    vain = held_since is not None and now - held_since >= HOLD_VAIN
+    return next(
+        (error for path, error in failed.items() if not vain or (path in kept and not isinstance(error, NotFound))),
+        None,
+    )
 
 
 def conditions(present: Snapshot | None) -> dict[str, str]:

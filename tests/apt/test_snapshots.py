@@ -80,6 +80,19 @@ async def test_present__adopted_when_whole(world: World, snapshots: Snapshots) -
     assert [6, 3] == [one.release.files[PATH].size for one in await snapshots.known(SUITE)]
 
 
+async def test_present__index_that_upstream_dropped(world: World, snapshots: Snapshots) -> None:
+    """A Release that lists an index which is not there any more is not held up for long."""
+    world.put("InRelease", inline(ONE))
+    await use(world, snapshots)
+    world.put("InRelease", inline(TWO, date=OLD + 1), modified=OLD + 1)
+    world.clock.advance(10)
+    held = await present(snapshots)
+    world.clock.advance(600)
+
+    assert ({PATH: 3}, Outcome.STALE) == held
+    assert ({PATH: 6}, Outcome.MISS) == await present(snapshots)
+
+
 async def test_present__waits_while_indexes_come(world: World, snapshots: Snapshots) -> None:
     """A client waits for a new snapshot that is being prepared."""
     world.put("InRelease", inline(ONE))

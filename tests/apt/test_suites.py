@@ -10,6 +10,7 @@ import pytest
 from proxy.apt import suites
 from proxy.apt.release import Listed, Release
 from proxy.apt.suites import Form, Held, Snapshot, Verdict, judge
+from proxy.errors import NotFound, WrongBytes
 from proxy.model import Digest, Entry, Validator
 
 NOW = 1_800_000_000.0
@@ -63,6 +64,30 @@ def test_needed__what_clients_used_of_late() -> None:
     used = {"fresh": NOW - 5, "old": NOW - suites.USED_FOR, "gone": NOW}
 
     assert {"fresh": listed} == suites.needed(Release({"fresh": listed, "old": listed}), used, NOW)
+
+
+@pytest.mark.parametrize(
+    ("error", "kept", "since", "expected"),
+    [
+        (WrongBytes("x"), True, None, True),
+        (WrongBytes("x"), True, NOW - suites.HOLD_VAIN, True),
+        (WrongBytes("x"), False, None, True),
+        (WrongBytes("x"), False, NOW - suites.HOLD_VAIN + 1, True),
+        (WrongBytes("x"), False, NOW - suites.HOLD_VAIN, False),
+        (NotFound("x"), True, None, True),
+        (NotFound("x"), True, NOW - suites.HOLD_VAIN, False),
+    ],
+)
+def test_blocking(error: Exception, kept: bool, since: float | None, expected: bool) -> None:
+    """An index in another version is waited for long, one that nobody can have for minutes."""
+    found = suites.blocking({"Packages": error}, ["Packages"] if kept else [], since, NOW)
+
+    assert (error if expected else None) is found
+
+
+def test_blocking__nothing_failed() -> None:
+    """Then nothing is waited for."""
+    assert suites.blocking({}, [], None, NOW) is None
 
 
 def test_conditions() -> None:
