@@ -28,13 +28,15 @@ from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
 from proxy.config import Settings
+from proxy.config.archives import TUNNELS
 from proxy.errors import PullthroughError
 from proxy.metrics import Metrics
 from proxy.model import Event
 from proxy.ports import Clock, Observer
-from proxy.python.service import PythonIndexes
+from proxy.python.service import GROUP_INDEX, PythonIndexes
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream
+from proxy.upstream.lines import Lines, places
 from proxy.web.access_log import AccessLog
 from proxy.web.edge import Edge
 from proxy.web.operations import Operations
@@ -42,6 +44,7 @@ from proxy.web.responses import Responder
 from proxy.web.sender import Senders
 from proxy.web.server import Server
 from proxy.web.shortcut import Shortcut
+from proxy.web.tunnel import Tunnels
 
 _DRAIN = 10.0  # seconds that answers under way get at the end
 _BACKLOG = 256
@@ -113,10 +116,20 @@ async def start(
         stack.push_async_callback(archives.close)
         senders = Senders(settings.serve.threads, settings.serve.idle_timeout)
         stack.callback(senders.close)
-        operations = Operations(metrics.render, lambda: None if store.healthy else "the disk fails", indexes.mounts)
+        operations = Operations(
+            metrics.render,
+            lambda: None if store.healthy else "the disk fails",
+            {mount: site.index for mount, site in sites.items()}
+            | {group.mount: GROUP_INDEX for group in settings.index_groups()},
+        )
         responder = Responder(downloads, senders)
         shortcut = Shortcut(responder, observer, clock)
-        edge = Edge(indexes, archives, responder, shortcut, operations, observer)
+        lines = Lines(
+            places(settings.apt.tunnels, TUNNELS), observer=observer, connect_timeout=settings.fetch.connect_timeout
+        )
+        stack.push_async_callback(lines.close)
+        tunnels = Tunnels(lines.open, settings.serve.idle_timeout, observer)
+        edge = Edge(indexes, archives, responder, shortcut, operations, tunnels, observer)
         server = Server(edge.handle, shortcut, settings.serve.idle_timeout)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)
         await runner.setup()
@@ -124,6 +137,10 @@ async def start(
         site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
         await site.start()
         host, port = runner.addresses[0][:2]
+        if settings.apt.announce:
+            from proxy.announcement import announced  # noqa: PLC0415 - late: its library takes long to load
+
+            await stack.enter_async_context(announced(host, port))
         shown = f"[{host}]" if ":" in host else host
         return Running(f"http://{shown}:{port}", metrics, store, stack.pop_all())
     raise AssertionError("unreachable")

@@ -99,6 +99,12 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     apt_serve_expired: Annotated[
         str | None, typer.Option("--apt-serve-expired", metavar="true|false", help=explanation("apt.serve_expired"))
     ] = None,
+    tunnels: Annotated[
+        str | None, typer.Option("--apt-tunnels", metavar="HOSTS", help=explanation("apt.tunnels"))
+    ] = None,
+    announce: Annotated[
+        str | None, typer.Option("--apt-announce", metavar="true|false", help=explanation("apt.announce"))
+    ] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show every setting and where its value came from, and end.")
     ] = False,
@@ -123,6 +129,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "apt.paths": apt_paths,
         "apt.window": apt_window,
         "apt.serve_expired": apt_serve_expired,
+        "apt.tunnels": tunnels,
+        "apt.announce": announce,
     }
     try:
         resolved = resolve(flags, os.environ, Path.cwd())

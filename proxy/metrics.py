@@ -23,7 +23,19 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from proxy.errors import UpstreamError
-from proxy.model import Event, Evicted, Fetched, Flying, Kind, Outcome, Served, Source, Stored, UpstreamFailed
+from proxy.model import (
+    Event,
+    Evicted,
+    Fetched,
+    Flying,
+    Kind,
+    Outcome,
+    Served,
+    Source,
+    Stored,
+    Tunnelled,
+    UpstreamFailed,
+)
 
 _OWN = "-"  # the program's own pages
 _OTHER = "other"
@@ -73,6 +85,7 @@ class Metrics(Collector):
         for mount, kind, outcome in product(known, Kind, Outcome):
             self._row((mount, kind, outcome, 5 if outcome is Outcome.ERROR else 2))
         self._evictions = self._evicted = self._flying = self._size = self._blobs = 0
+        self._to_client = self._to_host = 0
         self._started = time.time()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -96,6 +109,9 @@ class Metrics(Collector):
                 self._size, self._blobs = event.size, event.blobs
             case Flying():
                 self._flying = event.count
+            case Tunnelled():
+                self._to_client += event.to_client
+                self._to_host += event.to_host
             case _:
                 assert_never(event)
 
@@ -117,6 +133,10 @@ class Metrics(Collector):
             ("evicted_bytes", "Bytes removed to keep the bound of the disk.", self._evicted),
         ):
             yield CounterMetricFamily(f"pullthrough_{name}", text, value=value)
+        tunnelled = CounterMetricFamily("pullthrough_tunnelled_bytes", "Bytes through tunnels.", labels=["direction"])
+        tunnelled.add_metric(["to_client"], self._to_client)
+        tunnelled.add_metric(["to_host"], self._to_host)
+        yield tunnelled
         for name, text, number in (
             ("downloads_in_flight", "Downloads from upstream under way.", self._flying),
             ("cache_bytes", "Bytes of the blobs in the store.", self._size),

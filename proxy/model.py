@@ -248,4 +248,12 @@ class Flying:
     count: int
 
 
-Event = Served | Fetched | UpstreamFailed | Evicted | Stored | Flying
+@dataclass(frozen=True, slots=True)
+class Tunnelled:
+    """Bytes that passed through a tunnel, by direction, reported as they pass."""
+
+    to_client: int = 0
+    to_host: int = 0
+
+
+Event = Served | Fetched | UpstreamFailed | Evicted | Stored | Flying | Tunnelled

@@ -42,6 +42,7 @@ _HELD_ELSEWHERE = {
 _IMPORT_EACH = """
 import importlib, os, sys, threading, warnings
 import aiohttp.web, diskcache, docker, msgspec, packaging, prometheus_client, pydantic_settings, rich, selectolax, typer
+import zeroconf
 threads, environment, files = threading.active_count(), dict(os.environ), os.listdir(".")
 wrong = False
 for name in sys.argv[1:]:

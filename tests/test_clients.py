@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from proxy.clients import index_url, pip_lines, uv_lines
+from proxy.clients import apt_detecting_script, apt_lines, apt_source, index_url, pip_lines, uv_lines
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:3142", "http://localhost:3142/", "http://[::1]:3142"])
@@ -35,3 +39,68 @@ def test_uv_lines__any_machine() -> None:
 def test_index_url__ends_in_a_slash() -> None:
     """PEP 503: addresses of pages end in a slash."""
     assert "http://127.0.0.1:1/pypi/simple/" == index_url("http://127.0.0.1:1/")
+
+
+def test_apt_lines__proxy() -> None:
+    """apt goes through the cache for http, and not for https: that would be a tunnel, which keeps nothing."""
+    assert [
+        'Acquire::http::Proxy "http://10.0.0.7:3142/";',
+        'Acquire::https::Proxy "DIRECT";',
+    ] == apt_lines("http://10.0.0.7:3142")
+
+
+@pytest.mark.parametrize(
+    ("archive", "expected"),
+    [
+        ("http://mirror.example/debian", "http://10.0.0.7:3142/mirror.example/debian"),
+        ("https://mirror.example/debian", "http://10.0.0.7:3142/HTTPS///mirror.example/debian"),
+    ],
+)
+def test_apt_source__prefix_form(archive: str, expected: str) -> None:
+    """The archive's own address stands below the cache's; https is the cache's business."""
+    text = apt_source("http://10.0.0.7:3142/", archive, "bookworm", "main", "/usr/share/keyrings/k.gpg")
+    assert (
+        f"Types: deb\nURIs: {expected}\nSuites: bookworm\nComponents: main\nSigned-By: /usr/share/keyrings/k.gpg\n"
+        == text
+    )
+
+
+@pytest.mark.parametrize("shell", [["sh", "-n"], ["bash", "-n"]], ids=["sh", "bash"])
+def test_apt_detecting_script__is_one(shell: list[str]) -> None:
+    """It can be read by any shell, and holds the address once."""
+    text = apt_detecting_script("http://10.0.0.7:3142/")
+    assert 1 == text.count("10.0.0.7:3142")
+    assert text.startswith("#!/bin/sh\n")
+    assert b"" == subprocess.run(shell, input=text.encode(), stderr=subprocess.PIPE, check=True).stderr
+
+
+@pytest.mark.parametrize(
+    ("helper", "uri", "expected"),
+    [
+        ("exit 0", "http://mirror.example/", "http://10.0.0.7:3142/"),
+        ("exit 100", "http://mirror.example/", "DIRECT"),
+        ("exit 0", "https://mirror.example/", "DIRECT"),
+        (None, "http://mirror.example/", "DIRECT"),
+    ],
+    ids=["up", "down", "https", "no apt"],
+)
+def test_apt_detecting_script__says(tmp_path: Path, helper: str | None, uri: str, expected: str) -> None:
+    """The cache if apt's downloader gets an answer from it, and in every other case that there is no proxy."""
+    program = tmp_path / "apt-helper"
+    if helper is not None:
+        program.write_text(f"#!/bin/sh\n{helper}\n", encoding="utf-8")
+        program.chmod(0o755)
+    text = apt_detecting_script("http://10.0.0.7:3142").replace("/usr/lib/apt/apt-helper", str(program))
+    script = tmp_path / "detect"
+    script.write_text(text, encoding="utf-8")
+
+    result = subprocess.run(
+        ["sh", str(script), uri],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+
+    assert (0, f"{expected}\n", "") == (result.returncode, result.stdout, result.stderr)
+    assert {"detect", *(["apt-helper"] if helper else [])} == {path.name for path in tmp_path.iterdir()}

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.metrics import Metrics
-from proxy.model import Evicted, Fetched, Flying, Kind, Outcome, Served, Source, Stored, UpstreamFailed
+from proxy.model import Evicted, Fetched, Flying, Kind, Outcome, Served, Source, Stored, Tunnelled, UpstreamFailed
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
 
@@ -97,6 +97,8 @@ def test_events__the_others() -> None:
         Stored(5000, 4),
         Flying(2),
         Flying(1),
+        Tunnelled(to_client=7),
+        Tunnelled(to_client=1, to_host=3),
     ):
         metrics(event)
     assert value(metrics, "pullthrough_fetched_bytes_total", upstream="pypi") == 11
@@ -106,6 +108,8 @@ def test_events__the_others() -> None:
     assert value(metrics, "pullthrough_cache_bytes") == 5000
     assert value(metrics, "pullthrough_cache_blobs") == 4
     assert value(metrics, "pullthrough_downloads_in_flight") == 1
+    assert value(metrics, "pullthrough_tunnelled_bytes_total", direction="to_client") == 8
+    assert value(metrics, "pullthrough_tunnelled_bytes_total", direction="to_host") == 3
 
 
 def test_labels__closed_sets() -> None:

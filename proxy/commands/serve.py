@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from proxy import app
-from proxy.clients import index_url, pip_lines, uv_lines
+from proxy.clients import apt_lines, index_url, pip_lines, uv_lines
 from proxy.config import Settings
 from proxy.errors import PullthroughError
 
@@ -41,7 +41,7 @@ def serve(settings: Settings, authorizations: Mapping[str, str]) -> int:
 
 
 def greeting(base_url: str, mount: str, index: str) -> str:
-    """What is said once the port is open: the address, and the lines that point pip and uv at it."""
+    """What is said once the port is open: the address, and the lines that point pip, uv and apt at it."""
     reachable = _reachable(base_url)
     address = index_url(reachable, mount, index)
     return "\n".join(
@@ -52,6 +52,7 @@ def greeting(base_url: str, mount: str, index: str) -> str:
             *(f"  pip, always: {line}" for line in pip_lines(reachable, mount, index)),
             "  uv, once:    uv pip install --default-index " + address + " PACKAGE",
             *(f"  uv, always:  {line}" for line in uv_lines(reachable, mount, index)),
+            f"  apt, always: echo '{' '.join(apt_lines(reachable))}' > /etc/apt/apt.conf.d/01pullthrough",
             "",
             "Stop with Ctrl-C.",
         ]

@@ -7,12 +7,26 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from proxy.config.hosts import ListedHosts
 from proxy.config.quantities import Duration
 
 _HOST = re.compile(
     r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?",
 )
 _PATTERN = re.compile(r"[^\x00-\x20\x7f\\/][^\x00-\x1f\x7f\\]*")
+
+
+# Publishers of packages for apt that are reached by https only. Each serves downloads and nothing else.
+TUNNELS = frozenset(
+    {
+        "apt.llvm.org",
+        "apt.repos.intel.com",
+        "developer.download.nvidia.com",
+        "download.docker.com",
+        "packages.microsoft.com",
+        "repo.radeon.com",
+    }
+)
 
 
 class AptSettings(BaseModel):
@@ -37,6 +51,17 @@ class AptSettings(BaseModel):
     serve_expired: bool = Field(
         default=False,
         description="Whether a suite is served past its `Valid-Until` when upstream is down: `true` or `false`.",
+    )
+    tunnels: ListedHosts = Field(
+        TUNNELS,
+        description="Hosts (`host`, or `host:port` for another port than 443) to which a client may open a tunnel with "
+        "CONNECT, as apt does for `https://` sources. What passes through one is not kept. A host that is added here "
+        "may have a private address.",
+    )
+    announce: bool = Field(
+        default=False,
+        description="Whether to announce the cache on the local network (DNS-SD, `_apt_proxy._tcp`), where clients "
+        "with squid-deb-proxy-client find it.",
     )
 
     @field_validator("hosts", "paths", mode="before")

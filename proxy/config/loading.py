@@ -25,6 +25,8 @@ from proxy.errors import PullthroughError
 
 _SIZE_HINT = "must be a size such as 100 GB or 512 MiB, or a number of bytes"
 _MESSAGES = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
     "byte_size": _SIZE_HINT,
     "byte_size_unit": _SIZE_HINT,
     "dict_type": "must be a table",

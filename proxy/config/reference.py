@@ -114,6 +114,8 @@ def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "(required)"
     value = shown(field.default, field)
+    if isinstance(value, list):
+        return ", ".join(f"`{item}`" for item in value) or "(none)"
     if isinstance(value, bool):
         value = str(value).lower()
-    return "(none)" if value in ([], "") else f"`{value}`"
+    return f"`{value}`" if value else "(none)"

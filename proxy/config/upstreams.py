@@ -8,14 +8,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from proxy.config.hosts import HOST, Hosts
 from proxy.config.quantities import Duration
 from proxy.model import Group, Member, Site
 
 RESERVED = ("api", "apt", "healthz", "metrics", "readyz")  # the program's own pages
 
-_LINK_HOST = re.compile(
-    r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?(?::[0-9]{1,5})?|\[[0-9a-f:.]{2,45}\](?::[0-9]{1,5})?"
-)
 _MOUNT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+/)*")
 _CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*")
@@ -44,7 +42,7 @@ def _check_base(value: str) -> str:
         port = parts.port
     except ValueError:
         raise wrong from None
-    if parts.scheme not in ("http", "https") or not _LINK_HOST.fullmatch(parts.netloc.rpartition("@")[2].lower()):
+    if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.netloc.rpartition("@")[2].lower()):
         raise wrong
     if "@" in parts.netloc:
         raise ValueError("must not hold a user name or password; see credentials")
@@ -91,7 +89,7 @@ class UpstreamSettings(BaseModel):
         "project, as `pip --find-links` takes, or a listing of a folder.",
     )
     ttl: Duration = Field(600.0, description="How long a page counts as fresh; after that upstream is asked again.")
-    hosts: frozenset[str] = Field(
+    hosts: Hosts = Field(
         frozenset(),
         description="Hosts (`host` or `host:port`) to which its pages may link. Hosts that its pages link to are "
         "learnt by themselves; a host at a private or loopback address must be named here.",
@@ -126,15 +124,6 @@ class UpstreamSettings(BaseModel):
         description="Status 403 always means that there is no such project, as stores of objects say it. Else a group "
         "does not go on to its next member after one.",
     )
-
-    @field_validator("hosts")
-    @classmethod
-    def _check_hosts(cls, value: frozenset[str]) -> frozenset[str]:
-        hosts = frozenset(host.lower() for host in value)
-        if not all(map(_LINK_HOST.fullmatch, hosts)):
-            # Not shown: somebody who writes more than a host may have written a password too.
-            raise ValueError("must be names of hosts such as files.example or 10.0.0.7:8080, without a scheme or path")
-        return hosts
 
     @field_validator("credentials")
     @classmethod

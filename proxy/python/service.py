@@ -27,7 +27,7 @@ from proxy.python.supplements import Supplements
 
 Answer = Representation | Elsewhere | ProjectStream
 
-_GROUP_INDEX = "simple/"  # where the pages of every group are, below its mount
+GROUP_INDEX = "simple/"  # where the pages of every group are, below its mount
 
 
 class PythonIndexes:
@@ -78,7 +78,7 @@ class PythonIndexes:
 
     async def _grouped(self, question: Question, group: Group) -> Answer:
         """A group has pages only: their links lead to the mounts of its members."""
-        route = classify(question.target, Site(group.mount, "", _GROUP_INDEX, 0.0))
+        route = classify(question.target, Site(group.mount, "", GROUP_INDEX, 0.0))
         match route:
             case Elsewhere():
                 return route

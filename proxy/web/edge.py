@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, quote
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import MOUNT as ARCHIVES
@@ -28,6 +28,7 @@ from proxy.python.pages import ProjectStream
 from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
+from proxy.upstream import lines
 from proxy.web import conditions, failures, forms
 from proxy.web.operations import Operations
 from proxy.web.plans import Asked
@@ -35,6 +36,7 @@ from proxy.web.responses import Exchange, Responder, Sent
 from proxy.web.sender import ClientGone
 from proxy.web.server import Connection
 from proxy.web.shortcut import Shortcut
+from proxy.web.tunnel import Tunnels
 
 _log = logging.getLogger(__name__)
 
@@ -51,12 +53,14 @@ class Edge:
         responder: Responder,
         shortcut: Shortcut,
         operations: Operations,
+        tunnels: Tunnels,
         observer: Observer,
     ) -> None:
         self._indexes = indexes
         self._archives = archives
         self._responder = responder
         self._operations = operations
+        self._tunnels = tunnels
         self._observer = observer
         self._shortcut = shortcut
 
@@ -73,6 +77,8 @@ class Edge:
         except PullthroughError as error:
             response = failures.response_of(error)
             told.outcome, told.exchange.status = Outcome.ERROR, response.status
+            if request.method == "CONNECT":
+                response.force_close()  # what comes next may be meant for the host
             return response
         except ClientGone:
             connection.reset()
@@ -92,6 +98,10 @@ class Edge:
         if refusal is not None:
             told.exchange.status = refusal.status
             return refusal
+        if request.method == "CONNECT":
+            to = lines.place(request.raw_path)
+            told.path, told.outcome = f"{to[0]}:{to[1]}", Outcome.MISS
+            return await self._tunnels.carry(told.exchange, to)
         target = forms.read(request.raw_path, told.exchange.connection.own, self._indexes.mounts)
         told.path = target.shown
         if isinstance(target, forms.Archived):
@@ -198,9 +208,9 @@ class _Told:
 
 def _refusal(request: web.BaseRequest) -> web.StreamResponse | None:
     """Why a request is not looked at any further."""
-    if request.method not in ("GET", "HEAD"):
+    if request.method not in ("GET", "HEAD", "CONNECT"):
         answer = failures.plain(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
-    elif request.body_exists:
+    elif _has_body(request):
         answer = failures.plain(400, "A request with a body is not answered: send GET or HEAD without one.")
     elif len(hosts := request.headers.getall("Host", ())) > 1 or (not hosts and request.version >= (1, 1)):
         answer = failures.plain(400, "A request needs exactly one Host header.")
@@ -208,6 +218,13 @@ def _refusal(request: web.BaseRequest) -> web.StreamResponse | None:
         return None
     answer.force_close()
     return answer
+
+
+def _has_body(request: web.BaseRequest) -> bool:
+    if request.method != "CONNECT":
+        return request.body_exists
+    # RFC 9110 §9.3.6: what follows the head of a CONNECT is no body, and the head announces none.
+    return hdrs.CONTENT_LENGTH in request.headers or hdrs.TRANSFER_ENCODING in request.headers
 
 
 def _format_of(query: str) -> str | None:

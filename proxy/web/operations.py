@@ -1,23 +1,27 @@
-"""The program's own pages: metrics, health, and the front page. Reserved names, never mounts."""
+"""The program's own addresses: metrics, health, the front page, the script for apt. Reserved names, never mounts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from proxy.web import failures
+from proxy.web import failures, front
 
 
 class Operations:
-    """Answers the reserved addresses. `metrics` gives a body and its content type; `degraded` what is wrong, if any."""
+    """Answers the reserved addresses.
+
+    `metrics` gives a body and its content type; `degraded` what is wrong, if any; `indexes` are the paths of the
+    indexes by mount.
+    """
 
     def __init__(
-        self, metrics: Callable[[], tuple[bytes, str]], degraded: Callable[[], str | None], mounts: frozenset[str]
+        self, metrics: Callable[[], tuple[bytes, str]], degraded: Callable[[], str | None], indexes: Mapping[str, str]
     ) -> None:
         self._metrics = metrics
         self._degraded = degraded
-        self._mounts = mounts
+        self._indexes = indexes
 
     def answer(self, path: str, request: web.BaseRequest) -> web.Response | None:
         """The answer at a reserved address, or None for any other."""
@@ -32,13 +36,13 @@ class Operations:
             case "/readyz":
                 return failures.plain(200, "ok")
             case "/":
-                return failures.plain(200, self._front(request))
-        if path.startswith("/api/"):
-            return failures.plain(404, "There is nothing at this address.")
-        return None
+                return front.front_page(request, self._indexes)
+        return _api(path, request)
 
-    def _front(self, request: web.BaseRequest) -> str:
-        own = request.transport.get_extra_info("sockname") if request.transport else None
-        port = own[1] if own else 3142
-        mounts = "\n".join(f"  http://<this host>:{port}/{mount}/" for mount in sorted(self._mounts))
-        return f"pullthrough, a pull-through cache for pip and apt.\n\nIndexes:\n{mounts}\n\nMetrics: /metrics"
+
+def _api(path: str, request: web.BaseRequest) -> web.Response | None:
+    if path == "/api/apt-proxy-detect":
+        return front.detecting_script(request)
+    if path.startswith("/api/"):
+        return failures.plain(404, "There is nothing at this address.")
+    return None

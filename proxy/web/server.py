@@ -96,6 +96,25 @@ class Connection(web.RequestHandler):
         name = self.transport.get_extra_info("sockname") if self.transport is not None else None
         return (name[0], name[1]) if isinstance(name, tuple) else None
 
+    def leave_http(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The connection as bare streams, for what comes behind a CONNECT request; it has to be closed after that.
+
+        Raises ConnectionError when the client is gone.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("The client closed the connection.")
+        reader = asyncio.StreamReader()
+        early, self._message_tail = self._message_tail, b""
+        if early:
+            reader.feed_data(early)
+        protocol = _Bare(reader, self)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        # aiohttp pauses it when much came early.
+        transport.resume_reading()
+        return reader, asyncio.StreamWriter(transport, protocol, reader, self._loop)
+
     @property
     def client(self) -> str:
         """The client's address, for the log."""
@@ -118,12 +137,12 @@ class Connection(web.RequestHandler):
         transport = self.transport
         super().force_close()
         if transport is not None and transport.get_write_buffer_size():
-            _reset(transport)
+            reset(transport)
 
     def reset(self) -> None:
         """Break the connection off: its client takes nothing, or is gone."""
         if self.transport is not None:
-            _reset(self.transport)
+            reset(self.transport)
 
     async def flushed(self) -> asyncio.Transport:
         """The transport, once it has nothing left to write.
@@ -136,18 +155,30 @@ class Connection(web.RequestHandler):
                 async with asyncio.timeout(self._keepalive_timeout):
                     await self._drain_helper()
             except TimeoutError:
-                _reset(transport)
+                reset(transport)
         if self.transport is None or self.transport.is_closing():
             raise ConnectionResetError("The client closed the connection.")
         return self.transport
 
 
-def _reset(transport: asyncio.Transport) -> None:
+def reset(transport: asyncio.WriteTransport) -> None:
     """Break a connection off whose client takes nothing: what the system still holds for it is let go too."""
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.fileno() >= 0:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+class _Bare(asyncio.StreamReaderProtocol):
+    """What a connection's bytes go to when it has left HTTP; its end is still told to aiohttp."""
+
+    def __init__(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+        super().__init__(reader)
+        self._connection = connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._connection.connection_lost(exc)
 
 
 class Server(web.Server):

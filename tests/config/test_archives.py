@@ -8,7 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from proxy.config import ConfigError, Settings, load
-from proxy.config.archives import AptSettings
+from proxy.config.archives import TUNNELS, AptSettings
+
+_HOME = {"HOME": "/home/somebody"}
 
 
 def test_defaults() -> None:
@@ -55,3 +57,22 @@ def test_mount__apt_is_reserved(tmp_path: Path) -> None:
     """The metrics call all archives `apt`: no mount has that name."""
     with pytest.raises(ValidationError, match="apt"):
         Settings(data=tmp_path, upstreams=({"mount": "apt", "url": "https://index.example/"},))
+
+
+def test_defaults__tunnel_to_few_and_announce_nothing(tmp_path: Path) -> None:
+    """Without settings nothing is announced, and tunnels go to the listed publishers, at no port of their own."""
+    apt = load({}, _HOME, tmp_path).apt
+    assert (TUNNELS, False) == (apt.tunnels, apt.announce)
+    assert [] == [host for host in TUNNELS if ":" in host]
+
+
+def test_sources__file_variable_flag(tmp_path: Path) -> None:
+    """Each place can give them, in the form that is usual there."""
+    (tmp_path / "pullthrough.toml").write_text('[apt]\ntunnels = ["a.example"]\nannounce = true\n', encoding="utf-8")
+    file = load({}, _HOME, tmp_path).apt
+    variables = {"PULLTHROUGH_APT_TUNNELS": "b.example,c.example:8443", "PULLTHROUGH_APT_ANNOUNCE": "false"}
+    variable = load({}, _HOME | variables, tmp_path).apt
+    flag = load({"apt.tunnels": "", "apt.announce": "true"}, _HOME | variables, tmp_path).apt
+    assert (frozenset({"a.example"}), True) == (file.tunnels, file.announce)
+    assert (frozenset({"b.example", "c.example:8443"}), False) == (variable.tunnels, variable.announce)
+    assert (frozenset(), True) == (flag.tunnels, flag.announce)

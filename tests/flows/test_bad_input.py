@@ -145,9 +145,9 @@ async def test_other_methods(unmoved: Running, method: str, path: str) -> None:
 
 
 async def test_connect(unmoved: Running) -> None:
-    """A tunnel is not given."""
+    """A tunnel is given to hosts of the settings only."""
     got = await say(unmoved, "CONNECT files.example:443 HTTP/1.1")
-    assert got.status == "405"
+    assert got.status == "403"
 
 
 async def test_body__is_not_read(unmoved: Running) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from tests import faults, pages, scrape
+from tests import exchange, faults, pages, scrape
 from tests.conftest import MakeProxy
 from tests.flows.reading import get
 from tests.origin import Origin
@@ -27,11 +27,36 @@ async def test_probe(proxy: Running, http: aiohttp.ClientSession, path: str) -> 
     assert (200, b"ok\n", "no-store") == (got.status, got.body, got.headers["cache-control"])
 
 
-async def test_front_page(proxy: Running, http: aiohttp.ClientSession) -> None:
+async def test_front_page__browser(proxy: Running, http: aiohttp.ClientSession) -> None:
     """It names the mounts, and no upstream."""
-    got = await get(http, f"{proxy.url}/")
+    got = await get(http, f"{proxy.url}/", accept="text/html,application/xhtml+xml,*/*;q=0.8")
     assert got.status == 200
-    assert b"/pypi/" in got.body
+    assert f"{proxy.url}/pypi/".encode() in got.body
+
+
+@pytest.mark.parametrize("accept", ["text/*", "*/*", ""])
+async def test_front_page__by_its_status_line_a_cache_for_apt(proxy: Running, accept: str) -> None:
+    """Tools that look for a cache for apt know one by these words; the body says how to use it."""
+    got = await exchange.ask(f"{proxy.url}/", accept=accept)
+    assert "HTTP/1.1 406 Usage Information" == got.head.splitlines()[0]
+    assert f'Acquire::http::Proxy "{proxy.url}/";'.encode() in got.rest
+
+
+async def test_detecting_script(proxy: Running, http: aiohttp.ClientSession) -> None:
+    """It holds the address that it was fetched from."""
+    got = await get(http, f"{proxy.url}/api/apt-proxy-detect")
+    assert (200, True) == (got.status, got.body.startswith(b"#!/bin/sh\n"))
+    assert f"\ncache={proxy.url}\n".encode() in got.body
+
+
+@pytest.mark.parametrize("host", ["a;reboot", "$(reboot)", "a b", "user@a", "a:3142/x", "`reboot`"])
+@pytest.mark.parametrize("path", ["/", "/api/apt-proxy-detect"])
+async def test_own_address__not_a_plain_host(proxy: Running, http: aiohttp.ClientSession, path: str, host: str) -> None:
+    """What a client writes for the host gets into no text unless it is a plain one."""
+    got = await get(http, proxy.url + path, host=host)
+    assert proxy.url.encode() in got.body
+    assert b"reboot" not in got.body
+    assert host.encode() not in got.body.splitlines()
 
 
 async def test_metrics(proxy: Running, http: aiohttp.ClientSession) -> None:

@@ -10,13 +10,14 @@ from proxy.web.operations import Operations
 
 def operations(trouble: str | None = None) -> Operations:
     """The pages of a program with two mounts."""
-    return Operations(lambda: (b"figures", "text/plain"), lambda: trouble, frozenset({"pypi", "bare"}))
+    return Operations(lambda: (b"figures", "text/plain"), lambda: trouble, {"pypi": "simple/", "bare": ""})
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/", 200),
+        ("/", 406),
+        ("/api/apt-proxy-detect", 200),
         ("/metrics", 200),
         ("/healthz", 200),
         ("/readyz", 200),
@@ -36,11 +37,3 @@ def test_health__says_what_is_wrong() -> None:
     answer = operations("the disk fails").answer("/healthz", make_mocked_request("GET", "/healthz"))
     assert answer is not None
     assert (200, "degraded: the disk fails\n") == (answer.status, answer.text)
-
-
-def test_front__lists_the_mounts() -> None:
-    """All of them, in order."""
-    answer = operations().answer("/", make_mocked_request("GET", "/"))
-    assert answer is not None
-    assert answer.text is not None
-    assert answer.text.index("/bare/") < answer.text.index("/pypi/")

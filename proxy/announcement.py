@@ -1,0 +1,75 @@
+"""The announcement of the cache on the local network: DNS-SD (RFC 6763), service type `_apt_proxy._tcp`.
+
+The composition root makes one if the settings say so; hosts with squid-deb-proxy-client find the cache by it. Never
+answers for anything but this one service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator
+
+import ifaddr
+from zeroconf import Error, InterfaceChoice, ServiceInfo
+from zeroconf.asyncio import AsyncZeroconf
+
+_log = logging.getLogger(__name__)
+
+SERVICE = "_apt_proxy._tcp.local."
+
+
+@contextlib.asynccontextmanager
+async def announced(address: str, port: int) -> AsyncIterator[None]:
+    """Announce the cache that listens at `address` and `port` until the end of the context, and take it back then.
+
+    An address for all interfaces announces those of each. Announcing takes a second; nobody waits for it. A network
+    that cannot be announced on is no reason not to serve: it is logged.
+    """
+    everywhere = ipaddress.ip_address(address).is_unspecified
+    try:
+        speaker = AsyncZeroconf(interfaces=InterfaceChoice.All if everywhere else [address])
+    except OSError as error:
+        _log.warning("the cache cannot be announced on the local network: %s", error)
+        yield
+        return
+    info = service(_addresses() if everywhere else [address], port)
+    registering = asyncio.create_task(_register(speaker, info), name="announcement")
+    try:
+        yield
+    finally:
+        registering.cancel()
+        await asyncio.gather(registering, return_exceptions=True)
+        await speaker.async_unregister_all_services()
+        await speaker.async_close()
+
+
+def service(addresses: list[str], port: int, host: str | None = None) -> ServiceInfo:
+    """What is announced: the port, and the addresses that somebody else can reach, if there is any."""
+    # RFC 6763 §4.1.1: one label of at most 63 bytes, in which a dot would have to be escaped.
+    name = (host or socket.gethostname()).partition(".")[0][:40] or "cache"
+    reachable = [text for text in addresses if not ipaddress.ip_address(text).is_loopback]
+    return ServiceInfo(
+        SERVICE,
+        f"pullthrough on {name}.{SERVICE}",
+        port=port,
+        server=f"{name}.local.",
+        parsed_addresses=reachable or addresses,
+    )
+
+
+def _addresses() -> list[str]:
+    """The IPv4 addresses of this machine."""
+    return [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+
+
+async def _register(speaker: AsyncZeroconf, info: ServiceInfo) -> None:
+    """Announce; under another name if that one is taken, as by a second cache on this host."""
+    try:
+        # Not strict: RFC 6335 §5.1 has no underscore within a name, and this one is older than that.
+        await (await speaker.async_register_service(info, allow_name_change=True, strict=False))
+    except (OSError, Error) as error:
+        _log.warning("the cache cannot be announced on the local network: %s", type(error).__name__)

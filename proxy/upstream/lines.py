@@ -1,0 +1,120 @@
+"""Lines: bare connections to the hosts that clients may open a tunnel to.
+
+The edge asks for one when a client sends CONNECT. Hosts and ports are those of the settings; names are resolved through
+the guard. Never reads or writes: what passes is between the client and the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Iterable, Mapping
+
+import aiohappyeyeballs
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from proxy.errors import BadTarget, NotAllowed, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.model import UpstreamFailed
+from proxy.ports import Observer
+from proxy.upstream import guard
+from proxy.upstream.guard import GuardedResolver, Trust
+from proxy.upstream.names import SystemResolver
+
+_PORT = 443
+_NEXT = 0.25  # seconds until a host's next address is tried beside the one before (RFC 8305 §5)
+# RFC 9112 §3.2.3: host and port, both of them, and nothing else.
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,255}):(?P<port>[0-9]{1,5})")
+
+Place = tuple[str, int]
+Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def place(authority: str) -> Place:
+    """Host and port of a CONNECT request. Raises BadTarget, and NotAllowed if the host is no plain name or address."""
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or not 0 < int(match["port"]) < 1 << 16:
+        raise BadTarget("CONNECT needs a host and a port, such as files.example:443.")
+    try:
+        return guard.host_of(URL.build(scheme="https", host=match["host"].strip("[]"))), int(match["port"])
+    except ValueError:
+        raise BadTarget("CONNECT needs a host and a port, such as files.example:443.") from None
+
+
+def places(tunnels: Iterable[str], usual: Iterable[str]) -> dict[Place, Trust]:
+    """Where the settings open a tunnel to, and how far each host is trusted.
+
+    `tunnels`: `host`, for port 443, or `host:port`. `usual`: those of them that are there although nobody named them,
+    which have no business at a private address.
+    """
+    return {_entry(entry): Trust.OPEN if entry in usual else Trust.NAMED for entry in tunnels}
+
+
+class Lines:
+    """Opens connections. Keeps none."""
+
+    def __init__(
+        self,
+        allowed: Mapping[Place, Trust],
+        *,
+        observer: Observer,
+        connect_timeout: float = 10.0,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """`connect_timeout`: seconds for name and connection."""
+        self._allowed = allowed
+        self._observer = observer
+        self._limit = connect_timeout
+        self._resolver = resolver or SystemResolver()
+        self._guarded = {
+            Trust.NAMED: GuardedResolver(self._resolver, guard.forbidden),
+            Trust.OPEN: GuardedResolver(self._resolver, guard.private),
+        }
+
+    async def open(self, to: Place) -> Line:
+        """A connection; the caller closes it. Raises NotAllowed, UpstreamUnreachable, UpstreamTimeout."""
+        trust = self._allowed.get(to)
+        if trust is None:
+            raise NotAllowed(
+                "This cache opens no tunnel to that host and port. Add the host to `apt.tunnels` in the settings, or "
+                "write http://HTTPS/// for https:// in the apt source so that it is cached, or use no proxy for https."
+            )
+        try:
+            return await self._open(to, trust)
+        except UpstreamError as error:
+            self._observer(UpstreamFailed("-", error.reason))
+            raise
+
+    async def close(self) -> None:
+        """Let the threads of the resolver end."""
+        await self._resolver.close()
+
+    async def _open(self, to: Place, trust: Trust) -> Line:
+        host, port = to
+        try:
+            async with asyncio.timeout(self._limit):
+                found = await self._guarded[trust].resolve(host, port, socket.AF_UNSPEC)
+                if not found:
+                    raise UpstreamUnreachable("The host of the tunnel has no address.")
+                sock = await aiohappyeyeballs.start_connection(
+                    [_info(result) for result in found], happy_eyeballs_delay=_NEXT, interleave=1
+                )
+                return await asyncio.open_connection(sock=sock)
+        except NotAllowed:
+            raise NotAllowed(
+                "The host of the tunnel has a loopback, link-local or private address; name the host in `apt.tunnels` "
+                "in the settings to allow it."
+            ) from None
+        except TimeoutError as error:
+            raise UpstreamTimeout("The host of the tunnel did not answer in time; try again later.") from error
+        except OSError as error:
+            raise UpstreamUnreachable("The host of the tunnel cannot be reached; try again later.") from error
+
+
+def _entry(text: str) -> Place:
+    return place(text if re.search(r":[0-9]+$", text) and not text.endswith("]") else f"{text}:{_PORT}")
+
+
+def _info(result: ResolveResult) -> tuple[int, int, int, str, tuple[str, int]]:
+    return result["family"], socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (result["host"], result["port"])

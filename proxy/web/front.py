@@ -1,0 +1,61 @@
+"""The front page, and the script by which apt finds out whether the cache is there. Texts from `clients`, nothing kept.
+
+`/` answers two kinds of visitors. A browser asks for HTML and gets a page. Anything else gets the same text with the
+status `406 Usage Information`: auto-apt-proxy, and tools like it, know a cache for apt by these words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from proxy import clients
+from proxy.web import failures
+
+# What may stand in a text that a shell reads: a plain host name or address, and a port.
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:]{2,45}\])(?::[0-9]{1,5})?")
+
+
+def front_page(request: web.BaseRequest, indexes: Mapping[str, str]) -> web.Response:
+    """The text at `/`. `indexes`: the path of the index below each mount."""
+    answer = failures.plain(200, _text(_base_url(request), indexes), {"Vary": "Accept"})
+    if "text/html" not in request.headers.get("Accept", ""):
+        answer.set_status(406, "Usage Information")
+    return answer
+
+
+def detecting_script(request: web.BaseRequest) -> web.Response:
+    """The script at `/api/apt-proxy-detect`."""
+    return failures.plain(200, clients.apt_detecting_script(_base_url(request)).removesuffix("\n"))
+
+
+def _text(base_url: str, indexes: Mapping[str, str]) -> str:
+    mount = "pypi" if "pypi" in indexes else min(indexes)
+    return "\n".join(
+        [
+            "pullthrough, a pull-through cache for pip and apt.",
+            "",
+            "Indexes:",
+            *(f"  {clients.index_url(base_url, name, index)}" for name, index in sorted(indexes.items())),
+            "pip:",
+            *(f"  {line}" for line in clients.pip_lines(base_url, mount, indexes[mount])),
+            "uv:",
+            *(f"  {line}" for line in clients.uv_lines(base_url, mount, indexes[mount])),
+            "apt, in a file of /etc/apt/apt.conf.d:",
+            *(f"  {line}" for line in clients.apt_lines(base_url)),
+            "",
+            "Metrics: /metrics",
+        ]
+    )
+
+
+def _base_url(request: web.BaseRequest) -> str:
+    """The address of the cache as the client knows it, if that is a plain one, else the one that it reached."""
+    host = request.headers.get("Host", "")
+    if not _HOST.fullmatch(host):
+        own = request.transport.get_extra_info("sockname") if request.transport else None
+        address, port = own[:2] if own else ("127.0.0.1", 3142)
+        host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return f"http://{host}"

@@ -1,0 +1,64 @@
+"""The texts for those who look at the cache itself. What they say to real clients is held by the flows."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from proxy.web.front import detecting_script, front_page
+
+INDEXES = {"pypi": "simple/", "bare": ""}
+
+
+class Transport:
+    """A connection to port 3142 of an IPv6 address."""
+
+    def get_extra_info(self, name: str) -> tuple[str, int, int, int] | None:
+        return ("fd00::7", 3142, 0, 0) if name == "sockname" else None
+
+
+def request(**headers: str) -> web.BaseRequest:
+    """A request with these headers."""
+    return make_mocked_request("GET", "/", headers=headers, transport=Transport())
+
+
+def text(answer: web.Response) -> str:
+    """What an answer says."""
+    assert answer.text is not None
+    return answer.text
+
+
+def test_front_page__indexes() -> None:
+    """All of them, in order, each with the path below its mount."""
+    said = text(front_page(request(Host="cache.example:3142"), INDEXES))
+    assert "Indexes:\n  http://cache.example:3142/bare/\n  http://cache.example:3142/pypi/simple/\n" in said
+
+
+def test_front_page__no_pypi() -> None:
+    """The lines for clients are those of an index that is there."""
+    assert "PIP_INDEX_URL=http://a/other/\n" in text(front_page(request(Host="a"), {"other": ""}))
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"), [("text/html", 200), ("a/b, text/html;q=0.5", 200), ("text/*", 406), ("*/*", 406), ("", 406)]
+)
+def test_front_page__status(accept: str, status: int) -> None:
+    """Only who asks for HTML gets an answer that says that all is well; caches know that it depends on that."""
+    answer = front_page(request(Host="a", Accept=accept), INDEXES)
+    assert (status, "Accept") == (answer.status, answer.headers["Vary"])
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("cache.example", "http://cache.example"),
+        ("10.0.0.7:3142", "http://10.0.0.7:3142"),
+        ("[fd00::8]:80", "http://[fd00::8]:80"),
+        ("a'b", "http://[fd00::7]:3142"),
+        ("", "http://[fd00::7]:3142"),
+    ],
+)
+def test_detecting_script__address(host: str, expected: str) -> None:
+    """The one that the client used, if it is plain, else the one that it reached."""
+    assert f"\ncache={expected}\n" in text(detecting_script(request(Host=host)))
