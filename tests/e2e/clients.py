@@ -121,13 +121,21 @@ class Uv:
 class Server:
     """`pullthrough serve` on a free port of this machine, with a settings file or without."""
 
-    def __init__(self, data: Path, home: Path, settings: Path | None, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        data: Path,
+        home: Path,
+        settings: Path | None,
+        environment: Mapping[str, str],
+        options: Sequence[str],
+        module: str,
+    ) -> None:
         chosen = [] if settings is None else ["--config", str(settings)]
         self.url = ""
         self._said: list[str] = []
         self._ready = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "proxy", "serve", "--port", "0", "--data", str(data), *chosen],
+            [sys.executable, "-m", module, "serve", "--port", "0", "--data", str(data), *chosen, *options],
             env={**clean_environment(home), **environment},
             cwd=Path(__file__).parents[2],
             stdin=subprocess.DEVNULL,
@@ -183,10 +191,19 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    data: Path, home: Path, settings: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
+    data: Path,
+    home: Path,
+    settings: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    options: Sequence[str] = (),
+    module: str = "proxy",
 ) -> Iterator[Server]:
-    """A server that keeps its files in `data`; it must end well, and without a traceback in its log."""
-    server = Server(data, home, settings, environment)
+    """A server that keeps its files in `data`; it must end well, and without a traceback in its log.
+
+    `module`: what is run in place of the program itself.
+    """
+    server = Server(data, home, settings, environment, options, module)
     try:
         server.wait_until_ready()
         yield server
