@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import cold, hits, peers, report, starting
+from bench import apt, caches, cold, hits, peers, report, starting
 from bench.bed import FULL, QUICK, Bed
 from bench.results import say
 from bench.servers import RECIPES
@@ -33,6 +33,7 @@ _CASES: dict[str, Callable[[Bed], None]] = {
     "b": hits.small,
     "c": cold.alone,
     "d": cold.together,
+    "f": apt.packages,
 }
 # Servers that take minutes where the others take seconds.
 _SLOW = frozenset({"devpi"})
@@ -52,11 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = options.output or (_RESULTS if whole else _BUILD / "partial.md")
     try:
         peers.require_tools()
+        if "f" in cases:
+            peers.require("apt-utils", "apt-ftparchive")
+            peers.require_nginx()
     except peers.PeerError as error:
         say(f"error: {error}")
         return 1
     _BUILD.mkdir(parents=True, exist_ok=True)
-    missing = _missing(names)
+    missing = _missing(names if set(cases) - {"f"} else []) | (_missing(caches.CACHES) if "f" in cases else {})
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=_BUILD))
     # nginx drops its privileges for a user that may have to pass through.
     folder.chmod(0o755)
@@ -71,7 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setting = report.Setting(
         command="make bench" if whole else shlex.join(["python", "-m", "bench", *(arguments or sys.argv[1:])]),
         machine=_machine(),
-        versions=peers.versions(names, _BUILD / "peers"),
+        versions=peers.versions(
+            list(dict.fromkeys([*names, *(caches.CACHES if "f" in cases else ())])), _BUILD / "peers"
+        ),
     )
     text = report.render(bed.results, cases="".join(sorted(cases)), servers=names, scale=scale, setting=setting)
     output.write_text(text, encoding="utf-8")
@@ -84,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--only", type=_list(tuple(_CASES)), default=tuple(_CASES), help="cases: a,b,c,d,e (e: the start)"
+        "--only", type=_list(tuple(_CASES)), default=tuple(_CASES), help="cases: a,b,c,d,e (the start),f (apt)"
     )
     parser.add_argument("--servers", type=_list(tuple(RECIPES)), default=list(RECIPES), help=",".join(RECIPES))
     parser.add_argument("--quick", action="store_true", help="small files, short windows, no repetition")
@@ -112,6 +118,8 @@ def _missing(names: Sequence[str]) -> dict[str, str]:
         "nginx": peers.require_nginx,
         "devpi": lambda: peers.install("devpi-server", _BUILD / "peers"),
         "proxpi": lambda: peers.install("proxpi", _BUILD / "peers"),
+        caches.ACNG: lambda: peers.require(caches.ACNG, "/usr/sbin/apt-cacher-ng"),
+        caches.SQUID: lambda: peers.require(caches.SQUID, "squid"),
     }
     missing = {}
     for name in names:

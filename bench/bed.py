@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from bench.content import Content
     from bench.origin import Pace
 
 # What a server under test may do wrong; anything else is a mistake of the bench.
@@ -58,26 +60,33 @@ class Bed:
         self.names = names
         self.missing = missing
         self.results = Results()
-        self._folder = folder
+        self.folder = folder
         self._peers = peers
         self._numbers = count(1)
         self._spent: defaultdict[Row, float] = defaultdict(float)
-        self.content = content.make(
-            folder / "content", giant=scale.giant, cold=scale.cold, repetitions=scale.repetitions
-        )
+
+    @cached_property
+    def content(self) -> Content:
+        """The wheels and pages of the origin, made when they are first needed."""
+        scale = self.scale
+        return content.make(self.folder / "content", giant=scale.giant, cold=scale.cold, repetitions=scale.repetitions)
+
+    def number(self, name: str) -> Path:
+        """A folder that is not there yet."""
+        return self.folder / f"{name}-{next(self._numbers)}"
 
     @contextlib.contextmanager
     def origin(self, pace: Pace) -> Iterator[Origin]:
         """An origin that nobody asked anything yet."""
-        with Origin(self._folder / "content", pace, self._folder / f"origin-{next(self._numbers)}.log") as origin:
+        assert self.content.wares, "it serves these"
+        with Origin(self.folder / "content", pace, self.folder / f"origin-{next(self._numbers)}.log") as origin:
             yield origin
 
     def start(self, name: str, origin: Origin) -> Server:
         """Start a server with an empty cache. The caller stops it. Raises ServerError, OSError, SubprocessError."""
         if name in self.missing:
             raise ServerError(self.missing[name])
-        folder = self._folder / f"{name}-{next(self._numbers)}"
-        return Server(RECIPES[name], Place(folder, free_port(), origin.url, self._peers))
+        return Server(RECIPES[name], Place(self.number(name), free_port(), origin.url, self._peers))
 
     @contextlib.contextmanager
     def servers(self, case: str, origin: Origin) -> Iterator[dict[str, Server]]:
@@ -106,4 +115,9 @@ class Bed:
     def settle(self, origin: Origin) -> None:
         """Let downloads end and the disk come to rest, so that one server does not pay for another."""
         origin.settle(self.scale.patience)
+        self.rest()
+
+    @staticmethod
+    def rest() -> None:
+        """Let the disk come to rest."""
         os.sync()

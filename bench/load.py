@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -127,16 +128,16 @@ def crowd(url: str, ware: Ware, *, clients: int, kept: int, timeout: float) -> t
     return downloads, max(one.total for one in downloads)
 
 
-def wrk(url: str, *, connections: int, seconds: int) -> Rates:
+def wrk(url: str, *, connections: int, seconds: int, target: str = "") -> Rates:
     """Run wrk with one thread. A server that answers next to nothing in `seconds` is given four times as long.
 
-    Raises ClientError when wrk fails.
+    `target`: an address to ask for in proxy form, of the proxy at `url`. Raises ClientError when wrk fails.
     """
-    rates, done = _wrk(url, connections, seconds)
-    return rates if done >= _FEW else _wrk(url, connections, seconds * 4)[0]
+    rates, done = _wrk(url, connections, seconds, target)
+    return rates if done >= _FEW else _wrk(url, connections, seconds * 4, target)[0]
 
 
-def _wrk(url: str, connections: int, seconds: int) -> tuple[Rates, int]:
+def _wrk(url: str, connections: int, seconds: int, target: str) -> tuple[Rates, int]:
     command = [
         "wrk",
         "-t1",
@@ -147,7 +148,12 @@ def _wrk(url: str, connections: int, seconds: int) -> tuple[Rates, int]:
         "-H",
         "Accept: text/html",
     ]
-    run = subprocess.run([*command, url], capture_output=True, text=True, timeout=seconds + 60, check=False)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="utf-8") as script:
+        if target:
+            script.write(f'request = function() return wrk.format("GET", "{target}") end\n')
+            script.flush()
+            command += ["-s", script.name]
+        run = subprocess.run([*command, url], capture_output=True, text=True, timeout=seconds + 60, check=False)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", run.stdout)
     done = re.search(r"(\d+) requests in", run.stdout)
     if run.returncode or not rate or not done:

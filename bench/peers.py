@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Environment → what is installed into it.
 PACKAGES = {"devpi-server": ["devpi-server"], "proxpi": ["proxpi", "gunicorn"]}
+_PACKAGED = ("apt-cacher-ng", "squid")
 _DEBIAN = "apt-get install nginx-light wrk"
 # The caller's trust and way out are kept, their indexes and constraints are not.
 _KEPT = frozenset({"PIP_CERT", "PIP_PROXY"})
@@ -32,6 +33,13 @@ def require_tools() -> None:
     """Check that wrk is there: without it there is nothing to compare. Raises PeerError."""
     if not shutil.which("wrk"):
         message = f"wrk is missing. On Debian: {_DEBIAN}"
+        raise PeerError(message)
+
+
+def require(package: str, program: str) -> None:
+    """Check that a program of Debian's is there. Raises PeerError."""
+    if not shutil.which(program):
+        message = f"{program} is missing. On Debian: apt-get install {package}"
         raise PeerError(message)
 
 
@@ -73,6 +81,8 @@ def versions(names: list[str], folder: Path) -> dict[str, str]:
 def _version(name: str, folder: Path) -> str | None:
     if name == "nginx":
         return _said(["nginx", "-v"], r"nginx/(\S+)")
+    if name in _PACKAGED:
+        return _said(["dpkg-query", "-W", "-f", "${Version}", name], r"(?:\d+:)?([^-+~]+)")
     home, package = {
         "devpi": (folder / "devpi-server" / "bin" / "python", "devpi-server"),
         "proxpi": (folder / "proxpi" / "bin" / "python", "proxpi"),

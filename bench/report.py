@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.caches import CACHES
 from bench.results import DIRECT, Row
 from bench.targets import TIMES, targets
 
@@ -45,6 +46,10 @@ CASES = {
     "d": Case(
         "A cold wheel, a crowd: origin bytes ÷ file · median first byte · wall time · failed clients · peak memory",
         (("ratio", "{}" + TIMES), ("first", "{} s"), ("wall", "{} s"), ("errors", "{} failed"), ("peak", "{} MiB")),
+    ),
+    "f": Case(
+        "apt: update and download of 120 packages, 91 MB together: seconds · clients that failed · requests/s",
+        (("seconds", "{} s"), ("errors", "{} failed"), ("rate", "{}/s")),
     ),
     "e": Case("Start to first answer · idle memory", (("first", "{} s"), ("idle", "{} MiB"))),
 }
@@ -95,7 +100,7 @@ def _verdict(lines: Sequence[Target]) -> str:
 
 
 def _case(results: Results, case: str, servers: Sequence[str]) -> str:
-    columns = [*([DIRECT] if case == "c" else []), *servers]
+    columns = [DIRECT, *CACHES] if case == "f" else [*([DIRECT] if case == "c" else []), *servers]
     shown = CASES[case]
     lines = [f"## ({case}) {shown.title}\n\n", "| |" + "".join(f" {name} |" for name in columns) + "\n"]
     lines.append("|---|" + "---|" * len(columns) + "\n")
@@ -140,6 +145,8 @@ def _method() -> str:
         "reset before each measurement: page cache does not count, shared libraries count in each process.\n"
         "- nginx: `proxy_cache` with a lock, `sub_filter` on pages, two workers. devpi-server: defaults, one mirror "
         "index. proxpi: gunicorn with the options of its own image; it redirects clients to the origin after 0.9 s.\n"
+        "- (f): apt in an empty root of its own; the mirror is nginx. apt-cacher-ng has its defaults, squid the "
+        "patterns of squid-deb-proxy. The crowd fetches 20 small packages each from a warm cache.\n"
         "- Pages are asked for as HTML without compression, the one form that all of them give.\n"
     )
 

@@ -7,6 +7,9 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench import archive
+from bench.apt import CROWD
+from bench.caches import ACNG
 from bench.cold import PACES
 from bench.hits import CLIENTS, CONNECTIONS, RESOURCES, variant
 from bench.origin import LIMITED, UNLIMITED
@@ -62,7 +65,7 @@ class Target:
 
 def targets(results: Results, cases: str) -> list[Target]:
     """All targets of the given cases (letters), in their order."""
-    families = {"a": _large, "b": _small, "c": _alone, "d": _together, "e": _start}
+    families = {"a": _large, "b": _small, "c": _alone, "d": _together, "e": _start, "f": _apt}
     return [target for case in cases for target in families[case](results)]
 
 
@@ -114,6 +117,17 @@ def _start(results: Results) -> Iterator[Target]:
     row = Row("e", VARIANT, OURS)
     yield Target("(e) start to first answer", results.median(row, "first"), Bound.MOST, 1.5, " s")
     yield Target("(e) idle memory", results.median(row, "idle"), Bound.MOST, 80.0, " MiB")
+
+
+def _apt(results: Results) -> Iterator[Target]:
+    for pace in archive.PACES:
+        value = _ratio(results, "f", f"warm, {pace}", "seconds", ACNG)
+        yield Target(f"(f) warm, {pace}: seconds ÷ {ACNG}", value, Bound.MOST, 1.05, TIMES)
+    for pace in archive.PACES:
+        value = _ratio(results, "f", f"cold, {pace}", "seconds", DIRECT)
+        yield Target(f"(f) cold, {pace}: seconds ÷ direct", value, Bound.MOST, 1.1, TIMES)
+    crowd = Row("f", f"{CROWD} clients at once", OURS)
+    yield Target(f"(f) {CROWD} clients: clients that failed", results.highest(crowd, "errors"), Bound.EXACT, 0.0)
 
 
 def _ratio(results: Results, case: str, name: str, metric: str, other: str) -> float | None:
