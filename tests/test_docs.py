@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.clients import apt_lines, apt_source
 from proxy.config import Settings
 from proxy.config.naming import flag, key, settings_fields, variable
 from proxy.config.reference import reference
@@ -76,3 +77,15 @@ def test_documents__are_there() -> None:
     ]
 
     assert [] == [name for name in names if not (_ROOT / name).is_file()]
+
+
+def test_apt__lines_are_those_of_the_program() -> None:
+    """What the document says of settings and sources is what the cache itself gives out."""
+    text = (_ROOT / "docs" / "apt.md").read_text(encoding="utf-8")
+    base, key = "http://cache.example:3142", "/usr/share/keyrings/debian-archive-keyring.gpg"
+    source = apt_source(base, "http://mirror.example/debian", "bookworm bookworm-updates", "main", key)
+    secure = apt_source(base, "https://download.docker.com/linux/debian", "bookworm", "stable", key)
+
+    assert "\n".join(apt_lines(base)) in text
+    assert source in text
+    assert secure.splitlines()[1] in text
