@@ -9,6 +9,7 @@ import contextlib
 import random
 import re
 import socket
+import ssl
 import threading
 from collections import Counter
 from email.utils import formatdate, parsedate_to_datetime
@@ -34,9 +35,9 @@ class Mix(Enum):
 
 
 class Mirror:
-    """`with Mirror(state) as mirror:`; it is at `address`, on loopback. Safe to be changed while it serves."""
+    """`with Mirror(state) as mirror:`; it is at `host`, on loopback. Safe to be changed while it serves."""
 
-    def __init__(self, state: State, seed: int = 0) -> None:
+    def __init__(self, state: State, seed: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._old = self._new = state
         self._mix = Mix.NONE
         self._chance = random.Random(seed)
@@ -48,12 +49,19 @@ class Mirror:
                 self.answer(mirror)
 
         self._server = _Server(("127.0.0.1", free_port()), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return self._server.server_address[1]
 
     @property
     def host(self) -> str:
         """Host and port."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        return f"127.0.0.1:{self.port}"
 
     def move(self, state: State, mix: Mix = Mix.NONE) -> None:
         """Go on to `state`, or so far as `mix` says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import trustme
 
 from proxy import clients
 from tests.e2e.apt import AptRoot, Source, check, own_sources
@@ -216,6 +218,37 @@ def test_churn__no_mismatch(
 
     assert (0, 0, []) == (ours.mismatches, ours.failed, ours.said)
     assert ours.updates > _CLIENTS
+
+
+def test_https__tunnel_or_fetched_by_the_cache(
+    tmp_path: Path, home: Path, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An https archive comes through a tunnel, or is fetched by the cache for a client that knows no certificates."""
+    authority = trustme.CA()
+    roots = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(roots))
+    monkeypatch.setenv("SSL_CERT_FILE", str(roots))  # the cache's own trust
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    archive = Archive(tmp_path / "archive", Layout.PLAIN, key, _NAMES)
+    archive.publish()
+    with Mirror(archive.states[0], tls=tls) as mirror:
+        host = f"localhost:{mirror.port}"
+        options = ["--apt-hosts", host, "--apt-tunnels", host]
+        with serving(tmp_path / "data", home, options=options) as server:
+            direct = Source(f"https://{host}", "stable", "main", str(key.public))
+            proxy = [f'Acquire::http::Proxy "{server.url}/";', f'Acquire::https::CAInfo "{roots}";']
+            tunnelled = AptRoot(tmp_path / "tunnelled", [direct], proxy)
+            check(tunnelled.update())
+            check(tunnelled.download(_NAMES[0]))
+            assert server.metric("pullthrough_tunnelled_bytes_total", direction="to_client") > mirror.pool_bytes() > 0
+            assert 0 == server.metric(_FETCHED)
+
+            fetched = pointed(tmp_path / "fetched", [direct], server.url, "prefix form")
+            check(fetched.update())
+            check(fetched.download(_NAMES[0]))
+            assert server.metric(_FETCHED, upstream="apt") > 0
+    assert tunnelled.packages() == fetched.packages()
 
 
 def test_crowd__at_once(tmp_path: Path, home: Path, key: Key) -> None:
