@@ -20,7 +20,7 @@ help:
 	@echo "make check   formatting, lint, types, layers, tests: what every change must pass"
 	@echo "make e2e     the real pip, uv and apt, through the proxy, to PyPI and the machine's own archives"
 	@echo "make live    the real index of each kind, one page and one range each; says which could not be reached"
-	@echo "make bench   measure against nginx, devpi, proxpi, apt-cacher-ng and squid; writes bench/RESULTS.md"
+	@echo "make bench   measure against nginx, devpi, proxpi, apt-cacher-ng and squid; writes bench/RESULTS.md and the README's table"
 	@echo "make docs    write docs/configuration.md anew from the settings' definitions"
 	@echo "make lock    choose the newest dependencies and write the lock files anew"
 	@echo "make clean   remove .venv and what tools left"

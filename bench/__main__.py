@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import apt, caches, cold, hits, peers, report, starting
+from bench import apt, caches, cold, hits, peers, report, starting, summary
 from bench.bed import FULL, QUICK, Bed
 from bench.results import say
 from bench.servers import RECIPES
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parent.parent
 _BUILD = _ROOT / "build" / "bench"
 _RESULTS = Path(__file__).parent / "RESULTS.md"
+_README = _ROOT / "README.md"
 _CASES: dict[str, Callable[[Bed], None]] = {
     "e": starting.start,
     "a": hits.large,
@@ -82,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = report.render(bed.results, cases="".join(sorted(cases)), servers=names, scale=scale, setting=setting)
     output.write_text(text, encoding="utf-8")
     say(f"written to {output}")
+    if whole:
+        _README.write_text(summary.placed(_README.read_text("utf-8"), summary.summary(bed.results)), encoding="utf-8")
+        say(f"and its summary to {_README}")
     if options.json:
         options.json.write_text(json.dumps(bed.results.as_json(), indent=1) + "\n", encoding="utf-8")
     return 0
