@@ -8,26 +8,16 @@ both ways. Never decides whether a host or a path is allowed, and never repeats 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
+from proxy import spelling
 from proxy.errors import BadTarget
 
 _SECURE = "HTTPS"  # in place of a host: the archive is fetched by https, as users of apt-cacher-ng write it
 _PORTS = {"http": 80, "https": 443}
-_LAST_PORT = 65535
-_SEGMENT_LIMIT = 255  # bytes, decoded
 _PATH_LIMIT = 2048  # bytes, decoded
-_HOST_LIMIT = 253  # characters (RFC 1035 §2.3.4, in text form)
-
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
-_HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*|\[(?P<v6>[0-9a-f:.]+)\])(?::(?P<port>[1-9][0-9]{{0,4}}))?")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
-# A backslash, which some programs take for a slash, and control characters.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,39 +92,20 @@ def _address(first: str, rest: str) -> ArchiveAddress:
 
 def _host(text: str, scheme: str) -> str:
     """A host in the one spelling that keys and permissions know."""
-    match = _HOST.fullmatch(text.lower())
-    if match is None or len(match["name"]) > _HOST_LIMIT or int(match["port"] or 1) > _LAST_PORT:
-        raise BadTarget("The address has no plain host: a name or [address], and a port if need be.")
-    name, port = match["name"], match["port"]
-    if match["v6"] is not None:
-        try:
-            name = f"[{ipaddress.IPv6Address(match['v6'])}]"
-        except ValueError:
-            raise BadTarget("The address has brackets round what is no IPv6 address.") from None
-    if port is None or int(port) == _PORTS[scheme]:
+    name, port = spelling.host(text)
+    if port in (None, _PORTS[scheme]):
         return name
-    if int(port) in _PORTS.values():
+    if port in _PORTS.values():
         raise BadTarget("The port of the address belongs to the other one of http and https.")
     return f"{name}:{port}"
 
 
 def _path(text: str) -> str:
     """Decode and check a path; empty segments and those of one dot are left out."""
-    if _BAD_ESCAPE.search(text):
-        raise BadTarget("The address has a percent sign that no two hexadecimal digits follow.")
-    if _ENCODED_SLASH.search(text):
-        raise BadTarget("The address has an encoded slash.")
-    try:
-        decoded = unquote_to_bytes(text).decode()
-    except UnicodeError:
-        raise BadTarget("The address is not UTF-8.") from None
-    if _FORBIDDEN.search(decoded):
-        raise BadTarget("The address has a backslash or a control character.")
+    decoded = spelling.decoded(text)
     segments = [segment for segment in decoded.split("/") if segment not in {"", "."}]
     if ".." in segments:
         raise BadTarget("The address has a segment of two dots.")
-    sizes = [len(segment.encode()) for segment in segments]
-    if max(sizes, default=0) > _SEGMENT_LIMIT or sum(sizes) + len(sizes) > _PATH_LIMIT:
-        raise BadTarget(f"The address is too long: {_SEGMENT_LIMIT} bytes a segment and {_PATH_LIMIT} in all are read.")
+    spelling.bounded(segments, _PATH_LIMIT)
     path = "/".join(segments)
     return f"{path}/" if segments and decoded.endswith(("/", "/.")) else path

@@ -7,36 +7,29 @@ repeats a piece of the address in a message.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Container
 from functools import lru_cache
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, urlsplit
 
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from proxy import spelling
 from proxy.errors import BadTarget, NotFound
 from proxy.model import Site, Target
+from proxy.spelling import HOST_LIMIT, LABEL, LAST_PORT
 
 MARKER = "+files"  # the segment behind a mount that begins the address of a file on another host
 
-_SEGMENT_LIMIT = 255  # bytes, decoded: what file systems of clients take as a name
 _PATH_LIMIT = 4096  # bytes, decoded
-_HOST_LIMIT = 253  # characters (RFC 1035 §2.3.4, in text form)
 _PORTS = {"http": 80, "https": 443}
-_LAST_PORT = 65535
 
 _QUERY = "!$&'()*+,;=:@/?%"  # characters of a query that stay as they are (RFC 3986 §3.4), and what is encoded already
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]*")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# What may stand nowhere in a decoded path: a backslash, which some clients take for a slash, and control characters.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
-_HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*|\[(?P<v6>[0-9a-f:.]+)\])(?::(?P<port>[1-9][0-9]{{0,4}}))?")
 # The links that nearly all pages have: nothing to decode but plus signs, no empty segment or one of dots, no long name.
 _PLAIN = re.compile(
-    rf"(https?)://({_LABEL}(?:\.{_LABEL})*)(?::([1-9][0-9]{{0,4}}))?"
+    rf"(https?)://({LABEL}(?:\.{LABEL})*)(?::([1-9][0-9]{{0,4}}))?"
     r"((?:/[A-Za-z0-9_~+-][A-Za-z0-9._~+-]{0,250}){1,10})(?:[?#].*)?"
 )
 
@@ -139,7 +132,7 @@ def dissect(url: str) -> tuple[str, str, str]:
     plain = _PLAIN.fullmatch(url.replace("%2B", "+"))
     if plain is not None:
         scheme, host, given, path = plain.groups()
-        if len(host) <= _HOST_LIMIT and int(given or 1) <= _LAST_PORT:
+        if len(host) <= HOST_LIMIT and int(given or 1) <= LAST_PORT:
             number = given or str(_PORTS[scheme])
             if number != "443":
                 return scheme, f"{host}:{number}", path[1:]
@@ -228,50 +221,21 @@ def _quote(path: str) -> str:
 
 def _decode(path: str) -> list[str]:
     """Segments of an encoded path without its leading slash; the last is empty behind a trailing slash."""
-    if not path:
-        return []
-    if "%" not in path:
-        decoded = path
-    elif _BAD_ESCAPE.search(path):
-        raise BadTarget("The address has a percent sign that no two hexadecimal digits follow.")
-    elif re.search("%2f", path, re.IGNORECASE):
-        raise BadTarget("The address has an encoded slash.")
-    else:
-        try:
-            decoded = unquote_to_bytes(path).decode()
-        except UnicodeError:
-            raise BadTarget("The address is not UTF-8.") from None
-    return decoded.split("/")
+    return spelling.decoded(path).split("/") if path else []
 
 
 def _join(segments: list[str]) -> str:
     """The path that the decoded segments make, checked."""
-    path = "/".join(segments)
-    if _FORBIDDEN.search(path):
-        raise BadTarget("The address has a backslash or a control character.")
     for segment in segments[:-1]:
         if not segment:
             raise BadTarget("The address has an empty segment: two slashes, one after the other.")
     if "." in segments or ".." in segments:
         raise BadTarget("The address has a segment of dots.")
-    try:
-        sizes = [len(segment.encode()) for segment in segments]
-    except UnicodeError:
-        raise BadTarget("The address is not UTF-8.") from None
-    if max(sizes, default=0) > _SEGMENT_LIMIT or sum(sizes) + len(sizes) - 1 > _PATH_LIMIT:
-        raise BadTarget(f"The address is too long: {_SEGMENT_LIMIT} bytes a segment and {_PATH_LIMIT} in all are read.")
-    return path
+    spelling.bounded(segments, _PATH_LIMIT)
+    return "/".join(segments)
 
 
 def _host(text: str) -> str:
     """A host in the one spelling that keys and permissions know: lower case, no default port. Raises BadTarget."""
-    match = _HOST.fullmatch(text.lower())
-    if match is None or len(match["name"]) > _HOST_LIMIT or int(match["port"] or 1) > _LAST_PORT:
-        raise BadTarget("The address has no plain host: a name or [address], and a port if need be.")
-    name, port = match["name"], match["port"]
-    if match["v6"] is not None:
-        try:
-            name = f"[{ipaddress.IPv6Address(match['v6'])}]"
-        except ValueError:
-            raise BadTarget("The address has brackets round what is no IPv6 address.") from None
-    return name if port in (None, "443") else f"{name}:{port}"
+    name, port = spelling.host(text)
+    return name if port in (None, _PORTS["https"]) else f"{name}:{port}"

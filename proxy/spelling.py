@@ -1,0 +1,68 @@
+"""How addresses are spelt: hosts and encoded paths, read in one way wherever they come from. Pure.
+
+Addresses of indexes and of archives are read with these rules, so that what one of them refuses no other lets through.
+Never decides what may be fetched, and never repeats a piece of the address in a message.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+from proxy.errors import BadTarget
+
+LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"  # of a host's name
+_HOST = re.compile(rf"(?P<name>{LABEL}(?:\.{LABEL})*|\[(?P<v6>[0-9a-f:.]+)\])(?::(?P<port>[1-9][0-9]{{0,4}}))?")
+HOST_LIMIT = 253  # characters (RFC 1035 §2.3.4, in text form)
+LAST_PORT = 65535
+_SEGMENT_LIMIT = 255  # bytes, decoded: what file systems of clients take as a name
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
+# What may stand nowhere in a decoded path: a backslash, which some programs take for a slash, and control characters.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+
+
+def host(text: str) -> tuple[str, int | None]:
+    """A host in the one spelling that keys and permissions know, lower case, and its port if it has one.
+
+    Raises BadTarget.
+    """
+    match = _HOST.fullmatch(text.lower())
+    if match is None or len(match["name"]) > HOST_LIMIT or int(match["port"] or 1) > LAST_PORT:
+        raise BadTarget("The address has no plain host: a name or [address], and a port if need be.")
+    name = match["name"]
+    if match["v6"] is not None:
+        try:
+            name = f"[{ipaddress.IPv6Address(match['v6'])}]"
+        except ValueError:
+            raise BadTarget("The address has brackets round what is no IPv6 address.") from None
+    return name, int(match["port"]) if match["port"] else None
+
+
+def decoded(path: str) -> str:
+    """A percent-encoded path, decoded once (RFC 3986 §2.1). Raises BadTarget for what could be read in two ways."""
+    text = path
+    if "%" in path:
+        if _BAD_ESCAPE.search(path):
+            raise BadTarget("The address has a percent sign that no two hexadecimal digits follow.")
+        if _ENCODED_SLASH.search(path):
+            raise BadTarget("The address has an encoded slash.")
+        try:
+            text = unquote_to_bytes(path).decode()
+        except UnicodeError:
+            raise BadTarget("The address is not UTF-8.") from None
+    if _FORBIDDEN.search(text):
+        raise BadTarget("The address has a backslash or a control character.")
+    return text
+
+
+def bounded(segments: Sequence[str], most: int) -> None:
+    """Raise BadTarget for a decoded path longer than `most` bytes, or with a segment longer than a file's name."""
+    try:
+        sizes = [len(segment.encode()) for segment in segments]
+    except UnicodeError:
+        raise BadTarget("The address is not UTF-8.") from None
+    if max(sizes, default=0) > _SEGMENT_LIMIT or sum(sizes) + len(sizes) - 1 > most:
+        raise BadTarget(f"The address is too long: {_SEGMENT_LIMIT} bytes a segment and {most} in all are read.")
