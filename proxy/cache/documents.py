@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import assert_never
 
+from proxy.cache import dates
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, StoreError, TooLarge, UpstreamBroken, UpstreamError
@@ -159,6 +160,9 @@ class Documents:
         headers = {"Accept": wish.accept, "Accept-Encoding": "identity" if wish.raw else "gzip"}
         if entry is not None:
             headers |= entry.validator.conditions
+            if not dates.settled(entry.validator.last_modified, entry.stored):
+                # RFC 9110 §8.8.2.2: it may have changed twice in that second.
+                headers.pop("If-Modified-Since", None)
         try:
             async with self._upstream.get(Ask(wish.url, wish.site, headers)) as reply:
                 now = self._clock.now()

@@ -190,3 +190,17 @@ async def test_get__check_refuses(documents: Documents, upstream: MemoryUpstream
     assert (Outcome.STALE, PAGE) == (stale.outcome, await stale.read())
     assert Outcome.REVALIDATED is (await documents.get(asked)).outcome
     assert [PAGE, b"a login page", PAGE] == seen
+
+
+@pytest.mark.parametrize(("age", "asked"), [(59.0, None), (61.0, "Wed, 21 Oct 2026 07:28:00 GMT")])
+async def test_get__last_modified_just_now(
+    documents: Documents, upstream: MemoryUpstream, clock: HandClock, age: float, asked: str | None
+) -> None:
+    """A date that was younger than a minute when the page came is no validator: the page may have changed since."""
+    clock.wall = 1_792_567_680.0 + age
+    modified = "Wed, 21 Oct 2026 07:28:00 GMT"
+    upstream.on(URL, Scripted(PAGE, headers={"Content-Type": "text/html", "Last-Modified": modified}))
+    await documents.get(wish())
+    clock.advance(SITE.ttl + 1)
+    await documents.get(wish())
+    assert asked == upstream.asks[1].headers.get("If-Modified-Since")
