@@ -142,11 +142,6 @@ class AptRoot:
         """The lists that apt has."""
         return [path.read_bytes() for path in (self.folder / "var/lib/apt/lists").iterdir() if path.is_file()]
 
-    @property
-    def takes_expired(self) -> bool:
-        """Whether lists past their date are good on this machine."""
-        return any("Valid-Until" in line for line in taken_over())
-
     def _environment(self) -> dict[str, str]:
         settings = self.folder / "apt.conf"
         own = [
@@ -175,6 +170,11 @@ def taken_over() -> list[str]:
     """What the machine's settings say of the age of lists."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     return _TAKEN_OVER.findall(dump)
+
+
+def takes_expired() -> bool:
+    """Whether lists past their date are good on this machine."""
+    return any("Valid-Until" in line for line in taken_over())
 
 
 def own_sources() -> list[Source]:

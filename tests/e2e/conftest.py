@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from tests.certificates import bundle, server_context
+from tests.e2e.archive import Key
 from tests.e2e.clients import Client, Pip, Server, Uv, make_pip, make_uv, serving
 
 
@@ -49,6 +50,13 @@ def server(tmp_path: Path, home: Path) -> Iterator[Server]:
     """The program in front of PyPI, with an empty folder."""
     with serving(tmp_path / "data", home) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def key() -> Iterator[Key]:
+    """A key that signs archives."""
+    with Key() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -8,25 +8,22 @@ import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import trustme
 
-from proxy import clients
-from tests.e2e.apt import AptRoot, Source, check, own_sources
+from tests.e2e.apt import AptRoot, Source, check, own_sources, takes_expired
 from tests.e2e.archive import Archive, Key, Layout
 from tests.e2e.churning import churn
-from tests.e2e.clients import Server, clean_environment, run, serving
+from tests.e2e.clients import clean_environment, run, serving
 from tests.e2e.mirror import Mirror
 from tests.e2e.peers import apt_cacher_ng
+from tests.e2e.ways import FETCHED, FORMS, SENT, pointed, pool_passed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-_FETCHED = "pullthrough_fetched_bytes_total"
-_SENT = "pullthrough_sent_bytes_total"
 _TOOLS = {
     "apt-get": "apt",
     "apt-ftparchive": "apt-utils",
@@ -49,45 +46,11 @@ def _tools() -> None:
     assert not missing, f"these tests need Debian's {', '.join(missing)}: apt-get install {' '.join(missing)}"
 
 
-@pytest.fixture(scope="module")
-def key() -> Iterator[Key]:
-    """A signing key."""
-    with Key() as made:
-        yield made
-
-
-@pytest.fixture(params=["proxy form", "prefix form"])
+@pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest) -> str:
     """Each way into the cache."""
     chosen: str = request.param
     return chosen
-
-
-def pointed(folder: Path, sources: Sequence[Source], url: str, form: str) -> AptRoot:
-    """A root that fetches through the cache at `url`; https archives are fetched by the cache."""
-    if form == "proxy form":
-        there = [through_proxy(source) for source in sources]
-        return AptRoot(folder, there, clients.apt_lines(url))
-    return AptRoot(folder, [below_prefix(source, url) for source in sources])
-
-
-def through_proxy(source: Source) -> Source:
-    """The source as it stands in a root with the cache for a proxy."""
-    scheme, _, rest = source.address.partition("://")
-    address = f"http://HTTPS///{rest}" if scheme == "https" else source.address
-    return Source(address, source.suite, source.components, source.signed_by)
-
-
-def below_prefix(source: Source, url: str) -> Source:
-    """The source below the cache's own address, where the texts for clients put it."""
-    text = clients.apt_source(url, source.address, source.suite, source.components, source.signed_by)
-    address = next(line.removeprefix("URIs: ") for line in text.splitlines() if line.startswith("URIs: "))
-    return Source(address, source.suite, source.components, source.signed_by)
-
-
-def pool_passed(server: Server) -> float:
-    """Bytes of packages that clients were sent and that were not in the cache."""
-    return sum(server.metric(_SENT, upstream="apt", kind="file", source=source) for source in ("upstream", "shared"))
 
 
 def test_machine__cold_warm_offline(tmp_path: Path, home: Path, form: str) -> None:
@@ -99,23 +62,23 @@ def test_machine__cold_warm_offline(tmp_path: Path, home: Path, form: str) -> No
         check(cold.update())
         check(cold.download(*_WANTED))
         assert pool_passed(server) > 1 << 20
-        passed, fetched = pool_passed(server), server.metric(_FETCHED, upstream="apt")
+        passed, fetched = pool_passed(server), server.metric(FETCHED, upstream="apt")
 
         warm = pointed(tmp_path / "warm", sources, server.url, form)
         check(warm.update())
-        listed = server.metric(_FETCHED, upstream="apt")
+        listed = server.metric(FETCHED, upstream="apt")
         check(warm.download(*_WANTED))
         assert passed == pool_passed(server)
-        assert listed == server.metric(_FETCHED, upstream="apt")
+        assert listed == server.metric(FETCHED, upstream="apt")
         # At most Release files are looked at again.
         assert listed - fetched < 1 << 20
 
-    options = ["--apt-serve-expired", "true"] if cold.takes_expired else []
+    options = ["--apt-serve-expired", "true"] if takes_expired() else []
     with serving(data, home, options=options, module="tests.e2e.offline") as server:
         offline = pointed(tmp_path / "offline", sources, server.url, form)
         check(offline.update())
         check(offline.download(*_WANTED))
-        assert 0 == server.metric(_FETCHED)
+        assert 0 == server.metric(FETCHED)
 
     assert cold.packages() == warm.packages() == offline.packages()
 
@@ -242,12 +205,12 @@ def test_https__tunnel_or_fetched_by_the_cache(
             check(tunnelled.update())
             check(tunnelled.download(_NAMES[0]))
             assert server.metric("pullthrough_tunnelled_bytes_total", direction="to_client") > mirror.pool_bytes() > 0
-            assert 0 == server.metric(_FETCHED)
+            assert 0 == server.metric(FETCHED)
 
             fetched = pointed(tmp_path / "fetched", [direct], server.url, "prefix form")
             check(fetched.update())
             check(fetched.download(_NAMES[0]))
-            assert server.metric(_FETCHED, upstream="apt") > 0
+            assert server.metric(FETCHED, upstream="apt") > 0
     assert tunnelled.packages() == fetched.packages()
 
 
@@ -322,9 +285,9 @@ def test_detecting_script__cache_stopped(tmp_path: Path, home: Path, key: Key) -
             run([*helper, "download-file", f"{server.url}/api/apt-proxy-detect", str(script)], home)
             script.chmod(0o755)
             check(root.update())
-            through = server.metric(_SENT, upstream="apt")
+            through = server.metric(SENT, upstream="apt")
             check(root.download(_NAMES[0]))
-            assert server.metric(_SENT, upstream="apt") > through > 0
+            assert server.metric(SENT, upstream="apt") > through > 0
         root.forget()
         mirror.sent.clear()
         check(root.update())
