@@ -45,9 +45,15 @@ _WHEELS = (
     Line("cold 400 MiB wheel, unlimited origin", "c", UNLIMITED.name, "total", " s"),
 )
 _DEBS = (
-    *(Line(f"apt, warm, {pace}", "f", f"warm, {pace}", "seconds", " s") for pace in archive.PACES),
-    *(Line(f"apt, cold, {pace}", "f", f"cold, {pace}", "seconds", " s") for pace in archive.PACES),
-    Line(f"apt, warm, {CROWD} clients at once", "f", f"{CROWD} clients at once", "seconds", " s"),
+    *(
+        Line(f"apt: update and 120 packages, warm, {pace}", "f", f"warm, {pace}", "seconds", " s")
+        for pace in archive.PACES
+    ),
+    *(
+        Line(f"apt: update and 120 packages, cold, {pace}", "f", f"cold, {pace}", "seconds", " s")
+        for pace in archive.PACES
+    ),
+    Line(f"apt: 20 packages each, warm, {CROWD} clients at once", "f", f"{CROWD} clients at once", "seconds", " s"),
 )
 
 
