@@ -13,6 +13,7 @@ import hashlib
 import io
 import logging
 import os
+from collections.abc import Awaitable
 from urllib.parse import urlsplit, urlunsplit
 
 from proxy.cache.downloads import Downloads
@@ -41,6 +42,7 @@ Advertised = Digest | bool | None  # what upstream's page says of a wheel's meta
 _MOST = 16 << 20  # bytes of a METADATA file
 _MISSES = 3  # wheels in a row without a metadata file after which a host is not asked for one,
 _AGAIN = 50  # but for every so many wheels
+_ABSENT = (NotFound, UpstreamDenied, UpstreamBroken, WrongBytes)  # upstream has no such file, or none of use
 
 
 def beside(url: str) -> str:
@@ -67,7 +69,7 @@ class Metadata:
         self._downloads = downloads
         self._clock = clock
         self._flights: Flights[tuple[bytes | Blob, bool]] = Flights()
-        self._misses: dict[str, int] = {}  # by mount and host: wheels in a row without a metadata file
+        self._misses: dict[str, int] = {}  # by mount and host: wheels since one had a metadata file
 
     async def get(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
         """The metadata of the wheel `name`, and where it came from.
@@ -92,25 +94,36 @@ class Metadata:
                 body = await asyncio.to_thread(self._from_disk, stored, name)
                 if _agrees(body, digest):
                     return await self._keep(key, whl, body), False
+        if not advertised and self._misses.get(_host(whl)) != 0:
+            return await self._either(key, whl, name), True
         try:
-            self._refuse_hopeless(whl, advertised)
-            found = await self._probe(key, whl, digest)
-        except (NotFound, UpstreamDenied, UpstreamBroken, WrongBytes) as error:
+            return await self._probe(key, whl, digest)
+        except _ABSENT:
             # A file that is advertised and not there ends a whole installation of pip: the wheel has it too.
             body = await self._extract(whl, name)
             if not _agrees(body, digest):
                 raise
-            if isinstance(error, NotFound) and not advertised:
-                self._misses[_host(whl)] = self._misses.get(_host(whl), 0) + 1
-            return await self._keep(key, whl, body), True
-        self._misses.pop(_host(whl), None)
-        return found
+        return await self._keep(key, whl, body), True
 
-    def _refuse_hopeless(self, whl: Wanted, advertised: Advertised) -> None:
-        """Raise NotFound for a file that no page offers, at a host that lately had none: asking costs a round trip."""
+    async def _either(self, key: str, whl: Wanted, name: str) -> bytes | Blob:
+        """Metadata that no page offers, of a host that is not known to have it: its file and the wheel's end at once.
+
+        One round trip in place of two. A host that lately had no such files is hardly asked for them any more.
+        """
         misses = self._misses.get(_host(whl), 0)
-        if not advertised and misses >= _MISSES and misses % _AGAIN:
-            raise NotFound("This host has no metadata beside its wheels.")
+        looking = asyncio.create_task(self._ranged(whl, name), name="end of a wheel")
+        try:
+            if misses < _MISSES or not misses % _AGAIN:
+                with contextlib.suppress(*_ABSENT):
+                    found, _ = await self._probe(key, whl, None)
+                    self._misses[_host(whl)] = 0
+                    return found
+            body = await self._extract(whl, name, looking)
+            self._misses[_host(whl)] = self._misses.get(_host(whl), 0) + 1
+            return await self._keep(key, whl, body)
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def _probe(self, key: str, whl: Wanted, digest: Digest | None) -> tuple[bytes | Blob, bool]:
         """Upstream's own metadata file."""
@@ -141,12 +154,15 @@ class Metadata:
         with self._store.lease(blob) as descriptor:
             return _from_descriptor(descriptor, name)
 
-    async def _extract(self, whl: Wanted, name: str) -> bytes:
-        """Read the wheel's zip directory and its METADATA by ranges, or else out of the whole wheel."""
+    async def _extract(self, whl: Wanted, name: str, ranged: Awaitable[bytes] | None = None) -> bytes:
+        """Read the wheel's zip directory and its METADATA by ranges, or else out of the whole wheel.
+
+        `ranged`: what reads by ranges, if that has begun.
+        """
         flight = self._downloads.running(whl)
-        if flight is None or not flight.over:
+        if ranged is not None or flight is None or not flight.over:
             try:
-                return await self._ranged(whl, name)
+                return await (ranged or self._ranged(whl, name))
             except UpstreamError as error:
                 if isinstance(error, NotFound | WrongBytes):
                     raise

@@ -60,14 +60,20 @@ async def test_metadata__advertised_without_a_hash(proxy: Running, origin: Origi
 
 
 async def test_metadata__not_advertised_but_there(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
-    """The page offers metadata all the same, and upstream's file is found by asking for it."""
-    package = large()
-    origin.publish(package, metadata=True)
-    origin.page("/simple/demo/", [replace(package.link(at(package)), metadata=None)])
-    assert b'data-core-metadata="true"' in (await get(http, proxy.url + PAGE)).body
-    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
-    assert package.metadata == got.body
-    assert origin.count(at(package)) == 0
+    """The page offers metadata all the same, and upstream's file is found by asking for it.
+
+    Until one was found, the wheel's end is asked for beside it; from then on no wheel is touched.
+    """
+    packages = [large(), wheel("other", padding=MIB)]
+    origin.publish(*packages, metadata=True)
+    for package in packages:
+        page = f"/simple/{package.project}/"
+        origin.page(page, [replace(package.link(at(package)), metadata=None)])
+        assert b'data-core-metadata="true"' in (await get(http, f"{proxy.url}/pypi{page}")).body
+        got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+        assert package.metadata == got.body
+    assert origin.sent_body_bytes(at(packages[0])) <= 32 << 10
+    assert origin.count(at(packages[1])) == 0
 
 
 @pytest.mark.parametrize("fmt", ["html", "json"])
@@ -245,7 +251,7 @@ async def test_metadata__that_is_gzip_coded_upstream(
 async def test_no_metadata_files__are_not_asked_for_again_and_again(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
 ) -> None:
-    """Of an index without metadata files a few are asked for; after that each wheel costs one request, of its end."""
+    """Of an index without metadata files a few are asked for; one round trip, for the end of the wheel, is enough."""
     wheels = [wheel(f"demo{number}", padding=200_000) for number in range(8)]
     for package in wheels:
         origin.file(f"/packages/{package.filename}", package.body)
