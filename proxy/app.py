@@ -14,7 +14,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ from proxy.config.archives import TUNNELS
 from proxy.errors import PullthroughError
 from proxy.metrics import Metrics
 from proxy.model import Event
-from proxy.ports import Clock, Observer
+from proxy.ports import Clock, Credentials, Observer
 from proxy.python.service import GROUP_INDEX, PythonIndexes
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream
@@ -74,12 +74,10 @@ class Running:
         await self._stack.aclose()
 
 
-async def start(
-    settings: Settings, clock: Clock | None = None, authorizations: Mapping[str, str] | None = None
-) -> Running:
+async def start(settings: Settings, clock: Clock | None = None, credentials: Credentials | None = None) -> Running:
     """Open the store, build the parts, listen. Raises StoreBroken, OSError (address in use).
 
-    `authorizations`: by mount, what `config.credentials` found for upstreams that want to know who asks.
+    `credentials`: for upstreams that want to know who asks; without it none is told.
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise PullthroughError(
@@ -87,7 +85,7 @@ async def start(
         )
     _raise_descriptor_limit()
     async with AsyncExitStack() as stack:
-        sites = {site.mount: site for site in settings.sites(authorizations)}
+        sites = {site.mount: site for site in settings.sites()}
         metrics = Metrics((*sites, ARCHIVES))
         log = AccessLog(sys.stderr, structured=settings.serve.log_format == "json")
         stack.callback(log.close)
@@ -102,6 +100,7 @@ async def start(
             retries=fetch.retries,
             observer=observer,
             clock=clock,
+            credentials=credentials,
         )
         stack.push_async_callback(upstream.close)
         documents = Documents(store, upstream, clock, settings.page_limit)
@@ -146,13 +145,13 @@ async def start(
     raise AssertionError("unreachable")
 
 
-async def run(settings: Settings, announce: Callable[[str], None], authorizations: Mapping[str, str]) -> None:
+async def run(settings: Settings, announce: Callable[[str], None], credentials: Credentials) -> None:
     """Serve until SIGINT or SIGTERM. `announce` is told the address once the port is open."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    running = await start(settings, authorizations=authorizations)
+    running = await start(settings, credentials=credentials)
     # What is there by now stays. A full collection that looked through it all would stop everybody for 30 ms.
     gc.collect()
     gc.freeze()

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from proxy.config import ConfigError, resolve
-from proxy.config.credentials import authorizations
+from proxy.config.credentials import KnownCredentials
 from proxy.config.naming import explanation
 
 _EXIT_STATUS = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
@@ -134,12 +134,12 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     }
     try:
         resolved = resolve(flags, os.environ, Path.cwd())
-        known = {} if print_config else authorizations(resolved.settings, os.environ)
+        known = None if print_config else KnownCredentials.find(resolved.settings, os.environ)
     except ConfigError as error:
         for line in error.errors:
             typer.echo(f"pullthrough: {line}", err=True)
         raise typer.Exit(2) from None
-    if print_config:
+    if known is None:
         from proxy.config.listing import listing  # noqa: PLC0415 - late, as the server is
 
         typer.echo(listing(resolved), nl=False)

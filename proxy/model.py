@@ -118,7 +118,7 @@ class Site:
     keep_removed: bool = True  # go on listing what is kept and the index dropped
     honour_no_store: bool = False
     withholds: bool = True  # a refusal may mean that it wants to know who asks, and not that there is nothing
-    authorization: str | None = field(default=None, repr=False)  # header for the base's host, and for it alone
+    authenticated: bool = False  # the settings have credentials for it: what it gives is not for strangers
     named: bool = True  # the settings name the host of `base`; else the hosts came with requests, and are not trusted
 
 

@@ -49,6 +49,14 @@ class Reply(Protocol):
         ...
 
 
+class Credentials(Protocol):
+    """Who the cache says it is to upstreams that want to know. No implementation shows any of it in its `repr`."""
+
+    def authorization(self, mount: str, url: str) -> str | None:
+        """What a request of `url` for this mount carries in `Authorization` (RFC 9110 §11.6.2); None: nothing."""
+        ...
+
+
 class Upstream(Protocol):
     """The network."""
 

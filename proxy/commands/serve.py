@@ -10,27 +10,24 @@ import errno
 import ipaddress
 import socket
 import sys
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from proxy import app
 from proxy.clients import apt_lines, index_url, pip_lines, uv_lines
 from proxy.config import Settings
 from proxy.errors import PullthroughError
+from proxy.ports import Credentials
 
 
-def serve(settings: Settings, authorizations: Mapping[str, str]) -> int:
-    """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could.
-
-    `authorizations`: by mount, what `config.credentials` found.
-    """
+def serve(settings: Settings, credentials: Credentials) -> int:
+    """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could."""
     first = next((site for site in settings.sites() if site.mount == "pypi"), settings.sites()[0])
 
     def announce(base_url: str) -> None:
         print(greeting(base_url, first.mount, first.index), file=sys.stderr, flush=True)  # noqa: T201 - it is the command's output
 
     try:
-        asyncio.run(app.run(settings, announce, authorizations))
+        asyncio.run(app.run(settings, announce, credentials))
     except PullthroughError as error:
         return _failed(str(error))
     except OSError as error:

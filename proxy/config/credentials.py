@@ -10,32 +10,59 @@ import base64
 import netrc
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 from proxy.config.loading import ConfigError
 from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
 
+Origin = tuple[str, str, int]  # scheme, host, port
+_PORTS = {"http": 80, "https": 443}
 
-def authorizations(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """By mount, the value of the header `Authorization` for each upstream that has credentials (RFC 7617).
 
-    Raises ConfigError with a line for each upstream whose credentials are not where its setting says.
-    """
-    found: dict[str, str] = {}
-    errors: list[str] = []
-    for upstream in settings.upstreams:
-        if not upstream.credentials:
-            continue
-        try:
-            pair = _from_netrc(upstream, environ) if upstream.credentials == "netrc" else _named(upstream, environ)
-        except LookupError as error:
-            errors.append(f"credentials of the upstream {upstream.mount}: {error.args[0]}")
-        else:
-            found[upstream.mount] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    if errors:
-        raise ConfigError(errors)
-    return found
+class KnownCredentials:
+    """Implements `ports.Credentials`: user names and passwords that were found once, each for one origin."""
+
+    def __init__(self, found: Mapping[tuple[str, Origin], str]) -> None:
+        """`found`: by mount and origin, `user:password`."""
+        self._found = {place: _basic(pair) for place, pair in found.items()}
+
+    @classmethod
+    def find(cls, settings: Settings, environ: Mapping[str, str]) -> Self:
+        """Look for the credentials of all upstreams.
+
+        Raises ConfigError with a line for each upstream whose credentials are not where its setting says.
+        """
+        found: dict[tuple[str, Origin], str] = {}
+        errors: list[str] = []
+        for upstream in settings.upstreams:
+            if not upstream.credentials:
+                continue
+            try:
+                pair = _from_netrc(upstream, environ) if upstream.credentials == "netrc" else _named(upstream, environ)
+            except LookupError as error:
+                errors.append(f"credentials of the upstream {upstream.mount}: {error.args[0]}")
+            else:
+                found[upstream.mount, _origin(upstream.url)] = pair
+        if errors:
+            raise ConfigError(errors)
+        return cls(found)
+
+    def authorization(self, mount: str, url: str) -> str | None:
+        """See `ports.Credentials.authorization`."""
+        return self._found.get((mount, _origin(url)))
+
+
+def _basic(pair: str) -> str:
+    """The value of the header `Authorization` for `user:password` (RFC 7617), in UTF-8."""
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def _origin(url: str) -> Origin:
+    """Scheme, host and port (RFC 6454 §4), the same whether or not a default port is written out."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
 
 
 def _named(upstream: UpstreamSettings, environ: Mapping[str, str]) -> str:

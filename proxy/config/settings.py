@@ -10,7 +10,6 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -155,13 +154,9 @@ class Settings(BaseSettings):
                 raise ValueError(wrong)
         return value
 
-    def sites(self, authorizations: Mapping[str, str] | None = None) -> tuple[Site, ...]:
-        """The upstreams as the services see them, the built-in ones included.
-
-        `authorizations` has, by mount, what `config.credentials` found.
-        """
-        known = authorizations or {}
-        return tuple(upstream.site(known.get(upstream.mount)) for upstream in self.with_builtin().upstreams)
+    def sites(self) -> tuple[Site, ...]:
+        """The upstreams as the services see them, the built-in ones included."""
+        return tuple(upstream.site() for upstream in self.with_builtin().upstreams)
 
     def index_groups(self) -> tuple[Group, ...]:
         """The groups as the services see them."""

@@ -133,8 +133,8 @@ class UpstreamSettings(BaseModel):
             raise ValueError("must be netrc, or env: and the name of a variable, such as env:CORP_INDEX")
         return value
 
-    def site(self, authorization: str | None = None) -> Site:
-        """The upstream as the services see it. `authorization`: what its host is sent in the header of that name."""
+    def site(self) -> Site:
+        """The upstream as the services see it."""
         return Site(
             self.mount,
             self.url,
@@ -147,7 +147,7 @@ class UpstreamSettings(BaseModel):
             keep_removed=self.keep_removed,
             honour_no_store=self.honour_no_store,
             withholds=not self.forbidden_is_missing,
-            authorization=authorization,
+            authenticated=bool(self.credentials),
         )
 
 

@@ -28,7 +28,7 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 from proxy.model import Ask, UpstreamFailed
-from proxy.ports import Clock, Observer, Reply
+from proxy.ports import Clock, Credentials, Observer, Reply
 from proxy.upstream import answers, failures, guard, redirects
 from proxy.upstream.guard import GuardedResolver, Trust
 from proxy.upstream.health import Health
@@ -59,6 +59,7 @@ class AiohttpUpstream:
         *,
         observer: Observer,
         clock: Clock,
+        credentials: Credentials | None = None,
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
         retries: int = 2,
@@ -80,6 +81,7 @@ class AiohttpUpstream:
         self._silence = read_timeout
         self._retries = retries
         self._clock = clock
+        self._credentials = credentials
         self._sleep = sleep
         self._health = Health()
         self._resolver = resolver or SystemResolver()
@@ -147,7 +149,10 @@ class AiohttpUpstream:
     async def _follow(self, ask: Ask) -> Transfer:
         """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
         url, site = redirects.parse(ask.url), ask.site
-        headers = redirects.authorized(url, site.base, ask.headers, site.authorization)
+        headers = ask.headers
+        authorization = self._credentials.authorization(site.mount, str(url)) if self._credentials else None
+        if authorization is not None:
+            headers = {**headers, "Authorization": authorization}
         for hop in range(redirects.LIMIT + 1):
             trust = guard.admit(url, site, redirected=hop > 0)
             response = await self._send(url, trust, headers)

@@ -50,13 +50,6 @@ def headers_for(target: URL, url: URL, headers: dict[str, str]) -> dict[str, str
     return {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
 
 
-def authorized(url: URL, base: str, headers: dict[str, str], authorization: str | None) -> dict[str, str]:
-    """The headers with an upstream's credentials, for an address of the origin (scheme, host, port) of its base."""
-    if authorization is None or _origin(url) != _origin(URL(base)):
-        return headers
-    return {**headers, "Authorization": authorization}
-
-
 def _origin(url: URL) -> tuple[str, str, int | None]:
     """Scheme, host and port (RFC 6454 §4), the same whether or not a default port is written out."""
     return url.scheme, (url.raw_host or "").lower(), url.port

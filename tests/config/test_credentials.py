@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from proxy.config import ConfigError, Settings, UpstreamSettings
-from proxy.config.credentials import authorizations
+from proxy.config.credentials import KnownCredentials
 
 SECRET = "hunter2"
 
@@ -37,10 +36,16 @@ def netrc(folder: Path, text: str, name: str = ".netrc") -> Path:
     return path
 
 
+def found(environ: dict[str, str], *upstreams: UpstreamSettings) -> dict[str, str | None]:
+    """What each of the upstreams is sent, by mount."""
+    known = KnownCredentials.find(settings(*upstreams), environ)
+    return {upstream.mount: known.authorization(upstream.mount, upstream.url) for upstream in upstreams}
+
+
 def said(upstream: UpstreamSettings, environ: dict[str, str]) -> str:
     """The one complaint; it is a person's to read, and shows no secret, in whatever way it is shown."""
     with pytest.raises(ConfigError) as caught:
-        authorizations(settings(upstream), environ)
+        KnownCredentials.find(settings(upstream), environ)
     (line,) = caught.value.errors
     chain: BaseException | None = caught.value
     while chain is not None:
@@ -49,15 +54,15 @@ def said(upstream: UpstreamSettings, environ: dict[str, str]) -> str:
     return line
 
 
-def test_authorizations__none() -> None:
+def test_find__none() -> None:
     """Upstreams without credentials have none, the built-in ones too; the surroundings are not looked at."""
-    assert {} == authorizations(settings(index("")), {"NETRC": "/nowhere"})
+    assert {"house": None} == found({"NETRC": "/nowhere"}, index(""))
 
 
 @pytest.mark.parametrize("pair", ["user:hunter2", "user:", ":token", "user:a:b c", "üser:pässwörd"])
 def test_env__user_and_password(pair: str) -> None:
     """The variable holds both, parted by the first colon; what is sent is UTF-8."""
-    assert {"house": basic(pair)} == authorizations(settings(index("env:HOUSE")), {"HOUSE": pair, "OTHER": "x:y"})
+    assert {"house": basic(pair)} == found({"HOUSE": pair, "OTHER": "x:y"}, index("env:HOUSE"))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +88,7 @@ def test_netrc__entry_of_the_host(tmp_path: Path, text: str) -> None:
     """The entry is the host's, whatever its port and case, else the default."""
     netrc(tmp_path, text)
 
-    assert {"house": basic("user:hunter2")} == authorizations(settings(index("netrc")), {"HOME": str(tmp_path)})
+    assert {"house": basic("user:hunter2")} == found({"HOME": str(tmp_path)}, index("netrc"))
 
 
 def test_netrc__which_file(tmp_path: Path) -> None:
@@ -91,11 +96,9 @@ def test_netrc__which_file(tmp_path: Path) -> None:
     netrc(tmp_path, "default login home password hunter2\n")
     other = netrc(tmp_path, "default login other password hunter2\n", "secrets")
 
-    found = [
-        authorizations(settings(index("netrc")), {"HOME": str(tmp_path), "NETRC": named}) for named in ("", str(other))
-    ]
+    each = [found({"HOME": str(tmp_path), "NETRC": named}, index("netrc")) for named in ("", str(other))]
 
-    assert [{"house": basic("home:hunter2")}, {"house": basic("other:hunter2")}] == found
+    assert [{"house": basic("home:hunter2")}, {"house": basic("other:hunter2")}] == each
 
 
 @pytest.mark.parametrize(
@@ -136,25 +139,42 @@ def test_netrc__cannot_be_read(tmp_path: Path) -> None:
         assert line.startswith(f"credentials of the upstream house: {path} cannot be read: ")
 
 
-def test_authorizations__every_complaint_in_one_go(tmp_path: Path) -> None:
+def test_find__every_complaint_in_one_go(tmp_path: Path) -> None:
     """One line for each upstream whose credentials are not there; none is used then."""
     upstreams = (index("env:ONE", "one"), index("env:TWO", "two"), index("netrc", "three"))
 
     with pytest.raises(ConfigError) as caught:
-        authorizations(settings(*upstreams), {"ONE": "user:hunter2", "HOME": str(tmp_path)})
+        KnownCredentials.find(settings(*upstreams), {"ONE": "user:hunter2", "HOME": str(tmp_path)})
 
     assert ["two", "three"] == [line.split(":")[0].rpartition(" ")[2] for line in caught.value.errors]
 
 
-def test_sites__have_them_by_mount() -> None:
+def test_authorization__each_mounts_own() -> None:
     """Each upstream gets its own, and shows it nowhere."""
     upstreams = (index("env:ONE", "one"), index("env:TWO", "two"), index("", "three"))
-    environ: dict[str, Any] = {"ONE": "one:hunter2", "TWO": "two:hunter2"}
-    made = settings(*upstreams)
-
-    sites = {site.mount: site for site in made.sites(authorizations(made, environ))}
+    known = KnownCredentials.find(settings(*upstreams), {"ONE": "one:hunter2", "TWO": "two:hunter2"})
 
     assert [basic("one:hunter2"), basic("two:hunter2"), None, None] == [
-        sites[mount].authorization for mount in ("one", "two", "three", "pypi")
+        known.authorization(mount, upstreams[0].url) for mount in ("one", "two", "three", "pypi")
     ]
-    assert basic("one:hunter2").partition(" ")[2] not in f"{sites} {made!r}"
+    assert [True, True, False] == [site.authenticated for site in settings(*upstreams).sites()[-3:]]
+    assert basic("one:hunter2").partition(" ")[2] not in f"{known!r} {known}"
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://index.example:8443/root/file.whl", True),
+        ("https://INDEX.example:8443/elsewhere", True),
+        ("http://index.example:8443/root/", False),
+        ("https://index.example/root/", False),
+        ("https://www.index.example:8443/root/", False),
+        ("https://files.example:8443/root/", False),
+        ("https://index.example.evil.example:8443/root/", False),
+    ],
+)
+def test_authorization__origin_of_the_base(url: str, sent: bool) -> None:
+    """Credentials go to addresses with the base's scheme, host and port."""
+    known = KnownCredentials.find(settings(index("env:ONE")), {"ONE": "one:hunter2"})
+
+    assert (basic("one:hunter2") if sent else None) == known.authorization("house", url)

@@ -11,6 +11,7 @@ import pytest
 
 from proxy import app
 from proxy.config import Settings, UpstreamSettings
+from proxy.config.credentials import KnownCredentials
 from tests.answers import Answer, Request
 from tests.bodies import Noise, Plain
 from tests.conftest import MakeProxy
@@ -276,8 +277,8 @@ async def test_private__credentials(
     other_origin.file(f"/{one.filename}", one.body)
     mount = UpstreamSettings(mount="private", url=origin.url, hosts=frozenset({"127.0.0.2"}), credentials="env:ONE")
     settings = Settings(port=0, data=data_folder, upstreams=(mount,), fetch={"retries": 0})
-    authorization = {"private": "Basic " + base64.b64encode(known.encode()).decode()} if known else {}
-    running = await app.start(settings, authorizations=authorization)
+    credentials = KnownCredentials.find(settings, {"ONE": known}) if known else None
+    running = await app.start(settings, credentials=credentials)
     try:
         got = await get(http, f"{running.url}/private/simple/one/")
         assert expected == got.status

@@ -93,6 +93,7 @@ async def test_private__password_stays(http: aiohttp.ClientSession, data_folder:
     """The password goes to its index alone: not where its pages link to or it redirects to, and not to clients."""
     from proxy import app  # noqa: PLC0415
     from proxy.config import Settings, UpstreamSettings  # noqa: PLC0415
+    from proxy.config.credentials import KnownCredentials  # noqa: PLC0415
 
     told = "Basic " + base64.b64encode(f"{private.USER}:{private.PASSWORD}".encode()).decode()
     inside, linked, moved = wheel("inside"), wheel("linked"), wheel("moved")
@@ -109,7 +110,8 @@ async def test_private__password_stays(http: aiohttp.ClientSession, data_folder:
         )
         mount = UpstreamSettings(mount="private", url=index.origin.url, hosts=HOSTS, credentials="env:CORP_INDEX")
         settings = Settings(port=0, data=data_folder, upstreams=(mount,), fetch={"retries": 0})
-        running = await app.start(settings, authorizations={"private": told})
+        pair = {"CORP_INDEX": f"{private.USER}:{private.PASSWORD}"}
+        running = await app.start(settings, credentials=KnownCredentials.find(settings, pair))
         try:
             got = [
                 await get(http, f"{running.url}/private/simple/{package.project}/")

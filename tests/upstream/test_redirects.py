@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from proxy.errors import NotAllowed, UpstreamBroken
-from proxy.upstream.redirects import authorized, follow, headers_for, parse
+from proxy.upstream.redirects import follow, headers_for, parse
 
 HERE = parse("https://index.example/simple/demo/")
 
@@ -116,29 +116,3 @@ def test_headers_for__credentials(target: str, names: set[str]) -> None:
     """Credentials stay with the origin that they were given for."""
     headers = {"Authorization": "Basic x", "Cookie": "a=b", "Range": "bytes=0-1"}
     assert names == set(headers_for(parse(target), HERE, headers))
-
-
-@pytest.mark.parametrize(
-    ("url", "sent"),
-    [
-        ("https://index.example/simple/demo/", True),
-        ("https://index.example:443/elsewhere", True),
-        ("http://index.example/simple/demo/", False),
-        ("https://index.example:8443/simple/demo/", False),
-        ("https://www.index.example/simple/demo/", False),
-        ("https://index.example.evil.example/", False),
-        ("https://files.example/x", False),
-    ],
-)
-def test_authorized__origin_of_the_base(url: str, sent: bool) -> None:
-    """Credentials go to the scheme, host and port of the base, and to nobody else."""
-    headers = authorized(parse(url), "https://index.example/root/", {"Range": "bytes=0-"}, "Basic x")
-    assert {"Range": "bytes=0-"} | ({"Authorization": "Basic x"} if sent else {}) == headers
-
-
-def test_authorized__nothing_to_send() -> None:
-    """Without credentials the headers are those of the ask; the ask's own are never changed."""
-    given = {"Range": "bytes=0-"}
-    assert given == authorized(HERE, "https://index.example/", given, None)
-    authorized(HERE, "https://index.example/", given, "Basic x")
-    assert {"Range": "bytes=0-"} == given
