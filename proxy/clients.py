@@ -41,24 +41,6 @@ def apt_lines(base_url: str) -> list[str]:
     return [f'Acquire::http::Proxy "{base_url.rstrip("/")}/";', 'Acquire::https::Proxy "DIRECT";']
 
 
-def apt_source(base_url: str, archive: str, suites: str, components: str, signed_by: str) -> str:
-    """A source in apt's deb822 form that needs no proxy setting: the archive's address stands below the cache's own.
-
-    `archive` is the address of an archive, such as `http://mirror.example/debian`. One with `https` is fetched by https
-    by the cache, while the client needs no certificates: apt checks signatures, not connections.
-    """
-    scheme, _, rest = archive.partition("://")
-    below = f"HTTPS///{rest}" if scheme == "https" else rest
-    lines = [
-        "Types: deb",
-        f"URIs: {base_url.rstrip('/')}/{below}",
-        f"Suites: {suites}",
-        f"Components: {components}",
-        f"Signed-By: {signed_by}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def apt_detecting_script(base_url: str) -> str:
     """A script for `Acquire::http::Proxy-Auto-Detect`: apt uses the cache when it answers, and else none.
 

@@ -19,7 +19,7 @@ from typing import assert_never
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
 from proxy.errors import UpstreamError
@@ -115,10 +115,9 @@ class Metrics(Collector):
             case _:
                 assert_never(event)
 
-    def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The exposition and its content type. `accept`: the request's header, which may ask for OpenMetrics."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+    def render(self) -> tuple[bytes, str]:
+        """The exposition in Prometheus' text format, and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def describe(self) -> list[Metric]:
         """Nothing: the names are this program's own, and nobody else registers any."""

@@ -78,7 +78,6 @@ class Upstream(Protocol):
 class SpoolState:
     """What must survive a kill for a download to go on: written beside the spool file. `size` is None if unknown."""
 
-    url: str
     size: int | None
     validator: Validator
     extents: tuple[tuple[int, int], ...]  # half-open byte ranges on disk, sorted, disjoint, never adjacent

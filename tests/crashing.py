@@ -22,12 +22,12 @@ from typing import Any
 from proxy.model import Validator
 from proxy.ports import SpoolState
 from proxy.storage.store import DiskStore
-from tests.storage.disk import adopt, digest, entry, keep, opened
+from tests.storage.disk import adopt, digest, digests, entry, keep, opened
 
 PAGES = [b"a page" * 200, b"its next version" * 200]
 WHEEL = bytes(range(256)) * 1200
 PLACES = (100_000, 200_000)
-STATE = SpoolState("https://files.example/whl", len(WHEEL), Validator('"1"'), ())
+STATE = SpoolState(len(WHEEL), Validator('"1"'), ())
 BODIES = {digest(body): body for body in (*PAGES, WHEEL, b"small", b"first")}
 CALLS = ("open", "pwritev", "write", "pwrite", "ftruncate", "fdatasync", "fsync", "replace", "unlink", "mkdir", "rmdir")
 
@@ -97,7 +97,7 @@ async def check(path: Path) -> None:
         assert _read(store, "first") in (None, b"first")
         assert _read(store, "page") in (None, *PAGES)
         assert _read(store, "whl") in (None, WHEEL)
-        for known in store.digests():
+        for known in digests(store):
             blob = store.blob(known)
             assert blob is not None
             with store.lease(blob) as descriptor:
@@ -114,9 +114,9 @@ async def check(path: Path) -> None:
         assert _read(store, "whl") == WHEEL
         await store.sweep()
         files = [file for file in (path / "index" / "sha256").rglob("*") if file.is_file()]
-        assert len(files) == len(store.digests()), "files that no row names"
+        assert len(files) == len(digests(store)), "files that no row names"
         # A blob that no entry named yet when its process was killed is left for the eviction.
-        assert {digest(PAGES[1]), digest(WHEEL), digest(b"small")} <= set(store.digests())
+        assert {digest(PAGES[1]), digest(WHEEL), digest(b"small")} <= set(digests(store))
         left = [file.name for file in (path / "spool").iterdir()]
         assert left == [], f"left in the spool: {left}"
         assert store.healthy

@@ -48,11 +48,7 @@ class MemorySpool:
     def left(self) -> tuple[bytes, SpoolState] | None:
         """What a later owner finds."""
         said = self._said
-        return (
-            None
-            if said is None
-            else (self.body(), SpoolState(said.url, said.size, said.validator, self._extents.ranges))
-        )
+        return None if said is None else (self.body(), SpoolState(said.size, said.validator, self._extents.ranges))
 
     def body(self) -> bytes:
         """All bytes of the file."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.clients import apt_detecting_script, apt_lines, apt_source, index_url, pip_lines, uv_lines
+from proxy.clients import apt_detecting_script, apt_lines, index_url, pip_lines, uv_lines
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:3142", "http://localhost:3142/", "http://[::1]:3142"])
@@ -47,22 +47,6 @@ def test_apt_lines__proxy() -> None:
         'Acquire::http::Proxy "http://10.0.0.7:3142/";',
         'Acquire::https::Proxy "DIRECT";',
     ] == apt_lines("http://10.0.0.7:3142")
-
-
-@pytest.mark.parametrize(
-    ("archive", "expected"),
-    [
-        ("http://mirror.example/debian", "http://10.0.0.7:3142/mirror.example/debian"),
-        ("https://mirror.example/debian", "http://10.0.0.7:3142/HTTPS///mirror.example/debian"),
-    ],
-)
-def test_apt_source__prefix_form(archive: str, expected: str) -> None:
-    """The archive's own address stands below the cache's; https is the cache's business."""
-    text = apt_source("http://10.0.0.7:3142/", archive, "bookworm", "main", "/usr/share/keyrings/k.gpg")
-    assert (
-        f"Types: deb\nURIs: {expected}\nSuites: bookworm\nComponents: main\nSigned-By: /usr/share/keyrings/k.gpg\n"
-        == text
-    )
 
 
 @pytest.mark.parametrize("shell", [["sh", "-n"], ["bash", "-n"]], ids=["sh", "bash"])

@@ -40,8 +40,6 @@ class Release:
     by_hash: bool = False
     date: float | None = None
     valid_until: float | None = None
-    suite: str = ""
-    codename: str = ""
 
 
 def parse(body: bytes, *, clearsigned: bool) -> Release:
@@ -58,8 +56,6 @@ def parse(body: bytes, *, clearsigned: bool) -> Release:
         by_hash=fields.get("acquire-by-hash", "").strip().lower() == "yes",
         date=_time(fields.get("date")),
         valid_until=_time(fields.get("valid-until")),
-        suite=fields.get("suite", "").strip(),
-        codename=fields.get("codename", "").strip(),
     )
 
 

@@ -232,7 +232,7 @@ class Filling:
         if begun:
             return
         flight.url = reply.url
-        await self._spool.checkpoint(SpoolState(wanted.url, flight.size, flight.validator, flight.extents.ranges))
+        await self._spool.checkpoint(SpoolState(flight.size, flight.validator, flight.extents.ranges))
         flight.start()
 
     def _plan(self, total: int) -> None:

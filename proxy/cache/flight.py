@@ -3,7 +3,8 @@
 The flight writes to a spool file; followers read that file behind the writer, with sendfile, from whatever thread.
 Nobody gets the end of the file before its length and digest were checked (invariant: wrong bytes never arrive whole),
 and no follower is needed to keep the flight going. Large files come in parallel ranges where upstream honours them
-(RFC 9110 §14), written in place. `segments` decides who fetches what; `filling` talks to upstream; this is the state.
+(RFC 9110 §14), written in place. `filling` talks to upstream and decides which connection fetches what; this is the
+state.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Called by `commands` and `app`. It never opens the data folder, never listens, a
 caller hands it one.
 """
 
-from proxy.config.loading import ConfigError, Resolved, load, resolve
+from proxy.config.loading import ConfigError, Resolved, resolve
 from proxy.config.settings import FetchSettings, ServeSettings, Settings
 from proxy.config.upstreams import GroupSettings, UpstreamSettings
 
@@ -16,6 +16,5 @@ __all__ = [
     "ServeSettings",
     "Settings",
     "UpstreamSettings",
-    "load",
     "resolve",
 ]

@@ -63,13 +63,11 @@ class Resolved:
         return _origin(self.origins, path)
 
 
-def load(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path) -> Settings:
-    """The settings. `flags` has keys such as `port`, `fetch.segment` and `config`. Raises ConfigError."""
-    return resolve(flags, environ, cwd).settings
-
-
 def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path) -> Resolved:
-    """The settings and where each came from. Raises ConfigError."""
+    """The settings and where each came from. `flags` has keys such as `port`, `fetch.segment` and `config`.
+
+    Raises ConfigError.
+    """
     path, problem = sources.find_file(flags, environ, cwd)
     errors = [problem] if problem else []
     layers = [sources.read_defaults(environ)]

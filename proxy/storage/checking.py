@@ -46,13 +46,13 @@ class Checking:
             while self._doubted:
                 value, _ = self._doubted.popitem()
                 try:
-                    await self.verify(value, None)
+                    await self.verify(value)
                 except StoreError:  # the disk is the matter, not this file; it is asked for again
                     continue
             await self._more.wait()
 
-    async def verify(self, value: str, rate: float | None) -> bool | None:
-        """Compare a blob's digest, reading at most `rate` bytes a second; drop it if it is wrong.
+    async def verify(self, value: str) -> bool | None:
+        """Read a blob and compare its digest; drop it if it is wrong.
 
         Gives whether it was right; None if it is not there. Raises StoreBroken, StoreFull.
         """
@@ -61,7 +61,7 @@ class Checking:
             return None
         try:
             before = record.stamp
-            stamp = await self._prove(record, rate)
+            stamp = await self._prove(record)
             if not self._blobs.holds(record):
                 return None  # another took its place, or it was evicted
             if stamp is None:
@@ -74,12 +74,8 @@ class Checking:
         finally:
             self._blobs.release(record)
 
-    async def _prove(self, record: Record, rate: float | None) -> str | None:
+    async def _prove(self, record: Record) -> str | None:
         """The stamp of the file if it is right."""
-
-        async def pause(length: int) -> None:
-            await asyncio.sleep(length / rate if rate else 0)
-
         try:
             descriptor = await self._threads.files(
                 os.open, self._folder.blob(record.value), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -91,7 +87,7 @@ class Checking:
             if not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
                 return None
             try:
-                right = await proves_slowly(self._threads, descriptor, record.size, record.value, pause)
+                right = await proves_slowly(self._threads, descriptor, record.size, record.value)
             except StoreError:
                 return None
             stamp = stamp_of(status)

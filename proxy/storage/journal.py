@@ -62,7 +62,7 @@ def replay(text: bytes, name: str, boot: str, size: int) -> SpoolState | None:
             extents = extents.add(*said)
     if state is None or (extents.ranges and (extents.ranges[0][0] < 0 or extents.ranges[-1][1] > size)):
         return None
-    return SpoolState(state.url, state.size, state.validator, extents.ranges)
+    return SpoolState(state.size, state.validator, extents.ranges)
 
 
 def left_by(path: Path, boot: str) -> bool:

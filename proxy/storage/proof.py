@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Awaitable, Callable
 
 from proxy.storage.threads import Threads
 
@@ -37,13 +36,8 @@ def proves(descriptor: int, size: int, value: str) -> bool:
     return position == size and running.hexdigest() == value
 
 
-async def proves_slowly(
-    threads: Threads, descriptor: int, size: int, value: str, pause: Callable[[int], Awaitable[None]]
-) -> bool:
-    """The same, piece by piece in worker threads; `pause` is awaited after each, with its length in bytes.
-
-    Raises StoreBroken when the file cannot be read.
-    """
+async def proves_slowly(threads: Threads, descriptor: int, size: int, value: str) -> bool:
+    """The same in worker threads, piece by piece: other work gets its turn. Raises StoreBroken if it cannot be read."""
     running = hashlib.sha256()
 
     def advance(position: int) -> int:
@@ -57,5 +51,4 @@ async def proves_slowly(
         if not length:
             return False
         position += length
-        await pause(length)
     return running.hexdigest() == value

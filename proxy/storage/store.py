@@ -115,10 +115,6 @@ class DiskStore:
         """False from a failed write until writing works again."""
         return self._threads.health.well
 
-    def digests(self) -> list[Digest]:
-        """All blobs, the longest unused first."""
-        return [Digest("sha256", record.value) for record in self._blobs]
-
     def find(self, key: str) -> Entry | None:
         return self._entries.find(key)
 
@@ -207,13 +203,6 @@ class DiskStore:
         """Take in files of blobs that have no row: what a kill or a power cut left, or a new index does not know."""
         await self._work.finish(self._adoption.sweep())
         self._tell()
-
-    async def verify(self, digest: Digest, rate: float | None = None) -> bool | None:
-        """Read a blob and compare its digest, at most `rate` bytes a second; drop it if it is not what was stored.
-
-        Gives whether it was right; None if it is not there. Raises StoreBroken.
-        """
-        return await self._checking.verify(digest.value, rate)
 
     async def flush(self) -> None:
         """Write the order of use down. Raises StoreBroken, StoreFull."""

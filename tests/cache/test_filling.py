@@ -24,7 +24,7 @@ async def fill(
     """Fill a file; gives the flight and what the file holds. `left` is what an earlier run had."""
     if left is not None:
         spool = await store.spool("demo", None)
-        await spool.checkpoint(SpoolState(left.url, left.size, left.validator, ()))
+        await spool.checkpoint(SpoolState(left.size, left.validator, ()))
         for start, end in left.extents:
             await spool.write(start, [BODY[start:end]])
         await spool.close(keep=True)
@@ -66,7 +66,7 @@ async def test_run__length_unknown_and_broken(store: MemoryStore, upstream: Memo
 async def test_run__resumes(store: MemoryStore, upstream: MemoryUpstream) -> None:
     """What an earlier run left is not asked for again."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers=ETAG))
-    left = SpoolState(URL, len(BODY), Validator('"v1"'), ((0, 120_000), (300_000, 400_000)))
+    left = SpoolState(len(BODY), Validator('"v1"'), ((0, 120_000), (300_000, 400_000)))
     flight, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000), left)
     assert (BODY, len(BODY) - 220_000, 220_000) == (body, upstream.sent, flight.resumed)
 
@@ -75,7 +75,7 @@ async def test_run__resumes(store: MemoryStore, upstream: MemoryUpstream) -> Non
 async def test_run__left_over_without_proof(store: MemoryStore, upstream: MemoryUpstream, validator: Validator) -> None:
     """Without digest and strong validator nothing that was left is used."""
     upstream.on(URL, Scripted(BODY, ranges=True))
-    left = SpoolState(URL, len(BODY), validator, ((0, 120_000),))
+    left = SpoolState(len(BODY), validator, ((0, 120_000),))
     flight, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000), left)
     assert (BODY, len(BODY), 0) == (body, upstream.sent, flight.resumed)
 
@@ -84,7 +84,7 @@ async def test_run__file_changed_since(store: MemoryStore, upstream: MemoryUpstr
     """If-Range finds another file: what was left is dropped, and counted as nothing."""
     other = BODY[::-1]
     upstream.on(URL, Scripted(other, ranges=True, headers={"etag": '"v2"'}))
-    left = SpoolState(URL, len(BODY), Validator('"v1"'), ((0, 120_000),))
+    left = SpoolState(len(BODY), Validator('"v1"'), ((0, 120_000),))
     flight, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000), left)
     assert (other, 0) == (body, flight.resumed)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from proxy.config import ConfigError, Settings, load
+from proxy.config import ConfigError, Settings, resolve
 from proxy.config.archives import TUNNELS, AptSettings
 
 _HOME = {"HOME": "/home/somebody"}
@@ -25,12 +25,12 @@ def test_load__from_every_place(tmp_path: Path) -> None:
     (tmp_path / "pullthrough.toml").write_text('[apt]\nhosts = ["A.example", "b.example:8080"]\nwindow = "1m"\n')
     flags = {"data": str(tmp_path), "apt.serve_expired": "true"}
 
-    settings = load(flags, {"PULLTHROUGH_APT_PATHS": "isos/*.iso, b/*"}, tmp_path)
+    settings = resolve(flags, {"PULLTHROUGH_APT_PATHS": "isos/*.iso, b/*"}, tmp_path).settings
 
     assert {"a.example", "b.example:8080"} == settings.apt.hosts
     assert {"isos/*.iso", "b/*"} == settings.apt.paths
     assert (60.0, True) == (settings.apt.window, settings.apt.serve_expired)
-    assert {"c.example"} == load(flags, {"PULLTHROUGH_APT_HOSTS": "c.example"}, tmp_path).apt.hosts
+    assert {"c.example"} == resolve(flags, {"PULLTHROUGH_APT_HOSTS": "c.example"}, tmp_path).settings.apt.hosts
 
 
 @pytest.mark.parametrize("host", ["http://a.example", "a.example/", "a b", "", "a@b", "a:0", "-a", "a:99999999"])
@@ -50,7 +50,7 @@ def test_paths__malformed(pattern: str) -> None:
 def test_serve_expired__neither(tmp_path: Path) -> None:
     """Anything but true or false is refused, by the name that was written."""
     with pytest.raises(ConfigError, match="PULLTHROUGH_APT_SERVE_EXPIRED"):
-        load({"data": str(tmp_path)}, {"PULLTHROUGH_APT_SERVE_EXPIRED": "perhaps"}, tmp_path)
+        resolve({"data": str(tmp_path)}, {"PULLTHROUGH_APT_SERVE_EXPIRED": "perhaps"}, tmp_path)
 
 
 def test_mount__apt_is_reserved(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_mount__apt_is_reserved(tmp_path: Path) -> None:
 
 def test_defaults__tunnel_to_few_and_announce_nothing(tmp_path: Path) -> None:
     """Without settings nothing is announced, and tunnels go to the listed publishers, at no port of their own."""
-    apt = load({}, _HOME, tmp_path).apt
+    apt = resolve({}, _HOME, tmp_path).settings.apt
     assert (TUNNELS, False) == (apt.tunnels, apt.announce)
     assert [] == [host for host in TUNNELS if ":" in host]
 
@@ -69,10 +69,10 @@ def test_defaults__tunnel_to_few_and_announce_nothing(tmp_path: Path) -> None:
 def test_sources__file_variable_flag(tmp_path: Path) -> None:
     """Each place can give them, in the form that is usual there."""
     (tmp_path / "pullthrough.toml").write_text('[apt]\ntunnels = ["a.example"]\nannounce = true\n', encoding="utf-8")
-    file = load({}, _HOME, tmp_path).apt
+    file = resolve({}, _HOME, tmp_path).settings.apt
     variables = {"PULLTHROUGH_APT_TUNNELS": "b.example,c.example:8443", "PULLTHROUGH_APT_ANNOUNCE": "false"}
-    variable = load({}, _HOME | variables, tmp_path).apt
-    flag = load({"apt.tunnels": "", "apt.announce": "true"}, _HOME | variables, tmp_path).apt
+    variable = resolve({}, _HOME | variables, tmp_path).settings.apt
+    flag = resolve({"apt.tunnels": "", "apt.announce": "true"}, _HOME | variables, tmp_path).settings.apt
     assert (frozenset({"a.example"}), True) == (file.tunnels, file.announce)
     assert (frozenset({"b.example", "c.example:8443"}), False) == (variable.tunnels, variable.announce)
     assert (frozenset(), True) == (flag.tunnels, flag.announce)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import load, resolve
+from proxy.config import resolve
 from proxy.config.listing import listing
 
 _HOME = {"HOME": "/home/somebody"}
@@ -46,7 +46,7 @@ def test_listing__is_a_settings_file(tmp_path: Path) -> None:
 
     (tmp_path / "again.toml").write_text(listing(resolved), encoding="utf-8")
 
-    assert resolved.settings.with_builtin() == load({"config": "again.toml"}, _HOME, tmp_path)
+    assert resolved.settings.with_builtin() == resolve({"config": "again.toml"}, _HOME, tmp_path).settings
 
 
 _EVERYTHING = r"""
@@ -92,7 +92,7 @@ def test_listing__everything_can_be_read_back(tmp_path: Path, variable: bool) ->
     assert 2 == len(resolved.settings.groups)
 
     (tmp_path / "again.toml").write_text(listing(resolved), encoding="utf-8")
-    again = load({"config": "again.toml"}, _HOME, tmp_path)
+    again = resolve({"config": "again.toml"}, _HOME, tmp_path).settings
 
     assert resolved.settings.with_builtin() == again
     assert (resolved.settings.sites(), resolved.settings.index_groups()) == (again.sites(), again.index_groups())

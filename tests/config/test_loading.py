@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import ConfigError, Settings, load, resolve
+from proxy.config import ConfigError, Settings, resolve
 
 _HOME = {"HOME": "/home/somebody"}
 
 
 def _load(tmp_path: Path, toml: str = "", environ: Mapping[str, str] = _HOME, **flags: str) -> Settings:
     (tmp_path / "pullthrough.toml").write_text(toml, encoding="utf-8")
-    return load({name.replace("__", "."): value for name, value in flags.items()}, environ, tmp_path)
+    return resolve({name.replace("__", "."): value for name, value in flags.items()}, environ, tmp_path).settings
 
 
 def _errors(tmp_path: Path, toml: str = "", environ: Mapping[str, str] = _HOME, **flags: str) -> list[str]:
@@ -89,8 +89,8 @@ def test_load__relative_data_folder(tmp_path: Path) -> None:
     elsewhere.parent.mkdir()
     elsewhere.write_text('data = "kept"\n', encoding="utf-8")
 
-    assert tmp_path / "etc" / "kept" == load({"config": str(elsewhere)}, _HOME, tmp_path).data
-    assert tmp_path / "kept" == load({"data": "kept"}, _HOME, tmp_path).data
+    assert tmp_path / "etc" / "kept" == resolve({"config": str(elsewhere)}, _HOME, tmp_path).settings.data
+    assert tmp_path / "kept" == resolve({"data": "kept"}, _HOME, tmp_path).settings.data
 
 
 def test_load__which_file(tmp_path: Path) -> None:
@@ -102,14 +102,14 @@ def test_load__which_file(tmp_path: Path) -> None:
         place.write_text(f"port = {number}\n", encoding="utf-8")
     environ = {**_HOME, "XDG_CONFIG_HOME": str(tmp_path / "config"), "PULLTHROUGH_CONFIG": "variable.toml"}
 
-    assert load({"config": "flag.toml"}, environ, tmp_path).port == 1
-    assert load({}, environ, tmp_path).port == 2
+    assert resolve({"config": "flag.toml"}, environ, tmp_path).settings.port == 1
+    assert resolve({}, environ, tmp_path).settings.port == 2
     del environ["PULLTHROUGH_CONFIG"]
-    assert load({}, environ, tmp_path).port == 3
+    assert resolve({}, environ, tmp_path).settings.port == 3
     places[2].unlink()
-    assert load({}, environ, tmp_path).port == 4
+    assert resolve({}, environ, tmp_path).settings.port == 4
     places[3].unlink()
-    assert load({}, environ, tmp_path).port == 3142
+    assert resolve({}, environ, tmp_path).settings.port == 3142
 
 
 def test_errors__all_at_once_by_the_name_that_was_written(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_errors__file_in_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_bytes(b"\xff\xfe")
 
     with pytest.raises(ConfigError, match=r"settings\.toml: is not a text in UTF-8"):
-        load({"config": "settings.toml"}, _HOME, tmp_path)
+        resolve({"config": "settings.toml"}, _HOME, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_errors__named_file_is_missing(
 ) -> None:
     """A file that was named must be there; the message says who named it."""
     with pytest.raises(ConfigError) as caught:
-        load(flags, {**_HOME, **environ}, tmp_path)
+        resolve(flags, {**_HOME, **environ}, tmp_path)
 
     assert [f"{name}: there is no file {tmp_path / 'no.toml'}"] == caught.value.errors
 

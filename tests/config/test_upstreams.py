@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from proxy.config import ConfigError, GroupSettings, Settings, UpstreamSettings, load
+from proxy.config import ConfigError, GroupSettings, Settings, UpstreamSettings, resolve
 from proxy.config.upstreams import builtin, problem, repeated
 from proxy.model import Group, Member, Site
 
@@ -201,7 +201,7 @@ def test_upstream__password_in_the_wrong_place(tmp_path: Path, given: dict[str, 
     entry = {"mount": "house", "url": _URL} | given
 
     with pytest.raises(ConfigError) as caught:
-        load({}, {"HOME": "/h", "PULLTHROUGH_UPSTREAMS": json.dumps([entry])}, tmp_path)
+        resolve({}, {"HOME": "/h", "PULLTHROUGH_UPSTREAMS": json.dumps([entry])}, tmp_path)
 
     (line,) = caught.value.errors
     assert line.startswith(f"PULLTHROUGH_UPSTREAMS #1: {next(iter(given))}")
@@ -295,10 +295,10 @@ def test_groups__named_by_what_was_written(tmp_path: Path) -> None:
     toml = '[[group]]\nmount = "all"\nmembers = ["none"]\n'
     (tmp_path / "pullthrough.toml").write_text(toml, encoding="utf-8")
     with pytest.raises(ConfigError) as whole:
-        load({}, {"HOME": "/h"}, tmp_path)
+        resolve({}, {"HOME": "/h"}, tmp_path)
     (tmp_path / "pullthrough.toml").write_text(toml + '[[group]]\nmont = "x"\nmembers = []\n', encoding="utf-8")
     with pytest.raises(ConfigError) as parts:
-        load({}, {"HOME": "/h"}, tmp_path)
+        resolve({}, {"HOME": "/h"}, tmp_path)
 
     front = f"{tmp_path / 'pullthrough.toml'}: group"
     (line,) = whole.value.errors

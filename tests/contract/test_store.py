@@ -281,14 +281,14 @@ async def test_spool__taken_up_again(store: Store) -> None:
     """What was said and what was written since are there for the next owner."""
     spool = await store.spool("whl", PART)
     assert spool.state is None
-    await spool.checkpoint(SpoolState("https://files.example/whl", PART, Validator('"1"'), ()))
+    await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
     await spool.write(10, [b"abc", b"def"])
     await spool.write(100, [b"x"])
     await spool.close(keep=True)
 
     again = await store.spool("whl", PART)
 
-    assert again.state == SpoolState("https://files.example/whl", PART, Validator('"1"'), ((10, 16), (100, 101)))
+    assert again.state == SpoolState(PART, Validator('"1"'), ((10, 16), (100, 101)))
     assert await again.read(10, 6) == b"abcdef"
     await again.close(keep=False)
 
@@ -296,22 +296,22 @@ async def test_spool__taken_up_again(store: Store) -> None:
 async def test_spool__checkpoint_replaces_what_was_written(store: Store) -> None:
     """An owner that does not go on with an earlier version says so, and nothing of that version is left."""
     spool = await store.spool("whl", PART)
-    await spool.checkpoint(SpoolState("https://files.example/whl", PART, Validator('"1"'), ()))
+    await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
     await spool.write(0, [b"first version"])
-    await spool.checkpoint(SpoolState("https://files.example/whl", 9, Validator('"2"'), ()))
+    await spool.checkpoint(SpoolState(9, Validator('"2"'), ()))
     await spool.write(0, [b"new"])
     await spool.close(keep=True)
 
     again = await store.spool("whl", PART)
 
-    assert again.state == SpoolState("https://files.example/whl", 9, Validator('"2"'), ((0, 3),))
+    assert again.state == SpoolState(9, Validator('"2"'), ((0, 3),))
     await again.close(keep=False)
 
 
 async def test_spool__restarted(store: Store) -> None:
     """After a restart nothing of what was there is believed."""
     spool = await store.spool("whl", PART)
-    await spool.checkpoint(SpoolState("https://files.example/whl", PART, Validator('"1"'), ()))
+    await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
     await spool.write(0, [b"first"])
     await spool.restart()
     assert spool.state is None
@@ -326,7 +326,7 @@ async def test_spool__restarted(store: Store) -> None:
 async def test_spool__given_up(store: Store) -> None:
     """A download that is not kept leaves nothing for the next owner, and may still be read by its followers."""
     spool = await store.spool("whl", PART)
-    await spool.checkpoint(SpoolState("https://files.example/whl", PART, Validator('"1"'), ()))
+    await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
     await spool.write(0, [b"body"])
     with spool.share() as descriptor:
         await spool.close(keep=False)
@@ -404,7 +404,7 @@ async def test_bound__download_that_broke_off_makes_room(store: Store) -> None:
     body = b"1" * (2 * PART)
     await store.put(body)
     spool = await store.spool("whl", 4 * PART)
-    await spool.checkpoint(SpoolState("https://files.example/whl", 4 * PART, Validator('"1"'), ()))
+    await spool.checkpoint(SpoolState(4 * PART, Validator('"1"'), ()))
     await spool.write(0, [bytes(4 * PART)])
     await spool.close(keep=True)
 

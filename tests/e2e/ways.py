@@ -38,10 +38,14 @@ def through_proxy(source: Source) -> Source:
 
 
 def below_prefix(source: Source, url: str) -> Source:
-    """The source below the cache's own address, where the texts for clients put it."""
-    text = clients.apt_source(url, source.address, source.suite, source.components, source.signed_by)
-    address = next(line.removeprefix("URIs: ") for line in text.splitlines() if line.startswith("URIs: "))
-    return Source(address, source.suite, source.components, source.signed_by)
+    """The source below the cache's own address."""
+    return Source(prefixed(source.address, url), source.suite, source.components, source.signed_by)
+
+
+def prefixed(address: str, url: str) -> str:
+    """The address of an archive below that of the cache, as docs/apt.md writes it. The cache fetches https by https."""
+    scheme, _, rest = address.partition("://")
+    return f"{url}/HTTPS///{rest}" if scheme == "https" else f"{url}/{rest}"
 
 
 def pool_passed(server: Server) -> float:

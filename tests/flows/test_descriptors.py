@@ -17,6 +17,7 @@ import pytest
 
 from tests.flows.reading import get
 from tests.origin import Origin
+from tests.storage.disk import digests
 from tests.wheels import wheel
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ async def test_no_descriptors(
     await get(http, file)
     while not proxy.store.keys("file:"):
         await asyncio.sleep(0)
-    known = (list(proxy.store.keys("")), proxy.store.digests())
+    known = (list(proxy.store.keys("")), digests(proxy.store))
     parts = urlsplit(proxy.url)
     with exhausted((parts.hostname or "", parts.port or 0)):
         with pytest.raises(OSError, match="Too many open files"):
@@ -83,7 +84,7 @@ async def test_no_descriptors(
     got = await get(http, file)
     assert within in {None, 200, 503}
     assert (package.body.read(0, package.body.size), "hit") == (got.body, got.cache)
-    assert known == (list(proxy.store.keys("")), proxy.store.digests())
+    assert known == (list(proxy.store.keys("")), digests(proxy.store))
     async with aiohttp.ClientSession() as newcomer:
         assert (await get(newcomer, proxy.url + PAGE)).status == 200
 

@@ -17,6 +17,7 @@ from tests.conftest import MakeProxy
 from tests.faults import chunked, ignores_range
 from tests.flows.asking import SEGMENT, SMALL, address, check_bytes, get, until_idle, until_kept
 from tests.origin import Origin
+from tests.storage.disk import digests
 from tests.wheels import Package, wheel
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ async def test_damaged__page(
     origin.publish(*(wheel("demo", f"1.{number}") for number in range(80)))
     running = await make_proxy(origin.url)
     first = await get(http, f"{running.url}/pypi/simple/demo/")
-    (digest,) = running.store.digests()
+    (digest,) = digests(running.store)
     blob = running.store.blob(digest)
     assert blob is not None
     damage(Path(blob.path))
@@ -214,7 +215,7 @@ async def test_full__file_beyond_the_bound(
     await until_kept(http, address(running, small))
 
     assert [(200, False, package.sha256)] * clients == [(got.status, got.broken, got.sha256) for got in answers]
-    assert package.sha256 not in {digest.value for digest in running.store.digests()}
+    assert package.sha256 not in {digest.value for digest in digests(running.store)}
 
 
 async def test_full__length_unknown(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:

@@ -19,6 +19,7 @@ from tests.flows.conftest import MakeClocked
 from tests.gates import Gate
 from tests.origin import Origin
 from tests.pages import Link
+from tests.storage.disk import digests
 from tests.wheels import Package, wheel
 
 PATH = "/packages/"
@@ -349,7 +350,7 @@ async def test_wrong_bytes__broken_and_not_kept(
 
     assert got.broken
     assert len(got.body) <= package.body.size - SEGMENT
-    assert package.sha256 not in {digest.value for digest in running.store.digests()}
+    assert package.sha256 not in {digest.value for digest in digests(running.store)}
     asked = origin.count(PATH + package.filename)
     assert 502 == (await get(http, url)).status
     assert asked == origin.count(PATH + package.filename)
@@ -411,7 +412,7 @@ async def test_wrong_length__listed(
 
     assert got.status == 502 if sized else (got.broken or got.status == 502)
     await until_idle(running)
-    assert package.sha256 not in {digest.value for digest in running.store.digests()}
+    assert package.sha256 not in {digest.value for digest in digests(running.store)}
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -532,7 +533,7 @@ async def test_unasked_206__for_a_small_file(
     got = await get(http, address(running, package))
 
     assert 502 == got.status
-    assert [] == [digest for digest in running.store.digests() if digest.value == package.sha256]
+    assert [] == [digest for digest in digests(running.store) if digest.value == package.sha256]
 
 
 @pytest.mark.keeps_spool
@@ -622,7 +623,7 @@ async def test_gzip__nobody_asked_for(
     got = await get(http, address(running, package))
 
     assert got.status == 502 or got.broken
-    assert [] == [digest for digest in running.store.digests() if digest.value != digest_of_page(origin)]
+    assert [] == [digest for digest in digests(running.store) if digest.value != digest_of_page(origin)]
 
 
 def digest_of_page(origin: Origin) -> str:

@@ -18,6 +18,7 @@ from tests.flows.asking import SEGMENT, SMALL, Got, address, check_bytes, conten
 from tests.gates import Gate
 from tests.origin import Origin
 from tests.pages import Link
+from tests.storage.disk import digests
 from tests.wheels import sdist, wheel
 
 PATH = "/packages/"
@@ -252,7 +253,7 @@ async def test_file__other_digest_is_wrong(
     got = await get(http, address(running, package))
 
     assert got.broken
-    assert [] == [digest for digest in running.store.digests() if digest.value == got.sha256]
+    assert [] == [digest for digest in digests(running.store) if digest.value == got.sha256]
 
 
 async def test_file__no_digest_on_the_page(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:

@@ -20,6 +20,7 @@ from tests.flows.conftest import MakeClocked
 from tests.flows.reading import Got, get
 from tests.gates import Gate
 from tests.origin import Origin
+from tests.storage.disk import digests
 from tests.wheels import wheel
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ BROKEN: dict[str, tuple[Fault, ...]] = {
 
 def kept(running: Running) -> tuple[list[str], list[object]]:
     """What the store has: keys of pages, and blobs."""
-    return list(running.store.keys("page:")), list(running.store.digests())
+    return list(running.store.keys("page:")), list(digests(running.store))
 
 
 @pytest.mark.parametrize("spoilt", BROKEN.values(), ids=BROKEN.keys())

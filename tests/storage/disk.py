@@ -46,6 +46,16 @@ def digest(body: bytes) -> Digest:
     return Digest("sha256", hashlib.sha256(body).hexdigest())
 
 
+def digests(store: DiskStore) -> list[Digest]:
+    """All blobs, the longest unused first."""
+    return [Digest("sha256", record.value) for record in store._blobs]
+
+
+async def verify(store: DiskStore, wanted: Digest) -> bool | None:
+    """Whether a blob is what was stored, as the background finds out; None if it is not there."""
+    return await store._checking.verify(wanted.value)
+
+
 def entry(key: str, body: bytes) -> Entry:
     """An entry of `key` for a body."""
     return Entry(key, f"https://files.example/{key}", digest(body), len(body), "text/plain", Validator('"1"'), 1.0, 2.0)

@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-from tests.storage.disk import LARGE, digest, file_of, keep, opened
+from tests.storage.disk import LARGE, digest, digests, file_of, keep, opened, verify
 
 
 async def test_sweep__file_without_a_row(tmp_path: Path) -> None:
@@ -26,14 +26,14 @@ async def test_sweep__file_without_a_row(tmp_path: Path) -> None:
 
         await store.sweep()
 
-        assert set(store.digests()) == {digest(b"body"), digest(b"left behind"), digest(LARGE)}
-        assert store.digests()[-1] == digest(b"body")
+        assert set(digests(store)) == {digest(b"body"), digest(b"left behind"), digest(LARGE)}
+        assert digests(store)[-1] == digest(b"body")
         blob = store.blob(digest(b"left behind"))
         assert blob is not None
         with store.lease(blob) as descriptor:
             assert os.pread(descriptor, 100, 0) == b"left behind"
         assert store.blob(digest(LARGE)) is None
-        assert await store.verify(digest(LARGE))
+        assert await verify(store, digest(LARGE))
         assert store.blob(digest(LARGE)) is not None
         assert foreign.read_text() == "mine"
     async with opened(path) as store:
@@ -55,7 +55,7 @@ async def test_sweep__file_that_is_being_deleted(tmp_path: Path) -> None:
             gate.set()
         await asyncio.gather(forgetting, sweeping, asyncio.wrap_future(held))
 
-        assert store.digests() == []
+        assert digests(store) == []
         blob = await store.put(b"body")
         with store.lease(blob) as descriptor:
             assert os.pread(descriptor, 100, 0) == b"body"

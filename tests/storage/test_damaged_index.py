@@ -12,7 +12,7 @@ import pytest
 
 from proxy.errors import BlobDamaged, StoreBroken
 from proxy.storage.store import DiskStore
-from tests.storage.disk import LARGE, adopt, digest, entry, file_of, keep, opened
+from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
 
 SMALL = [b"body %d" % number for number in range(200)]
 
@@ -33,9 +33,9 @@ async def _check(store: DiskStore) -> None:
         assert blob is not None
         with store.lease(blob) as descriptor:
             assert os.pread(descriptor, 100, 0) == body
-    assert await store.verify(digest(LARGE))
+    assert await verify(store, digest(LARGE))
     assert store.blob(digest(LARGE)) is not None
-    assert {digest(body) for body in (*SMALL, LARGE)} == set(store.digests()) - {digest(b"new")}
+    assert {digest(body) for body in (*SMALL, LARGE)} == set(digests(store)) - {digest(b"new")}
     await keep(store, "new", b"new")
     assert store.find("new") == entry("new", b"new")
 
@@ -146,8 +146,8 @@ async def test_open__wrong_file_under_a_name(tmp_path: Path) -> None:
         with pytest.raises(BlobDamaged), store.lease(blob):
             pass
         assert store.blob(digest(LARGE)) is None
-        await store.verify(digest(LARGE))
-        assert digest(LARGE) not in store.digests()
+        await verify(store, digest(LARGE))
+        assert digest(LARGE) not in digests(store)
 
 
 async def test_open__log_cut(tmp_path: Path) -> None:

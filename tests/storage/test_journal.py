@@ -13,7 +13,7 @@ from proxy.ports import SpoolState
 from proxy.storage.journal import Journal, boot_id, left_by, replay
 
 SIZE = 1000
-STATE = SpoolState("https://files.example/whl", SIZE, Validator('"1"'), ((0, 5), (7, 9)))
+STATE = SpoolState(SIZE, Validator('"1"'), ((0, 5), (7, 9)))
 _RANGES = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(lambda pair: (min(pair), max(pair)))
 
 
@@ -52,7 +52,7 @@ def test_replay__cut_anywhere(
         for line in lines[last + 1 :]:
             assert not isinstance(line, SpoolState)
             extents = extents.add(*line)
-        assert found == SpoolState(STATE.url, STATE.size, STATE.validator, extents.ranges)
+        assert found == SpoolState(STATE.size, STATE.validator, extents.ranges)
 
 
 def _folder(factory: object) -> Path:
@@ -96,10 +96,17 @@ def test_replay__garbage(text: bytes) -> None:
 def test_replay__garbage_behind_a_state(line: bytes) -> None:
     """What follows a line that cannot be read is not believed either."""
     start = b'{"format":1,"name":"whl","boot":"boot"}\n'
-    state = b'{"url":"u","size":9,"validator":{},"extents":[]}\n'
+    state = b'{"size":9,"validator":{},"extents":[]}\n'
     text = start + state + b"\x00" + line.replace(b"\n", b"") + b"\n[0,5]\n"
 
-    assert replay(text, "whl", "boot", SIZE) == SpoolState("u", 9, Validator(), ())
+    assert replay(text, "whl", "boot", SIZE) == SpoolState(9, Validator(), ())
+
+
+def test_replay__another_version() -> None:
+    """A field that an older or newer program wrote is skipped: the download goes on."""
+    text = b'{"format":1,"name":"whl","boot":"boot"}\n{"url":"u","size":9,"validator":{},"extents":[]}\n'
+
+    assert replay(text, "whl", "boot", SIZE) == SpoolState(9, Validator(), ())
 
 
 def test_begin__forgets(tmp_path: Path) -> None:

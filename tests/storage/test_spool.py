@@ -14,7 +14,7 @@ from proxy.model import Validator
 from proxy.ports import SpoolState
 from tests.storage.disk import digest, opened
 
-STATE = SpoolState("https://files.example/whl", 100, Validator('"1"'), ())
+STATE = SpoolState(100, Validator('"1"'), ())
 
 
 async def test_write__many_small_chunks(tmp_path: Path) -> None:

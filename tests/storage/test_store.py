@@ -14,7 +14,7 @@ import pytest
 from proxy.errors import BlobDamaged, StoreBroken
 from proxy.model import Digest, Event, Stored, Validator
 from proxy.ports import SpoolState
-from tests.storage.disk import LARGE, adopt, digest, entry, file_of, keep, opened
+from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
 
 BODY = b"the body that was stored"
 
@@ -76,7 +76,7 @@ async def test_lease__damaged_file(tmp_path: Path, harm: Callable[[Path], None])
             assert os.pread(descriptor, 100, 0) == BODY
         assert store.healthy
     async with opened(path) as store:
-        assert store.digests() == [digest(BODY)]
+        assert digests(store) == [digest(BODY)]
         assert store.find("a") is None
 
 
@@ -123,7 +123,7 @@ async def test_lease__restored_backup(tmp_path: Path) -> None:
         assert before is not None
         with pytest.raises(BlobDamaged), store.lease(before):
             pass
-        assert await store.verify(digest(LARGE))
+        assert await verify(store, digest(LARGE))
         assert store.find("large") == entry("large", LARGE)
         after = store.blob(digest(LARGE))
         assert after is not None
@@ -145,8 +145,8 @@ async def test_lease__large_file_damaged(tmp_path: Path) -> None:
             pass
         assert store.blob(digest(LARGE)) is None
         assert store.find("large") is None
-        await store.verify(digest(LARGE))
-        assert store.digests() == []
+        await verify(store, digest(LARGE))
+        assert digests(store) == []
         assert not file_of(path, LARGE).exists()
 
 
@@ -168,7 +168,7 @@ async def test_adopt__in_place_of_a_doubtful_file(tmp_path: Path) -> None:
         assert again is not None
         with store.lease(again) as descriptor:
             assert os.pread(descriptor, len(LARGE), 0) == LARGE
-        assert await store.verify(digest(LARGE)) is True
+        assert await verify(store, digest(LARGE)) is True
 
 
 async def test_lease__in_a_thread(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ async def test_open__after_a_restart(tmp_path: Path) -> None:
 
     async with opened(path, events=events) as store:
         assert store.find("a") == entry("a", BODY)
-        assert {digest(BODY), digest(b"adopted")} == set(store.digests())
+        assert {digest(BODY), digest(b"adopted")} == set(digests(store))
         assert events[0] == Stored(len(BODY) + len(b"adopted"), 2)
         for body in (BODY, b"adopted"):
             blob = store.blob(digest(body))
@@ -233,7 +233,7 @@ async def test_open__reads_no_file(tmp_path: Path) -> None:
     shutil.rmtree(path / "index" / "sha256")
 
     async with opened(path) as store:
-        assert [digest(body) for body in bodies] == store.digests()
+        assert [digest(body) for body in bodies] == digests(store)
         blob = store.blob(digest(bodies[0]))
         assert blob is not None
         with pytest.raises(BlobDamaged), store.lease(blob):
@@ -251,12 +251,12 @@ async def test_open__order_of_use_survives(tmp_path: Path, ahead: float) -> None
         for number in (1, 0, 1, 3):
             store.blob(digest(bodies[number]))
     async with opened(path, ahead=ahead) as store:
-        assert [digest(bodies[number]) for number in (2, 4, 0, 1, 3)] == store.digests()
+        assert [digest(bodies[number]) for number in (2, 4, 0, 1, 3)] == digests(store)
         store.blob(digest(bodies[2]))
         await store.put(b"new")
     async with opened(path) as store:
         expected = [digest(bodies[number]) for number in (4, 0, 1, 3, 2)]
-        assert [*expected, digest(b"new")] == store.digests()
+        assert [*expected, digest(b"new")] == digests(store)
 
 
 async def test_open__folders_are_private(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ async def test_spool__resumed_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "data"
     async with opened(path) as store:
         spool = await store.spool("whl", 100_000)
-        await spool.checkpoint(SpoolState("https://files.example/whl", 100_000, Validator('"1"'), ()))
+        await spool.checkpoint(SpoolState(100_000, Validator('"1"'), ()))
         await spool.write(0, [b"x" * 50_000])
         await spool.close(keep=True)
 
@@ -328,7 +328,7 @@ async def test_adopt__asker_goes_away(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     async with opened(path) as store:
-        assert store.digests() == [digest(BODY)]
+        assert digests(store) == [digest(BODY)]
     assert list((path / "spool").iterdir()) == []
 
 
@@ -341,7 +341,7 @@ async def test_adopt__bytes_are_missing(tmp_path: Path) -> None:
 
         with pytest.raises(StoreBroken):
             await store.adopt(spool, digest(BODY), 100)
-        assert store.digests() == []
+        assert digests(store) == []
         assert list((path / "spool").iterdir()) == []
         assert store._space.ledger.reserved == 0
 
@@ -395,7 +395,7 @@ async def test_bound__holds_on_disk(tmp_path: Path) -> None:
             await store.save(entry(f"file {number}", body))
             used = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
             assert used <= limit
-        assert len(store.digests()) >= 4
+        assert len(digests(store)) >= 4
     async with opened(path, limit) as store:
-        for known in store.digests():
-            assert await store.verify(Digest("sha256", known.value))
+        for known in digests(store):
+            assert await verify(store, Digest("sha256", known.value))
