@@ -54,7 +54,7 @@ docs: $(DEV_READY)
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	--no-header --no-emit-index-url --no-emit-find-links --no-annotate
 lock: $(DEV_READY)
-	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements-dev.txt
 	$(LOCK) pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt
 	$(LOCK) --group build --constraint requirements-dev.txt --output-file requirements-build.txt
 

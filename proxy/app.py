@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 
 from aiohttp import http_parser, web
@@ -75,7 +75,7 @@ class Running:
 
 
 async def start(settings: Settings, clock: Clock | None = None, credentials: Credentials | None = None) -> Running:
-    """Open the store, build the parts, listen. Raises StoreBroken, OSError (address in use).
+    """Open the store, build the parts, listen. Raises PullthroughError (a library is missing, StoreBroken), OSError.
 
     `credentials`: for upstreams that want to know who asks; without it none is told.
     """
@@ -83,6 +83,7 @@ async def start(settings: Settings, clock: Clock | None = None, credentials: Cre
         raise PullthroughError(
             "aiohttp is installed without its C parser, which checks requests strictly. Reinstall aiohttp."
         )
+    announced = _announcing() if settings.apt.announce else None
     _raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         sites = {site.mount: site for site in settings.sites()}
@@ -136,9 +137,7 @@ async def start(settings: Settings, clock: Clock | None = None, credentials: Cre
         site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
         await site.start()
         host, port = runner.addresses[0][:2]
-        if settings.apt.announce:
-            from proxy.announcement import announced  # noqa: PLC0415 - late: its library takes long to load
-
+        if announced is not None:
             await stack.enter_async_context(announced(host, port))
         shown = f"[{host}]" if ":" in host else host
         return Running(f"http://{shown}:{port}", metrics, store, stack.pop_all())
@@ -161,6 +160,18 @@ async def run(settings: Settings, announce: Callable[[str], None], credentials: 
     finally:
         gc.unfreeze()
         await running.close()
+
+
+def _announcing() -> Callable[[str, int], AbstractAsyncContextManager[None]]:
+    """What announces the cache on the local network. Raises PullthroughError where its library is not installed."""
+    try:
+        from proxy.announcement import announced  # noqa: PLC0415 - late: an extra, and it takes long to load
+    except ModuleNotFoundError as error:
+        raise PullthroughError(
+            f"apt.announce: the Python package {error.name} is not installed. Turn the setting off, or install "
+            f"pullthrough[announce], or run: {sys.executable} -m pip install zeroconf ifaddr"
+        ) from None
+    return announced
 
 
 def _policy(settings: Settings) -> Policy:

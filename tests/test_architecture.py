@@ -41,8 +41,7 @@ _HELD_ELSEWHERE = {
 # loaded before, which also makes this a matter of a second.
 _IMPORT_EACH = """
 import importlib, os, sys, threading, warnings
-import aiohttp.web, diskcache, docker, msgspec, packaging, prometheus_client, pydantic_settings, rich, selectolax, typer
-import zeroconf
+import aiohttp.web, diskcache, msgspec, packaging, prometheus_client, pydantic_settings, selectolax, typer, zeroconf
 threads, environment, files = threading.active_count(), dict(os.environ), os.listdir(".")
 wrong = False
 for name in sys.argv[1:]:

@@ -206,9 +206,22 @@ def test_serve__data_folder_in_use(tmp_path: Path) -> None:
     assert str(tmp_path / ".cache" / "pullthrough") in line
 
 
+def test_serve__announcing_without_its_library(tmp_path: Path) -> None:
+    """An install without the extra says what is missing and how to get it; nothing is opened."""
+    (tmp_path / "zeroconf.py").write_text("raise ModuleNotFoundError('no', name='zeroconf')\n", encoding="utf-8")
+
+    result = _run(tmp_path, "serve", "--port=0", "--apt-announce=true", PYTHONPATH=f"{tmp_path}:{_ROOT}")
+
+    (line,) = result.stderr.splitlines()
+    assert 1 == result.returncode
+    assert "apt.announce" in line
+    assert line.endswith(f"{sys.executable} -m pip install zeroconf ifaddr")
+    assert not (tmp_path / ".cache").exists()
+
+
 def test_cli__imports_no_server() -> None:
     """`--help` and wrong settings are answered without loading the server's libraries."""
-    heavy = "{'aiohttp', 'diskcache', 'prometheus_client', 'docker', 'pypi_simple', 'requests', 'rich'}"
+    heavy = "{'aiohttp', 'diskcache', 'prometheus_client', 'pypi_simple', 'requests', 'rich'}"
     script = f"import sys, proxy.cli; print(sorted({heavy} & set(sys.modules)))"
 
     result = subprocess.run([sys.executable, "-c", script], cwd=_ROOT, capture_output=True, text=True, check=True)

@@ -61,7 +61,7 @@ class AptSettings(BaseModel):
     announce: bool = Field(
         default=False,
         description="Whether to announce the cache on the local network (DNS-SD, `_apt_proxy._tcp`), where clients "
-        "with squid-deb-proxy-client find it.",
+        "with squid-deb-proxy-client find it. Needs the extra `pullthrough[announce]`.",
     )
 
     @field_validator("hosts", "paths", mode="before")
