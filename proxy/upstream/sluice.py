@@ -2,16 +2,19 @@
 
 Used by `transfer` once aiohttp has read the head and what came with it. From there on the framing is only a number of
 bytes, so nothing is parsed, copied or queued any more: the connection reads when somebody reads, into memory that is
-used again and again. At the end the connection goes back to aiohttp's pool.
+used again and again. At the end the connection goes back to aiohttp's pool. Until then it belongs to the sluice alone:
+a byte that comes while nobody reads breaks it, and a read that did not end breaks it too, since what it took is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 
 import aiohttp
 
 _GATHER = 0.002  # seconds for which what arrives is gathered in one buffer
+_NOWHERE = memoryview(b"")  # the event loop refuses it as a buffer, and breaks the connection
 
 
 class Sluice(asyncio.BufferedProtocol):
@@ -29,7 +32,7 @@ class Sluice(asyncio.BufferedProtocol):
         self._left = length
         self._silence = silence
         self._loop = asyncio.get_running_loop()
-        self._target = memoryview(b"")
+        self._target = _NOWHERE
         self._filled = 0
         self._waiting: asyncio.Future[int] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -43,20 +46,25 @@ class Sluice(asyncio.BufferedProtocol):
     async def readinto(self, buffer: memoryview) -> int:
         """Fill `buffer` from its beginning with what arrives, soon; how many bytes, 0 at the end.
 
-        Raises TimeoutError after a silence, ConnectionError when the connection ends before the body.
+        Raises TimeoutError after a silence, ConnectionError when the connection ends before the body. After a failure,
+        and after a read that was cancelled, all further reads fail.
         """
-        if not self._left:
-            return 0
         if self._lost is not None:
             raise self._lost
+        if not self._left:
+            return 0
         self._target, self._filled = buffer[: self._left], 0
         self._waiting = self._loop.create_future()
         self._transport.resume_reading()
-        async with asyncio.timeout(self._silence):
-            return await self._waiting
+        try:
+            async with asyncio.timeout(self._silence):
+                return await self._waiting
+        except BaseException:
+            self._give_up()
+            raise
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 the reader's buffer has the size it has
-        """Where the next bytes go."""
+        """Where the next bytes go; nowhere if nobody reads."""
         return self._target[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -85,20 +93,38 @@ class Sluice(asyncio.BufferedProtocol):
         """Nothing is written while a body comes."""
 
     def _hand_over(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._transport.pause_reading()
+        self._rest()
         if not self._left:
             self._give_back()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(self._filled)
 
+    def _rest(self) -> None:
+        """Take nothing more off the connection: the buffer is its reader's again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._target = _NOWHERE
+        self._transport.pause_reading()
+
     def _give_back(self) -> None:
         """All of the body was read: for aiohttp it has ended, and its connection may serve the next request."""
+        more = _has_more(self._transport)
+        if more:
+            self._owner.force_close()  # whatever it is, it would be taken for the next answer
         self._transport.set_protocol(self._owner)
         self._transport.resume_reading()
         self._response.content.feed_eof()
+        if more:
+            self._transport.abort()
+
+    def _give_up(self) -> None:
+        """A read ended before its bytes were handed over: nobody knows any more where in the body the next ones are."""
+        if self._lost is None:
+            self._lost = ConnectionAbortedError("An earlier read of the body was given up.")
+        if self._transport.get_protocol() is self:
+            self._rest()
+            self._transport.abort()
 
     def _fail(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -111,3 +137,13 @@ class Sluice(asyncio.BufferedProtocol):
                 self._waiting.set_result(self._filled)
             else:
                 self._waiting.set_exception(self._lost)
+
+
+def _has_more(transport: asyncio.Transport) -> bool:
+    """Whether something has come, or the end of the connection, that nobody has read yet."""
+    secure = transport.get_extra_info("ssl_object")
+    if secure is not None and secure.pending():
+        return True
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(poll.poll(0))

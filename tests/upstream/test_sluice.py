@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
 
@@ -15,6 +16,7 @@ from tests.bodies import Noise, sha256
 from tests.gates import Gate
 from tests.origin import Origin
 from tests.upstream.conftest import Make, Seen
+from tests.upstream.scripted import Scripted, Then, plain
 
 BODY = Noise(5_000_000, seed=7)
 
@@ -102,3 +104,116 @@ async def test_readinto__pieces_that_trickle(origin: Origin, make: Make) -> None
         while size := await reply.readinto(buffer[got:]):
             got += size
     assert (BODY.size, sha256(BODY)) == (got, hashlib.sha256(buffer).hexdigest())
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_readinto__cancelled_in_the_middle(
+    secure: bool, origin: Origin, secure_origin: Origin, make: Make
+) -> None:
+    """Nothing more comes into the buffer of a read that was cancelled; the body that lacks its bytes is broken."""
+    chosen = secure_origin if secure else origin
+    chosen.file("/file", BODY)
+    gate = Gate()
+    chosen.misbehave("/file", faults.hold_body(1_000_000, gate), times=1)
+    client = make(ssl_context=ssl.create_default_context())
+    async with client.get(ask(chosen)) as reply:
+        got, buffer = 0, memoryview(bytearray(BODY.size))
+        while got < 1_000_000:
+            got += await reply.readinto(buffer[got:])
+        reading = asyncio.create_task(reply.readinto(buffer[got:]))
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        gate.open()
+        for _ in range(2):
+            with pytest.raises(UpstreamBroken):
+                await reply.readinto(buffer[got:])
+        async with client.get(ask(chosen)) as again:  # the loop has gone round many times by its end
+            assert sha256(BODY) == hashlib.sha256(await read(again)).hexdigest()
+    assert bytes(BODY.size - got) == bytes(buffer[got:])
+
+
+async def test_readinto__answer_is_closed_in_the_middle(origin: Origin, make: Make) -> None:
+    """A read that waits fails at once when its answer is closed."""
+    origin.file("/file", BODY)
+    gate = Gate()
+    origin.misbehave("/file", faults.hold_body(1_000_000, gate), times=1)
+    client = make()
+    async with client.get(ask(origin)) as reply:
+        got, buffer = 0, memoryview(bytearray(BODY.size))
+        while got < 1_000_000:
+            got += await reply.readinto(buffer[got:])
+        reading = asyncio.create_task(reply.readinto(buffer[got:]))
+        await asyncio.sleep(0)
+    with pytest.raises(UpstreamBroken):
+        await reading
+    gate.open()
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"])
+async def test_readinto__more_behind_the_body(behind: bytes, server: Scripted, make: Make) -> None:
+    """What comes behind the length of a body is not taken for the beginning of the next answer."""
+    body = bytes(range(256)) * 20_000
+    length, sent = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode(), asyncio.Event()
+
+    async def long(writer: asyncio.StreamWriter) -> Then:
+        writer.write(length + body + behind)
+        await writer.drain()
+        sent.set()
+        return Then.KEEP
+
+    server.on("/file", long)
+    server.on("/next", plain(b"right"))
+    client = make()
+    site = Site("demo", server.base, "", 600.0)
+    async with client.get(Ask(server.base + "file", site)) as reply:
+        buffer, got = memoryview(bytearray(len(body))), 0
+        while got < len(body) - 1:  # the last byte is there when its turn comes, and what is behind it too
+            got += await reply.readinto(buffer[got : len(body) - 1])
+        await sent.wait()
+        assert await reply.readinto(buffer[got:]) == 1
+        assert await reply.readinto(buffer) == 0
+    assert body == bytes(buffer)
+    async with client.get(Ask(server.base + "next", site)) as reply:
+        assert [b"right"] == [chunk async for chunk in reply.chunks()]
+    assert 2 == server.connections
+
+
+async def test_readinto__beside_a_slow_reader_of_the_same_connection(server: Scripted, make: Make) -> None:
+    """Another body that came over the same connection before, and is still being read, takes no byte from this one."""
+    go_on, barrier = asyncio.Event(), b"." * 100
+    body = b"".join(number.to_bytes(4, "big") for number in range(500_000))
+    length = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    async def long(writer: asyncio.StreamWriter) -> Then:
+        writer.write(length + body[:1_000_000])
+        await go_on.wait()
+        writer.write(body[1_000_000:])
+        await writer.drain()
+        return Then.KEEP
+
+    server.on("/slow", plain(bytes(20_000)))
+    server.on("/long", long)
+    server.on("/barrier", plain(barrier))
+    client = make()
+    site = Site("demo", server.base, "", 600.0)
+    async with (
+        client.get(Ask(server.base + "slow", site)) as slow,
+        client.get(Ask(server.base + "long", site)) as reply,
+    ):
+        chunks = aiter(slow.chunks())
+        buffer, got = memoryview(bytearray(len(body))), 0
+        while got < 1_000_000:
+            got += await reply.readinto(buffer[got:])
+        go_on.set()
+        before = 0
+        while before < 20_000:
+            before += len(await anext(chunks))
+        for _ in range(5):
+            async with client.get(Ask(server.base + "barrier", site)) as other:
+                assert [barrier] == [chunk async for chunk in other.chunks()]
+        while size := await reply.readinto(buffer[got:]):
+            got += size
+    assert (len(body), True) == (got, body == bytes(buffer))
+    assert [1, 1] == [seen.connection for seen in server.seen if seen.target != "/barrier"]
