@@ -43,8 +43,8 @@ def _run(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedP
 
 
 @contextlib.contextmanager
-def _server(home: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    (home / "pullthrough.toml").write_text(_TOML, encoding="utf-8")
+def _server(home: Path, *arguments: str, toml: str = _TOML) -> Iterator[subprocess.Popen[bytes]]:
+    (home / "pullthrough.toml").write_text(toml, encoding="utf-8")
     with subprocess.Popen(
         [*_COMMAND, "serve", "--port=0", *arguments],
         cwd=home,
@@ -204,6 +204,26 @@ def test_serve__data_folder_in_use(tmp_path: Path) -> None:
     (line,) = result.stderr.splitlines()
     assert 1 == result.returncode
     assert str(tmp_path / ".cache" / "pullthrough") in line
+
+
+def test_serve__index_written_twice(tmp_path: Path) -> None:
+    """A url that holds the index already is refused with the line to write; written out it is told, and served."""
+    entry = '[[upstream]]\nmount = "house"\nurl = "http://127.0.0.1:9/simple/"\n'
+    (tmp_path / "pullthrough.toml").write_text(entry, encoding="utf-8")
+
+    refused = _run(tmp_path, "serve", "--port=0")
+    with _server(tmp_path, toml=f'{entry}index = "simple/"\n') as process:
+        said = _greeting(process)
+    with _server(tmp_path, toml=f'{entry}index = ""\n') as process:
+        quiet = _greeting(process)
+
+    (line,) = refused.stderr.splitlines()
+    assert 2 == refused.returncode
+    assert line.startswith(f"pullthrough: {tmp_path / 'pullthrough.toml'}: upstream #1: url ends in simple/")
+    assert 'Write index = "" beside this url, or write url = "http://127.0.0.1:9/".' in line
+    assert said.startswith("pullthrough: the upstream house: url ends in simple/, and index begins with it:")
+    assert 'write index = "".' in said
+    assert quiet.startswith("pullthrough serves at ")
 
 
 def test_serve__announcing_without_its_library(tmp_path: Path) -> None:

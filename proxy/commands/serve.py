@@ -24,8 +24,11 @@ def serve(settings: Settings, credentials: Credentials) -> int:
     first = next((site for site in settings.sites() if site.mount == "pypi"), settings.sites()[0])
 
     def announce(base_url: str) -> None:
-        print(greeting(base_url, first.mount, first.index), file=sys.stderr, flush=True)  # noqa: T201 - it is the command's output
+        _say(greeting(base_url, first.mount, first.index))
 
+    for upstream in settings.upstreams:
+        if upstream.doubt is not None:
+            _say(f"pullthrough: the upstream {upstream.mount}: {upstream.doubt}")
     try:
         asyncio.run(app.run(settings, announce, credentials))
     except PullthroughError as error:
@@ -85,5 +88,9 @@ def _advice(error: OSError, settings: Settings) -> str:
 
 
 def _failed(reason: str) -> int:
-    print(f"pullthrough: {reason}", file=sys.stderr)  # noqa: T201 - it is the command's output
+    _say(f"pullthrough: {reason}")
     return 1
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - it is the command's output

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from proxy.config import placement
 from proxy.config.hosts import HOST, Hosts
 from proxy.config.quantities import Duration
 from proxy.model import Group, Member, Site
@@ -79,7 +80,7 @@ class UpstreamSettings(BaseModel):
     mount: Mount = Field(description=_MOUNT_TEXT)
     url: Base = Field(description="Base address that the mount stands for, with `http://` or `https://`.")
     index: Folder = Field(
-        "simple/",
+        placement.DEFAULT,
         description="Path below `url` under which the pages of projects are: `simple/`, or empty if they are directly "
         "below `url`.",
     )
@@ -124,6 +125,30 @@ class UpstreamSettings(BaseModel):
         description="Status 403 always means that there is no such project, as stores of objects say it. Else a group "
         "does not go on to its next member after one.",
     )
+
+    @field_validator("index", mode="before")
+    @classmethod
+    def _check_index(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever stands in the file
+        wrong = placement.whole_address(value, info.data.get("url")) if isinstance(value, str) else None
+        if wrong is not None:
+            raise ValueError(wrong)
+        return value
+
+    @model_validator(mode="after")
+    def _check_placement(self) -> Self:
+        """An index that was left to its default is refused where it can hardly be meant; what is written stands."""
+        if self.kind == "projects" and "index" not in self.model_fields_set:
+            wrong = placement.refusal(self.url)
+            if wrong is not None:
+                raise ValueError(wrong)
+        return self
+
+    @property
+    def doubt(self) -> str | None:
+        """What is odd about the entry and may be meant all the same."""
+        if self.kind == "flat":
+            return None
+        return placement.doubt(self.url, self.index, given="index" in self.model_fields_set)
 
     @field_validator("credentials")
     @classmethod
