@@ -41,7 +41,7 @@ from proxy.web.access_log import AccessLog
 from proxy.web.edge import Edge
 from proxy.web.operations import Operations
 from proxy.web.responses import Responder
-from proxy.web.sender import Senders
+from proxy.web.senders import Senders
 from proxy.web.server import Server
 from proxy.web.shortcut import Shortcut
 from proxy.web.tunnel import Tunnels

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator
@@ -26,8 +27,11 @@ from proxy.model import Blob, Source
 from proxy.python.pages import ProjectStream
 from proxy.web.hot import INLINE
 from proxy.web.plans import Asked, Plan, plan, stream
-from proxy.web.sender import BodyBroken, Senders, Transfer
+from proxy.web.sender import BodyBroken, Transfer
+from proxy.web.senders import Senders
 from proxy.web.server import Connection
+
+_log = logging.getLogger(__name__)
 
 SHORT = 256 << 10  # bytes; longer bodies of files leave through the sender threads
 _AT_ONCE = 4 << 20  # bytes of a body in memory that are offered to the socket on the event loop
@@ -124,19 +128,29 @@ class Responder:
         with self._downloads.lease(blob) as descriptor:
             return os.pread(descriptor, blob.size, 0)
 
-    def send_short(self, transport: asyncio.Transport, head: bytes, blob: Blob, start: int, end: int) -> None:
+    def send_short(self, transport: asyncio.Transport, head: bytes, blob: Blob, start: int, end: int) -> int:
         """Send a short part of a stored file without leaving the event loop; its transport has nothing left to write.
 
-        What the socket does not take at once waits in the transport's buffer. Raises BlobDamaged before anything left.
+        What the socket does not take at once waits in the transport's buffer. Gives how many bytes were handed over:
+        when fewer than asked for, the disk could not give them, and the connection has to be broken.
+
+        Raises BlobDamaged before anything left.
         """
         with self._downloads.lease(blob) as descriptor:
             transport.write(head)
             sent = 0
             if not transport.get_write_buffer_size():
-                with contextlib.suppress(OSError):  # the socket is full, or dead: writing tells
+                with contextlib.suppress(OSError):  # the socket is full or dead, or the disk fails: what follows tells
                     sent = os.sendfile(transport.get_extra_info("socket").fileno(), descriptor, start, end - start)
             if start + sent < end:
-                transport.write(os.pread(descriptor, end - start - sent, start + sent))
+                try:
+                    rest = os.pread(descriptor, end - start - sent, start + sent)
+                except OSError as error:
+                    _log.error("a stored file cannot be read", extra={"reason": str(error)})
+                    return sent
+                transport.write(rest)
+                sent += len(rest)
+        return sent
 
     async def _memory(self, exchange: Exchange, answer: Plan, body: bytes, source: Source) -> None:
         exchange.status = answer.status
@@ -159,9 +173,12 @@ class Responder:
     async def _blob(self, exchange: Exchange, answer: Plan, blob: Blob, source: Source) -> None:
         end = blob.size if answer.end is None else answer.end
         if end - answer.start <= SHORT:
-            self.send_short(await exchange.connection.flushed(), answer.head(), blob, answer.start, end)
+            transport = await exchange.connection.flushed()
+            sent = self.send_short(transport, answer.head(), blob, answer.start, end)
             exchange.status = answer.status
-            exchange.count(source, end - answer.start)
+            exchange.count(source, sent)
+            if sent < end - answer.start:
+                raise BodyBroken("The stored file could not be read to its end.")
             return
         with self._downloads.lease(blob) as descriptor:
             exchange.status = answer.status
@@ -218,12 +235,14 @@ class Responder:
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
+                    if not piece:  # an empty chunk would be the last one
+                        continue
                     begun, exchange.status = True, answer.status
-                    framed = b"%x\r\n%b\r\n" % (len(piece), piece) if answer.chunked else piece
-                    transport = await exchange.connection.flushed()
-                    await self._senders.send(transport, Transfer(head, 0, len(framed), memory=framed))
-                    head = b""
-                    exchange.count(source, len(piece))
+                    if answer.chunked:
+                        head += b"%x\r\n" % len(piece)
+                    await self._carry(exchange, Transfer(head, 0, len(piece), memory=piece), source)
+                    # What ends a chunk goes with what begins the next one: bodies are counted without their framing.
+                    head = b"\r\n" if answer.chunked else b""
         except PullthroughError as error:
             if not begun:
                 raise

@@ -3,25 +3,39 @@
 Each thread drives many transfers with its own epoll loop and `os.sendfile`, which releases the GIL: a slow client
 costs no thread, and every core copies. A transfer whose body still grows (a flight) waits until it is told of more.
 A transfer owns a duplicate of the connection's socket, so that nothing the event loop does can hand its number to
-somebody else meanwhile. Never decides what is sent.
+somebody else meanwhile. Whatever goes wrong with a transfer is that transfer's end; a thread that ends all the same is
+replaced (`senders`). Never decides what is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import select
 import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
+
+_log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20  # bytes per system call
 _TURN = 4 << 20  # bytes that one transfer may send before the next has its turn
 _TICK = 1.0  # seconds between looks at transfers that stand still
+_PATIENCE = 5.0  # seconds that stopping waits for a thread which the disk does not let go
+# What a socket says when its client is gone; any other error is the body's, or this program's.
+_GONE = frozenset(
+    {
+        errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT,
+        errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.ENETRESET,
+    }
+)  # fmt: skip
 
 
 class Growing(Protocol):
@@ -67,36 +81,65 @@ class Transfer:
 
 
 class Sender(threading.Thread):
-    """One thread. `take` is called on the event loop, all else in the thread."""
+    """One thread. `take` and `stop` are called on the event loop, all else in the thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stall: float, number: int) -> None:
-        """`stall`: seconds after which a client that takes nothing is dropped."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, stall: float, number: int, died: Callable[[Sender], None]
+    ) -> None:
+        """`stall`: seconds after which a client that takes nothing is dropped.
+
+        `died` is called on the event loop when the thread ended and was not stopped. Raises OSError.
+        """
         super().__init__(name=f"sender-{number}", daemon=True)
+        self.number = number
         self.load = 0  # transfers under way; counted on the event loop
         self._loop = loop
         self._stall = stall
+        self._died = died
         self._inbox: deque[Transfer] = deque()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll = select.epoll()
-        self._epoll.register(self._wake, select.EPOLLIN)
         self._transfers: dict[int, Transfer] = {}
         self._stopping = False
+        self._epoll = select.epoll()
+        self._wake = -1
+        try:
+            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._epoll.register(self._wake, select.EPOLLIN)
+            self.start()
+        except BaseException:
+            self._release()
+            raise
 
     def take(self, transfer: Transfer) -> None:
         """Look at a transfer: a new one, one with more to send, or one that was cancelled."""
         self._inbox.append(transfer)
-        os.eventfd_write(self._wake, 1)
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+        else:  # it died, and was replaced: nobody else looks
+            self._end_all(ClientGone("The thread that sent this ended."))
 
     def stop(self) -> None:
         """End the thread; transfers under way are broken off."""
         self._stopping = True
-        os.eventfd_write(self._wake, 1)
-        self.join()
-        self._epoll.close()
-        os.close(self._wake)
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+        self.join(_PATIENCE)
+        if not self.is_alive():
+            self._end_all(ClientGone("The cache is shutting down."))
+            self._release()
 
     def run(self) -> None:
         """Send until stopped."""
+        try:
+            self._serve()
+        except Exception:  # noqa: BLE001 the clients of this thread are told, and the log
+            _log.exception("a sender thread failed; another one takes its place")
+        finally:
+            self._end_all(ClientGone("The cache is shutting down."))
+            if not self._stopping:
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    self._loop.call_soon_threadsafe(self._died, self)
+
+    def _serve(self) -> None:
         ready: deque[Transfer] = deque()
         looked = time.monotonic()
         while not self._stopping:
@@ -109,9 +152,20 @@ class Sender(threading.Thread):
             if now - looked > _TICK:
                 looked = now
                 self._drop_stalled(now)
-        self._collect(ready, 0)
+
+    def _end_all(self, error: ConnectionError) -> None:
+        """Break off all that is here. Called when the thread does nothing else any more."""
+        while self._inbox:
+            self._end(self._inbox.popleft(), error)
         for transfer in list(self._transfers.values()):
-            self._end(transfer, ClientGone("The cache is shutting down."))
+            self._end(transfer, error)
+
+    def _release(self) -> None:
+        """Close what belongs to the thread."""
+        self._epoll.close()
+        wake, self._wake = self._wake, -1
+        if wake >= 0:
+            os.close(wake)
 
     def _collect(self, ready: deque[Transfer], patience: float) -> None:
         """Wait for sockets that take more, and for what the event loop handed over."""
@@ -136,7 +190,10 @@ class Sender(threading.Thread):
             return
         self._transfers[sock.fileno()] = transfer
         transfer.moved = time.monotonic()
-        self._epoll.register(sock.fileno(), select.EPOLLOUT | select.EPOLLET)
+        try:
+            self._epoll.register(sock.fileno(), select.EPOLLOUT | select.EPOLLET)
+        except OSError as error:  # the system has no room for one more
+            self._fail(transfer, error)
 
     def _push(self, transfer: Transfer) -> bool:
         """Send what can be sent now. True if its turn ended before the client or the body did."""
@@ -145,18 +202,30 @@ class Sender(threading.Thread):
             return False
         try:
             return self._send(transfer)
-        except BlockingIOError:
+        except Exception as error:  # noqa: BLE001 it ends this transfer, and no other
+            self._fail(transfer, error)
             return False
-        except OSError as error:
+
+    def _fail(self, transfer: Transfer, error: Exception) -> None:
+        """End a transfer for something that is not in the order of things, or because its client is gone."""
+        if isinstance(error, OSError) and error.errno in _GONE:
             self._end(transfer, ClientGone(str(error)))
-            return False
+            return
+        if isinstance(error, OSError):
+            _log.error("a body could not be sent to its end", extra={"reason": str(error)})
+        else:
+            _log.error("a body could not be sent to its end", exc_info=error)
+        self._end(transfer, BodyBroken("The body could not be sent to its end."))
 
     def _send(self, transfer: Transfer) -> bool:
         sock = transfer.sock
         assert sock is not None, "admitted"
         while transfer.head:
-            sent = sock.send(transfer.head, socket.MSG_MORE if transfer.end > transfer.position else 0)
-            transfer.head = transfer.head[sent:]
+            more = socket.MSG_MORE if transfer.end > transfer.position else 0
+            try:
+                transfer.head = transfer.head[sock.send(transfer.head, more) :]
+            except BlockingIOError:
+                return False
         growing = transfer.growing
         stop_at = transfer.position + _TURN
         while transfer.position < transfer.end:
@@ -171,11 +240,13 @@ class Sender(threading.Thread):
                 return True
             transfer.starved = False
             size = min(limit - transfer.position, _CHUNK)
-            if transfer.memory is not None:
-                view = memoryview(transfer.memory)[transfer.position : transfer.position + size]
-                sent = sock.send(view)
-            else:
-                sent = os.sendfile(sock.fileno(), transfer.descriptor, transfer.position, size)
+            try:
+                if transfer.memory is not None:
+                    sent = sock.send(memoryview(transfer.memory)[transfer.position : transfer.position + size])
+                else:
+                    sent = os.sendfile(sock.fileno(), transfer.descriptor, transfer.position, size)
+            except BlockingIOError:
+                return False
             if sent == 0:
                 self._end(transfer, BodyBroken("The stored file is shorter than it was."))
                 return False
@@ -196,9 +267,10 @@ class Sender(threading.Thread):
         if sock is None:
             return
         self._transfers.pop(sock.fileno(), None)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # it was never registered, or epoll is closed
             self._epoll.unregister(sock.fileno())
-        sock.close()
+        with contextlib.suppress(OSError):
+            sock.close()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(_settle, transfer, error)
 
@@ -211,47 +283,3 @@ def _settle(transfer: Transfer, error: ConnectionError | None) -> None:
         transfer.done.set_result(None)
     else:
         transfer.done.set_exception(error)
-
-
-class Senders:
-    """The sender threads of one server."""
-
-    def __init__(self, threads: int, stall: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._loop = loop
-        self._senders = [Sender(loop, stall, number) for number in range(threads)]
-        for sender in self._senders:
-            sender.start()
-
-    async def send(self, transport: asyncio.Transport, transfer: Transfer) -> None:
-        """Send one transfer through a connection whose transport has nothing left to write.
-
-        Returns when the last byte is in the socket's buffer. Raises ClientGone, or BodyBroken. `transfer.position`
-        tells how far it came. When the caller is cancelled the thread has let go of the file before this returns.
-        """
-        sock = transport.get_extra_info("socket")
-        if sock is None or transport.is_closing():
-            raise ClientGone("The client closed the connection.")
-        sender = min(self._senders, key=lambda item: item.load)
-        transfer.sock = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
-        transfer.done = self._loop.create_future()
-        transfer.sender = sender
-        sender.load += 1
-        try:
-            transfer.poke()
-            await asyncio.shield(transfer.done)
-        except asyncio.CancelledError:
-            transfer.cancelled = True
-            transfer.poke()
-            while not transfer.done.done():
-                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                    await asyncio.shield(transfer.done)
-            transfer.done.exception()
-            raise
-        finally:
-            sender.load -= 1
-
-    def close(self) -> None:
-        """End the threads."""
-        for sender in self._senders:
-            sender.stop()

@@ -7,6 +7,7 @@ and only while they are fresh; each is counted like any other.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from http import HTTPStatus
 
 from proxy.cache.representation import Representation
@@ -40,17 +41,23 @@ class Shortcut:
         if answer.blob is not None and not self._responder.touch(answer.blob):
             self._hot.drop(data)
             return False
+        blob, sent = answer.blob, 0
         if answer.body is not None:
             transport.write(b"".join((answer.lines, heads.date_line(), b"\r\n", answer.body)))
-        elif answer.blob is not None:
+        elif blob is not None:
             try:
-                self._responder.send_short(transport, heads.finish(answer.lines), answer.blob, 0, answer.blob.size)
+                sent = self._responder.send_short(transport, heads.finish(answer.lines), blob, 0, blob.size)
             except StoreError:
                 self._hot.drop(data)
                 return False
         now = time.monotonic()
         connection.answered(now)
-        self._observer(answer.event(connection.client, now - started))
+        served = answer.event(connection.client, now - started)
+        if answer.body is None and blob is not None and sent < blob.size:
+            self._hot.drop(data)
+            connection.reset()
+            served = replace(served, outcome=Outcome.ERROR, sent={Source.CACHE: sent})
+        self._observer(served)
         return True
 
     def remember(self, exchange: Exchange, path: str, shown: Representation) -> None:

@@ -76,8 +76,10 @@ async def _pump(source: Line, sink: Line, moved: Callable[[int], None]) -> None:
     """Pass on one direction, no faster than it is taken; its end is passed on too, while the other may go on."""
     reader, (_, writer) = source[0], sink
     while piece := await reader.read(_CHUNK):
+        if writer.is_closing():
+            raise ConnectionResetError("The other side of the tunnel is gone.")
         writer.write(piece)
+        moved(len(piece))  # a side that closes once it has all of it ends the wait below
         await writer.drain()
-        moved(len(piece))
     with contextlib.suppress(OSError):  # gone already
         writer.write_eof()

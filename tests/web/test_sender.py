@@ -1,189 +1,159 @@
-"""Sender threads, with real sockets."""
+"""One sender thread: whatever goes wrong with a transfer ends that transfer alone."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from proxy.web.sender import BodyBroken, ClientGone, Senders, Transfer
+from proxy.web.sender import BodyBroken, ClientGone, Transfer
+from proxy.web.senders import Senders
+from tests import guards
+from tests.sockets import connected
 
 
-class _Growing:
-    """A body whose end moves when the test says so."""
+@dataclass
+class Faulty:
+    """A body under way that fails when somebody looks at it."""
 
-    def __init__(self) -> None:
-        self.end = 0
-        self.over = False
+    fault: BaseException
+    over: bool = False
+
+    def readable(self, position: int) -> int:
+        raise self.fault
+
+
+@pytest.fixture
+async def senders() -> AsyncIterator[Senders]:
+    """One thread."""
+    made = Senders(1, 30.0)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[logging.LogRecord]]:
+    """What is logged of failures; a test that does not ask for this must not have any with a traceback."""
+    seen: list[logging.LogRecord] = []
+
+    def swallow(record: logging.LogRecord) -> bool:
+        seen.append(record)
+        return False
+
+    logger = logging.getLogger("proxy.web.sender")
+    logger.addFilter(swallow)
+    yield seen
+    logger.removeFilter(swallow)
+
+
+async def sent(senders: Senders, content: bytes) -> bytes:
+    """What a client receives of a body that nothing is wrong with."""
+    async with connected() as (transport, reader, _):
+        await senders.send(transport, Transfer(b"", 0, len(content), memory=content))
+        return await reader.readexactly(len(content))
+
+
+async def test_error_of_the_system(senders: Senders, complaints: list[logging.LogRecord]) -> None:
+    """Every one of them ends its transfer; the thread goes on, and holds nothing of it."""
+    before = guards.open_descriptors()
+    for number in errno.errorcode:
+        async with connected() as (transport, _, _):
+            with pytest.raises((BodyBroken, ClientGone)):
+                await senders.send(transport, Transfer(b"", 0, 9, -1, growing=Faulty(OSError(number, "no"))))
+    assert b"good" == await sent(senders, b"good")
+    assert before == guards.open_descriptors()
+
+
+@pytest.mark.parametrize("fault", [ValueError("a bug"), AttributeError("a bug"), MemoryError(), RecursionError()])
+async def test_error_of_this_program(senders: Senders, complaints: list[logging.LogRecord], fault: Exception) -> None:
+    """It ends its transfer too, and the log says where it happened."""
+    async with connected() as (transport, _, _):
+        with pytest.raises(BodyBroken):
+            await senders.send(transport, Transfer(b"", 0, 9, -1, growing=Faulty(fault)))
+    (record,) = complaints
+    assert record.exc_info is not None
+    assert fault is record.exc_info[1]
+    assert b"good" == await sent(senders, b"good")
+
+
+@contextlib.contextmanager
+def closed() -> Iterator[int]:
+    """A number that belongs to no open file."""
+    with tempfile.TemporaryFile() as file:
+        number = file.fileno()
+    yield number
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[int]:
+    """A directory."""
+    number = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    yield number
+    os.close(number)
+
+
+@contextlib.contextmanager
+def write_only() -> Iterator[int]:
+    """A file that cannot be read."""
+    with tempfile.TemporaryDirectory() as place:
+        number = os.open(f"{place}/file", os.O_WRONLY | os.O_CREAT)
+        yield number
+        os.close(number)
+
+
+@pytest.mark.parametrize("opened", [closed, folder, write_only], ids=lambda opened: opened.__name__)
+async def test_descriptor_that_gives_nothing(
+    senders: Senders, opened: Callable[[], contextlib.AbstractContextManager[int]]
+) -> None:
+    """What the disk does not give breaks the body off; others who are served by the thread do not notice."""
+    waiting = Transfer(b"", 0, 4, memory=b"good", growing=(held := Held()))
+    async with connected() as (bystander, reader, _), connected() as (transport, _, _):
+        other = asyncio.create_task(senders.send(bystander, waiting))
+        with opened() as descriptor, pytest.raises(BodyBroken):
+            await senders.send(transport, Transfer(b"", 0, 9, descriptor))
+        held.end = 4
+        waiting.poke()
+        await other
+        assert b"good" == await reader.readexactly(4)
+
+
+@dataclass
+class Held:
+    """A body under way of which nothing is there yet."""
+
+    end: int = 0
+    over: bool = False
 
     def readable(self, position: int) -> int:
         return max(self.end, position)
 
 
-@contextlib.asynccontextmanager
-async def _pair() -> AsyncIterator[tuple[asyncio.Transport, asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A server-side transport, and the client's streams."""
-    made: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
-
-    class Protocol(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            made.set_result(transport)
-
-    server = await asyncio.get_running_loop().create_server(Protocol, "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    transport = await made
-    try:
-        yield transport, reader, writer
-    finally:
-        transport.abort()
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
+class Deadly(BaseException):
+    """What no handler of failures takes."""
 
 
-@contextlib.contextmanager
-def _senders(stall: float = 30.0) -> Iterator[Senders]:
-    senders = Senders(2, stall)
-    try:
-        yield senders
-    finally:
-        senders.close()
-
-
-async def test_send__file_larger_than_any_buffer() -> None:
-    """The head and the asked part of a file arrive, byte for byte."""
-    body = os.urandom(12 << 20)
-    with tempfile.TemporaryFile() as file, _senders() as senders:
-        file.write(body)
-        file.flush()
-        async with _pair() as (transport, reader, _):
-            transfer = Transfer(b"head:", 1000, len(body) - 7, file.fileno())
-            sending = asyncio.create_task(senders.send(transport, transfer))
-            got = await reader.readexactly(5 + len(body) - 1007)
-            await sending
-
-    assert b"head:" + body[1000:-7] == got
-
-
-async def test_send__memory() -> None:
-    """A body in memory is sent the same way."""
-    body = os.urandom(5 << 20)
-    with _senders() as senders:
-        async with _pair() as (transport, reader, _):
-            sending = asyncio.create_task(senders.send(transport, Transfer(b"h", 0, len(body), memory=body)))
-            got = await reader.readexactly(1 + len(body))
-            await sending
-
-    assert b"h" + body == got
-
-
-async def test_send__growing_file() -> None:
-    """A follower gets what is readable, waits, and gets the rest when it is told."""
-    growing = _Growing()
-    with tempfile.TemporaryFile() as file, _senders() as senders:
-        file.write(b"a" * 100 + b"b" * 100)
-        file.flush()
-        async with _pair() as (transport, reader, _):
-            transfer = Transfer(b"", 0, 200, file.fileno(), growing=growing)
-            sending = asyncio.create_task(senders.send(transport, transfer))
-            growing.end = 100
+async def test_thread_that_ends(complaints: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clients are told, another thread takes its place, and no descriptor is left behind."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    before = guards.open_descriptors()
+    made = Senders(1, 30.0)
+    async with connected() as (bystander, _, _), connected() as (transport, _, _):
+        held = Transfer(b"", 0, 4, memory=b"good", growing=Held())
+        other = asyncio.create_task(made.send(bystander, held))
+        while held.moved == 0:  # the thread has it
             await asyncio.sleep(0)
-            transfer.poke()
-            first = await reader.readexactly(100)
-            growing.end, growing.over = 200, True
-            transfer.poke()
-            second = await reader.readexactly(100)
-            await sending
-
-    assert (b"a" * 100, b"b" * 100) == (first, second)
-
-
-async def test_send__growing_file_fails() -> None:
-    """A body that ends early is an error for the caller, who breaks the connection."""
-    growing = _Growing()
-    growing.end, growing.over = 50, True
-    with tempfile.TemporaryFile() as file, _senders() as senders:
-        file.write(b"a" * 200)
-        file.flush()
-        async with _pair() as (transport, _reader, _):
-            transfer = Transfer(b"", 0, 200, file.fileno(), growing=growing)
-            with pytest.raises(BodyBroken):
-                await senders.send(transport, transfer)
-
-    assert 50 == transfer.position
-
-
-async def test_send__file_was_cut() -> None:
-    """A stored file that is shorter than its entry breaks off; it never waits for bytes that do not come."""
-    with tempfile.TemporaryFile() as file, _senders() as senders:
-        file.write(b"a" * 10)
-        file.flush()
-        async with _pair() as (transport, _reader, _):
-            with pytest.raises(BodyBroken):
-                await senders.send(transport, Transfer(b"", 0, 200, file.fileno()))
-
-
-async def test_send__client_leaves() -> None:
-    """The sender notices, and lets go of the file."""
-    with tempfile.TemporaryFile() as file, _senders() as senders:
-        file.truncate(64 << 20)
-        async with _pair() as (transport, reader, writer):
-            transfer = Transfer(b"", 0, 64 << 20, file.fileno())
-            sending = asyncio.create_task(senders.send(transport, transfer))
-            await reader.readexactly(1000)
-            writer.transport.abort()
-            with pytest.raises(ClientGone):
-                await sending
-
-    assert transfer.sock is None
-
-
-async def test_send__caller_cancelled() -> None:
-    """When a cancelled send returns, the thread no longer uses the file."""
-    with tempfile.TemporaryFile() as file, _senders() as senders:
-        file.truncate(64 << 20)
-        async with _pair() as (transport, reader, _):
-            transfer = Transfer(b"", 0, 64 << 20, file.fileno())
-            sending = asyncio.create_task(senders.send(transport, transfer))
-            await reader.readexactly(1000)
-            sending.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await sending
-
-            assert transfer.sock is None
-
-
-async def test_send__client_takes_nothing() -> None:
-    """A client that stalls is dropped after the limit."""
-    with tempfile.TemporaryFile() as file, _senders(stall=0.1) as senders:
-        file.truncate(64 << 20)
-        async with _pair() as (transport, _reader, writer):
-            writer.transport.pause_reading()  # type: ignore[attr-defined]
-            with pytest.raises(ClientGone):
-                await senders.send(transport, Transfer(b"", 0, 64 << 20, file.fileno()))
-
-
-async def test_send__more_clients_than_threads() -> None:
-    """Slow clients cost no thread: one that reads nothing does not hold up the others."""
-    body = os.urandom(1 << 20)
-    with tempfile.TemporaryFile() as file, _senders() as senders:
-        file.write(body * 8)
-        file.flush()
-        async with contextlib.AsyncExitStack() as stack:
-            pairs = [await stack.enter_async_context(_pair()) for _ in range(8)]
-            sending = [
-                asyncio.create_task(senders.send(transport, Transfer(b"", 0, 8 << 20, file.fileno())))
-                for transport, _, _ in pairs
-            ]
-            for _, reader, _ in reversed(pairs[1:]):
-                assert body * 8 == await reader.readexactly(8 << 20)
-            assert not sending[0].done()
-            assert body * 8 == await pairs[0][1].readexactly(8 << 20)
-            await asyncio.gather(*sending)
+        with pytest.raises(ConnectionError):
+            await made.send(transport, Transfer(b"", 0, 9, -1, growing=Faulty(Deadly())))
+        with pytest.raises(ConnectionError):
+            await other
+    assert b"good" == await sent(made, b"good")
+    made.close()
+    assert before == guards.open_descriptors()
