@@ -144,11 +144,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One GET to upstream. `site` carries what is allowed and which counters it goes to."""
+    """One GET to upstream. `site` carries what is allowed and which counters it goes to.
+
+    `bulk`: a further connection for a large file, or work ahead of a client: nobody fails if it is refused.
+    """
 
     url: str
     site: Site
     headers: dict[str, str] = field(default_factory=dict)
+    bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
