@@ -31,6 +31,11 @@ class Digest:
             return None
         return cls(algorithm, value)
 
+    @property
+    def strong(self) -> bool:
+        """Whether nobody can make two files that have it: then it stands for the same bytes wherever it is given."""
+        return self.algorithm not in ("sha1", "md5")
+
     def __str__(self) -> str:
         return f"{self.algorithm}={self.value}"
 
@@ -188,6 +193,14 @@ class Entry:
     validator: Validator
     stored: float  # seconds since the epoch
     checked: float  # seconds since the epoch: when upstream last confirmed it
+    promised: Digest | None = None  # the index's digest, in its own algorithm, that the body was compared with
+    proved: bool = True  # False: no page could be read that might have given a digest
+
+    def known(self, algorithm: str) -> Digest | None:
+        """The digest that the body is known to have in an algorithm; None if it has to be measured."""
+        if algorithm == self.digest.algorithm:
+            return self.digest
+        return self.promised if self.promised is not None and self.promised.algorithm == algorithm else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,12 @@ def test_parse__no_digest_that_can_be_checked(text: str) -> None:
     assert Digest.parse(text) is None
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_strong__where_two_files_cannot_be_made(algorithm: str) -> None:
+    """Collisions of md5 and sha1 can be made."""
+    assert (algorithm not in ("md5", "sha1")) is Digest(algorithm, "").strong
+
+
 @pytest.mark.parametrize(
     ("validator", "strong"),
     [

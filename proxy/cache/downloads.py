@@ -12,25 +12,26 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing
 from dataclasses import replace
 
+from proxy.cache.comparing import Comparing
 from proxy.cache.cooling import Cooling
 from proxy.cache.digesting import Digesting
 from proxy.cache.filling import Filling, Lanes
 from proxy.cache.flight import Flight, Place, Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.following import follow
+from proxy.cache.keeping import Keeping
 from proxy.cache.passage import Passage
 from proxy.errors import (
     NotAllowed,
     NotFound,
     PullthroughError,
-    StoreBroken,
     StoreError,
     UpstreamBroken,
     UpstreamError,
     UpstreamUnreachable,
     WrongBytes,
 )
-from proxy.model import Blob, Digest, Entry, Flying, Validator
+from proxy.model import Blob, Digest, Flying, Validator
 from proxy.ports import Clock, Observer, Spool, Store, Upstream
 
 _log = logging.getLogger(__name__)
@@ -50,20 +51,12 @@ class Downloads:
         self._flights: dict[str, Flight] = {}
         self._tasks: Flights[None] = Flights()
         self._cooling = Cooling(clock)
+        self.comparing = Comparing(store)
+        self._keeping = Keeping(store, self.comparing, clock)
 
     async def kept(self, wanted: Wanted) -> Blob | None:
         """The stored file, if it is here, under this address or, by its digest, under any other."""
-        if wanted.renew:
-            return None
-        entry = self._store.find(wanted.key)
-        if entry is not None and (wanted.digest is None or wanted.digest.algorithm != "sha256"):
-            return self._store.blob(entry.digest)
-        if wanted.digest is None:
-            return None
-        blob = self._store.blob(wanted.digest)
-        if blob is not None and (entry is None or entry.digest != blob.digest):
-            await self._save(self._entry(wanted, blob, Flight(wanted)))
-        return blob
+        return await self._keeping.find(wanted)
 
     async def open(self, wanted: Wanted) -> tuple[Blob | Flight | Passage, bool]:
         """The stored file, or the flight that brings it, begun; and whether this asker began it.
@@ -168,6 +161,7 @@ class Downloads:
     async def close(self) -> None:
         """Break off all flights, leaving what they brought for the next run."""
         await self._tasks.close()
+        await self.comparing.close()
 
     def _launch(self, flight: Flight) -> None:
         self._tasks.join(flight.wanted.flight_key, lambda: self._fly(flight))
@@ -226,7 +220,7 @@ class Downloads:
         except StoreError as error:
             _log.error("file not kept", extra={"reason": str(error)})
             return
-        await self._save(self._entry(flight.wanted, blob, flight))
+        await self._keeping.note(flight.wanted, blob, flight.validator)
 
     async def _filled(self, flight: Flight, spool: Spool) -> Digest:
         """Run the filling and the hashing side by side; gives the sha256. Raises WrongBytes."""
@@ -272,18 +266,6 @@ class Downloads:
     def _in_order(self, wanted: Wanted) -> list[Place]:
         """The places of a file, those that are known to be down last."""
         return sorted(wanted.places, key=lambda place: self._upstream.down(place.url))
-
-    def _entry(self, wanted: Wanted, blob: Blob, flight: Flight) -> Entry:
-        now = self._clock.now()
-        return Entry(
-            wanted.key, wanted.url, blob.digest, blob.size, "application/octet-stream", flight.validator, now, now
-        )
-
-    async def _save(self, entry: Entry) -> None:
-        try:
-            await self._store.save(entry)
-        except StoreBroken as error:
-            _log.warning("entry not kept", extra={"reason": str(error)})
 
 
 def _told(before: PullthroughError | None, error: PullthroughError, place: Place, wanted: Wanted) -> PullthroughError:

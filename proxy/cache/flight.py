@@ -38,6 +38,7 @@ class Wanted:
 
     `size` in bytes and `digest` are None where the page does not say. `binary`: an HTML answer cannot be right.
     `others`: where else the bytes of this digest are. `renew`: what is kept under the key is not it any more.
+    `proved`: False where no page could be read that might have given a digest.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Wanted:
     binary: bool = True
     others: tuple[Place, ...] = ()
     renew: bool = False
+    proved: bool = True
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -56,8 +58,10 @@ class Wanted:
 
     @property
     def flight_key(self) -> str:
-        """Two addresses of one digest share a flight."""
-        return str(self.digest) if self.digest else self.key
+        """Two addresses of one digest share a flight, unless somebody may have made two files of that digest."""
+        if self.digest is None:
+            return self.key
+        return str(self.digest) if self.digest.strong else f"{self.key} {self.digest}"
 
 
 class Flight:

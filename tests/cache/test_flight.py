@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from proxy.cache.flight import HELD_BACK, Flight
 from proxy.errors import UpstreamBroken
+from proxy.model import Digest
 from tests.cache.conftest import wanted
 
 
@@ -59,3 +61,10 @@ async def test_flight_key__is_the_digest() -> None:
     """Two addresses of one digest are one flight; without a digest each address is its own."""
     assert wanted(key="a").flight_key == wanted(key="b").flight_key
     assert wanted(None, key="a").flight_key != wanted(None, key="b").flight_key
+
+
+def test_flight_key__is_not_a_digest_that_two_files_may_have() -> None:
+    """Whoever made two files of one md5 gets none of them to those who ask for the other."""
+    one, other = (replace(wanted(None, key=key), digest=Digest("md5", "0" * 32)) for key in "ab")
+    assert one.flight_key != other.flight_key
+    assert one.flight_key != replace(one, digest=Digest("md5", "1" * 32)).flight_key

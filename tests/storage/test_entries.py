@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.model import Digest
 from proxy.storage.entries import decode
 from tests.storage.disk import entry, keep, opened
 
@@ -23,6 +26,19 @@ def test_decode__as_it_was() -> None:
 def test_decode__of_another_key() -> None:
     """A row that is another address's is nobody's."""
     assert decode("other", _TEXT) is None
+
+
+def test_decode__of_an_older_program() -> None:
+    """A row that says nothing of promises is read: nothing was promised, and nothing is in doubt."""
+    older = msgspec.json.decode(_TEXT)
+    del older["promised"], older["proved"]
+    assert _ENTRY == decode("key", msgspec.json.encode(older))
+
+
+@pytest.mark.parametrize("promised", [Digest("sha512", "ab"), Digest("md5", "0" * 31 + "\n"), Digest("none", "00")])
+def test_decode__promise_that_is_no_digest(promised: Digest) -> None:
+    """What gets into answers is held to the form that it has."""
+    assert decode("key", msgspec.json.encode(replace(_ENTRY, promised=promised))) is None
 
 
 @given(st.integers(0, len(_TEXT) - 1), st.integers(1, 255))
