@@ -5,9 +5,22 @@ free of the protocol of the edge. Messages are for the person who reads them: th
 repeat text that came with the request.
 """
 
+from __future__ import annotations
+
+from typing import Self
+
 
 class PullthroughError(Exception):
     """Root of everything this program raises on purpose."""
+
+    def again(self) -> Self:
+        """The same failure as a new exception, to be kept or raised a second time.
+
+        The one that was raised holds its traceback, and with it the frames and bodies of the work that failed.
+        """
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__)
+        return copy
 
 
 class BadTarget(PullthroughError):

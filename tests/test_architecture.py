@@ -23,7 +23,6 @@ _FOLDERS = ("proxy", "tests", "bench", "docs", ".ci", "grafana")
 _HELD_ELSEWHERE = {
     "cache.representation": "values only",
     "commands.serve": "tests/test_cli.py: a process",
-    "errors": "values only",
     "ports": "contracts: tests/contract",
     "python.question": "values only",
     "storage.adopting_disk": "tests/storage/test_index.py",

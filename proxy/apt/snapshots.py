@@ -16,7 +16,7 @@ from proxy.apt.fetching import Sent, fetch
 from proxy.apt.indexes import Indexes
 from proxy.apt.lines import Line, Lines
 from proxy.apt.suites import Form, Held, Snapshot, Verdict
-from proxy.cache.flights import Flights
+from proxy.cache.flights import Flights, Flying
 from proxy.errors import NotFound, PullthroughError, Unsettled
 from proxy.model import Blob, Outcome, Site, UpstreamFailed
 from proxy.ports import Clock, Observer, Store, Upstream
@@ -67,7 +67,7 @@ class Snapshots:
         if line.present is not None and age < (min(self._window, _COALESCE) if revalidate else self._window):
             return (line.present, Outcome.HIT) if line.error is None else self._stale(line, line.error)
         if line.missing is not None and self._clock.monotonic() < line.missing_until:
-            raise line.missing
+            raise line.missing.again()
         task, began = self._flights.join(line.key, lambda: self._look(line, site))
         if line.present is None:
             return _shared(await self._flights.result(task), began=began)
@@ -76,7 +76,7 @@ class Snapshots:
         except (TimeoutError, PullthroughError) as error:
             return self._stale(line, error)
 
-    async def _patiently(self, line: Line, task: asyncio.Task[tuple[Snapshot, Outcome]]) -> tuple[Snapshot, Outcome]:
+    async def _patiently(self, line: Line, task: Flying[tuple[Snapshot, Outcome]]) -> tuple[Snapshot, Outcome]:
         """Wait for a look upstream as long as a client with a present snapshot should. Raises TimeoutError."""
         patience = 0.0 if self._upstream.down(self._url(line, line.form.value)) else _PATIENCE
         try:
@@ -112,7 +112,7 @@ class Snapshots:
             raise Unsettled("The stored Release file is gone, and upstream gives no other. Try again in a moment.")
         if suites.expired(present, self._clock.now()) and not self._serve_expired:
             if isinstance(error, PullthroughError):
-                raise error
+                raise error.again()
             raise Unsettled("The suite is past its Valid-Until, and upstream is slow to give a newer one. Try again.")
         _log.warning("stale suite served", extra={"upstream": "apt", "reason": type(error).__name__})
         return present, Outcome.STALE
@@ -123,11 +123,11 @@ class Snapshots:
             answer = await self._settle(line, site)
         except NotFound as error:
             if line.present is None:
-                line.missing, line.missing_until = error, self._clock.monotonic() + min(self._window, _MISSING)
-            line.error = error
+                line.missing, line.missing_until = error.again(), self._clock.monotonic() + min(self._window, _MISSING)
+            line.error = error.again()
             raise
         except PullthroughError as error:
-            line.error = error
+            line.error = error.again()
             raise
         else:
             line.error, line.missing = None, None

@@ -128,7 +128,7 @@ class Documents:
             return
         until, error = known
         if self._clock.monotonic() < until and not wish.revalidate:
-            raise error
+            raise error.again()
         del self._negative[wish.key]
 
     def _landed(self, wish: Wish, fresh: Entry, body: bytes | None, before: Entry | None, *, began: bool) -> Document:
@@ -177,7 +177,7 @@ class Documents:
         except NotFound as error:
             while len(self._negative) >= _NEGATIVES:
                 del self._negative[next(iter(self._negative))]
-            self._negative[wish.key] = (self._clock.monotonic() + _NEGATIVE, error)
+            self._negative[wish.key] = (self._clock.monotonic() + _NEGATIVE, error.again())
             raise
 
     async def _body(self, reply: Reply, *, raw: bool) -> bytes:

@@ -74,7 +74,7 @@ class Downloads:
             flight = self._flights[wanted.flight_key] = Flight(wanted)
             self._launch(flight)
         try:
-            await asyncio.shield(flight.started)
+            await flight.begun()
         except StoreError:
             return await self.past(wanted, 0, None), True
         return flight, began

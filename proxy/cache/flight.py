@@ -123,6 +123,12 @@ class Flight:
         if not self.started.done():
             self.started.set_result(None)
 
+    async def begun(self) -> None:
+        """Wait until answers can be begun. Raises the flight's error, if it failed instead."""
+        await asyncio.shield(self.started)
+        if self.error is not None:
+            raise self.error.again()
+
     def finish(self) -> None:
         """All of it is there, and right."""
         self.verified = True
@@ -131,10 +137,9 @@ class Flight:
 
     def fail(self, error: PullthroughError) -> None:
         """Nothing more will come. Whoever waits for the start gets the error, followers are cut off."""
-        self.error = error
+        self.error = error.again()
         if not self.started.done():
-            self.started.set_exception(error)
-            self.started.exception()  # seen, even if nobody waits any more
+            self.started.set_result(None)
         self.tell()
 
     def __repr__(self) -> str:

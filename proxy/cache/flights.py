@@ -8,22 +8,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from proxy.errors import PullthroughError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """How work ended that failed. The exception was never raised: it holds no frame of that work."""
+
+    error: PullthroughError
+
+
+Flying: TypeAlias = asyncio.Task[T | _Failed]  # work under way; `Flights.result` waits for it
 
 
 class Flights(Generic[T]):
     """The pieces of work under way, by key."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, asyncio.Task[T]] = {}
+        self._tasks: dict[str, Flying[T]] = {}
 
-    def get(self, key: str) -> asyncio.Task[T] | None:
+    def get(self, key: str) -> Flying[T] | None:
         """The work under way for `key`, if any."""
         return self._tasks.get(key)
 
-    def join(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[asyncio.Task[T], bool]:
+    def join(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[Flying[T], bool]:
         """The task for `key`, started with `work` if there is none, and whether it was started now.
 
         Wait for it with `result`. A failure that nobody waits for is not reported as lost.
@@ -31,22 +44,27 @@ class Flights(Generic[T]):
         task = self._tasks.get(key)
         if task is not None and not task.done():  # one that just ended is still here until its callback ran
             return task, False
-        task = self._tasks[key] = asyncio.create_task(work(), name=f"flight {key}")
+        task = self._tasks[key] = asyncio.create_task(_ended(work), name=f"flight {key}")
         task.add_done_callback(lambda done: self._land(key, done))
         return task, True
 
     @staticmethod
-    async def result(task: asyncio.Task[T], patience: float | None = None) -> T:
+    async def result(task: Flying[T], patience: float | None = None) -> T:
         """What the work gives. It goes on when the asker goes away, or has waited `patience` seconds: TimeoutError.
+
+        Each asker gets an exception of its own: one for all would gather the frames of all of them.
 
         Not `asyncio.shield`: from Python 3.14 on that logs the failure of work whose asker left.
         """
         await asyncio.wait((task,), timeout=patience)
         if not task.done():
             raise TimeoutError
-        return task.result()
+        ended = task.result()
+        if isinstance(ended, _Failed):
+            raise ended.error.again()
+        return ended
 
-    def _land(self, key: str, task: asyncio.Task[T]) -> None:
+    def _land(self, key: str, task: Flying[T]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled():
@@ -60,3 +78,10 @@ class Flights(Generic[T]):
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+
+
+async def _ended(work: Callable[[], Coroutine[Any, Any, T]]) -> T | _Failed:
+    try:
+        return await work()
+    except PullthroughError as error:
+        return _Failed(error.again())

@@ -26,7 +26,7 @@ async def follow(flight: Flight, position: int) -> AsyncGenerator[bytes]:
                     yield piece
                     position += len(piece)
                 elif flight.error is not None:
-                    raise flight.error
+                    raise flight.error.again()
                 elif over:
                     return
                 else:
@@ -45,4 +45,4 @@ async def landing(flight: Flight) -> None:
     finally:
         stop()
     if flight.error is not None:
-        raise flight.error
+        raise flight.error.again()

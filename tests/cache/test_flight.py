@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -54,7 +53,7 @@ async def test_fail__before_the_start() -> None:
     flight.fail(UpstreamBroken("no"))
     assert flight.over
     with pytest.raises(UpstreamBroken):
-        await asyncio.shield(flight.started)
+        await flight.begun()
 
 
 async def test_flight_key__is_the_digest() -> None:

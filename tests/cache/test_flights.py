@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
-from proxy.cache.flights import Flights
+from proxy.cache.flights import Flights, Flying
+from proxy.errors import UpstreamBroken, UpstreamThrottled
+
+
+class Body:
+    """Something large that work has in hand."""
 
 
 async def test_join__many_askers_one_work() -> None:
@@ -24,7 +31,7 @@ async def test_join__many_askers_one_work() -> None:
     joined = [flights.join("key", work) for _ in range(50)]
     gate.set()
 
-    assert [1] * 50 == await asyncio.gather(*(asyncio.shield(task) for task, _ in joined))
+    assert [1] * 50 == await asyncio.gather(*(flights.result(task) for task, _ in joined))
     assert [True] + [False] * 49 == [began for _, began in joined]
     assert flights.get("key") is None
 
@@ -39,7 +46,7 @@ async def test_join__asker_leaves() -> None:
         return "done"
 
     async def ask() -> str:
-        return await asyncio.shield(flights.join("key", work)[0])
+        return await flights.result(flights.join("key", work)[0])
 
     first, second = asyncio.create_task(ask()), asyncio.create_task(ask())
     await asyncio.sleep(0)
@@ -51,21 +58,48 @@ async def test_join__asker_leaves() -> None:
         await first
 
 
-async def test_join__after_a_failure() -> None:
+@pytest.mark.parametrize("failure", [ValueError, UpstreamBroken])
+async def test_join__after_a_failure(failure: type[Exception]) -> None:
     """All askers get the failure, and the next one starts anew."""
     flights: Flights[int] = Flights()
 
     async def fail() -> int:
-        raise ValueError("no")
+        raise failure("no")
 
     async def work() -> int:
         return 7
 
     tasks = [flights.join("key", fail)[0] for _ in range(3)]
-    results = await asyncio.gather(*tasks, return_exceptions=True)
+    results = await asyncio.gather(*map(flights.result, tasks), return_exceptions=True)
 
-    assert ["no"] * 3 == [str(result) for result in results]
-    assert 7 == await flights.join("key", work)[0]
+    assert [(failure, "no")] * 3 == [(type(result), str(result)) for result in results]
+    assert 7 == await flights.result(flights.join("key", work)[0])
+
+
+async def test_result__failure_holds_nothing_of_the_work() -> None:
+    """What failed work had in hand is free when it ends, however long its failure is kept, and by however many."""
+    flights: Flights[None] = Flights()
+    body = Body()
+    alive = weakref.ref(body)
+
+    async def fail(body: Body) -> None:
+        try:
+            int(f"{body} is no number")
+        except ValueError as error:
+            raise UpstreamThrottled("no", 7) from error
+
+    gc.disable()
+    try:
+        task, _ = flights.join("key", lambda body=body: fail(body))  # type: ignore[misc]
+        del body
+        kept = await asyncio.gather(*(flights.result(task) for _ in range(3)), return_exceptions=True)
+        assert alive() is None
+    finally:
+        gc.enable()
+
+    assert [7] * 3 == [error.retry_after for error in kept if isinstance(error, UpstreamThrottled)]
+    assert [None] * 3 == [error.__cause__ or error.__context__ for error in kept if isinstance(error, Exception)]
+    assert 3 == len(set(map(id, kept)))
 
 
 async def test_close__work_under_way() -> None:
@@ -91,7 +125,7 @@ async def test_join__in_the_moment_after_the_end() -> None:
     """Work that ended, but whose end the loop did not report yet, is not joined."""
     flights: Flights[int] = Flights()
     runs: list[int] = []
-    second: list[asyncio.Task[int]] = []
+    second: list[Flying[int]] = []
 
     async def work() -> int:
         runs.append(1)
@@ -102,4 +136,4 @@ async def test_join__in_the_moment_after_the_end() -> None:
     await first
     await asyncio.sleep(0)
 
-    assert 2 == await second[0]
+    assert 2 == await flights.result(second[0])
