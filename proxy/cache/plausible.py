@@ -1,0 +1,197 @@
+"""Whether bytes can be what the file's name says, for when neither a digest nor a length tells.
+
+Fed piece by piece, in order. Asked by `filling`, `downloads` and `passage`, and by whoever keeps bodies without digest.
+Pure: no I/O. It knows beginnings and ends, and never says that a file is right: only that it cannot be.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Protocol
+
+_PAGES = frozenset(("text/html", "application/xhtml+xml"))
+
+_ZIP = (".whl", ".zip", ".egg", ".conda")
+_GZIP = (".gz", ".tgz")
+_AR = (".deb", ".udeb", ".ddeb")
+_OTHERS = {
+    (".bz2", ".tbz", ".tbz2"): (b"BZh", b""),
+    (".xz", ".txz"): (b"\xfd7zXZ\x00", b"YZ"),
+    (".zst", ".tzst"): (b"\x28\xb5\x2f\xfd", b""),
+}
+_END = re.compile(rb"PK\x05\x06.{8}(.{4}).{4}(..)", re.DOTALL)  # a zip's end of central directory
+_END_MOST = 22 + 0xFFFF  # bytes of it, with its comment
+_ENTRY = b"PK\x01\x02"
+_LOCATOR, _LOCATOR_SIZE = b"PK\x06\x07", 20  # ZIP64: stands before the end, behind an end of its own
+_AR_MAGIC = b"!<arch>\n"
+_MEMBER = 60  # bytes of the header before each member of an ar archive
+_STEP = 1 << 20  # bytes that are unpacked at once, and thrown away
+HEAD = 512  # bytes that show whether a body begins as its name says
+
+
+def is_page(content_type: str) -> bool:
+    """Whether a body is a page of HTML by its media type: of a portal that wants a login, in place of a file."""
+    return content_type.partition(";")[0].strip().lower() in _PAGES
+
+
+class Shape(Protocol):
+    """What the kind of a file demands of its bytes."""
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        """The next bytes."""
+        ...
+
+    def whole(self) -> bool:
+        """Whether all that was fed can be a whole file of the kind."""
+        ...
+
+
+def shape(name: str) -> Shape | None:
+    """The demands on a file called `name`; None for kinds that nothing is known of."""
+    lowered = name.lower()
+    if lowered.endswith(_ZIP):
+        return _Zip()
+    if lowered.endswith(_GZIP):
+        return _Gzip()
+    if lowered.endswith(_AR):
+        return _Ar()
+    for endings, (first, last) in _OTHERS.items():
+        if lowered.endswith(endings):
+            return _Bounded(first, last)
+    return None
+
+
+def begins(name: str, head: bytes) -> bool:
+    """Whether a body whose first bytes are `head` is the file itself, and not in a further coding (RFC 9110 §8.4).
+
+    Servers name a coding that is the file's own: `Content-Encoding: gzip` of a `.tar.gz`. `head` has `HEAD` bytes, or
+    all. False for names that say nothing of the bytes.
+    """
+    lowered = name.lower()
+    if lowered.endswith(_ZIP):
+        return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+    if lowered.endswith(_GZIP):
+        return head.startswith(b"\x1f\x8b") and not _inside(head).startswith(b"\x1f\x8b")
+    if lowered.endswith(_AR):
+        return head.startswith(_AR_MAGIC)
+    return any(lowered.endswith(endings) and head.startswith(first) for endings, (first, _) in _OTHERS.items())
+
+
+def _inside(head: bytes) -> bytes:
+    """The first bytes of what is packed in a gzip file."""
+    try:
+        return zlib.decompressobj(31).decompress(head, 2)
+    except zlib.error:
+        return b""
+
+
+class _Bounded:
+    """A file that begins with certain bytes, and perhaps ends with others, before zeros that fill it up."""
+
+    def __init__(self, first: bytes, last: bytes) -> None:
+        self._first = first
+        self._last = last
+        self._head = b""
+        self._tail = b""
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        if len(self._head) < len(self._first):
+            self._head += bytes(piece[: len(self._first) - len(self._head)])
+        self._tail = (self._tail + bytes(piece[-_MEMBER:]))[-_MEMBER:]
+
+    def whole(self) -> bool:
+        return self._head == self._first and self._tail.rstrip(b"\0").endswith(self._last)
+
+
+class _Zip:
+    """APPNOTE.TXT 4.3.16: the end of the central directory, with the directory before it."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        self._tail = (self._tail + bytes(piece[-_END_MOST:]))[-_END_MOST:]
+
+    def whole(self) -> bool:
+        for end in _END.finditer(self._tail):
+            size, at = int.from_bytes(end[1], "little"), end.start()
+            if end.end() + int.from_bytes(end[2], "little") > len(self._tail):
+                continue  # its comment is cut short
+            if not size or size > at or self._tail.startswith(_ENTRY, at - size):
+                return True  # without files, or longer than what is looked at, or in its place
+            if self._tail.startswith(_LOCATOR, max(at - _LOCATOR_SIZE, 0)):
+                return True
+        return False
+
+
+class _Gzip:
+    """RFC 1952: members one after another, each with its checksum. What follows them and is none is left alone."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(31)
+        self._members = 0  # complete
+        self._unpacked = 0  # bytes of the present member
+        self._wrong = self._over = False
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        rest, more = bytes(piece), bool(piece)
+        while more and not self._wrong and not self._over:
+            if self._member.eof:
+                rest = rest.lstrip(b"\0")
+                if not rest:
+                    return
+                self._member, self._unpacked = zlib.decompressobj(31), 0
+            try:
+                unpacked = len(self._member.decompress(rest, _STEP))
+            except zlib.error:
+                self._over = bool(self._members) and not self._unpacked
+                self._wrong = not self._over
+                return
+            self._unpacked += unpacked
+            self._members += self._member.eof
+            rest = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            more = bool(rest) or (unpacked == _STEP and not self._member.eof)
+
+    def whole(self) -> bool:
+        return self._members > 0 and not self._wrong and (self._member.eof or self._over)
+
+
+class _Ar:
+    """deb(5), ar(5): a magic line, then members that say how long they are."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+        self._need = len(_AR_MAGIC)  # bytes of the magic, or of the next header
+        self._skip = 0  # bytes of the present member that are to come
+        self._filled = False  # a byte that fills the member up is one of them
+        self._members = 0
+        self._wrong = False
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        rest = memoryview(piece)
+        while rest and not self._wrong:
+            passed = min(self._skip, len(rest))
+            self._skip -= passed
+            rest = rest[passed:]
+            taken = bytes(rest[: self._need - len(self._pending)])
+            self._pending += taken
+            rest = rest[len(taken) :]
+            if len(self._pending) == self._need:
+                self._read(self._pending)
+                self._pending, self._need = b"", _MEMBER
+
+    def _read(self, header: bytes) -> None:
+        if self._need == len(_AR_MAGIC):
+            self._wrong = header != _AR_MAGIC
+            return
+        size = header[48:58].strip()
+        self._wrong = not header.endswith(b"`\n") or not size.isdigit()
+        if not self._wrong:
+            self._members += 1
+            self._filled = bool(int(size) % 2)
+            self._skip = int(size) + self._filled
+
+    def whole(self) -> bool:
+        # Some leave out the byte that fills the last member up.
+        return not self._wrong and self._members > 0 and not self._pending and self._skip <= self._filled
