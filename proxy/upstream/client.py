@@ -30,6 +30,7 @@ from proxy.errors import (
 from proxy.model import Ask, UpstreamFailed
 from proxy.ports import Clock, Credentials, Observer, Reply
 from proxy.upstream import answers, failures, guard, redirects
+from proxy.upstream.connections import Connector
 from proxy.upstream.guard import GuardedResolver, Trust
 from proxy.upstream.health import Health
 from proxy.upstream.names import SystemResolver
@@ -87,7 +88,7 @@ class AiohttpUpstream:
         self._resolver = resolver or SystemResolver()
         self._sessions = {
             trust: aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=Connector(
                     limit=0,
                     limit_per_host=_CONNECTIONS,
                     keepalive_timeout=_KEEP_ALIVE,

@@ -11,12 +11,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
-from aiohttp.base_protocol import BaseProtocol
 
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
 from proxy.model import Fetched, UpstreamFailed
 from proxy.ports import Observer
 from proxy.upstream import answers, failures
+from proxy.upstream.connections import part_at_end
 from proxy.upstream.sluice import Sluice
 
 _DRAIN = 64 << 10  # bytes of an unwanted body that are read so that the connection can be used again
@@ -52,7 +52,7 @@ class Transfer:
         self._begun = 0  # bytes read off the connection
         length = self.headers.get("content-length", "")
         self._length = int(length) if length.isdigit() and not self._chunked else 0
-        _part_at_end(response.content)
+        part_at_end(response.content)
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body, once. Raises UpstreamBroken, UpstreamTimeout."""
@@ -138,22 +138,6 @@ class Transfer:
             self._stalled(self.url)
         self.close()
         return error
-
-
-def _part_at_end(content: aiohttp.StreamReader) -> None:
-    """See to it that a body which has come to its end lets go of its connection.
-
-    aiohttp gives the connection to the next request then, and the body goes on to pause and resume it whenever its own
-    buffer is read: it would do so below another body that is read at another pace.
-    """
-    if content is aiohttp.EMPTY_PAYLOAD:
-        return
-    nothing = BaseProtocol(asyncio.get_running_loop())  # a protocol without a transport
-
-    def part() -> None:
-        content._protocol = nothing  # noqa: SLF001 aiohttp has no other way
-
-    content.on_eof(part)
 
 
 def drop(response: aiohttp.ClientResponse) -> None:
