@@ -48,6 +48,7 @@ class Answer:
 
     `declared` overrides Content-Length; `raw` replaces the whole answer; `prelude` goes before the status line;
     `cut` is the number of body bytes after which the connection ends, by RST if `reset`; `rate` is in bytes a second.
+    `piece` is how many bytes of the body are written at once, before everybody else has a turn.
     """
 
     status: int = 200
@@ -65,6 +66,7 @@ class Answer:
     cut: int | None = None
     reset: bool = False
     rate: int | None = None
+    piece: int | None = None
     head_gate: Gate | None = None
     body_gates: tuple[tuple[int, Gate], ...] = ()
 

@@ -40,6 +40,11 @@ def throttled(rate: int) -> Fault:
     return _each(lambda answer: replace(answer, rate=rate))
 
 
+def in_pieces(size: int) -> Fault:
+    """Write `size` bytes of the body at once, and let everybody else have a turn between them. Legal."""
+    return _each(lambda answer: replace(answer, piece=size))
+
+
 # Transfers that break
 
 

@@ -103,7 +103,7 @@ class Wire:
         if answer.cut is not None:
             stops.add(answer.cut)
         total, sent = answer.stop - answer.start, 0
-        step = _CHUNK if answer.rate is None else max(answer.rate // _SLICES, 1)
+        step = answer.piece or (_CHUNK if answer.rate is None else max(answer.rate // _SLICES, 1))
         while True:
             for offset, gate in answer.body_gates:
                 if offset == sent:
@@ -121,6 +121,8 @@ class Wire:
             await self._writer.drain()
             if answer.rate is not None:
                 await asyncio.sleep(1 / _SLICES)
+            elif answer.piece is not None:
+                await asyncio.sleep(0)
 
     async def _write(self, content: bytes) -> None:
         self._put(content)
