@@ -110,7 +110,16 @@ async def start(settings: Settings, clock: Clock | None = None, credentials: Cre
         stack.push_async_callback(downloads.close)
         confirming = Confirming(store, upstream, clock)
         stack.push_async_callback(confirming.close)
-        indexes = PythonIndexes(sites, settings.index_groups(), store, documents, downloads, confirming, clock)
+        indexes = PythonIndexes(
+            sites,
+            settings.index_groups(),
+            store,
+            documents,
+            downloads,
+            confirming,
+            clock,
+            quarantined=lambda: shortcut.forget(),  # noqa: PLW0108 - it is built below
+        )
         stack.push_async_callback(indexes.close)
         archives = AptArchives(_policy(settings), store, upstream, clock, observer, documents, downloads)
         stack.push_async_callback(archives.close)

@@ -39,6 +39,10 @@ class Withheld(NotFound):
     """Upstream refuses (403) a stranger something. Stores of objects say so of what is not there; others mean it."""
 
 
+class Forwarded(Withheld):
+    """An index sends a page's reader on to another host, whose word is not its own. It says so of strangers, too."""
+
+
 class RangeNotSatisfiable(PullthroughError):
     """The range asked for begins behind the end of the representation (RFC 9110 §14.1.2)."""
 

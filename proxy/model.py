@@ -7,10 +7,12 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import Self
+from urllib.parse import urlsplit
 
 # In order of trust; the first of these that an index gives for a file is the one that is checked.
 ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
 _HEX = re.compile(r"[0-9a-f]+")
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,23 @@ class Site:
     keep_removed: bool = True  # go on listing what is kept and the index dropped
     honour_no_store: bool = False
     withholds: bool = True  # a refusal may mean that it wants to know who asks, and not that there is nothing
+    own: frozenset[str] | None = None  # hosts (`host`, `host:port`) whose pages count as its own; None: any
+    redirected_is_missing: bool = False  # a page that it redirects to any other host is one that it does not have
     authenticated: bool = False  # the settings have credentials for it: what it gives is not for strangers
     named: bool = True  # the settings name the host of `base`; else the hosts came with requests, and are not trusted
+
+    def owns(self, url: str) -> bool:
+        """Whether a page that came from `url`, the address after redirects, is the word of this index."""
+        if self.own is None or url.startswith(self.base):
+            return True
+        try:
+            parts = urlsplit(url)
+            port = parts.port or _PORTS[parts.scheme]
+        except (ValueError, KeyError):
+            return False
+        host = (parts.hostname or "").removesuffix(".")
+        host = f"[{host}]" if ":" in host else host
+        return host in self.own or f"{host}:{port}" in self.own
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +169,14 @@ class Ask:
     """One GET to upstream. `site` carries what is allowed and which counters it goes to.
 
     `bulk`: a further connection for a large file, or work ahead of a client: nobody fails if it is refused.
+    `own`: only the site's own word is wanted; a redirect to a host whose pages do not count as its own is not followed.
     """
 
     url: str
     site: Site
     headers: dict[str, str] = field(default_factory=dict)
     bulk: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ class Upstream(Protocol):
     def get(self, ask: Ask) -> AbstractAsyncContextManager[Reply]:
         """Send one GET, following redirects. Leaving the context closes the connection unless the body was read out.
 
-        Raises NotFound (404, 410), NotAllowed (an address that is refused: loopback, link-local, private, unless the
+        Raises NotFound (404, 410), Withheld (403 to a stranger), Forwarded (`ask.own`, and a redirect that leads to
+        another host), NotAllowed (an address that is refused: loopback, link-local, private, unless the
         settings name the host), UpstreamDenied (401, 403), UpstreamThrottled (429, 503), UpstreamUnreachable,
         UpstreamTimeout, UpstreamBroken. Failures are reported to the observer by the adapter.
         """

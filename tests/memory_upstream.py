@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from proxy.errors import PullthroughError, UpstreamBroken, UpstreamError
+from proxy.errors import Forwarded, PullthroughError, UpstreamBroken, UpstreamError
 from proxy.model import Ask, Event, Fetched, UpstreamFailed
 from proxy.ports import Observer, Reply
 from proxy.upstream import answers
@@ -88,6 +88,8 @@ class MemoryUpstream:
         asked = {name.lower(): value for name, value in ask.headers.items()}
         status, headers, body = _ranged(script, asked)
         error = script.error or answers.refusal(status, headers, asked, 0.0)
+        if ask.own and not ask.site.owns(script.url or ask.url):
+            error = Forwarded("Upstream redirects this page to another host.")
         if error is not None:
             if isinstance(error, UpstreamError):
                 self._observer(UpstreamFailed(ask.site.mount, error.reason))

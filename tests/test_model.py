@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from proxy.model import ALGORITHMS, Digest, Validator
+from proxy.model import ALGORITHMS, Digest, Site, Validator
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -45,3 +45,30 @@ def test_strong__where_two_files_cannot_be_made(algorithm: str) -> None:
 def test_strong__what_may_stand_in_if_range(validator: Validator, strong: str | None) -> None:
     """A weak ETag may not (RFC 9110 §13.1.5)."""
     assert strong == validator.strong
+
+
+@pytest.mark.parametrize(
+    ("url", "owned"),
+    [
+        ("https://index.example/simple/x/", True),
+        ("https://INDEX.example./elsewhere", True),
+        ("https://index.example:443/", True),
+        ("https://index.example:8443/", False),
+        ("http://index.example/", False),
+        ("https://pages.example:8443/", True),
+        ("http://[::1]:81/", True),
+        ("http://[::1]:82/", False),
+        ("https://evil.example/index.example/", False),
+        ("https://index.example@evil.example/", False),
+        ("https://index.example.evil.example/", False),
+        ("ftp://index.example/", False),
+        ("https://[/", False),
+    ],
+)
+def test_site__owns(url: str, owned: bool) -> None:
+    """A page is an index's own by the host and port that it came from, after all redirects."""
+    site = Site(
+        "x", "https://index.example/simple/", "", 1.0, own=frozenset({"index.example:443", "pages.example", "[::1]:81"})
+    )
+    assert owned == site.owns(url)
+    assert Site("x", "https://index.example/", "", 1.0).owns(url)

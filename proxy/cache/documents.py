@@ -20,7 +20,16 @@ from typing import assert_never
 from proxy.cache import dates
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
-from proxy.errors import BlobDamaged, NotAllowed, NotFound, StoreError, TooLarge, UpstreamBroken, UpstreamError
+from proxy.errors import (
+    BlobDamaged,
+    NotAllowed,
+    NotFound,
+    StoreError,
+    TooLarge,
+    UpstreamBroken,
+    UpstreamError,
+    Withheld,
+)
 from proxy.model import Ask, Digest, Entry, Outcome, Site, Validator
 from proxy.ports import Clock, Reply, Store, Upstream
 
@@ -36,6 +45,7 @@ class Wish:
     """A document that somebody asks for. `revalidate`: a kept copy is to be confirmed even if it is fresh.
 
     `check` raises an UpstreamError for a body that is not what was asked for: it never takes the place of a kept copy.
+    `arrived` is called when a new body has.
     `raw`: the body is kept as it comes, whatever content coding upstream names (files that are packed themselves).
     """
 
@@ -45,6 +55,7 @@ class Wish:
     accept: str
     revalidate: bool = False
     check: Callable[[Entry, bytes], Awaitable[None]] | None = None
+    arrived: Callable[[], None] | None = None
     raw: bool = False
 
 
@@ -86,9 +97,10 @@ class Documents:
     async def get(self, wish: Wish) -> Document:
         """The document, from the store or from upstream.
 
-        Raises NotFound, TooLarge, or another UpstreamError when there is no copy to fall back on.
+        Raises NotFound, which says that upstream has no such document any more; Withheld, TooLarge, or another
+        UpstreamError when there is no copy to fall back on.
         """
-        entry = self._store.find(wish.key)
+        entry = self._own(wish.key, wish.site)
         if entry is not None:
             verdict = judge(entry, self._clock.now(), wish.site.ttl, revalidate=wish.revalidate)
             match verdict:
@@ -98,22 +110,21 @@ class Documents:
                     pass
                 case _:
                     assert_never(verdict)
-        self._refuse_known_missing(wish)
-        task, began = self._flights.join(wish.key, lambda: self._refresh(wish, entry))
-        if entry is None:
-            fresh, body = await self._flights.result(task)
-            return self._landed(wish, fresh, body, entry, began=began)
-        patience = 0.0 if self._upstream.down(wish.url) else _PATIENCE
         try:
+            self._refuse_known_missing(wish)
+            task, began = self._flights.join(wish.key, lambda: self._refresh(wish, entry))
+            patience = None if entry is None else 0.0 if self._upstream.down(wish.url) else _PATIENCE
             fresh, body = await self._flights.result(task, patience)
             return self._landed(wish, fresh, body, entry, began=began)
-        except (TimeoutError, NotAllowed, UpstreamError) as error:
+        except (TimeoutError, NotAllowed, UpstreamError, Withheld) as error:
+            if entry is None:
+                raise
             _log.warning("stale copy served", extra={"upstream": wish.site.mount, "reason": type(error).__name__})
             return self._document(wish, entry, None, Outcome.STALE, fetched=False)
 
     def peek(self, key: str, site: Site) -> Document | None:
         """The kept copy, however old, without asking upstream."""
-        entry = self._store.find(key)
+        entry = self._own(key, site)
         if entry is None:
             return None
         return self._document(Wish(key, entry.url, site, ""), entry, None, Outcome.HIT, fetched=False)
@@ -121,6 +132,11 @@ class Documents:
     async def close(self) -> None:
         """Cancel the revalidations under way."""
         await self._flights.close()
+
+    def _own(self, key: str, site: Site) -> Entry | None:
+        """The entry of a kept copy. One that a redirect brought from elsewhere is none where that does not count."""
+        entry = self._store.find(key)
+        return entry if entry is not None and site.owns(entry.url) else None
 
     def _refuse_known_missing(self, wish: Wish) -> None:
         known = self._negative.get(wish.key)
@@ -164,7 +180,7 @@ class Documents:
                 # RFC 9110 §8.8.2.2: it may have changed twice in that second.
                 headers.pop("If-Modified-Since", None)
         try:
-            async with self._upstream.get(Ask(wish.url, wish.site, headers)) as reply:
+            async with self._upstream.get(Ask(wish.url, wish.site, headers, own=wish.site.own is not None)) as reply:
                 now = self._clock.now()
                 if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
                     renewed = replace(entry, checked=now)
@@ -173,7 +189,10 @@ class Documents:
                 if reply.status != HTTPStatus.OK:
                     raise UpstreamBroken("Upstream gave part of an index page, or nothing, where the whole was asked.")
                 body = await self._body(reply, raw=wish.raw)
-                return await self._replace(wish, reply, body, now), body
+                fresh = await self._replace(wish, reply, body, now)
+                if wish.arrived is not None:
+                    wish.arrived()
+                return fresh, body
         except NotFound as error:
             while len(self._negative) >= _NEGATIVES:
                 del self._negative[next(iter(self._negative))]

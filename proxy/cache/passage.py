@@ -36,6 +36,7 @@ class Passage:
         self.end: int | None = None
         self.size: int | None = None
         self.content_type = ""
+        self.url = wanted.url  # the address that answered, after redirects
         self.last_modified: str | None = None
         self._upstream = upstream
         self._wanted = wanted
@@ -58,6 +59,7 @@ class Passage:
         )
         length = reply.headers.get("content-length", "")
         self.content_type = reply.headers.get("content-type", "")
+        self.url = reply.url
         self.last_modified = reply.headers.get("last-modified")
         refuse(reply, wanted)
         if reply.status == HTTPStatus.OK and not ranged:

@@ -4,9 +4,10 @@ Called by `commands` and `app`. It never opens the data folder, never listens, a
 caller hands it one.
 """
 
+from proxy.config.groups import GroupSettings
 from proxy.config.loading import ConfigError, Resolved, resolve
 from proxy.config.settings import FetchSettings, ServeSettings, Settings
-from proxy.config.upstreams import GroupSettings, UpstreamSettings
+from proxy.config.upstreams import UpstreamSettings
 
 __all__ = [
     "ConfigError",

@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from proxy.config.groups import GroupSettings
 from proxy.config.quantities import Duration, Size, show_duration, show_size
 from proxy.config.settings import PREFIX, Settings
-from proxy.config.upstreams import GroupSettings, UpstreamSettings
+from proxy.config.upstreams import UpstreamSettings
 
 SettingPath = tuple[str, ...]
 # The lists of tables: what one entry is called in the file, where `[[upstream]]` reads as one of several, and holds.

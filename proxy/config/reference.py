@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from proxy.config.groups import GroupSettings
 from proxy.config.naming import flag, key, settings_fields, shown, variable
-from proxy.config.upstreams import GroupSettings, UpstreamSettings
+from proxy.config.upstreams import UpstreamSettings
 
 _INTRODUCTION = """\
 <!-- Made by `make docs` from the definitions in proxy/config/settings.py: change them there. -->

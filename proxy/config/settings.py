@@ -17,8 +17,9 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config.archives import AptSettings
+from proxy.config.groups import GroupSettings, problem, shadowing
 from proxy.config.quantities import Count, Duration, Size
-from proxy.config.upstreams import GroupSettings, UpstreamSettings, builtin, problem, repeated, twice
+from proxy.config.upstreams import UpstreamSettings, builtin, repeated, twice
 from proxy.model import Group, Site
 
 PREFIX = "PULLTHROUGH_"
@@ -156,7 +157,8 @@ class Settings(BaseSettings):
 
     def sites(self) -> tuple[Site, ...]:
         """The upstreams as the services see them, the built-in ones included."""
-        return tuple(upstream.site() for upstream in self.with_builtin().upstreams)
+        alone = shadowing(self.groups)
+        return tuple(upstream.site(shadows=upstream.mount in alone) for upstream in self.with_builtin().upstreams)
 
     def index_groups(self) -> tuple[Group, ...]:
         """The groups as the services see them."""

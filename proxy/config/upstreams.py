@@ -1,8 +1,9 @@
-"""The upstreams and groups of the settings: what each entry holds, and which are built in."""
+"""The upstreams of the settings: what each entry holds, and which are built in."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,19 +12,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from proxy.config import placement
 from proxy.config.hosts import HOST, Hosts
 from proxy.config.quantities import Duration
-from proxy.model import Group, Member, Site
+from proxy.model import Site
 
 RESERVED = ("api", "apt", "healthz", "metrics", "readyz")  # the program's own pages
 
-_MOUNT = re.compile(r"[a-z][a-z0-9-]{0,62}")
+MOUNT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+/)*")
 _CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*")
-_PATTERN = re.compile(r"[A-Za-z0-9.*_-]+")
-_SEPARATORS = re.compile(r"[-_.]+")
 
 
 def _check_mount(value: str) -> str:
-    if not _MOUNT.fullmatch(value):
+    if not MOUNT.fullmatch(value):
         raise ValueError("must be lower-case letters, digits and hyphens, beginning with a letter, such as pytorch")
     if value in RESERVED:
         raise ValueError(f"{value} is one of the cache's own pages ({', '.join(RESERVED)}); choose another name")
@@ -56,7 +55,8 @@ def _check_base(value: str) -> str:
     return base if base.endswith("/") else f"{base}/"
 
 
-def _check_path(value: str) -> str:
+def check_folder(value: str) -> str:
+    """A path that ends in a slash, or an empty one. Raises ValueError for what is none."""
     path = value if not value or value.endswith("/") else f"{value}/"
     if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
         raise ValueError("must be a path without a slash at its front, such as simple/, or empty")
@@ -65,8 +65,8 @@ def _check_path(value: str) -> str:
 
 Mount = Annotated[str, AfterValidator(_check_mount)]
 Base = Annotated[str, AfterValidator(_check_base)]
-Folder = Annotated[str, AfterValidator(_check_path)]
-_MOUNT_TEXT = (
+Folder = Annotated[str, AfterValidator(check_folder)]
+MOUNT_TEXT = (
     "First part of the addresses on the cache: lower-case letters, digits and hyphens, beginning with a letter. "
     f"Not {', '.join(RESERVED)}."
 )
@@ -77,7 +77,7 @@ class UpstreamSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mount: Mount = Field(description=_MOUNT_TEXT)
+    mount: Mount = Field(description=MOUNT_TEXT)
     url: Base = Field(description="Base address that the mount stands for, with `http://` or `https://`.")
     index: Folder = Field(
         placement.DEFAULT,
@@ -123,7 +123,21 @@ class UpstreamSettings(BaseModel):
     forbidden_is_missing: bool = Field(
         default=False,
         description="Status 403 always means that there is no such project, as stores of objects say it. Else a group "
-        "does not go on to its next member after one.",
+        "does not go on to its next member after one. A page that was there before stays as it was, whatever this "
+        "says.",
+    )
+    page_hosts: Hosts = Field(
+        frozenset(),
+        description="Hosts (`host` or `host:port`) whose pages count as this index's own when it redirects to them. "
+        "By default those of any host do, but not where the index has `credentials`, or stands in a group before "
+        "another one or has projects pinned to it: then only those of the hosts of `url` and `siblings`.",
+        json_schema_extra={"shown_default": "(see text)"},
+    )
+    redirected_is_missing: bool = Field(
+        default=False,
+        description="A redirect of a page to any other host than these means that there is no such project, as "
+        "registries mean it that forward what they do not have. Else it is an error, and a group goes on to its next "
+        "member only for names that are none of those pinned to this one.",
     )
 
     @field_validator("index", mode="before")
@@ -158,8 +172,9 @@ class UpstreamSettings(BaseModel):
             raise ValueError("must be netrc, or env: and the name of a variable, such as env:CORP_INDEX")
         return value
 
-    def site(self) -> Site:
-        """The upstream as the services see it."""
+    def site(self, *, shadows: bool = False) -> Site:
+        """The upstream as the services see it. `shadows`: what it has is not taken from other members of a group."""
+        alone = bool(self.credentials) or shadows or bool(self.page_hosts)
         return Site(
             self.mount,
             self.url,
@@ -172,58 +187,18 @@ class UpstreamSettings(BaseModel):
             keep_removed=self.keep_removed,
             honour_no_store=self.honour_no_store,
             withholds=not self.forbidden_is_missing,
+            own=frozenset((*_authorities(self.url, *self.siblings), *self.page_hosts)) if alone else None,
+            redirected_is_missing=self.redirected_is_missing,
             authenticated=bool(self.credentials),
         )
 
 
-class GroupSettings(BaseModel):
-    """Indexes in order, at one address."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mount: Mount = Field(description=f"{_MOUNT_TEXT} The group's pages are at `/<mount>/simple/<project>/`.")
-    members: tuple[str, ...] = Field(
-        min_length=1,
-        description="Mounts in order, or a mount and the path of an index below it (`pytorch/whl/cu126`). For each "
-        "project the first that has it answers; their pages are never merged, and one that fails is an error.",
-    )
-    pins: dict[str, str] = Field(
-        default_factory=dict,
-        description="Projects that only one member may answer for: a pattern such as `torch*`, and the member.",
-        json_schema_extra={"shown_default": "(none)"},
-    )
-
-    @field_validator("members")
-    @classmethod
-    def _check_members(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for member in value:
-            mount, _, path = member.partition("/")
-            if not _MOUNT.fullmatch(mount):
-                raise ValueError("must be mounts, such as pypi or pytorch/whl/cu126")
-            _check_path(path)
-        return value
-
-    @field_validator("pins")
-    @classmethod
-    def _check_pins(cls, value: dict[str, str]) -> dict[str, str]:
-        if not all(map(_PATTERN.fullmatch, value)):
-            raise ValueError("must have names of projects as keys, with a star for any letters: torch*")
-        return value
-
-    def group(self, indexes: dict[str, str]) -> Group:
-        """The group as the services see it. `indexes`: by mount, the path of its index."""
-        members = {text: _member(text, indexes) for text in self.members}
-        return Group(
-            self.mount,
-            tuple(members.values()),
-            # PEP 503: in any spelling of a name, as requests are.
-            tuple((_SEPARATORS.sub("-", pattern).lower(), members[to]) for pattern, to in self.pins.items()),
-        )
-
-
-def _member(text: str, indexes: dict[str, str]) -> Member:
-    mount, slash, path = text.partition("/")
-    return Member(mount, _check_path(path) if slash else indexes[mount])
+def _authorities(*bases: str) -> Iterator[str]:
+    """The hosts of base addresses with their ports; for plain HTTP that of HTTPS too, to which servers redirect."""
+    for base in bases:
+        parts = urlsplit(base)
+        for port in (parts.port,) if parts.port else (80, 443) if parts.scheme == "http" else (443,):
+            yield f"{parts.netloc.removesuffix(f':{port}').removesuffix('.')}:{port}"
 
 
 def builtin() -> tuple[UpstreamSettings, ...]:
@@ -243,24 +218,6 @@ def builtin() -> tuple[UpstreamSettings, ...]:
         ),
         UpstreamSettings(mount="nvidia", url="https://pypi.nvidia.com/", index=""),
     )
-
-
-def problem(groups: tuple[GroupSettings, ...], upstreams: tuple[UpstreamSettings, ...]) -> str | None:
-    """What is wrong with the groups beside these upstreams, the built-in ones included; None if nothing is."""
-    mounts = {upstream.mount for upstream in upstreams}
-    flat = {upstream.mount for upstream in upstreams if upstream.kind == "flat"}
-    for mount in repeated([*sorted(mounts), *(group.mount for group in groups)]):
-        return twice(mount)
-    for group in groups:
-        for member in group.members:
-            if member.partition("/")[0] not in mounts:
-                return f"{group.mount}: there is no upstream with the mount of {member}; add an [[upstream]] for it"
-            if member.partition("/")[0] in flat:
-                return f"{group.mount}: {member} is flat: only indexes with a page for each project can be members"
-        for pattern, member in group.pins.items():
-            if member not in group.members:
-                return f"{group.mount}: {pattern} is pinned to {member}, which is not one of its members"
-    return None
 
 
 def repeated(names: list[str]) -> list[str]:

@@ -35,7 +35,9 @@ class Beside:
         return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{'-' if self.withdrawn else ''}"
 
     def complete(self, page: Page) -> Page:
-        """The page with what is known beside it."""
+        """The page with what is known beside it. Of a quarantined project nothing is offered, whatever is kept."""
+        if page.quarantined:
+            return replace(page, files=())
         if not (self.digests or self.removed or self.withdrawn):
             return page
         files = () if self.withdrawn else tuple(map(self._with_digest, page.files))

@@ -7,7 +7,7 @@ a digest does not age. Only a file that they do not list makes the page be asked
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from proxy.cache.documents import Document, Documents, Wish
 from proxy.cache.flight import Place
@@ -25,19 +25,22 @@ from proxy.python.supplements import Supplements
 class Catalog:
     """Finds files on pages. Mutable state: the foreign hosts that pages of each mount linked to."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 what pages are found with
         self,
         sites: Mapping[str, Site],
         store: Store,
         documents: Documents,
         renderings: Renderings,
         supplements: Supplements,
+        quarantined: Callable[[], None] = lambda: None,
     ) -> None:
+        """`quarantined` is called when a page has arrived that says so: nothing remembered of files counts any more."""
         self._sites = sites
         self._store = store
         self._documents = documents
         self._renderings = renderings
         self._supplements = supplements
+        self._quarantined = quarantined
         self._hosts: dict[str, set[str]] = {}
 
     def wish(self, site: Site, target: Target, project: str, *, revalidate: bool = False) -> Wish:
@@ -45,25 +48,39 @@ class Catalog:
         key = page_key(site.mount, project, target.path)
         url = addresses.upstream_url(target, site)
 
-        async def check(entry: Entry, body: bytes) -> None:
-            await self._supplements.arrived(key, site, await self._renderings.parse(entry, body))
+        quarantined = False
 
-        return Wish(key, url, site, UPSTREAM_ACCEPT, revalidate, check)
+        async def check(entry: Entry, body: bytes) -> None:
+            nonlocal quarantined
+            parsed = await self._renderings.parse(entry, body)
+            quarantined = parsed.page.quarantined
+            await self._supplements.arrived(key, site, parsed)
+
+        def kept() -> None:
+            if quarantined:
+                self._quarantined()
+
+        return Wish(key, url, site, UPSTREAM_ACCEPT, revalidate, check, kept)
 
     async def kept(self, target: Target, site: Site) -> File | None:
-        """What the kept pages say of the file at `target`, without asking upstream."""
+        """What the kept pages say of the file at `target`, without asking upstream.
+
+        Raises NotFound for a file of a project that is quarantined.
+        """
         name = target.path.rpartition("/")[2]
         for document in self._pages(site, addresses.project_of(name)):
             with contextlib.suppress(BlobDamaged, UpstreamError):  # dropped, or of no use: another page may do
                 file = await self._listed(document, name, target, site)
                 if file is not None:
                     return file
+        await self._refuse_quarantined(addresses.project_of(name), site)
         return None
 
     async def find(self, target: Target, site: Site) -> File | None:
         """What a page says of the file at `target`. None where no page lists it, but it lies below the mount's base.
 
-        Raises NotAllowed for a file on a foreign host that no page links to, and what getting the page raises then.
+        Raises NotFound for a file of a quarantined project, NotAllowed for one on a foreign host that no page links to,
+        and what getting the page raises then.
         """
         name = target.path.rpartition("/")[2]
         project = addresses.project_of(name)
@@ -81,6 +98,7 @@ class Catalog:
             if file is not None:
                 break
         if file is None:
+            await self._refuse_quarantined(project, site)
             self._check_host(target, site)
         return file
 
@@ -119,7 +137,7 @@ class Catalog:
 
     async def _listed(self, document: Document, name: str, target: Target, site: Site) -> File | None:
         parsed = await self._renderings.parsed(document)
-        for file in parsed.by_name.get(name, ()):
+        for file in () if parsed.page.quarantined else parsed.by_name.get(name, ()):
             try:
                 found = addresses.locate(file.url, site)
             except BadTarget:
@@ -129,6 +147,13 @@ class Catalog:
             if found == target:
                 return file
         return None
+
+    async def _refuse_quarantined(self, project: str | None, site: Site) -> None:
+        """Raise NotFound if a kept page says that the project is quarantined (PEP 792): nothing of it is given."""
+        for document in self._pages(site, project) if project else ():
+            with contextlib.suppress(BlobDamaged, UpstreamError):
+                if (await self._renderings.parsed(document)).page.quarantined:
+                    raise NotFound("The index has quarantined this project: its files may be dangerous.")
 
     def _known(self, target: Target, site: Site) -> bool:
         return target.host in self._hosts.get(site.mount, ()) or target.host in site.hosts

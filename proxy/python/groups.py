@@ -17,3 +17,9 @@ def members_for(group: Group, project: str) -> tuple[Member, ...]:
         if fnmatchcase(project, pattern):
             return (member,)
     return group.members
+
+
+def is_none_of(group: Group, member: Member, project: str) -> bool:
+    """Whether the group pins projects to this member, which says what it has, and this project is none of them."""
+    patterns = [pattern for pattern, to in group.pins if to == member]
+    return bool(patterns) and not any(fnmatchcase(project, pattern) for pattern in patterns)

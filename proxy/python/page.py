@@ -61,3 +61,8 @@ class Page:
         default_factory=_nothing
     )  # further keys of JSON's `meta`, or further `pypi:` metas of HTML
     extra: Mapping[str, object] = field(default_factory=_nothing)  # further keys of JSON at the top
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether nothing of the project may be offered or given (PEP 792)."""
+        return self.status is not None and self.status.strip().lower() == "quarantined"

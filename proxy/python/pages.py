@@ -14,12 +14,12 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
-from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied, Withheld
+from proxy.errors import Forwarded, NotFound, UpstreamBroken, UpstreamDenied, Withheld
 from proxy.model import Group, Kind, Outcome, Site, Source, Target
 from proxy.python import addresses, negotiation
 from proxy.python.beside import NOTHING_BESIDE, Beside
 from proxy.python.catalog import Catalog
-from proxy.python.groups import members_for
+from proxy.python.groups import is_none_of, members_for
 from proxy.python.negotiation import Format
 from proxy.python.projects import ProjectListRewriter
 from proxy.python.question import Question
@@ -64,6 +64,16 @@ class Pages:
 
         Raises NotFound, or another UpstreamError when there is no copy to fall back on.
         """
+        try:
+            return await self._shown(question, site, target, project)
+        except Withheld as refusal:
+            if not _is_missing(refusal, site) and (site.authenticated or isinstance(refusal, Forwarded)):
+                # Not 404, which sends clients on to their next index: there may be such a project.
+                raise UpstreamDenied(str(refusal)) from refusal
+            raise
+
+    async def _shown(self, question: Question, site: Site, target: Target, project: str) -> Representation:
+        """The page, or what upstream says in its place: Withheld too."""
         fmt = negotiation.choose(question.accept, question.format)
         gzip = negotiation.gzip_accepted(question.accept_encoding)
         wish = self._catalog.wish(site, target, project, revalidate=question.revalidate)
@@ -93,11 +103,12 @@ class Pages:
         for number, member in enumerate(members_for(group, project)):
             site, target = self._sites[member.mount], Target(member.mount, None, f"{member.index}{project}/")
             try:
-                shown = await self.page(question, site, target, project)
+                shown = await self._shown(question, site, target, project)
             except Withheld as refusal:
-                if site.withholds:
+                forwarded_stranger = isinstance(refusal, Forwarded) and is_none_of(group, member, project)
+                if not forwarded_stranger and not _is_missing(refusal, site):
                     raise UpstreamDenied(
-                        "An index of this group refuses to say whether it has the project."
+                        f"The index {member.mount} of this group gives no answer. {refusal}"
                     ) from refusal
             except NotFound:
                 if self._documents.peek(self._catalog.wish(site, target, project).key, site) is not None:
@@ -112,12 +123,15 @@ class Pages:
         fmt = negotiation.choose(question.accept, question.format)
         address = addresses.upstream_url(question.target, site)
         passage = await self._downloads.past(Wanted("", address, site, binary=False), 0, None, {"Accept": fmt.value})
+        if not site.owns(passage.url):
+            await passage.close()
+            raise UpstreamDenied("Upstream redirects its list of projects to another host, whose word is not its own.")
         media_type = passage.content_type.partition(";")[0].strip().lower()
         if media_type.endswith(("+json", "/json")):
             return ProjectStream(passage, None, Format.JSON.content_type, site.mount)
         if media_type.endswith(("+html", "/html")):
             form = Format.HTML if media_type.endswith("+html") else Format.TEXT
-            return ProjectStream(passage, ProjectListRewriter(address), form.content_type, site.mount)
+            return ProjectStream(passage, ProjectListRewriter(passage.url), form.content_type, site.mount)
         await passage.close()
         raise UpstreamBroken("Upstream sent something other than a list of projects.")
 
@@ -137,6 +151,11 @@ class Pages:
         parsed = await self._renderings.parsed(document)
         beside = await self._supplements.beside(wish.key, project, site, parsed)
         return document, beside, parsed.hashed and beside is NOTHING_BESIDE
+
+
+def _is_missing(refusal: Withheld, site: Site) -> bool:
+    """Whether the settings say that a refusal of this kind means that there is no such project."""
+    return site.redirected_is_missing if isinstance(refusal, Forwarded) else not site.withholds
 
 
 def _source(document: Document) -> Source:

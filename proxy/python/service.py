@@ -6,7 +6,7 @@ for pages and for files. Never talks HTTP: it is given a question, and gives bac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from proxy.cache.confirming import Confirming
@@ -42,13 +42,15 @@ class PythonIndexes:
         downloads: Downloads,
         confirming: Confirming,
         clock: Clock,
+        quarantined: Callable[[], None] = lambda: None,
     ) -> None:
+        """`quarantined` is called when an index says that it has quarantined a project."""
         self._sites = sites
         self._groups = {group.mount: group for group in groups}
         self.mounts = frozenset((*sites, *self._groups))
         self._renderings = Renderings()
         supplements = Supplements(store, documents, self._renderings, clock)
-        catalog = Catalog(sites, store, documents, self._renderings, supplements)
+        catalog = Catalog(sites, store, documents, self._renderings, supplements, quarantined)
         self._metadata = Metadata(store, downloads, clock)
         self._pages = Pages(sites, documents, downloads, self._renderings, catalog, supplements)
         self._files = Files(store, downloads, confirming, catalog, self._metadata, clock)

@@ -47,8 +47,12 @@ class Supplements:
         return Beside(digests, tuple(removed)) if digests or removed else NOTHING_BESIDE
 
     async def withdrawn(self, key: str, site: Site, parsed: Parsed) -> Beside | None:
-        """What is left of a page that the index does not have any more; None if no file of it is kept."""
-        if not site.keep_removed:
+        """What is left of a page that the index does not have any more; None if no file of it is kept.
+
+        None, too, for a page whose last word was that the project is quarantined: that it is gone now takes nothing
+        back.
+        """
+        if not site.keep_removed or parsed.page.quarantined:
             return None
         dropped = [file for file in await self._dropped(key, site) if file.filename not in parsed.by_name]
         left = self._held((*parsed.page.files, *dropped), site)

@@ -14,7 +14,7 @@ from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamDen
 
 TRANSIENT = frozenset((500, 502, 504))  # worth another try at once
 _MISSING = frozenset((404, 410))
-_DENIED = frozenset((401, 403, 407))
+_DENIED = frozenset((401, 403, 407, 451))
 _FORBIDDEN = 403
 _THROTTLED = frozenset((429, 503))
 _PART = 206

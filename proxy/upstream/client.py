@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from proxy.errors import (
+    Forwarded,
     NotAllowed,
     PullthroughError,
     UpstreamBroken,
@@ -160,13 +161,20 @@ class AiohttpUpstream:
             try:
                 transfer = Transfer(response, site.mount, str(url), self._observer, self._silent, self._silence)
                 if response.status not in redirects.STATUSES:
-                    await self._judge(transfer, ask, url, known="Authorization" in headers)
+                    # Where the settings say that a refusal always means "missing", it does so for those it knows, too.
+                    await self._judge(transfer, ask, url, known="Authorization" in headers and site.withholds)
                     return transfer
                 target = redirects.follow(url, transfer.headers.get("location"))
                 await transfer.drain()
             except BaseException:
                 drop(response)
                 raise
+            if ask.own and not site.owns(str(target)):
+                raise Forwarded(
+                    "Upstream redirects this page to another host: it does not have the project, or does not know the "
+                    "credentials. If that host's pages are this index's own, name it under page_hosts of the "
+                    "[[upstream]]; if a redirect only means that there is no such project, set redirected_is_missing."
+                )
             url, headers = target, redirects.headers_for(target, url, headers)
         raise UpstreamBroken("Upstream redirects in circles.")
 

@@ -64,6 +64,11 @@ class Hot:
         while len(self._answers) > _HEADS or self._bytes > _BYTES:
             self.drop(next(iter(self._answers)))
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._answers.clear()
+        self._bytes = 0
+
     def drop(self, head: bytes) -> None:
         """Forget one."""
         answer = self._answers.pop(head, None)

@@ -60,6 +60,10 @@ class Shortcut:
         self._observer(served)
         return True
 
+    def forget(self) -> None:
+        """Forget all answers: something that they were made of must not be given any more."""
+        self._hot.clear()
+
     def remember(self, exchange: Exchange, path: str, shown: Representation) -> None:
         """Keep an answer for the same head again, if that is right: all of it from the cache, on a usual connection."""
         asked, head, size = exchange.asked, exchange.connection.head, shown.size

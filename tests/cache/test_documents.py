@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.documents import Documents, Wish
-from proxy.errors import BlobDamaged, NotFound, TooLarge, UpstreamBroken, UpstreamUnreachable
+from proxy.errors import BlobDamaged, Forwarded, NotFound, TooLarge, UpstreamBroken, UpstreamUnreachable, Withheld
 from proxy.model import Entry, Outcome
 from tests.cache.conftest import SITE, HandClock
 from tests.memory_store import MemoryStore
@@ -97,6 +97,49 @@ async def test_get__missing_is_remembered_briefly(
     assert 1 == upstream.count(URL)
     clock.advance(11)
     assert Outcome.MISS is (await documents.get(wish())).outcome
+
+
+async def test_get__refused_to_a_stranger(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """A 403 is no word that a document is gone: the copy stays, and upstream is not asked by every client."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=403))
+    await documents.get(wish())
+    clock.advance(SITE.ttl + 1)
+    for _ in range(3):
+        document = await documents.get(wish())
+        assert (Outcome.STALE, PAGE) == (document.outcome, await document.read())
+    assert 2 == upstream.count(URL)
+
+
+async def test_get__of_strangers_and_not_kept(documents: Documents, upstream: MemoryUpstream) -> None:
+    """Without a copy it is what upstream says."""
+    upstream.on(URL, Scripted(status=403))
+    with pytest.raises(Withheld):
+        await documents.get(wish())
+
+
+async def test_get__brought_from_elsewhere(documents: Documents, upstream: MemoryUpstream) -> None:
+    """Where only an index's own word counts, a copy that a redirect brought from another host is none."""
+    away = Scripted(PAGE, headers=TAGGED, url="https://other.example/simple/demo/")
+    upstream.on(URL, away)
+    await documents.get(wish())
+    strict = replace(SITE, own=frozenset({"index.example:443"}))
+    with pytest.raises(Forwarded):
+        await documents.get(replace(wish(), site=strict))
+    assert documents.peek(wish().key, strict) is None
+    assert documents.peek(wish().key, SITE) is not None
+    assert [False, True] == [ask.own for ask in upstream.asks]
+
+
+async def test_get__says_when_it_has_arrived(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """Once for each new body, when it is what is kept."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=304), Scripted(b"<html>new", headers=TAGGED))
+    seen: list[bool] = []
+    key = wish().key
+    told = replace(wish(), arrived=lambda: seen.append(documents.peek(key, SITE) is not None))
+    for expected in ([True], [True], [True, True]):
+        await documents.get(told)
+        clock.advance(SITE.ttl + 1)
+        assert expected == seen
 
 
 async def test_get__client_wants_it_confirmed(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:

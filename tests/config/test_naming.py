@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.config.groups import GroupSettings
 from proxy.config.naming import (
     LISTS,
     explanation,
@@ -16,7 +17,7 @@ from proxy.config.naming import (
     shown,
     variable,
 )
-from proxy.config.upstreams import GroupSettings, UpstreamSettings
+from proxy.config.upstreams import UpstreamSettings
 
 
 def test_names__follow_from_the_path() -> None:

@@ -1,4 +1,4 @@
-"""The upstreams and groups of the settings."""
+"""The upstreams of the settings."""
 
 from __future__ import annotations
 
@@ -10,19 +10,12 @@ import pytest
 from pydantic import ValidationError
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from proxy.config import ConfigError, GroupSettings, Settings, UpstreamSettings, resolve
-from proxy.config.upstreams import builtin, problem, repeated
-from proxy.model import Group, Member, Site
+from proxy.config import ConfigError, UpstreamSettings, resolve
+from proxy.config.upstreams import builtin, repeated
+from proxy.model import Site
 
 _DATA = Path("/data")
 _URL = "https://index.example/"
-HOUSE = UpstreamSettings(mount="house", url=_URL)
-TORCH = Member("pytorch", "whl/cu126/")
-
-
-def group(**given: Any) -> GroupSettings:
-    """A group of the house's index and the built-in ones."""
-    return GroupSettings(**{"mount": "all", "members": ("house", "pytorch/whl/cu126", "nvidia", "pypi")} | given)
 
 
 def test_builtin__in_order() -> None:
@@ -58,6 +51,8 @@ def test_site__has_all_that_is_set() -> None:
         keep_removed=False,
         honour_no_store=True,
         forbidden_is_missing=True,
+        page_hosts=["pages.example"],
+        redirected_is_missing=True,
     )
 
     assert (
@@ -73,6 +68,8 @@ def test_site__has_all_that_is_set() -> None:
             keep_removed=False,
             honour_no_store=True,
             withholds=False,
+            own=frozenset({"index.example:443", "mirror.example:443", "pages.example"}),
+            redirected_is_missing=True,
             authenticated=True,
         )
         == upstream.site()
@@ -212,107 +209,6 @@ def test_upstream__password_in_the_wrong_place(tmp_path: Path, given: dict[str, 
 def test_upstream__good_credentials(credentials: str) -> None:
     """None, a variable's name, or the file."""
     assert credentials == UpstreamSettings(mount="house", url=_URL, credentials=credentials).credentials
-
-
-def test_group__as_the_services_see_it() -> None:
-    """A member is a mount's own index, or a path below it; a pin leads to one of them."""
-    settings = Settings(data=_DATA, upstreams=(HOUSE,), groups=(group(pins={"torch*": "pytorch/whl/cu126"}),))
-
-    members = (Member("house", "simple/"), TORCH, Member("nvidia", ""), Member("pypi", "simple/"))
-    assert (Group("all", members, (("torch*", TORCH),)),) == settings.index_groups()
-
-
-@pytest.mark.parametrize(
-    ("pattern", "expected"),
-    [("Torch*", "torch*"), ("my_lib.*", "my-lib-*"), ("a__b", "a-b"), ("A.-_B*", "a-b*"), ("*", "*")],
-)
-def test_group__patterns_are_normalised(pattern: str, expected: str) -> None:
-    """A pattern in any spelling of a name fits the one that requests are reduced to (PEP 503)."""
-    made = group(pins={pattern: "house"}).group({"house": "simple/", "pytorch": "", "nvidia": "", "pypi": ""})
-
-    assert ((expected, Member("house", "simple/")),) == made.pins
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"members": ()},
-        {"members": ("House",)},
-        {"members": ("",)},
-        {"members": ("house//x",)},
-        {"members": ("house/../x",)},
-        {"members": ("house/x?y",)},
-        {"pins": {"": "house"}},
-        {"pins": {"torch[12]": "house"}},
-        {"pins": {"a b": "house"}},
-        {"pins": ["house"]},
-        {"mount": "metrics"},
-        {"mounts": "all"},
-    ],
-    ids=str,
-)
-def test_group__bad_value(given: dict[str, Any]) -> None:
-    """What cannot be meant is refused, by the name of its key."""
-    with pytest.raises(ValidationError, match=next(iter(given))):
-        group(**given)
-
-
-@pytest.mark.parametrize(
-    ("groups", "said"),
-    [
-        ([group(members=("none",))], "all: there is no upstream with the mount of none; add an"),
-        ([group(members=("none/whl",))], "all: there is no upstream with the mount of none/whl; add an"),
-        ([group(members=("flat",))], "all: flat is flat: only indexes with a page for each project can be members"),
-        ([group(pins={"x*": "pytorch"})], r"all: x\* is pinned to pytorch, which is not one of its members"),
-        ([group(mount="house")], "mount house is there twice"),
-        ([group(mount="pypi")], "mount pypi is there twice"),
-        ([group(), group()], "mount all is there twice"),
-        ([group(), group(mount="other", members=("all",))], "other: there is no upstream with the mount of all"),
-    ],
-)
-def test_groups__that_do_not_fit_the_upstreams(groups: list[GroupSettings], said: str) -> None:
-    """Each member is an upstream with pages of projects, each mount is there once."""
-    flat = UpstreamSettings(mount="flat", url=_URL, kind="flat")
-
-    with pytest.raises(ValidationError, match=said):
-        Settings(data=_DATA, upstreams=(HOUSE, flat), groups=tuple(groups))
-
-
-def test_groups__of_builtin_upstreams() -> None:
-    """No entry is needed for what is built in; one that replaces it counts in its place."""
-    members = ("pypi", "nvidia")
-    mirror = UpstreamSettings(mount="pypi", url=_URL, index="")
-
-    plain = Settings(data=_DATA, groups=(group(members=members),))
-    mirrored = Settings(data=_DATA, upstreams=(mirror,), groups=(group(members=members),))
-
-    assert ["simple/", ""] == [member.index for member in plain.index_groups()[0].members]
-    assert ["", ""] == [member.index for member in mirrored.index_groups()[0].members]
-
-
-def test_groups__named_by_what_was_written(tmp_path: Path) -> None:
-    """Errors of a file name the entry and the key."""
-    toml = '[[group]]\nmount = "all"\nmembers = ["none"]\n'
-    (tmp_path / "pullthrough.toml").write_text(toml, encoding="utf-8")
-    with pytest.raises(ConfigError) as whole:
-        resolve({}, {"HOME": "/h"}, tmp_path)
-    (tmp_path / "pullthrough.toml").write_text(toml + '[[group]]\nmont = "x"\nmembers = []\n', encoding="utf-8")
-    with pytest.raises(ConfigError) as parts:
-        resolve({}, {"HOME": "/h"}, tmp_path)
-
-    front = f"{tmp_path / 'pullthrough.toml'}: group"
-    (line,) = whole.value.errors
-    assert line.startswith(f"{front}: all: there is no upstream")
-    assert {
-        f"{front} #2: mount: is missing",
-        f"{front} #2: mont: no such setting; did you mean mount?",
-    } == {line for line in parts.value.errors if "members" not in line}
-    assert any(line.startswith(f"{front} #2: members: ") for line in parts.value.errors)
-
-
-def test_problem__none() -> None:
-    """What fits is not complained of."""
-    assert problem((group(pins={"torch*": "pytorch/whl/cu126"}),), (HOUSE, *builtin())) is None
 
 
 def test_repeated__names_each_once() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.model import Group, Member
-from proxy.python.groups import members_for
+from proxy.python.groups import is_none_of, members_for
 
 HOUSE, TORCH, PYPI = Member("house", ""), Member("pytorch", "whl/cu126/"), Member("pypi", "simple/")
 GROUP = Group(
@@ -34,3 +34,13 @@ def test_members_for(project: str, members: tuple[Member, ...]) -> None:
 def test_members_for__group_without_pins() -> None:
     """All members, in order."""
     assert GROUP.members == members_for(Group("all", GROUP.members), "torch")
+
+
+def test_is_none_of() -> None:
+    """Only where a group pins names to a member does it say which are not the member's."""
+    one, two = Member("one", ""), Member("two", "")
+    group = Group("all", (one, two), (("acme-*", one), ("corp", one)))
+    assert is_none_of(group, one, "requests")
+    assert not is_none_of(group, one, "acme-x")
+    assert not is_none_of(group, one, "corp")
+    assert not is_none_of(group, two, "requests")

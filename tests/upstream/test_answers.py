@@ -43,6 +43,7 @@ def test_headers_of__control_characters_and_two_ways_to_read(raw: list[tuple[byt
         (404, NotFound),
         (410, NotFound),
         (401, UpstreamDenied),
+        (451, UpstreamDenied),
         (403, Withheld),
         (429, UpstreamThrottled),
         (503, UpstreamThrottled),

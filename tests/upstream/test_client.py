@@ -15,6 +15,7 @@ import trustme
 from proxy.config import Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
 from proxy.errors import (
+    Forwarded,
     NotAllowed,
     NotFound,
     PullthroughError,
@@ -206,6 +207,21 @@ async def test_redirect__credentials_stay(server: Scripted, make: Make) -> None:
         await read(make(), ask(server, headers={"Authorization": "Basic c2VjcmV0", "Range": "bytes=0-"}))
         assert ["authorization" in seen.headers for seen in server.seen] == [True, True]
         assert [("authorization" in s.headers, "range" in s.headers) for s in other.seen] == [(False, True)]
+
+
+async def test_redirect__only_its_own_word(server: Scripted, make: Make) -> None:
+    """Who wants the site's own word gets it by redirects within its hosts; another host is not asked."""
+    async with scripted() as other:
+        known = replace(site(server), own=frozenset({f"127.0.0.1:{server.port}"}))
+        server.on("/x", moved("/y"))
+        server.on("/y", plain(b"here"))
+        server.on("/z", moved(other.base + "back"))
+        other.on("/back", moved(server.base + "y"))
+        assert b"here" == await read(make(), Ask(server.base + "x", known, own=True))
+        with pytest.raises(Forwarded):
+            await read(make(), Ask(server.base + "z", known, own=True))
+        assert 0 == len(other.seen)
+        assert b"here" == await read(make(), Ask(server.base + "z", known))
 
 
 # Credentials of the settings

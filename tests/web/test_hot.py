@@ -70,3 +70,12 @@ def test_drop__what_is_not_there() -> None:
     hot = Hot()
     hot.drop(b"x")
     assert hot._bytes == 0
+
+
+def test_clear__nothing_is_left() -> None:
+    """All are forgotten, and weigh nothing."""
+    hot = Hot()
+    hot.remember(b"GET /a", answer())
+    hot.clear()
+    assert hot.get(b"GET /a", 0) is None
+    assert (hot._bytes, len(hot._answers)) == (0, 0)

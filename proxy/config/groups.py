@@ -1,0 +1,87 @@
+"""The groups of the settings: several upstreams in order at one address, and how they fit the upstreams."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from proxy.config.upstreams import MOUNT, MOUNT_TEXT, Mount, UpstreamSettings, check_folder, repeated, twice
+from proxy.model import Group, Member
+
+_PATTERN = re.compile(r"[A-Za-z0-9.*_-]+")
+_SEPARATORS = re.compile(r"[-_.]+")
+
+
+class GroupSettings(BaseModel):
+    """Indexes in order, at one address."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mount: Mount = Field(description=f"{MOUNT_TEXT} The group's pages are at `/<mount>/simple/<project>/`.")
+    members: tuple[str, ...] = Field(
+        min_length=1,
+        description="Mounts in order, or a mount and the path of an index below it (`pytorch/whl/cu126`). For each "
+        "project the first that has it answers; their pages are never merged, and one that fails is an error.",
+    )
+    pins: dict[str, str] = Field(
+        default_factory=dict,
+        description="Projects that only one member may answer for: a pattern such as `torch*`, and the member.",
+        json_schema_extra={"shown_default": "(none)"},
+    )
+
+    @field_validator("members")
+    @classmethod
+    def _check_members(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for member in value:
+            mount, _, path = member.partition("/")
+            if not MOUNT.fullmatch(mount):
+                raise ValueError("must be mounts, such as pypi or pytorch/whl/cu126")
+            check_folder(path)
+        return value
+
+    @field_validator("pins")
+    @classmethod
+    def _check_pins(cls, value: dict[str, str]) -> dict[str, str]:
+        if not all(map(_PATTERN.fullmatch, value)):
+            raise ValueError("must have names of projects as keys, with a star for any letters: torch*")
+        return value
+
+    def group(self, indexes: dict[str, str]) -> Group:
+        """The group as the services see it. `indexes`: by mount, the path of its index."""
+        members = {text: _member(text, indexes) for text in self.members}
+        return Group(
+            self.mount,
+            tuple(members.values()),
+            # PEP 503: in any spelling of a name, as requests are.
+            tuple((_SEPARATORS.sub("-", pattern).lower(), members[to]) for pattern, to in self.pins.items()),
+        )
+
+
+def _member(text: str, indexes: dict[str, str]) -> Member:
+    mount, slash, path = text.partition("/")
+    return Member(mount, check_folder(path) if slash else indexes[mount])
+
+
+def shadowing(groups: tuple[GroupSettings, ...]) -> frozenset[str]:
+    """The mounts whose projects a group does not take from others: before another member, or with names pinned."""
+    members = {member for group in groups for member in (*group.members[:-1], *group.pins.values())}
+    return frozenset(member.partition("/")[0] for member in members)
+
+
+def problem(groups: tuple[GroupSettings, ...], upstreams: tuple[UpstreamSettings, ...]) -> str | None:
+    """What is wrong with the groups beside these upstreams, the built-in ones included; None if nothing is."""
+    mounts = {upstream.mount for upstream in upstreams}
+    flat = {upstream.mount for upstream in upstreams if upstream.kind == "flat"}
+    for mount in repeated([*sorted(mounts), *(group.mount for group in groups)]):
+        return twice(mount)
+    for group in groups:
+        for member in group.members:
+            if member.partition("/")[0] not in mounts:
+                return f"{group.mount}: there is no upstream with the mount of {member}; add an [[upstream]] for it"
+            if member.partition("/")[0] in flat:
+                return f"{group.mount}: {member} is flat: only indexes with a page for each project can be members"
+        for pattern, member in group.pins.items():
+            if member not in group.members:
+                return f"{group.mount}: {pattern} is pinned to {member}, which is not one of its members"
+    return None
