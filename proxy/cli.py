@@ -36,6 +36,13 @@ def main() -> None:
     cli()
 
 
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        raise ConfigError(["the working folder was removed; change to another one"]) from None
+
+
 def _version(wanted: bool) -> None:  # noqa: FBT001 - a callback of the library
     if wanted:
         typer.echo(f"pullthrough {importlib.metadata.version('pullthrough')}")
@@ -133,7 +140,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "apt.announce": announce,
     }
     try:
-        resolved = resolve(flags, os.environ, Path.cwd())
+        resolved = resolve(flags, os.environ, _working_folder())
         known = None if print_config else KnownCredentials.find(resolved.settings, os.environ)
     except ConfigError as error:
         for line in error.errors:

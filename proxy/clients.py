@@ -8,6 +8,7 @@ its end.
 from __future__ import annotations
 
 import ipaddress
+from shlex import quote
 from urllib.parse import urlsplit
 
 
@@ -21,15 +22,27 @@ def pip_lines(base_url: str, mount: str = "pypi", index: str = "simple/") -> lis
 
     pip takes no index over plain HTTP from a host other than the machine itself unless the host is named as trusted.
     """
-    lines = [f"export PIP_INDEX_URL={index_url(base_url, mount, index)}"]
-    if urlsplit(base_url).scheme == "http" and not _on_this_machine(base_url):
-        lines.append(f"export PIP_TRUSTED_HOST={urlsplit(base_url).netloc}")
+    lines = [f"export PIP_INDEX_URL={quote(index_url(base_url, mount, index))}"]
+    if host := _to_be_trusted(base_url):
+        lines.append(f"export PIP_TRUSTED_HOST={quote(host)}")
     return lines
+
+
+def pip_command(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
+    """The shell line by which pip installs something through the cache, once."""
+    host = _to_be_trusted(base_url)
+    trusted = f" --trusted-host {quote(host)}" if host else ""
+    return f"pip install --index-url {quote(index_url(base_url, mount, index))}{trusted} PACKAGE"
 
 
 def uv_lines(base_url: str, mount: str = "pypi", index: str = "simple/") -> list[str]:
     """Shell lines after which uv installs through the cache. It reads no PIP_ variable; plain HTTP is fine."""
-    return [f"export UV_DEFAULT_INDEX={index_url(base_url, mount, index)}"]
+    return [f"export UV_DEFAULT_INDEX={quote(index_url(base_url, mount, index))}"]
+
+
+def uv_command(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
+    """The shell line by which uv installs something through the cache, once."""
+    return f"uv pip install --default-index {quote(index_url(base_url, mount, index))} PACKAGE"
 
 
 def apt_lines(base_url: str) -> list[str]:
@@ -39,6 +52,11 @@ def apt_lines(base_url: str) -> list[str]:
     told to go there itself.
     """
     return [f'Acquire::http::Proxy "{base_url.rstrip("/")}/";', 'Acquire::https::Proxy "DIRECT";']
+
+
+def apt_command(base_url: str) -> str:
+    """The shell line, for any user who may become root, after which apt fetches through the cache."""
+    return f"echo {quote(' '.join(apt_lines(base_url)))} | sudo tee /etc/apt/apt.conf.d/01pullthrough"
 
 
 def apt_detecting_script(base_url: str) -> str:
@@ -75,10 +93,13 @@ echo "$found"
 """
 
 
-def _on_this_machine(base_url: str) -> bool:
-    """Whether pip counts the host as secure without TLS: `localhost`, 127.0.0.0/8, ::1."""
-    host = urlsplit(base_url).hostname or ""
+def _to_be_trusted(base_url: str) -> str | None:
+    """The host that pip must be told to trust, if it must be. Without its port, which older versions do not take."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    # Without TLS pip trusts these: `localhost`, 127.0.0.0/8, ::1.
     try:
-        return ipaddress.ip_address(host).is_loopback
+        own = ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        own = host == "localhost"
+    return None if own or parts.scheme != "http" else host

@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from proxy.clients import apt_detecting_script, apt_lines, index_url, pip_lines, uv_lines
+from proxy.clients import (
+    apt_command,
+    apt_detecting_script,
+    apt_lines,
+    index_url,
+    pip_command,
+    pip_lines,
+    uv_command,
+    uv_lines,
+)
+
+THIS_MACHINE = ["http://127.0.0.1:3142", "http://localhost:3142/", "http://[::1]:3142", "http://127.1.2.3"]
 
 
-@pytest.mark.parametrize("base_url", ["http://127.0.0.1:3142", "http://localhost:3142/", "http://[::1]:3142"])
+@pytest.mark.parametrize("base_url", THIS_MACHINE)
 def test_pip_lines__this_machine(base_url: str) -> None:
     """pip trusts the machine itself: one line is enough."""
-    assert [f"export PIP_INDEX_URL={base_url.rstrip('/')}/pypi/simple/"] == pip_lines(base_url)
+    address = f"{base_url.rstrip('/')}/pypi/simple/"
+
+    assert [["export", f"PIP_INDEX_URL={address}"]] == [shlex.split(line) for line in pip_lines(base_url)]
+    assert ["pip", "install", "--index-url", address, "PACKAGE"] == shlex.split(pip_command(base_url))
 
 
-@pytest.mark.parametrize("host", ["10.0.0.7:3142", "cache.example", "[fd00::7]:3142", "localhost.example:80"])
-def test_pip_lines__another_machine(host: str) -> None:
-    """Over plain HTTP pip ignores an index on another host unless it is named as trusted."""
-    assert [
-        f"export PIP_INDEX_URL=http://{host}/torch/simple/",
-        f"export PIP_TRUSTED_HOST={host}",
-    ] == pip_lines(f"http://{host}", mount="torch")
+@pytest.mark.parametrize(
+    ("place", "host"),
+    [
+        ("10.0.0.7:3142", "10.0.0.7"),
+        ("cache.example", "cache.example"),
+        ("Cache.Example:80", "cache.example"),
+        ("[fd00::7]:3142", "fd00::7"),
+        ("localhost.example:80", "localhost.example"),
+        ("laptop:3142", "laptop"),
+    ],
+)
+def test_pip_lines__another_machine(place: str, host: str) -> None:
+    """Over plain HTTP pip ignores an index on another host unless it is trusted; older ones know no port there."""
+    address = f"http://{place}/torch/simple/"
+
+    lines = [shlex.split(line) for line in pip_lines(f"http://{place}", mount="torch")]
+    command = shlex.split(pip_command(f"http://{place}", mount="torch"))
+
+    assert [["export", f"PIP_INDEX_URL={address}"], ["export", f"PIP_TRUSTED_HOST={host}"]] == lines
+    assert ["pip", "install", "--index-url", address, "--trusted-host", host, "PACKAGE"] == command
 
 
 def test_pip_lines__tls() -> None:
@@ -34,6 +62,36 @@ def test_pip_lines__tls() -> None:
 def test_uv_lines__any_machine() -> None:
     """uv needs its default index only."""
     assert ["export UV_DEFAULT_INDEX=http://10.0.0.7:3142/nvidia/"] == uv_lines("http://10.0.0.7:3142", "nvidia", "")
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize("index", ["simple/", "", "it's/$HOME/a;b/(c)&d/*/"])
+@pytest.mark.parametrize("base_url", ["http://10.0.0.7:3142", "http://[fd00::7]:3142"])
+def test_shell_lines__in_a_shell(tmp_path: Path, base_url: str, index: str, shell: str) -> None:
+    """Whatever a path may hold, a shell takes the lines as they are meant: each address is one word."""
+    address = index_url(base_url, "house", index)
+    show = 'pip() { printf "%s\\n" "$@"; }; uv() { pip "$@"; }; sudo() { cat; }\n'
+    lines = [
+        *pip_lines(base_url, "house", index),
+        *uv_lines(base_url, "house", index),
+        'printf "%s\\n" "$PIP_INDEX_URL" "$PIP_TRUSTED_HOST" "$UV_DEFAULT_INDEX"',
+        pip_command(base_url, "house", index),
+        uv_command(base_url, "house", index),
+        apt_command(base_url),
+    ]
+
+    done = subprocess.run(
+        [shell], input=show + "\n".join(lines), cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    host = "fd00::7" if "::" in base_url else "10.0.0.7"
+    assert "" == done.stderr
+    assert [
+        *(address, host, address),
+        *("install", "--index-url", address, "--trusted-host", host, "PACKAGE"),
+        *("pip", "install", "--default-index", address, "PACKAGE"),
+        " ".join(apt_lines(base_url)),
+    ] == done.stdout.splitlines()
 
 
 def test_index_url__ends_in_a_slash() -> None:

@@ -5,6 +5,7 @@ Called by `loading`. Nothing is judged here but what cannot be read at all; valu
 
 from __future__ import annotations
 
+import stat
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from proxy.config.settings import PREFIX, Settings
 
 FILE_NAME = "pullthrough.toml"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
+_LONGEST = 1 << 20  # bytes of a settings file
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Source:
 
 
 def find_file(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path) -> tuple[Path | None, str | None]:
-    """The file to read, and what is wrong if a file was named that is not there.
+    """The file to read, and what is wrong if one was named that cannot be read.
 
     The one named by `--config`, else by `$PULLTHROUGH_CONFIG`, else `pullthrough.toml` in the working folder, else in
     the user's configuration folder.
@@ -48,17 +50,45 @@ def find_file(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: 
     for name, text in (("--config", flags.get("config")), (FILE_VARIABLE, environ.get(FILE_VARIABLE))):
         if text:
             path = cwd / _home(text, environ)
-            return (path, None) if path.is_file() else (None, f"{name}: there is no file {path}")
+            wrong = _no_file(path)
+            return (path, None) if wrong is None else (None, f"{name}: {wrong}")
     folder = _platform_folder(environ, "XDG_CONFIG_HOME", ".config", "Library/Application Support")
     places = [cwd / FILE_NAME, *([folder / FILE_NAME] if folder else [])]
-    return next((place for place in places if place.is_file()), None), None
+    return next((place for place in places if _is_file(place)), None), None
+
+
+def _no_file(path: Path) -> str | None:
+    """Why a file that was named cannot be read. A device or a pipe can: `/dev/null` holds no settings."""
+    try:
+        folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return f"there is no file {path}"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    if not folder:
+        return None
+    inside = path / FILE_NAME
+    return f"{path} is a folder; name the file in it" + (f": {inside}" if _is_file(inside) else "")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there, as far as this user may see."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_file(path: Path) -> tuple[Source, list[str]]:
     """The file's tree, and what is wrong with the file as such."""
     nothing = Source("file", {}, str(path))
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            body = file.read(_LONGEST + 1)
+        if len(body) > _LONGEST:
+            return nothing, [f"{path}: is no settings file: it has more than {_LONGEST >> 20} MiB"]
+        # Editors of other systems put a mark at the front and carriage returns at line ends; TOML takes the latter.
+        tree = tomllib.loads(body.decode("utf-8-sig"))
     except OSError as error:
         return nothing, [f"{path}: cannot be read: {error.strerror}"]
     except UnicodeDecodeError:
@@ -107,7 +137,8 @@ def absolute(source: Source, environ: Mapping[str, str], cwd: Path) -> Source:
     data = source.tree.get("data")
     if not isinstance(data, str) or not data:
         return source
-    start = Path(source.where).parent if source.kind == "file" else cwd
+    # A pipe has no folder of its own: `--config <(…)`.
+    start = Path(source.where).parent if source.kind == "file" and _is_file(Path(source.where)) else cwd
     return Source(source.kind, {**source.tree, "data": str(start / _home(data, environ))}, source.where)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proxy.errors import StoreBroken
 from proxy.storage.lock import FolderLock
+from proxy.storage.refusals import refusal
 
 FORMAT = 1
 
@@ -45,15 +46,13 @@ def blob_name(value: str) -> str:
 def prepare(path: Path) -> Folder:
     """Create or open a data folder and lock it.
 
-    Raises StoreBroken when it cannot be written, is in use by another process or has a layout of a later version.
+    Raises StoreFull, or StoreBroken when it cannot be written, is in use by another process or has a layout of a later
+    version.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreBroken(
-            f"The data folder {path} cannot be made: {error.strerror}. Let this user write there, "
-            "or choose another folder."
-        ) from error
+        raise refusal(path, error) from error
     folder = Folder(path.resolve(), FolderLock.acquire(path / "lock"))
     try:
         _agree_on_format(folder.path / "format")
@@ -61,7 +60,7 @@ def prepare(path: Path) -> Folder:
         folder.spool.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         folder.lock.release()
-        raise StoreBroken(f"The data folder {path} cannot be used: {error.strerror}.") from error
+        raise refusal(path, error) from error
     except StoreBroken:
         folder.lock.release()
         raise

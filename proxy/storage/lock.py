@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from proxy.errors import StoreBroken
+from proxy.storage.refusals import refusal
 
 
 class FolderLock:
@@ -19,14 +20,11 @@ class FolderLock:
 
     @classmethod
     def acquire(cls, path: Path) -> Self:
-        """Take the lock, now or not at all. Raises StoreBroken when another process has it, or nobody can."""
+        """Take the lock, now or not at all. Raises StoreBroken when another process has it; StoreError."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise StoreBroken(
-                f"The data folder {path.parent} cannot be written: {error.strerror}. Let this user write there, "
-                "or choose another folder."
-            ) from error
+            raise refusal(path.parent, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
@@ -39,9 +37,7 @@ class FolderLock:
                 raise StoreBroken(
                     f"The data folder {path.parent} is in use by {who}. Stop that one, or choose another folder."
                 ) from error
-            raise StoreBroken(
-                f"The data folder {path.parent} cannot be locked: {error.strerror}. Choose a folder on a local disk."
-            ) from error
+            raise refusal(path.parent, error) from error
         return cls(descriptor)
 
     def release(self) -> None:

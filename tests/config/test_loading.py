@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -199,6 +200,73 @@ def test_errors__named_file_is_missing(
         resolve(flags, {**_HOME, **environ}, tmp_path)
 
     assert [f"{name}: there is no file {tmp_path / 'no.toml'}"] == caught.value.errors
+
+
+def test_errors__named_file_is_a_folder(tmp_path: Path) -> None:
+    """A folder that was named is said to be one, with the file that may be meant."""
+    (tmp_path / "etc").mkdir()
+    with pytest.raises(ConfigError) as without:
+        resolve({"config": "etc"}, _HOME, tmp_path)
+    (tmp_path / "etc" / "pullthrough.toml").touch()
+    with pytest.raises(ConfigError) as inside:
+        resolve({"config": "etc"}, _HOME, tmp_path)
+
+    line = f"--config: {tmp_path / 'etc'} is a folder; name the file in it"
+    assert [line] == without.value.errors
+    assert [f"{line}: {tmp_path / 'etc' / 'pullthrough.toml'}"] == inside.value.errors
+
+
+@pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf", b"# nothing\r\n", None])
+def test_file__with_nothing_in_it(tmp_path: Path, body: bytes | None) -> None:
+    """A file without settings is one, and so is /dev/null: nothing else is looked for then."""
+    (tmp_path / "pullthrough.toml").write_text("port = 1\n", encoding="utf-8")
+    if body is not None:
+        (tmp_path / "named.toml").write_bytes(body)
+    named = os.devnull if body is None else "named.toml"
+
+    assert resolve({"config": named}, _HOME, tmp_path).settings.port == 3142
+    assert resolve({}, {**_HOME, "PULLTHROUGH_CONFIG": named}, tmp_path).settings.port == 3142
+
+
+def test_file__mark_of_an_editor(tmp_path: Path) -> None:
+    """A byte order mark and carriage returns are no part of the settings."""
+    (tmp_path / "pullthrough.toml").write_bytes(b'\xef\xbb\xbfport = 1\r\nhost = "::1"\r\n')
+
+    settings = resolve({}, _HOME, tmp_path).settings
+
+    assert (1, "::1") == (settings.port, settings.host)
+
+
+def test_file__from_a_pipe(tmp_path: Path) -> None:
+    """A pipe is read once, as in `--config <(…)`; it has no folder, so that a relative one is the working folder's."""
+    reading, writing = os.pipe()
+    os.write(writing, b'port = 1\ndata = "kept"\n')
+    os.close(writing)
+
+    settings = resolve({"config": f"/dev/fd/{reading}"}, _HOME, tmp_path).settings
+    os.close(reading)
+
+    assert (1, tmp_path / "kept") == (settings.port, settings.data)
+
+
+def test_errors__file_without_an_end(tmp_path: Path) -> None:
+    """What is no settings file at all is not read to its end."""
+    with pytest.raises(ConfigError, match="/dev/zero: is no settings file: it has more than 1 MiB"):
+        resolve({"config": "/dev/zero"}, _HOME, tmp_path)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_errors__folder_that_may_not_be_entered(tmp_path: Path, named: bool) -> None:
+    """A file that was named says why it cannot be read; a place that is only looked at holds none."""
+    long = "x" * 300  # an error of stat(2) that root meets too
+    flags = {"config": f"{long}/p.toml"} if named else {}
+    environ = {**_HOME, "XDG_CONFIG_HOME": f"/{long}"}
+
+    if not named:
+        assert resolve(flags, environ, tmp_path).settings.port == 3142
+        return
+    with pytest.raises(ConfigError, match=r"p\.toml cannot be read: File name too long"):
+        resolve(flags, environ, tmp_path)
 
 
 def test_errors__no_home(tmp_path: Path) -> None:
