@@ -92,8 +92,9 @@ class UpstreamSettings(BaseModel):
     ttl: Duration = Field(600.0, description="How long a page counts as fresh; after that upstream is asked again.")
     hosts: Hosts = Field(
         frozenset(),
-        description="Hosts (`host` or `host:port`) to which its pages may link. Hosts that its pages link to are "
-        "learnt by themselves; a host at a private or loopback address must be named here.",
+        description="Hosts (`host`, with all its ports, or `host:port`) to which its pages may link. Hosts that its "
+        "pages link to are learnt by themselves; a host at a private or loopback address must be named here, and so "
+        "must another port of the host of `url`.",
     )
     siblings: tuple[Base, ...] = Field(
         (),

@@ -1,7 +1,8 @@
-"""The guard: which hosts may be asked, and which addresses may be connected to.
+"""The guard: which hosts and ports may be asked, and which addresses may be connected to.
 
-The client asks it for every hop. A host that the settings name is `named` and may have a private address; any other
-host is `open` to public addresses only, and that is checked on the addresses that the name resolved to, in the
+The client asks it for every hop. A host that the settings name is `named` and may have a private address: at the port
+of the base address that names it, or at those that `hosts` opens. What else listens on that host is no upstream. Any
+other host is `open` to public addresses only, and that is checked on the addresses that the name resolved to, in the
 resolver that the connector dials from: a name that resolves elsewhere between check and connect cannot slip through.
 The two kinds have connectors, and so pools and name caches, of their own. Never checks paths.
 """
@@ -68,6 +69,7 @@ _CARRIERS = tuple(
     )
 )
 _TEREDO = ipaddress.IPv6Network("2001::/32")
+_USUAL = (80, 443)  # ports at which a public host has web servers and nothing else
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 
 
@@ -91,15 +93,21 @@ def forbidden(address: str) -> bool:
 def admit(url: URL, site: Site, *, redirected: bool) -> Trust:
     """How far the host of `url` is trusted for `site`. Raises NotAllowed if it may not be asked at all.
 
-    A name in `site.hosts` covers all ports of that host, a `host:port` that port only. `redirected`: an upstream that
-    may be asked sent us here, so the host need not be one of the site's, but it gains nothing by that.
+    A base opens its own host and port. An entry of `site.hosts` with a port opens that port; one without a port opens
+    all ports of the host, of an archive (`site.named` is false) the usual ones. `redirected`: an upstream that may be
+    asked sent us here, so the host need not be one of the site's, but it gains nothing by that.
     """
-    host = host_of(url)
-    names, closed = _names((site.base, *site.siblings) if site.named else (), site.hosts)
-    if host in names or f"{host}:{url.port}" in names:
+    host, port = host_of(url), url.port
+    named = _named((site.base, *site.siblings) if site.named else (), site.hosts)
+    if (host, port) in named or ((host, None) in named and (site.named or port in _USUAL)):
         return Trust.NAMED
-    if closed and not redirected:
-        raise NotAllowed("This host is not one that the upstream's files come from; add it to `hosts` in the settings.")
+    if site.hosts and not redirected:
+        raise NotAllowed(
+            "This host, or this port of it, is not one that the upstream's files come from; add it to `hosts` in the "
+            "settings."
+        )
+    if port not in _USUAL and any(host == known for known, _ in named):
+        raise NotAllowed("This is another port of an upstream's host; add host:port to `hosts` in the settings.")
     if _is_address(host) and private(host):
         raise _refused()
     return Trust.OPEN
@@ -139,19 +147,18 @@ class GuardedResolver(AbstractResolver):
 
 def _refused() -> NotAllowed:
     return NotAllowed(
-        "The host has a loopback, link-local or private address; name the host in the upstream's `hosts` to allow it."
+        "The host has a loopback, link-local or private address; name host:port in the upstream's `hosts` to allow it."
     )
 
 
 @lru_cache(maxsize=256)
-def _names(bases: tuple[str, ...], hosts: frozenset[str]) -> tuple[frozenset[str], bool]:
-    """The hosts that the settings name for a site, normalised; and whether only these may be asked."""
-    named = {host_of(URL(base)) for base in bases}
+def _named(bases: tuple[str, ...], hosts: frozenset[str]) -> frozenset[tuple[str, int | None]]:
+    """The hosts that the settings name for a site, normalised, with their ports; without one: the entry has none."""
+    named: set[tuple[str, int | None]] = {(host_of(url), url.port) for url in map(URL, bases)}
     for entry in hosts:
         url = URL(f"http://[{entry}]" if entry.count(":") > 1 and "[" not in entry else f"http://{entry}")
-        host = host_of(url)
-        named.add(host if url.explicit_port is None else f"{host}:{url.explicit_port}")
-    return frozenset(named), bool(hosts)
+        named.add((host_of(url), url.explicit_port))
+    return frozenset(named)
 
 
 def _is_address(host: str) -> TypeGuard[str]:

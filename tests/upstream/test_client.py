@@ -198,13 +198,30 @@ async def test_redirect__to_a_private_address(server: Scripted, make: Make) -> N
         assert inside.seen == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_port__another_one_of_the_host(host: str, server: Scripted, make: Make) -> None:
+    """What else listens on an upstream's host is asked by no link and by no redirect, unless the settings name it."""
+    async with scripted() as inside:
+        place = f"{host}:{inside.port}"
+        inside.on("/x", plain(b"there"))
+        server.on("/x", moved(f"http://{place}/x"))
+        for url in (f"http://{place}/x", f"http://{host}:{server.port}/x"):
+            with pytest.raises(NotAllowed):
+                await read(make(), Ask(url, site(server, host)))
+        assert inside.seen == []
+        for named in (place, host):
+            known = site(server, host, frozenset({named}))
+            assert await read(make(), Ask(f"http://{host}:{server.port}/x", known)) == b"there"
+
+
 async def test_redirect__credentials_stay(server: Scripted, make: Make) -> None:
     """Credentials go to another path of their origin, and to no other origin."""
     async with scripted() as other:
         server.on("/x", moved("/y"))
         server.on("/y", moved(other.base + "z"))
         other.on("/z", plain(b"there"))
-        await read(make(), ask(server, headers={"Authorization": "Basic c2VjcmV0", "Range": "bytes=0-"}))
+        known = site(server, hosts=frozenset({f"127.0.0.1:{other.port}"}))
+        await read(make(), Ask(server.base + "x", known, {"Authorization": "Basic c2VjcmV0", "Range": "bytes=0-"}))
         assert ["authorization" in seen.headers for seen in server.seen] == [True, True]
         assert [("authorization" in s.headers, "range" in s.headers) for s in other.seen] == [(False, True)]
 

@@ -111,13 +111,12 @@ def test_forbidden__metadata_but_not_the_local_network() -> None:
     ("url", "trust"),
     [
         ("http://10.1.2.3:8080/simple/", Trust.NAMED),
-        ("http://10.1.2.3/x", Trust.NAMED),
         ("https://files.example/x", Trust.OPEN),
         ("http://203.0.113.5/x", Trust.OPEN),
     ],
 )
 def test_admit__site_without_hosts(url: str, trust: Trust) -> None:
-    """The base's host is named, every public one is open."""
+    """The base's host is named at its port, every public one is open."""
     assert trust is admit(URL(url), SITE, redirected=False)
 
 
@@ -169,12 +168,91 @@ def test_admit__host_beside_the_list(url: str) -> None:
 def test_admit__siblings(hosts: frozenset[str]) -> None:
     """A host that the settings name as a sibling is named like the base's, private or not, beside a list or without."""
     site = replace(SITE, hosts=hosts, siblings=("https://Mirror.example/a/", "http://10.1.2.9:8080/"))
-    named = ("https://mirror.example/b/x", "http://10.1.2.9/x", "http://10.1.2.3:8080/x")
+    named = ("https://mirror.example/b/x", "http://10.1.2.9:8080/x", "http://10.1.2.3:8080/x")
     assert [Trust.NAMED] * 3 == [admit(URL(url), site, redirected=False) for url in named]
     with pytest.raises(NotAllowed):
         admit(URL("http://10.1.2.10/x"), site, redirected=False)
     with pytest.raises(NotAllowed):
-        admit(URL("http://10.1.2.9/x"), replace(site, siblings=()), redirected=False)
+        admit(URL("http://10.1.2.9:8080/x"), replace(site, siblings=()), redirected=False)
+
+
+def site_at(base: str, *siblings: str, hosts: frozenset[str] = frozenset()) -> Site:
+    """A site with these bases and hosts."""
+    return Site("demo", base, "simple/", 600.0, hosts, siblings=siblings)
+
+
+@pytest.mark.parametrize(
+    ("site", "url"),
+    [
+        (site_at("http://127.0.0.1:8080/"), "http://127.0.0.1:8081/x"),
+        (site_at("http://127.0.0.1:8080/"), "http://127.0.0.1/x"),
+        (site_at("http://127.0.0.1/"), "https://127.0.0.1/x"),
+        (site_at("https://127.0.0.1/"), "http://127.0.0.1/x"),
+        (site_at("http://[::1]:8080/"), "http://[::1]:8081/x"),
+        (site_at("http://[::1]:8080/"), "http://[0:0:0:0:0:0:0:1]:8081/x"),
+        (site_at("http://localhost:8080/"), "http://localhost:8081/x"),
+        (site_at("http://index.example/"), "http://INDEX.example.:6379/x"),
+        (site_at("http://index.example/", "http://10.0.0.9:81/"), "http://10.0.0.9:82/x"),
+        (site_at("http://index.example/", "http://10.0.0.9:81/"), "http://10.0.0.9/x"),
+        (site_at("http://index.example/", hosts=frozenset({"10.0.0.9:81"})), "http://10.0.0.9:82/x"),
+        (site_at("http://index.example/", hosts=frozenset({"files.example:8081"})), "http://files.example:8082/x"),
+        (Site("apt", "", "", 20.0, frozenset({"10.0.0.9"}), named=False), "http://10.0.0.9:8081/x"),
+        (Site("apt", "", "", 20.0, frozenset({"deb.example"}), named=False), "http://deb.example:8081/x"),
+        (Site("apt", "", "", 20.0, frozenset({"10.0.0.9:8080"}), named=False), "http://10.0.0.9:8081/x"),
+    ],
+)
+@pytest.mark.parametrize("redirected", [False, True])
+def test_admit__another_port_of_a_host_that_is_named(site: Site, url: str, redirected: bool) -> None:
+    """Neither a link nor a redirect leads to what else listens on an upstream's host."""
+    with pytest.raises(NotAllowed):
+        admit(URL(url), site, redirected=redirected)
+
+
+@pytest.mark.parametrize(
+    ("site", "url"),
+    [
+        (site_at("http://127.0.0.1/"), "http://127.0.0.1:80/x"),
+        (site_at("http://127.0.0.1:80/"), "http://127.0.0.1/x"),
+        (site_at("https://[::1]/"), "https://[::1]:443/x"),
+        (site_at("https://Index.example./"), "https://INDEX.example:443/x"),
+        (site_at("https://index.example/", "http://10.0.0.9:81/"), "http://10.0.0.9:81/x"),
+        (site_at("http://127.0.0.1:8080/", hosts=frozenset({"127.0.0.1:8081"})), "http://127.0.0.1:8081/x"),
+        (site_at("http://127.0.0.1:8080/", hosts=frozenset({"127.0.0.1"})), "http://127.0.0.1:8081/x"),
+        (site_at("http://index.example/", hosts=frozenset({"[::1]:8081"})), "http://[::1]:8081/x"),
+        (site_at("http://index.example/", hosts=frozenset({"10.0.0.9:443"})), "https://10.0.0.9/x"),
+        (Site("apt", "", "", 20.0, frozenset({"10.0.0.9"}), named=False), "https://10.0.0.9/x"),
+        (Site("apt", "", "", 20.0, frozenset({"10.0.0.9:8080"}), named=False), "http://10.0.0.9:8080/x"),
+    ],
+)
+@pytest.mark.parametrize("redirected", [False, True])
+def test_admit__port_that_is_named(site: Site, url: str, redirected: bool) -> None:
+    """The base's own port, and those of the list, however they are written; a listed host has all its ports."""
+    assert admit(URL(url), site, redirected=redirected) is Trust.NAMED
+
+
+@pytest.mark.parametrize(
+    ("url", "redirected"),
+    [
+        ("https://index.example/x", True),
+        ("https://index.example/x", False),
+        ("http://files.example:8081/x", False),
+        ("http://files.example:8081/x", True),
+    ],
+)
+def test_admit__public_host_at_another_port(url: str, redirected: bool) -> None:
+    """An upstream that moved to https is followed, and any other host may have any port, if its address is public."""
+    assert admit(URL(url), site_at("http://index.example/"), redirected=redirected) is Trust.OPEN
+
+
+@given(st.integers(1, 65535), st.integers(1, 65535), st.booleans())
+def test_admit__ports_of_a_private_host(own: int, other: int, redirected: bool) -> None:
+    """Of a host at a private address the port of the base is open, and no other."""
+    site, url = site_at(f"http://10.1.2.3:{own}/"), URL(f"http://10.1.2.3:{other}/x")
+    if own == other:
+        assert admit(url, site, redirected=redirected) is Trust.NAMED
+    else:
+        with pytest.raises(NotAllowed):
+            admit(url, site, redirected=redirected)
 
 
 def test_admit__siblings_close_nothing() -> None:
