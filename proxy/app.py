@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import resource
+import secrets
 import signal
 import sys
 import time
@@ -29,10 +30,11 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
 from proxy.config import Settings
 from proxy.config.archives import TUNNELS
+from proxy.config.ways import KnownWays
 from proxy.errors import PullthroughError
 from proxy.metrics import Metrics
 from proxy.model import Event
-from proxy.ports import Clock, Credentials, Observer
+from proxy.ports import Clock, Credentials, Observer, Ways
 from proxy.python.service import GROUP_INDEX, PythonIndexes
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream
@@ -74,10 +76,16 @@ class Running:
         await self._stack.aclose()
 
 
-async def start(settings: Settings, clock: Clock | None = None, credentials: Credentials | None = None) -> Running:
+async def start(
+    settings: Settings,
+    clock: Clock | None = None,
+    credentials: Credentials | None = None,
+    ways: Ways | None = None,
+) -> Running:
     """Open the store, build the parts, listen. Raises PullthroughError (a library is missing, StoreBroken), OSError.
 
-    `credentials`: for upstreams that want to know who asks; without it none is told.
+    `credentials`: for upstreams that want to know who asks; without it none is told. `ways`: the proxies to upstream;
+    without it those of the settings.
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise PullthroughError(
@@ -92,6 +100,8 @@ async def start(settings: Settings, clock: Clock | None = None, credentials: Cre
         stack.callback(log.close)
         observer = _both(metrics, log)
         clock = clock or SystemClock()
+        ways = ways or KnownWays.find(settings, {})
+        via = f"pullthrough-{secrets.token_hex(4)}"  # two caches are not the same
         store = await DiskStore.open(settings.data, settings.disk, observer, clock)
         stack.push_async_callback(store.close)
         fetch = settings.fetch
@@ -102,6 +112,8 @@ async def start(settings: Settings, clock: Clock | None = None, credentials: Cre
             observer=observer,
             clock=clock,
             credentials=credentials,
+            ways=ways,
+            via=via,
         )
         stack.push_async_callback(upstream.close)
         documents = Documents(store, upstream, clock, settings.page_limit)
@@ -134,11 +146,15 @@ async def start(settings: Settings, clock: Clock | None = None, credentials: Cre
         responder = Responder(downloads, senders)
         shortcut = Shortcut(responder, observer, clock)
         lines = Lines(
-            places(settings.apt.tunnels, TUNNELS), observer=observer, connect_timeout=settings.fetch.connect_timeout
+            places(settings.apt.tunnels, TUNNELS),
+            observer=observer,
+            ways=ways,
+            via=via,
+            connect_timeout=settings.fetch.connect_timeout,
         )
         stack.push_async_callback(lines.close)
         tunnels = Tunnels(lines.open, settings.serve.idle_timeout, observer)
-        edge = Edge(indexes, archives, responder, shortcut, operations, tunnels, observer)
+        edge = Edge(indexes, archives, responder, shortcut, operations, tunnels, observer, via)
         server = Server(edge.handle, shortcut, settings.serve.idle_timeout)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)
         await runner.setup()
@@ -153,13 +169,13 @@ async def start(settings: Settings, clock: Clock | None = None, credentials: Cre
     raise AssertionError("unreachable")
 
 
-async def run(settings: Settings, announce: Callable[[str], None], credentials: Credentials) -> None:
+async def run(settings: Settings, announce: Callable[[str], None], credentials: Credentials, ways: Ways) -> None:
     """Serve until SIGINT or SIGTERM. `announce` is told the address once the port is open."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    running = await start(settings, credentials=credentials)
+    running = await start(settings, credentials=credentials, ways=ways)
     # What is there by now stays. A full collection that looked through it all would stop everybody for 30 ms.
     gc.collect()
     gc.freeze()

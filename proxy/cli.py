@@ -17,6 +17,7 @@ import typer
 from proxy.config import ConfigError, resolve
 from proxy.config.credentials import KnownCredentials
 from proxy.config.naming import explanation
+from proxy.config.ways import KnownWays
 
 _EXIT_STATUS = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
 
@@ -70,6 +71,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     page_limit: Annotated[
         str | None, typer.Option("--page-limit", metavar="SIZE", help=explanation("page_limit"))
     ] = None,
+    proxy: Annotated[str | None, typer.Option("--proxy", metavar="ADDRESS", help=explanation("proxy"))] = None,
     connections: Annotated[
         str | None, typer.Option("--fetch-connections", metavar="NUMBER", help=explanation("fetch.connections"))
     ] = None,
@@ -124,6 +126,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "data": data,
         "disk": disk,
         "page_limit": page_limit,
+        "proxy": proxy,
         "fetch.connections": connections,
         "fetch.segment": segment,
         "fetch.connect_timeout": connect_timeout,
@@ -141,6 +144,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     }
     try:
         resolved = resolve(flags, os.environ, _working_folder())
+        ways = KnownWays.find(resolved.settings, os.environ)
         known = None if print_config else KnownCredentials.find(resolved.settings, os.environ)
     except ConfigError as error:
         for line in error.errors:
@@ -149,8 +153,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     if known is None:
         from proxy.config.listing import listing  # noqa: PLC0415 - late, as the server is
 
-        typer.echo(listing(resolved), nl=False)
+        typer.echo(listing(resolved, ways), nl=False)
         return
     from proxy.commands import serve as command  # noqa: PLC0415 - the server's libraries take a second to load
 
-    raise typer.Exit(command.serve(resolved.settings, known))
+    raise typer.Exit(command.serve(resolved.settings, known, ways))

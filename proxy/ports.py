@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.model import Ask, Blob, Digest, Entry, Event, Validator
+from proxy.way import Proxy
 
 
 class Clock(Protocol):
@@ -54,6 +55,14 @@ class Credentials(Protocol):
 
     def authorization(self, mount: str, url: str) -> str | None:
         """What a request of `url` for this mount carries in `Authorization` (RFC 9110 §11.6.2); None: nothing."""
+        ...
+
+
+class Ways(Protocol):
+    """Which way leads to upstream: straight, or through a proxy."""
+
+    def proxy(self, mount: str, url: str) -> Proxy | None:
+        """The proxy that a request of `url` for this mount goes through; None: it goes straight."""
         ...
 
 

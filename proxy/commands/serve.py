@@ -16,11 +16,12 @@ from proxy import app
 from proxy.clients import apt_command, pip_command, pip_lines, uv_command, uv_lines
 from proxy.commands.advice import advice
 from proxy.config import Settings
+from proxy.config.ways import KnownWays
 from proxy.errors import PullthroughError
 from proxy.ports import Credentials
 
 
-def serve(settings: Settings, credentials: Credentials) -> int:
+def serve(settings: Settings, credentials: Credentials, ways: KnownWays) -> int:
     """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could."""
     first = next((site for site in settings.sites() if site.mount == "pypi"), settings.sites()[0])
 
@@ -30,8 +31,10 @@ def serve(settings: Settings, credentials: Credentials) -> int:
     for upstream in settings.upstreams:
         if upstream.doubt is not None:
             _say(f"pullthrough: the upstream {upstream.mount}: {upstream.doubt}")
+    for line in outward(ways):
+        _say(f"pullthrough: {line}")
     try:
-        asyncio.run(app.run(settings, announce, credentials))
+        asyncio.run(app.run(settings, announce, credentials, ways))
     except PullthroughError as error:
         return _failed(str(error))
     except OSError as error:
@@ -39,6 +42,15 @@ def serve(settings: Settings, credentials: Credentials) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def outward(ways: KnownWays) -> list[str]:
+    """What a person should know of the way to upstream: the proxies in force, and what was left out."""
+    proxies: dict[str, list[str]] = {}
+    for scheme, proxy in ways.in_force():
+        proxies.setdefault(f"{proxy} ({proxy.source})", []).append(scheme)
+    told = [f"upstream is reached by {' and '.join(schemes)} through {proxy}" for proxy, schemes in proxies.items()]
+    return [*told, *ways.notes]
 
 
 def greeting(base_url: str, mount: str, index: str) -> str:

@@ -1,6 +1,7 @@
 """The settings in force as a TOML file, each line with where its value came from.
 
-Called by `pullthrough serve --print-config`. What it gives can be saved and used as a settings file.
+Called by `pullthrough serve --print-config`. What it gives can be saved and used as a settings file, once user and
+password of a proxy are written in again. What is not settings, such as proxies that variables name, is in comments.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ from typing import Any
 
 from proxy.config.loading import Resolved
 from proxy.config.naming import LISTS, SettingPath, settings_fields, shown
+from proxy.config.proxies import DIRECT, ENVIRONMENT
 from proxy.config.sources import Source
+from proxy.config.ways import KnownWays
 
 _COMMENT_COLUMN = 40
 
 
-def listing(resolved: Resolved) -> str:
+def listing(resolved: Resolved, ways: KnownWays) -> str:
     """The whole file; ends with a newline."""
-    return "\n".join(_lines(resolved)) + "\n"
+    return "\n".join(_lines(resolved, ways)) + "\n"
 
 
-def _lines(resolved: Resolved) -> Iterator[str]:
+def _lines(resolved: Resolved, ways: KnownWays) -> Iterator[str]:
     table: SettingPath = ()
     for path, field in settings_fields():
         if path[:-1] != table:
@@ -31,6 +34,9 @@ def _lines(resolved: Resolved) -> Iterator[str]:
         for name in path:
             value = getattr(value, name)
         yield _line(path[-1], shown(value, field), _told(resolved.origin(path), path))
+        if path == ("proxy",) and value == ENVIRONMENT:
+            yield from (_line(f"# for {scheme}", str(proxy), proxy.source) for scheme, proxy in ways.in_force())
+            yield from (f"# {note}" for note in ways.notes)
     written = {upstream.mount for upstream in resolved.settings.upstreams}
     settings = resolved.settings.with_builtin()
     for name, (table_name, model) in LISTS.items():
@@ -40,7 +46,12 @@ def _lines(resolved: Resolved) -> Iterator[str]:
             origin = resolved.origin((name,)) if given else Source("default", {})
             for key, field in model.model_fields.items():
                 told = _told(origin, (name,)) if key in entry.model_fields_set else "default"
-                yield _line(key, shown(getattr(entry, key), field), told)
+                value = getattr(entry, key)
+                if value is None:  # its proxy, where it has none of its own
+                    way = ways.proxy(entry.mount, entry.url)
+                    yield _line(f"# {key}", str(way or DIRECT), way.source if way else "default")
+                else:
+                    yield _line(key, shown(value, field), told)
 
 
 def _line(name: str, value: Any, told: str) -> str:  # noqa: ANN401 - any setting's value

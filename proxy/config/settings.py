@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from proxy.config.archives import AptSettings
 from proxy.config.groups import GroupSettings, problem, shadowing
+from proxy.config.proxies import ENVIRONMENT, ProxyForAll
 from proxy.config.quantities import Count, Duration, Size
 from proxy.config.upstreams import UpstreamSettings, builtin, repeated, twice
 from proxy.model import Group, Site
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
         env_nested_max_split=1,
         env_ignore_empty=True,
         enable_decoding=False,
+        hide_input_in_errors=True,
     )
 
     host: str = Field(
@@ -98,6 +100,13 @@ class Settings(BaseSettings):
     disk: Size = Field(ByteSize(100 * 10**9), description="Bytes that the data folder may hold.")
     page_limit: Size = Field(
         ByteSize(64 * 2**20), description="Largest index page or metadata file that is taken from upstream."
+    )
+    proxy: ProxyForAll = Field(
+        ENVIRONMENT,
+        repr=False,
+        description="Proxy through which all upstreams are reached: `http://proxy.example:3128`, or "
+        "`http://user:password@proxy.example:3128`; `direct` for none; `environment` for what `HTTPS_PROXY`, "
+        "`HTTP_PROXY` and `ALL_PROXY` name. Hosts in `NO_PROXY` are reached without it.",
     )
     fetch: FetchSettings = FetchSettings()
     serve: ServeSettings = Field(default_factory=ServeSettings)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from proxy.config import placement
 from proxy.config.hosts import HOST, Hosts
+from proxy.config.proxies import ProxyForOne
 from proxy.config.quantities import Duration
 from proxy.model import Site
 
@@ -75,7 +76,7 @@ MOUNT_TEXT = (
 class UpstreamSettings(BaseModel):
     """One upstream and the mount that stands for it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     mount: Mount = Field(description=MOUNT_TEXT)
     url: Base = Field(description="Base address that the mount stands for, with `http://` or `https://`.")
@@ -105,6 +106,13 @@ class UpstreamSettings(BaseModel):
         "",
         description="Where user name and password for `url` come from: `env:NAME`, a variable that holds "
         "`user:password`; or `netrc`, the file that `$NETRC` names, else `~/.netrc`. They are sent to that host only.",
+    )
+    proxy: ProxyForOne = Field(
+        None,
+        repr=False,
+        description="Proxy through which this upstream is reached, instead of the one for all; `direct` for none. "
+        "`NO_PROXY` does not count for it.",
+        json_schema_extra={"shown_default": "the one for all"},
     )
     volatile: tuple[Folder, ...] = Field(
         (),

@@ -1,7 +1,8 @@
 """The client: one GET to upstream through aiohttp, with redirects followed by hand, retries and back-off.
 
 The composition root makes one, inside the running loop; services know it as `ports.Upstream`. It never decodes a
-body, keeps a cookie, carries credentials to another origin, or connects to an address that the guard refuses.
+body, keeps a cookie, carries credentials to another origin, or connects to an address that the guard refuses. Where
+the way leads through a proxy, `proxying` says what that changes.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 from proxy.model import Ask, UpstreamFailed
-from proxy.ports import Clock, Credentials, Observer, Reply
-from proxy.upstream import answers, failures, guard, redirects
+from proxy.ports import Clock, Credentials, Observer, Reply, Ways
+from proxy.upstream import answers, failures, guard, proxying, redirects
 from proxy.upstream.connections import Connector
 from proxy.upstream.guard import GuardedResolver, Trust
 from proxy.upstream.health import Health
 from proxy.upstream.names import SystemResolver
 from proxy.upstream.transfer import Transfer, drop
+from proxy.way import Proxy
 
 _BACKOFF = 0.2  # seconds before the second try, doubling, each with jitter
 _CONNECTIONS = 256  # at once to one host; one more waits within the connect limit
@@ -62,6 +64,8 @@ class AiohttpUpstream:
         observer: Observer,
         clock: Clock,
         credentials: Credentials | None = None,
+        ways: Ways | None = None,
+        via: str = "",
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
         retries: int = 2,
@@ -72,7 +76,7 @@ class AiohttpUpstream:
         """Needs a running loop. `retries`: further tries of a request that failed before there was a body.
 
         `connect_timeout`: seconds for name, connection and TLS. `read_timeout`: seconds without a byte. A whole head
-        has to come within their sum; a body may take as long as it likes.
+        has to come within their sum; a body may take as long as it likes. `via`: this cache's name for proxies.
 
         Raises PullthroughError if aiohttp lacks its C parser: the other one lets ambiguous answers through.
         """
@@ -84,16 +88,23 @@ class AiohttpUpstream:
         self._retries = retries
         self._clock = clock
         self._credentials = credentials
+        self._ways = ways
+        self._via = via
         self._sleep = sleep
         self._health = Health()
         self._resolver = resolver or SystemResolver()
+        resolvers = {
+            Trust.NAMED: GuardedResolver(self._resolver, guard.forbidden),
+            Trust.OPEN: GuardedResolver(self._resolver, guard.private),
+            None: self._resolver,  # for names of proxies, which the settings name
+        }
         self._sessions = {
             trust: aiohttp.ClientSession(
                 connector=Connector(
                     limit=0,
                     limit_per_host=_CONNECTIONS,
                     keepalive_timeout=_KEEP_ALIVE,
-                    resolver=GuardedResolver(self._resolver, refused),
+                    resolver=allowing,
                     ssl=ssl_context or True,
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=read_timeout),
@@ -106,7 +117,7 @@ class AiohttpUpstream:
                 max_field_size=_FIELD,
                 max_headers=_FIELDS,
             )
-            for trust, refused in ((Trust.NAMED, guard.forbidden), (Trust.OPEN, guard.private))
+            for trust, allowing in resolvers.items()
         }
 
     @asynccontextmanager
@@ -157,7 +168,13 @@ class AiohttpUpstream:
             headers = {**headers, "Authorization": authorization}
         for hop in range(redirects.LIMIT + 1):
             trust = guard.admit(url, site, redirected=hop > 0)
-            response = await self._send(url, trust, headers)
+            proxy = self._ways.proxy(site.mount, str(url)) if self._ways else None
+            self._health.asked(_authority(url), _authority(URL(proxy.url)) if proxy else None)
+            if proxy is None:
+                response = await self._send(url, trust, headers)
+            else:
+                guard.admit_unseen(url, trust)
+                response = await self._send_through(proxy, url, headers)
             try:
                 transfer = Transfer(response, site.mount, str(url), self._observer, self._silent, self._silence)
                 if response.status not in redirects.STATUSES:
@@ -193,6 +210,27 @@ class AiohttpUpstream:
             raise found from error
         self._health.answered(_authority(url))
         return response
+
+    async def _send_through(self, proxy: Proxy, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """The same through a proxy. What fails may be the proxy, and then it is no matter of upstream's host."""
+        sent, more = proxying.addressed(proxy, url, headers, self._via)
+        try:
+            async with asyncio.timeout(self._head_limit):
+                response = await self._sessions[None].get(url, headers=sent, allow_redirects=False, **more)
+        except failures.CAUGHT as error:
+            fault = proxying.fault(error, proxy)
+        else:
+            own = proxying.answered(response.status, proxy)
+            if own is None:
+                self._health.answered(_authority(URL(proxy.url)))
+                self._health.answered(_authority(url))
+                return response
+            drop(response)
+            fault = own
+        if isinstance(fault.error, (UpstreamUnreachable, UpstreamTimeout)):
+            self._health.failed(_authority(URL(proxy.url) if fault.own else url), self._clock.monotonic())
+        # Without the cause: aiohttp's exceptions hold what the proxy was sent.
+        raise _TryAgain(fault.error) if fault.again else fault.error
 
     async def _judge(self, transfer: Transfer, ask: Ask, url: URL, *, known: bool) -> None:
         """Raise what the head says, if it says that the answer is of no use. `known`: it was told who asks."""

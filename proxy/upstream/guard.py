@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import re
 import socket
 from collections.abc import Callable
 from functools import lru_cache
@@ -70,6 +71,8 @@ _CARRIERS = tuple(
 )
 _TEREDO = ipaddress.IPv6Network("2001::/32")
 _USUAL = (80, 443)  # ports at which a public host has web servers and nothing else
+# RFC 6761 §6.3, and what the hosts files of distributions add.
+_OWN_NAME = re.compile(r"(?:.*\.)?localhost|localhost6?\.localdomain6?|localhost6|ip6-(?:localhost|loopback)")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 
 
@@ -111,6 +114,15 @@ def admit(url: URL, site: Site, *, redirected: bool) -> Trust:
     if _is_address(host) and private(host):
         raise _refused()
     return Trust.OPEN
+
+
+def admit_unseen(url: URL, trust: Trust) -> None:
+    """Refuse a name of the machine itself, where a proxy looks names up and the address is not seen here.
+
+    Raises NotAllowed unless the settings name the host.
+    """
+    if trust is Trust.OPEN and _OWN_NAME.fullmatch(host_of(url)):
+        raise _refused()
 
 
 def host_of(url: URL) -> str:

@@ -33,10 +33,15 @@ def after_failure(before: Back | None, now: float, at_least: float = 0.0) -> Bac
 
 
 class Health:
-    """The back-offs of all hosts. Mutable state: `_backs`, oldest failure first; changed only on the event loop."""
+    """The back-offs of all hosts, and of proxies on the way to them.
+
+    Mutable state: `_backs`, oldest failure first; `_proxies`, by host the proxy that it was asked through last. Changed
+    only on the event loop.
+    """
 
     def __init__(self) -> None:
         self._backs: dict[str, Back] = {}
+        self._proxies: dict[str, str] = {}
 
     def failed(self, authority: str, now: float, at_least: float = 0.0) -> None:
         """The host could not be reached, said nothing in time, or wants to be left alone."""
@@ -49,7 +54,15 @@ class Health:
         """The host gave an answer."""
         self._backs.pop(authority, None)
 
+    def asked(self, authority: str, proxy: str | None) -> None:
+        """The host is asked now, through this proxy or straight."""
+        self._proxies.pop(authority, None)
+        if proxy is not None:
+            self._proxies[authority] = proxy
+            if len(self._proxies) > _HOSTS:
+                del self._proxies[next(iter(self._proxies))]
+
     def down(self, authority: str, now: float) -> bool:
-        """Whether the host is within its back-off."""
-        back = self._backs.get(authority)
-        return back is not None and now < back.until
+        """Whether the host is within its back-off, or the proxy that it was asked through last is."""
+        backs = (self._backs.get(authority), self._backs.get(self._proxies.get(authority, "")))
+        return any(back is not None and now < back.until for back in backs)

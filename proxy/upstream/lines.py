@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Iterable, Mapping
 
 import aiohappyeyeballs
@@ -17,10 +18,11 @@ from yarl import URL
 
 from proxy.errors import BadTarget, NotAllowed, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.model import UpstreamFailed
-from proxy.ports import Observer
-from proxy.upstream import guard
+from proxy.ports import Observer, Ways
+from proxy.upstream import guard, proxying
 from proxy.upstream.guard import GuardedResolver, Trust
 from proxy.upstream.names import SystemResolver
+from proxy.way import Proxy
 
 _PORT = 443
 _NEXT = 0.25  # seconds until a host's next address is tried beside the one before (RFC 8305 §5)
@@ -54,19 +56,24 @@ def places(tunnels: Iterable[str], usual: Iterable[str]) -> dict[Place, Trust]:
 class Lines:
     """Opens connections. Keeps none."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 what is allowed, and the way there
         self,
         allowed: Mapping[Place, Trust],
         *,
         observer: Observer,
+        ways: Ways | None = None,
+        via: str = "",
         connect_timeout: float = 10.0,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        """`connect_timeout`: seconds for name and connection."""
+        """`connect_timeout`: seconds for name and connection. `via`: this cache's name for proxies."""
         self._allowed = allowed
         self._observer = observer
+        self._ways = ways
+        self._via = via
         self._limit = connect_timeout
         self._resolver = resolver or SystemResolver()
+        self._tls: ssl.SSLContext | None = None  # made when a proxy wants it: reading authorities takes long
         self._guarded = {
             Trust.NAMED: GuardedResolver(self._resolver, guard.forbidden),
             Trust.OPEN: GuardedResolver(self._resolver, guard.private),
@@ -91,16 +98,14 @@ class Lines:
         await self._resolver.close()
 
     async def _open(self, to: Place, trust: Trust) -> Line:
-        host, port = to
+        url = URL.build(scheme="https", host=to[0], port=to[1])
+        proxy = self._ways.proxy("-", str(url)) if self._ways else None
         try:
+            if proxy is not None:
+                guard.admit_unseen(url, trust)
+                return await self._open_through(proxy, url)
             async with asyncio.timeout(self._limit):
-                found = await self._guarded[trust].resolve(host, port, socket.AF_UNSPEC)
-                if not found:
-                    raise UpstreamUnreachable("The host of the tunnel has no address.")
-                sock = await aiohappyeyeballs.start_connection(
-                    [_info(result) for result in found], happy_eyeballs_delay=_NEXT, interleave=1
-                )
-                return await asyncio.open_connection(sock=sock)
+                return await asyncio.open_connection(sock=await self._dial(to, self._guarded[trust]))
         except NotAllowed:
             raise NotAllowed(
                 "The host of the tunnel has a loopback, link-local or private address; name the host in `apt.tunnels` "
@@ -110,6 +115,39 @@ class Lines:
             raise UpstreamTimeout("The host of the tunnel did not answer in time; try again later.") from error
         except OSError as error:
             raise UpstreamUnreachable("The host of the tunnel cannot be reached; try again later.") from error
+
+    async def _open_through(self, proxy: Proxy, url: URL) -> Line:
+        """The same through a proxy, which opens a tunnel of its own."""
+        place = URL(proxy.url)
+        secure = place.scheme == "https"
+        if secure and self._tls is None:
+            self._tls = ssl.create_default_context()
+        writer = None
+        try:
+            async with asyncio.timeout(self._limit):
+                sock = await self._dial((guard.host_of(place), place.port or 0), self._resolver)
+                reader, writer = await asyncio.open_connection(
+                    sock=sock, ssl=self._tls if secure else None, server_hostname=place.host if secure else None
+                )
+                await proxying.connect(reader, writer, proxy, f"{url.host_subcomponent}:{url.port}", self._via)
+                return reader, writer
+        except BaseException as error:
+            if writer is not None:
+                writer.transport.abort()
+            if isinstance(error, ssl.SSLError):
+                raise proxying.untrusted(proxy).error from error
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise proxying.unreachable(proxy).error from error
+            raise
+
+    async def _dial(self, to: Place, resolver: AbstractResolver) -> socket.socket:
+        """A connected socket. Raises OSError, and what the resolver raises."""
+        found = await resolver.resolve(*to, socket.AF_UNSPEC)
+        if not found:
+            raise OSError("The host has no address.")
+        return await aiohappyeyeballs.start_connection(
+            [_info(result) for result in found], happy_eyeballs_delay=_NEXT, interleave=1
+        )
 
 
 def _entry(text: str) -> Place:

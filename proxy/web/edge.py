@@ -55,12 +55,15 @@ class Edge:
         operations: Operations,
         tunnels: Tunnels,
         observer: Observer,
+        via: str,
     ) -> None:
+        """`via`: this cache's name in requests that it sends through proxies."""
         self._indexes = indexes
         self._archives = archives
         self._responder = responder
         self._operations = operations
         self._tunnels = tunnels
+        self._via = via
         self._observer = observer
         self._shortcut = shortcut
 
@@ -94,7 +97,7 @@ class Edge:
             self._observer(told.event())
 
     async def _answer(self, request: web.BaseRequest, told: _Told) -> web.StreamResponse:
-        refusal = _refusal(request)
+        refusal = _refusal(request, self._via)
         if refusal is not None:
             told.exchange.status = refusal.status
             return refusal
@@ -206,7 +209,7 @@ class _Told:
         )
 
 
-def _refusal(request: web.BaseRequest) -> web.StreamResponse | None:
+def _refusal(request: web.BaseRequest, via: str) -> web.StreamResponse | None:
     """Why a request is not looked at any further."""
     if request.method not in ("GET", "HEAD", "CONNECT"):
         answer = failures.plain(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
@@ -214,6 +217,9 @@ def _refusal(request: web.BaseRequest) -> web.StreamResponse | None:
         answer = failures.plain(400, "A request with a body is not answered: send GET or HEAD without one.")
     elif len(hosts := request.headers.getall("Host", ())) > 1 or (not hosts and request.version >= (1, 1)):
         answer = failures.plain(400, "A request needs exactly one Host header.")
+    elif any(via in passed for passed in request.headers.getall("Via", ())):
+        # RFC 9110 §7.6.3: it would ask itself again, for ever.
+        answer = failures.plain(508, "This cache has itself for a proxy to upstream: see `proxy` in its settings.")
     else:
         return None
     answer.force_close()

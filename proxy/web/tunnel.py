@@ -82,4 +82,5 @@ async def _pump(source: Line, sink: Line, moved: Callable[[int], None]) -> None:
         moved(len(piece))  # a side that closes once it has all of it ends the wait below
         await writer.drain()
     with contextlib.suppress(OSError):  # gone already
-        writer.write_eof()
+        if writer.can_write_eof():  # not within TLS, as to a proxy that is reached by https
+            writer.write_eof()

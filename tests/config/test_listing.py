@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from proxy.config import resolve
-from proxy.config.listing import listing
+from proxy.config import ConfigError, Resolved, resolve
+from proxy.config.listing import listing as listing_of
+from proxy.config.ways import KnownWays
 
 _HOME = {"HOME": "/home/somebody"}
 _TOML = (
     '[[upstream]]\nmount = "torch"\nurl = "http://files.example/"\nindex = ""\nhosts = ["b.example", "a.example:81"]\n'
 )
+
+
+def listing(resolved: Resolved, environ: Mapping[str, str] = _HOME) -> str:
+    """The listing, with the ways that settings and surroundings give."""
+    return listing_of(resolved, KnownWays.find(resolved.settings, environ))
 
 
 def test_listing__names_each_origin(tmp_path: Path) -> None:
@@ -58,6 +65,7 @@ ttl = "90s"
 hosts = ["files.example:81", "[::1]:82"]
 siblings = ["https://one.example/", "https://two.example/a"]
 credentials = "env:HOUSE_INDEX"
+proxy = "http://10.0.0.9:3128/"
 volatile = ["nightly", ""]
 keep_removed = false
 honour_no_store = true
@@ -67,6 +75,7 @@ forbidden_is_missing = true
 mount = "links"
 url = "http://127.0.0.1:9/"
 kind = "flat"
+proxy = ""
 
 [[group]]
 mount = "all"
@@ -118,3 +127,44 @@ def test_listing__shows_no_secret(tmp_path: Path) -> None:
     shown = listing(resolve({}, {**_HOME, "HOUSE_INDEX": "user:hunter2"}, tmp_path))
 
     assert ("env:HOUSE_INDEX" in shown, "hunter2" in shown) == (True, False)
+
+
+def test_listing__proxies_of_the_environment(tmp_path: Path) -> None:
+    """What variables name is shown in comments, with their names; neither user nor password is."""
+    (tmp_path / "pullthrough.toml").write_text(_EVERYTHING, encoding="utf-8")
+    environ = {
+        **_HOME,
+        "https_proxy": "http://user:hunter2@secure.example:3128",
+        "HTTP_PROXY": "plain.example:8080",
+        "NO_PROXY": "pypi.nvidia.com",
+    }
+
+    text = listing(resolve({}, environ, tmp_path), environ)
+
+    told = [" ".join(line.split()) for line in text.splitlines() if line]
+    start = told.index('proxy = "environment" # default')
+    assert [
+        '# for http = "http://plain.example:8080" # the variable HTTP_PROXY',
+        '# for https = "http://***@secure.example:3128" # the variable https_proxy',
+    ] == told[start + 1 : start + 3]
+    assert [
+        '# proxy = "http://***@secure.example:3128" # the variable https_proxy',  # PyPI
+        '# proxy = "http://***@secure.example:3128" # the variable https_proxy',  # PyTorch
+        '# proxy = "direct" # default',  # NVIDIA
+        f'proxy = "http://10.0.0.9:3128" # file {tmp_path / "pullthrough.toml"}: upstream',
+        f'proxy = "direct" # file {tmp_path / "pullthrough.toml"}: upstream',
+    ] == [line for line in told if "proxy = " in line and told.index(line) > start]
+    assert not [secret for secret in ("hunter2", "user") if secret in text]
+
+
+def test_listing__proxy_with_a_password(tmp_path: Path) -> None:
+    """A password is not shown, and what is shown in its place is not taken for one."""
+    resolved = resolve({"proxy": "http://user:hunter2@proxy.example:3128"}, _HOME, tmp_path)
+
+    text = listing(resolved)
+
+    assert 'proxy = "http://***@proxy.example:3128" # flag --proxy' in [" ".join(x.split()) for x in text.splitlines()]
+    assert "hunter2" not in text
+    (tmp_path / "again.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"again\.toml: proxy: .* write them again"):
+        resolve({"config": "again.toml"}, _HOME, tmp_path)

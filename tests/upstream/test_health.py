@@ -47,3 +47,17 @@ def test_health__made_up_names() -> None:
         health.failed(f"host{number}:80", 0.0)
     assert len(health._backs) == 1024
     assert health.down("host4999:80", 0.5)
+
+
+def test_health__behind_a_proxy() -> None:
+    """A host is down while the proxy is that it was asked through last; straight, it is judged by itself."""
+    health = Health()
+    health.asked("a:80", "proxy:3128")
+    health.asked("b:80", None)
+    health.failed("proxy:3128", 10.0)
+    assert [True, False, False] == [health.down(host, 10.5) for host in ("a:80", "b:80", "c:80")]
+    health.asked("a:80", None)
+    assert not health.down("a:80", 10.5)
+    for number in range(5000):
+        health.asked(f"host{number}:80", "proxy:3128")
+    assert len(health._proxies) == 1024

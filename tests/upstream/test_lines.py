@@ -6,14 +6,21 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from proxy.config import Settings
+from proxy.config.ways import KnownWays
 from proxy.errors import BadTarget, NotAllowed, UpstreamTimeout, UpstreamUnreachable
 from proxy.model import Event, UpstreamFailed
 from proxy.upstream.guard import Trust
 from proxy.upstream.lines import Lines, Place, place, places
+from tests.certificates import bundle, server_context
+from tests.forward import Forward, answer
+from tests.origin import Origin
 
 
 class Silent(AbstractResolver):
@@ -149,3 +156,84 @@ async def test_open__silent() -> None:
     made = Lines({("a.example", 443): Trust.NAMED}, observer=lambda _: None, connect_timeout=0.01, resolver=Silent())
     with pytest.raises(UpstreamTimeout):
         await made.open(("a.example", 443))
+
+
+PAIR = "me:pr0xy-s3cret"
+
+
+@contextlib.asynccontextmanager
+async def proxied(forward: Forward, to: Place, trust: Trust = Trust.NAMED) -> AsyncIterator[Lines]:
+    """Lines whose way leads through a proxy."""
+    ways = KnownWays.find(Settings(data=Path("/data"), proxy=forward.url), {})
+    made = Lines({to: trust}, observer=lambda _: None, ways=ways, via="cache-1", connect_timeout=5.0)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http proxy", "https proxy"])
+async def test_open__through_a_proxy(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secure: bool
+) -> None:
+    """The proxy opens a tunnel of its own to a host that only it knows; what is said passes both ways."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle(authority, tmp_path / "authority.pem")))
+    tls = server_context(authority) if secure else None
+    async with Forward(pair=PAIR, tls=tls) as forward, Origin() as origin:
+        origin.file("/x", b"there")
+        forward.names["files.invalid:443"] = origin.port
+        async with proxied(forward, ("files.invalid", 443)) as made:
+            reader, writer = await made.open(("files.invalid", 443))
+            writer.write(b"GET /x HTTP/1.1\r\nHost: files.invalid\r\nConnection: close\r\n\r\n")
+            assert (await reader.read(1 << 16)).startswith(b"HTTP/1.1 200")
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        assert ["files.invalid:443"] == forward.targets("CONNECT")
+        assert "1.1 cache-1" == forward.requests[0].headers["via"]
+
+
+@pytest.mark.parametrize(
+    ("instead", "word"),
+    [
+        (answer(403, b"no"), r"opens no way"),
+        (answer(407, b"no"), r"refuses the user and password"),
+        (answer(504, b"no"), r"could not reach upstream"),
+        (b"HTTP/9 what", r"no answer that can be read"),
+        (b"", r"no answer that can be read"),
+        (b"HTTP/1.1 200 " + b"x" * (1 << 17), r"no answer that can be read"),
+    ],
+)
+async def test_open__refused_by_the_proxy(instead: bytes, word: str) -> None:
+    """What the proxy says is told as the proxy's, with the setting that names it, and without a secret."""
+    async with Forward(pair=PAIR, instead=lambda _: instead) as forward:
+        async with proxied(forward, ("files.invalid", 443)) as made:
+            with pytest.raises(UpstreamUnreachable, match=word) as caught:
+                await made.open(("files.invalid", 443))
+    assert "`proxy` in the settings" in str(caught.value)
+    assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+async def test_open__proxy_is_down() -> None:
+    """A proxy that cannot be reached is named as such."""
+    async with Forward() as forward:
+        pass
+    async with proxied(forward, ("files.invalid", 443)) as made:
+        with pytest.raises(UpstreamUnreachable, match="The proxy that `proxy` in the settings names cannot be reached"):
+            await made.open(("files.invalid", 443))
+
+
+async def test_open__proxy_that_is_not_trusted(authority: trustme.CA) -> None:
+    """So is one whose certificate does not count."""
+    async with Forward(tls=server_context(authority)) as forward:
+        async with proxied(forward, ("files.invalid", 443)) as made:
+            with pytest.raises(UpstreamUnreachable, match="certificate of the proxy"):
+                await made.open(("files.invalid", 443))
+
+
+async def test_open__own_name_through_a_proxy() -> None:
+    """A name of the machine itself that nobody wrote in the settings is not asked of the proxy."""
+    async with Forward() as forward, proxied(forward, ("localhost", 443), Trust.OPEN) as made:
+        with pytest.raises(NotAllowed, match="private address"):
+            await made.open(("localhost", 443))
+        assert [] == forward.requests

@@ -1,0 +1,85 @@
+"""Addresses of proxies as people write them: in the settings, and in variables such as HTTPS_PROXY.
+
+Used by the settings and by `ways`. What stands before the host is a secret: no message and no `repr` shows it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import PlainValidator
+
+from proxy.config.hosts import HOST
+from proxy.way import Proxy
+
+DIRECT: Final = "direct"
+ENVIRONMENT: Final = "environment"
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PORTS = {"http": 80, "https": 443}
+_FORM = "must be an address such as http://proxy.example:3128 or http://user:password@proxy.example:3128"
+_MASK = "***"  # what `Proxy.__str__` shows in the place of a password
+
+
+def read_proxy(text: str) -> Proxy:
+    """The proxy that an address names; one without a scheme is `http://`, and what is percent-encoded is decoded.
+
+    Raises ValueError, whose words never repeat the address.
+    """
+    text = text.strip(" ")
+    if not text.isprintable() or " " in text:
+        raise ValueError(f"{_FORM}, without spaces")
+    address = text if _SCHEME.match(text) else f"http://{text}"
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{_FORM}; write / ? # and @ in user or password as %2F %3F %23 and %40") from None
+    if parts.scheme.startswith("socks"):
+        raise ValueError("names a SOCKS proxy, which is not supported; name an http:// or https:// proxy, or direct")
+    who, _, authority = parts.netloc.rpartition("@")
+    if parts.scheme not in _PORTS or port == 0 or not HOST.fullmatch(authority.lower()):
+        raise ValueError(_FORM)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError(f"{_FORM}, with nothing after the port; write / ? and # in a password as %2F %3F and %23")
+    if who in (_MASK, f"{_MASK}:{_MASK}"):
+        raise ValueError(f"has {_MASK} where user and password were; --print-config leaves them out: write them again")
+    return Proxy(
+        f"{parts.scheme}://{_host(parts.hostname or '')}:{port or _PORTS[parts.scheme]}",
+        authorization=_basic(who) if who else None,
+    )
+
+
+def _read(value: Any, words: tuple[str, ...]) -> Any:  # noqa: ANN401 - whatever stands in the file
+    """A proxy or one of these words; an empty text means `direct`."""
+    if isinstance(value, Proxy) or value is None:
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be a text in quotes")  # noqa: TRY004 - pydantic's way
+    word = value.strip(" ").lower() or DIRECT
+    return word if word in words else read_proxy(value)
+
+
+def _read_for_all(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    return ENVIRONMENT if value is None else _read(value, (DIRECT, ENVIRONMENT))
+
+
+def _read_for_one(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    return _read(value, (DIRECT,))
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _basic(who: str) -> str:
+    """The value of `Proxy-Authorization` for what stands before the host of an address (RFC 7617, RFC 3986 §3.2.1)."""
+    user, _, password = who.partition(":")
+    return f"Basic {base64.b64encode(f'{unquote(user)}:{unquote(password)}'.encode()).decode()}"
+
+
+ProxyForAll = Annotated[Proxy | Literal["direct", "environment"], PlainValidator(_read_for_all)]
+ProxyForOne = Annotated[Proxy | Literal["direct"] | None, PlainValidator(_read_for_one)]

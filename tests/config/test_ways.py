@@ -1,0 +1,177 @@
+"""Which requests go through which proxy: settings, variables, and what is told of both."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.config import ConfigError, Settings, UpstreamSettings
+from proxy.config.ways import KnownWays
+
+URLS = ("http://index.example/simple/", "https://index.example/simple/")
+
+
+def settings(**more: Any) -> Settings:
+    """Settings with these values."""
+    return Settings(data=Path("/data"), **more)
+
+
+def through(ways: KnownWays, mount: str = "pypi") -> list[str | None]:
+    """The host of the proxy for http and for https."""
+    proxies = [ways.proxy(mount, url) for url in URLS]
+    return [proxy.url.removeprefix("http://").removesuffix(":1") if proxy else None for proxy in proxies]
+
+
+_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+@pytest.mark.parametrize("named", [c for n in range(7) for c in itertools.combinations(_VARIABLES, n)], ids=" ".join)
+def test_environment__every_combination(named: tuple[str, ...]) -> None:
+    """Lower case wins over upper case, the scheme's own variable over the one for all."""
+    ways = KnownWays.find(settings(), {name: f"http://{name}.example:1" for name in named})
+
+    orders = [_VARIABLES[:2] + _VARIABLES[4:], _VARIABLES[2:]]
+    expected = [next((f"{name.lower()}.example" for name in order if name in named), None) for order in orders]
+    # Hosts are compared in lower case: which spelling it was says the source.
+    assert expected == through(ways)
+    first = [next((f"the variable {name}" for name in order if name in named), None) for order in orders]
+    assert first == [proxy and proxy.source for proxy in (ways.proxy("pypi", url) for url in URLS)]
+
+
+def test_environment__empty_counts_as_unset() -> None:
+    """As curl has it: what is empty says nothing."""
+    ways = KnownWays.find(settings(), {"https_proxy": " ", "HTTPS_PROXY": "http://upper.example:1", "http_proxy": ""})
+
+    assert [None, "upper.example"] == through(ways)
+
+
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+def test_environment__no_proxy(name: str) -> None:
+    """What it covers goes straight, whoever asks for it."""
+    ways = KnownWays.find(settings(), {"all_proxy": "http://all.example:1", name: "index.example:80,.corp"})
+
+    assert [None, "all.example"] == through(ways)
+    assert ways.proxy("apt", "https://mirror.corp/dists/") is None
+
+
+def test_settings__outrank_the_environment() -> None:
+    """A proxy of the settings is used for both schemes; what variables name is not even looked at."""
+    environ = {"http_proxy": "http://environment.example:1", "https_proxy": "socks5://environment.example:1"}
+
+    assert ["own.example"] * 2 == through(KnownWays.find(settings(proxy="http://own.example:1"), environ))
+    assert [None, None] == through(KnownWays.find(settings(proxy="direct"), environ))
+    assert [None, None] == through(KnownWays.find(settings(proxy=""), environ))
+
+
+def test_settings__no_proxy_of_the_environment_counts() -> None:
+    """Where hosts are is the network's matter, whoever named the proxy."""
+    ways = KnownWays.find(settings(proxy="http://own.example:1"), {"NO_PROXY": "index.example"})
+
+    assert [None, None] == through(ways)
+    assert ways.proxy("pypi", "https://files.example/") is not None
+
+
+def test_upstream__has_its_own() -> None:
+    """An upstream's word is the last one for it, over NO_PROXY too."""
+    upstreams = (
+        UpstreamSettings(mount="own", url="https://a.example/", proxy="http://user:hunter2@own.example:1"),
+        UpstreamSettings(mount="straight", url="https://b.example/", proxy="direct"),
+        UpstreamSettings(mount="none", url="https://b.example/", proxy=""),
+        UpstreamSettings(mount="usual", url="https://c.example/"),
+    )
+    ways = KnownWays.find(
+        settings(proxy="http://all.example:1", upstreams=upstreams), {"no_proxy": "index.example:443"}
+    )
+
+    assert [["own.example"] * 2, [None] * 2, [None] * 2, ["all.example", None], ["all.example", None]] == [
+        through(ways, mount) for mount in ("own", "straight", "none", "usual", "apt")
+    ]
+    assert "hunter2" not in f"{ways.proxy('own', URLS[0])!r} {upstreams!r} {settings(upstreams=upstreams)!r}"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"HTTPS_PROXY": "socks5://user:hunter2@a.example:1"}, "HTTPS_PROXY: names a SOCKS proxy"),
+        ({"all_proxy": "socks5://a.example:1"}, "all_proxy: names a SOCKS proxy"),
+        ({"http_proxy": "http://user:hun/ter2@a.example:1"}, "http_proxy: must be an address"),
+    ],
+)
+def test_environment__no_proxy_at_all(environ: dict[str, str], expected: str) -> None:
+    """The variable is named once, with what to do; its value is not shown."""
+    with pytest.raises(ConfigError) as caught:
+        KnownWays.find(settings(), environ)
+
+    (line,) = caught.value.errors
+    assert line.startswith(expected)
+    assert "--proxy direct" in line
+    assert "ter2" not in line
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"all_proxy": "socks5://a.example:1", "http_proxy": "a.example:1", "https_proxy": "a.example:1"},
+        {"all_proxy": "socks5://a.example:1", "no_proxy": "*"},
+    ],
+)
+def test_environment__what_is_not_needed_is_not_judged(environ: dict[str, str]) -> None:
+    """A variable that decides nothing stops nobody."""
+    KnownWays.find(settings(), environ)
+
+
+@pytest.mark.parametrize(
+    ("host", "proxy"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:3142"),
+        ("127.0.0.1", "http://localhost:3142/"),
+        ("localhost", "127.0.0.1:3142"),
+        ("0.0.0.0", "http://127.0.0.1:3142"),
+        ("0.0.0.0", "http://127.0.0.9:3142"),
+        ("0.0.0.0", "http://0.0.0.0:3142"),
+        ("127.0.0.1", "http://0.0.0.0:3142"),
+        ("::", "http://[::1]:3142"),
+        ("::1", "http://[::1]:3142"),
+    ],
+)
+def test_loop__the_cache_itself(host: str, proxy: str) -> None:
+    """A variable that is meant for the cache's clients is left out, and that is said; a setting is refused."""
+    ways = KnownWays.find(settings(host=host), {"http_proxy": proxy})
+
+    assert [None, None] == through(ways)
+    assert ("http_proxy names this cache itself; it is not used to reach upstream",) == ways.notes
+    upstream = UpstreamSettings(mount="one", url="https://a.example/", proxy=proxy)
+    with pytest.raises(ConfigError) as caught:
+        KnownWays.find(settings(host=host, proxy=proxy, upstreams=(upstream,)), {})
+    assert ["proxy: names this cache itself", "proxy of the upstream one: names this cache itself"] == [
+        line.partition(";")[0] for line in caught.value.errors
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "proxy"),
+    [
+        ("127.0.0.1", 3142, "http://127.0.0.1:3128"),
+        ("127.0.0.1", 3142, "http://127.0.0.2:3142"),
+        ("0.0.0.0", 3142, "http://192.0.2.7:3142"),
+        ("127.0.0.1", 0, "http://127.0.0.1:80"),
+        ("127.0.0.1", 3142, "http://proxy.invalid:3142"),
+    ],
+)
+def test_loop__another_program(host: str, port: int, proxy: str) -> None:
+    """Another port, another address of the machine, another machine, or a name that nobody knows yet."""
+    assert KnownWays.find(settings(host=host, port=port), {"http_proxy": proxy}).proxy("pypi", URLS[0]) is not None
+
+
+def test_loop__names_are_looked_up_only_for_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name service that hangs does not hold up a start."""
+
+    def hangs(*_: object, **__: object) -> None:
+        raise AssertionError("looked up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    assert KnownWays.find(settings(), {"http_proxy": "http://proxy.example:3128"}).proxy("pypi", URLS[0]) is not None
