@@ -19,11 +19,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from proxy.config.archives import AptSettings
 from proxy.config.groups import GroupSettings, problem, shadowing
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
-from proxy.config.quantities import Count, Duration, Size
+from proxy.config.quantities import Count, Duration, Size, show_size
 from proxy.config.upstreams import UpstreamSettings, builtin, repeated, twice
 from proxy.model import Group, Site
 
 PREFIX = "PULLTHROUGH_"
+# Bytes. A new database and its log take 250 KB: below four times that most of the bound would be its own.
+LEAST_DISK = 10**6
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?")
 
@@ -97,7 +99,7 @@ class Settings(BaseSettings):
             "on macOS `~/Library/Caches`)"
         },
     )
-    disk: Size = Field(ByteSize(100 * 10**9), description="Bytes that the data folder may hold.")
+    disk: Size = Field(ByteSize(100 * 10**9), description="Bytes that the data folder may hold; at least 1 MB.")
     page_limit: Size = Field(
         ByteSize(64 * 2**20), description="Largest index page or metadata file that is taken from upstream."
     )
@@ -126,6 +128,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what the caller gives: `loading` reads the sources, so that it can say where each value came from."""
         return (init_settings,)
+
+    @field_validator("disk")
+    @classmethod
+    def _check_disk(cls, value: ByteSize) -> ByteSize:
+        if value < LEAST_DISK:
+            raise ValueError(f"must be at least {show_size(LEAST_DISK)}: the cache's database takes a part of it")
+        return value
 
     @field_validator("host")
     @classmethod

@@ -97,8 +97,19 @@ class DiskStore:
             if record.hidden:
                 self._checking.doubt(record)
         self._measure()
+        self._refuse_a_bound_below(self._space.ledger.index)
         self._tell()
         self._tending = [self._work.begin(self._tend(sweep=complete)), self._work.begin(self._checking.run())]
+
+    def _refuse_a_bound_below(self, database: int) -> None:
+        """A bound that the database alone fills would keep nothing, and evict everything. Raises StoreBroken."""
+        limit = self._space.ledger.limit
+        if database >= limit:
+            least = (database + database // 4) // 10**6 + 1
+            raise StoreBroken(
+                f"The data folder {self._folder.path} cannot be held to {limit} bytes: its database alone takes "
+                f"{database}. Give it more with --disk, at least {least} MB, or choose another folder with --data."
+            )
 
     async def close(self) -> None:
         """Finish what was begun, write down what was used, and let go of the folder."""

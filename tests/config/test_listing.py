@@ -48,7 +48,7 @@ def test_listing__names_each_origin(tmp_path: Path) -> None:
 def test_listing__is_a_settings_file(tmp_path: Path) -> None:
     """Saved and loaded, it gives the same settings, the built-in upstream written out."""
     (tmp_path / "pullthrough.toml").write_text(_TOML, encoding="utf-8")
-    flags = {"disk": "12345", "fetch.connect_timeout": "500ms", "serve.idle_timeout": "2h", "page_limit": "3 KiB"}
+    flags = {"disk": "1234567", "fetch.connect_timeout": "500ms", "serve.idle_timeout": "2h", "page_limit": "3 KiB"}
     resolved = resolve(flags, _HOME, tmp_path)
 
     (tmp_path / "again.toml").write_text(listing(resolved), encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from proxy.config import Settings, UpstreamSettings
+from proxy.config import ConfigError, Settings, UpstreamSettings, resolve
 from proxy.model import Site
 
 _DATA = Path("/data")
@@ -86,3 +86,13 @@ def test_settings__bad_host(host: str) -> None:
     """A port, brackets or a scheme do not belong there."""
     with pytest.raises(ValidationError, match="without a port"):
         Settings(data=_DATA, host=host)
+
+
+@pytest.mark.parametrize("disk", ["1", "999 KB", "512KiB"])
+def test_errors__disk_below_the_database(tmp_path: Path, disk: str) -> None:
+    """A bound in which nothing fits beside the database is refused with the least value, which is taken."""
+    with pytest.raises(ConfigError) as caught:
+        resolve({"disk": disk}, {"HOME": "/home/somebody"}, tmp_path)
+
+    assert ["--disk: must be at least 1 MB: the cache's database takes a part of it"] == caught.value.errors
+    assert 10**6 == resolve({"disk": "1 MB"}, {"HOME": "/home/somebody"}, tmp_path).settings.disk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from proxy.errors import StoreBroken, StoreFull
 from proxy.storage.folder import prepare
 from proxy.storage.refusals import refusal
+from tests.storage.disk import keep, opened
 
 
 @pytest.mark.parametrize(
@@ -100,3 +102,21 @@ def test_refusal__something_in_the_way(tmp_path: Path, make: Callable[[Path], Pa
 
     assert str(caught.value).startswith(f"The data folder {path} cannot be used: {blamed} is ")
     assert "--data" in str(caught.value)
+
+
+async def test_open__bound_below_the_database(tmp_path: Path) -> None:
+    """A bound that the database alone fills is refused with the least value, which is one that works."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        for number in range(200):
+            await keep(store, f"{number}/{'long name' * 400}", b"%d" % number)
+    database = (path / "index" / "cache.db").stat().st_size
+
+    with pytest.raises(StoreBroken, match=f"cannot be held to {database} bytes: its database alone") as caught:
+        async with opened(path, database):
+            pass
+    least = re.search(r"at least (\d+) MB", str(caught.value))
+    assert least is not None
+
+    async with opened(path, int(least[1]) * 10**6) as store:
+        assert await keep(store, "one more", b"one more") == store.find("one more")
