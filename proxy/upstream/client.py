@@ -92,11 +92,12 @@ class AiohttpUpstream:
         self._via = via
         self._sleep = sleep
         self._health = Health()
-        self._resolver = resolver or SystemResolver()
-        resolvers = {
-            Trust.NAMED: GuardedResolver(self._resolver, guard.forbidden),
-            Trust.OPEN: GuardedResolver(self._resolver, guard.private),
-            None: self._resolver,  # for names of proxies, which the settings name
+        # One for each: names that somebody makes up may all hang, and the settings' own must not wait for them.
+        named, made_up, proxies = self._resolvers = [resolver or SystemResolver(connect_timeout) for _ in range(3)]
+        allowing = {
+            Trust.NAMED: GuardedResolver(named, guard.forbidden),
+            Trust.OPEN: GuardedResolver(made_up, guard.private),
+            None: proxies,  # which the settings name
         }
         self._sessions = {
             trust: aiohttp.ClientSession(
@@ -104,7 +105,7 @@ class AiohttpUpstream:
                     limit=0,
                     limit_per_host=_CONNECTIONS,
                     keepalive_timeout=_KEEP_ALIVE,
-                    resolver=allowing,
+                    resolver=names,
                     ssl=ssl_context or True,
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=read_timeout),
@@ -117,7 +118,7 @@ class AiohttpUpstream:
                 max_field_size=_FIELD,
                 max_headers=_FIELDS,
             )
-            for trust, allowing in resolvers.items()
+            for trust, names in allowing.items()
         }
 
     @asynccontextmanager
@@ -141,7 +142,8 @@ class AiohttpUpstream:
         """Drop all connections."""
         for session in self._sessions.values():
             await session.close()
-        await self._resolver.close()
+        for resolver in self._resolvers:
+            await resolver.close()
 
     async def _open(self, ask: Ask) -> Transfer:
         """Try, and try again where that may help; not for a host that is known to be down."""

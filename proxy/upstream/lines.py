@@ -72,11 +72,11 @@ class Lines:
         self._ways = ways
         self._via = via
         self._limit = connect_timeout
-        self._resolver = resolver or SystemResolver()
+        named, usual, self._proxies = self._resolvers = [resolver or SystemResolver(connect_timeout) for _ in range(3)]
         self._tls: ssl.SSLContext | None = None  # made when a proxy wants it: reading authorities takes long
         self._guarded = {
-            Trust.NAMED: GuardedResolver(self._resolver, guard.forbidden),
-            Trust.OPEN: GuardedResolver(self._resolver, guard.private),
+            Trust.NAMED: GuardedResolver(named, guard.forbidden),
+            Trust.OPEN: GuardedResolver(usual, guard.private),
         }
 
     async def open(self, to: Place) -> Line:
@@ -94,8 +94,9 @@ class Lines:
             raise
 
     async def close(self) -> None:
-        """Let the threads of the resolver end."""
-        await self._resolver.close()
+        """Let the resolvers go."""
+        for resolver in self._resolvers:
+            await resolver.close()
 
     async def _open(self, to: Place, trust: Trust) -> Line:
         url = URL.build(scheme="https", host=to[0], port=to[1])
@@ -125,7 +126,7 @@ class Lines:
         writer = None
         try:
             async with asyncio.timeout(self._limit):
-                sock = await self._dial((guard.host_of(place), place.port or 0), self._resolver)
+                sock = await self._dial((guard.host_of(place), place.port or 0), self._proxies)
                 reader, writer = await asyncio.open_connection(
                     sock=sock, ssl=self._tls if secure else None, server_hostname=place.host if secure else None
                 )

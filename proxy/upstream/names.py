@@ -1,35 +1,81 @@
 """Names: host names to addresses, by the system's resolver, in threads of their own.
 
-The connector asks it through the guard. A name service that hangs may hold these few threads, never those that hash
-and write files for everybody else. Never remembers an answer: the connector does, for seconds.
+The connector asks it through the guard. Nothing can end a look-up that hangs but the system's resolver, which may take
+half a minute. So each look-up has a thread of its own, there are more of them than a name service has time to hang, and
+names that were found before need not queue with those that somebody makes up. Never remembers an answer: the connector
+does, for seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import socket
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-_THREADS = 4
+_THREADS = 96  # look-ups at once
+_MORE = 32  # that only names may have which were found before
+_KNOWN = 1024  # names remembered as found
+_OF_ONE_NAME = 2  # look-ups of one name at once: the second when the first seems to hang
 
 _Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 _Found = tuple[socket.AddressFamily, socket.SocketKind, int, str, _Address]
+_Key = tuple[str, socket.AddressFamily]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _LookUp:
+    """One that is under way. `since`: in seconds of the loop's clock."""
+
+    key: _Key
+    since: float
+    place: asyncio.Semaphore
+    found: asyncio.Future[Sequence[_Found]]
+
+
+def system_look_up(host: str, family: socket.AddressFamily) -> Sequence[_Found]:
+    """What the system's resolver says of a name. Blocks. Raises OSError (socket.gaierror)."""
+    return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG)
 
 
 class SystemResolver(AbstractResolver):
-    """`getaddrinfo` off the event loop."""
+    """`getaddrinfo` off the event loop. Mutable state: the look-ups under way, and the names that were found."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="names")
+    def __init__(
+        self,
+        limit: float = 10.0,
+        look_up: Callable[[str, socket.AddressFamily], Sequence[_Found]] = system_look_up,
+    ) -> None:
+        """`limit`: seconds that somebody waits for a name."""
+        self._limit = limit
+        self._look_up = look_up
+        self._places = asyncio.Semaphore(_THREADS)
+        self._more = asyncio.Semaphore(_MORE)
+        self._latest: dict[_Key, _LookUp] = {}
+        self._running: Counter[_Key] = Counter()
+        self._known: dict[str, None] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """All addresses of `host` for TCP. Raises OSError (socket.gaierror)."""
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host, port, family)
+        """All addresses of `host` for TCP. Raises OSError (socket.gaierror), TimeoutError after the limit."""
+        async with asyncio.timeout(self._limit):
+            look_up = self._joined((host, family))
+            if look_up is None:
+                place = self._more if host in self._known and not self._more.locked() else self._places
+                await place.acquire()
+                look_up = self._joined((host, family))  # somebody may have begun meanwhile
+                if look_up is None:
+                    look_up = self._begin((host, family), place)
+                else:
+                    place.release()
+            found = await asyncio.shield(look_up.found)
         return [
             ResolveResult(
                 hostname=host,
@@ -43,9 +89,57 @@ class SystemResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Let the threads end, without waiting for a name service that hangs."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Nothing to do: threads of look-ups that hang do not keep the process."""
+
+    def _joined(self, key: _Key) -> _LookUp | None:
+        """The look-up of this name that is under way; none if it hangs, and another one may do better."""
+        latest = self._latest.get(key)
+        if latest is None or self._running[key] >= _OF_ONE_NAME:
+            return latest
+        return latest if asyncio.get_running_loop().time() - latest.since < self._limit else None
+
+    def _begin(self, key: _Key, place: asyncio.Semaphore) -> _LookUp:
+        loop = asyncio.get_running_loop()
+        look_up = _LookUp(key, loop.time(), place, loop.create_future())
+        look_up.found.add_done_callback(_seen)
+
+        def work() -> None:
+            found: Sequence[_Found] | Exception
+            try:
+                found = self._look_up(*key)
+            except Exception as error:  # noqa: BLE001 whoever waits gets it
+                found = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(self._end, look_up, found)
+
+        try:
+            threading.Thread(target=work, name="names", daemon=True).start()
+        except RuntimeError as error:
+            place.release()
+            raise OSError(errno.EAGAIN, "There is no thread left to look a name up.") from error
+        self._latest[key] = look_up
+        self._running[key] += 1
+        return look_up
+
+    def _end(self, look_up: _LookUp, found: Sequence[_Found] | Exception) -> None:
+        look_up.place.release()
+        self._running[look_up.key] -= 1
+        if not self._running[look_up.key]:
+            del self._running[look_up.key]
+        if self._latest.get(look_up.key) is look_up:
+            del self._latest[look_up.key]
+        if isinstance(found, Exception):
+            look_up.found.set_exception(found)
+            return
+        look_up.found.set_result(found)
+        host = look_up.key[0]
+        self._known.pop(host, None)
+        self._known[host] = None
+        if len(self._known) > _KNOWN:
+            del self._known[next(iter(self._known))]
 
 
-def _look_up(host: str, port: int, family: socket.AddressFamily) -> Sequence[_Found]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG)
+def _seen(found: asyncio.Future[Sequence[_Found]]) -> None:
+    """Whoever waited may have gone: then nobody else takes the failure."""
+    if not found.cancelled():
+        found.exception()

@@ -6,8 +6,10 @@ import asyncio
 import base64
 import socket
 import ssl
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -229,7 +231,8 @@ async def test_redirect__credentials_stay(server: Scripted, make: Make) -> None:
 async def test_redirect__only_its_own_word(server: Scripted, make: Make) -> None:
     """Who wants the site's own word gets it by redirects within its hosts; another host is not asked."""
     async with scripted() as other:
-        known = replace(site(server), own=frozenset({f"127.0.0.1:{server.port}"}))
+        known = site(server, hosts=frozenset({f"127.0.0.1:{other.port}"}))
+        known = replace(known, own=frozenset({f"127.0.0.1:{server.port}"}))
         server.on("/x", moved("/y"))
         server.on("/y", plain(b"here"))
         server.on("/z", moved(other.base + "back"))
@@ -360,6 +363,33 @@ async def test_address__connection_of_another_site(server: Scripted, make: Make)
     with pytest.raises(NotAllowed):
         await read(client, Ask(url, Site("public", "http://index.example/", "", 600.0)))
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("number", [4, 40, 150])
+async def test_name__beside_others_that_hang(
+    number: int, server: Scripted, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name service that hangs for names that came with requests does not stop the upstreams of the settings."""
+    ended, asked, system = threading.Event(), [], socket.getaddrinfo
+
+    def getaddrinfo(host: str, *rest: Any, **more: Any) -> Any:
+        if host.endswith(".hangs.invalid"):
+            asked.append(host)
+            ended.wait()
+        return system(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    server.on("/x", plain(b"there"))
+    client = make()
+    came = Site("apt", "", "", 600.0, named=False)
+    urls = [f"http://{one}.hangs.invalid/x" for one in range(number)]
+    waiting = [asyncio.create_task(read(client, Ask(url, came))) for url in urls]
+    while len(asked) < min(number, 96):
+        await asyncio.sleep(0)
+    assert b"there" == await read(client, Ask(f"http://localhost:{server.port}/x", site(server, "localhost")))
+    assert not any(task.done() for task in waiting)
+    ended.set()
+    assert {UpstreamUnreachable} == {type(error) for error in await asyncio.gather(*waiting, return_exceptions=True)}
 
 
 # Failures, retries, back-off
