@@ -18,7 +18,10 @@ TEXT_HTML = "text/html; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One file of a project page. `metadata` is the digest of its `.metadata` file, or True if it has none."""
+    """One file of a project page. `metadata` is the digest of its `.metadata` file, or True if it has none.
+
+    `hashes`: by algorithm, those beside a sha256; HTML has room for the first only.
+    """
 
     filename: str
     url: str
@@ -28,6 +31,12 @@ class Link:
     yanked: str | None = None
     metadata: str | bool | None = None
     upload_time: str | None = None
+    hashes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """All hashes by algorithm."""
+        return ({"sha256": self.sha256} if self.sha256 else {}) | dict(self.hashes)
 
 
 def as_html(name: str, links: Iterable[Link], version: str = "1.0") -> bytes:
@@ -47,7 +56,7 @@ def as_json(name: str, links: Iterable[Link], version: str = "1.1") -> bytes:
 
 
 def _anchor(link: Link) -> str:
-    fragment = f"#sha256={link.sha256}" if link.sha256 else ""
+    fragment = next((f"#{name}={value}" for name, value in link.digests.items()), "")
     attributes = {"href": link.url + fragment, "data-requires-python": link.requires_python, "data-yanked": link.yanked}
     if link.metadata is not None:
         value = "true" if link.metadata is True else f"sha256={link.metadata}"
@@ -60,7 +69,7 @@ def _item(link: Link) -> dict[str, Any]:
     item: dict[str, Any] = {
         "filename": link.filename,
         "url": link.url,
-        "hashes": {"sha256": link.sha256} if link.sha256 else {},
+        "hashes": link.digests,
         "requires-python": link.requires_python,
         "yanked": False if link.yanked is None else link.yanked or True,
     }

@@ -34,12 +34,8 @@ class Comparing:
         known = entry.known(promised.algorithm)
         if known is None:
             known = await self._measured(entry, promised.algorithm)
-            await self._note(entry, known)
+            await self._note(replace(entry, promised=known, proved=entry.proved or known == promised), entry)
         return known == promised
-
-    async def proved(self, entry: Entry, promised: Digest | None) -> None:
-        """Write down that pages were read, and that the file has what they promise of it."""
-        await self._note(entry, promised)
 
     async def close(self) -> None:
         """Break off the hashing under way."""
@@ -56,11 +52,11 @@ class Comparing:
         with self._store.lease(blob) as descriptor:
             return Digest(algorithm, await asyncio.to_thread(_hexdigest, descriptor, algorithm))
 
-    async def _note(self, entry: Entry, promised: Digest | None) -> None:
-        if self._store.find(entry.key) != entry:
+    async def _note(self, entry: Entry, before: Entry) -> None:
+        if self._store.find(before.key) != before:
             return  # another file, or nothing, is there by now
         try:
-            await self._store.save(replace(entry, promised=promised, proved=True))
+            await self._store.save(entry)
         except StoreError as error:
             _log.warning("entry not kept", extra={"reason": str(error)})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.cache.flight import Flight
@@ -12,6 +13,8 @@ from proxy.model import Blob, Kind, Outcome, Source
 @dataclass(frozen=True, slots=True)
 class Representation:
     """One answer's content. `etag` has its quotes. `fresh_until`: seconds of the monotonic clock, for reuse.
+
+    `stands`: whether what it was judged by is still so; an answer that is reused is held to it each time.
 
     `last_modified` is upstream's, in the one form that RFC 9110 §5.6.7 lets be sent; `dated` tells that no other
     representation of this address is known to have it, so that it may stand for this one in a condition.
@@ -30,6 +33,7 @@ class Representation:
     vary: str | None = None
     last_modified: str | None = None
     dated: bool = False
+    stands: Callable[[], bool] | None = None
 
     @property
     def size(self) -> int | None:

@@ -1,29 +1,64 @@
 """What the index pages say of a file: its address upstream, its digest, its size.
 
 The pages are the authority for what may be fetched from a foreign host. Kept pages are looked at first, however old:
-a digest does not age. Only a file that they do not list makes the page be asked for.
+a digest does not age. Only a file that they do not list makes pages be asked for; and one whose address does not
+work any more, since some addresses are good for minutes only.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from proxy.cache.documents import Document, Documents, Wish
-from proxy.cache.flight import Place
-from proxy.errors import BadTarget, BlobDamaged, NotAllowed, NotFound, UpstreamError
-from proxy.model import Digest, Entry, Site, Target
+from proxy.cache.flight import Place, Wanted
+from proxy.errors import (
+    BadTarget,
+    BlobDamaged,
+    Forwarded,
+    NotAllowed,
+    NotFound,
+    PullthroughError,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    Withheld,
+)
+from proxy.model import ALGORITHMS, Digest, Entry, Outcome, Site, Target
 from proxy.ports import Store
 from proxy.python import addresses
+from proxy.python.layouts import likely_pages
 from proxy.python.negotiation import UPSTREAM_ACCEPT
 from proxy.python.page import File
 from proxy.python.renderings import Renderings
-from proxy.python.routes import page_key, page_keys
+from proxy.python.routes import file_key, is_binary, page_key, page_keys
 from proxy.python.supplements import Supplements
+from proxy.python.whereabouts import Whereabouts
+
+_PATIENCE = 5.0  # seconds that a file which may be fetched without its page waits for it
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What pages say of a file. `page`: the kept page that lists it.
+
+    `failure`: why nothing certain can be said: a page that may list the file could not be read.
+    """
+
+    file: File | None = None
+    page: Entry | None = None
+    failure: PullthroughError | None = None
+
+    @property
+    def digest(self) -> Digest | None:
+        """What the file is to be compared with."""
+        return self.file.best_digest if self.file is not None else None
 
 
 class Catalog:
-    """Finds files on pages. Mutable state: the foreign hosts that pages of each mount linked to."""
+    """Finds files on pages. It has no state of its own but `whereabouts`: what pages told of hosts and folders."""
 
     def __init__(  # noqa: PLR0913, PLR0917 what pages are found with
         self,
@@ -41,7 +76,7 @@ class Catalog:
         self._renderings = renderings
         self._supplements = supplements
         self._quarantined = quarantined
-        self._hosts: dict[str, set[str]] = {}
+        self.whereabouts = Whereabouts(sites, store)
 
     def wish(self, site: Site, target: Target, project: str, *, revalidate: bool = False) -> Wish:
         """The wish for a project's page at `target`; for a flat page, of the project ''."""
@@ -55,6 +90,7 @@ class Catalog:
             parsed = await self._renderings.parse(entry, body)
             quarantined = parsed.page.quarantined
             await self._supplements.arrived(key, site, parsed)
+            self.whereabouts.found(site, project, target.path)
 
         def kept() -> None:
             if quarantined:
@@ -62,91 +98,166 @@ class Catalog:
 
         return Wish(key, url, site, UPSTREAM_ACCEPT, revalidate, check, kept)
 
-    async def kept(self, target: Target, site: Site) -> File | None:
-        """What the kept pages say of the file at `target`, without asking upstream.
+    async def kept(self, target: Target, site: Site) -> Said:
+        """What the kept pages say of the file at `target`, without asking upstream: the newest that gives a digest.
 
         Raises NotFound for a file of a project that is quarantined.
         """
         name = target.path.rpartition("/")[2]
+        said = Said()
         for document in self._pages(site, addresses.project_of(name)):
             with contextlib.suppress(BlobDamaged, UpstreamError):  # dropped, or of no use: another page may do
                 file = await self._listed(document, name, target, site)
-                if file is not None:
-                    return file
-        await self._refuse_quarantined(addresses.project_of(name), site)
-        return None
+                if file is not None and (said.file is None or file.digests):
+                    said = Said(file, document.entry)
+                    if file.digests:
+                        break
+        if said.page is None:
+            await self._refuse_quarantined(addresses.project_of(name), site)
+        else:
+            self._store.blob(said.page.digest)  # a use: what tells which bytes are right stays as long as they do
+        return said
 
-    async def find(self, target: Target, site: Site) -> File | None:
-        """What a page says of the file at `target`. None where no page lists it, but it lies below the mount's base.
+    async def look(self, target: Target, site: Site, patience: float | None = None) -> Said:
+        """What pages say of the file at `target`; those that may list it are asked for, if no kept one does.
+
+        Waits `patience` seconds for them, or as long as it takes. What failed is in the answer.
+
+        Raises NotFound for a file of a project that is quarantined.
+        """
+        said = await self.kept(target, site)
+        project = addresses.project_of(target.path.rpartition("/")[2])
+        if said.file is not None or project is None:
+            return said
+        try:
+            async with asyncio.timeout(patience):
+                said = await self._look(target, site, project)
+        except TimeoutError:
+            return Said(failure=UpstreamTimeout("The page that may list this file did not come in time."))
+        if said.file is None:
+            await self._refuse_quarantined(project, site)
+        return said
+
+    async def _look(self, target: Target, site: Site, project: str) -> Said:
+        failure: PullthroughError | None = None
+        for page, named in likely_pages(target, site, project, self.whereabouts.fronts(site)):
+            wish = self.wish(site, page, named)
+            # A page that was read before the file was published would not list it for as long as it is fresh.
+            wish = self.wish(site, page, named, revalidate=self._store.find(wish.key) is not None)
+            try:
+                document = await self._documents.get(wish)
+                file = await self._listed(document, target.path.rpartition("/")[2], target, site)
+            except Withheld as error:
+                failure = failure or (error if site.withholds or isinstance(error, Forwarded) else None)
+            except NotFound:
+                continue
+            except (NotAllowed, UpstreamError, BlobDamaged) as error:
+                failure = failure or error
+                if isinstance(error, UpstreamUnreachable | UpstreamTimeout):
+                    break  # the other pages are there, too
+            else:
+                if file is not None:
+                    return Said(file, document.entry)
+                if document.outcome is Outcome.STALE:
+                    failure = failure or UpstreamUnreachable("The page that may list this file could not be renewed.")
+        return Said(failure=failure)
+
+    async def find(self, target: Target, site: Site) -> Said:
+        """What a page says of a file that is to be fetched. No page need list what lies below the mount's base.
 
         Raises NotFound for a file of a quarantined project, NotAllowed for one on a foreign host that no page links to,
         and what getting the page raises then.
         """
-        name = target.path.rpartition("/")[2]
-        project = addresses.project_of(name)
-        file = await self.kept(target, site)
-        for page, named in () if file is not None or project is None else _likely_pages(target, site, project):
-            try:
-                document = await self._documents.get(self.wish(site, page, named))
-                file = await self._listed(document, name, target, site)
-            except NotFound:
-                continue
-            except UpstreamError:
-                if target.host is not None and not self._known(target, site):
-                    raise
-                return None
-            if file is not None:
-                break
+        free = self.whereabouts.knows(target, site)
+        said = await self.look(target, site, _PATIENCE if free else None)
+        if said.file is None and not self.whereabouts.knows(target, site):
+            raise said.failure or NotAllowed(
+                "No page of this index links to a file of this name on this host. Ask for the project's page first, or "
+                "name the host under hosts of the [[upstream]]."
+            )
+        return said
+
+    async def again(self, said: Said, target: Target, site: Site) -> Said | None:
+        """What the page of a file says after a new look, when it could not be had as it said; None if it says the same.
+
+        Addresses that are signed are good for a while only, and a file may have been replaced.
+        """
+        if said.file is None or said.page is None:
+            return None
+        _, _, project, path = said.page.key.split(":", 3)
+        with contextlib.suppress(NotFound, NotAllowed, UpstreamError, BlobDamaged):
+            page = Target(site.mount, None, path)
+            document = await self._documents.get(self.wish(site, page, project, revalidate=True))
+            file = await self._listed(document, target.path.rpartition("/")[2], target, site)
+            if file is not None and (file.url, file.digests) != (said.file.url, said.file.digests):
+                return Said(file, document.entry)
+        return None
+
+    async def wanted(self, target: Target, site: Site, said: Said) -> Wanted:
+        """The wish for a file, by what pages say of it."""
+        key, binary, file = file_key(target), is_binary(target.path), said.file
         if file is None:
-            await self._refuse_quarantined(project, site)
-            self._check_host(target, site)
-        return file
+            first, *others = self.whereabouts.places(target, site)
+            return Wanted(key, first.url, site, binary=binary, others=tuple(others), proved=said.failure is None)
+        elsewhere = await self.elsewhere(file, site)
+        return Wanted(key, file.url, site, file.best_digest, file.size, binary=binary, others=elsewhere)
+
+    def stands(self, page: Entry) -> bool:
+        """Whether a page is still the one that is kept at its address."""
+        now = self._store.find(page.key)
+        return now is not None and now.digest == page.digest
 
     async def elsewhere(self, file: File, site: Site) -> tuple[Place, ...]:
         """Where else the bytes of a file are: on hosts with the same paths, and where pages of other mounts say so."""
-        digest = file.best_digest
-        if digest is None:
+        if file.best_digest is None:
             return ()
         bases = (site.base, *site.siblings)
         here = next((base for base in bases if file.url.startswith(base)), None)
         path = file.url.removeprefix(here) if here is not None else ""
         places = [Place(base + path, site) for base in bases if here not in (None, base)]
-        for other in self._sites.values():
+        # Whoever made two files of one md5 may have put the other one on an index of his own.
+        strong = {digest for digest in file.digests if digest.strong}
+        for other in self._sites.values() if strong else ():
             if other.mount != site.mount:
-                places += await self._same(file, digest, other)
+                places += await self._same(file, strong, other)
         return tuple(places)
 
-    async def _same(self, file: File, digest: Digest, site: Site) -> list[Place]:
-        """Places on kept pages of a mount that have a file of this name and digest."""
+    async def _same(self, file: File, digests: set[Digest], site: Site) -> list[Place]:
+        """Places on kept pages of a mount that have a file of this name and one of these digests."""
         found: list[Place] = []
         for document in self._pages(site, addresses.project_of(file.filename)):
             try:
                 parsed = await self._renderings.parsed(document)
             except (BlobDamaged, UpstreamError):
                 continue
-            found += [Place(same.url, site) for same in parsed.by_name.get(file.filename, ()) if digest in same.digests]
+            listed = parsed.by_name.get(file.filename, ())
+            found += [Place(same.url, site) for same in listed if not digests.isdisjoint(same.digests)]
         return found
 
-    def _pages(self, site: Site, project: str | None) -> Iterator[Document]:
-        """The kept pages that may list files of a project, the flat ones too."""
-        for front in (project, "") if project else ("",):
-            for key in self._store.keys(page_keys(site.mount, front)):
-                document = self._documents.peek(key, site)
-                if document is not None:
-                    yield document
+    def _pages(self, site: Site, project: str | None) -> list[Document]:
+        """The kept pages that may list files of a project, the flat ones too; the newest first."""
+        keys = [
+            key
+            for front in ((project, "") if project else ("",))
+            for key in self._store.keys(page_keys(site.mount, front))
+        ]
+        found = [document for key in keys if (document := self._documents.peek(key, site)) is not None]
+        return sorted(found, key=lambda document: -document.entry.checked)
 
     async def _listed(self, document: Document, name: str, target: Target, site: Site) -> File | None:
+        """The file at `target` as a page lists it; of several links to it, that with the most trusted digest."""
         parsed = await self._renderings.parsed(document)
+        found: list[File] = []
         for file in () if parsed.page.quarantined else parsed.by_name.get(name, ()):
             try:
-                found = addresses.locate(file.url, site)
+                at = addresses.locate(file.url, site)
             except BadTarget:
                 continue
-            if found.host is not None:
-                self._hosts.setdefault(site.mount, set()).add(found.host)
-            if found == target:
-                return file
-        return None
+            if at.host is not None:
+                self.whereabouts.linked(site, at.host, file.url)
+            if at == target:
+                found.append(file)
+        return min(found, key=_trust, default=None)
 
     async def _refuse_quarantined(self, project: str | None, site: Site) -> None:
         """Raise NotFound if a kept page says that the project is quarantined (PEP 792): nothing of it is given."""
@@ -155,25 +266,6 @@ class Catalog:
                 if (await self._renderings.parsed(document)).page.quarantined:
                     raise NotFound("The index has quarantined this project: its files may be dangerous.")
 
-    def _known(self, target: Target, site: Site) -> bool:
-        return target.host in self._hosts.get(site.mount, ()) or target.host in site.hosts
 
-    def _check_host(self, target: Target, site: Site) -> None:
-        if target.host is not None and not self._known(target, site):
-            raise NotAllowed(
-                "No page of this index links to a file of this name on this host. Ask for the project's page first, or "
-                "name the host under hosts of the [[upstream]]."
-            )
-
-
-def _likely_pages(target: Target, site: Site, project: str) -> list[tuple[Target, str]]:
-    """The pages that may list a file, the likeliest first, and the project that each is of ('' for a flat one).
-
-    NVIDIA's files lie beside their page, those of PyTorch's channels beside the folder of the page.
-    """
-    folder = target.path[: target.path.rfind("/") + 1]
-    if site.flat:
-        return [(Target(site.mount, None, folder), "")] if target.host is None else []
-    beside = folder if f"/{folder}".endswith(f"/{project}/") else f"{folder}{project}/"
-    paths = dict.fromkeys((beside, f"{site.index}{project}/"))
-    return [(Target(site.mount, None, path), project) for path in paths if path.startswith(site.index)]
+def _trust(file: File) -> int:
+    return ALGORITHMS.index(file.digests[0].algorithm) if file.digests else len(ALGORITHMS)

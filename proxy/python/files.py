@@ -1,36 +1,36 @@
 """Files: distributions, what lies beside them, and wheels' metadata.
 
-Called by the service. A kept file is answered as long as no page says that it is another one; where an index may
-replace files under their names, it is confirmed first. What is not kept goes through `downloads`, or past it for a
-range that would have to wait.
+Called by the service. A kept file is answered as long as it is what pages promise (`standing`). What is not kept goes
+through `downloads`, or past it for a range that would have to wait; where that fails, the file's page is asked for
+again, once: addresses of files may be good for minutes only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import replace
 
 from proxy.cache.access import Access
 from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight, Wanted
-from proxy.cache.freshness import Verdict, judge
+from proxy.cache.flight import Flight
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
-from proxy.errors import NotFound, UpstreamError
+from proxy.errors import NotFound, StoreError, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Site, Source, Target
 from proxy.ports import Clock, Store
-from proxy.python import addresses
-from proxy.python.catalog import Catalog
-from proxy.python.metadata import Metadata, still_right
-from proxy.python.page import File
+from proxy.python.catalog import Catalog, Said
+from proxy.python.metadata import Metadata
 from proxy.python.question import Question
-from proxy.python.routes import file_key, is_binary
+from proxy.python.routes import file_key
+from proxy.python.standing import Standing, is_vouched
 from proxy.python.supplements import is_volatile
 
 # What PyPI says of files; uv and pip act on it.
 FILE_LIFE = "max-age=365000000, immutable, public"
 VOLATILE_LIFE = "max-age=600, public"
+_GONE = (NotFound, UpstreamDenied, UpstreamBroken, WrongBytes)  # what an address that has expired may answer
 
 
 class Files:
@@ -47,9 +47,9 @@ class Files:
     ) -> None:
         self._store = store
         self._access = Access(downloads)
-        self._confirming = confirming
         self._catalog = catalog
         self._metadata = metadata
+        self._standing = Standing(store, catalog, downloads.comparing, confirming, clock)
         self._clock = clock
 
     async def file(self, question: Question, site: Site) -> Representation:
@@ -58,77 +58,81 @@ class Files:
         Raises NotFound, NotAllowed, or another UpstreamError.
         """
         target = question.target
-        entry = self._store.find(file_key(target))
-        blob = self._store.blob(entry.digest) if entry is not None else None
+        entry, blob = self._stored(file_key(target))
         if entry is None or blob is None:
             return await self._fetched(question, site, await self._catalog.find(target, site))
-        listed = await self._catalog.kept(target, site)
-        outcome = await self._standing(target, site, entry, listed)
-        lasting = _lasting(target, site, listed)
+        said, outcome = await self._standing.of_file(target, site, entry)
+        lasting = outcome is not Outcome.MISS and _lasting(target, site, said, vouched=entry.promised is not None)
+        kept = _file_of(site, blob, said.digest or entry.promised or blob.digest, Source.CACHE, lasting=lasting)
         if outcome is not Outcome.MISS:
-            return self._kept(site, blob, outcome, lasting=lasting)
+            return self._reusable(replace(kept, outcome=outcome), site, said, lasting=lasting)
+        if said.digest is not None and not entry.proved:
+            with contextlib.suppress(StoreError):
+                await self._store.forget(entry.key)  # it was never what the page promises
         try:
-            return await self._fetched(question, site, listed, renew=not lasting)
+            return await self._fetched(question, site, said, renew=said.digest is None)
         except (NotFound, UpstreamError):
-            if lasting:
+            if said.digest is not None:
                 raise  # a page promises another file than the kept one
-            return self._kept(site, blob, Outcome.STALE, lasting=False)
-
-    async def _standing(self, target: Target, site: Site, entry: Entry, listed: File | None) -> Outcome:
-        """Whether a kept file is still the one: MISS if it is another one's now, else how that is known."""
-        promised = _sha256(listed)
-        if promised is not None:
-            return Outcome.HIT if promised == entry.digest else Outcome.MISS
-        if _lasting(target, site, listed):
-            return Outcome.HIT
-        return await self._confirming.outcome(await self._wanted(target, site, listed), entry)
+            return replace(kept, outcome=Outcome.STALE)
 
     async def metadata(self, target: Target, site: Site, name: str) -> Representation:
         """The metadata of a wheel, from wherever it can be had; `name` ends in `.metadata`. Raises as `file` does."""
         key = file_key(target)
         wheel = Target(target.mount, target.host, target.path.removesuffix(".metadata"))
-        entry = self._store.find(key)
-        blob = self._store.blob(entry.digest) if entry is not None else None
+        entry, blob = self._stored(key)
         if entry is not None and blob is not None:
-            listed = await self._catalog.kept(wheel, site)
-            if still_right(entry, listed) and not self._aged(entry, listed, wheel, site):
-                return self._metadata_of(site, blob, Source.CACHE, lasting=_lasting(wheel, site, listed))
-        file = await self._catalog.find(wheel, site)
-        whl = await self._wanted(wheel, site, file)
+            said, outcome = await self._standing.of_metadata(wheel, site, entry)
+            if outcome is not Outcome.MISS:
+                lasting = _lasting(wheel, site, said, vouched=is_vouched(entry))
+                return replace(self._metadata_of(site, blob, Source.CACHE, said, lasting=lasting), outcome=outcome)
+        said = await self._catalog.find(wheel, site)
+        try:
+            return await self._provided(key, wheel, site, name, said)
+        except _GONE:
+            again = await self._catalog.again(said, wheel, site)
+            if again is None:
+                raise
+            return await self._provided(key, wheel, site, name, again)
+
+    async def _provided(self, key: str, wheel: Target, site: Site, name: str, said: Said) -> Representation:
+        """The metadata of a wheel of which pages say this."""
+        whl = await self._catalog.wanted(wheel, site, said)
         held = self._store.find(file_key(wheel))
-        if held is not None and await self._standing(wheel, site, held, file) is Outcome.MISS:
-            whl = replace(whl, renew=not _lasting(wheel, site, file))  # what is kept would tell of another wheel
-        advertised = file.core_metadata if file is not None else None
+        if held is not None and await self._standing.judge(wheel, site, held, said) is Outcome.MISS:
+            whl = replace(whl, renew=said.digest is None)  # what is kept would tell of another wheel
+        advertised = said.file.core_metadata if said.file is not None else None
         body, source = await self._metadata.get(key, whl, name.removesuffix(".metadata"), advertised)
-        return self._metadata_of(site, body, source, lasting=_lasting(wheel, site, file))
+        return self._metadata_of(site, body, source, said, lasting=_lasting(wheel, site, said))
 
-    def _aged(self, entry: Entry, listed: File | None, wheel: Target, site: Site) -> bool:
-        """Whether metadata may be that of a file that was replaced under its name since."""
-        if _lasting(wheel, site, listed) or (listed is not None and isinstance(listed.core_metadata, Digest)):
-            return False
-        return judge(entry, self._clock.now(), site.ttl) is Verdict.STALE
+    async def _fetched(self, question: Question, site: Site, said: Said, *, renew: bool = False) -> Representation:
+        """A file that is not here, from where pages say that it is; or from where its page says after a new look."""
+        try:
+            return await self._opened(question, site, said, renew=renew)
+        except _GONE:
+            again = await self._catalog.again(said, question.target, site)
+            if again is None:
+                raise
+            return await self._opened(question, site, again, renew=renew)
 
-    async def _fetched(
-        self, question: Question, site: Site, file: File | None, *, renew: bool = False
-    ) -> Representation:
-        wanted = replace(await self._wanted(question.target, site, file), renew=renew)
-        digest = _sha256(file)
+    async def _opened(self, question: Question, site: Site, said: Said, *, renew: bool) -> Representation:
+        target = question.target
+        wanted = replace(await self._catalog.wanted(target, site, said), renew=renew)
         # RFC 9110 §13.1.5: a range of what the client does not have the rest of is not to be answered as such.
-        applies = question.if_range is None or question.if_range.strip() == _etag(digest)
+        applies = question.if_range is None or question.if_range.strip() == _etag(wanted.digest)
         body, source = await self._access.body(wanted, question.span if applies else None, None, head=question.head)
-        if isinstance(body, Blob):
-            digest = body.digest
-        return _file_of(site, body, digest, source, lasting=_lasting(question.target, site, file))
+        digest = wanted.digest or (body.digest if isinstance(body, Blob) else None)
+        return _file_of(site, body, digest, source, lasting=_lasting(target, site, said))
 
-    def _kept(self, site: Site, blob: Blob, outcome: Outcome, *, lasting: bool) -> Representation:
-        """A stored file. One that lasts needs no second look at what pages say for as long as they live."""
-        shown = _file_of(site, blob, blob.digest, Source.CACHE, lasting=lasting)
-        return replace(shown, outcome=outcome, fresh_until=self._clock.monotonic() + site.ttl if lasting else 0.0)
+    def _stored(self, key: str) -> tuple[Entry | None, Blob | None]:
+        entry = self._store.find(key)
+        return entry, self._store.blob(entry.digest) if entry is not None else None
 
-    def _metadata_of(self, site: Site, body: bytes | Blob, source: Source, *, lasting: bool) -> Representation:
-        """Metadata needs no second look at what pages say of its wheel for as long as they live."""
+    def _metadata_of(
+        self, site: Site, body: bytes | Blob, source: Source, said: Said, *, lasting: bool
+    ) -> Representation:
         digest = body.digest if isinstance(body, Blob) else Digest("sha256", hashlib.sha256(body).hexdigest())
-        return Representation(
+        shown = Representation(
             body=body,
             kind=Kind.METADATA,
             mount=site.mount,
@@ -137,36 +141,33 @@ class Files:
             etag=_etag(digest),
             outcome=_OUTCOMES[source],
             source=source,
-            fresh_until=self._clock.monotonic() + site.ttl if lasting else 0.0,
         )
+        return self._reusable(shown, site, said, lasting=lasting)
 
-    async def _wanted(self, target: Target, site: Site, file: File | None) -> Wanted:
-        binary = is_binary(target.path)
-        if file is None:
-            return Wanted(file_key(target), addresses.upstream_url(target, site), site, binary=binary)
-        others = await self._catalog.elsewhere(file, site)
-        return Wanted(file_key(target), file.url, site, file.best_digest, file.size, binary=binary, others=others)
+    def _reusable(self, shown: Representation, site: Site, said: Said, *, lasting: bool) -> Representation:
+        """The answer, to be given again without another look for as long as the page that vouches for it is kept."""
+        page = said.page
+        if page is None or not lasting:
+            return shown
+        until = self._clock.monotonic() + site.ttl
+        return replace(shown, fresh_until=until, stands=lambda: self._catalog.stands(page))
 
 
 _OUTCOMES = {Source.CACHE: Outcome.HIT, Source.SHARED: Outcome.SHARED, Source.UPSTREAM: Outcome.MISS}
 
 
-def _lasting(target: Target, site: Site, file: File | None) -> bool:
-    """Whether the name stands for these bytes for ever: names are not used twice there, or a page gave the hash.
+def _lasting(target: Target, site: Site, said: Said, *, vouched: bool = False) -> bool:
+    """Whether the name stands for these bytes for ever: a page gives their digest, or names are not used twice there.
 
-    Another hash than a sha256 does not tell whether the kept file is the one.
+    Not while pages cannot be read, and not for what no page lists, unless one `vouched` for it before.
     """
-    return not is_volatile(target, site) or _sha256(file) is not None
-
-
-def _sha256(file: File | None) -> Digest | None:
-    """The digest that a page gives, if it is the one that names blobs."""
-    digest = file.best_digest if file is not None else None
-    return digest if digest is not None and digest.algorithm == "sha256" else None
+    if said.digest is not None:
+        return True
+    return said.failure is None and not is_volatile(target, site) and (said.file is not None or vouched)
 
 
 def _etag(digest: Digest | None) -> str | None:
-    """The validator of a body whose sha256 is known: the same while it is fetched, and when it is stored."""
+    """The validator of a body whose digest is known: the same while it is fetched, and when it is stored."""
     return f'"{digest.algorithm}:{digest.value}"' if digest else None
 
 

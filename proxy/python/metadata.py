@@ -33,7 +33,6 @@ from proxy.errors import (
 from proxy.model import Blob, Digest, Entry, Source, Validator
 from proxy.ports import Clock, Store
 from proxy.python import wheel
-from proxy.python.page import File
 
 _log = logging.getLogger(__name__)
 
@@ -49,16 +48,6 @@ def beside(url: str) -> str:
     """The address of a distribution's metadata file: `.metadata` behind its path, whatever query it has."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path}.metadata", fragment=""))
-
-
-def still_right(entry: Entry, listed: File | None) -> bool:
-    """Whether kept metadata is that of the wheel which a page lists now. Where no page says, it is."""
-    if listed is None:
-        return True
-    if isinstance(listed.core_metadata, Digest):
-        return listed.core_metadata == entry.digest or listed.core_metadata.algorithm != "sha256"
-    # What was read out of a wheel has that wheel's digest in the place of a validator; none, if no page said it then.
-    return listed.best_digest is None or entry.validator.etag == str(listed.best_digest)
 
 
 class Metadata:
@@ -93,7 +82,7 @@ class Metadata:
             with contextlib.suppress(BlobDamaged, NotFound, WrongBytes):
                 body = await asyncio.to_thread(self._from_disk, stored, name)
                 if _agrees(body, digest):
-                    return await self._keep(key, whl, body), False
+                    return await self._keep(key, whl, body, digest), False
         if not advertised and self._misses.get(_host(whl)) != 0:
             return await self._either(key, whl, name), True
         try:
@@ -103,7 +92,7 @@ class Metadata:
             body = await self._extract(whl, name)
             if not _agrees(body, digest):
                 raise
-        return await self._keep(key, whl, body), True
+        return await self._keep(key, whl, body, digest), True
 
     async def _either(self, key: str, whl: Wanted, name: str) -> bytes | Blob:
         """Metadata that no page offers, of a host that is not known to have it: its file and the wheel's end at once.
@@ -199,12 +188,13 @@ class Metadata:
         assert size is not None, "a 206 says the size of the whole"
         return await self._downloads.past(whl, *wheel.first_range(size))
 
-    async def _keep(self, key: str, whl: Wanted, body: bytes) -> bytes | Blob:
+    async def _keep(self, key: str, whl: Wanted, body: bytes, promised: Digest | None = None) -> bytes | Blob:
         now = self._clock.now()
         try:
             blob = await self._store.put(body)
             of = Validator(str(whl.digest) if whl.digest is not None else None)
-            entry = Entry(key, beside(whl.url), blob.digest, blob.size, "text/plain", of, now, now)
+            url, kind = beside(whl.url), "text/plain"
+            entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, promised, whl.proved)
             await self._store.save(entry)
         except StoreError as error:
             _log.warning("metadata not kept", extra={"reason": str(error)})

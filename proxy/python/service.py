@@ -49,7 +49,7 @@ class PythonIndexes:
         self._groups = {group.mount: group for group in groups}
         self.mounts = frozenset((*sites, *self._groups))
         self._renderings = Renderings()
-        supplements = Supplements(store, documents, self._renderings, clock)
+        supplements = Supplements(store, documents, self._renderings, downloads.comparing, clock)
         catalog = Catalog(sites, store, documents, self._renderings, supplements, quarantined)
         self._metadata = Metadata(store, downloads, clock)
         self._pages = Pages(sites, documents, downloads, self._renderings, catalog, supplements)

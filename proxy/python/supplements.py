@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
+from proxy.cache.comparing import Comparing
 from proxy.cache.documents import Documents
 from proxy.errors import BadTarget, PullthroughError, StoreError
 from proxy.model import Digest, Entry, Site, Target, Validator
@@ -33,8 +34,11 @@ def is_volatile(target: Target, site: Site) -> bool:
 class Supplements:
     """Keeps and finds what is known beside pages. It has no state of its own."""
 
-    def __init__(self, store: Store, documents: Documents, renderings: Renderings, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, documents: Documents, renderings: Renderings, comparing: Comparing, clock: Clock
+    ) -> None:
         self._store = store
+        self._comparing = comparing
         self._documents = documents
         self._renderings = renderings
         self._clock = clock
@@ -43,7 +47,7 @@ class Supplements:
         """What is known beside the page with this key. `project` is empty for a flat page."""
         digests = {} if parsed.hashed else self._measured(project, site, parsed)
         dropped = [file for file in await self._dropped(key, site) if file.filename not in parsed.by_name]
-        removed = self._held(dropped, site)
+        removed = await self._held(dropped, site)
         return Beside(digests, tuple(removed)) if digests or removed else NOTHING_BESIDE
 
     async def withdrawn(self, key: str, site: Site, parsed: Parsed) -> Beside | None:
@@ -55,7 +59,7 @@ class Supplements:
         if not site.keep_removed or parsed.page.quarantined:
             return None
         dropped = [file for file in await self._dropped(key, site) if file.filename not in parsed.by_name]
-        left = self._held((*parsed.page.files, *dropped), site)
+        left = await self._held((*parsed.page.files, *dropped), site)
         return Beside(removed=tuple(left), withdrawn=True) if left else None
 
     async def arrived(self, key: str, site: Site, fresh: Parsed) -> None:
@@ -68,7 +72,8 @@ class Supplements:
         except PullthroughError:  # damaged, or of an older reading: there is nothing to compare with
             return
         earlier = await self._dropped(key, site)
-        gone = self._held((file for file in (*old.page.files, *earlier) if file.filename not in fresh.by_name), site)
+        dropped = [file for file in (*old.page.files, *earlier) if file.filename not in fresh.by_name]
+        gone = await self._held(dropped, site)
         if [file.url for file in gone] == [file.url for file in earlier]:
             return
         page = replace(old.page, files=tuple(gone), html=False, meta=NOTHING, extra=NOTHING, versions=None)
@@ -92,7 +97,7 @@ class Supplements:
         except PullthroughError:
             return ()
 
-    def _held(self, files: Iterable[File], site: Site) -> list[File]:
+    async def _held(self, files: Iterable[File], site: Site) -> list[File]:
         """Those of the files that the store has, each once, with the digest that it has of those that have none.
 
         What is kept under a file's address and is not what the page promised is another file.
@@ -103,12 +108,17 @@ class Supplements:
             entry = self._store.find(file_key(target)) if target is not None else None
             if target is None or entry is None:
                 continue
-            promised = file.best_digest
-            if promised is not None and promised.algorithm == "sha256" and promised != entry.digest:
+            if file.best_digest is not None and not await self._is(entry, file.best_digest):
                 continue
             known = file.digests or (() if is_volatile(target, site) else (entry.digest,))
             held.setdefault(file.url, replace(file, digests=known, fragment="", extra=NOTHING))
         return list(held.values())
+
+    async def _is(self, entry: Entry, promised: Digest) -> bool:
+        try:
+            return await self._comparing.right(entry, promised)
+        except StoreError:
+            return False
 
     def _measured(self, project: str, site: Site, parsed: Parsed) -> dict[str, Digest]:
         """The digests of kept files for which the page gives none."""

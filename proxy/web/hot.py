@@ -22,13 +22,17 @@ _HEAD_MOST = 2048  # bytes of a request's head that is worth remembering
 
 @dataclass(slots=True)
 class HotAnswer:
-    """An answer ready to leave. `lines`: its head without the date. `expires`: monotonic seconds."""
+    """An answer ready to leave. `lines`: its head without the date. `expires`: monotonic seconds.
+
+    `stands`: whether what it was judged by is still so.
+    """
 
     lines: bytes
     body: bytes | None  # None: the blob is sent from disk
     blob: Blob | None
     expires: float
     event: Callable[[str, float], Served]  # client, seconds
+    stands: Callable[[], bool] | None = None
 
     @property
     def weight(self) -> int:
@@ -48,7 +52,7 @@ class Hot:
         answer = self._answers.get(head)
         if answer is None:
             return None
-        if answer.expires <= now:
+        if answer.expires <= now or (answer.stands is not None and not answer.stands()):
             self.drop(head)
             return None
         self._answers.move_to_end(head)

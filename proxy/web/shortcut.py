@@ -88,4 +88,4 @@ class Shortcut:
         def event(client: str, seconds: float) -> Served:
             return Served(shown.mount, shown.kind, shown.outcome, 200, sent, seconds, "GET", path, client)
 
-        self._hot.remember(head, HotAnswer(lines, body, blob, shown.fresh_until, event))
+        self._hot.remember(head, HotAnswer(lines, body, blob, shown.fresh_until, event, shown.stands))

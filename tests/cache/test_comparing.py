@@ -96,11 +96,3 @@ async def test_right__of_a_file_that_was_replaced_meanwhile(store: MemoryStore) 
     kept = store.find(entry.key)
     assert kept is not None
     assert kept.promised is None
-
-
-@pytest.mark.parametrize("promised", [None, digest("sha256"), digest("md5")])
-async def test_proved__from_then_on(store: MemoryStore, promised: Digest | None) -> None:
-    """What pages said, or that they say nothing, is written down."""
-    entry = await hold(store, proved=False)
-    await Comparing(store).proved(entry, promised)
-    assert replace(entry, promised=promised, proved=True) == store.find(entry.key)

@@ -73,7 +73,7 @@ async def test_no_descriptors(
     await get(http, file)
     while not proxy.store.keys("file:"):
         await asyncio.sleep(0)
-    known = (list(proxy.store.keys("")), digests(proxy.store))
+    known = (list(proxy.store.keys("")), sorted(map(str, digests(proxy.store))))
     parts = urlsplit(proxy.url)
     with exhausted((parts.hostname or "", parts.port or 0)):
         with pytest.raises(OSError, match="Too many open files"):
@@ -84,7 +84,7 @@ async def test_no_descriptors(
     got = await get(http, file)
     assert within in {None, 200, 503}
     assert (package.body.read(0, package.body.size), "hit") == (got.body, got.cache)
-    assert known == (list(proxy.store.keys("")), digests(proxy.store))
+    assert known == (list(proxy.store.keys("")), sorted(map(str, digests(proxy.store))))
     async with aiohttp.ClientSession() as newcomer:
         assert (await get(newcomer, proxy.url + PAGE)).status == 200
 

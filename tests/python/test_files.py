@@ -12,6 +12,7 @@ from proxy.cache.flight import Flight
 from proxy.cache.passage import Passage
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamUnreachable
 from proxy.model import Blob, Digest, Outcome, Site, Source, Span, Target, Validator
+from proxy.python.catalog import Said
 from proxy.python.files import FILE_LIFE, VOLATILE_LIFE
 from proxy.python.routes import file_key
 from tests.memory_upstream import Gate, Scripted
@@ -296,7 +297,7 @@ async def test_file__range_of_a_cold_one(world: World, span: Span, part: bool, k
         meant = span.within(len(BODY))
         assert meant is not None
         assert BODY[meant[0] : meant[1]] == await world.read(shown)
-        assert world.downloads.running(await world.files._wanted(FILE, SITE, None)) is None
+        assert world.downloads.running(await world.catalog.wanted(FILE, SITE, Said())) is None
     else:
         assert isinstance(shown.body, Flight)
         assert BODY == await world.read(shown)

@@ -51,7 +51,9 @@ class World:
         self.downloads = Downloads(self.store, self.upstream, self.clock, self.events.append, Lanes(1, 1 << 20))
         self.confirming = Confirming(self.store, self.upstream, self.clock)
         self.renderings = Renderings()
-        self.supplements = Supplements(self.store, self.documents, self.renderings, self.clock)
+        self.supplements = Supplements(
+            self.store, self.documents, self.renderings, self.downloads.comparing, self.clock
+        )
         self.catalog = Catalog(self.sites, self.store, self.documents, self.renderings, self.supplements)
         self.metadata = Metadata(self.store, self.downloads, self.clock)
         self.pages = Pages(self.sites, self.documents, self.downloads, self.renderings, self.catalog, self.supplements)

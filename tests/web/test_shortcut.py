@@ -72,6 +72,13 @@ def answered(shortcut: Shortcut, line: Line | None = None) -> bool:
     return shortcut(cast("Connection", line or Line()), HEAD)
 
 
+def test_call__what_it_was_judged_by_is_gone(shortcut: Shortcut) -> None:
+    """An answer is given again only while what it was judged by still is so, and not afterwards."""
+    held = [True, False, True]
+    shortcut.remember(exchange(), "/path", replace(SHOWN, stands=lambda: held.pop(0)))
+    assert [True, False, False] == [answered(shortcut) for _ in range(3)]
+
+
 def test_call__remembered(shortcut: Shortcut, events: list[Event]) -> None:
     """The whole answer leaves in one write, and is counted."""
     shortcut.remember(exchange(), "/path", SHOWN)

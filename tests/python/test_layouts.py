@@ -1,0 +1,111 @@
+"""Which pages may list a file, by where indexes put them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.model import Site, Target
+from proxy.python.layouts import MOST, likely_pages
+
+SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
+TORCH = Site("pytorch", "https://download.example/", "whl/", 600.0)
+BARE = Site("bare", "https://index.example/", "", 600.0)
+FLAT = Site("flat", "https://flat.example/", "", 600.0, flat=True)
+SDIST = "demo-1.0.tar.gz"
+CUDA = "demo-2.0+cu126-cp312-none-linux_x86_64.whl"
+
+
+def paths(target: Target, site: Site, *fronts: str) -> list[str]:
+    """Where the pages are that may list a file of the project `demo`."""
+    return [page.path for page, _ in likely_pages(target, site, "demo", fronts)]
+
+
+@pytest.mark.parametrize(
+    ("site", "path", "pages"),
+    [
+        # PyPI: files are elsewhere, pages below simple/
+        (SITE, f"packages/{SDIST}", ["simple/demo/"]),
+        (SITE, f"other/demo/{SDIST}", ["simple/demo/"]),
+        # PyTorch: files lie beside the folders of the pages of their channel
+        (TORCH, f"whl/cu126/{CUDA}", ["whl/cu126/demo/", "whl/demo/"]),
+        (TORCH, "whl/demo-2.0-cp312-none-linux_x86_64.whl", ["whl/demo/"]),
+        (TORCH, "whl/nightly/cpu/demo-2.0.dev1-cp312-none-any.whl", ["whl/nightly/cpu/demo/", "whl/demo/"]),
+        # NVIDIA: files lie beside their page
+        (BARE, f"demo/{SDIST}", ["demo/", "demo/simple/demo/", "simple/demo/"]),
+        (BARE, SDIST, ["demo/", "simple/demo/"]),
+        (BARE, f"not-demo/{SDIST}", ["not-demo/demo/", "demo/", "not-demo/simple/demo/", "simple/demo/"]),
+        # AWS's and Anaconda's: a folder for each version below the page
+        (SITE, f"simple/demo/1.0/{SDIST}", ["simple/demo/"]),
+        # Flat: the folder that it lies in, or the page called as that
+        (FLAT, f"a/b/{SDIST}", ["a/b/", "a/b.html"]),
+        (FLAT, SDIST, [""]),
+    ],
+)
+def test_likely_pages__below_the_mount(site: Site, path: str, pages: list[str]) -> None:
+    """The likeliest first."""
+    assert pages == paths(Target(site.mount, None, path), site)
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        (f"root/pypi/+f/ab/cdef/{SDIST}", "root/pypi/+simple/demo/"),
+        (f"repository/internal/packages/demo/1.0/{SDIST}", "repository/internal/simple/demo/"),
+        (f"api/v4/projects/1/packages/pypi/files/0123abcd/{SDIST}", "api/v4/projects/1/packages/pypi/simple/demo/"),
+        (f"python/demo/{SDIST}", "python/simple/demo/"),
+        (f"pypi/download/demo/1.0/{SDIST}", "pypi/simple/demo/"),
+        (f"simple/demo/1.0/{SDIST}", "simple/demo/"),
+    ],
+    ids=["devpi", "Nexus", "GitLab", "Google", "Azure", "AWS"],
+)
+def test_likely_pages__of_registries(path: str, page: str) -> None:
+    """Where the settings do not say below what the pages are, the forms of the registries are tried."""
+    assert page in paths(Target("bare", None, path), BARE)
+
+
+@pytest.mark.parametrize(
+    ("name", "channel"),
+    [
+        (CUDA, "cu126"),
+        ("demo-2.0+cpu-cp312-none-any.whl", "cpu"),
+        ("demo-2.0+rocm6.4-cp312-none-any.whl", "rocm6.4"),
+        ("demo-2.0+rocm6_4-cp312-none-any.whl", "rocm6.4"),
+        ("demo-2.0+cu129.tar.gz", "cu129"),
+    ],
+)
+def test_likely_pages__of_a_channel(name: str, channel: str) -> None:
+    """A file on another host tells its channel by its local version."""
+    assert [f"whl/{channel}/demo/", "whl/demo/"] == paths(Target("pytorch", "forge.example", f"v1/{name}"), TORCH)
+
+
+def test_likely_pages__beside_those_of_other_projects() -> None:
+    """Where pages of others were found, this one's may be, too."""
+    target = Target("pytorch", "forge.example", f"v1/{SDIST}")
+    assert ["whl/demo/", "whl/cu129/demo/", "whl/cpu/demo/"] == paths(target, TORCH, "whl/cu129/", "whl/", "whl/cpu/")
+
+
+def test_likely_pages__on_a_mirror_with_the_same_paths() -> None:
+    """Another host's folders count where they are called as those of the index."""
+    target = Target("pytorch", "r2.example", "whl/cu126/demo-2.0-cp312-none-any.whl")
+    assert ["whl/cu126/demo/", "whl/demo/"] == paths(target, TORCH)
+    assert ["demo/"] == paths(replace(target, mount="bare"), BARE)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "demo", "+f", "simple", "1.0"]), max_size=12),
+    st.sampled_from([SITE, TORCH, BARE, FLAT]),
+    st.sampled_from([None, "files.example"]),
+    st.sampled_from([SDIST, CUDA]),
+)
+def test_likely_pages__are_few_and_below_the_index(folders: list[str], site: Site, host: str | None, name: str) -> None:
+    """Nobody can make the cache ask for many pages, or for one outside the index, or twice for one."""
+    found = likely_pages(Target(site.mount, host, "/".join((*folders, name))), site, "demo", ("whl/cu129/", "x/"))
+    pages = [page for page, _ in found]
+    assert len(pages) <= MOST
+    assert len(pages) == len(set(pages))
+    assert all(page.path.startswith(site.index) and page.host is None for page in pages)
+    assert {"" if site.flat else "demo"} >= {project for _, project in found}
