@@ -24,10 +24,12 @@ from aiohttp import http_parser, web
 from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
+from proxy.cache.bodies import Bodies
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
+from proxy.cache.patience import Patience
 from proxy.config import Settings
 from proxy.config.archives import TUNNELS
 from proxy.config.ways import KnownWays
@@ -116,11 +118,12 @@ async def start(
             via=via,
         )
         stack.push_async_callback(upstream.close)
-        documents = Documents(store, upstream, clock, settings.page_limit)
+        bodies, patience = Bodies(clock, settings.page_limit), Patience(upstream, clock)
+        documents = Documents(store, upstream, clock, bodies, patience)
         stack.push_async_callback(documents.close)
         downloads = Downloads(store, upstream, clock, observer, Lanes(fetch.connections, fetch.segment))
         stack.push_async_callback(downloads.close)
-        confirming = Confirming(store, upstream, clock)
+        confirming = Confirming(store, upstream, clock, patience)
         stack.push_async_callback(confirming.close)
         indexes = PythonIndexes(
             sites,
@@ -133,7 +136,9 @@ async def start(
             quarantined=lambda: shortcut.forget(),  # noqa: PLW0108 - it is built below
         )
         stack.push_async_callback(indexes.close)
-        archives = AptArchives(_policy(settings), store, upstream, clock, observer, documents, downloads)
+        archives = AptArchives(
+            _policy(settings), store, upstream, clock, observer, documents, downloads, bodies, patience
+        )
         stack.push_async_callback(archives.close)
         senders = Senders(settings.serve.threads, settings.serve.idle_timeout)
         stack.callback(senders.close)

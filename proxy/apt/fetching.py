@@ -1,6 +1,6 @@
-"""Fetching a Release file: one conditional request, and the body as it came, within a limit.
+"""Fetching a Release file: one conditional request, and the body, within a limit.
 
-`snapshots` calls it. Never decodes a body, and keeps nothing.
+`snapshots` calls it. Keeps nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from proxy.errors import TooLarge, UpstreamBroken
+from proxy.apt import release
+from proxy.cache.bodies import Bodies
+from proxy.errors import UpstreamBroken
 from proxy.model import Ask, Site, Validator
 from proxy.ports import Upstream
 
@@ -23,10 +25,10 @@ class Sent:
     date: str | None
 
 
-async def fetch(upstream: Upstream, url: str, site: Site, conditions: dict[str, str], most: int) -> Sent | None:
+async def fetch(upstream: Upstream, bodies: Bodies, url: str, site: Site, conditions: dict[str, str]) -> Sent | None:
     """Ask for `url`; None if upstream says that what the conditions name is still right.
 
-    `most`: bytes that are taken, at most. Raises TooLarge, UpstreamBroken, and what `Upstream.get` raises.
+    Raises TooLarge, UpstreamBroken, UpstreamTimeout, and what `Upstream.get` raises.
     """
     # As apt asks: caches on the way to the archive are to ask it (RFC 9111 §5.2.1.1).
     async with upstream.get(Ask(url, site, {"Cache-Control": "max-age=0", **conditions})) as reply:
@@ -34,11 +36,7 @@ async def fetch(upstream: Upstream, url: str, site: Site, conditions: dict[str, 
             return None
         if reply.status != HTTPStatus.OK:
             raise UpstreamBroken("Upstream gave part of a Release file, or nothing, where the whole was asked.")
-        body = bytearray()
-        async for chunk in reply.chunks():
-            body += chunk
-            if len(body) > most:
-                raise TooLarge(f"Upstream's Release file is larger than {most} bytes; apt would not take it either.")
         headers = reply.headers
         validator = Validator(headers.get("etag"), headers.get("last-modified"))
-        return Sent(reply.url, bytes(body), validator, headers.get("date"))
+        async with bodies.whole(reply, url, text=True, most=release.MOST) as body:
+            return Sent(reply.url, body, validator, headers.get("date"))

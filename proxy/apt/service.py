@@ -25,9 +25,11 @@ from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
 from proxy.cache import dates
+from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
+from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, TooLarge, Unsettled, UpstreamError, WrongBytes
 from proxy.model import Blob, Entry, Kind, Outcome, Source, UpstreamFailed
@@ -49,6 +51,8 @@ class AptArchives:
         observer: Observer,
         documents: Documents,
         downloads: Downloads,
+        bodies: Bodies,
+        patience: Patience,
     ) -> None:
         self._policy = policy
         self._site = policy.site
@@ -59,7 +63,15 @@ class AptArchives:
         self._downloads = downloads
         self._indexes = Indexes(downloads, store)
         self._snapshots = Snapshots(
-            store, upstream, clock, observer, self._indexes, policy.window, serve_expired=policy.serve_expired
+            store,
+            upstream,
+            clock,
+            observer,
+            self._indexes,
+            bodies,
+            patience,
+            policy.window,
+            serve_expired=policy.serve_expired,
         )
         self._catalog = Catalog(store)
         self._files = Files(store, downloads, self._catalog, clock, self._site)

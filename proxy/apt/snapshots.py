@@ -16,14 +16,15 @@ from proxy.apt.fetching import Sent, fetch
 from proxy.apt.indexes import Indexes
 from proxy.apt.lines import Line, Lines
 from proxy.apt.suites import Form, Held, Snapshot, Verdict
+from proxy.cache.bodies import Bodies
 from proxy.cache.flights import Flights, Flying
+from proxy.cache.patience import Patience
 from proxy.errors import NotFound, PullthroughError, Unsettled
 from proxy.model import Blob, Outcome, Site, UpstreamFailed
 from proxy.ports import Clock, Observer, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 1.0  # seconds that a client with a present snapshot waits for upstream's word
 _PREPARATION = 10.0  # seconds that it waits for the indexes of a new one
 _COALESCE = 2.0  # seconds: who asks for a revalidation shares one that is younger
 _MISSING = 10.0  # seconds for which a Release file is known not to be there
@@ -41,6 +42,8 @@ class Snapshots:
         clock: Clock,
         observer: Observer,
         indexes: Indexes,
+        bodies: Bodies,
+        patience: Patience,
         window: float,
         *,
         serve_expired: bool,
@@ -50,6 +53,8 @@ class Snapshots:
         self._clock = clock
         self._observer = observer
         self._indexes = indexes
+        self._bodies = bodies
+        self._patience = patience
         self._window = window
         self._serve_expired = serve_expired
         self._lines = Lines(store, clock, indexes)
@@ -78,13 +83,18 @@ class Snapshots:
 
     async def _patiently(self, line: Line, task: Flying[tuple[Snapshot, Outcome]]) -> tuple[Snapshot, Outcome]:
         """Wait for a look upstream as long as a client with a present snapshot should. Raises TimeoutError."""
-        patience = 0.0 if self._upstream.down(self._url(line, line.form.value)) else _PATIENCE
+        url = self._url(line, line.form.value)
         try:
-            return await self._flights.result(task, patience)
+            return await self._flights.result(task, self._patience.seconds(url))
         except TimeoutError:
             if not line.preparing:
+                self._patience.ran_out(url)
                 raise
-        return await self._flights.result(task, _PREPARATION)
+        try:
+            return await self._flights.result(task, _PREPARATION)
+        except TimeoutError:
+            line.preparing = False  # nobody else needs to wait for as long
+            raise
 
     async def known(self, suite: ArchiveAddress) -> list[Snapshot]:
         """The snapshots that are known of a suite, in both forms, the present ones first."""
@@ -216,7 +226,14 @@ class Snapshots:
         return Snapshot(line.form, await self._lines.hold(line, line.form.value, sent), found, settled, signature)
 
     async def _fetch(self, line: Line, name: str, site: Site, conditions: dict[str, str]) -> Sent | None:
-        return await fetch(self._upstream, self._url(line, name), site, conditions, release.MOST)
+        url, since = self._url(line, name), self._clock.monotonic()
+        try:
+            sent = await fetch(self._upstream, self._bodies, url, site, conditions)
+        except NotFound:
+            self._patience.answered(url, since)
+            raise
+        self._patience.answered(url, since)
+        return sent
 
     @staticmethod
     def _url(line: Line, name: str) -> str:

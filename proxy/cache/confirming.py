@@ -13,6 +13,7 @@ from http import HTTPStatus
 from proxy.cache.flight import Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
+from proxy.cache.patience import Patience
 from proxy.errors import NotFound, StoreError, UpstreamError
 from proxy.model import Ask, Entry, Outcome, Validator
 from proxy.ports import Clock, Reply, Store, Upstream
@@ -23,10 +24,11 @@ _log = logging.getLogger(__name__)
 class Confirming:
     """Confirms kept files. Mutable state: the requests under way."""
 
-    def __init__(self, store: Store, upstream: Upstream, clock: Clock) -> None:
+    def __init__(self, store: Store, upstream: Upstream, clock: Clock, patience: Patience) -> None:
         self._store = store
         self._upstream = upstream
         self._clock = clock
+        self._patience = patience
         self._flights: Flights[Outcome] = Flights()
 
     async def outcome(self, wanted: Wanted, entry: Entry) -> Outcome:
@@ -39,7 +41,11 @@ class Confirming:
         if self._upstream.down(wanted.url):
             return Outcome.STALE
         task, _ = self._flights.join(wanted.key, lambda: self._ask(wanted, entry))
-        return await self._flights.result(task)
+        try:
+            return await self._flights.result(task, self._patience.seconds(wanted.url))
+        except TimeoutError:
+            self._patience.ran_out(wanted.url)
+            return Outcome.STALE
 
     async def close(self) -> None:
         """Break off the requests under way."""
@@ -48,8 +54,10 @@ class Confirming:
     async def _ask(self, wanted: Wanted, entry: Entry) -> Outcome:
         # A range, so that an upstream that has another file, or knows no conditions, does not begin to send it.
         headers = {"Range": "bytes=0-0", **entry.validator.conditions}
+        since = self._clock.monotonic()
         try:
             async with self._upstream.get(Ask(wanted.url, wanted.site, headers)) as reply:
+                self._patience.answered(wanted.url, since)
                 if reply.status != HTTPStatus.NOT_MODIFIED and not _same(entry.validator, reply):
                     return Outcome.MISS
         except (NotFound, UpstreamError) as error:

@@ -2,7 +2,7 @@
 
 A fresh copy is served as it is. A stale one is revalidated, once for all who ask (single flight), with the validators
 that upstream gave. When upstream fails, is known to be down, or is slow, the stale copy is served and says so.
-Never parses a body, and never keeps more than the limit in memory.
+Never parses a body; what it holds in memory, `bodies` bounds.
 """
 
 from __future__ import annotations
@@ -11,31 +11,22 @@ import asyncio
 import hashlib
 import logging
 import os
-import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import assert_never
 
 from proxy.cache import dates
+from proxy.cache.bodies import Bodies
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
-from proxy.errors import (
-    BlobDamaged,
-    NotAllowed,
-    NotFound,
-    StoreError,
-    TooLarge,
-    UpstreamBroken,
-    UpstreamError,
-    Withheld,
-)
+from proxy.cache.patience import Patience
+from proxy.errors import BlobDamaged, NotAllowed, NotFound, StoreError, UpstreamBroken, UpstreamError, Withheld
 from proxy.model import Ask, Digest, Entry, Outcome, Site, Validator
 from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 1.0  # seconds that an asker with a stale copy waits for upstream before it takes that copy
 _NEGATIVE = 10.0  # seconds for which "not found" is remembered: a new release must appear soon
 _NEGATIVES = 10_000  # addresses remembered as not found, at most
 
@@ -46,7 +37,7 @@ class Wish:
 
     `check` raises an UpstreamError for a body that is not what was asked for: it never takes the place of a kept copy.
     `arrived` is called when a new body has.
-    `raw`: the body is kept as it comes, whatever content coding upstream names (files that are packed themselves).
+    `raw`: it may be any file, also one that is packed itself; else it is text, which may come packed.
     """
 
     key: str
@@ -82,16 +73,25 @@ class Document:
         return await self.load(self.entry)
 
 
+@dataclass(frozen=True, slots=True)
+class _Refreshed:
+    """What asking upstream came to. `body`: if the disk did not take it; else it is there, and not held in memory."""
+
+    entry: Entry
+    confirmed: bool  # the kept copy is upstream's
+    body: bytes | None = None
+
+
 class Documents:
     """Keeps documents. Mutable state: the revalidations under way, and the addresses known as not found."""
 
-    def __init__(self, store: Store, upstream: Upstream, clock: Clock, limit: int) -> None:
-        """`limit` bounds a decoded body, in bytes."""
+    def __init__(self, store: Store, upstream: Upstream, clock: Clock, bodies: Bodies, patience: Patience) -> None:
         self._store = store
         self._upstream = upstream
         self._clock = clock
-        self._limit = limit
-        self._flights: Flights[tuple[Entry, bytes | None]] = Flights()
+        self._bodies = bodies
+        self._patience = patience
+        self._flights: Flights[_Refreshed] = Flights()
         self._negative: dict[str, tuple[float, NotFound]] = {}
 
     async def get(self, wish: Wish) -> Document:
@@ -112,13 +112,12 @@ class Documents:
                     assert_never(verdict)
         try:
             self._refuse_known_missing(wish)
-            task, began = self._flights.join(wish.key, lambda: self._refresh(wish, entry))
-            patience = None if entry is None else 0.0 if self._upstream.down(wish.url) else _PATIENCE
-            fresh, body = await self._flights.result(task, patience)
-            return self._landed(wish, fresh, body, entry, began=began)
+            return await self._asked(wish, entry, None if entry is None else self._patience.seconds(wish.url))
         except (TimeoutError, NotAllowed, UpstreamError, Withheld) as error:
             if entry is None:
                 raise
+            if isinstance(error, TimeoutError):
+                self._patience.ran_out(wish.url)
             _log.warning("stale copy served", extra={"upstream": wish.site.mount, "reason": type(error).__name__})
             return self._document(wish, entry, None, Outcome.STALE, fetched=False)
 
@@ -147,15 +146,17 @@ class Documents:
             raise error.again()
         del self._negative[wish.key]
 
-    def _landed(self, wish: Wish, fresh: Entry, body: bytes | None, before: Entry | None, *, began: bool) -> Document:
-        """What a finished revalidation means for one asker."""
-        if body is None:
-            return self._document(wish, fresh, None, Outcome.REVALIDATED, fetched=False)
-        if before is not None and before.digest == fresh.digest:
+    async def _asked(self, wish: Wish, before: Entry | None, patience: float | None) -> Document:
+        """What upstream says, for one of those who wait. Raises TimeoutError after `patience` seconds."""
+        task, began = self._flights.join(wish.key, lambda: self._refresh(wish, before))
+        fresh = await self._flights.result(task, patience)
+        if fresh.confirmed:
+            return self._document(wish, fresh.entry, None, Outcome.REVALIDATED, fetched=False)
+        if before is not None and before.digest == fresh.entry.digest:
             outcome = Outcome.REVALIDATED
         else:
             outcome = Outcome.MISS if began else Outcome.SHARED
-        return self._document(wish, fresh, body, outcome, fetched=began)
+        return self._document(wish, fresh.entry, fresh.body, outcome, fetched=began)
 
     def _document(self, wish: Wish, entry: Entry, body: bytes | None, outcome: Outcome, *, fetched: bool) -> Document:
         left = 0.0 if outcome is Outcome.STALE else entry.checked + wish.site.ttl - self._clock.now()
@@ -171,61 +172,39 @@ class Documents:
                 return os.pread(descriptor, entry.size, 0)
             return await asyncio.to_thread(os.pread, descriptor, entry.size, 0)
 
-    async def _refresh(self, wish: Wish, entry: Entry | None) -> tuple[Entry, bytes | None]:
-        """Ask upstream. The new entry, and its body, or None where the kept one was confirmed."""
+    async def _refresh(self, wish: Wish, entry: Entry | None) -> _Refreshed:
+        """Ask upstream."""
         headers = {"Accept": wish.accept, "Accept-Encoding": "identity" if wish.raw else "gzip"}
         if entry is not None:
             headers |= entry.validator.conditions
             if not dates.settled(entry.validator.last_modified, entry.stored):
                 # RFC 9110 §8.8.2.2: it may have changed twice in that second.
                 headers.pop("If-Modified-Since", None)
+        since = self._clock.monotonic()
         try:
             async with self._upstream.get(Ask(wish.url, wish.site, headers, own=wish.site.own is not None)) as reply:
                 now = self._clock.now()
                 if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
+                    self._patience.answered(wish.url, since)
                     renewed = replace(entry, checked=now)
                     await self._save(renewed)
-                    return renewed, None
+                    return _Refreshed(renewed, confirmed=True)
                 if reply.status != HTTPStatus.OK:
-                    raise UpstreamBroken("Upstream gave part of an index page, or nothing, where the whole was asked.")
-                body = await self._body(reply, raw=wish.raw)
-                fresh = await self._replace(wish, reply, body, now)
+                    raise UpstreamBroken("Upstream gave part of a document, or nothing, where the whole was asked.")
+                async with self._bodies.whole(reply, wish.url, text=not wish.raw) as body:
+                    self._patience.answered(wish.url, since)
+                    fresh = await self._replace(wish, reply, body, now)
                 if wish.arrived is not None:
                     wish.arrived()
-                return fresh, body
+                return fresh
         except NotFound as error:
+            self._patience.answered(wish.url, since)
             while len(self._negative) >= _NEGATIVES:
                 del self._negative[next(iter(self._negative))]
             self._negative[wish.key] = (self._clock.monotonic() + _NEGATIVE, error.again())
             raise
 
-    async def _body(self, reply: Reply, *, raw: bool) -> bytes:
-        """The decoded body, within the limit whatever it unpacks to."""
-        coding = "identity" if raw else reply.headers.get("content-encoding", "identity").strip().lower()
-        if coding not in ("identity", "", "gzip", "x-gzip"):
-            raise UpstreamBroken("Upstream sent an index page in a content coding that was not asked for.")
-        inflate = zlib.decompressobj(wbits=31) if coding in ("gzip", "x-gzip") else None
-        parts: list[bytes] = []
-        size = received = 0
-        async for chunk in reply.chunks():
-            received += len(chunk)
-            try:
-                plain = inflate.decompress(chunk, self._limit - size + 1) if inflate else chunk
-            except zlib.error as error:
-                raise UpstreamBroken("Upstream sent an index page whose gzip coding is damaged.") from error
-            size += len(plain)
-            if max(size, received) > self._limit:
-                raise TooLarge(
-                    f"Upstream's index page is larger than {self._limit} bytes; raise page_limit to allow it."
-                )
-            parts.append(plain)
-            if inflate is not None and inflate.unused_data:
-                raise UpstreamBroken("Upstream sent more behind the end of a gzip coded index page.")
-        if inflate is not None and not inflate.eof:
-            raise UpstreamBroken("Upstream's gzip coded index page ends too early.")
-        return b"".join(parts)
-
-    async def _replace(self, wish: Wish, reply: Reply, body: bytes, now: float) -> Entry:
+    async def _replace(self, wish: Wish, reply: Reply, body: bytes, now: float) -> _Refreshed:
         headers = reply.headers
         validator = Validator(headers.get("etag"), headers.get("last-modified"))
         content_type = headers.get("content-type", "")
@@ -234,14 +213,14 @@ class Documents:
         if wish.check is not None:
             await wish.check(entry, body)
         if wish.site.honour_no_store and "no-store" in headers.get("cache-control", "").lower():
-            return entry  # good for this answer only
+            return _Refreshed(entry, confirmed=False, body=body)  # good for this answer only
         try:
             await self._store.put(body)
         except StoreError as error:  # good for this answer only
             _log.warning("page not kept", extra={"upstream": wish.site.mount, "reason": str(error)})
-        else:
-            await self._save(entry)
-        return entry
+            return _Refreshed(entry, confirmed=False, body=body)
+        await self._save(entry)
+        return _Refreshed(entry, confirmed=False)
 
     async def _save(self, entry: Entry) -> None:
         try:

@@ -15,15 +15,17 @@ from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
 from proxy.cache.access import Body
+from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
 from proxy.cache.passage import Passage
+from proxy.cache.patience import Patience
 from proxy.model import Event
 from tests.archive import signature, signed
-from tests.cache.conftest import HandClock
+from tests.cache.conftest import HandClock, documents_of
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
 
@@ -42,13 +44,23 @@ class World:
     clock: HandClock
     downloads: Downloads
     documents: Documents
+    bodies: Bodies
+    patience: Patience
     seen: list[Event] = field(default_factory=list)
 
     def service(self, policy: Policy | None = None) -> AptArchives:
         """The room; the test closes it."""
         policy = policy or Policy(window=0.0)
         return AptArchives(
-            policy, self.store, self.upstream, self.clock, self.seen.append, self.documents, self.downloads
+            policy,
+            self.store,
+            self.upstream,
+            self.clock,
+            self.seen.append,
+            self.documents,
+            self.downloads,
+            self.bodies,
+            self.patience,
         )
 
     def put(self, path: str, body: bytes, *, modified: float | None = OLD, **headers: str) -> None:
@@ -71,8 +83,8 @@ async def world() -> AsyncIterator[World]:
     store, upstream, clock = MemoryStore(), MemoryUpstream(), HandClock(WALL)
     seen: list[Event] = []
     downloads = Downloads(store, upstream, clock, seen.append, Lanes(1, 1 << 20))
-    documents = Documents(store, upstream, clock, 1 << 20)
-    yield World(store, upstream, clock, downloads, documents, seen)
+    documents = documents_of(store, upstream, clock)
+    yield World(store, upstream, clock, downloads, documents, Bodies(clock, 1 << 20), Patience(upstream, clock), seen)
     await downloads.close()
     await documents.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.apt import release
 from proxy.apt.fetching import fetch
 from proxy.errors import NotFound, TooLarge, UpstreamBroken
 from proxy.model import Validator
@@ -18,7 +19,7 @@ async def test_fetch(world: World) -> None:
     headers = {"ETag": '"1"', "Last-Modified": "then", "Date": "now", "Content-Encoding": "gzip"}
     world.upstream.on(URL, Scripted(b"body", headers=headers, url="http://other.example/InRelease"))
 
-    sent = await fetch(world.upstream, URL, SITE, {"If-None-Match": '"0"'}, 4)
+    sent = await fetch(world.upstream, world.bodies, URL, SITE, {"If-None-Match": '"0"'})
 
     assert sent is not None
     assert ("http://other.example/InRelease", b"body", Validator('"1"', "then"), "now") == (
@@ -34,13 +35,13 @@ async def test_fetch__unchanged(world: World) -> None:
     """304 has no body."""
     world.upstream.on(URL, Scripted(status=304))
 
-    assert await fetch(world.upstream, URL, SITE, {"If-None-Match": '"0"'}, 4) is None
+    assert await fetch(world.upstream, world.bodies, URL, SITE, {"If-None-Match": '"0"'}) is None
 
 
 @pytest.mark.parametrize(
     ("script", "error"),
     [
-        (Scripted(b"12345"), TooLarge),
+        (Scripted(bytes(release.MOST + 1)), TooLarge),
         (Scripted(status=404), NotFound),
         (Scripted(status=304), UpstreamBroken),
         (Scripted(b"1234", cut=2), UpstreamBroken),
@@ -51,4 +52,4 @@ async def test_fetch__refused(world: World, script: Scripted, error: type[Except
     world.upstream.on(URL, script)
 
     with pytest.raises(error):
-        await fetch(world.upstream, URL, SITE, {}, 4)
+        await fetch(world.upstream, world.bodies, URL, SITE, {})

@@ -24,7 +24,17 @@ ONE, TWO = {PATH: b"one"}, {PATH: b"second"}
 async def snapshots(world: World) -> AsyncIterator[Snapshots]:
     """Snapshots with a window of ten seconds."""
     indexes = Indexes(world.downloads, world.store)
-    made = Snapshots(world.store, world.upstream, world.clock, world.seen.append, indexes, 10.0, serve_expired=False)
+    made = Snapshots(
+        world.store,
+        world.upstream,
+        world.clock,
+        world.seen.append,
+        indexes,
+        world.bodies,
+        world.patience,
+        10.0,
+        serve_expired=False,
+    )
     yield made
     await made.close()
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from proxy.cache.bodies import Bodies
+from proxy.cache.documents import Documents
 from proxy.cache.flight import Wanted
+from proxy.cache.patience import Patience
 from proxy.model import Digest, Site
+from proxy.ports import Clock
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import MemoryUpstream
 
@@ -48,6 +52,11 @@ def wanted(body: bytes | None = BODY, *, size: bool = True, key: str = "file:dem
     if body is None:
         return Wanted(key, url, SITE)
     return Wanted(key, url, SITE, sha256(body), len(body) if size else None)
+
+
+def documents_of(store: MemoryStore, upstream: MemoryUpstream, clock: Clock, limit: int = 1 << 20) -> Documents:
+    """Documents of at most `limit` bytes."""
+    return Documents(store, upstream, clock, Bodies(clock, limit), Patience(upstream, clock))
 
 
 @pytest.fixture

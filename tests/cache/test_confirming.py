@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.confirming import Confirming
+from proxy.cache.patience import Patience
 from proxy.errors import NotFound, PullthroughError, StoreBroken, UpstreamUnreachable
 from proxy.model import Entry, Outcome, Validator
 from tests.cache.conftest import BODY, SITE, URL, HandClock, wanted
@@ -24,7 +25,7 @@ ETAG, DATE = {"etag": '"one"'}, {"last-modified": "Wed, 01 Jan 2025 00:00:00 GMT
 @pytest.fixture
 async def confirming(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> AsyncIterator[Confirming]:
     """What is tested."""
-    made = Confirming(store, upstream, clock)
+    made = Confirming(store, upstream, clock, Patience(upstream, clock))
     yield made
     await made.close()
 
@@ -183,7 +184,7 @@ async def test_outcome__file_replaced_meanwhile(
 
 async def test_close__breaks_off(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> None:
     """At the end nothing is under way."""
-    confirming = Confirming(store, upstream, clock)
+    confirming = Confirming(store, upstream, clock, Patience(upstream, clock))
     entry = await keep(store, clock)
     gate = Gate()
     upstream.on(URL, Scripted(status=304, gate=gate))

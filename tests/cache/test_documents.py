@@ -9,9 +9,18 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.documents import Documents, Wish
-from proxy.errors import BlobDamaged, Forwarded, NotFound, TooLarge, UpstreamBroken, UpstreamUnreachable, Withheld
+from proxy.errors import (
+    BlobDamaged,
+    Forwarded,
+    NotFound,
+    StoreFull,
+    TooLarge,
+    UpstreamBroken,
+    UpstreamUnreachable,
+    Withheld,
+)
 from proxy.model import Entry, Outcome
-from tests.cache.conftest import SITE, HandClock
+from tests.cache.conftest import SITE, HandClock, documents_of
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
 
@@ -28,7 +37,7 @@ def wish(*, revalidate: bool = False) -> Wish:
 @pytest.fixture
 def documents(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> Documents:
     """What is tested."""
-    return Documents(store, upstream, clock, limit=1 << 20)
+    return documents_of(store, upstream, clock)
 
 
 async def test_get__first_time_then_fresh(documents: Documents, upstream: MemoryUpstream) -> None:
@@ -82,6 +91,26 @@ async def test_get__known_to_be_down(documents: Documents, upstream: MemoryUpstr
     clock.advance(SITE.ttl + 1)
     upstream.down_urls.add(URL)
     assert Outcome.STALE is (await documents.get(wish())).outcome
+    gate.open()
+    await documents.close()
+
+
+async def test_get__host_that_hangs(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """Who waited in vain for one page waited for all of its host: the others come at once, until it answers again."""
+    gate = Gate()
+    urls = [f"{URL}{number}/" for number in range(5)]
+    wishes = [replace(wish(), key=url, url=url) for url in urls]
+    for url, each in zip(urls, wishes, strict=True):
+        upstream.on(url, Scripted(PAGE, headers=TAGGED), Scripted(PAGE, headers=TAGGED, body_gate=gate))
+        await documents.get(each)
+    clock.advance(SITE.ttl + 1)
+    first = await documents.get(wishes[0])
+    others = [asyncio.create_task(documents.get(each)) for each in wishes[1:]]
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+    assert Outcome.STALE is first.outcome
+    assert [Outcome.STALE] * 4 == [task.result().outcome for task in others]
     gate.open()
     await documents.close()
 
@@ -163,10 +192,40 @@ async def test_get__gzip_and_its_bombs(documents: Documents, upstream: MemoryUps
     assert PAGE == await (await documents.get(wish())).read()
 
 
+@pytest.mark.parametrize("kept", [True, False])
+async def test_get__body_is_not_held(
+    documents: Documents, upstream: MemoryUpstream, store: MemoryStore, kept: bool
+) -> None:
+    """What the disk took is read from there: a document in hand holds its body only where there is no other."""
+    store.failure = None if kept else lambda: StoreFull("full")
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED))
+    document = await documents.get(wish())
+    assert (kept, PAGE) == (document.body is None, await document.read())
+
+
+@pytest.mark.parametrize(
+    ("url", "raw", "sent", "expected"),
+    [
+        ("key.asc", True, gzip.compress(PAGE), PAGE),
+        ("key.asc", True, PAGE, PAGE),
+        ("linux.gz", True, gzip.compress(PAGE, mtime=0), gzip.compress(PAGE, mtime=0)),
+        ("simple/", False, gzip.compress(PAGE[:7]) + gzip.compress(PAGE[7:]) + bytes(1000), PAGE),
+        ("simple/", False, PAGE, PAGE),
+    ],
+)
+async def test_get__coded(
+    documents: Documents, upstream: MemoryUpstream, url: str, raw: bool, sent: bytes, expected: bytes
+) -> None:
+    """What is kept is the document, whatever coding upstream names, and applied."""
+    asked = replace(wish(), url=URL + url, raw=raw)
+    upstream.on(asked.url, Scripted(sent, headers=TAGGED | {"Content-Encoding": "x-gzip"}))
+    assert expected == await (await documents.get(asked)).read()
+    assert expected == await (await documents.get(asked)).read()
+    assert ("identity" if raw else "gzip") == upstream.asks[0].headers["Accept-Encoding"]
+
+
 async def test_get__disk_takes_nothing(documents: Documents, upstream: MemoryUpstream, store: MemoryStore) -> None:
     """The page is served all the same."""
-    from proxy.errors import StoreFull  # noqa: PLC0415 the only use
-
     store.failure = lambda: StoreFull("full")
     upstream.on(URL, Scripted(PAGE, headers=TAGGED))
     assert PAGE == await (await documents.get(wish())).read()

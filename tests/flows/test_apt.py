@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from tests.answers import Request
 from tests.archive import Archive, deb
 from tests.bodies import Noise, sha256
 from tests.conftest import MakeProxy
 from tests.faults import flipped, hold_head
-from tests.flows.apting import client, start
-from tests.flows.asking import check_bytes, get, until_idle, until_kept
+from tests.flows.apting import client, start, update
+from tests.flows.asking import check_bytes, content, get, until_idle, until_kept
 from tests.gates import Gate
 from tests.origin import Origin
 
@@ -264,6 +265,33 @@ async def test_document__packed_by_its_name(origin: Origin, running: Running, ht
     answer = await get(http, f"{running.url}/{origin.host}:{origin.port}{path}")
 
     assert (body, "-") == (answer.body, answer.headers.get("content-encoding", "-"))
+
+
+@pytest.mark.parametrize("field", ["gzip", "x-gzip", "identity, GZIP"])
+async def test_document__coded(origin: Origin, running: Running, http: aiohttp.ClientSession, field: str) -> None:
+    """A key that comes packed, though identity was asked for, is unpacked: no coded bytes stand in place of it."""
+    path = "/debian/archive.asc"
+    key = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n" * 50
+    origin.file(path, gzip.compress(key), headers=[("Content-Encoding", field)])
+    url = f"{running.url}/{origin.host}:{origin.port}{path}"
+
+    answers = [await get(http, url) for _ in range(2)]
+
+    assert [(200, key, "-")] * 2 == [
+        (answer.status, answer.body, answer.headers.get("content-encoding", "-")) for answer in answers
+    ]
+
+
+async def test_release__coded(archive: Archive, running: Running) -> None:
+    """A Release file that comes packed is the one that is inside, and its index is the one that it lists."""
+    path = archive.folder + "InRelease"
+    plain = archive.origin._answer(Request("GET", path, {}, 0.0)).body
+    archive.origin.file(path, gzip.compress(content(plain)), headers=[("Content-Encoding", "gzip")])
+    async with client(running) as apt:
+        inrelease, index, same = await update(apt, archive)
+
+    assert (200, content(plain), True) == (inrelease.status, inrelease.body, same)
+    assert (index is not None, "-") == (True, inrelease.headers.get("content-encoding", "-"))
 
 
 async def test_pipelining__upstream_is_asked_for_all(archive: Archive, running: Running) -> None:

@@ -6,7 +6,9 @@ Row numbers are those of the project's list of faults; each test has one row and
 from __future__ import annotations
 
 import asyncio
+import gzip
 import tracemalloc
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -44,7 +46,7 @@ BROKEN: dict[str, tuple[Fault, ...]] = {
     "row 9: 502": (faults.status(502),),
     "row 10: 401": (faults.status(401),),
     "row 11: 206 nobody asked for": (faults.unasked_range(0, 20),),
-    "row 13: damaged gzip": (faults.headers(("Content-Encoding", "gzip")),),
+    "row 13: damaged gzip": (faults.gzipped(), faults.flipped(20)),
     "row 13: gzip cut short": (faults.gzipped(), faults.shorter(30)),
     "row 13: gzip with more behind it": (faults.gzipped(), faults.longer(b"more")),
     "row 13: a coding nobody asked for": (faults.headers(("Content-Encoding", "br")),),
@@ -471,3 +473,55 @@ async def test_origin_of_the_future(
     clock.advance(2)
     assert ("hit", "revalidated") == (hit.cache, (await get(http, running.url + PAGE)).cache)
     assert "age" not in hit.headers
+
+
+async def test_warm_pages__of_a_host_that_hangs(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """Row 7: once one page was waited for in vain, the host's other pages come at once, beside what still hangs."""
+    running = await make_proxy(origin.url, ttl=0)
+    names = [f"demo{number}" for number in range(20)]
+    origin.publish(*(wheel(name) for name in names))
+    for name in names:
+        await get(http, f"{running.url}/pypi/simple/{name}/")
+    gate = Gate()
+    for name in names:
+        origin.misbehave(f"/simple/{name}/", faults.hold_head(gate))
+
+    # One after another, as a client resolves: twenty seconds if each of them were waited for.
+    async with asyncio.timeout(10):
+        got = [await get(http, f"{running.url}/pypi/simple/{name}/") for name in names]
+    gate.open()
+
+    assert [(200, "stale")] * 20 == [(answer.status, answer.cache) for answer in got]
+
+
+@pytest.mark.parametrize("field", ["gzip", "x-gzip", "GZIP", "gzip, identity"])
+@pytest.mark.parametrize(
+    "coded",
+    [
+        lambda body: gzip.compress(body[:50]) + gzip.compress(body[50:]),
+        lambda body: gzip.compress(body) + bytes(10_000),
+        lambda body: gzip.compress(gzip.compress(body)),
+        lambda body: body,
+    ],
+    ids=["members", "zeros behind", "twice", "not at all"],
+)
+@pytest.mark.parametrize("framing", [faults.chunked(), faults.until_close()], ids=["chunks", "ends with connection"])
+async def test_cold_page__coded_in_odd_ways(
+    proxy: Running,
+    origin: Origin,
+    http: aiohttp.ClientSession,
+    field: str,
+    coded: Callable[[bytes], bytes],
+    framing: Fault,
+) -> None:
+    """Row 13: whatever a server makes of gzip, the page is the page."""
+    page = wheel().link("/packages/demo-1.0-py3-none-any.whl")
+    origin.page(UPSTREAM, [page])
+    plain = await get(http, origin.url + UPSTREAM)
+    origin.misbehave(
+        UPSTREAM, faults.other_body(coded(plain.body)), faults.headers(("Content-Encoding", field)), framing
+    )
+    got = await get(http, proxy.url + PAGE)
+    assert (200, 1) == (got.status, got.body.count(b"<a "))

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.comparing import Comparing
-from proxy.cache.documents import Documents
 from proxy.cache.flight import Place
 from proxy.errors import NotAllowed, UpstreamBroken
 from proxy.model import Digest, Site, Target
@@ -15,6 +14,7 @@ from proxy.python.catalog import Catalog, Said
 from proxy.python.page import File
 from proxy.python.renderings import Renderings
 from proxy.python.supplements import Supplements
+from tests.cache.conftest import documents_of
 from tests.flows.asking import SteppedClock
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
@@ -36,7 +36,7 @@ class World:
         self.upstream = MemoryUpstream()
         self.clock = SteppedClock()
         self.store = MemoryStore()
-        self.documents = Documents(self.store, self.upstream, self.clock, 1 << 20)
+        self.documents = documents_of(self.store, self.upstream, self.clock)
         self.renderings = Renderings()
         supplements = Supplements(self.store, self.documents, self.renderings, Comparing(self.store), self.clock)
         known = {site.mount: site for site in sites or (SITE,)}

@@ -12,6 +12,7 @@ from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
+from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
 from proxy.model import Blob, Event, Group, Kind, Member, Outcome, Site, Source, Target
@@ -21,6 +22,7 @@ from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from tests.bodies import pieces
+from tests.cache.conftest import documents_of
 from tests.flows.asking import SteppedClock
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
@@ -62,9 +64,9 @@ async def world() -> AsyncIterator[World]:
         pass
 
     store, upstream, clock = MemoryStore(), MemoryUpstream(), SteppedClock()
-    documents = Documents(store, upstream, clock, 1 << 20)
+    documents = documents_of(store, upstream, clock)
     downloads = Downloads(store, upstream, clock, ignore, Lanes(1, 1 << 20))
-    confirming = Confirming(store, upstream, clock)
+    confirming = Confirming(store, upstream, clock, Patience(upstream, clock))
     indexes = PythonIndexes({"pypi": SITE}, (), store, documents, downloads, confirming, clock)
     upstream.on(URL, Scripted(as_html("demo", [PACKAGE.link(FILE_URL)]), headers={**HTML, "etag": '"1"'}))
     upstream.on(FILE_URL, Scripted(BODY, ranges=True))
@@ -119,9 +121,9 @@ async def test_page__upstream_known_to_be_down(world: World) -> None:
 async def test_page__that_cannot_be_kept(world: World) -> None:
     """A disk that takes nothing costs the copy, not the answer."""
     world.store = MemoryStore(limit=1)
-    documents = Documents(world.store, world.upstream, world.clock, 1 << 20)
+    documents = documents_of(world.store, world.upstream, world.clock)
     downloads = Downloads(world.store, world.upstream, world.clock, lambda _: None, Lanes(1, 1 << 20))
-    confirming = Confirming(world.store, world.upstream, world.clock)
+    confirming = Confirming(world.store, world.upstream, world.clock, Patience(world.upstream, world.clock))
     indexes = PythonIndexes({"pypi": SITE}, (), world.store, documents, downloads, confirming, world.clock)
     answer = await indexes.answer(Question(PAGE))
     assert isinstance(answer, Representation)
@@ -214,9 +216,9 @@ ALL = Group("all", (Member("pypi", "simple/"),))
 @pytest.fixture
 async def grouped(world: World) -> AsyncIterator[PythonIndexes]:
     """The same service with a group of the one index, and a flat index."""
-    documents = Documents(world.store, world.upstream, world.clock, 1 << 20)
+    documents = documents_of(world.store, world.upstream, world.clock)
     downloads = Downloads(world.store, world.upstream, world.clock, lambda _: None, Lanes(1, 1 << 20))
-    confirming = Confirming(world.store, world.upstream, world.clock)
+    confirming = Confirming(world.store, world.upstream, world.clock, Patience(world.upstream, world.clock))
     sites = {"pypi": SITE, "house": HOUSE}
     indexes = PythonIndexes(sites, (ALL,), world.store, documents, downloads, confirming, world.clock)
     yield indexes

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.cache.confirming import Confirming
-from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.filling import Lanes
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
 from proxy.cache.passage import Passage
+from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.model import Blob, Digest, Entry, Event, Flying, Site, Target, Validator
 from proxy.python import addresses
@@ -27,6 +27,7 @@ from proxy.python.renderings import Renderings
 from proxy.python.routes import file_key
 from proxy.python.supplements import Supplements
 from tests.bodies import pieces
+from tests.cache.conftest import documents_of
 from tests.flows.asking import SteppedClock
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
@@ -47,9 +48,9 @@ class World:
         self.upstream = MemoryUpstream()
         self.clock = SteppedClock()
         self.events: list[Event] = [Flying(0)]
-        self.documents = Documents(self.store, self.upstream, self.clock, 1 << 20)
+        self.documents = documents_of(self.store, self.upstream, self.clock)
         self.downloads = Downloads(self.store, self.upstream, self.clock, self.events.append, Lanes(1, 1 << 20))
-        self.confirming = Confirming(self.store, self.upstream, self.clock)
+        self.confirming = Confirming(self.store, self.upstream, self.clock, Patience(self.upstream, self.clock))
         self.renderings = Renderings()
         self.supplements = Supplements(
             self.store, self.documents, self.renderings, self.downloads.comparing, self.clock

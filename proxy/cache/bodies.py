@@ -1,0 +1,122 @@
+"""Whole bodies in memory: index pages, Release files, documents. Bounded each, and together.
+
+`documents` and the archives' snapshots read what upstream sends through it. It takes off content codings by the rules
+of `coding`, and knows nothing of what a body is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+
+from proxy.cache import coding
+from proxy.cache.budget import Budget, Claim
+from proxy.cache.coding import Gunzip, Nature
+from proxy.errors import TooLarge, UpstreamTimeout
+from proxy.ports import Clock, Reply
+
+_OWN = 16 << 20  # bytes of what a caller may bound by itself, whatever the limit is
+_SLOW = 60.0  # seconds after which a body must have come at
+_LEAST = 1000  # bytes a second: who is slower holds memory that others wait for
+
+
+class Bodies:
+    """Reads bodies. Mutable state: the memory that those under way hold."""
+
+    def __init__(self, clock: Clock, limit: int) -> None:
+        """`limit` bounds a body in bytes, as it comes and decoded; all together have twice that, or 32 MiB."""
+        self.budget = Budget(max(limit, _OWN))
+        self._clock = clock
+        self._limit = limit
+
+    @asynccontextmanager
+    async def whole(
+        self, reply: Reply, url: str, *, text: bool = False, most: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The document that a 200 holds; its memory counts until the end of the block.
+
+        `url`: as it was asked for. `text`: whatever its name, it cannot be gzip itself. `most`: its bound in bytes, in
+        place of the limit. Raises TooLarge, UpstreamBroken, UpstreamTimeout.
+        """
+        bound = self._limit if most is None else most
+        with self.budget.claim() as claim:
+            yield await self._received(reply, _Unpacking(self.budget, claim, bound, _rule(reply, url, text=text)))
+
+    async def _received(self, reply: Reply, unpacking: _Unpacking) -> bytes:
+        waited, since = 0.0, self._clock.monotonic()
+        async for chunk in reply.chunks():
+            waited += self._clock.monotonic() - since
+            await unpacking.add(chunk)
+            if unpacking.received < (waited - _SLOW) * _LEAST:
+                raise UpstreamTimeout("Upstream sends a document too slowly to wait for its end.")
+            since = self._clock.monotonic()
+        return await unpacking.end()
+
+
+class _Unpacking:
+    """One body on its way. `rule`: how many layers of gzip are to be taken off, by how it begins; None: none."""
+
+    def __init__(self, budget: Budget, claim: Claim, most: int, rule: Callable[[bytes], int] | None) -> None:
+        self.received = 0
+        self._budget = budget
+        self._claim = claim
+        self._most = most
+        self._rule = rule
+        self._head = b""  # as long as the rule has not spoken
+        self._layers: list[Gunzip] = []
+        # Grows in place, and its value is no copy: parts that are joined take their memory twice.
+        self._whole = io.BytesIO()
+
+    async def add(self, chunk: bytes) -> None:
+        """Some more bytes."""
+        self.received += len(chunk)
+        self._refuse(self.received)
+        if self._rule is not None:
+            self._head += chunk
+            if len(self._head) < coding.LOOKED_AT:
+                return
+            chunk = self._decide(self._rule)
+        await self._unpack(chunk)
+
+    async def end(self) -> bytes:
+        """The document, now that all is there."""
+        if self._rule is not None:
+            await self._unpack(self._decide(self._rule))
+        for layer in self._layers:
+            layer.end()
+        return self._whole.getvalue()
+
+    def _decide(self, rule: Callable[[bytes], int]) -> bytes:
+        head, self._head, self._rule = self._head, b"", None
+        self._layers = [Gunzip() for _ in range(rule(head))]
+        return head
+
+    async def _unpack(self, chunk: bytes) -> None:
+        pieces: Iterable[bytes] = (chunk,)
+        for layer in self._layers:
+            pieces = _through(layer, pieces)
+        for piece in pieces:
+            self._refuse(self._whole.tell() + len(piece))
+            await self._budget.grow(self._claim, len(piece))
+            self._whole.write(piece)
+            if self._layers:
+                await asyncio.sleep(0)  # a few bytes may become megabytes
+
+    def _refuse(self, size: int) -> None:
+        if size > self._most:
+            raise TooLarge(f"Upstream's document is larger than {self._most} bytes; raise page_limit to allow it.")
+
+
+def _through(layer: Gunzip, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield from layer.feed(piece)
+
+
+def _rule(reply: Reply, url: str, *, text: bool) -> Callable[[bytes], int] | None:
+    field, urls = reply.headers.get("content-encoding"), (url, reply.url)
+    if not field:
+        return None
+    what = Nature.TEXT if text else coding.nature(urls, reply.headers.get("content-type", ""))
+    return lambda head: coding.layers(field, what, urls, head)

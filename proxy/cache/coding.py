@@ -1,0 +1,135 @@
+"""Content codings of whole bodies (RFC 9110 §8.4): which bytes are the document, whatever its server says of them.
+
+Servers derive `Content-Encoding: gzip` from the name of a .tar.gz that they send as it is, name a coding that they did
+not apply, or apply one although identity was asked for. So the field, the name and the bytes decide together. Called
+by `bodies` as a body comes. Never decides how large it may be: that is the caller's, between two pieces.
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from proxy.errors import UpstreamBroken
+
+_GZIP = frozenset({"gzip", "x-gzip"})
+_NONE = frozenset({"", "identity"})
+_MAGIC = b"\x1f\x8b\x08"
+_GZIP_ENDINGS = frozenset({".gz", ".tgz", ".taz", ".svgz"})
+_GZIP_TYPES = frozenset({"application/gzip", "application/x-gzip", "application/x-gtar-compressed"})
+_TEXT_ENDINGS = frozenset({".asc", ".css", ".htm", ".html", ".json", ".list", ".md", ".sources", ".txt", ".xml"})
+_TEXT_NAMES = frozenset({"inrelease", "release", "release.gpg"})
+# What a file whose name says how it is packed may be called by a server that takes the packing for a coding.
+_PACKINGS = {".br": "br", ".zst": "zstd", ".z": "compress", ".xz": "xz", ".bz2": "bzip2"}
+_DEEPEST = 4  # layers of gzip that are looked through
+LOOKED_AT = 4096  # bytes that tell how many layers there are
+_HEAD = 512  # bytes of a layer that tell whether another one is below
+_PIECE = 256 << 10  # decoded bytes that are given at once
+_FED = 64 << 10  # coded bytes that are worked on at once
+_MEMBERS = 10_000  # of one body: more is a body made to cost time
+
+
+class Nature(enum.Enum):
+    """What a document is by its name and media type, as far as gzip is concerned."""
+
+    TEXT = "text"  # never gzip itself
+    GZIP = "gzip"  # gzip itself
+    OTHER = "other"  # nobody knows
+
+
+def nature(urls: tuple[str, ...], content_type: str) -> Nature:
+    """What a document is that is found at these addresses (as it was asked for, and after redirects)."""
+    names = [PurePosixPath(urlsplit(url).path.lower()).name for url in urls]
+    endings = {PurePosixPath(name).suffix for name in names}
+    if endings & _GZIP_ENDINGS or content_type.partition(";")[0].strip().lower() in _GZIP_TYPES:
+        return Nature.GZIP
+    return Nature.TEXT if endings & _TEXT_ENDINGS or _TEXT_NAMES.intersection(names) else Nature.OTHER
+
+
+def layers(field: str | None, what: Nature, urls: tuple[str, ...], head: bytes) -> int:
+    """How many layers of gzip are to be taken off to get the document.
+
+    `field`: its Content-Encoding. `head`: how it begins, `LOOKED_AT` bytes of it or all.
+
+    Raises UpstreamBroken for a coding that nobody asked for and that cannot be taken off here.
+    """
+    named = [coding for token in (field or "").split(",") if (coding := token.strip().lower()) not in _NONE]
+    if not named:
+        return 0
+    if not _GZIP.issuperset(named):
+        endings = {PurePosixPath(urlsplit(url).path.lower()).suffix for url in urls}
+        if len(named) == 1 and named[0] in {_PACKINGS.get(ending) for ending in endings}:
+            return 0
+        raise UpstreamBroken("Upstream sent a document in a content coding that was not asked for.")
+    there = _depth(head)
+    match what:
+        case Nature.TEXT:
+            return there  # what is below any layer is no text
+        case Nature.GZIP:
+            return min(len(named), max(there - 1, 0))
+        case Nature.OTHER:
+            return min(len(named), there)
+
+
+class Gunzip:
+    """One layer of gzip, taken off as the bytes come. Mutable state: where in which member it is."""
+
+    def __init__(self) -> None:
+        self._inflate: zlib._Decompress | None = None  # None: between two members
+        self._members = 0
+        self._padded = False
+
+    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
+        """What is in these bytes, in pieces of at most 256 KiB. Members follow one another (RFC 1952 §2.2).
+
+        Zeros behind the last one are padding. Raises UpstreamBroken for damage, and for anything else behind it.
+        """
+        rest = memoryview(data)
+        while rest:
+            if self._inflate is None and self._members and (self._padded or rest[0] == 0):
+                self._padded = True
+                if any(rest):
+                    raise UpstreamBroken("Upstream sent something else behind the end of a gzip coded document.")
+                return
+            if self._inflate is None:
+                self._members += 1
+                if self._members > _MEMBERS:
+                    raise UpstreamBroken("Upstream sent a gzip coded document in far too many pieces.")
+                self._inflate = zlib.decompressobj(wbits=31)
+            inflate, fed = self._inflate, rest[:_FED]
+            yield from _inflated(inflate, fed)
+            rest = rest[len(fed) - len(inflate.unused_data) :]
+            if inflate.eof:
+                self._inflate = None
+
+    def end(self) -> None:
+        """Nothing more comes. Raises UpstreamBroken if something is missing."""
+        if self._inflate is not None or not self._members:
+            raise UpstreamBroken("Upstream's gzip coded document ends too early.")
+
+
+def _inflated(inflate: zlib._Decompress, fed: memoryview) -> Iterator[bytes]:
+    data: bytes | memoryview = fed
+    while data:
+        try:
+            piece = inflate.decompress(data, _PIECE)
+        except zlib.error as error:
+            raise UpstreamBroken("Upstream sent a document whose gzip coding is damaged.") from error
+        data = inflate.unconsumed_tail
+        if piece:
+            yield piece
+
+
+def _depth(head: bytes) -> int:
+    """How many layers of gzip there are."""
+    depth = 0
+    while depth < _DEEPEST and head.startswith(_MAGIC):
+        depth += 1
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, _HEAD)
+        except zlib.error:
+            break
+    return depth

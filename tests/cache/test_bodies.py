@@ -1,0 +1,140 @@
+"""Whole bodies: decoded, bounded each and together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import gzip
+import tracemalloc
+
+import pytest
+
+from proxy.cache.bodies import Bodies
+from proxy.errors import TooLarge, UpstreamBroken, UpstreamTimeout
+from proxy.model import Ask
+from tests.cache.conftest import SITE, HandClock
+from tests.memory_upstream import Gate, MemoryUpstream, Scripted
+
+URL = "https://index.example/simple/demo/"
+MIB = 1 << 20
+LIMIT = 20 * MIB
+
+
+async def read(
+    bodies: Bodies, upstream: MemoryUpstream, script: Scripted, *, url: str = URL, text: bool = True
+) -> bytes:
+    """What is found at `url`."""
+    upstream.on(url, script)
+    async with upstream.get(Ask(url, SITE)) as reply, bodies.whole(reply, url, text=text) as body:
+        return body
+
+
+@pytest.mark.parametrize("piece", [1, 7, 4096, 1 << 20])
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 300_000])
+async def test_whole__however_it_is_cut(upstream: MemoryUpstream, clock: HandClock, piece: int, size: int) -> None:
+    """Coded or not, in whatever pieces it comes, it is the same document."""
+    body = (bytes(range(256)) * 2000)[:size]
+    packed = {"Content-Encoding": "gzip"}
+    coded = gzip.compress(body, 1, mtime=0)
+    scripts = [Scripted(body, piece=max(piece, size // 1000)), Scripted(coded, headers=packed, piece=piece)]
+    bodies = Bodies(clock, LIMIT)
+
+    assert [body] * 2 == [await read(bodies, upstream, script) for script in scripts]
+    assert 0 == bodies.budget.held
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [("demo/", True, "plain"), ("key.asc", False, "plain"), ("linux.gz", False, "coded"), ("linux", False, "plain")],
+)
+async def test_whole__name_counts(
+    upstream: MemoryUpstream, clock: HandClock, name: str, text: bool, expected: str
+) -> None:
+    """Text is decoded whatever it is called; of other documents the name tells."""
+    coded = gzip.compress(b"a document" * 100, mtime=0)
+    script = Scripted(coded, headers={"Content-Encoding": "gzip"})
+
+    got = await read(Bodies(clock, LIMIT), upstream, script, url=URL + name, text=text)
+
+    assert {"plain": b"a document" * 100, "coded": coded}[expected] == got
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Scripted(bytes(LIMIT + 1)),
+        Scripted(gzip.compress(bytes(LIMIT + 1)), headers={"Content-Encoding": "gzip"}),
+        Scripted(gzip.compress(gzip.compress(bytes(200 * MIB))), headers={"Content-Encoding": "gzip"}),
+        Scripted(gzip.compress(b"") + bytes(LIMIT + 1), headers={"Content-Encoding": "gzip"}),
+    ],
+    ids=["as it comes", "unpacked", "unpacked twice", "zeros behind"],
+)
+async def test_whole__too_large(upstream: MemoryUpstream, clock: HandClock, script: Scripted) -> None:
+    """Nothing is taken beyond the limit, and what was taken is given back."""
+    bodies = Bodies(clock, LIMIT)
+
+    with pytest.raises(TooLarge, match="page_limit"):
+        await read(bodies, upstream, script)
+    assert 0 == bodies.budget.held
+
+
+@pytest.mark.parametrize("body", [gzip.compress(b"a page")[:-1], gzip.compress(b"a page") + b"x", b"\x1f\x8b\x08"])
+async def test_whole__damaged(upstream: MemoryUpstream, clock: HandClock, body: bytes) -> None:
+    """A coded body that is cut, or has more behind it, is no document."""
+    with pytest.raises(UpstreamBroken):
+        await read(Bodies(clock, LIMIT), upstream, Scripted(body, headers={"Content-Encoding": "gzip"}))
+
+
+async def test_whole__many_bombs_at_once(upstream: MemoryUpstream, clock: HandClock) -> None:
+    """Twenty bodies that unpack to more than the limit take the memory of two, not of twenty; it is given back."""
+    bodies = Bodies(clock, LIMIT)
+    bomb = Scripted(gzip.compress(bytes(2 * LIMIT)), headers={"Content-Encoding": "gzip"})
+
+    async def refused(number: int) -> bool:
+        with contextlib.suppress(TooLarge):
+            await read(bodies, upstream, bomb, url=f"{URL}{number}")
+            return False
+        return True
+
+    gc.disable()
+    tracemalloc.start()
+    try:
+        results = await asyncio.gather(*map(refused, range(20)))
+        now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+    assert [True] * 20 == results
+    assert peak < 2.5 * LIMIT
+    assert now < LIMIT / 2
+
+
+async def test_whole__counts_until_it_is_done_with(upstream: MemoryUpstream, clock: HandClock) -> None:
+    """What is made of a body while it is held counts with it: others wait in turn, small ones do not."""
+    bodies = Bodies(clock, LIMIT)
+    upstream.on(URL, Scripted(bytes(LIMIT)))
+    async with upstream.get(Ask(URL, SITE)) as reply, bodies.whole(reply, URL):
+        another = asyncio.create_task(read(bodies, upstream, Scripted(bytes(LIMIT)), url=f"{URL}another"))
+        small = await read(bodies, upstream, Scripted(bytes(LIMIT // 64)), url=f"{URL}small")
+        assert (LIMIT // 64, False) == (len(small), another.done())
+    assert LIMIT == len(await another)
+
+
+async def test_whole__drips(upstream: MemoryUpstream, clock: HandClock) -> None:
+    """A body that comes a few bytes a minute is given up: it holds memory that others wait for."""
+    gate = Gate()
+    upstream.on(URL, Scripted(bytes(200), body_gate=gate, gate_at=100, piece=100))
+    bodies = Bodies(clock, LIMIT)
+
+    async def one() -> None:
+        async with upstream.get(Ask(URL, SITE)) as reply, bodies.whole(reply, URL):
+            pass
+
+    asking = asyncio.create_task(one())
+    await gate.reached.wait()
+    clock.advance(61)
+    gate.open()
+    with pytest.raises(UpstreamTimeout):
+        await asking
