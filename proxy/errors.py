@@ -85,6 +85,10 @@ class UpstreamThrottled(UpstreamError):
         self.retry_after = retry_after
 
 
+class Crowded(UpstreamThrottled):
+    """The cache itself has too many requests under way to a host. It says nothing of that host."""
+
+
 class UpstreamBroken(UpstreamError):
     """An answer that cannot be used: another 5xx, bad framing, a body cut short, too many redirects."""
 

@@ -168,6 +168,8 @@ class Group:
 class Ask:
     """One GET to upstream. `site` carries what is allowed and which counters it goes to.
 
+    `kind`: pages and their like are answered before files where requests queue, and a host may fail at one and not at
+    the other.
     `bulk`: a further connection for a large file, or work ahead of a client: nobody fails if it is refused.
     `own`: only the site's own word is wanted; a redirect to a host whose pages do not count as its own is not followed.
     """
@@ -175,6 +177,7 @@ class Ask:
     url: str
     site: Site
     headers: dict[str, str] = field(default_factory=dict)
+    kind: Kind = Kind.FILE
     bulk: bool = False
     own: bool = False
 

@@ -79,8 +79,11 @@ class Upstream(Protocol):
         """
         ...
 
-    def down(self, url: str) -> bool:
-        """Whether the host of `url` failed so lately that a kept copy should be served without waiting for it."""
+    def down(self, url: str, *, file: bool = False) -> bool:
+        """Whether the host of `url` failed so lately that a kept copy should be served without waiting for it.
+
+        `file`: at giving files; else at giving documents. A host that cannot be reached fails at both.
+        """
         ...
 
 

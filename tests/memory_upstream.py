@@ -100,7 +100,7 @@ class MemoryUpstream:
         finally:
             self.open -= 1
 
-    def down(self, url: str) -> bool:
+    def down(self, url: str, *, file: bool = False) -> bool:
         """See `ports.Upstream.down`; tests fill `down_urls`."""
         return url in self.down_urls
 

@@ -38,7 +38,7 @@ class Confirming:
                 return Outcome.HIT
             case Verdict.STALE:
                 pass
-        if self._upstream.down(wanted.url):
+        if self._upstream.down(wanted.url, file=True):
             return Outcome.STALE
         task, _ = self._flights.join(wanted.key, lambda: self._ask(wanted, entry))
         try:

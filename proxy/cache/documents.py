@@ -22,7 +22,7 @@ from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
 from proxy.cache.patience import Patience
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, StoreError, UpstreamBroken, UpstreamError, Withheld
-from proxy.model import Ask, Digest, Entry, Outcome, Site, Validator
+from proxy.model import Ask, Digest, Entry, Kind, Outcome, Site, Validator
 from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
@@ -182,7 +182,8 @@ class Documents:
                 headers.pop("If-Modified-Since", None)
         since = self._clock.monotonic()
         try:
-            async with self._upstream.get(Ask(wish.url, wish.site, headers, own=wish.site.own is not None)) as reply:
+            ask = Ask(wish.url, wish.site, headers, Kind.PAGE, own=wish.site.own is not None)
+            async with self._upstream.get(ask) as reply:
                 now = self._clock.now()
                 if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
                     self._patience.answered(wish.url, since)

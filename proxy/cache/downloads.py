@@ -265,7 +265,7 @@ class Downloads:
 
     def _in_order(self, wanted: Wanted) -> list[Place]:
         """The places of a file, those that are known to be down last."""
-        return sorted(wanted.places, key=lambda place: self._upstream.down(place.url))
+        return sorted(wanted.places, key=lambda place: self._upstream.down(place.url, file=True))
 
 
 def _told(before: PullthroughError | None, error: PullthroughError, place: Place, wanted: Wanted) -> PullthroughError:

@@ -13,9 +13,10 @@ from http import HTTPStatus
 from proxy.cache.digesting import Digesting
 from proxy.cache.flight import HELD_BACK, Wanted
 from proxy.errors import UpstreamBroken, WrongBytes
-from proxy.model import Ask
+from proxy.model import Ask, Kind
 from proxy.ports import Reply, Upstream
 
+_SMALL = 1 << 20  # bytes of a part that is read for what is in it, and not for the file
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -54,9 +55,9 @@ class Passage:
             # RFC 9110 §14.1.2: `bytes=-n` are the last n.
             span = str(start) if start < 0 else f"{start}-{'' if end is None else end - 1}"
             headers = {**headers, "Range": f"bytes={span}"}
-        reply = self._reply = await self._stack.enter_async_context(
-            self._upstream.get(Ask(wanted.url, wanted.site, headers))
-        )
+        small = not wanted.binary or start < 0 or (end is not None and end - start <= _SMALL)
+        ask = Ask(wanted.url, wanted.site, headers, Kind.METADATA if small else Kind.FILE)
+        reply = self._reply = await self._stack.enter_async_context(self._upstream.get(ask))
         length = reply.headers.get("content-length", "")
         self.content_type = reply.headers.get("content-type", "")
         self.url = reply.url

@@ -12,7 +12,8 @@ from email.utils import parsedate_to_datetime
 
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamDenied, UpstreamThrottled, Withheld
 
-TRANSIENT = frozenset((500, 502, 504))  # worth another try at once
+TRANSIENT = frozenset((408, 500, 502, 504))  # worth another try at once
+_NOT_ABLE = frozenset((501, 505))  # says something of the request, as 4xx do
 _MISSING = frozenset((404, 410))
 _DENIED = frozenset((401, 403, 407, 451))
 _FORBIDDEN = 403
@@ -80,6 +81,11 @@ def _absence(status: int) -> NotFound:
     if status == _FORBIDDEN:
         return Withheld("Upstream has no such project or file, or gives it only to those whom it knows.")
     return NotFound("Upstream has no such project or file.")
+
+
+def unwell(status: int) -> bool:
+    """Whether a status says that the server fails, and may fail at other addresses too."""
+    return status in TRANSIENT or (status >= 500 and status not in _NOT_ABLE)  # noqa: PLR2004
 
 
 def part_size(status: int, headers: Mapping[str, str]) -> int | None:

@@ -44,6 +44,32 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Upstr
 )
 
 
+class Failed(Exception):
+    """A request that brought nothing, on its way to the client, which tries again or says so of the host.
+
+    `again`: another try at once may help. `host`: whose failure it is (`host:port`); None: nobody's. `line`: there was
+    no connection, whatever is asked for. `proxy`: the host is a proxy on the way. `wait`: seconds that it asks for.
+    """
+
+    def __init__(  # noqa: PLR0913 what there is to say
+        self,
+        error: UpstreamError,
+        *,
+        again: bool = False,
+        host: str | None = None,
+        line: bool = False,
+        proxy: bool = False,
+        wait: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.error = error
+        self.again = again
+        self.host = host
+        self.line = line
+        self.proxy = proxy
+        self.wait = wait
+
+
 def failure(error: Exception) -> UpstreamError:
     """The failure that an exception of aiohttp means while there is no body yet."""
     for kinds, meaning, text in _MEANINGS:
@@ -65,3 +91,10 @@ def soon_again(error: Exception) -> bool:
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, TimeoutError)):
         return False
     return isinstance(failure(error), UpstreamUnreachable)
+
+
+def connecting(error: Exception) -> bool:
+    """Whether there was no connection yet, or no tunnel through a proxy: nothing can be had of the host."""
+    return isinstance(
+        error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+    )

@@ -6,11 +6,14 @@ to try all the same is the service's business.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+
+from proxy.model import Ask, Kind
 
 _FIRST = 1.0  # seconds for which a host counts as down after one failure
 _LONGEST = 30.0  # seconds, however many failures in a row
-_HOSTS = 1024  # hosts remembered; more than that is somebody making up names
+_HOSTS = 1024  # hosts and their parts remembered; more than that is somebody making up names
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,19 @@ def after_failure(before: Back | None, now: float, at_least: float = 0.0) -> Bac
     return Back(failures, until if before is None else max(until, before.until))
 
 
+class Part(enum.Enum):
+    """What of a host fails: each has its own back-off, and an answer of one says nothing of the other."""
+
+    LINE = "line"  # there is no connection: nothing can be had
+    DOCUMENTS = "documents"
+    FILES = "files"
+
+    @classmethod
+    def of(cls, ask: Ask) -> Part:
+        """Where a request belongs."""
+        return cls.DOCUMENTS if ask.kind in (Kind.PAGE, Kind.RELEASE, Kind.INDEX) else cls.FILES
+
+
 class Health:
     """The back-offs of all hosts, and of proxies on the way to them.
 
@@ -40,19 +56,20 @@ class Health:
     """
 
     def __init__(self) -> None:
-        self._backs: dict[str, Back] = {}
+        self._backs: dict[tuple[str, Part], Back] = {}
         self._proxies: dict[str, str] = {}
 
-    def failed(self, authority: str, now: float, at_least: float = 0.0) -> None:
-        """The host could not be reached, said nothing in time, or wants to be left alone."""
-        back = after_failure(self._backs.pop(authority, None), now, at_least)
-        self._backs[authority] = back
+    def failed(self, authority: str, part: Part, now: float, at_least: float = 0.0) -> None:
+        """The host could not be reached, failed, said nothing in time, or wants to be left alone for some seconds."""
+        back = after_failure(self._backs.pop((authority, part), None), now, at_least)
+        self._backs[authority, part] = back
         if len(self._backs) > _HOSTS:
             del self._backs[next(iter(self._backs))]
 
-    def answered(self, authority: str) -> None:
+    def answered(self, authority: str, part: Part) -> None:
         """The host gave an answer."""
-        self._backs.pop(authority, None)
+        self._backs.pop((authority, Part.LINE), None)
+        self._backs.pop((authority, part), None)
 
     def asked(self, authority: str, proxy: str | None) -> None:
         """The host is asked now, through this proxy or straight."""
@@ -62,7 +79,7 @@ class Health:
             if len(self._proxies) > _HOSTS:
                 del self._proxies[next(iter(self._proxies))]
 
-    def down(self, authority: str, now: float) -> bool:
-        """Whether the host is within its back-off, or the proxy that it was asked through last is."""
-        backs = (self._backs.get(authority), self._backs.get(self._proxies.get(authority, "")))
-        return any(back is not None and now < back.until for back in backs)
+    def down(self, authority: str, part: Part, now: float) -> bool:
+        """Whether this part of the host is within its back-off, or the line to it or to the last proxy on the way."""
+        keys = (authority, part), (authority, Part.LINE), (self._proxies.get(authority, ""), Part.LINE)
+        return any((back := self._backs.get(key)) is not None and now < back.until for key in keys)

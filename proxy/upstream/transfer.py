@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 
-from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
+from proxy.errors import UpstreamBroken, UpstreamError
 from proxy.model import Fetched, UpstreamFailed
 from proxy.ports import Observer
 from proxy.upstream import answers, failures
@@ -25,7 +25,7 @@ _DRAIN_TIME = 0.2  # seconds that this may take
 
 
 class Transfer:
-    """See `ports.Reply`. `stalled` is called with the address when a body stalls for `silence` seconds."""
+    """See `ports.Reply`. `ended` is called once, when all of the body came, or with what it broke off by."""
 
     def __init__(  # noqa: PLR0913, PLR0917 an answer and who is told of it
         self,
@@ -33,17 +33,17 @@ class Transfer:
         mount: str,
         url: str,
         observer: Observer,
-        stalled: Callable[[str], None],
+        ended: Callable[[UpstreamError | None], None],
         silence: float,
     ) -> None:
-        """Raises UpstreamBroken for headers that cannot be relied on."""
+        """Raises UpstreamBroken for headers that cannot be relied on. `silence`: seconds that a body may stall."""
         self.status = response.status
         self.url = url
         self.headers = answers.headers_of(response.raw_headers)
         self._response = response
         self._mount = mount
         self._observer = observer
-        self._stalled = stalled
+        self._ended: Callable[[UpstreamError | None], None] | None = ended
         self._chunked = "transfer-encoding" in self.headers
         self._left = answers.part_size(self.status, self.headers)
         self._silence = silence
@@ -73,6 +73,7 @@ class Transfer:
             if self._left < 0 or (not chunk and self._left > 0):
                 raise self._fail(UpstreamBroken("Upstream's part of a file has another length than it said."))
         if not chunk:
+            self._end(None)
             raise StopAsyncIteration
         return chunk
 
@@ -86,6 +87,8 @@ class Transfer:
             self._left -= size
             if self._left < 0 or (not size and self._left > 0):
                 raise self._fail(UpstreamBroken("Upstream's part of a file has another length than it said."))
+        if not size:
+            self._end(None)
         return size
 
     async def _readinto(self, buffer: memoryview) -> int:
@@ -134,10 +137,14 @@ class Transfer:
 
     def _fail(self, error: UpstreamError) -> UpstreamError:
         self._observer(UpstreamFailed(self._mount, error.reason))
-        if isinstance(error, UpstreamTimeout):
-            self._stalled(self.url)
+        self._end(error)
         self.close()
         return error
+
+    def _end(self, error: UpstreamError | None) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(error)
 
 
 def drop(response: aiohttp.ClientResponse) -> None:

@@ -28,7 +28,7 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from proxy.model import Ask, Site
+from proxy.model import Ask, Kind, Site
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.transfer import Transfer
 from tests.upstream.conftest import HandClock, Make, Seen
@@ -425,9 +425,9 @@ async def test_down__cleared_by_an_answer(server: Scripted, make: Make) -> None:
     client = make()
     with pytest.raises(UpstreamUnreachable):
         await read(client, ask(server))
-    assert client.down(server.base)
+    assert client.down(server.base, file=True)
     assert await read(client, ask(server)) == b"back"
-    assert not client.down(server.base)
+    assert not client.down(server.base, file=True)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.1/", ""])
@@ -436,7 +436,7 @@ async def test_down__address_that_is_none(make: Make, url: str) -> None:
     assert not make().down(url)
 
 
-@pytest.mark.parametrize("status", ["500 Oops", "502 Bad", "504 Late"])
+@pytest.mark.parametrize("status", ["408 Slow", "500 Oops", "502 Bad", "504 Late"])
 async def test_retry__transient_status(server: Scripted, make: Make, seen: Seen, status: str) -> None:
     """An upstream that stumbles is asked again at once."""
     server.on("/x", plain(b"sorry", status=status), plain(b"fine"))
@@ -461,6 +461,107 @@ async def test_retry__given_up(server: Scripted, make: Make, seen: Seen) -> None
     assert (len(server.seen), seen.failures) == (3, ["broken"] * 3)
 
 
+FAILING = {
+    "500": plain(b"", status="500 Oops"),
+    "501": plain(b"", status="501 What"),
+    "502": plain(b"", status="502 Bad"),
+    "504": plain(b"", status="504 Late"),
+    "522": plain(b"", status="522 Origin"),
+    "503": plain(b"", status="503 Busy"),
+    "429": plain(b"", status="429 Slow"),
+    "404": plain(b"", status="404 No"),
+    "403": plain(b"", status="403 No"),
+    "nothing": Line(b"", Then.HOLD),
+    "closed": Line(b"", Then.CLOSE),
+    "reset": Line(b"", Then.RESET),
+    "cut": Line(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", Then.CLOSE),
+    "stalled": Line(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", Then.HOLD),
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "of_pages", "of_files"),
+    [
+        ("500", True, True),
+        ("501", False, False),
+        ("502", True, True),
+        ("504", True, True),
+        ("522", True, True),
+        ("503", True, True),
+        ("429", True, True),
+        ("404", False, False),
+        ("403", False, False),
+        ("nothing", True, True),
+        ("closed", True, True),
+        ("reset", True, True),
+        ("cut", True, False),
+        ("stalled", True, True),
+    ],
+)
+async def test_down__what_failed(answer: str, of_pages: bool, of_files: bool, server: Scripted, make: Make) -> None:
+    """A host that fails at pages is down for pages, at files for files; a lane that is refused says nothing of it."""
+    server.on("/x", FAILING[answer])
+    found = {}
+    for kind, bulk in ((Kind.PAGE, False), (Kind.FILE, False), (Kind.FILE, True)):
+        client = make(read_timeout=0.1, retries=1)
+        with pytest.raises((UpstreamError, NotFound)):
+            await read(client, replace(ask(server), kind=kind, bulk=bulk))
+        found[kind, bulk] = client.down(server.base), client.down(server.base, file=True)
+    expected = {(Kind.PAGE, False): (of_pages, False), (Kind.FILE, False): (False, of_files)}
+    assert expected | {(Kind.FILE, True): (False, False)} == found
+
+
+@pytest.mark.parametrize("kind", [Kind.PAGE, Kind.FILE])
+async def test_down__no_connection(kind: Kind, make: Make) -> None:
+    """A host that cannot be reached gives neither pages nor files, and bulk does not say it."""
+    url = f"http://127.0.0.1:{free_port()}/"
+    site = Site("demo", url, "", 600.0)
+    client = make()
+    with pytest.raises(UpstreamUnreachable):
+        await read(client, Ask(url, site, kind=kind, bulk=True))
+    assert not client.down(url, file=True)
+    with pytest.raises(UpstreamUnreachable):
+        await read(client, Ask(url, site, kind=kind))
+    assert client.down(url)
+    assert client.down(url, file=True)
+
+
+async def test_down__a_try_that_went_well(server: Scripted, make: Make) -> None:
+    """A failure that a further try mended is none of the host's."""
+    server.on("/x", plain(b"", status="500 Oops"), plain(b"fine"))
+    client = make(retries=1)
+    assert b"fine" == await read(client, replace(ask(server), kind=Kind.PAGE))
+    assert not client.down(server.base)
+
+
+async def test_down__files_do_not_speak_for_pages(server: Scripted, make: Make) -> None:
+    """Pages may fail at a host that gives files all the time; the first page that comes says that it is well."""
+    server.on("/x", plain(b"", status="500 Oops"), plain(b"fine"))
+    client = make()
+    with pytest.raises(UpstreamBroken):
+        await read(client, replace(ask(server), kind=Kind.PAGE))
+    assert b"fine" == await read(client, ask(server))
+    assert client.down(server.base)
+    assert b"fine" == await read(client, replace(ask(server), kind=Kind.PAGE))
+    assert not client.down(server.base)
+
+
+async def test_down__where_a_redirect_led(server: Scripted, make: Make) -> None:
+    """A host that sends everybody on to one that fails gives nothing either."""
+    dead = f"http://127.0.0.1:{free_port()}/"
+    server.on("/x", moved(dead + "x"))
+    client = make()
+    known = site(server, hosts=frozenset({"127.0.0.1"}))
+    with pytest.raises(UpstreamUnreachable):
+        await read(client, Ask(server.base + "x", known, kind=Kind.PAGE))
+    assert [True, False, True, True] == [
+        client.down(url, file=file) for url in (server.base, dead) for file in (False, True)
+    ]
+    server.on("/x", plain(b"back"))
+    assert b"back" == await read(client, Ask(server.base + "x", known, kind=Kind.PAGE))
+    assert not client.down(server.base)
+
+
 async def test_throttled__host_is_left_alone(server: Scripted, make: Make, clock: HandClock) -> None:
     """A host that asks for time counts as down for that time."""
     server.on("/x", plain(b"", "Retry-After: 9", status="503 Busy"))
@@ -468,9 +569,9 @@ async def test_throttled__host_is_left_alone(server: Scripted, make: Make, clock
     with pytest.raises(UpstreamThrottled):
         await read(client, ask(server))
     clock.seconds += 8.9
-    assert client.down(server.base)
+    assert client.down(server.base, file=True)
     clock.seconds += 0.2
-    assert not client.down(server.base)
+    assert not client.down(server.base, file=True)
 
 
 async def test_timeout__no_head(server: Scripted, make: Make, seen: Seen, naps: list[float]) -> None:
@@ -480,7 +581,7 @@ async def test_timeout__no_head(server: Scripted, make: Make, seen: Seen, naps: 
     with pytest.raises(UpstreamTimeout):
         await read(client, ask(server))
     assert (seen.failures, naps) == (["timeout"], [])
-    assert client.down(server.base)
+    assert client.down(server.base, file=True)
 
 
 async def test_timeout__head_that_drips(server: Scripted, make: Make) -> None:
@@ -504,7 +605,7 @@ async def test_timeout__body_that_stalls(server: Scripted, make: Make, seen: See
     with pytest.raises(UpstreamTimeout):
         await read(client, ask(server))
     assert (seen.fetched, seen.failures) == (4, ["timeout"])
-    assert client.down(server.base)
+    assert client.down(server.base, file=True)
 
 
 async def test_slow__but_alive(server: Scripted, make: Make) -> None:

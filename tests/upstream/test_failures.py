@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.upstream.failures import CAUGHT, broken_off, failure, soon_again
+from proxy.upstream.failures import CAUGHT, broken_off, connecting, failure, soon_again
 
 KEY = ConnectionKey("files.example", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 INFO = RequestInfo(URL("http://files.example/secret"), "GET", CIMultiDictProxy(CIMultiDict()), URL())
@@ -55,3 +55,15 @@ def test_failure__kind_and_words(error: Exception, expected: type[UpstreamError]
 def test_broken_off__within_a_body(error: Exception, expected: type[UpstreamError]) -> None:
     """Within a body a lost connection is an answer cut short."""
     assert expected is type(broken_off(error))
+
+
+def test_connecting() -> None:
+    """What came before there was a connection is told from what came over one."""
+    before = {type(error).__name__ for error, _, _ in CASES if connecting(error)}
+    assert before == {
+        "ConnectionTimeoutError",
+        "ClientConnectorError",
+        "ClientConnectorDNSError",
+        "ClientConnectorCertificateError",
+        "ClientConnectorSSLError",
+    }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.upstream.health import Back, Health, after_failure
+from proxy.model import Ask, Kind, Site
+from proxy.upstream.health import Back, Health, Part, after_failure
+
+PAGES, FILES, LINE = Part.DOCUMENTS, Part.FILES, Part.LINE
 
 
 def test_after_failure__again_and_again() -> None:
@@ -34,19 +37,48 @@ def test_after_failure__upstream_says_for_how_long(wish: float, wait: float) -> 
 def test_health__an_answer_clears() -> None:
     """A host is down until its back-off is over, or until it answers."""
     health = Health()
-    health.failed("a:80", 10.0)
-    assert [health.down("a:80", 10.9), health.down("a:80", 11.0), health.down("a:81", 10.0)] == [True, False, False]
-    health.answered("a:80")
-    assert not health.down("a:80", 10.1)
+    health.failed("a:80", PAGES, 10.0)
+    assert [True, False, False] == [
+        health.down(*at) for at in (("a:80", PAGES, 10.9), ("a:80", PAGES, 11.0), ("a:81", PAGES, 10.0))
+    ]
+    health.answered("a:80", PAGES)
+    assert not health.down("a:80", PAGES, 10.1)
+
+
+@pytest.mark.parametrize(
+    ("failing", "answering", "after_failing", "after_answering"),
+    [
+        (PAGES, FILES, {PAGES}, {PAGES}),
+        (FILES, PAGES, {FILES}, {FILES}),
+        (LINE, FILES, {PAGES, FILES, LINE}, set()),
+        (LINE, LINE, {PAGES, FILES, LINE}, set()),
+        (PAGES, LINE, {PAGES}, {PAGES}),
+    ],
+)
+def test_health__parts(failing: Part, answering: Part, after_failing: set[Part], after_answering: set[Part]) -> None:
+    """A host that gives files may fail at pages, and the reverse; one that cannot be reached gives nothing."""
+    health = Health()
+    health.failed("a:80", failing, 10.0)
+    assert after_failing == {part for part in Part if health.down("a:80", part, 10.5)}
+    health.answered("a:80", answering)
+    assert after_answering == {part for part in Part if health.down("a:80", part, 10.5)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [(Kind.PAGE, PAGES), (Kind.RELEASE, PAGES), (Kind.FILE, FILES), (Kind.METADATA, FILES)]
+)
+def test_part__of_a_request(kind: Kind, part: Part) -> None:
+    """Metadata comes from where files are."""
+    assert part is Part.of(Ask("http://a/", Site("demo", "http://a/", "", 600.0), kind=kind))
 
 
 def test_health__made_up_names() -> None:
     """However many hosts fail, few are remembered: the latest."""
     health = Health()
     for number in range(5000):
-        health.failed(f"host{number}:80", 0.0)
+        health.failed(f"host{number}:80", PAGES, 0.0)
     assert len(health._backs) == 1024
-    assert health.down("host4999:80", 0.5)
+    assert health.down("host4999:80", PAGES, 0.5)
 
 
 def test_health__behind_a_proxy() -> None:
@@ -54,10 +86,10 @@ def test_health__behind_a_proxy() -> None:
     health = Health()
     health.asked("a:80", "proxy:3128")
     health.asked("b:80", None)
-    health.failed("proxy:3128", 10.0)
-    assert [True, False, False] == [health.down(host, 10.5) for host in ("a:80", "b:80", "c:80")]
+    health.failed("proxy:3128", LINE, 10.0)
+    assert [True, False, False] == [health.down(host, FILES, 10.5) for host in ("a:80", "b:80", "c:80")]
     health.asked("a:80", None)
-    assert not health.down("a:80", 10.5)
+    assert not health.down("a:80", PAGES, 10.5)
     for number in range(5000):
         health.asked(f"host{number}:80", "proxy:3128")
     assert len(health._proxies) == 1024

@@ -1,0 +1,104 @@
+"""Places: how many requests may be under way at one host, and who waits for one.
+
+The client takes a place for each request, before it looks for a connection; what is waited for here is the cache's own
+queue, and says nothing of the host. Some places are left to pages and metadata, which are small and hold up whoever
+resolves dependencies, and more of them are not for bulk. Never opens a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from proxy.errors import Crowded
+from proxy.model import Ask, Kind
+
+_PATIENCE = 30.0  # seconds that a request waits for a place
+
+
+class Rank(enum.Enum):
+    """How urgent a request is. In order: who is woken first."""
+
+    URGENT = "urgent"  # a page, metadata
+    PLAIN = "plain"  # a file that somebody waits for
+    BULK = "bulk"  # a further connection, or work ahead: it does not wait at all
+
+    @classmethod
+    def of(cls, ask: Ask) -> Rank:
+        """The rank of a request."""
+        if ask.bulk:
+            return cls.BULK
+        return cls.PLAIN if ask.kind in (Kind.FILE, Kind.OTHER) else cls.URGENT
+
+
+# Requests under way at one host, up to which one of a rank may begin.
+MOST = {Rank.URGENT: 256, Rank.PLAIN: 224, Rank.BULK: 160}
+
+
+@dataclass(slots=True)
+class _Host:
+    taken: int = 0
+    waiting: dict[Rank, deque[asyncio.Future[None]]] = field(
+        default_factory=lambda: {Rank.URGENT: deque(), Rank.PLAIN: deque()}
+    )
+
+
+class Places:
+    """The places of all hosts. Mutable state: those taken, and who waits; hosts that nobody asks are forgotten."""
+
+    def __init__(self, patience: float = _PATIENCE) -> None:
+        """`patience`: seconds that a request waits at most."""
+        self._patience = patience
+        self._hosts: dict[str, _Host] = {}
+
+    async def take(self, authority: str, rank: Rank) -> Callable[[], None]:
+        """Take a place at `host:port`; gives what gives it back, once, however often it is called. Raises Crowded."""
+        host = self._hosts.setdefault(authority, _Host())
+        if host.taken < MOST[rank] and not host.waiting.get(rank):
+            host.taken += 1
+        elif rank is Rank.BULK:
+            raise _crowded()
+        else:
+            await self._wait(authority, host, rank)
+        given = False
+
+        def give_back() -> None:
+            nonlocal given
+            if not given:
+                given = True
+                self._leave(authority, host)
+
+        return give_back
+
+    async def _wait(self, authority: str, host: _Host, rank: Rank) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        host.waiting[rank].append(turn)
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():  # it came, and nobody is there any more
+                self._leave(authority, host)
+            elif turn in host.waiting[rank]:
+                host.waiting[rank].remove(turn)
+            if isinstance(error, TimeoutError):
+                raise _crowded() from None
+            raise
+
+    def _leave(self, authority: str, host: _Host) -> None:
+        host.taken -= 1
+        for rank, waiting in host.waiting.items():
+            while waiting and host.taken < MOST[rank]:
+                turn = waiting.popleft()
+                if not turn.done():
+                    host.taken += 1
+                    turn.set_result(None)
+        if not host.taken and not any(host.waiting.values()):
+            self._hosts.pop(authority, None)
+
+
+def _crowded() -> Crowded:
+    return Crowded("This cache has as many requests under way to that host as it allows itself; try again later.")

@@ -1,0 +1,154 @@
+"""Pools: connections to hosts and proxies, over which one request is sent and the head of its answer is awaited.
+
+The client uses them for each hop, and decides what an answer means. A host that the settings name, one that came with a
+request, and a proxy have pools and name look-ups of their own. Never follows, repeats or judges anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from proxy.errors import UpstreamTimeout, UpstreamUnreachable
+from proxy.upstream import failures, guard, proxying
+from proxy.upstream.connections import Connector
+from proxy.upstream.failures import Failed
+from proxy.upstream.guard import GuardedResolver, Trust
+from proxy.upstream.names import SystemResolver
+from proxy.upstream.places import Places, Rank
+from proxy.upstream.transfer import drop
+from proxy.way import Proxy
+
+_KEEP_ALIVE = 30.0  # seconds
+_BUFFER = 256 << 10  # bytes: a transfer is paused when it is twice this ahead of its reader
+_FIELD = 16 << 10  # bytes of one header, and of the status line
+_FIELDS = 128  # headers of one answer
+
+
+def authority(url: URL) -> str:
+    """`host:port`, in the one spelling under which a host is remembered."""
+    return f"{guard.host_of(url)}:{url.port}"
+
+
+class Pools:
+    """Sends requests. Mutable state: the connections, and the places at the hosts."""
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        via: str,
+        resolver: AbstractResolver | None,
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
+        """Needs a running loop. Seconds and `via` as of the client. `resolver`: in place of the system's."""
+        self._head_limit = connect_timeout + read_timeout
+        self._via = via
+        self._places = Places()
+        # One for each: names that somebody makes up may all hang, and the settings' own must not wait for them.
+        named, made_up, proxies = self._resolvers = [resolver or SystemResolver(connect_timeout) for _ in range(3)]
+        allowing = {
+            Trust.NAMED: GuardedResolver(named, guard.forbidden),
+            Trust.OPEN: GuardedResolver(made_up, guard.private),
+            None: proxies,  # which the settings name
+        }
+        self._sessions = {
+            trust: aiohttp.ClientSession(
+                # Without limits of its own: waiting for a place would count as connecting.
+                connector=Connector(
+                    limit=0,
+                    limit_per_host=0,
+                    keepalive_timeout=_KEEP_ALIVE,
+                    resolver=names,
+                    ssl=ssl_context or True,
+                ),
+                timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=read_timeout),
+                headers={"Accept-Encoding": "identity", "User-Agent": f"pullthrough/{_version()}"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                read_bufsize=_BUFFER,
+                max_line_size=_FIELD,
+                max_field_size=_FIELD,
+                max_headers=_FIELDS,
+            )
+            for trust, names in allowing.items()
+        }
+
+    async def send(self, url: URL, trust: Trust, headers: dict[str, str], rank: Rank) -> aiohttp.ClientResponse:
+        """One request and the head of its answer. Raises Failed, Crowded."""
+        try:
+            return await self._send(trust, url, headers, rank, {})
+        except failures.CAUGHT as error:
+            found = failures.failure(error)
+            unwell = isinstance(found, (UpstreamUnreachable, UpstreamTimeout))
+            raise Failed(
+                found,
+                again=failures.soon_again(error),
+                host=authority(url) if unwell else None,
+                line=failures.connecting(error),
+            ) from error
+
+    async def send_through(self, proxy: Proxy, url: URL, headers: dict[str, str], rank: Rank) -> aiohttp.ClientResponse:
+        """The same through a proxy. What fails may be the proxy, and then it is no matter of upstream's host."""
+        sent, more = proxying.addressed(proxy, url, headers, self._via)
+        try:
+            response = await self._send(None, url, sent, rank, more)
+        except failures.CAUGHT as error:
+            fault, line = proxying.fault(error, proxy), failures.connecting(error)
+        else:
+            own = proxying.answered(response.status, proxy)
+            if own is None:
+                return response
+            drop(response)
+            fault, line = own, False
+        unwell = isinstance(fault.error, (UpstreamUnreachable, UpstreamTimeout))
+        host = authority(URL(proxy.url) if fault.own else url)
+        # Without the cause: aiohttp's exceptions hold what the proxy was sent.
+        raise Failed(
+            fault.error, again=fault.again, host=host if unwell else None, line=line or fault.own, proxy=fault.own
+        ) from None
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        for session in self._sessions.values():
+            await session.close()
+        for resolver in self._resolvers:
+            await resolver.close()
+
+    async def _send(
+        self, pool: Trust | None, url: URL, headers: dict[str, str], rank: Rank, more: dict[str, Any]
+    ) -> aiohttp.ClientResponse:
+        give_back = await self._places.take(authority(url), rank)
+        try:
+            # Beside aiohttp's limit on silence: heads that drip, and interim answers without end.
+            async with asyncio.timeout(self._head_limit):
+                response = await self._sessions[pool].get(url, headers=headers, allow_redirects=False, **more)
+                _until_read(response, give_back)
+                return response
+        except BaseException:
+            give_back()
+            raise
+
+
+def _until_read(response: aiohttp.ClientResponse, give_back: Callable[[], None]) -> None:
+    """Hold a place as long as the answer holds its connection."""
+    if response.connection is None:  # all of it came with its head
+        give_back()
+    else:
+        response.connection.add_callback(give_back)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("pullthrough")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was not installed
+        return "0"
