@@ -163,7 +163,7 @@ class Filling:
             headers["Range"] = f"bytes={start}-{'' if bound is None else bound - 1}"
         if flight.validator.strong:
             headers["If-Range"] = flight.validator.strong
-        async with self._upstream.get(Ask(self._place.url, self._place.site, headers)) as reply:
+        async with self._upstream.get(Ask(self._place.url, self._place.site, headers, wanted.kind)) as reply:
             if reply.status == HTTPStatus.PARTIAL_CONTENT:
                 await self._part(reply, start, bound)
             elif reply.status == HTTPStatus.OK:
@@ -210,7 +210,7 @@ class Filling:
 
     async def _empty(self) -> None:
         """A 416 for the first byte: the file has none. Ask for it without a range, to have its head."""
-        async with self._upstream.get(Ask(self._place.url, self._place.site)) as reply:
+        async with self._upstream.get(Ask(self._place.url, self._place.site, kind=self._flight.wanted.kind)) as reply:
             if reply.status != HTTPStatus.OK:
                 raise UpstreamBroken("Upstream refuses every range of a file, and the whole too.")
             await self._whole(reply)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from proxy.cache.digesting import Digesting
 from proxy.cache.extents import Extents
 from proxy.errors import PullthroughError
-from proxy.model import Digest, Site, Validator
+from proxy.model import Digest, Kind, Site, Validator
 from proxy.ports import Spool
 
 # The last bytes of a file, which followers get only when all of it was checked.
@@ -38,7 +38,7 @@ class Wanted:
 
     `size` in bytes and `digest` are None where the page does not say. `binary`: an HTML answer cannot be right.
     `others`: where else the bytes of this digest are. `renew`: what is kept under the key is not it any more.
-    `proved`: False where no page could be read that might have given a digest.
+    `proved`: False where no page could be read that might have given a digest. `kind`: what it is for upstream.
     """
 
     key: str
@@ -50,6 +50,7 @@ class Wanted:
     others: tuple[Place, ...] = ()
     renew: bool = False
     proved: bool = True
+    kind: Kind = Kind.FILE
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -16,7 +16,8 @@ from proxy.errors import UpstreamBroken, WrongBytes
 from proxy.model import Ask, Kind
 from proxy.ports import Reply, Upstream
 
-_SMALL = 1 << 20  # bytes of a part that is read for what is in it, and not for the file
+# Bytes of a part that is read for what is in it, and not for the file; it arrives whole, whoever reads it how slowly.
+_SMALL = 512 << 10
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -55,8 +56,8 @@ class Passage:
             # RFC 9110 §14.1.2: `bytes=-n` are the last n.
             span = str(start) if start < 0 else f"{start}-{'' if end is None else end - 1}"
             headers = {**headers, "Range": f"bytes={span}"}
-        small = not wanted.binary or start < 0 or (end is not None and end - start <= _SMALL)
-        ask = Ask(wanted.url, wanted.site, headers, Kind.METADATA if small else Kind.FILE)
+        small = -_SMALL <= start < 0 or (end is not None and end - start <= _SMALL)
+        ask = Ask(wanted.url, wanted.site, headers, Kind.METADATA if small else wanted.kind)
         reply = self._reply = await self._stack.enter_async_context(self._upstream.get(ask))
         length = reply.headers.get("content-length", "")
         self.content_type = reply.headers.get("content-type", "")

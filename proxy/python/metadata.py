@@ -30,7 +30,7 @@ from proxy.errors import (
     UpstreamError,
     WrongBytes,
 )
-from proxy.model import Blob, Digest, Entry, Source, Validator
+from proxy.model import Blob, Digest, Entry, Kind, Source, Validator
 from proxy.ports import Clock, Store
 from proxy.python import wheel
 
@@ -117,7 +117,7 @@ class Metadata:
     async def _probe(self, key: str, whl: Wanted, digest: Digest | None) -> tuple[bytes | Blob, bool]:
         """Upstream's own metadata file."""
         others = tuple(Place(beside(place.url), place.site) for place in whl.others)
-        wanted = Wanted(key, beside(whl.url), whl.site, digest, binary=True, others=others)
+        wanted = Wanted(key, beside(whl.url), whl.site, digest, binary=True, others=others, kind=Kind.METADATA)
         if digest is not None:
             body, began = await self._downloads.open(wanted)
             if isinstance(body, Flight):

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.cache.passage import Passage
 from proxy.errors import UpstreamBroken, WrongBytes
+from proxy.model import Kind
 from tests.cache.conftest import BODY, URL, wanted
 from tests.memory_upstream import MemoryUpstream, Scripted
 
@@ -26,6 +27,27 @@ async def test_open__part(upstream: MemoryUpstream) -> None:
     assert (100, 200, len(BODY), False) == (passage.start, passage.end, passage.size, passage.whole)
     assert BODY[100:200] == await read(passage)
     assert 0 == upstream.open
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "kind"),
+    [
+        (0, 1, Kind.METADATA),
+        (100, 100 + (512 << 10), Kind.METADATA),
+        (-(32 << 10), None, Kind.METADATA),
+        (0, 1 + (512 << 10), Kind.FILE),
+        (-(1 << 20), None, Kind.FILE),
+        (100, None, Kind.FILE),
+        (0, None, Kind.FILE),
+    ],
+)
+async def test_open__what_it_is_for(upstream: MemoryUpstream, start: int, end: int | None, kind: Kind) -> None:
+    """A short part is asked for as metadata is; it waits for no file."""
+    upstream.on(URL, Scripted(BODY, ranges=True))
+    passage = Passage(upstream, wanted())
+    await passage.open(start, end, {})
+    await passage.close()
+    assert [kind] == [ask.kind for ask in upstream.asks]
 
 
 async def test_open__no_parts_there(upstream: MemoryUpstream) -> None:
