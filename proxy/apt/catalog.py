@@ -22,6 +22,7 @@ from proxy.apt.release import Listed
 from proxy.cache.access import Body
 from proxy.cache.flight import Flight
 from proxy.cache.flights import Flights
+from proxy.cache.workers import Workers
 from proxy.errors import PullthroughError, StoreError
 from proxy.model import Blob, Digest
 from proxy.ports import Store
@@ -54,6 +55,7 @@ class Catalog:
         self._tables: OrderedDict[str, Table] = OrderedDict()
         self._bytes = 0
         self._making: Flights[None] = Flights()
+        self._tabling = Workers("tables", 2)
 
     def served(self, suite: ArchiveAddress, path: str, digest: Digest, body: Body) -> None:
         """An index of `suite` is being served: its table is made, since the client asks for packages soon."""
@@ -97,6 +99,7 @@ class Catalog:
     async def close(self) -> None:
         """Break off what is being made."""
         await self._making.close()
+        await self._tabling.close()
 
     def _of_host(self, address: ArchiveAddress) -> OrderedDict[str, Source]:
         """The indexes known of a host; at first those that an earlier run left in the store."""
@@ -137,7 +140,7 @@ class Catalog:
 
     async def _read(self, source: Source, descriptor: int, size: int) -> None:
         try:
-            table = await asyncio.to_thread(packages.table, source.path, _pieces(descriptor, size))
+            table = await self._tabling.run(packages.table, source.path, _pieces(descriptor, size))
         except PullthroughError as error:
             _log.warning("index not read", extra={"upstream": "apt", "reason": str(error)})
             table = Table(b"")

@@ -6,7 +6,6 @@ the store. Never asks upstream.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections import OrderedDict
@@ -18,6 +17,7 @@ from proxy.apt.fetching import Sent
 from proxy.apt.indexes import Indexes
 from proxy.apt.suites import Form, Held, Snapshot
 from proxy.cache import dates
+from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, StoreError
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Clock, Store
@@ -60,7 +60,9 @@ class Line:
 class Lines:
     """All lines in memory, longest unused first; of those that are dropped, the present snapshot is read again."""
 
-    def __init__(self, store: Store, clock: Clock, indexes: Indexes) -> None:
+    def __init__(self, store: Store, clock: Clock, indexes: Indexes, workers: Workers) -> None:
+        """`workers`: the threads that read and parse Release files."""
+        self._workers = workers
         self._store = store
         self._clock = clock
         self._indexes = indexes
@@ -150,7 +152,7 @@ class Lines:
         signature = self._store.find(f"{_signatures(line)}{entry.digest.value}")
         try:
             body = await self._read(entry.digest)
-            found = await asyncio.to_thread(release.parse, body, clearsigned=line.form is Form.INLINE)
+            found = await self._workers.run(release.parse, body, clearsigned=line.form is Form.INLINE)
         except PullthroughError:
             return
         settled = dates.settled(entry.validator.last_modified, entry.stored)
@@ -163,7 +165,7 @@ class Lines:
         if blob is None:
             raise StoreError("The Release file was evicted.")
         with self._store.lease(blob) as descriptor:
-            return await asyncio.to_thread(os.pread, descriptor, blob.size, 0)
+            return await self._workers.run(os.pread, descriptor, blob.size, 0)
 
     def _bound(self) -> None:
         weight = sum(line.weight for line in self._lines.values())

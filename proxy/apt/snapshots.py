@@ -19,6 +19,7 @@ from proxy.apt.suites import Form, Held, Snapshot, Verdict
 from proxy.cache.bodies import Bodies
 from proxy.cache.flights import Flights, Flying
 from proxy.cache.patience import Patience
+from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, Unsettled
 from proxy.model import Blob, Outcome, Site, UpstreamFailed
 from proxy.ports import Clock, Observer, Store, Upstream
@@ -57,7 +58,8 @@ class Snapshots:
         self._patience = patience
         self._window = window
         self._serve_expired = serve_expired
-        self._lines = Lines(store, clock, indexes)
+        self._workers = Workers("releases", 2)
+        self._lines = Lines(store, clock, indexes, self._workers)
         self._flights: Flights[tuple[Snapshot, Outcome]] = Flights()
 
     async def present(
@@ -114,6 +116,7 @@ class Snapshots:
     async def close(self) -> None:
         """Break off the looks upstream."""
         await self._flights.close()
+        await self._workers.close()
 
     def _stale(self, line: Line, error: Exception) -> tuple[Snapshot, Outcome]:
         """The present snapshot although upstream gave none. Raises `error` where clients would refuse it by its age."""
@@ -221,7 +224,7 @@ class Snapshots:
         raise self._held(line)
 
     async def _snapshot(self, line: Line, sent: Sent, signature: Held | None) -> Snapshot:
-        found = await asyncio.to_thread(release.parse, sent.body, clearsigned=line.form is Form.INLINE)
+        found = await self._workers.run(release.parse, sent.body, clearsigned=line.form is Form.INLINE)
         settled = suites.settled(sent.validator, sent.date, self._clock.now())
         return Snapshot(line.form, await self._lines.hold(line, line.form.value, sent), found, settled, signature)
 

@@ -6,12 +6,12 @@ algorithm it is hashed once, and its entry keeps the result. Never asks upstream
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from dataclasses import replace
 
 from proxy.cache.flights import Flights
+from proxy.cache.workers import Workers
 from proxy.errors import BlobDamaged, StoreBroken, StoreError
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Store
@@ -25,6 +25,7 @@ class Comparing:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._flights: Flights[Digest] = Flights()
+        self._hashing = Workers("comparing", 2)
 
     async def right(self, entry: Entry, promised: Digest) -> bool:
         """Whether the file of `entry` has the digest that an index promises.
@@ -40,6 +41,7 @@ class Comparing:
     async def close(self) -> None:
         """Break off the hashing under way."""
         await self._flights.close()
+        await self._hashing.close()
 
     async def _measured(self, entry: Entry, algorithm: str) -> Digest:
         blob = self._store.blob(entry.digest)
@@ -50,7 +52,7 @@ class Comparing:
 
     async def _hash(self, blob: Blob, algorithm: str) -> Digest:
         with self._store.lease(blob) as descriptor:
-            return Digest(algorithm, await asyncio.to_thread(_hexdigest, descriptor, algorithm))
+            return Digest(algorithm, await self._hashing.run(_hexdigest, descriptor, algorithm))
 
     async def _note(self, entry: Entry, before: Entry) -> None:
         if self._store.find(before.key) != before:

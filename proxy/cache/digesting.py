@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 
+from proxy.cache.workers import Workers
 from proxy.errors import StoreBroken, WrongBytes
 from proxy.model import Digest
 
@@ -20,7 +21,9 @@ _PIECE = 1 << 20  # bytes read at once
 class Digesting:
     """The running hashes of one file: its sha256, which names it, and the digest that the index gives, if another."""
 
-    def __init__(self, expected: Digest | None) -> None:
+    def __init__(self, expected: Digest | None, workers: Workers | None = None) -> None:
+        """`workers`: the threads in which `advance` and `take` hash; without them there is `update` alone."""
+        self._workers = workers
         self.position = 0  # bytes hashed
         self._claimed = 0  # where the bytes end that somebody is hashing, or will
         self._turn = asyncio.Lock()  # bytes are hashed in the order in which they were claimed
@@ -33,7 +36,12 @@ class Digesting:
         if self.behind(end):
             self._claimed = end
             async with self._turn:
-                await asyncio.to_thread(self._advance, descriptor, end)
+                await self._in_threads.run(self._advance, descriptor, end)
+
+    @property
+    def _in_threads(self) -> Workers:
+        assert self._workers is not None, "given to whoever hashes what is on disk"
+        return self._workers
 
     def behind(self, end: int) -> bool:
         """Whether bytes before `end` have to be read back: they are not hashed, and nobody is at it."""
@@ -49,7 +57,7 @@ class Digesting:
     async def take(self, piece: memoryview) -> None:
         """Hash claimed bytes from memory, in a worker thread."""
         async with self._turn:
-            await asyncio.to_thread(self.update, piece)
+            await self._in_threads.run(self.update, piece)
 
     def _advance(self, descriptor: int, end: int) -> None:
         buffer = memoryview(bytearray(min(_PIECE, end - self.position)))

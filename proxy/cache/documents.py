@@ -7,7 +7,6 @@ Never parses a body; what it holds in memory, `bodies` bounds.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import os
@@ -21,6 +20,7 @@ from proxy.cache.bodies import Bodies
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
 from proxy.cache.patience import Patience
+from proxy.cache.workers import Workers
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, StoreError, UpstreamBroken, UpstreamError, Withheld
 from proxy.model import Ask, Digest, Entry, Kind, Outcome, Site, Validator
 from proxy.ports import Clock, Reply, Store, Upstream
@@ -92,6 +92,7 @@ class Documents:
         self._bodies = bodies
         self._patience = patience
         self._flights: Flights[_Refreshed] = Flights()
+        self._reading = Workers("reading", 2)
         self._negative: dict[str, tuple[float, NotFound]] = {}
 
     async def get(self, wish: Wish) -> Document:
@@ -131,6 +132,7 @@ class Documents:
     async def close(self) -> None:
         """Cancel the revalidations under way."""
         await self._flights.close()
+        await self._reading.close()
 
     def _own(self, key: str, site: Site) -> Entry | None:
         """The entry of a kept copy. One that a redirect brought from elsewhere is none where that does not count."""
@@ -170,7 +172,7 @@ class Documents:
         with self._store.lease(blob) as descriptor:
             if entry.size <= 1 << 20:
                 return os.pread(descriptor, entry.size, 0)
-            return await asyncio.to_thread(os.pread, descriptor, entry.size, 0)
+            return await self._reading.run(os.pread, descriptor, entry.size, 0)
 
     async def _refresh(self, wish: Wish, entry: Entry | None) -> _Refreshed:
         """Ask upstream."""

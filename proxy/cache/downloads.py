@@ -21,6 +21,7 @@ from proxy.cache.flights import Flights
 from proxy.cache.following import follow
 from proxy.cache.keeping import Keeping
 from proxy.cache.passage import Passage
+from proxy.cache.workers import Workers
 from proxy.errors import (
     NotAllowed,
     NotFound,
@@ -53,6 +54,7 @@ class Downloads:
         self._cooling = Cooling(clock)
         self.comparing = Comparing(store)
         self._keeping = Keeping(store, self.comparing, clock)
+        self._hashing = Workers("hashing")
 
     async def kept(self, wanted: Wanted) -> Blob | None:
         """The stored file, if it is here, under this address or, by its digest, under any other."""
@@ -129,7 +131,7 @@ class Downloads:
 
         The end is held back until the whole file was checked. Raises UpstreamError.
         """
-        digesting = Digesting(flight.wanted.digest)
+        digesting = Digesting(flight.wanted.digest, self._hashing)
         await digesting.advance(descriptor, position)
         # With a digest the bytes may come from another place, which knows nothing of this one's validators.
         strong = None if flight.wanted.digest else flight.validator.strong
@@ -162,6 +164,7 @@ class Downloads:
         """Break off all flights, leaving what they brought for the next run."""
         await self._tasks.close()
         await self.comparing.close()
+        await self._hashing.close()
 
     def _launch(self, flight: Flight) -> None:
         self._tasks.join(flight.wanted.flight_key, lambda: self._fly(flight))
@@ -224,7 +227,7 @@ class Downloads:
 
     async def _filled(self, flight: Flight, spool: Spool) -> Digest:
         """Run the filling and the hashing side by side; gives the sha256. Raises WrongBytes."""
-        digesting = flight.digesting = Digesting(flight.wanted.digest)
+        digesting = flight.digesting = Digesting(flight.wanted.digest, self._hashing)
         more = asyncio.Event()
         stop = flight.listen(more.set)
         filling = asyncio.create_task(self._fill(flight, spool))

@@ -21,6 +21,7 @@ from proxy.cache.flight import Flight, Place, Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.following import landing
 from proxy.cache.passage import Passage
+from proxy.cache.workers import Workers
 from proxy.errors import (
     BlobDamaged,
     NotFound,
@@ -58,6 +59,7 @@ class Metadata:
         self._downloads = downloads
         self._clock = clock
         self._flights: Flights[tuple[bytes | Blob, bool]] = Flights()
+        self._unpacking = Workers("wheels", 2)
         self._misses: dict[str, int] = {}  # by mount and host: wheels since one had a metadata file
 
     async def get(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
@@ -73,6 +75,7 @@ class Metadata:
     async def close(self) -> None:
         """Break off the work under way."""
         await self._flights.close()
+        await self._unpacking.close()
 
     async def _provide(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, bool]:
         """The metadata, and whether upstream was asked for it now."""
@@ -80,7 +83,7 @@ class Metadata:
         stored = await self._downloads.kept(whl)
         if stored is not None:
             with contextlib.suppress(BlobDamaged, NotFound, WrongBytes):
-                body = await asyncio.to_thread(self._from_disk, stored, name)
+                body = await self._unpacking.run(self._from_disk, stored, name)
                 if _agrees(body, digest):
                     return await self._keep(key, whl, body, digest), False
         if not advertised and self._misses.get(_host(whl)) != 0:
@@ -163,8 +166,8 @@ class Metadata:
         if isinstance(body, Flight):
             with body.share() as descriptor:
                 await landing(body)
-                return await asyncio.to_thread(_from_descriptor, descriptor, name)
-        return await asyncio.to_thread(self._from_disk, body, name)
+                return await self._unpacking.run(_from_descriptor, descriptor, name)
+        return await self._unpacking.run(self._from_disk, body, name)
 
     async def _ranged(self, whl: Wanted, name: str) -> bytes:
         passage = await self._end(whl)

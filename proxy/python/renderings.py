@@ -6,7 +6,6 @@ parsed, rendered and compressed in a worker thread.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import zlib
 from collections import OrderedDict
@@ -16,6 +15,7 @@ from typing import TypeVar
 
 from proxy.cache.documents import Document
 from proxy.cache.flights import Flights
+from proxy.cache.workers import Workers
 from proxy.model import Entry, Site, Target
 from proxy.python.beside import NOTHING_BESIDE, Beside
 from proxy.python.negotiation import Format
@@ -66,6 +66,7 @@ class Renderings:
         self._rendered: OrderedDict[str, Rendering] = OrderedDict()
         self._bytes = 0
         self._flights: Flights[Rendering] = Flights()
+        self._parsing = Workers("parsing")
 
     async def parsed(self, document: Document) -> Parsed:
         """The parsed page. Raises UpstreamBroken for what is no index page."""
@@ -78,7 +79,7 @@ class Renderings:
         if found is not None:
             return found
         key = (str(entry.digest), entry.url)
-        found = await _work(len(body), partial(_parse, entry, body))
+        found = await self._work(len(body), partial(_parse, entry, body))
         if key not in self._parsed:
             self._parsed[key] = found
             self._links += len(found.page.files)
@@ -108,16 +109,17 @@ class Renderings:
     async def close(self) -> None:
         """Break off the work under way."""
         await self._flights.close()
+        await self._parsing.close()
 
     async def _render(self, key: str, shown: Shown, fmt: Format, *, gzip: bool) -> Rendering:
         if gzip:
             plain = await self.rendered(shown, fmt, gzip=False)
-            body = await _work(len(plain.body), partial(_compress, plain.body))
+            body = await self._work(len(plain.body), partial(_compress, plain.body))
             made = Rendering(body, f'{plain.etag[:-1]}-gzip"')
         else:
             page = shown.beside.complete((await self.parsed(shown.document)).page)
             work = partial(render, page, shown.here, shown.site, fmt, offer_metadata=True)
-            body = await _work(shown.document.entry.size, work)
+            body = await self._work(shown.document.entry.size, work)
             made = Rendering(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
         self._rendered[key] = made
         self._bytes += len(made.body)
@@ -126,9 +128,8 @@ class Renderings:
             self._bytes -= len(old.body)
         return made
 
-
-async def _work(size: int, work: partial[T]) -> T:
-    return work() if size < _LONG else await asyncio.to_thread(work)
+    async def _work(self, size: int, work: partial[T]) -> T:
+        return work() if size < _LONG else await self._parsing.run(work)
 
 
 def _parse(entry: Entry, body: bytes) -> Parsed:

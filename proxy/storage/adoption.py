@@ -64,7 +64,7 @@ class Adoption:
         """
         path = self._folder.spool / f"{value}-{next(self._numbers)}.tmp"
         try:
-            await self._threads.files(_write, path, body, sync=sync)
+            await (self._threads.sync if sync else self._threads.files)(_write, path, body, sync=sync)
             self._threads.health.worked(Place.FILES)
             return await self.take(value, Finished(path, len(body), synced=sync))
         except BaseException:

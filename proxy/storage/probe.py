@@ -13,7 +13,7 @@ _BYTES = 64 << 10
 
 async def probe(holdings: Holdings) -> None:
     """Write a file and a row, and remove them. Raises StoreFull, StoreBroken."""
-    await holdings.threads.files(_write, holdings.folder.spool / "probe.tmp")
+    await holdings.threads.sync(_write, holdings.folder.spool / "probe.tmp")
     holdings.threads.health.worked(Place.FILES)
     await holdings.threads.index(holdings.index.probe)
 

@@ -47,7 +47,7 @@ async def proves_slowly(threads: Threads, descriptor: int, size: int, value: str
 
     position = 0
     while position < size:
-        length = await threads.files(advance, position)
+        length = await threads.hash(advance, position)
         if not length:
             return False
         position += length

@@ -162,7 +162,7 @@ class DiskSpool:
         self._refuse_if_over()
         self._over = True
         await self._quiet()
-        await self._threads.files(self._seal, size)
+        await self._threads.sync(self._seal, size)
 
     def _seal(self, size: int) -> None:
         status = os.fstat(self.fd)

@@ -196,7 +196,7 @@ class DiskStore:
 
     async def _put(self, body: bytes) -> Blob:
         long = len(body) > SYNCED_FROM
-        value = await self._threads.files(_sha256, body) if long else _sha256(body)
+        value = await self._threads.hash(_sha256, body) if long else _sha256(body)
         record = self._blobs.get(value)
         if record is not None and not record.hidden:
             return self._blobs.use(record)

@@ -1,4 +1,4 @@
-"""Where the store's blocking work runs: one thread for the index, a few for files.
+"""Where the store's blocking work runs: one thread for the index, a few for files, others for hashing and fsync.
 
 The single writer makes the order of submission the order of effect, for rows and for the files that they name: a blob
 that is dropped and then stored again cannot lose its new file.
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from proxy.cache.workers import ended
 from proxy.errors import StoreError
 from proxy.storage.failures import DISK_ERRORS, Health, Place, is_damage, to_store_error
 
@@ -19,6 +20,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _FILE_THREADS = 4
+_HASH_THREADS = 2
+_SYNC_THREADS = 4  # they wait for the disk, which may take long: reading and writing must not wait with them
 
 
 class Threads:
@@ -29,6 +32,8 @@ class Threads:
         self.on_damage: Callable[[], None] | None = None  # called on the event loop
         self._writer = ThreadPoolExecutor(1, "index")
         self._files = ThreadPoolExecutor(_FILE_THREADS, "files")
+        self._hashing = ThreadPoolExecutor(_HASH_THREADS, "proof")
+        self._syncing = ThreadPoolExecutor(_SYNC_THREADS, "sync")
 
     async def index(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` after everything that was given to the index before. Raises StoreFull, StoreBroken."""
@@ -47,6 +52,14 @@ class Threads:
     async def files(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` beside others. Raises StoreFull, StoreBroken."""
         return await self.outcome(self.begin(work, *args, **kwargs))
+
+    async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` that hashes. Raises StoreFull, StoreBroken."""
+        return await self.outcome(self._hashing.submit(work, *args, **kwargs))
+
+    async def sync(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` that ends with fsync. Raises StoreFull, StoreBroken."""
+        return await self.outcome(self._syncing.submit(work, *args, **kwargs))
 
     def begin(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Start `work` beside others; `outcome` waits for it. Cancelling the wait does not stop what runs."""
@@ -72,6 +85,5 @@ class Threads:
 
     async def close(self) -> None:
         """Wait until all that was begun has ended."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._files.shutdown)
-        await loop.run_in_executor(None, self._writer.shutdown)
+        for pool in (self._files, self._hashing, self._syncing, self._writer):
+            await ended(pool)

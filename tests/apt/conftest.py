@@ -23,6 +23,7 @@ from proxy.cache.flight import Flight
 from proxy.cache.following import follow
 from proxy.cache.passage import Passage
 from proxy.cache.patience import Patience
+from proxy.cache.workers import Workers
 from proxy.model import Event
 from tests.archive import signature, signed
 from tests.cache.conftest import HandClock, documents_of
@@ -46,6 +47,7 @@ class World:
     documents: Documents
     bodies: Bodies
     patience: Patience
+    workers: Workers
     seen: list[Event] = field(default_factory=list)
 
     def service(self, policy: Policy | None = None) -> AptArchives:
@@ -84,7 +86,10 @@ async def world() -> AsyncIterator[World]:
     seen: list[Event] = []
     downloads = Downloads(store, upstream, clock, seen.append, Lanes(1, 1 << 20))
     documents = documents_of(store, upstream, clock)
-    yield World(store, upstream, clock, downloads, documents, Bodies(clock, 1 << 20), Patience(upstream, clock), seen)
+    bodies, patience = Bodies(clock, 1 << 20), Patience(upstream, clock)
+    workers = Workers("releases", 1)
+    yield World(store, upstream, clock, downloads, documents, bodies, patience, workers, seen)
+    await workers.close()
     await downloads.close()
     await documents.close()
 

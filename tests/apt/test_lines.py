@@ -22,7 +22,7 @@ OLD_DATE = "Wed, 01 Jan 2020 00:00:00 GMT"
 
 def lines(world: World) -> Lines:
     """Lines of a process that begins."""
-    return Lines(world.store, world.clock, Indexes(world.downloads, world.store))
+    return Lines(world.store, world.clock, Indexes(world.downloads, world.store), world.workers)
 
 
 async def adopt(known: Lines, line: Line, body: bytes, signature: bytes | None = None) -> Snapshot:

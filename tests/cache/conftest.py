@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -11,6 +12,7 @@ from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
 from proxy.cache.flight import Wanted
 from proxy.cache.patience import Patience
+from proxy.cache.workers import Workers
 from proxy.model import Digest, Site
 from proxy.ports import Clock
 from tests.memory_store import MemoryStore
@@ -57,6 +59,14 @@ def wanted(body: bytes | None = BODY, *, size: bool = True, key: str = "file:dem
 def documents_of(store: MemoryStore, upstream: MemoryUpstream, clock: Clock, limit: int = 1 << 20) -> Documents:
     """Documents of at most `limit` bytes."""
     return Documents(store, upstream, clock, Bodies(clock, limit), Patience(upstream, clock))
+
+
+@pytest.fixture
+async def workers() -> AsyncIterator[Workers]:
+    """Threads that hash."""
+    made = Workers("hashing", 2)
+    yield made
+    await made.close()
 
 
 @pytest.fixture

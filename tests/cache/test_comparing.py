@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,14 @@ def digest(algorithm: str, body: bytes = BODY) -> Digest:
     return Digest(algorithm, hashlib.new(algorithm, body, usedforsecurity=False).hexdigest())
 
 
+@pytest.fixture
+async def comparing(store: MemoryStore) -> AsyncIterator[Comparing]:
+    """Compares files of the store."""
+    made = Comparing(store)
+    yield made
+    await made.close()
+
+
 async def hold(store: MemoryStore, promised: Digest | None = None, *, proved: bool = True, body: bytes = BODY) -> Entry:
     """Have a file kept, with what was promised of it when it came."""
     blob = await store.put(body)
@@ -36,10 +45,9 @@ async def hold(store: MemoryStore, promised: Digest | None = None, *, proved: bo
 @pytest.mark.parametrize("before", [None, *ALGORITHMS])
 @pytest.mark.parametrize("right", [True, False])
 async def test_right__whatever_was_promised_before(
-    store: MemoryStore, algorithm: str, before: str | None, right: bool
+    comparing: Comparing, store: MemoryStore, algorithm: str, before: str | None, right: bool
 ) -> None:
     """The file is compared in the algorithm of today's promise, whichever its entry knows; from then on it knows it."""
-    comparing = Comparing(store)
     entry = await hold(store, None if before is None else digest(before))
     promised = digest(algorithm, BODY if right else OTHER)
     assert right is await comparing.right(entry, promised)
@@ -56,14 +64,17 @@ def test_right__only_for_the_bytes_that_have_it(kept: bytes, other: bytes, algor
 
     async def run() -> bool:
         store = MemoryStore()
-        return await Comparing(store).right(await hold(store, body=kept), digest(algorithm, other))
+        comparing = Comparing(store)
+        try:
+            return await comparing.right(await hold(store, body=kept), digest(algorithm, other))
+        finally:
+            await comparing.close()
 
     assert (kept == other) is asyncio.run(run())
 
 
-async def test_right__herd(store: MemoryStore) -> None:
+async def test_right__herd(comparing: Comparing, store: MemoryStore) -> None:
     """Many who ask at once have a file hashed once."""
-    comparing = Comparing(store)
     entry = await hold(store)
     asking = [asyncio.create_task(comparing.right(entry, digest("sha512"))) for _ in range(20)]
     await asyncio.sleep(0)
@@ -71,28 +82,28 @@ async def test_right__herd(store: MemoryStore) -> None:
     assert [True] * 20 == await asyncio.gather(*asking)
 
 
-async def test_right__of_a_damaged_file(store: MemoryStore) -> None:
+async def test_right__of_a_damaged_file(comparing: Comparing, store: MemoryStore) -> None:
     """What cannot be read is not called right."""
     entry = await hold(store)
     store.damage(entry.digest, b"damaged")
     with pytest.raises(BlobDamaged):
-        await Comparing(store).right(entry, digest("md5"))
+        await comparing.right(entry, digest("md5"))
     with pytest.raises(BlobDamaged):
-        await Comparing(store).right(entry, digest("md5"))
+        await comparing.right(entry, digest("md5"))
 
 
-async def test_right__on_a_full_disk(store: MemoryStore) -> None:
+async def test_right__on_a_full_disk(comparing: Comparing, store: MemoryStore) -> None:
     """The answer does not depend on whether it can be written down."""
     entry = await hold(store)
     store.failure = lambda: StoreFull("full")
-    assert await Comparing(store).right(entry, digest("md5"))
+    assert await comparing.right(entry, digest("md5"))
 
 
-async def test_right__of_a_file_that_was_replaced_meanwhile(store: MemoryStore) -> None:
+async def test_right__of_a_file_that_was_replaced_meanwhile(comparing: Comparing, store: MemoryStore) -> None:
     """What was measured of an older file is not written down for the one that is there now."""
     entry = await hold(store)
     await store.save(replace(entry, checked=2.0))
-    assert await Comparing(store).right(entry, digest("md5"))
+    assert await comparing.right(entry, digest("md5"))
     kept = store.find(entry.key)
     assert kept is not None
     assert kept.promised is None

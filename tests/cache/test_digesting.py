@@ -8,6 +8,7 @@ import os
 import pytest
 
 from proxy.cache.digesting import Digesting
+from proxy.cache.workers import Workers
 from proxy.errors import StoreBroken, WrongBytes
 from proxy.model import Digest
 from tests.cache.conftest import BODY, sha256
@@ -23,32 +24,32 @@ def descriptor() -> object:
 
 
 @pytest.mark.parametrize("algorithm", [None, "sha256", "md5", "sha512"])
-async def test_check__in_steps(descriptor: int, algorithm: str | None) -> None:
+async def test_check__in_steps(workers: Workers, descriptor: int, algorithm: str | None) -> None:
     """Steps of any size give the sha256, whatever else is checked."""
     expected = Digest(algorithm, hashlib.new(algorithm, BODY).hexdigest()) if algorithm else None
-    digesting = Digesting(expected)
+    digesting = Digesting(expected, workers)
     for end in (1, 1000, 1000, 400_000, len(BODY)):
         await digesting.advance(descriptor, end)
     assert sha256(BODY) == digesting.check()
 
 
-async def test_check__disk_then_memory(descriptor: int) -> None:
+async def test_check__disk_then_memory(workers: Workers, descriptor: int) -> None:
     """Bytes that never were on disk go on where the file stopped."""
-    digesting = Digesting(sha256(BODY))
+    digesting = Digesting(sha256(BODY), workers)
     await digesting.advance(descriptor, 1234)
     digesting.update(BODY[1234:])
     assert sha256(BODY) == digesting.check()
 
 
-async def test_check__wrong(descriptor: int) -> None:
+async def test_check__wrong(workers: Workers, descriptor: int) -> None:
     """Another digest is WrongBytes."""
-    digesting = Digesting(sha256(b"other"))
+    digesting = Digesting(sha256(b"other"), workers)
     await digesting.advance(descriptor, len(BODY))
     with pytest.raises(WrongBytes):
         digesting.check()
 
 
-async def test_advance__file_is_shorter(descriptor: int) -> None:
+async def test_advance__file_is_shorter(workers: Workers, descriptor: int) -> None:
     """A file that lost bytes is the disk's failure."""
     with pytest.raises(StoreBroken):
-        await Digesting(None).advance(descriptor, len(BODY) + 1)
+        await Digesting(None, workers).advance(descriptor, len(BODY) + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
@@ -38,10 +39,27 @@ class Bed:
         self.downloads = Downloads(store, upstream, clock, self.events.append, Lanes(1, 100_000))
 
 
+MakeBed = Callable[[MemoryStore], Bed]
+
+
 @pytest.fixture
-def bed(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> Bed:
+async def make_bed(upstream: MemoryUpstream, clock: HandClock) -> AsyncIterator[MakeBed]:
+    """Makes downloads into a store."""
+    made: list[Bed] = []
+
+    def make(store: MemoryStore) -> Bed:
+        made.append(Bed(store, upstream, clock))
+        return made[-1]
+
+    yield make
+    for bed in made:
+        await bed.downloads.close()
+
+
+@pytest.fixture
+def bed(make_bed: MakeBed, store: MemoryStore) -> Bed:
     """Downloads with one lane and segments of 100,000 bytes."""
-    return Bed(store, upstream, clock)
+    return make_bed(store)
 
 
 async def body_of(flight: Flight) -> bytes:
@@ -133,9 +151,9 @@ async def test_open__upstream_fails(bed: Bed, upstream: MemoryUpstream, error: N
     assert bed.downloads.running(wanted()) is None
 
 
-async def test_open__no_room(upstream: MemoryUpstream, clock: HandClock) -> None:
+async def test_open__no_room(make_bed: MakeBed, upstream: MemoryUpstream) -> None:
     """Where the disk has no room the file goes past it, checked."""
-    bed = Bed(MemoryStore(limit=1000), upstream, clock)
+    bed = make_bed(MemoryStore(limit=1000))
     upstream.on(URL, Scripted(BODY))
 
     passage, began = await bed.downloads.open(wanted())
@@ -146,10 +164,10 @@ async def test_open__no_room(upstream: MemoryUpstream, clock: HandClock) -> None
     await passage.close()
 
 
-async def test_open__room_ends_on_the_way(upstream: MemoryUpstream, clock: HandClock) -> None:
+async def test_open__room_ends_on_the_way(make_bed: MakeBed, upstream: MemoryUpstream) -> None:
     """A disk that fills in mid-download fails the flight, leaves nothing there, and the rest goes past it."""
     store = MemoryStore(limit=300_000)
-    bed = Bed(store, upstream, clock)
+    bed = make_bed(store)
     upstream.on(URL, Scripted(BODY, ranges=True))
 
     flight, _ = await bed.downloads.open(wanted(size=False))
@@ -166,9 +184,9 @@ async def test_open__room_ends_on_the_way(upstream: MemoryUpstream, clock: HandC
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-async def test_rest__wrong_bytes(upstream: MemoryUpstream, clock: HandClock, ranges: bool) -> None:
+async def test_rest__wrong_bytes(make_bed: MakeBed, upstream: MemoryUpstream, ranges: bool) -> None:
     """The rest past the store is checked together with what the client has."""
-    bed = Bed(MemoryStore(limit=300_000), upstream, clock)
+    bed = make_bed(MemoryStore(limit=300_000))
     upstream.on(URL, Scripted(BODY, ranges=True))
     flight, _ = await bed.downloads.open(wanted(size=False))
     assert isinstance(flight, Flight)
@@ -326,9 +344,9 @@ async def test_past__other_place(bed: Bed, upstream: MemoryUpstream) -> None:
     assert (100, 0) == (upstream.sent, upstream.open)
 
 
-async def test_rest__from_another_place(upstream: MemoryUpstream, clock: HandClock) -> None:
+async def test_rest__from_another_place(make_bed: MakeBed, upstream: MemoryUpstream) -> None:
     """The disk fills, then the host goes: the rest comes from where else the same bytes are."""
-    bed = Bed(MemoryStore(limit=300_000), upstream, clock)
+    bed = make_bed(MemoryStore(limit=300_000))
     upstream.on(URL, Scripted(BODY, ranges=True, headers={"etag": '"here"'}))
     upstream.on(SIBLING, Scripted(BODY, ranges=True, headers={"etag": '"there"'}))
     flight, _ = await bed.downloads.open(spread(size=False))

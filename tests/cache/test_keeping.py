@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -18,9 +19,11 @@ TAGGED = Validator('"tag"')
 
 
 @pytest.fixture
-def keeping(store: MemoryStore, clock: HandClock) -> Keeping:
+async def keeping(store: MemoryStore, clock: HandClock) -> AsyncIterator[Keeping]:
     """What is tested."""
-    return Keeping(store, Comparing(store), clock)
+    comparing = Comparing(store)
+    yield Keeping(store, comparing, clock)
+    await comparing.close()
 
 
 async def bring(
