@@ -97,11 +97,12 @@ def admit(url: URL, site: Site, *, redirected: bool) -> Trust:
     """How far the host of `url` is trusted for `site`. Raises NotAllowed if it may not be asked at all.
 
     A base opens its own host and port. An entry of `site.hosts` with a port opens that port; one without a port opens
-    all ports of the host, of an archive (`site.named` is false) the usual ones. `redirected`: an upstream that may be
-    asked sent us here, so the host need not be one of the site's, but it gains nothing by that.
+    all ports of the host, of an archive (`site.named` is false) the usual ones. Hosts of the site's own pages are named
+    in the same way. `redirected`: an upstream that may be asked sent us here, so the host need not be one of the
+    site's, but it gains nothing by that.
     """
     host, port = host_of(url), url.port
-    named = _named((site.base, *site.siblings) if site.named else (), site.hosts)
+    named = _named((site.base, *site.siblings) if site.named else (), site.hosts | (site.own or frozenset()))
     if (host, port) in named or ((host, None) in named and (site.named or port in _USUAL)):
         return Trust.NAMED
     if site.hosts and not redirected:

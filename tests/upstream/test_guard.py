@@ -255,6 +255,16 @@ def test_admit__ports_of_a_private_host(own: int, other: int, redirected: bool) 
             admit(url, site, redirected=redirected)
 
 
+def test_admit__hosts_of_its_own_pages() -> None:
+    """A host whose pages the settings take for the index's own is named, and closes nothing."""
+    site = replace(site_at("https://index.example/"), own=frozenset({"index.example:443", "10.0.0.9:81", "pages.corp"}))
+    for url in ("http://10.0.0.9:81/x", "https://pages.corp/x", "http://pages.corp:8080/x"):
+        assert admit(URL(url), site, redirected=True) is Trust.NAMED
+    assert admit(URL("https://files.example/x"), site, redirected=False) is Trust.OPEN
+    with pytest.raises(NotAllowed):
+        admit(URL("http://10.0.0.9:82/x"), site, redirected=True)
+
+
 def test_admit__siblings_close_nothing() -> None:
     """A sibling is one more place; it does not make a list of hosts of what was open."""
     site = replace(SITE, siblings=("https://mirror.example/",))

@@ -16,7 +16,7 @@ from tests.bodies import Noise, sha256
 from tests.gates import Gate
 from tests.origin import Origin
 from tests.upstream.conftest import Make, Seen
-from tests.upstream.scripted import Scripted, Then, plain
+from tests.upstream.scripted import Line, Scripted, Then, plain
 
 BODY = Noise(5_000_000, seed=7)
 
@@ -88,6 +88,26 @@ async def test_readinto__silence(origin: Origin, make: Make, seen: Seen) -> None
                 got += await reply.readinto(buffer)
     gate.open()
     assert (2_000_000, ["timeout"]) == (got, seen.failures)
+
+
+async def test_readinto__reader_that_takes_its_time(server: Scripted, make: Make) -> None:
+    """Silence is upstream's, and not the reader's; the next request over the connection is given its limit again."""
+    body = bytes(2_000_000)
+    server.on("/file", plain(body))
+    server.on("/silent", Line(b"", Then.HOLD))
+    client = make(read_timeout=0.2)
+    site = Site("demo", server.base, "", 600.0)
+    async with client.get(Ask(server.base + "file", site)) as reply:
+        buffer, got = memoryview(bytearray(400_000)), 0
+        while size := await reply.readinto(buffer):
+            got += size
+            if got == 1_200_000:
+                await asyncio.sleep(0.5)
+    assert len(body) == got
+    with pytest.raises(UpstreamTimeout):
+        async with client.get(Ask(server.base + "silent", site)):
+            pass
+    assert [1, 1] == [seen.connection for seen in server.seen]
 
 
 async def test_readinto__pieces_that_trickle(origin: Origin, make: Make) -> None:
