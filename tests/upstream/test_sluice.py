@@ -98,10 +98,11 @@ async def test_readinto__reader_that_takes_its_time(server: Scripted, make: Make
     client = make(read_timeout=0.2)
     site = Site("demo", server.base, "", 600.0)
     async with client.get(Ask(server.base + "file", site)) as reply:
-        buffer, got = memoryview(bytearray(400_000)), 0
+        buffer, got, slept = memoryview(bytearray(400_000)), 0, False
         while size := await reply.readinto(buffer):
             got += size
-            if got == 1_200_000:
+            if got > 1_000_000 and not slept:
+                slept = True
                 await asyncio.sleep(0.5)
     assert len(body) == got
     with pytest.raises(UpstreamTimeout):
