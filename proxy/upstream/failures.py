@@ -20,7 +20,7 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Upstr
     (
         aiohttp.ConnectionTimeoutError,
         UpstreamUnreachable,
-        "Upstream did not accept a connection in time; check that it is up.",
+        "Upstream did not accept a connection in time; check that it is up, and that its name is found here.",
     ),
     (TimeoutError, UpstreamTimeout, "Upstream said nothing for too long. Try again later."),
     (

@@ -144,6 +144,9 @@ def _has_more(transport: asyncio.Transport) -> bool:
     secure = transport.get_extra_info("ssl_object")
     if secure is not None and secure.pending():
         return True
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:  # closed
+        return True
     poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), select.POLLIN)
+    poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
