@@ -96,7 +96,7 @@ async def start(
     announced = _announcing() if settings.apt.announce else None
     _raise_descriptor_limit()
     async with AsyncExitStack() as stack:
-        sites = {site.mount: site for site in settings.sites()}
+        sites = {site.mount: site for site in settings.sites(*([credentials.hosts] if credentials else []))}
         metrics = Metrics((*sites, ARCHIVES))
         log = AccessLog(sys.stderr, structured=settings.serve.log_format == "json")
         stack.callback(log.close)

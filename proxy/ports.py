@@ -57,6 +57,14 @@ class Credentials(Protocol):
         """What a request of `url` for this mount carries in `Authorization` (RFC 9110 §11.6.2); None: nothing."""
         ...
 
+    async def renewed(self, mount: str, url: str, refused: str | None) -> str | None:
+        """Look again, since upstream gave who said `refused` nothing. None: there is nothing else to say."""
+        ...
+
+    def hosts(self, mount: str) -> frozenset[str]:
+        """The hosts (`host`, `host:port`) besides the base's that the settings name and that have credentials."""
+        ...
+
 
 class Ways(Protocol):
     """Which way leads to upstream: straight, or through a proxy."""

@@ -105,7 +105,12 @@ class Forward:
                     return
                 place, path = _place(passed)
                 if place not in hosts:
-                    hosts[place] = await self._dial(place)
+                    try:
+                        hosts[place] = await self._dial(place)
+                    except OSError:  # a name that nobody knows, a port where nobody listens
+                        client[1].write(answer(502, b"no way"))
+                        client[1].close()
+                        return
                     stack.callback(hosts[place][1].transport.abort)
                     if passed.method == "CONNECT":
                         client[1].write(b"HTTP/1.1 200 Connection established\r\n\r\n")

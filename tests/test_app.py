@@ -74,7 +74,7 @@ async def test_run__what_is_there_at_the_start_is_collected_no_more(tmp_path: Pa
         seen.append((url, gc.get_freeze_count()))
         os.kill(os.getpid(), signal.SIGTERM)
 
-    await app.run(settings(tmp_path / "data"), announce, KnownCredentials({}), KnownWays({}, {}))
+    await app.run(settings(tmp_path / "data"), announce, KnownCredentials({}, {}), KnownWays({}, {}))
     [(url, frozen)] = seen
     assert url.startswith("http://127.0.0.1:")
     assert frozen > before

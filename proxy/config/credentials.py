@@ -1,87 +1,201 @@
 """What upstreams want to be told of who asks: user names and passwords, from the environment or a netrc file.
 
-Called by `commands` with the surroundings of the process; the answers go to `app` and from there to `upstream`. Nothing
-of them is ever shown: messages name the variable or the file, never what stands there.
+Found by the command line in the surroundings of the process, handed to `app` and from there to `upstream`, which asks
+again when upstream refuses what it was told: tokens expire, and are renewed while the cache runs. Nothing of them is
+ever shown: messages name the variable or the file, never what stands there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import netrc
-from collections.abc import Mapping
-from pathlib import Path
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+from proxy.config import netrc_file
 from proxy.config.loading import ConfigError
+from proxy.config.netrc_file import Netrc
 from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
 
-Origin = tuple[str, str, int]  # scheme, host, port
+_log = logging.getLogger(__name__)
+
+_NETRC = "netrc"  # the source of credentials that is no variable
 _PORTS = {"http": 80, "https": 443}
 
 
-class KnownCredentials:
-    """Implements `ports.Credentials`: user names and passwords that were found once, each for one origin."""
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where one upstream's credentials stand: `netrc`, or `env:NAME`."""
 
-    def __init__(self, found: Mapping[tuple[str, Origin], str]) -> None:
-        """`found`: by mount and origin, `user:password`."""
-        self._found = {place: _basic(pair) for place, pair in found.items()}
+    base: tuple[str, str, int]  # scheme, host, port of `url`
+    own: str  # for those; empty: it has none
+    further: Mapping[str, str]  # for other hosts, as the settings write them
+    places: Mapping[tuple[str, int | None], str]  # the same by host and port; None: any port
+
+    @classmethod
+    def of(cls, upstream: UpstreamSettings) -> Self:
+        """As the settings say. What is said of a host by its name outranks the file."""
+        further = dict(upstream.host_credentials)
+        if upstream.credentials == _NETRC:
+            bases = [_origin(base) for base in upstream.siblings]
+            hosts = (*(f"{_bracketed(host)}:{port}" for _, host, port in bases), *upstream.hosts, *upstream.page_hosts)
+            further = dict.fromkeys(hosts, _NETRC) | further
+        places = {_host_and_port(entry): source for entry, source in further.items()}
+        return cls(_origin(upstream.url), upstream.credentials, further, places)
+
+    @property
+    def all(self) -> set[str]:
+        """The places to read."""
+        return {source for source in (self.own, *self.further.values()) if source}
+
+    def of_url(self, url: str) -> tuple[str, str, bool] | None:
+        """The source for an address, its host, and whether that is the host of `url`. None: it is told nothing.
+
+        What is meant for HTTPS does not travel in the open: plain HTTP is told something only where `url` has it too.
+        """
+        origin = scheme, host, port = _origin(url)
+        secured = self.base == ("http", host, 80) and (scheme, port) == ("https", 443)
+        if self.own and (origin == self.base or secured):
+            return self.own, host, True
+        if scheme not in (self.base[0], "https"):
+            return None
+        source = self.places.get((host, port)) or self.places.get((host, None))
+        return (source, host, False) if source else None
+
+
+class KnownCredentials:
+    """Implements `ports.Credentials`. Mutable state: what variables and file held when they were read last."""
+
+    def __init__(self, sources: Mapping[str, _Sources], environ: Mapping[str, str]) -> None:
+        """`sources`: by mount. Nothing is read yet."""
+        self._sources = sources
+        self._environ = environ
+        self._pairs: dict[str, str] = {}  # `user:password`, by variable
+        self._netrc = Netrc()
+        self._complaint = ""
+        self._reading = asyncio.Lock()
+        self._begun = 0  # how often it was read again
 
     @classmethod
     def find(cls, settings: Settings, environ: Mapping[str, str]) -> Self:
-        """Look for the credentials of all upstreams.
+        """Look for the credentials of all upstreams. `environ` is looked at again later.
 
         Raises ConfigError with a line for each upstream whose credentials are not where its setting says.
         """
-        found: dict[tuple[str, Origin], str] = {}
-        errors: list[str] = []
-        for upstream in settings.upstreams:
-            if not upstream.credentials:
-                continue
-            try:
-                pair = _from_netrc(upstream, environ) if upstream.credentials == "netrc" else _named(upstream, environ)
-            except LookupError as error:
-                errors.append(f"credentials of the upstream {upstream.mount}: {error.args[0]}")
-            else:
-                found[upstream.mount, _origin(upstream.url)] = pair
+        found = cls({each.mount: _Sources.of(each) for each in settings.upstreams if each.authenticated}, environ)
+        complaints = found._read()
+        errors = [
+            f"credentials of the upstream {upstream.mount}: {reason}"
+            for upstream in settings.upstreams
+            if upstream.authenticated
+            for reason in found._missing(upstream, complaints)
+        ]
         if errors:
             raise ConfigError(errors)
-        return cls(found)
+        return found
 
     def authorization(self, mount: str, url: str) -> str | None:
         """See `ports.Credentials.authorization`."""
-        return self._found.get((mount, _origin(url)))
+        sources = self._sources.get(mount)
+        found = sources.of_url(url) if sources else None
+        pair = self._pair(*found) if found else None
+        return None if pair is None else f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+    async def renewed(self, mount: str, url: str, refused: str | None) -> str | None:
+        """See `ports.Credentials.renewed`. Those who ask at once share one look."""
+        if mount not in self._sources:
+            return None
+        if self.authorization(mount, url) == refused:
+            begun = self._begun
+            async with self._reading:
+                # Who began to look before this was refused may have looked too early.
+                if self._begun == begun and self.authorization(mount, url) == refused:
+                    self._begun += 1
+                    self._complain(await asyncio.to_thread(self._read))
+        known = self.authorization(mount, url)
+        return known if known != refused else None
+
+    def hosts(self, mount: str) -> frozenset[str]:
+        """See `ports.Credentials.hosts`."""
+        sources = self._sources.get(mount)
+        if sources is None:
+            return frozenset()
+        return frozenset(entry for entry, source in sources.further.items() if self._further(entry, source))
+
+    def _pair(self, source: str, host: str, own: bool) -> str | None:  # noqa: FBT001 - as `of_url` has it
+        """What stands there. The file's default is for no host that only a list of hosts names."""
+        if source != _NETRC:
+            return self._pairs.get(_variable(source))
+        return self._netrc.pairs.get(host) or (self._netrc.default if own else None)
+
+    def _further(self, entry: str, source: str) -> str | None:
+        """What stands there for a host as the settings write it."""
+        return self._pair(source, _host_and_port(entry)[0], False)  # noqa: FBT003 - as `of_url` has it
+
+    def _read(self) -> dict[str, str]:
+        """Read variables and file. By source, what is wrong with it; what it held before counts on then."""
+        complaints: dict[str, str] = {}
+        for source in set[str]().union(*(each.all for each in self._sources.values())):
+            try:
+                if source == _NETRC:
+                    self._netrc = Netrc.read(netrc_file.path(self._environ))
+                else:
+                    self._pairs[_variable(source)] = _value(_variable(source), self._environ)
+            except LookupError as error:
+                complaints[source] = str(error.args[0])
+        return complaints
+
+    def _missing(self, upstream: UpstreamSettings, complaints: Mapping[str, str]) -> Iterator[str]:
+        """What is not there of what the upstream's settings say is there."""
+        sources = self._sources[upstream.mount]
+        yield from (complaints[source] for source in sorted(sources.all) if source in complaints)
+        if _NETRC in complaints:
+            return
+        known = {entry for entry, source in sources.further.items() if self._further(entry, source)}
+        needed = [entry for entry, source in upstream.host_credentials.items() if source == _NETRC]
+        if sources.own == _NETRC and not known and self._pair(_NETRC, sources.base[1], True) is None:  # noqa: FBT003
+            needed.append("its host")
+        for entry in needed:
+            if entry not in known:
+                yield f"{netrc_file.path(self._environ)} has no entry with a password for {entry}; add one" + (
+                    ", or a default" if entry == "its host" else ""
+                )
+
+    def _complain(self, complaints: Mapping[str, str]) -> None:
+        """Say once what is wrong by now."""
+        reason = "; ".join(complaints.values())
+        if reason and reason != self._complaint:
+            _log.warning("credentials cannot be read again", extra={"reason": reason})
+        self._complaint = reason
 
 
-def _basic(pair: str) -> str:
-    """The value of the header `Authorization` for `user:password` (RFC 7617), in UTF-8."""
-    return f"Basic {base64.b64encode(pair.encode()).decode()}"
-
-
-def _origin(url: str) -> Origin:
-    """Scheme, host and port (RFC 6454 §4), the same whether or not a default port is written out."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
-
-
-def _named(upstream: UpstreamSettings, environ: Mapping[str, str]) -> str:
-    name = upstream.credentials.removeprefix("env:")
+def _value(name: str, environ: Mapping[str, str]) -> str:
+    """What the variable holds. Raises LookupError."""
     pair = environ.get(name, "")
     if ":" not in pair or not pair.isprintable():
         raise LookupError(f"set the variable {name} to user:password")
     return pair
 
 
-def _from_netrc(upstream: UpstreamSettings, environ: Mapping[str, str]) -> str:
-    path = Path(environ.get("NETRC") or Path(environ.get("HOME", "/")) / ".netrc")
-    host = urlsplit(upstream.url).hostname or ""
-    try:
-        entry = netrc.netrc(str(path)).authenticators(host)
-    except OSError as error:
-        raise LookupError(f"{path} cannot be read: {error.strerror}") from None
-    except (netrc.NetrcParseError, UnicodeDecodeError):
-        raise LookupError(f"{path} is no netrc file") from None  # the parser's words may hold the password
-    if entry is None or not entry[2]:
-        raise LookupError(f"{path} has no entry with a password for its host; add one, or a default")
-    return f"{entry[0]}:{entry[2]}"
+def _variable(source: str) -> str:
+    return source.removeprefix("env:")
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port (RFC 6454 §4), the same whether or not a default port is written out."""
+    parts = urlsplit(url)
+    return parts.scheme, (parts.hostname or "").removesuffix("."), parts.port or _PORTS.get(parts.scheme, 0)
+
+
+def _host_and_port(entry: str) -> tuple[str, int | None]:
+    """A host as the settings write it: `host`, `host:port`, an address of IPv6 in brackets."""
+    parts = urlsplit(f"//{entry}")
+    return (parts.hostname or "").removesuffix("."), parts.port
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

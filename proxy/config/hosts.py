@@ -18,6 +18,12 @@ def read_hosts(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
     return [part.strip(" ") for part in value.split(",") if part.strip(" ")] if isinstance(value, str) else value
 
 
+def check_host(value: str) -> str:
+    """One host. Raises ValueError as for several."""
+    (host,) = check_hosts(frozenset((value,)))
+    return host
+
+
 def check_hosts(value: frozenset[str]) -> frozenset[str]:
     """The hosts in lower case. Raises ValueError if one is no `host` or `host:port`."""
     hosts = frozenset(host.lower() for host in value)

@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -173,10 +174,16 @@ class Settings(BaseSettings):
                 raise ValueError(wrong)
         return value
 
-    def sites(self) -> tuple[Site, ...]:
-        """The upstreams as the services see them, the built-in ones included."""
+    def sites(self, known: Callable[[str], frozenset[str]] = lambda _: frozenset()) -> tuple[Site, ...]:
+        """The upstreams as the services see them, the built-in ones included.
+
+        `known`: by mount, the hosts besides that of `url` for which there are credentials.
+        """
         alone = shadowing(self.groups)
-        return tuple(upstream.site(shadows=upstream.mount in alone) for upstream in self.with_builtin().upstreams)
+        return tuple(
+            upstream.site(shadows=upstream.mount in alone, known=known(upstream.mount))
+            for upstream in self.with_builtin().upstreams
+        )
 
     def index_groups(self) -> tuple[Group, ...]:
         """The groups as the services see them."""

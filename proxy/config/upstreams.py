@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from proxy.config import placement
-from proxy.config.hosts import HOST, Hosts
+from proxy.config.hosts import HOST, Hosts, check_host
 from proxy.config.proxies import ProxyForOne
 from proxy.config.quantities import Duration
 from proxy.model import Site
@@ -104,8 +104,16 @@ class UpstreamSettings(BaseModel):
     )
     credentials: str = Field(
         "",
-        description="Where user name and password for `url` come from: `env:NAME`, a variable that holds "
-        "`user:password`; or `netrc`, the file that `$NETRC` names, else `~/.netrc`. They are sent to that host only.",
+        description="Where user name and password come from. `env:NAME`, a variable that holds `user:password`: for "
+        "the host of `url`, and no other. `netrc`, the file that `$NETRC` names, else `~/.netrc`: for the host of "
+        "`url`, and for those in `siblings`, `hosts` and `page_hosts` for which the file has an entry. They are read "
+        "again when upstream refuses them, and are sent over plain HTTP only where `url` itself is plain HTTP.",
+    )
+    host_credentials: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where those for further hosts come from: a host (`host` or `host:port`) and, as for "
+        '`credentials`, `env:NAME` or `netrc`; as in `{"files.example" = "env:FILES"}`.',
+        json_schema_extra={"shown_default": "(none)"},
     )
     proxy: ProxyForOne = Field(
         None,
@@ -139,7 +147,8 @@ class UpstreamSettings(BaseModel):
         frozenset(),
         description="Hosts (`host` or `host:port`) whose pages count as this index's own when it redirects to them. "
         "By default those of any host do, but not where the index has `credentials`, or stands in a group before "
-        "another one or has projects pinned to it: then only those of the hosts of `url` and `siblings`.",
+        "another one or has projects pinned to it: then only those of the hosts of `url` and `siblings`, and of those "
+        "that have credentials of their own.",
         json_schema_extra={"shown_default": "(see text)"},
     )
     redirected_is_missing: bool = Field(
@@ -181,8 +190,26 @@ class UpstreamSettings(BaseModel):
             raise ValueError("must be netrc, or env: and the name of a variable, such as env:CORP_INDEX")
         return value
 
-    def site(self, *, shadows: bool = False) -> Site:
-        """The upstream as the services see it. `shadows`: what it has is not taken from other members of a group."""
+    @field_validator("host_credentials", mode="before")
+    @classmethod
+    def _check_host_credentials(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+        """Looked at before the library does, which would name the entry: a password may stand in it."""
+        if not isinstance(value, dict):
+            return value
+        if not all(isinstance(source, str) and source and _CREDENTIALS.fullmatch(source) for source in value.values()):
+            raise ValueError("must have netrc, or env: and the name of a variable, for each host")
+        return dict(zip(map(check_host, value), value.values(), strict=True))
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether it has credentials, for whatever host."""
+        return bool(self.credentials or self.host_credentials)
+
+    def site(self, *, shadows: bool = False, known: frozenset[str] = frozenset()) -> Site:
+        """The upstream as the services see it.
+
+        `shadows`: what it has is not taken from other members of a group. `known`: further hosts with credentials.
+        """
         alone = bool(self.credentials) or shadows or bool(self.page_hosts)
         return Site(
             self.mount,
@@ -196,9 +223,9 @@ class UpstreamSettings(BaseModel):
             keep_removed=self.keep_removed,
             honour_no_store=self.honour_no_store,
             withholds=not self.forbidden_is_missing,
-            own=frozenset((*_authorities(self.url, *self.siblings), *self.page_hosts)) if alone else None,
+            own=frozenset((*_authorities(self.url, *self.siblings), *self.page_hosts, *known)) if alone else None,
             redirected_is_missing=self.redirected_is_missing,
-            authenticated=bool(self.credentials),
+            authenticated=self.authenticated,
         )
 
 

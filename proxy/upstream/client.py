@@ -30,11 +30,12 @@ from proxy.errors import (
     UpstreamThrottled,
     UpstreamTimeout,
 )
-from proxy.model import Ask, UpstreamFailed
+from proxy.model import Ask, Site, UpstreamFailed
 from proxy.ports import Clock, Credentials, Observer, Reply, Ways
 from proxy.upstream import answers, guard, redirects
 from proxy.upstream.failures import Failed
 from proxy.upstream.health import Health, Part
+from proxy.upstream.identity import Identity
 from proxy.upstream.places import Rank
 from proxy.upstream.pools import Pools, authority
 from proxy.upstream.transfer import Transfer, drop
@@ -42,6 +43,7 @@ from proxy.upstream.transfer import Transfer, drop
 _log = logging.getLogger(__name__)
 
 _BACKOFF = 0.2  # seconds before the second try, doubling, each with jitter
+_STRANGER = Identity(None)
 
 
 class AiohttpUpstream:
@@ -75,7 +77,7 @@ class AiohttpUpstream:
         self._silence = read_timeout
         self._retries = retries
         self._clock = clock
-        self._credentials = credentials
+        self._identity = Identity(credentials)
         self._ways = ways
         self._sleep = sleep
         self._health = Health()
@@ -134,32 +136,23 @@ class AiohttpUpstream:
     async def _follow(self, ask: Ask) -> Transfer:
         """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
         url, site = redirects.parse(ask.url), ask.site
-        headers = ask.headers
-        authorization = self._credentials.authorization(site.mount, str(url)) if self._credentials else None
-        if authorization is not None:
-            headers = {**headers, "Authorization": authorization}
-        for hop in range(redirects.LIMIT + 1):
-            trust = guard.admit(url, site, redirected=hop > 0)
-            proxy = self._ways.proxy(site.mount, str(url)) if self._ways else None
-            self._health.asked(authority(url), authority(URL(proxy.url)) if proxy else None)
-            if proxy is None:
-                response = await self._pools.send(url, trust, headers, Rank.of(ask))
-            else:
-                guard.admit_unseen(url, trust)
-                response = await self._pools.send_through(proxy, url, headers, Rank.of(ask))
-                self._health.answered(authority(URL(proxy.url)), Part.LINE)
-            self._health.answered(authority(url), Part.LINE)
+        headers, named = ask.headers, True
+        for number in range(redirects.LIMIT + 1):
+            trust = guard.admit(url, site, redirected=number > 0)
+            hop = functools.partial(self._hop, ask, url, trust)
+            # Whom the settings do not name sends nobody on with credentials: neither to others nor back.
+            asking = self._identity if named else _STRANGER
+            transfer, known = await asking.introduce(hop, site.mount, str(url), headers)
+            named = named and trust is Trust.NAMED
             try:
-                ended = functools.partial(self._ended, ask, url)
-                transfer = Transfer(response, site.mount, str(url), self._observer, ended, self._silence)
-                if response.status not in redirects.STATUSES:
+                if transfer.status not in redirects.STATUSES:
                     # Where the settings say that a refusal always means "missing", it does so for those it knows, too.
-                    await self._judge(transfer, ask, url, known="Authorization" in headers and site.withholds)
+                    await self._judge(transfer, ask, url, known=known and site.withholds)
                     return transfer
                 target = redirects.follow(url, transfer.headers.get("location"))
                 await transfer.drain()
             except BaseException:
-                drop(response)
+                transfer.close()
                 raise
             if ask.own and not site.owns(str(target)):
                 raise Forwarded(
@@ -169,6 +162,24 @@ class AiohttpUpstream:
                 )
             url, headers = target, redirects.headers_for(target, url, headers)
         raise UpstreamBroken("Upstream redirects in circles.")
+
+    async def _hop(self, ask: Ask, url: URL, trust: Trust, headers: dict[str, str]) -> Transfer:
+        """One request and the head of its answer, straight or through a proxy."""
+        proxy = self._ways.proxy(ask.site.mount, str(url)) if self._ways else None
+        self._health.asked(authority(url), authority(URL(proxy.url)) if proxy else None)
+        if proxy is None:
+            response = await self._pools.send(url, trust, headers, Rank.of(ask))
+        else:
+            guard.admit_unseen(url, trust)
+            response = await self._pools.send_through(proxy, url, headers, Rank.of(ask))
+            self._health.answered(authority(URL(proxy.url)), Part.LINE)
+        self._health.answered(authority(url), Part.LINE)
+        try:
+            ended = functools.partial(self._ended, ask, url)
+            return Transfer(response, ask.site.mount, str(url), self._observer, ended, self._silence)
+        except BaseException:
+            drop(response)
+            raise
 
     async def _judge(self, transfer: Transfer, ask: Ask, url: URL, *, known: bool) -> None:
         """Raise what the head says, if it says that the answer is of no use. `known`: it was told who asks."""

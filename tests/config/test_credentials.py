@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.config import ConfigError, Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
@@ -158,7 +163,7 @@ def test_authorization__each_mounts_own() -> None:
         known.authorization(mount, upstreams[0].url) for mount in ("one", "two", "three", "pypi")
     ]
     assert [True, True, False] == [site.authenticated for site in settings(*upstreams).sites()[-3:]]
-    assert basic("one:hunter2").partition(" ")[2] not in f"{known!r} {known}"
+    assert basic("one:hunter2").partition(" ")[2] not in f"{known!r} {known} {known._netrc!r}"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +171,7 @@ def test_authorization__each_mounts_own() -> None:
     [
         ("https://index.example:8443/root/file.whl", True),
         ("https://INDEX.example:8443/elsewhere", True),
+        ("https://index.example.:8443/elsewhere", True),
         ("http://index.example:8443/root/", False),
         ("https://index.example/root/", False),
         ("https://www.index.example:8443/root/", False),
@@ -174,7 +180,287 @@ def test_authorization__each_mounts_own() -> None:
     ],
 )
 def test_authorization__origin_of_the_base(url: str, sent: bool) -> None:
-    """Credentials go to addresses with the base's scheme, host and port."""
+    """Credentials of a variable go to addresses with the base's scheme, host and port."""
     known = KnownCredentials.find(settings(index("env:ONE")), {"ONE": "one:hunter2"})
 
     assert (basic("one:hunter2") if sent else None) == known.authorization("house", url)
+
+
+_NETRC = """
+machine index.example login a password index-secret
+machine FILES.example login b password files-secret
+machine mirror.example login c password mirror-secret
+machine pages.example login d password pages-secret
+machine 127.0.0.1 login e password loop-secret
+machine unnamed.example login f password unnamed-secret
+machine nothing.example login g
+default login z password default-secret
+"""
+
+
+def several(url: str, **more: Any) -> UpstreamSettings:
+    """An upstream with several hosts."""
+    given = {
+        "siblings": ["https://mirror.example/x/", "http://plain.example/"],
+        "hosts": ["files.example", "127.0.0.1:8080", "other.example", "nothing.example"],
+        "page_hosts": ["pages.example:8443"],
+        "credentials": "netrc",
+    }
+    return UpstreamSettings(mount="house", url=url, **given | more)
+
+
+@pytest.mark.parametrize(
+    ("base", "url", "expected"),
+    [
+        ("https://index.example/", "https://index.example/x", "a:index-secret"),
+        ("https://index.example/", "https://files.example/x", "b:files-secret"),
+        ("https://index.example/", "https://files.example:8443/x", "b:files-secret"),
+        ("https://index.example/", "https://mirror.example/x", "c:mirror-secret"),
+        ("https://index.example/", "https://pages.example:8443/x", "d:pages-secret"),
+        ("https://index.example/", "https://127.0.0.1:8080/x", "e:loop-secret"),
+        # no entry of its own: the default is for the host of `url`
+        ("https://index.example/", "https://other.example/x", None),
+        ("https://index.example/", "https://nothing.example/x", None),
+        ("https://elsewhere.example/", "https://elsewhere.example/x", "z:default-secret"),
+        # another port than the settings name
+        ("https://index.example/", "https://index.example:8443/x", None),
+        ("https://index.example/", "https://mirror.example:8443/x", None),
+        ("https://index.example/", "https://pages.example/x", None),
+        ("https://index.example/", "https://127.0.0.1:8081/x", None),
+        # hosts that the file names and the settings do not
+        ("https://index.example/", "https://unnamed.example/x", None),
+        ("https://index.example/", "https://a.files.example/x", None),
+        # plain HTTP, where the index has HTTPS
+        ("https://index.example/", "http://index.example/x", None),
+        ("https://index.example/", "http://files.example/x", None),
+        ("https://index.example/", "http://plain.example/x", None),
+        # an index with plain HTTP
+        ("http://index.example/", "http://index.example/x", "a:index-secret"),
+        ("http://index.example/", "https://index.example/x", "a:index-secret"),
+        ("http://index.example/", "https://index.example:8443/x", None),
+        ("http://index.example:8080/", "https://index.example/x", None),
+        ("http://index.example/", "http://files.example:81/x", "b:files-secret"),
+        ("http://index.example/", "https://files.example/x", "b:files-secret"),
+        ("http://127.0.0.1:9/", "http://127.0.0.1:8080/x", "e:loop-secret"),
+        ("http://127.0.0.1:9/", "http://127.0.0.1:10/x", None),
+    ],
+)
+def test_netrc__further_hosts(tmp_path: Path, base: str, url: str, expected: str | None) -> None:
+    """Each host that the settings name is told what the file has for it; nobody else is told anything."""
+    netrc(tmp_path, _NETRC)
+    known = KnownCredentials.find(settings(several(base)), {"HOME": str(tmp_path)})
+
+    assert (expected and basic(expected)) == known.authorization("house", url)
+    assert known.authorization("pypi", url) is None
+
+
+_HOSTS = (
+    "index.example",
+    "files.example",
+    "mirror.example",
+    "pages.example",
+    "unnamed.example",
+    "127.0.0.1",
+    "x.example",
+)
+
+
+@given(
+    st.sampled_from(("http", "https")),
+    st.sampled_from(_HOSTS),
+    st.sampled_from(("http", "https")),
+    st.sampled_from(_HOSTS),
+    st.sampled_from((None, 80, 443, 8080)),
+    st.frozensets(st.sampled_from((*_HOSTS, *(f"{host}:8080" for host in _HOSTS)))),
+)
+def test_netrc__never(
+    scheme: str, base: str, asked_scheme: str, asked: str, port: int | None, hosts: frozenset[str]
+) -> None:
+    """Whatever the settings name: no password leaves for a host that is not named, or for another one than its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        netrc(Path(folder), _NETRC)
+        upstream = UpstreamSettings(mount="house", url=f"{scheme}://{base}/", hosts=hosts, credentials="netrc")
+        known = KnownCredentials.find(settings(upstream), {"HOME": folder})
+    url = f"{asked_scheme}://{asked}{f':{port}' if port else ''}/x"
+    told = known.authorization("house", url)
+    if told is None:
+        return
+    pair = base64.b64decode(told.removeprefix("Basic ")).decode()
+    assert scheme == "http" or asked_scheme == "https", "nothing travels in the open that was meant for HTTPS"
+    number = port or {"http": 80, "https": 443}[asked_scheme]
+    own = asked == base and number in {80, 443}
+    assert own or asked in hosts or f"{asked}:{number}" in hosts
+    entry = next((line.split() for line in _NETRC.splitlines() if f" {asked} " in line.lower()), None)
+    assert pair == (f"{entry[3]}:{entry[5]}" if entry else "z:default-secret")
+    assert entry is not None or own
+
+
+def test_netrc__only_a_further_host_has_an_entry(tmp_path: Path) -> None:
+    """An index that is open, and sends on to one that is not, needs an entry for that one only."""
+    netrc(tmp_path, "machine files.example login b password files-secret\n")
+    known = KnownCredentials.find(settings(several("https://index.example/")), {"HOME": str(tmp_path)})
+
+    assert [None, basic("b:files-secret")] == [
+        known.authorization("house", f"https://{host}.example/") for host in ("index", "files")
+    ]
+
+
+def test_hosts__that_have_credentials(tmp_path: Path) -> None:
+    """They are those that the settings name and the file has, and those that have a setting of their own."""
+    netrc(tmp_path, _NETRC)
+    upstream = several("https://index.example/", host_credentials={"Cdn.example:8443": "env:CDN"})
+    known = KnownCredentials.find(settings(upstream), {"HOME": str(tmp_path), "CDN": "cdn:hunter2"})
+
+    expected = frozenset(
+        {"files.example", "127.0.0.1:8080", "mirror.example:443", "pages.example:8443", "cdn.example:8443"}
+    )
+    assert (expected, frozenset()) == (known.hosts("house"), known.hosts("pypi"))
+    site = next(site for site in settings(upstream).sites(known.hosts) if site.mount == "house")
+    assert [True, True, False] == [site.owns(f"https://{host}.example/x") for host in ("index", "files", "other")]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://index.example/x", "index:one"),
+        ("https://files.example/x", "files:two"),
+        ("https://files.example:444/x", "files:two"),
+        ("https://cdn.example:8443/x", "cdn:three"),
+        ("https://cdn.example/x", None),
+        ("http://files.example/x", None),
+        ("https://[fd00::1]:8443/x", "cdn:three"),
+    ],
+)
+def test_host_credentials__variables(url: str, expected: str | None) -> None:
+    """Further hosts have variables of their own."""
+    further = {"files.example": "env:FILES", "cdn.example:8443": "env:CDN", "[FD00::1]:8443": "env:CDN"}
+    upstream = UpstreamSettings(
+        mount="house", url="https://index.example/", credentials="env:INDEX", host_credentials=further
+    )
+    environ = {"INDEX": "index:one", "FILES": "files:two", "CDN": "cdn:three"}
+
+    known = KnownCredentials.find(settings(upstream), environ)
+
+    assert (expected and basic(expected)) == known.authorization("house", url)
+
+
+def test_host_credentials__outrank_the_file(tmp_path: Path) -> None:
+    """What is said of one host counts for it; it may be the only one that has credentials, from the file too."""
+    netrc(tmp_path, _NETRC)
+    environ = {"HOME": str(tmp_path), "FILES": "files:two"}
+    both = several("https://index.example/", host_credentials={"files.example": "env:FILES"})
+    alone = several("https://index.example/", credentials="", host_credentials={"files.example": "netrc"})
+
+    places = [f"https://{host}.example/x" for host in ("index", "files", "mirror")]
+    known = [KnownCredentials.find(settings(each), environ) for each in (both, alone)]
+    got = [[each.authorization("house", place) for place in places] for each in known]
+
+    assert [basic("a:index-secret"), basic("files:two"), basic("c:mirror-secret")] == got[0]
+    assert [None, basic("b:files-secret"), None] == got[1]
+    assert settings(alone).sites()[-1].authenticated
+
+
+def test_host_credentials__that_are_missing(tmp_path: Path) -> None:
+    """A variable or an entry that is not there is named, with the host."""
+    path = netrc(tmp_path, "machine index.example login a password hunter2\n")
+    for further, expected in (
+        ({"files.example": "env:FILES"}, "set the variable FILES to user:password"),
+        ({"files.example": "netrc"}, f"{path} has no entry with a password for files.example; add one"),
+    ):
+        upstream = several("https://index.example/", host_credentials=further)
+        assert f"credentials of the upstream house: {expected}" == said(upstream, {"HOME": str(tmp_path)})
+
+
+# Renewal
+
+
+class Counted(dict[str, str]):
+    """Variables, and how often `HOUSE` was looked at."""
+
+    looks = 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What the variable holds."""
+        self.looks += name == "HOUSE"
+        return super().get(name, default)
+
+
+_URL = "https://index.example:8443/x"
+
+
+async def test_renewed__variable() -> None:
+    """The process's own variables are looked at again; what is the same as before is nothing new."""
+    environ = Counted(HOUSE="user:one")
+    known = KnownCredentials.find(settings(index("env:HOUSE")), environ)
+
+    assert await known.renewed("house", _URL, basic("user:one")) is None
+    environ["HOUSE"] = "user:two"
+    assert basic("user:one") == known.authorization("house", _URL)
+    assert basic("user:two") == await known.renewed("house", _URL, basic("user:one"))
+    assert basic("user:two") == known.authorization("house", _URL)
+    assert await known.renewed("house", _URL, basic("user:two")) is None
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_renewed__file(tmp_path: Path, in_place: bool) -> None:
+    """The file is read again, whether it was written over or replaced, be it as long as before."""
+    path = netrc(tmp_path, "default login user password one\n")
+    known = KnownCredentials.find(settings(index("netrc")), {"HOME": str(tmp_path)})
+    for password in ("two", "six"):
+        before = known.authorization("house", _URL)
+        if not in_place:
+            path.unlink()
+        netrc(tmp_path, f"default login user password {password}\n")
+        assert basic(f"user:{password}") == await known.renewed("house", _URL, before)
+
+
+async def test_renewed__many_at_once() -> None:
+    """However many requests are refused together, there is one look, and one for those who came while it was taken."""
+    environ = Counted(HOUSE="user:one")
+    known = KnownCredentials.find(settings(index("env:HOUSE")), environ)
+    environ["HOUSE"], environ.looks = "user:two", 0
+
+    found = await asyncio.gather(*(known.renewed("house", _URL, basic("user:one")) for _ in range(100)))
+
+    assert [basic("user:two")] * 100 == found
+    assert environ.looks == 1
+    assert basic("user:two") == await known.renewed("house", _URL, basic("user:one"))
+    assert environ.looks == 1, "who was refused something older gets what is known"
+    assert [None] * 100 == await asyncio.gather(*(known.renewed("house", _URL, basic("user:two")) for _ in range(100)))
+    assert environ.looks <= 3
+
+
+async def test_renewed__entry_for_a_host_that_had_none(tmp_path: Path) -> None:
+    """A password that is added while the cache runs is found when the host wants one."""
+    netrc(tmp_path, "machine index.example login a password index-secret\n")
+    known = KnownCredentials.find(settings(several("https://index.example/")), {"HOME": str(tmp_path)})
+    assert known.authorization("house", "https://files.example/x") is None
+    netrc(tmp_path, _NETRC)
+    assert basic("b:files-secret") == await known.renewed("house", "https://files.example/x", None)
+    assert await known.renewed("house", "https://unnamed.example/x", None) is None
+
+
+@pytest.mark.parametrize("text", [None, "machine index.example login user pasword hunter2\n"])
+async def test_renewed__file_is_broken(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | None) -> None:
+    """What was known counts on; the reason is logged once, and again once it had been right, without a secret."""
+    good = "default login user password hunter2\n"
+    path = netrc(tmp_path, good)
+    known = KnownCredentials.find(settings(index("netrc")), {"HOME": str(tmp_path)})
+    for content in (text, text, good, text):
+        path.unlink(missing_ok=True)
+        if content is not None:
+            netrc(tmp_path, content)
+        assert await known.renewed("house", _URL, basic("user:hunter2")) is None
+        assert basic("user:hunter2") == known.authorization("house", _URL)
+    reasons = [record.__dict__["reason"] for record in caplog.records]
+    assert [True, True] == [str(path) in reason for reason in reasons]
+    assert not [record for record in caplog.records if SECRET in f"{record.__dict__}"]
+
+
+async def test_renewed__of_another_mount() -> None:
+    """A mount without credentials has nothing to look at."""
+    environ = Counted(HOUSE="user:one")
+    known = KnownCredentials.find(settings(index("env:HOUSE")), environ)
+    environ.looks = 0
+    assert await known.renewed("pypi", _URL, None) is None
+    assert environ.looks == 0

@@ -260,19 +260,6 @@ async def test_credentials__origin_of_the_base(server: Scripted, make: Make) -> 
         assert [None] == [seen.headers.get("authorization") for seen in other.seen]
 
 
-async def test_credentials__redirects(server: Scripted, make: Make) -> None:
-    """A redirect within the origin carries them; one to another origin does not, nor one that comes back from there."""
-    async with scripted() as other:
-        server.on("/x", moved("/y"))
-        server.on("/y", moved(other.base + "z"))
-        other.on("/z", moved(server.base + "end"))
-        server.on("/end", plain(b"there"))
-        known = site(server, hosts=frozenset({"127.0.0.1"}))
-        assert b"there" == await read(make(credentials=telling(server)), Ask(server.base + "x", known))
-        assert [TOLD, TOLD, None] == [s.headers.get("authorization") for s in server.seen]
-        assert [None] == [seen.headers.get("authorization") for seen in other.seen]
-
-
 async def test_credentials__are_each_sites_own(server: Scripted, make: Make) -> None:
     """A connection that is used again carries the credentials of the one who asks now."""
     server.on("/x", plain(b"1"))

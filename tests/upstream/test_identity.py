@@ -1,0 +1,225 @@
+"""Who is told who asks, hop by hop, and what becomes of it when upstream refuses it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+
+from proxy.config import Settings, UpstreamSettings
+from proxy.config.credentials import KnownCredentials
+from proxy.config.ways import KnownWays
+from proxy.errors import NotFound, PullthroughError, UpstreamDenied, UpstreamError
+from proxy.model import Ask
+from proxy.upstream.client import AiohttpUpstream
+from tests.answers import Answer, Request
+from tests.forward import Forward
+from tests.origin import Origin
+from tests.upstream.conftest import Make
+
+OLD, NEW = ("me:0ld-s3cret", "me:n3w-s3cret")
+
+
+def told(pair: str) -> str:
+    """The header's value (RFC 7617)."""
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def upstream(url: str, *hosts: str, **more: object) -> UpstreamSettings:
+    """An index with a password, and other hosts."""
+    return UpstreamSettings.model_validate({"mount": "demo", "url": url, "hosts": hosts, "credentials": "netrc"} | more)
+
+
+class House:
+    """Credentials of one upstream in a file, and the client's requests for it."""
+
+    def __init__(self, make: Make, folder: Path, entry: UpstreamSettings, text: str, **more: object) -> None:
+        self._file = folder / "netrc"
+        self.write(text)
+        settings = Settings(data=folder, upstreams=(entry,))
+        self.known = KnownCredentials.find(settings, {"NETRC": str(self._file)})
+        self.site = next(site for site in settings.sites(self.known.hosts) if site.mount == "demo")
+        self.client: AiohttpUpstream = make(credentials=self.known, **more)
+
+    def write(self, text: str) -> None:
+        """Renew the file."""
+        self._file.write_text(text, encoding="utf-8")
+
+    async def get(self, url: str) -> bytes:
+        """Ask, and read the body out."""
+        async with self.client.get(Ask(url, self.site)) as reply:
+            return b"".join([chunk async for chunk in reply.chunks()])
+
+
+def seen(origin: Origin) -> list[str | None]:
+    """What the requests told."""
+    return [request.headers.get("authorization") for request in origin.requests]
+
+
+class Door:
+    """Lets in who says this, and answers others with `status`."""
+
+    def __init__(self, pair: str, status: int = 401, *headers: tuple[str, str]) -> None:
+        self.pair = pair
+        self.refusal = Answer(status, headers)
+
+    def __call__(self, request: Request) -> Answer | None:
+        """The refusal, or None."""
+        return None if request.headers.get("authorization") == told(self.pair) else self.refusal
+
+
+# Redirects
+
+
+def redirect(location: str) -> Answer:
+    """To somewhere else."""
+    return Answer(302, (("Location", location),))
+
+
+async def test_redirect__each_host_is_told_its_own(origin: Origin, make: Make, tmp_path: Path) -> None:
+    """A hop to a host that the settings name is told what the file has for that host, and nothing of the last one."""
+    async with Origin("127.0.0.2") as files, Origin("127.0.0.4") as plain:
+        origin.route("/a", lambda _: redirect(f"{files.url}/b"))
+        files.route("/b", lambda _: redirect(f"{plain.url}/c"))
+        plain.route("/c", lambda _: redirect(f"{origin.url}/d"))
+        origin.file("/d", b"there")
+        hosts = (f"127.0.0.2:{files.port}", f"127.0.0.4:{plain.port}")
+        text = "machine 127.0.0.1 login a password index-s3cret\nmachine 127.0.0.2 login b password files-s3cret\n"
+        house = House(make, tmp_path, upstream(origin.url, *hosts), text)
+
+        assert b"there" == await house.get(f"{origin.url}/a")
+
+        index = told("a:index-s3cret")
+        assert ([index, index], [told("b:files-s3cret")], [None]) == (seen(origin), seen(files), seen(plain))
+
+
+async def test_redirect__from_an_open_index(origin: Origin, make: Make, tmp_path: Path) -> None:
+    """An index without a password may send on to one that has one."""
+    async with Origin("127.0.0.2", admit=Door("b:files-s3cret")) as files:
+        origin.route("/a", lambda _: redirect(f"{files.url}/b"))
+        files.file("/b", b"there")
+        entry = upstream(origin.url, f"127.0.0.2:{files.port}")
+        house = House(make, tmp_path, entry, "machine 127.0.0.2 login b password files-s3cret\n")
+
+        assert b"there" == await house.get(f"{origin.url}/a")
+        assert [None] == seen(origin)
+
+
+async def test_redirect__by_a_host_that_nobody_named(origin: Origin, make: Make, tmp_path: Path) -> None:
+    """A host that only a redirect or a link names is told nothing, and cannot send anybody back with a password."""
+    async with Forward(names={"index.invalid:80": origin.port, "other.invalid:80": origin.port}) as forward:
+        origin.route("/a", lambda _: redirect("http://other.invalid/b"))
+        origin.route("/b", lambda _: redirect("http://index.invalid/c"))
+        origin.file("/c", b"there")
+        ways = KnownWays.find(Settings(data=tmp_path, proxy=forward.url), {})
+        text = "machine index.invalid login a password s3cret\nmachine other.invalid login b password s3cret\n"
+        house = House(make, tmp_path, upstream("http://index.invalid/"), text, ways=ways)
+
+        for start, expected in (("index.invalid/a", [told("a:s3cret"), None, None]), ("other.invalid/b", [None, None])):
+            origin.forget()
+            assert b"there" == await house.get(f"http://{start}")
+            assert expected == seen(origin)
+
+
+# Renewal
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_renewed__and_asked_once_more(origin: Origin, make: Make, tmp_path: Path, status: int) -> None:
+    """A token that was renewed in the file is used without a restart, from the first refusal on."""
+    door = Door(OLD, status, ("WWW-Authenticate", "Basic"))
+    origin.admit = door
+    origin.file("/x", b"there")
+    house = House(make, tmp_path, upstream(origin.url), "default login me password 0ld-s3cret\n")
+    assert b"there" == await house.get(f"{origin.url}/x")
+    door.pair = NEW
+    house.write("default login me password n3w-s3cret\n")
+
+    assert [b"there"] * 2 == [await house.get(f"{origin.url}/x") for _ in range(2)]
+
+    assert [told(OLD), told(OLD), told(NEW), told(NEW)] == seen(origin)
+
+
+@pytest.mark.parametrize("target", ["/sign-in", "http://elsewhere.invalid/simple/x/"])
+async def test_renewed__where_strangers_are_sent_away(origin: Origin, make: Make, tmp_path: Path, target: str) -> None:
+    """A registry that sends strangers on, to sign in or to a public index, is asked again with what is new."""
+    door = Door(OLD, 302, ("Location", target))
+    origin.admit = door
+    origin.file("/x", b"there")
+    house = House(make, tmp_path, upstream(origin.url), "default login me password 0ld-s3cret\n")
+    door.pair = NEW
+    house.write("default login me password n3w-s3cret\n")
+
+    assert b"there" == await house.get(f"{origin.url}/x")
+    assert [told(OLD), told(NEW)] == seen(origin)
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, UpstreamDenied), (403, UpstreamDenied), (404, NotFound)])
+async def test_refused__nothing_new(
+    origin: Origin, make: Make, tmp_path: Path, status: int, error: type[PullthroughError]
+) -> None:
+    """A refusal of what still stands there is one request, however many ask."""
+    origin.admit = Door(NEW, status)
+    house = House(make, tmp_path, upstream(origin.url), "default login me password 0ld-s3cret\n")
+    for _ in range(2):
+        with pytest.raises(error) as caught:
+            await house.get(f"{origin.url}/x")
+        assert "s3cret" not in f"{caught.value!r}"
+    assert [told(OLD)] * 2 == seen(origin)
+
+
+async def test_refused__also_what_is_new(origin: Origin, make: Make, tmp_path: Path) -> None:
+    """There is one more request, and not a third."""
+    origin.admit = Door("somebody:else")
+    house = House(make, tmp_path, upstream(origin.url), "default login me password 0ld-s3cret\n")
+    house.write("default login me password n3w-s3cret\n")
+    with pytest.raises(UpstreamError):
+        await house.get(f"{origin.url}/x")
+    assert [told(OLD), told(NEW)] == seen(origin)
+
+
+async def test_renewed__many_at_once(origin: Origin, make: Make, tmp_path: Path) -> None:
+    """A herd that is refused together gets through together, with one more request each."""
+    origin.admit = Door(NEW)
+    origin.file("/x", b"there")
+    house = House(make, tmp_path, upstream(origin.url), "default login me password 0ld-s3cret\n")
+    house.write("default login me password n3w-s3cret\n")
+
+    assert [b"there"] * 30 == await asyncio.gather(*(house.get(f"{origin.url}/x") for _ in range(30)))
+
+    assert seen(origin).count(told(NEW)) == 30
+    assert seen(origin).count(told(OLD)) <= 30
+
+
+async def test_renewed__at_a_later_hop(origin: Origin, make: Make, tmp_path: Path) -> None:
+    """The host that refuses is asked again, not those before it; a range is asked for as before."""
+    async with Origin("127.0.0.2") as files:
+        origin.route("/a", lambda _: redirect(f"{files.url}/b"))
+        files.file("/b", b"there")
+        text = "machine 127.0.0.1 login a password index\nmachine 127.0.0.2 login b password {}\n"
+        house = House(make, tmp_path, upstream(origin.url, f"127.0.0.2:{files.port}"), text.format("0ld"))
+        door = Door("b:n3w")
+
+        def renewed_meanwhile(request: Request) -> Answer | None:
+            # Between the two hops: the first one looks, too, since it is sent on.
+            house.write(text.format("n3w"))
+            return door(request)
+
+        files.admit = renewed_meanwhile
+        ask = Ask(f"{origin.url}/a", house.site, {"Range": "bytes=1-2"})
+        async with house.client.get(ask) as reply:
+            assert (206, b"he") == (reply.status, b"".join([chunk async for chunk in reply.chunks()]))
+
+        assert ([told("a:index")], [told("b:0ld"), told("b:n3w")]) == (seen(origin), seen(files))
+        assert ["bytes=1-2"] * 2 == [request.headers["range"] for request in files.requests]
+
+
+async def test_no_credentials__nothing_is_asked_twice(origin: Origin, make: Make, tmp_path: Path) -> None:
+    """A mount without credentials is refused once."""
+    origin.admit = Door(NEW)
+    house = House(make, tmp_path, upstream(origin.url, credentials=""), "default login me password n3w-s3cret\n")
+    with pytest.raises(UpstreamDenied):
+        await house.get(f"{origin.url}/x")
+    assert [None] == seen(origin)
