@@ -67,6 +67,34 @@ The environment variable `PULLTHROUGH_UPSTREAMS` holds the same as a JSON list a
 [indexes.md](indexes.md).
 """
 
+_WAY_OUT = """\
+Where the machine reaches other hosts only through a proxy, nothing has to be set if the environment names it, as for
+curl and pip: `HTTPS_PROXY` for addresses with `https://`, `HTTP_PROXY` for those with `http://`, `ALL_PROXY` for both.
+A name in lower case outranks the same in upper case; an empty one counts as not set. They are read once, at the start.
+Else:
+
+```toml
+proxy = "http://user:password@proxy.example:3128"   # percent-encoded where they hold / ? # or @
+
+[[upstream]]
+mount = "internal"
+url = "https://index.corp.example/"
+proxy = "direct"                                     # or another proxy
+```
+
+- A value of `proxy`, be it `direct`, replaces what the variables name. `NO_PROXY` counts for both, but not for the
+  `proxy` of an upstream. It holds hosts with commas between them: `corp.example` (and all below it), `.corp.example`,
+  `10.0.0.7`, `10.0.0.0/8` (for hosts that are written as addresses), each with `:port` if need be, or `*`.
+- Proxies are reached by `http://` or `https://`, and may want a user and a password (the scheme Basic). SOCKS is not
+  supported.
+- Indexes, files and apt archives take this way, and so do tunnels of clients. For `https://` the proxy opens a tunnel;
+  what passes it cannot read.
+- The proxy looks names up. The cache refuses addresses that are written out as private ones, and `localhost`, unless
+  the settings name them; which names lead to private hosts only the proxy can tell.
+- `serve --print-config` shows which proxy is used for what, and where it is named; `***` stands for user and password.
+- A variable that names the cache itself, as clients' variables do, is left out, and that is said at the start.
+"""
+
 _GROUPS = """\
 Each `[[group]]` of the file gives one address to several indexes, `/<mount>/simple/`. `PULLTHROUGH_GROUPS` holds the
 same as a JSON list.
@@ -84,6 +112,8 @@ def reference() -> str:
             "## Upstreams\n",
             _UPSTREAMS,
             *_table(UpstreamSettings),
+            "## The way out\n",
+            _WAY_OUT,
             "## Groups\n",
             _GROUPS,
             *_table(GroupSettings),

@@ -30,10 +30,11 @@ from proxy.errors import (
     UpstreamThrottled,
     UpstreamTimeout,
 )
-from proxy.model import Ask, Site, UpstreamFailed
+from proxy.model import Ask, UpstreamFailed
 from proxy.ports import Clock, Credentials, Observer, Reply, Ways
 from proxy.upstream import answers, guard, redirects
 from proxy.upstream.failures import Failed
+from proxy.upstream.guard import Trust
 from proxy.upstream.health import Health, Part
 from proxy.upstream.identity import Identity
 from proxy.upstream.places import Rank
