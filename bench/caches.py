@@ -40,7 +40,7 @@ class Cache:
         self._folder = folder
         command = _COMMANDS[name](folder, port, host)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PULLTHROUGH_")}
-        self.process = Process(command, log=folder / "said", env=environment)
+        self.process = Process(command, log=folder / "said", env=environment | {"NO_PROXY": "*"})
         try:
             self._wait()
         except BaseException:

@@ -74,7 +74,9 @@ class Server:
         }
         begin = time.perf_counter()
         log = place.folder / "log"
-        self.process = Process(recipe.command(place), log=log, env=environment | recipe.environment(place))
+        self.process = Process(
+            recipe.command(place), log=log, env=environment | {"NO_PROXY": "*"} | recipe.environment(place)
+        )
         try:
             self._wait(begin + _START_LIMIT)
         except BaseException:

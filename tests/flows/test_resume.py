@@ -37,7 +37,7 @@ async def serving(origin: Origin, data: Path) -> AsyncIterator[tuple[str, asynci
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PULLTHROUGH_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "proxy", "serve", "--port", "0", "--data", str(data), "--fetch-segment", "64KiB",
-        env=environment | {"PULLTHROUGH_UPSTREAMS": upstreams, "HOME": str(data.parent)},
+        env=environment | {"PULLTHROUGH_UPSTREAMS": upstreams, "HOME": str(data.parent), "NO_PROXY": "*"},
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
