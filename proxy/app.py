@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import resource
 import secrets
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import http_parser, web
 
@@ -43,7 +46,9 @@ from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.lines import Lines, places
 from proxy.web.access_log import AccessLog
 from proxy.web.edge import Edge
+from proxy.web.log_writer import LogWriter
 from proxy.web.operations import Operations
+from proxy.web.program_log import ProgramLog, installed, lost_lines, thread_failed
 from proxy.web.responses import Responder
 from proxy.web.senders import Senders
 from proxy.web.server import Server
@@ -71,6 +76,7 @@ class Running:
     url: str  # http://host:port, without a slash at the end
     metrics: Metrics
     store: DiskStore
+    log: LogWriter
     _stack: AsyncExitStack
 
     async def close(self) -> None:
@@ -97,10 +103,10 @@ async def start(
     _raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         sites = {site.mount: site for site in settings.sites(*([credentials.hosts] if credentials else []))}
-        metrics = Metrics((*sites, ARCHIVES))
-        log = AccessLog(sys.stderr, structured=settings.serve.log_format == "json")
-        stack.callback(log.close)
-        observer = _both(metrics, log)
+        structured = settings.serve.log_format == "json"
+        log = stack.enter_context(_logging(structured=structured))
+        metrics = Metrics((*sites, ARCHIVES), lambda: log.dropped)
+        observer = _both(metrics, AccessLog(log, structured=structured))
         clock = clock or SystemClock()
         ways = ways or KnownWays.find(settings, {})
         via = f"pullthrough-{secrets.token_hex(4)}"  # two caches are not the same
@@ -170,26 +176,39 @@ async def start(
         if announced is not None:
             await stack.enter_async_context(announced(host, port))
         shown = f"[{host}]" if ":" in host else host
-        return Running(f"http://{shown}:{port}", metrics, store, stack.pop_all())
+        return Running(f"http://{shown}:{port}", metrics, store, log, stack.pop_all())
     raise AssertionError("unreachable")
 
 
-async def run(settings: Settings, announce: Callable[[str], None], credentials: Credentials, ways: Ways) -> None:
-    """Serve until SIGINT or SIGTERM. `announce` is told the address once the port is open."""
+async def run(settings: Settings, greeting: Callable[[str], str], credentials: Credentials, ways: Ways) -> None:
+    """Serve until SIGINT or SIGTERM. `greeting` makes what is said once the port is open out of the address."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    logging.captureWarnings(capture=True)
+    threading.excepthook = thread_failed
     running = await start(settings, credentials=credentials, ways=ways)
     # What is there by now stays. A full collection that looked through it all would stop everybody for 30 ms.
     gc.collect()
     gc.freeze()
     try:
-        announce(running.url)
+        running.log.say(greeting(running.url))
         await stop.wait()
     finally:
         gc.unfreeze()
         await running.close()
+
+
+@contextlib.contextmanager
+def _logging(*, structured: bool) -> Iterator[LogWriter]:
+    """Standard error, and what the program itself has to say on it."""
+    writer = LogWriter(sys.stderr, partial(lost_lines, structured=structured))
+    try:
+        with installed(ProgramLog(writer, structured=structured)):
+            yield writer
+    finally:
+        writer.close()
 
 
 def _announcing() -> Callable[[str, int], AbstractAsyncContextManager[None]]:

@@ -12,7 +12,7 @@ import math
 import platform
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, product
 from typing import assert_never
@@ -72,8 +72,12 @@ class _Row:
 class Metrics(Collector):
     """Implements `ports.Observer`. Mutable state: the numbers, written on the event loop only."""
 
-    def __init__(self, mounts: Iterable[str]) -> None:
-        """`mounts`: the configured upstreams. What can be counted for them is there from the start, at zero."""
+    def __init__(self, mounts: Iterable[str], dropped_lines: Callable[[], int] = lambda: 0) -> None:
+        """`mounts`: the configured upstreams. What can be counted for them is there from the start, at zero.
+
+        `dropped_lines`: how many lines of the log were not written, so far.
+        """
+        self._dropped_lines = dropped_lines
         known = sorted(set(mounts))
         self._upstreams = {name: name for name in (*known, _OWN)}
         self._reasons = {reason: reason for reason in _reasons()}
@@ -130,6 +134,7 @@ class Metrics(Collector):
         for name, text, value in (
             ("evictions", "Blobs removed to keep the bound of the disk.", self._evictions),
             ("evicted_bytes", "Bytes removed to keep the bound of the disk.", self._evicted),
+            ("dropped_log_lines", "Lines of the log that standard error did not take.", self._dropped_lines()),
         ):
             yield CounterMetricFamily(f"pullthrough_{name}", text, value=value)
         tunnelled = CounterMetricFamily("pullthrough_tunnelled_bytes", "Bytes through tunnels.", labels=["direction"])

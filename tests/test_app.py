@@ -70,11 +70,12 @@ async def test_run__what_is_there_at_the_start_is_collected_no_more(tmp_path: Pa
     """Full collections pass over the program's own objects while it serves, and only then."""
     before, seen = gc.get_freeze_count(), []
 
-    def announce(url: str) -> None:
+    def greeting(url: str) -> str:
         seen.append((url, gc.get_freeze_count()))
         os.kill(os.getpid(), signal.SIGTERM)
+        return url
 
-    await app.run(settings(tmp_path / "data"), announce, KnownCredentials({}, {}), KnownWays({}, {}))
+    await app.run(settings(tmp_path / "data"), greeting, KnownCredentials({}, {}), KnownWays({}, {}))
     [(url, frozen)] = seen
     assert url.startswith("http://127.0.0.1:")
     assert frozen > before

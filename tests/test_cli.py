@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,6 +158,61 @@ def test_serve__until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals)
     assert f"export PIP_INDEX_URL={base_url}/pypi/simple/\n" in said
     assert f"export UV_DEFAULT_INDEX={base_url}/pypi/simple/\n" in said
     assert 0 == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve__nobody_reads_standard_error(tmp_path: Path, number: signal.Signals) -> None:
+    """A pipe without room for a byte keeps nothing waiting: not the start, not requests, not the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with _server(tmp_path, f"--port={port}") as process:
+        assert process.stderr is not None
+        _fill(process)
+        url = f"http://127.0.0.1:{port}"
+        _until_open(port)
+        for _ in range(3):
+            with urllib.request.urlopen(f"{url}/healthz", timeout=_LIMIT) as answer:
+                assert 200 == answer.status
+        process.send_signal(number)
+        assert 0 == process.wait(timeout=_LIMIT)
+
+
+def _fill(process: subprocess.Popen[bytes]) -> None:
+    """Let the pipe of a process' standard error have no room."""
+    with Path(f"/proc/{process.pid}/fd/2").open("wb", buffering=0) as pipe:
+        os.set_blocking(pipe.fileno(), False)
+        while pipe.write(b"x" * 4096):
+            pass
+        while pipe.write(b"x"):
+            pass
+
+
+def _until_open(port: int) -> None:
+    """Wait for a server that says nothing."""
+    for _ in range(10 * _LIMIT):
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), _LIMIT).close()
+            return
+        time.sleep(0.1)
+
+
+def test_serve__without_standard_error(tmp_path: Path) -> None:
+    """A process that was given none serves all the same."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "pullthrough.toml").write_text(_TOML, encoding="utf-8")
+    command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *_COMMAND, "serve", f"--port={port}"]
+    with subprocess.Popen(command, cwd=tmp_path, env=_environ(tmp_path), stdout=subprocess.DEVNULL) as process:
+        try:
+            _until_open(port)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=_LIMIT) as answer:
+                assert 200 == answer.status
+            process.terminate()
+            assert 0 == process.wait(timeout=_LIMIT)
+        finally:
+            process.kill()
 
 
 def test_serve__address_in_use(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def serve(settings: Settings, credentials: Credentials, ways: KnownWays) -> int:
     """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could."""
     first = next((site for site in settings.sites() if site.mount == "pypi"), settings.sites()[0])
 
-    def announce(base_url: str) -> None:
-        _say(greeting(base_url, first.mount, first.index))
+    def greet(base_url: str) -> str:
+        return greeting(base_url, first.mount, first.index)
 
     for upstream in settings.upstreams:
         if upstream.doubt is not None:
@@ -34,7 +34,7 @@ def serve(settings: Settings, credentials: Credentials, ways: KnownWays) -> int:
     for line in outward(ways):
         _say(f"pullthrough: {line}")
     try:
-        asyncio.run(app.run(settings, announce, credentials, ways))
+        asyncio.run(app.run(settings, greet, credentials, ways))
     except PullthroughError as error:
         return _failed(str(error))
     except OSError as error:
