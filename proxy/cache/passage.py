@@ -37,6 +37,7 @@ class Passage:
         self.start = 0
         self.end: int | None = None
         self.size: int | None = None
+        self.framed = False  # whether its end is told otherwise than by the end of the connection (RFC 9112 §6.3)
         self.content_type = ""
         self.url = wanted.url  # the address that answered, after redirects
         self.last_modified: str | None = None
@@ -60,6 +61,7 @@ class Passage:
         ask = Ask(wanted.url, wanted.site, headers, Kind.METADATA if small else wanted.kind)
         reply = self._reply = await self._stack.enter_async_context(self._upstream.get(ask))
         length = reply.headers.get("content-length", "")
+        self.framed = bool(length) or "transfer-encoding" in reply.headers
         self.content_type = reply.headers.get("content-type", "")
         self.url = reply.url
         self.last_modified = reply.headers.get("last-modified")

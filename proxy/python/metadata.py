@@ -1,66 +1,52 @@
 """A wheel's METADATA beside the wheel (PEP 658, PEP 714), whether or not upstream offers it.
 
 In this order: the stored one, the wheel on disk, upstream's `.metadata` file, the end of the wheel's zip by ranged
-reads upstream, the wheel fetched whole; none is used that has not the hash that the page promises. So a page may
-truthfully offer metadata for every wheel, and resolving against a poor index costs kilobytes.
+reads upstream, the wheel fetched whole. A way that fails or is silent gives its turn to the next. So resolving against
+a poor index costs kilobytes, and what a page promised comes by the plain way last.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import hashlib
-import io
 import logging
-import os
-from collections.abc import Awaitable
-from urllib.parse import urlsplit, urlunsplit
+from collections import OrderedDict
+from functools import partial
+from urllib.parse import urlsplit
 
+from proxy.cache.attempts import Way, first
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight, Place, Wanted
+from proxy.cache.flight import Wanted
 from proxy.cache.flights import Flights
-from proxy.cache.following import landing
-from proxy.cache.passage import Passage
-from proxy.cache.workers import Workers
-from proxy.errors import (
-    BlobDamaged,
-    NotFound,
-    StoreError,
-    UpstreamBroken,
-    UpstreamDenied,
-    UpstreamError,
-    WrongBytes,
-)
-from proxy.model import Blob, Digest, Entry, Kind, Source, Validator
+from proxy.errors import NotFound, PullthroughError, StoreError, WrongBytes
+from proxy.model import Blob, Digest, Entry, Source, Validator
 from proxy.ports import Clock, Store
-from proxy.python import wheel
+from proxy.python.offering import Offering
+from proxy.python.reading import Reading, Subject, agrees, beside
+from proxy.python.wheel import Unreadable, WithoutMetadata
 
 _log = logging.getLogger(__name__)
 
 Advertised = Digest | bool | None  # what upstream's page says of a wheel's metadata: a digest, true, or nothing
 
-_MOST = 16 << 20  # bytes of a METADATA file
 _MISSES = 3  # wheels in a row without a metadata file after which a host is not asked for one,
 _AGAIN = 50  # but for every so many wheels
-_ABSENT = (NotFound, UpstreamDenied, UpstreamBroken, WrongBytes)  # upstream has no such file, or none of use
-
-
-def beside(url: str) -> str:
-    """The address of a distribution's metadata file: `.metadata` behind its path, whatever query it has."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(path=f"{parts.path}.metadata", fragment=""))
+_HOSTS = 1000  # known
+_PATIENCE = 1.0  # seconds of silence after which the next way begins beside the one before
+_GRACE = 0.3  # seconds that upstream's own file may come later than the wheel's end, to be known from then on
+_NEVER = (Unreadable, WithoutMetadata)  # no way gets METADATA out of such a wheel
 
 
 class Metadata:
-    """Provides metadata files. Mutable state: the extractions under way, and the hosts that have no such files."""
+    """Provides metadata files. Mutable state: the work under way, and the hosts that have no such files."""
 
-    def __init__(self, store: Store, downloads: Downloads, clock: Clock) -> None:
+    def __init__(self, store: Store, downloads: Downloads, offering: Offering, clock: Clock) -> None:
         self._store = store
         self._downloads = downloads
+        self._reading = Reading(downloads)
+        self._offering = offering
         self._clock = clock
         self._flights: Flights[tuple[bytes | Blob, bool]] = Flights()
-        self._unpacking = Workers("wheels", 2)
-        self._misses: dict[str, int] = {}  # by mount and host: wheels since one had a metadata file
+        self._misses: OrderedDict[str, int] = OrderedDict()  # by host: wheels since one had a file that no page offers
 
     async def get(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
         """The metadata of the wheel `name`, and where it came from.
@@ -75,129 +61,80 @@ class Metadata:
     async def close(self) -> None:
         """Break off the work under way."""
         await self._flights.close()
-        await self._unpacking.close()
+        await self._reading.close()
 
     async def _provide(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, bool]:
         """The metadata, and whether upstream was asked for it now."""
-        digest = advertised if isinstance(advertised, Digest) else None
+        subject = Subject(whl, name, advertised if isinstance(advertised, Digest) else None)
         stored = await self._downloads.kept(whl)
         if stored is not None:
-            with contextlib.suppress(BlobDamaged, NotFound, WrongBytes):
-                body = await self._unpacking.run(self._from_disk, stored, name)
-                if _agrees(body, digest):
-                    return await self._keep(key, whl, body, digest), False
-        if not advertised and self._misses.get(_host(whl)) != 0:
-            return await self._either(key, whl, name), True
+            with contextlib.suppress(StoreError, NotFound, WrongBytes):
+                body = await self._reading.stored(stored, name)
+                if agrees(body, subject.digest):
+                    return await self._keep(key, subject, body), False
         try:
-            return await self._probe(key, whl, digest)
-        except _ABSENT:
-            # A file that is advertised and not there ends a whole installation of pip: the wheel has it too.
-            body = await self._extract(whl, name)
-            if not _agrees(body, digest):
-                raise
-        return await self._keep(key, whl, body, digest), True
+            body = await first(self._ways(key, subject, advertised=bool(advertised)), final=_NEVER, grace=_GRACE)
+        except _NEVER:
+            self._offering.unreadable(whl.url, name)
+            raise
+        return await self._keep(key, subject, body), True
 
-    async def _either(self, key: str, whl: Wanted, name: str) -> bytes | Blob:
-        """Metadata that no page offers, of a host that is not known to have it: its file and the wheel's end at once.
+    def _ways(self, key: str, subject: Subject, *, advertised: bool) -> list[Way[bytes]]:
+        """The ways to fetch it, the best first."""
+        origin = _origin(subject.wanted)
+        misses = self._misses.get(origin)
+        honours = self._offering.honours(origin)
+        ways: list[Way[bytes]] = []
+        if advertised:
+            ways.append(Way(partial(self._reading.own_file, subject, key), 0))
+        elif misses is None or misses < _MISSES or not misses % _AGAIN:
+            ways.append(Way(partial(self._unoffered, origin, subject, key), 0))
+        else:
+            self._missed(origin)
+        parts: list[PullthroughError] = []  # how reading by parts failed
+        if honours is not False or not ways:
+            # Of a host that is not known to have metadata files the wheel's end is asked for at once: one round trip.
+            after = _PATIENCE if advertised or misses == 0 else 0
+            ways.append(Way(partial(self._by_parts, origin, subject, parts), after))
+        # That a host which gives parts takes its time is no reason to fetch a wheel of gigabytes.
+        ways.append(Way(partial(self._by_whole, origin, subject, parts), None if honours else _PATIENCE))
+        return ways
 
-        One round trip in place of two. A host that lately had no such files is hardly asked for them any more.
-        """
-        misses = self._misses.get(_host(whl), 0)
-        looking = asyncio.create_task(self._ranged(whl, name), name="end of a wheel")
+    async def _unoffered(self, origin: str, subject: Subject, key: str) -> bytes:
+        """A metadata file that no page offers: it is asked for all the same, but not of every wheel of a poor index."""
+        self._missed(origin)  # unless it comes
+        body = await self._reading.own_file(subject, key)
+        self._misses[origin] = 0
+        return body
+
+    def _missed(self, origin: str) -> None:
+        self._misses[origin] = self._misses.pop(origin, 0) + 1
+        if len(self._misses) > _HOSTS:
+            self._misses.popitem(last=False)
+
+    async def _by_parts(self, origin: str, subject: Subject, failures: list[PullthroughError]) -> bytes:
         try:
-            if misses < _MISSES or not misses % _AGAIN:
-                with contextlib.suppress(*_ABSENT):
-                    found, _ = await self._probe(key, whl, None)
-                    self._misses[_host(whl)] = 0
-                    return found
-            body = await self._extract(whl, name, looking)
-            self._misses[_host(whl)] = self._misses.get(_host(whl), 0) + 1
-            return await self._keep(key, whl, body)
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            body = await self._reading.by_parts(subject)
+        except PullthroughError as error:
+            _log.info("no ranged reads of a wheel", extra={"upstream": subject.wanted.site.mount, "reason": str(error)})
+            failures.append(error)
+            raise
+        self._offering.learn(origin, honoured=True)
+        return body
 
-    async def _probe(self, key: str, whl: Wanted, digest: Digest | None) -> tuple[bytes | Blob, bool]:
-        """Upstream's own metadata file."""
-        others = tuple(Place(beside(place.url), place.site) for place in whl.others)
-        wanted = Wanted(key, beside(whl.url), whl.site, digest, binary=True, others=others, kind=Kind.METADATA)
-        if digest is not None:
-            body, began = await self._downloads.open(wanted)
-            if isinstance(body, Flight):
-                return await self._landed(body), began
-            return body if isinstance(body, Blob) else await _read(body), began
-        passage = await self._downloads.past(wanted, 0, None)
-        body_bytes = await _read(passage)
-        if not body_bytes.startswith(b"Metadata-Version:"):
-            raise WrongBytes("Upstream's metadata file is not one.")
-        return await self._keep(key, whl, body_bytes), True
+    async def _by_whole(self, origin: str, subject: Subject, failures: list[PullthroughError]) -> bytes:
+        body = await self._reading.by_whole(subject)
+        if failures:  # the wheel is there, but parts of it are not to be had
+            self._offering.learn(origin, honoured=False)
+        return body
 
-    @staticmethod
-    async def _landed(flight: Flight) -> bytes:
-        """Wait for a small file: metadata is answered whole or not at all."""
-        with flight.share() as descriptor:
-            await landing(flight)
-            assert flight.size is not None, "a verified flight has a size"
-            if flight.size > _MOST:
-                raise WrongBytes("Upstream's metadata file is too large to be one.")
-            return os.pread(descriptor, flight.size, 0)
-
-    def _from_disk(self, blob: Blob, name: str) -> bytes:
-        with self._store.lease(blob) as descriptor:
-            return _from_descriptor(descriptor, name)
-
-    async def _extract(self, whl: Wanted, name: str, ranged: Awaitable[bytes] | None = None) -> bytes:
-        """Read the wheel's zip directory and its METADATA by ranges, or else out of the whole wheel.
-
-        `ranged`: what reads by ranges, if that has begun.
-        """
-        flight = self._downloads.running(whl)
-        if ranged is not None or flight is None or not flight.over:
-            try:
-                return await (ranged or self._ranged(whl, name))
-            except UpstreamError as error:
-                if isinstance(error, NotFound | WrongBytes):
-                    raise
-                _log.info("no ranged reads of a wheel", extra={"upstream": whl.site.mount, "reason": str(error)})
-        body, _ = await self._downloads.open(whl)
-        if isinstance(body, Passage):
-            await body.close()
-            raise StoreError("The disk has no room for the wheel whose metadata is asked for.")
-        if isinstance(body, Flight):
-            with body.share() as descriptor:
-                await landing(body)
-                return await self._unpacking.run(_from_descriptor, descriptor, name)
-        return await self._unpacking.run(self._from_disk, body, name)
-
-    async def _ranged(self, whl: Wanted, name: str) -> bytes:
-        passage = await self._end(whl)
-        assert passage.size is not None, "a 206 says the size of the whole"
-        window = wheel.Window(passage.size)
-        while True:
-            window.add(passage.start, await _read(passage))
-            try:
-                return wheel.read_metadata(io.BufferedReader(window, 1 << 10), name)
-            except wheel.NeedBytes as need:
-                passage = await self._downloads.past(whl, need.start, need.end)
-
-    async def _end(self, whl: Wanted) -> Passage:
-        """The end of a wheel, where its directory is."""
-        size = whl.size
-        if size is None:
-            try:
-                return await self._downloads.past(whl, -wheel.FIRST, None)
-            except UpstreamBroken:  # some honour only ranges that say where they begin
-                size = (await self._downloads.probe(whl)).size
-        assert size is not None, "a 206 says the size of the whole"
-        return await self._downloads.past(whl, *wheel.first_range(size))
-
-    async def _keep(self, key: str, whl: Wanted, body: bytes, promised: Digest | None = None) -> bytes | Blob:
-        now = self._clock.now()
+    async def _keep(self, key: str, subject: Subject, body: bytes) -> bytes | Blob:
+        whl, now = subject.wanted, self._clock.now()
         try:
             blob = await self._store.put(body)
             of = Validator(str(whl.digest) if whl.digest is not None else None)
             url, kind = beside(whl.url), "text/plain"
-            entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, promised, whl.proved)
+            entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, subject.digest, whl.proved)
             await self._store.save(entry)
         except StoreError as error:
             _log.warning("metadata not kept", extra={"reason": str(error)})
@@ -205,29 +142,6 @@ class Metadata:
         return blob
 
 
-def _from_descriptor(descriptor: int, name: str) -> bytes:
-    with open(descriptor, "rb", closefd=False) as file:
-        return wheel.read_metadata(file, name)
-
-
-def _host(whl: Wanted) -> str:
-    return f"{whl.site.mount} {urlsplit(whl.url).netloc}"
-
-
-def _agrees(body: bytes, digest: Digest | None) -> bool:
-    return digest is None or hashlib.new(digest.algorithm, body, usedforsecurity=False).hexdigest() == digest.value
-
-
-async def _read(passage: Passage) -> bytes:
-    """A small body, whole."""
-    try:
-        parts: list[bytes] = []
-        size = 0
-        async for chunk in passage.chunks():
-            size += len(chunk)
-            if size > _MOST:
-                raise WrongBytes("Upstream sent far more than a metadata file has.")
-            parts.append(chunk)
-        return b"".join(parts)
-    finally:
-        await passage.close()
+def _origin(whl: Wanted) -> str:
+    parts = urlsplit(whl.url)
+    return f"{parts.scheme}://{parts.netloc}/"

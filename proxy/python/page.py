@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 from proxy.model import Digest
 
+_SMALL = 128 << 10  # bytes
+
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -36,6 +38,16 @@ class File:
     provenance: str | None = None  # an address that is not a file of the index (PEP 740)
     fragment: str = ""  # of a link in HTML, where it is not just a digest: `main`, `egg=name`
     extra: Mapping[str, object] = field(default_factory=_nothing)  # further keys of JSON, or further attributes of HTML
+
+    @property
+    def small(self) -> bool:
+        """Whether all of it is fetched as soon as a part."""
+        return self.size is not None and self.size <= _SMALL
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host of its address, with a slash behind them (RFC 6454 §4)."""
+        return f"{'/'.join(self.url.split('/', 3)[:3])}/"
 
     @property
     def best_digest(self) -> Digest | None:

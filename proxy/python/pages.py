@@ -17,10 +17,11 @@ from proxy.cache.representation import Representation
 from proxy.errors import Forwarded, NotFound, UpstreamBroken, UpstreamDenied, Withheld
 from proxy.model import Group, Kind, Outcome, Site, Source, Target
 from proxy.python import addresses, negotiation
-from proxy.python.beside import NOTHING_BESIDE, Beside
+from proxy.python.beside import EVERYTHING, NOTHING_BESIDE, Beside
 from proxy.python.catalog import Catalog
 from proxy.python.groups import is_none_of, members_for
 from proxy.python.negotiation import Format
+from proxy.python.offering import Offering
 from proxy.python.projects import ProjectListRewriter
 from proxy.python.question import Question
 from proxy.python.renderings import Renderings, Shown
@@ -51,6 +52,7 @@ class Pages:
         renderings: Renderings,
         catalog: Catalog,
         supplements: Supplements,
+        offering: Offering,
     ) -> None:
         self._sites = sites
         self._documents = documents
@@ -58,6 +60,7 @@ class Pages:
         self._renderings = renderings
         self._catalog = catalog
         self._supplements = supplements
+        self._offering = offering
 
     async def page(self, question: Question, site: Site, target: Target, project: str) -> Representation:
         """The page at `target`, as it is shown where the question asks for it; `project` is empty for a flat page.
@@ -78,6 +81,7 @@ class Pages:
         gzip = negotiation.gzip_accepted(question.accept_encoding)
         wish = self._catalog.wish(site, target, project, revalidate=question.revalidate)
         document, beside, lasting = await self._known(wish, project)
+        version = self._offering.version
         rendering = await self._renderings.rendered(Shown(document, question.target, site, beside), fmt, gzip=gzip)
         return Representation(
             body=rendering.body,
@@ -92,6 +96,8 @@ class Pages:
             fresh_until=document.fresh_until if lasting and not question.revalidate else 0.0,
             encoding="gzip" if gzip else None,
             vary="Accept, Accept-Encoding",
+            # What is offered of metadata changes with what is learnt of hosts.
+            stands=lambda: self._offering.version == version,
         )
 
     async def grouped(self, question: Question, group: Group, project: str) -> Representation:
@@ -150,6 +156,9 @@ class Pages:
             return replace(kept, outcome=Outcome.STALE), beside, False
         parsed = await self._renderings.parsed(document)
         beside = await self._supplements.beside(wish.key, project, site, parsed)
+        offered = self._offering.offered(site, project, parsed)
+        if offered is not EVERYTHING:
+            beside = replace(beside, offered=offered)
         return document, beside, parsed.hashed and beside is NOTHING_BESIDE
 
 

@@ -1,8 +1,7 @@
 """`Page` → the bytes of a page, in the form that a client asked for, with links that stay on this cache.
 
 Links are relative and without a query, so that a page is right behind any host name. Called in a worker thread for long
-pages. Never fetches and never decides what is true of a file, but for one thing: that every wheel has metadata beside
-it, which the service provides (`offer_metadata`).
+pages. Never fetches and never decides what is true of a file: `beside` has completed what is said of it.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ _NEWEST_MINOR = 4  # the version whose attributes are rendered here; HTML gets n
 _ATTRIBUTE = re.compile(r"(?!on|style$|href$)[a-z][a-z0-9_.:-]*")  # nothing that a browser would act on
 
 
-def render(page: Page, here: Target, site: Site, fmt: Format, *, offer_metadata: bool) -> bytes:
-    """The page as it is served at `here`. `offer_metadata`: every wheel has a `.metadata` (PEP 658), say so."""
+def render(page: Page, here: Target, site: Site, fmt: Format) -> bytes:
+    """The page as it is served at `here`."""
     links = _links(page, here, site)
     match fmt:
         case Format.JSON:
-            return msgspec.json.encode(_json_page(page, links, offer_metadata=offer_metadata))
+            return msgspec.json.encode(_json_page(page, links))
         case Format.HTML | Format.TEXT:
             folders = _folders(page, here, site)
-            return _html_page(page, links, folders, offer_metadata=offer_metadata).encode("utf-8", "replace")
+            return _html_page(page, links, folders).encode("utf-8", "replace")
         case _:
             assert_never(fmt)
 
 
 def record(page: Page) -> bytes:
     """The page with upstream's own addresses, to be kept and parsed again; in JSON, which can say everything."""
-    return msgspec.json.encode(_json_page(page, ((file, file.url) for file in page.files), offer_metadata=False))
+    return msgspec.json.encode(_json_page(page, ((file, file.url) for file in page.files)))
 
 
 def _links(page: Page, here: Target, site: Site) -> Iterator[tuple[File, str]]:
@@ -59,18 +58,11 @@ def _folders(page: Page, here: Target, site: Site) -> Iterator[tuple[str, str]]:
             yield target.path.rstrip("/").rpartition("/")[2], addresses.relative(here, target)
 
 
-def _core_metadata(file: File, *, offered: bool) -> bool | Digest | None:
-    """What is said of the metadata beside the file: upstream's word, or else ours."""
-    if offered and not file.core_metadata and file.filename.endswith(".whl"):
-        return True
-    return file.core_metadata
-
-
 # ---------------------------------------------------------------------- JSON (PEP 691)
 
 
-def _json_page(page: Page, links: Iterator[tuple[File, str]], *, offer_metadata: bool) -> dict[str, Any]:
-    files = [_json_file(file, href, html=page.html, offered=offer_metadata) for file, href in links]
+def _json_page(page: Page, links: Iterator[tuple[File, str]]) -> dict[str, Any]:
+    files = [_json_file(file, href, html=page.html) for file, href in links]
     if page.html:
         # PEP 700: from 1.1 on, sizes and versions are a must, which a page in HTML does not have.
         made: dict[str, Any] = {"meta": {"api-version": "1.0"}, "name": page.name, "files": files}
@@ -89,12 +81,12 @@ def _json_status(page: Page) -> dict[str, str]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _json_file(file: File, href: str, *, html: bool, offered: bool) -> dict[str, Any]:
+def _json_file(file: File, href: str, *, html: bool) -> dict[str, Any]:
     made: dict[str, Any] = {} if html else {**file.extra}
     made["filename"] = file.filename
     made["url"] = href
     made["hashes"] = {digest.algorithm: digest.value for digest in file.digests} | dict(file.hashes)
-    core = _core_metadata(file, offered=offered)
+    core = file.core_metadata
     if core is not None:
         shown = {core.algorithm: core.value} if isinstance(core, Digest) else core
         made["core-metadata"] = shown
@@ -117,13 +109,11 @@ def _json_file(file: File, href: str, *, html: bool, offered: bool) -> dict[str,
 # ---------------------------------------------------------------------- HTML (PEP 503)
 
 
-def _html_page(
-    page: Page, links: Iterator[tuple[File, str]], folders: Iterator[tuple[str, str]], *, offer_metadata: bool
-) -> str:
+def _html_page(page: Page, links: Iterator[tuple[File, str]], folders: Iterator[tuple[str, str]]) -> str:
     title = f"Links for {escape(page.name)}"
     metas = "".join(f'    <meta name="{escape(name)}" content="{escape(content)}">\n' for name, content in _metas(page))
     listed = "".join(f'    <a href="{href}">{escape(name)}/</a><br />\n' for name, href in folders)
-    anchors = listed + "".join([_anchor(file, href, html=page.html, offered=offer_metadata) for file, href in links])
+    anchors = listed + "".join([_anchor(file, href, html=page.html) for file, href in links])
     return (
         f"<!DOCTYPE html>\n<html>\n  <head>\n{metas}    <title>{title}</title>\n  </head>\n"
         f"  <body>\n    <h1>{title}</h1>\n{anchors}  </body>\n</html>\n"
@@ -143,14 +133,14 @@ def _metas(page: Page) -> Iterator[tuple[str, str]]:
             yield name, str(content)
 
 
-def _anchor(file: File, href: str, *, html: bool, offered: bool) -> str:
+def _anchor(file: File, href: str, *, html: bool) -> str:
     fragment = file.fragment or file.best_digest
     parts = [f'    <a href="{href}#{escape(str(fragment))}"' if fragment else f'    <a href="{href}"']
     if file.requires_python is not None:
         parts.append(f' data-requires-python="{escape(file.requires_python)}"')
     if file.yanked is not False:
         parts.append(f' data-yanked="{"" if file.yanked is True else escape(file.yanked)}"')
-    core = _core_metadata(file, offered=offered)
+    core = file.core_metadata
     if core:
         shown = core if isinstance(core, Digest) else "true"
         parts.append(f' data-dist-info-metadata="{shown}" data-core-metadata="{shown}"')

@@ -17,7 +17,7 @@ from proxy.cache.documents import Document
 from proxy.cache.flights import Flights
 from proxy.cache.workers import Workers
 from proxy.model import Entry, Site, Target
-from proxy.python.beside import NOTHING_BESIDE, Beside
+from proxy.python.beside import NOTHING_BESIDE, Beside, is_bare
 from proxy.python.negotiation import Format
 from proxy.python.page import File, Page
 from proxy.python.parsing import parse
@@ -40,11 +40,15 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A parsed page, its files by name, and whether it gives a hash for each of them."""
+    """A parsed page, its files by name, and whether it gives a hash for each of them.
+
+    `bare`: the origins of the wheels for which it offers no metadata.
+    """
 
     page: Page
     by_name: dict[str, list[File]]
     hashed: bool
+    bare: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +121,8 @@ class Renderings:
             body = await self._work(len(plain.body), partial(_compress, plain.body))
             made = Rendering(body, f'{plain.etag[:-1]}-gzip"')
         else:
-            page = shown.beside.complete((await self.parsed(shown.document)).page)
-            work = partial(render, page, shown.here, shown.site, fmt, offer_metadata=True)
-            body = await self._work(shown.document.entry.size, work)
+            page = (await self.parsed(shown.document)).page
+            body = await self._work(shown.document.entry.size, partial(_made, shown, page, fmt))
             made = Rendering(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
         self._rendered[key] = made
         self._bytes += len(made.body)
@@ -137,7 +140,12 @@ def _parse(entry: Entry, body: bytes) -> Parsed:
     by_name: dict[str, list[File]] = {}
     for file in page.files:
         by_name.setdefault(file.filename, []).append(file)
-    return Parsed(page, by_name, all(file.digests for file in page.files))
+    bare = frozenset(file.origin for file in page.files if is_bare(file))
+    return Parsed(page, by_name, all(file.digests for file in page.files), bare)
+
+
+def _made(shown: Shown, page: Page, fmt: Format) -> bytes:
+    return render(shown.beside.complete(page), shown.here, shown.site, fmt)
 
 
 def _compress(body: bytes) -> bytes:

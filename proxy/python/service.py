@@ -19,6 +19,7 @@ from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
 from proxy.python.metadata import Metadata
+from proxy.python.offering import Offering
 from proxy.python.pages import Pages, ProjectStream
 from proxy.python.question import Question
 from proxy.python.renderings import Renderings
@@ -51,8 +52,9 @@ class PythonIndexes:
         self._renderings = Renderings()
         supplements = Supplements(store, documents, self._renderings, downloads.comparing, clock)
         catalog = Catalog(sites, store, documents, self._renderings, supplements, quarantined)
-        self._metadata = Metadata(store, downloads, clock)
-        self._pages = Pages(sites, documents, downloads, self._renderings, catalog, supplements)
+        self._offering = Offering(store, clock)
+        self._metadata = Metadata(store, downloads, self._offering, clock)
+        self._pages = Pages(sites, documents, downloads, self._renderings, catalog, supplements, self._offering)
         self._files = Files(store, downloads, confirming, catalog, self._metadata, clock)
 
     async def answer(self, question: Question) -> Answer:

@@ -11,6 +11,7 @@ import bisect
 import io
 import os
 import struct
+import sys
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING
@@ -29,11 +30,21 @@ _DIRECTORY_LIMIT = 16 << 20  # bytes: more than a hundred thousand files
 _HEADER = 30  # bytes of a member's header before its name
 _SLACK = 512  # bytes for the header's name and extra fields, which the directory does not tell
 _ENCRYPTED = 1
+_ZSTANDARD = 93  # zipfile has a name for it from Python 3.14 on
 # No lzma: its header decides how much memory the decoder takes. Indexes refuse such wheels.
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, _ZSTANDARD)
+_UNKNOWN = "The wheel cannot be read: its METADATA is encrypted or packed in a way that is not known."
 _BROKEN = (
     zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error,
 )  # fmt: skip
+
+
+class Unreadable(WrongBytes):
+    """A sound wheel from which no METADATA can be read, however often it is tried."""
+
+
+class WithoutMetadata(NotFound):
+    """A sound wheel that has no METADATA."""
 
 
 class NeedBytes(Exception):
@@ -145,8 +156,8 @@ class _Bounded:
 def read_metadata(file: IO[bytes], filename: str) -> bytes:
     """The METADATA of the wheel `filename`, whose bytes `file` gives.
 
-    Raises NeedBytes from a `Window`, WrongBytes for what is no sound wheel, NotFound for a wheel without METADATA, and
-    StoreBroken when the disk fails.
+    Raises NeedBytes from a `Window`, WrongBytes for what is no sound wheel, Unreadable or WithoutMetadata for one that
+    gives no METADATA, and StoreBroken when the disk fails.
     """
     bounded = _Bounded(file)
     try:
@@ -154,24 +165,49 @@ def read_metadata(file: IO[bytes], filename: str) -> bytes:
             member = _member(archive.namelist(), filename)
             return _read(archive, archive.getinfo(member), bounded)
     except NotImplementedError:
-        raise WrongBytes("The wheel cannot be read: its METADATA is packed in a way that is not known.") from None
+        raise Unreadable(_UNKNOWN) from None
     except _BROKEN as error:
         raise WrongBytes("The wheel cannot be read: it is no sound zip file.") from error
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _Bounded) -> bytes:
-    too_large = WrongBytes("The wheel cannot be read: its METADATA is larger than 16 MiB.")
+    too_large = Unreadable("The wheel cannot be read: its METADATA is larger than 16 MiB.")
     if info.file_size > _METADATA_LIMIT or info.compress_size > _METADATA_LIMIT:
         raise too_large
     if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
-        raise WrongBytes("The wheel cannot be read: its METADATA is encrypted or packed in a way that is not known.")
+        raise Unreadable(_UNKNOWN)
     # Ask for the member in one piece: a window would otherwise be asked for it in small steps.
     file.seek(info.header_offset)
-    file.read(_HEADER + len(info.filename.encode()) + _SLACK + info.compress_size)
+    header = file.read(_HEADER + len(info.filename.encode()) + _SLACK + info.compress_size)[:_HEADER]
+    if info.compress_type == _ZSTANDARD:
+        return _read_zstandard(info, header, file)
     with archive.open(info) as member:
         body = member.read(_METADATA_LIMIT + 1)
     if len(body) > _METADATA_LIMIT:
         raise too_large
+    return body
+
+
+def _read_zstandard(info: zipfile.ZipInfo, header: bytes, file: _Bounded) -> bytes:
+    """A member that zipfile cannot unpack before Python 3.14 (APPNOTE 4.3.7 for its header, 4.4.5 for the method)."""
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd  # noqa: PLC0415 late: few wheels need it, and some Pythons lack it
+        else:
+            from backports import zstd  # noqa: PLC0415 the same
+    except ImportError:
+        raise Unreadable(_UNKNOWN) from None
+    signature, name, extra = struct.unpack("<4s22xHH", header)
+    if signature != b"PK\3\4":
+        raise zipfile.BadZipFile("no header where the directory says that one is")
+    file.seek(info.header_offset + _HEADER + name + extra)
+    unpacker = zstd.ZstdDecompressor()
+    try:
+        body = unpacker.decompress(file.read(info.compress_size), _METADATA_LIMIT + 1)
+    except zstd.ZstdError as error:
+        raise zipfile.BadZipFile("damaged") from error
+    if len(body) != info.file_size or zlib.crc32(body) != info.CRC:
+        raise zipfile.BadZipFile("not what the directory says")
     return body
 
 
@@ -182,10 +218,10 @@ def _member(names: list[str], filename: str) -> str:
     if len(folders) > 1:
         folders = [folder for folder in folders if _identity(folder) == _identity(filename)]
     if len(folders) != 1:
-        raise WrongBytes("The wheel cannot be read: it has not one .dist-info folder of its own name.")
+        raise Unreadable("The wheel cannot be read: it has not one .dist-info folder of its own name.")
     member = f"{folders[0]}/METADATA"
     if member not in names:
-        raise NotFound("The wheel has no METADATA.")
+        raise WithoutMetadata("The wheel has no METADATA.")
     return member
 
 

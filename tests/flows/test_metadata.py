@@ -224,7 +224,8 @@ async def test_metadata__upstream_hangs(make_proxy: MakeProxy, origin: Origin, h
     running = await make_proxy(origin.url, fetch={"read_timeout": 0.2})
     package = large()
     origin.publish(package, metadata=True)
-    origin.misbehave(f"{at(package)}.metadata", faults.hold_head(Gate()))
+    for path in (at(package), f"{at(package)}.metadata"):
+        origin.misbehave(path, faults.hold_head(Gate()))
     assert (await get(http, f"{running.url}/pypi{at(package)}.metadata")).status == 504
 
 

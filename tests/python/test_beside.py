@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.model import Digest
-from proxy.python.beside import NOTHING_BESIDE, REMOVED, Beside, as_removed
+from proxy.python.beside import EVERYTHING, NOTHING_BESIDE, REMOVED, Beside, Offered, as_removed
 from proxy.python.page import File, Page
 
 KNOWN, OTHER = Digest("sha256", "a" * 64), Digest("sha256", "b" * 64)
@@ -18,9 +18,8 @@ PAGE = Page("demo", (A, B), html=True, api_version="1.0")
 
 
 def test_complete__nothing() -> None:
-    """A page beside which nothing is known is the same object."""
-    assert Beside().complete(PAGE) is PAGE
-    assert NOTHING_BESIDE.complete(PAGE) is PAGE
+    """A page beside which nothing is known is as it was."""
+    assert PAGE == Beside().complete(PAGE) == NOTHING_BESIDE.complete(PAGE)
 
 
 def test_complete__measured_digests() -> None:
@@ -42,6 +41,49 @@ def test_complete__fragment_that_is_no_digest() -> None:
     page = replace(PAGE, files=(egg,))
     assert (replace(egg, digests=(KNOWN,), fragment=""),) == Beside(digests={A.url: KNOWN}).complete(page).files
     assert (egg,) == Beside(digests={B.url: KNOWN}).complete(page).files
+
+
+WHEEL = File("demo-1.0-py3-none-any.whl", "https://files.example/a/demo-1.0-py3-none-any.whl", size=1 << 30)
+HASH = Digest("sha256", "c" * 64)
+OTHER_WHEEL = replace(WHEEL, url="https://files.example/b/demo-1.0-py3-none-any.whl")
+REFUSING = Offered(frozenset({"https://files.example/"}))
+
+
+@pytest.mark.parametrize(
+    ("offered", "file", "expected"),
+    [
+        # What upstream says stands, and only wheels have metadata
+        (EVERYTHING, replace(WHEEL, core_metadata=HASH), HASH),
+        (REFUSING, replace(WHEEL, core_metadata=HASH), HASH),
+        (REFUSING, replace(WHEEL, core_metadata=True), True),
+        (EVERYTHING, A, None),
+        (EVERYTHING, replace(WHEEL, filename="demo-1.0-py3-none-any.whl.asc"), None),
+        # Else it is ours
+        (EVERYTHING, WHEEL, True),
+        (EVERYTHING, replace(WHEEL, core_metadata=False), True),
+        # Where the host gives no parts: for what is small, or here
+        (REFUSING, WHEEL, None),
+        (REFUSING, replace(WHEEL, size=None), None),
+        (REFUSING, replace(WHEEL, core_metadata=False), False),
+        (REFUSING, replace(WHEEL, size=128 << 10), True),
+        (REFUSING, replace(WHEEL, url="https://files.example:8443/a/demo-1.0-py3-none-any.whl"), True),
+        (REFUSING, replace(WHEEL, url="http://files.example/a/demo-1.0-py3-none-any.whl"), True),
+        (replace(REFUSING, urls=frozenset({WHEEL.url})), WHEEL, True),
+        # And never for a wheel that has none
+        (Offered(unreadable=frozenset({WHEEL.url})), WHEEL, None),
+        (Offered(unreadable=frozenset({WHEEL.url})), replace(WHEEL, size=9), None),
+    ],
+)
+def test_complete__metadata(offered: Offered, file: File, expected: bool | Digest | None) -> None:
+    """A wheel is said to have metadata beside it where upstream says so, or where it can be had."""
+    (shown,) = Beside(offered=offered).complete(replace(PAGE, files=(file,))).files
+    assert expected == shown.core_metadata
+
+
+def test_complete__metadata_of_what_was_removed() -> None:
+    """A wheel that is kept has it, whatever its host does."""
+    (shown,) = Beside(removed=(WHEEL,), withdrawn=True, offered=REFUSING).complete(PAGE).files
+    assert shown.core_metadata is True
 
 
 def test_complete__removed() -> None:
@@ -81,9 +123,13 @@ def test_key__differs_where_the_page_would() -> None:
         Beside(digests={A.url: KNOWN}, removed=(B,)),
         Beside(removed=(gone,), withdrawn=True),
         Beside(withdrawn=True),
+        Beside(offered=REFUSING),
+        Beside(offered=replace(REFUSING, urls=frozenset({WHEEL.url}))),
+        Beside(offered=Offered(unreadable=frozenset({WHEEL.url}))),
     ]
+    page = replace(PAGE, files=(*PAGE.files, WHEEL, OTHER_WHEEL))
     for one, two in itertools.combinations(different, 2):
-        assert one.complete(PAGE) != two.complete(PAGE)
+        assert one.complete(page) != two.complete(page)
         assert one.key != two.key, (one, two)
 
 

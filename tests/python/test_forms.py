@@ -63,7 +63,7 @@ def test_parse__each_form(form: Form) -> None:
 def test_render__each_form(form: Form, fmt: Format) -> None:
     """Every link of the rewritten page leads to the cache, and from there to the address that it had."""
     here = addresses.locate(form.url, form.site)
-    body = render(parse(form.body, form.type, form.url), here, form.site, fmt, offer_metadata=True)
+    body = render(parse(form.body, form.type, form.url), here, form.site, fmt)
     again = parse(body, fmt.content_type, _CACHE + addresses.format_path(here))
 
     assert form.links == [[_upstream(file.url, form.site), str(file.best_digest or "")] for file in again.files]
@@ -75,7 +75,7 @@ def test_render__nvidia_stays_bare() -> None:
     """On an index that has its files beside its pages, links stay bare names: its build back ends want them so."""
     form = next(form for form in _FORMS if form.file == "nvidia.html")
     here = Target("index", None, "nvidia-cublas-cu12/")
-    body = render(parse(form.body, form.type, form.url), here, form.site, Format.TEXT, offer_metadata=True).decode()
+    body = render(parse(form.body, form.type, form.url), here, form.site, Format.TEXT).decode()
 
     written = [address.split("#")[0] for address in re.findall(r'href="([^"]*)"', body)]
     assert [url.rpartition("/")[2] for url, _ in form.links] == written
@@ -87,8 +87,7 @@ def test_parse__only_the_stamp_changed() -> None:
     anew = form.body.replace(b"<!--TIMESTAMP 1703347410-->", b"<!--TIMESTAMP 1703347999-->")
     here = addresses.locate(form.url, form.site)
     before, after = [
-        render(parse(body, form.type, form.url), here, form.site, Format.TEXT, offer_metadata=False)
-        for body in (form.body, anew)
+        render(parse(body, form.type, form.url), here, form.site, Format.TEXT) for body in (form.body, anew)
     ]
 
     assert form.body != anew

@@ -160,7 +160,7 @@ def test_render__json_survives(top: dict[str, Any], meta: dict[str, Any], listed
     body = top | {"meta": meta | {"api-version": "1.4"}, "name": "torch", "versions": ["1.0"], "files": listed}
     page = parse(json.dumps(body).encode(), Format.JSON.value, "https://index.example/simple/torch/")
     here = Target("pypi", None, "simple/torch/")
-    out = json.loads(render(page, here, SITES[0], Format.JSON, offer_metadata=False))
+    out = json.loads(render(page, here, SITES[0], Format.JSON))
     for item in listed:
         item["url"] = addresses.relative(here, addresses.locate(item["url"], SITES[0]))
     assert body == out
@@ -188,7 +188,7 @@ def test_render__html_survives(listed: list[File], status: str | None, fmt: Form
     """HTML is read back as it was, known or not: this cache may stand behind another one."""
     here = Target("pypi", None, "simple/torch/")
     page = Page("torch", tuple(listed), html=True, api_version="1.4", status=status)
-    body = render(page, here, SITES[0], fmt, offer_metadata=False)
+    body = render(page, here, SITES[0], fmt)
     again = parse(body, fmt.content_type, f"https://cache.example{addresses.format_path(here)}")
     moved = [file.url.replace("https://cache.example/pypi/%2Bfiles/", "https://") for file in again.files]
     assert [file.url for file in listed] == moved
@@ -241,7 +241,7 @@ def test_links__all_forms(site: Site, name: str, data: st.DataObject, in_json: b
         text = "".join(anchor(link, "a file") for _, link in listed)
         page = parse(text.encode(), "text/html", quote(page_url, safe=":/[]"))
     here = addresses.locate(quote(page_url, safe=":/[]"), site)
-    body = render(page, here, site, fmt, offer_metadata=True)
+    body = render(page, here, site, fmt)
     again = parse(body, fmt.content_type, f"http://cache.example:3142{addresses.format_path(here)}")
 
     assert [url for url, _ in listed] == [file.url for file in page.files]
@@ -269,7 +269,7 @@ def test_parse__any_bytes(body: bytes, fmt: Format) -> None:
             page = parse(body, content_type, "https://index.example/simple/torch/")
         except PullthroughError:
             continue
-        assert render(page, Target("pypi", None, "simple/torch/"), SITES[0], fmt, offer_metadata=True)
+        assert render(page, Target("pypi", None, "simple/torch/"), SITES[0], fmt)
 
 
 @settings(deadline=None)

@@ -46,27 +46,28 @@ class Anchors(HTMLParser):
             self._open = None
 
 
-def as_json(page: Page, *, offer_metadata: bool = False) -> Any:
+def as_json(page: Page) -> Any:
     """The page as a client reads its JSON."""
-    return json.loads(render(page, HERE, SITE, Format.JSON, offer_metadata=offer_metadata))
+    return json.loads(render(page, HERE, SITE, Format.JSON))
 
 
-def as_html(page: Page, *, offer_metadata: bool = False) -> Anchors:
+def as_html(page: Page) -> Anchors:
     """The page as a client reads its HTML."""
-    return Anchors(render(page, HERE, SITE, Format.HTML, offer_metadata=offer_metadata))
+    return Anchors(render(page, HERE, SITE, Format.HTML))
 
 
-def one(page: Page, *, offer_metadata: bool = False) -> tuple[dict[str, str | None], dict[str, Any]]:
+def one(page: Page) -> tuple[dict[str, str | None], dict[str, Any]]:
     """The one file of a page: its attributes in HTML, its keys in JSON."""
-    ((attributes, _),) = as_html(page, offer_metadata=offer_metadata).found
-    (item,) = as_json(page, offer_metadata=offer_metadata)["files"]
+    ((attributes, _),) = as_html(page).found
+    (item,) = as_json(page)["files"]
     return attributes, item
 
 
 def test_render__html_page() -> None:
     """A page is what PEP 503 says, byte for byte."""
-    page = Page("torch", (WHEEL,), html=False, api_version="1.4", status="archived", status_reason="<old>")
-    assert render(page, HERE, SITE, Format.TEXT, offer_metadata=True).decode() == (
+    wheel = replace(WHEEL, core_metadata=True)
+    page = Page("torch", (wheel,), html=False, api_version="1.4", status="archived", status_reason="<old>")
+    assert render(page, HERE, SITE, Format.TEXT).decode() == (
         "<!DOCTYPE html>\n<html>\n  <head>\n"
         '    <meta name="pypi:repository-version" content="1.4">\n'
         '    <meta name="pypi:project-status" content="archived">\n'
@@ -105,7 +106,7 @@ def test_render__json_page() -> None:
     }
     page = parse(json.dumps(body).encode(), JSON_TYPE, "https://index.example/simple/torch/")
     body["files"][0]["url"] = "../../+files/files.example/p/x-1.tar.gz"  # type: ignore[index]
-    assert body == as_json(page, offer_metadata=True)
+    assert body == as_json(page)
 
 
 @pytest.mark.parametrize(
@@ -152,19 +153,17 @@ def test_render__core_metadata(*, core_metadata: bool | Digest | None, shown: ob
 @pytest.mark.parametrize(
     ("file", "shown"),
     [
-        (WHEEL, True),
-        (replace(WHEEL, core_metadata=False), True),
+        (WHEEL, None),
+        (replace(WHEEL, core_metadata=False), False),
+        (replace(WHEEL, core_metadata=True), True),
         (replace(WHEEL, core_metadata=Digest("sha256", OTHER)), {"sha256": OTHER}),
-        (replace(WHEEL, filename="x-1.tar.gz"), None),
-        (replace(WHEEL, filename="x-1.tar.gz", core_metadata=True), True),
-        (replace(WHEEL, filename="x-1-py3-none-any.whl.asc"), None),
     ],
 )
-def test_render__metadata_offered(file: File, shown: object) -> None:
-    """Every wheel, and nothing else, is said to have metadata beside it where upstream does not say so."""
-    attributes, item = one(Page("x", (file,), html=True), offer_metadata=True)
+def test_render__metadata(file: File, shown: object) -> None:
+    """What is said of metadata is said in JSON as it is, and in HTML where there is some."""
+    attributes, item = one(Page("x", (file,), html=True))
     assert shown == item.get("core-metadata")
-    assert ("data-core-metadata" in attributes) == (shown is not None)
+    assert ("data-core-metadata" in attributes) == bool(shown)
 
 
 @pytest.mark.parametrize(("yanked", "text"), [(False, None), (True, ""), ('"a" <b>', '"a" <b>')])
@@ -251,7 +250,7 @@ def test_render__names_escaped() -> None:
     """Nothing that upstream wrote can become markup."""
     nasty = '"><script>alert(1)</script>&amp;'
     page = Page(nasty, (File(nasty, "https://files.example/x.whl", requires_python=nasty),), html=True)
-    text = render(page, HERE, SITE, Format.TEXT, offer_metadata=False).decode()
+    text = render(page, HERE, SITE, Format.TEXT).decode()
     assert "<script" not in text
     assert [nasty] == [attributes["data-requires-python"] for attributes, _ in Anchors(text.encode()).found]
 

@@ -6,13 +6,20 @@ import errno
 import io
 import os
 import struct
+import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 from proxy.errors import NotFound, StoreBroken, WrongBytes
-from proxy.python.wheel import NeedBytes, Window, first_range, read_metadata
+from proxy.python.wheel import NeedBytes, Unreadable, Window, WithoutMetadata, first_range, read_metadata
 
 NAME = "x_y-1.0-py3-none-any.whl"
 BODY = b"Metadata-Version: 2.1\nName: x-y\nVersion: 1.0\n"
@@ -31,6 +38,22 @@ def zipped(
             info.compress_type = method
             with archive.open(info, "w", force_zip64=zip64) as member:
                 member.write(body)
+    return file.getvalue()
+
+
+def packed_by_zstd(members: dict[str, bytes], *, extra: bytes = b"", spoilt: bool = False) -> bytes:
+    """The same packed by zstd (APPNOTE 4.4.5: method 93), which zipfile writes from Python 3.14 on only.
+
+    `extra`: an extra field of each member's own header. `spoilt`: other bytes come out than the directory promises.
+    """
+    file, rows = io.BytesIO(), []
+    for name, body in members.items():
+        packed, raw = zstd.compress(body[::-1] if spoilt else body), name.encode()
+        facts = (0, 93, 0, 0x21, zlib.crc32(body), len(packed), len(body), len(raw))
+        rows.append(struct.pack("<4s2H4H3L5H2L", b"PK\1\2", 63, 63, *facts, 0, 0, 0, 0, 0, file.tell()) + raw)
+        file.write(struct.pack("<4sH4H3L2H", b"PK\3\4", 63, *facts, len(extra)) + raw + extra + packed)
+    start, directory = file.tell(), b"".join(rows)
+    file.write(directory + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(rows), len(rows), len(directory), start, 0))
     return file.getvalue()
 
 
@@ -70,6 +93,9 @@ WHEELS = {
     "stored": zipped(PLAIN, method=zipfile.ZIP_STORED),
     "bzip2": zipped(PLAIN, method=zipfile.ZIP_BZIP2),
     "comment": zipped(PLAIN, comment=b"signed " * 9000),
+    "zstd": packed_by_zstd(PLAIN),
+    "zstd with an extra field": packed_by_zstd(PLAIN, extra=struct.pack("<2H", 0xCAFE, 2000) + bytes(2000)),
+    "large metadata by zstd": packed_by_zstd(PLAIN | {MEMBER: BODY + os.urandom(200_000)}),
     "zip64 members": zipped(PLAIN, zip64=True),
     "zip64 directory": zip64_end(zipped(PLAIN)),
     "something before it": b"#!/bin/sh\n" * 1000 + zipped(PLAIN),
@@ -150,7 +176,7 @@ def test_read_metadata__missing() -> None:
 
 def damaged() -> dict[str, bytes]:
     """Wheels of which something is wrong."""
-    plain = WHEELS["stored"]
+    plain, by_zstd = WHEELS["stored"], WHEELS["zstd"]
     at = plain.index(BODY)
     entry = plain.index(b"PK\1\2", plain.index(b"PK\1\2") + 1)  # METADATA's in the directory
     return {
@@ -161,6 +187,12 @@ def damaged() -> dict[str, bytes]:
         "no header": b"\0" * at + plain[at:],
         "encrypted": plain[: entry + 8] + b"\1" + plain[entry + 9 :],
         "unknown method": plain[: entry + 10] + b"\x63" + plain[entry + 11 :],
+        "zstd of other bytes": packed_by_zstd(PLAIN, spoilt=True),
+        "zstd that is damaged": by_zstd.replace(zstd.compress(BODY), b"?" * len(zstd.compress(BODY))),
+        "zstd without a header": b"\0" * by_zstd.index(b"PK\1\2") + by_zstd[by_zstd.index(b"PK\1\2") :],
+        "zstd that is cut": packed_by_zstd({MEMBER: BODY}).replace(
+            zstd.compress(BODY), zstd.compress(BODY)[:-9] + bytes(9)
+        ),
         "offset": plain[:-6] + struct.pack("<L", 1 << 31) + plain[-2:],
     }
 
@@ -193,6 +225,27 @@ def test_read_metadata__bomb_that_lies() -> None:
     size = struct.pack("<L", 17 << 20)
     with pytest.raises(WrongBytes):
         read_metadata(io.BytesIO(wheel.replace(size, struct.pack("<L", 100))), NAME)
+
+
+def test_read_metadata__bomb_by_zstd() -> None:
+    """What unpacks to more than the bound is not unpacked further, whatever the directory says."""
+    wheel, size = packed_by_zstd({MEMBER: bytes(64 << 20)}), struct.pack("<L", 64 << 20)
+    for lie in (64 << 20, 100):
+        with pytest.raises(WrongBytes):
+            read_metadata(io.BytesIO(wheel.replace(size, struct.pack("<L", lie))), NAME)
+
+
+def test_read_metadata__that_will_never_be_read() -> None:
+    """What a sound wheel does not give is told apart from what is damaged: asking again is of no use."""
+    plain = WHEELS["stored"]
+    entry = plain.index(b"PK\1\2", plain.index(b"PK\1\2") + 1)
+    with pytest.raises(Unreadable):
+        read_metadata(io.BytesIO(plain[: entry + 10] + b"\x63" + plain[entry + 11 :]), NAME)
+    with pytest.raises(WithoutMetadata):
+        read_metadata(io.BytesIO(zipped({"x_y-1.0.dist-info/RECORD": b""})), NAME)
+    with pytest.raises(WrongBytes) as damaged:
+        read_metadata(io.BytesIO(plain[:-30]), NAME)
+    assert not isinstance(damaged.value, Unreadable)
 
 
 def test_read_metadata__largest() -> None:

@@ -21,6 +21,7 @@ from proxy.python import addresses
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
 from proxy.python.metadata import Metadata
+from proxy.python.offering import Offering
 from proxy.python.pages import Pages
 from proxy.python.question import Question
 from proxy.python.renderings import Renderings
@@ -56,8 +57,17 @@ class World:
             self.store, self.documents, self.renderings, self.downloads.comparing, self.clock
         )
         self.catalog = Catalog(self.sites, self.store, self.documents, self.renderings, self.supplements)
-        self.metadata = Metadata(self.store, self.downloads, self.clock)
-        self.pages = Pages(self.sites, self.documents, self.downloads, self.renderings, self.catalog, self.supplements)
+        self.offering = Offering(self.store, self.clock)
+        self.metadata = Metadata(self.store, self.downloads, self.offering, self.clock)
+        self.pages = Pages(
+            self.sites,
+            self.documents,
+            self.downloads,
+            self.renderings,
+            self.catalog,
+            self.supplements,
+            self.offering,
+        )
         self.files = Files(self.store, self.downloads, self.confirming, self.catalog, self.metadata, self.clock)
 
     async def close(self) -> None:

@@ -1,0 +1,158 @@
+"""Reading the METADATA of one wheel that is not here: upstream's own file, the end of the wheel's zip, or all of it.
+
+Made by `metadata` for each wheel that is asked for, which decides when which way is tried. What comes has the hash that
+the page promises, or is whole by all that can be told without one. Never keeps anything but a wheel that was fetched
+whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from proxy.cache.downloads import Downloads
+from proxy.cache.flight import Place, Wanted
+from proxy.cache.following import landing
+from proxy.cache.passage import Passage
+from proxy.cache.workers import Workers
+from proxy.errors import StoreError, UpstreamBroken, WrongBytes
+from proxy.model import Blob, Digest, Kind
+from proxy.python import wheel
+from proxy.python.wheel import Unreadable
+
+_MOST = 16 << 20  # bytes of a METADATA file
+_HEADERS = re.compile(rb"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+(?=\n|\Z)")  # core metadata: like an e-mail's
+
+
+class Subject(NamedTuple):
+    """The wheel `name`, and the hash that its metadata must have, if a page gives one."""
+
+    wanted: Wanted
+    name: str
+    digest: Digest | None
+
+
+def beside(url: str) -> str:
+    """The address of a distribution's metadata file: `.metadata` behind its path, whatever query it has."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path}.metadata", fragment=""))
+
+
+def is_metadata(body: bytes) -> bool:
+    """Whether this can be the whole of a metadata file: headers that end as such, a name and a version among them."""
+    match = _HEADERS.match(body.replace(b"\r\n", b"\n"))
+    headers = match[0].lower() if match is not None else b""
+    return headers.startswith(b"metadata-version:") and b"\nname:" in headers and b"\nversion:" in headers
+
+
+def agrees(body: bytes, digest: Digest | None) -> bool:
+    """Whether metadata has the hash that is promised, if one is."""
+    return digest is None or hashlib.new(digest.algorithm, body, usedforsecurity=False).hexdigest() == digest.value
+
+
+class Reading:
+    """Reads metadata. It has threads of its own, and no other state."""
+
+    def __init__(self, downloads: Downloads) -> None:
+        self._downloads = downloads
+        self._unpacking = Workers("wheels", 2)
+
+    async def close(self) -> None:
+        """End the threads."""
+        await self._unpacking.close()
+
+    async def stored(self, blob: Blob, name: str) -> bytes:
+        """The METADATA of a stored wheel. Raises Unreadable, WithoutMetadata, BlobDamaged, StoreBroken."""
+        return await self._unpacking.run(_from_disk, self._downloads.lease(blob), name)
+
+    async def own_file(self, subject: Subject, key: str) -> bytes:
+        """Upstream's own metadata file. Raises WrongBytes for what is not all of one, and as `Downloads.past`."""
+        whl = subject.wanted
+        others = tuple(Place(beside(place.url), place.site) for place in whl.others)
+        file = Wanted(key, beside(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
+        passage = await self._downloads.past(file, 0, None)
+        body = await _read(passage)
+        if subject.digest is None and not (passage.framed and is_metadata(body)):
+            raise WrongBytes("Upstream's metadata file is not one, or not all of it.")
+        return _agreed(body, subject)
+
+    async def by_parts(self, subject: Subject) -> bytes:
+        """The zip's directory and the one member, by ranges. Raises WrongBytes, and what `Downloads.past` does."""
+        passage = await _end(self._downloads, subject.wanted)
+        assert passage.size is not None, "a 206 says the size of the whole"
+        window = wheel.Window(passage.size)
+        while True:
+            window.add(passage.start, await _read(passage))
+            try:
+                return _agreed(await self._unpacking.run(_from_window, window, subject.name), subject)
+            except wheel.NeedBytes as need:
+                passage = await self._downloads.past(subject.wanted, need.start, need.end)
+
+    async def by_whole(self, subject: Subject) -> bytes:
+        """The wheel, fetched whole and kept. Raises what `Downloads.open` does, and StoreError if it has no room."""
+        body, _ = await self._downloads.open(subject.wanted)
+        if isinstance(body, Passage):
+            await body.close()
+            raise StoreError("The disk has no room for the wheel whose metadata is asked for.")
+        if isinstance(body, Blob):
+            return _agreed(await self.stored(body, subject.name), subject)
+        with body.share() as descriptor:
+            await landing(body)
+            return _agreed(await self._unpacking.run(_from_descriptor, descriptor, subject.name), subject)
+
+
+def _from_window(window: wheel.Window, name: str) -> bytes:
+    return wheel.read_metadata(io.BufferedReader(window, 1 << 10), name)
+
+
+def _from_disk(lease: AbstractContextManager[int], name: str) -> bytes:
+    with lease as descriptor:
+        return _from_descriptor(descriptor, name)
+
+
+def _from_descriptor(descriptor: int, name: str) -> bytes:
+    with open(descriptor, "rb", closefd=False) as file:
+        try:
+            return wheel.read_metadata(file, name)
+        except WrongBytes as error:
+            raise Unreadable(str(error)) from error  # all of it is here: another try changes nothing
+
+
+async def _end(downloads: Downloads, wanted: Wanted) -> Passage:
+    """The end of a wheel, where its directory is: by the size that the page gives, or as its last bytes."""
+    if wanted.size is not None:
+        try:
+            return await downloads.past(wanted, *wheel.first_range(wanted.size))
+        except (UpstreamBroken, WrongBytes):
+            pass  # pages give wrong sizes, too
+    try:
+        return await downloads.past(wanted, -wheel.FIRST, None)
+    except UpstreamBroken:  # some honour only ranges that say where they begin
+        size = (await downloads.probe(wanted)).size
+    assert size is not None, "a 206 says the size of the whole"
+    return await downloads.past(wanted, *wheel.first_range(size))
+
+
+def _agreed(body: bytes, subject: Subject) -> bytes:
+    if not agrees(body, subject.digest):
+        raise WrongBytes("The metadata of a wheel has not the hash that the index promises.")
+    return body
+
+
+async def _read(passage: Passage) -> bytes:
+    """A small body, whole."""
+    try:
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in passage.chunks():
+            size += len(chunk)
+            if size > _MOST:
+                raise WrongBytes("Upstream sent far more than a metadata file has.")
+            parts.append(chunk)
+        return b"".join(parts)
+    finally:
+        await passage.close()
