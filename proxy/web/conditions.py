@@ -7,7 +7,8 @@ import re
 from proxy.errors import BadTarget
 from proxy.model import Span
 
-_ONE_RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.ASCII | re.IGNORECASE)
+_ONE_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII | re.IGNORECASE)
+_FAR = 10**18 - 2  # further than any file reaches
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
@@ -23,10 +24,16 @@ def parse_range(header: str | None) -> Span | None:
     if not first and not last:
         raise BadTarget("The Range header cannot be read; send one range, as bytes=0-99.")
     if not first:
-        return Span(suffix=int(last))
-    if last and int(last) < int(first):
+        return Span(suffix=_number(last))
+    if last and _number(last) < _number(first):
         raise BadTarget("The Range header ends before it begins; send one range, as bytes=0-99.")
-    return Span(int(first), int(last) + 1 if last else None)
+    return Span(_number(first), _number(last) + 1 if last else None)
+
+
+def _number(digits: str) -> int:
+    """A number of any length (RFC 9110 §14.1.1). What is further than any file reaches is all the same."""
+    digits = digits.lstrip("0")
+    return min(int(digits or 0), _FAR) if len(digits) < len(str(_FAR)) + 1 else _FAR
 
 
 def range_applies(if_range: str | None, etag: str | None, date: str | None = None) -> bool:

@@ -68,6 +68,8 @@ async def bed(
         ("bytes=-1", -1, None),
         ("bytes=-22000", -22000, None),
         ("bytes=300000-99999999", 300000, None),
+        (f"bytes=000300000-{'9' * 30}", 300000, None),
+        (f"bytes=-{'0' * 30}22000", -22000, None),
     ],
 )
 async def test_range__of_a_file(bed: Bed, http: aiohttp.ClientSession, asked: str, start: int, end: int | None) -> None:
@@ -84,12 +86,25 @@ async def test_range__of_a_file(bed: Bed, http: aiohttp.ClientSession, asked: st
     assert f'"sha256:{bed.package.sha256}"' == got.headers["etag"]
 
 
-@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=-0", "bytes=99999999-999999999"])
+_FAR = [f"bytes={'9' * digits}-" for digits in (18, 19, 23, 5000, 8000)]
+
+
+@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=-0", "bytes=99999999-999999999", *_FAR])
 async def test_range__behind_the_end(bed: Bed, http: aiohttp.ClientSession, asked: str) -> None:
     """A range that begins behind the end is 416 and says how long the file is, whether it is here or not."""
     got = await get(http, bed.url, range=asked)
 
     assert (416, f"bytes */{bed.package.body.size}") == (got.status, got.headers["content-range"])
+
+
+@pytest.mark.parametrize("bed", ["cold", "kept"], indirect=True)
+@pytest.mark.parametrize("digits", [18, 19, 23, 8000])
+@pytest.mark.parametrize("form", ["bytes=0-{}", "bytes=-{}"])
+async def test_range__further_than_any_file(bed: Bed, http: aiohttp.ClientSession, form: str, digits: int) -> None:
+    """A range that ends, or begins from the end, anywhere behind the file is all of it."""
+    got = await get(http, bed.url, range=form.format("9" * digits))
+
+    assert (206, bed.package.sha256) == (got.status, got.sha256)
 
 
 async def test_head__of_a_file(bed: Bed, http: aiohttp.ClientSession) -> None:
@@ -312,3 +327,33 @@ async def test_range__that_is_all_of_it(bed: Bed, http: aiohttp.ClientSession) -
 
     assert (206, bed.package.sha256) == (got.status, got.sha256)
     assert bed.package.body.size == bed.origin.sent_body_bytes(PATH + bed.package.filename)
+
+
+@pytest.mark.parametrize("digits", [18, 23, 5000])
+@pytest.mark.parametrize("where", ["an index", "an archive"])
+async def test_range__of_an_unlisted_file(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, where: str, digits: int
+) -> None:
+    """A file of unknown size, of an index and of an archive: numbers mean the same, cold and kept."""
+    host = f"{origin.host}:{origin.port}"
+    running = await make_proxy(origin.url, fetch=SMALL, apt={"hosts": {host}})
+    body = Noise(5 * SEGMENT)
+    for number, (asked, status, expected) in enumerate(
+        [
+            (f"bytes={'9' * digits}-", 416, b""),
+            (f"bytes=0-{'9' * digits}", 206, body.read(0, body.size)),
+            (f"bytes=-{'9' * digits}", 206, body.read(0, body.size)),
+            (f"bytes={'0' * 30}7-{'0' * digits}9", 206, body.read(7, 10)),
+            (f"bytes=9-{'9' * digits}", 206, body.read(9, body.size)),
+        ]
+    ):
+        name = f"{number}_1.0_amd64.deb" if where == "an archive" else f"a{number}-1.0.tar.gz"
+        origin.file(f"/pool/{name}", body)
+        url = f"{running.url}/{host}/pool/{name}" if where == "an archive" else f"{running.url}/pypi/pool/{name}"
+        for _ in range(2):
+            got = await get(http, url, range=asked)
+            assert status == got.status, (asked[:20], got)
+            if expected:
+                assert expected == got.body
+            await get(http, url)
+            await until_kept(http, url)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import BadTarget
 from proxy.model import Span
@@ -19,7 +23,8 @@ from proxy.web import conditions
         ("Bytes=5-5", Span(5, 6)),
         ("bytes=0-1,5-9", None),
         ("pages=1-2", None),
-        ("bytes=9999999999999999999-", Span(9_999_999_999_999_999_999)),
+        ("bytes=000-0099", Span(0, 100)),
+        ("bytes=-0000500", Span(suffix=500)),
     ],
 )
 def test_parse_range__usual_forms(header: str | None, span: Span | None) -> None:
@@ -28,12 +33,34 @@ def test_parse_range__usual_forms(header: str | None, span: Span | None) -> None
 
 
 @pytest.mark.parametrize(
-    "header", ["bytes=-", "bytes=9-3", "bytes=a-b", "bytes", "bytes=1-2x", "bytes=" + "9" * 40 + "-"]
+    "header",
+    ["bytes=-", "bytes=9-3", "bytes=a-b", "bytes", "bytes=1-2x", "bytes=" + "9" * 40 + "-3", "bytes=\u0661-2"],
 )
 def test_parse_range__absurd(header: str) -> None:
     """What cannot be meant is refused."""
     with pytest.raises(BadTarget):
         conditions.parse_range(header)
+
+
+@given(
+    st.one_of(st.integers(0, 300), st.integers(0, 10**30), st.sampled_from([10**17, 10**18, 2**63, 2**64, 10**8000])),
+    st.one_of(st.none(), st.integers(0, 300), st.integers(0, 10**30), st.just(10**7000)),
+    st.integers(0, 9),
+    st.integers(1, 200),
+)
+def test_parse_range__numbers_of_any_length(first: int, length: int | None, zeros: int, size: int) -> None:
+    """They mean of a file what they say; none is too long to be read."""
+    sys.set_int_max_str_digits(20_000)  # for the test's own texts
+    begin, end = f"{first:0>{zeros}}", "" if length is None else f"{first + length}"
+    suffix = f"bytes=-{'0' * zeros}{first}"
+    sys.set_int_max_str_digits(4300)
+    span = conditions.parse_range(f"bytes={begin}-{end}")
+    assert span is not None
+    last = size - 1 if length is None else min(first + length, size - 1)
+    assert span.within(size) == ((first, last + 1) if first < size else None)
+    tail = conditions.parse_range(suffix)
+    assert tail is not None
+    assert tail.within(size) == ((max(size - first, 0), size) if first else None)
 
 
 @pytest.mark.parametrize(
