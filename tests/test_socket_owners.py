@@ -82,7 +82,8 @@ async def taking_its_time(running: Running, asked: Slow) -> AsyncIterator[asynci
         await loop.sock_sendall(sock, head.encode())
         got = bytearray()
         while len(got) < len(asked.body) - LATE:
-            got += await loop.sock_recv(sock, 1 << 16)
+            got += (piece := await loop.sock_recv(sock, 1 << 16))
+            assert piece, bytes(got)
 
         async def rest() -> bytes:
             while piece := await loop.sock_recv(sock, 1500):
