@@ -21,7 +21,16 @@ from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
 from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers
-from proxy.errors import BlobDamaged, NotAllowed, NotFound, StoreError, UpstreamBroken, UpstreamError, Withheld
+from proxy.errors import (
+    BlobDamaged,
+    NotAllowed,
+    NotFound,
+    StoreError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamTimeout,
+    Withheld,
+)
 from proxy.model import Ask, Digest, Entry, Kind, Outcome, Site, Validator
 from proxy.ports import Clock, Reply, Store, Upstream
 
@@ -34,6 +43,8 @@ _NEGATIVES = 10_000  # addresses remembered as not found, at most
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A document that somebody asks for. `revalidate`: a kept copy is to be confirmed even if it is fresh.
+
+    `anew`: it is to be confirmed even if it was a moment ago.
 
     `check` raises an UpstreamError for a body that is not what was asked for: it never takes the place of a kept copy.
     `arrived` is called when a new body has.
@@ -48,6 +59,7 @@ class Wish:
     check: Callable[[Entry, bytes], Awaitable[None]] | None = None
     arrived: Callable[[], None] | None = None
     raw: bool = False
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +107,19 @@ class Documents:
         self._reading = Workers("reading", 2)
         self._negative: dict[str, tuple[float, NotFound]] = {}
 
-    async def get(self, wish: Wish) -> Document:
+    async def get(self, wish: Wish, hurry: float | None = None) -> Document:
         """The document, from the store or from upstream.
+
+        `hurry`: seconds to wait for upstream, where the usual ones are not right: for a kept copy as long as its host
+        deserves, for what is not kept as long as it takes.
 
         Raises NotFound, which says that upstream has no such document any more; Withheld, TooLarge, or another
         UpstreamError when there is no copy to fall back on.
         """
         entry = self._own(wish.key, wish.site)
         if entry is not None:
-            verdict = judge(entry, self._clock.now(), wish.site.ttl, revalidate=wish.revalidate)
+            life = 0.0 if wish.anew else wish.site.ttl
+            verdict = judge(entry, self._clock.now(), life, revalidate=wish.revalidate)
             match verdict:
                 case Verdict.FRESH:
                     return self._document(wish, entry, None, Outcome.HIT, fetched=False)
@@ -113,14 +129,21 @@ class Documents:
                     assert_never(verdict)
         try:
             self._refuse_known_missing(wish)
-            return await self._asked(wish, entry, None if entry is None else self._patience.seconds(wish.url))
+            usual = None if entry is None else self._patience.seconds(wish.url)
+            return await self._asked(wish, entry, usual if hurry is None else hurry)
         except (TimeoutError, NotAllowed, UpstreamError, Withheld) as error:
-            if entry is None:
-                raise
             if isinstance(error, TimeoutError):
                 self._patience.ran_out(wish.url)
+                if entry is None:
+                    raise UpstreamTimeout("Upstream's page did not come in time.") from error
+            if entry is None:
+                raise
             _log.warning("stale copy served", extra={"upstream": wish.site.mount, "reason": type(error).__name__})
             return self._document(wish, entry, None, Outcome.STALE, fetched=False)
+
+    def lost(self, wish: Wish) -> bool:
+        """Whether somebody waited for its host in vain not long ago."""
+        return self._patience.lost(wish.url)
 
     def peek(self, key: str, site: Site) -> Document | None:
         """The kept copy, however old, without asking upstream."""
@@ -144,7 +167,7 @@ class Documents:
         if known is None:
             return
         until, error = known
-        if self._clock.monotonic() < until and not wish.revalidate:
+        if self._clock.monotonic() < until and not (wish.revalidate or wish.anew):
             raise error.again()
         del self._negative[wish.key]
 

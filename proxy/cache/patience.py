@@ -25,9 +25,11 @@ class Patience:
 
     def seconds(self, url: str) -> float:
         """How long to wait for the host of `url`; 0 if it is known to be down, or slow."""
-        if self._clock.monotonic() < self._slow.get(_host(url), 0.0) or self._upstream.down(url):
-            return 0.0
-        return _SECONDS
+        return 0.0 if self.lost(url) or self._upstream.down(url) else _SECONDS
+
+    def lost(self, url: str) -> bool:
+        """Whether somebody waited for the host of `url` in vain not long ago."""
+        return self._clock.monotonic() < self._slow.get(_host(url), 0.0)
 
     def ran_out(self, url: str) -> None:
         """Somebody waited for the host of `url` in vain."""

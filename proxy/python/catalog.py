@@ -7,10 +7,10 @@ work any more, since some addresses are good for minutes only.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.cache.documents import Document, Documents, Wish
 from proxy.cache.flight import Place, Wanted
@@ -37,7 +37,16 @@ from proxy.python.routes import file_key, is_binary, page_key, page_keys
 from proxy.python.supplements import Supplements
 from proxy.python.whereabouts import Whereabouts
 
-_PATIENCE = 5.0  # seconds that a file which may be fetched without its page waits for it
+
+class Hurry(NamedTuple):
+    """How long somebody who could do without it waits for a page, in seconds; `lost`: from a host that hangs."""
+
+    seconds: float
+    lost: float
+
+
+_AGAIN = 10.0  # seconds: without a new look there is no file
+_PATIENT = Hurry(5.0, 1.0)  # for a file that may be fetched without its page, which then has to prove it later
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ class Catalog:
         self._quarantined = quarantined
         self.whereabouts = Whereabouts(sites, store)
 
-    def wish(self, site: Site, target: Target, project: str, *, revalidate: bool = False) -> Wish:
+    def wish(self, site: Site, target: Target, project: str, *, revalidate: bool = False, anew: bool = False) -> Wish:
         """The wish for a project's page at `target`; for a flat page, of the project ''."""
         key = page_key(site.mount, project, target.path)
         url = addresses.upstream_url(target, site)
@@ -96,7 +105,7 @@ class Catalog:
             if quarantined:
                 self._quarantined()
 
-        return Wish(key, url, site, UPSTREAM_ACCEPT, revalidate, check, kept)
+        return Wish(key, url, site, UPSTREAM_ACCEPT, revalidate, check, kept, anew=anew)
 
     async def kept(self, target: Target, site: Site) -> Said:
         """What the kept pages say of the file at `target`, without asking upstream: the newest that gives a digest.
@@ -118,34 +127,29 @@ class Catalog:
             self._store.blob(said.page.digest)  # a use: what tells which bytes are right stays as long as they do
         return said
 
-    async def look(self, target: Target, site: Site, patience: float | None = None) -> Said:
+    async def look(self, target: Target, site: Site, hurry: Hurry | None = None) -> Said:
         """What pages say of the file at `target`; those that may list it are asked for, if no kept one does.
 
-        Waits `patience` seconds for them, or as long as it takes. What failed is in the answer.
-
-        Raises NotFound for a file of a project that is quarantined.
+        What failed is in the answer. Raises NotFound for a file of a project that is quarantined.
         """
         said = await self.kept(target, site)
         project = addresses.project_of(target.path.rpartition("/")[2])
         if said.file is not None or project is None:
             return said
-        try:
-            async with asyncio.timeout(patience):
-                said = await self._look(target, site, project)
-        except TimeoutError:
-            return Said(failure=UpstreamTimeout("The page that may list this file did not come in time."))
+        said = await self._look(target, site, project, hurry)
         if said.file is None:
             await self._refuse_quarantined(project, site)
         return said
 
-    async def _look(self, target: Target, site: Site, project: str) -> Said:
+    async def _look(self, target: Target, site: Site, project: str, hurry: Hurry | None) -> Said:
         failure: PullthroughError | None = None
         for page, named in likely_pages(target, site, project, self.whereabouts.fronts(site)):
             wish = self.wish(site, page, named)
             # A page that was read before the file was published would not list it for as long as it is fresh.
             wish = self.wish(site, page, named, revalidate=self._store.find(wish.key) is not None)
+            seconds = None if hurry is None else hurry.lost if self._documents.lost(wish) else hurry.seconds
             try:
-                document = await self._documents.get(wish)
+                document = await self._documents.get(wish, seconds)
                 file = await self._listed(document, target.path.rpartition("/")[2], target, site)
             except Withheld as error:
                 failure = failure or (error if site.withholds or isinstance(error, Forwarded) else None)
@@ -169,7 +173,7 @@ class Catalog:
         and what getting the page raises then.
         """
         free = self.whereabouts.knows(target, site)
-        said = await self.look(target, site, _PATIENCE if free else None)
+        said = await self.look(target, site, _PATIENT if free else None)
         if said.file is None and not self.whereabouts.knows(target, site):
             raise said.failure or NotAllowed(
                 "No page of this index links to a file of this name on this host. Ask for the project's page first, or "
@@ -184,13 +188,15 @@ class Catalog:
         """
         if said.file is None or said.page is None:
             return None
-        _, _, project, path = said.page.key.split(":", 3)
         with contextlib.suppress(NotFound, NotAllowed, UpstreamError, BlobDamaged):
-            page = Target(site.mount, None, path)
-            document = await self._documents.get(self.wish(site, page, project, revalidate=True))
-            file = await self._listed(document, target.path.rpartition("/")[2], target, site)
-            if file is not None and (file.url, file.digests) != (said.file.url, said.file.digests):
-                return Said(file, document.entry)
+            fresh = await self.kept(target, site)  # somebody else may have looked meanwhile
+            if not _differs(said, fresh):
+                _, _, project, path = said.page.key.split(":", 3)
+                wish = self.wish(site, Target(site.mount, None, path), project, anew=True)
+                document = await self._documents.get(wish, _AGAIN)
+                name = target.path.rpartition("/")[2]
+                fresh = Said(await self._listed(document, name, target, site), document.entry)
+            return fresh if _differs(said, fresh) else None
         return None
 
     async def wanted(self, target: Target, site: Site, said: Said) -> Wanted:
@@ -265,6 +271,13 @@ class Catalog:
             with contextlib.suppress(BlobDamaged, UpstreamError):
                 if (await self._renderings.parsed(document)).page.quarantined:
                     raise NotFound("The index has quarantined this project: its files may be dangerous.")
+
+
+def _differs(said: Said, fresh: Said) -> bool:
+    """Whether a file is somewhere else now, or another one."""
+    if said.file is None or fresh.file is None:
+        return False
+    return (said.file.url, said.file.digests) != (fresh.file.url, fresh.file.digests)
 
 
 def _trust(file: File) -> int:

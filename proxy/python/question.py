@@ -9,7 +9,10 @@ from proxy.model import Span, Target
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a client asks at a target. `revalidate`: its Cache-Control says no-cache."""
+    """What a client asks at a target. `revalidate`: its Cache-Control says no-cache.
+
+    `waited`: how often it was asked to come back for this answer.
+    """
 
     target: Target
     accept: str | None = None
@@ -19,3 +22,5 @@ class Question:
     if_range: str | None = None
     revalidate: bool = False
     head: bool = False  # only the head of the answer is wanted
+    waited: int = 0
+    agent: str | None = None  # what it calls itself

@@ -18,6 +18,7 @@ from proxy.model import Group, Site
 from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
+from proxy.python.later import Later, in_time
 from proxy.python.metadata import Metadata
 from proxy.python.offering import Offering
 from proxy.python.pages import Pages, ProjectStream
@@ -26,7 +27,7 @@ from proxy.python.renderings import Renderings
 from proxy.python.routes import Elsewhere, FlatPage, PackageFile, ProjectList, ProjectPage, classify
 from proxy.python.supplements import Supplements
 
-Answer = Representation | Elsewhere | ProjectStream
+Answer = Representation | Elsewhere | Later | ProjectStream
 
 GROUP_INDEX = "simple/"  # where the pages of every group are, below its mount
 
@@ -75,7 +76,8 @@ class PythonIndexes:
                 return await self._pages.projects(question, site)
             case PackageFile():
                 if route.name.endswith(".whl.metadata"):
-                    return await self._files.metadata(target, site, route.name)
+                    metadata = self._files.metadata(target, site, route.name)
+                    return await in_time(metadata, route.name, question.waited, question.agent)
                 return await self._files.file(question, site)
             case _:
                 assert_never(route)

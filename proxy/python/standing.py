@@ -16,13 +16,13 @@ from proxy.cache.freshness import Verdict, judge
 from proxy.errors import StoreError
 from proxy.model import Digest, Entry, Outcome, Site, Target
 from proxy.ports import Clock, Store
-from proxy.python.catalog import Catalog, Said
+from proxy.python.catalog import Catalog, Hurry, Said
 from proxy.python.page import File
 from proxy.python.supplements import is_volatile
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 1.0  # seconds that a kept file waits for a page which may say that it is another one
+_HURRY = Hurry(1.0, 0.0)  # a kept file waits for a page which may say that it is another one, but not for long
 
 
 def is_vouched(metadata: Entry) -> bool:
@@ -84,7 +84,7 @@ class Standing:
         said = await self._catalog.kept(target, site)
         if said.file is not None or (entry.proved and (vouched or not self._aged(entry, site))):
             return said
-        said = await self._catalog.look(target, site, _PATIENCE)
+        said = await self._catalog.look(target, site, _HURRY)
         if said.file is None and said.failure is None and not is_volatile(target, site):
             await self._write(entry, replace(entry, checked=self._clock.now(), proved=True))
         return said

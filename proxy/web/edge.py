@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, quote
@@ -24,6 +25,7 @@ from proxy.errors import BadTarget, BlobDamaged, PullthroughError
 from proxy.model import Kind, Outcome, Served
 from proxy.ports import Observer
 from proxy.python import addresses, negotiation
+from proxy.python.later import MOST, Later
 from proxy.python.pages import ProjectStream
 from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
@@ -154,6 +156,9 @@ class Edge:
             location = answer.location + (f"?format={quote(form.value)}" if form else "")
             # Not 301 or 308: pip keeps those for ever.
             return failures.plain(302, "The page is at the normalised name.", {"Location": location})
+        if isinstance(answer, Later):
+            told.exchange.status, told.outcome, told.kind = 302, Outcome.MISS, Kind.METADATA
+            return failures.plain(302, "The metadata is on its way.", {"Location": answer.location})
         if isinstance(answer, ProjectStream):
             told.kind, told.outcome = Kind.PAGE, Outcome.MISS
             return await self._responder.send_projects(told.exchange, answer)
@@ -178,6 +183,8 @@ class Edge:
             if_range=headers.get("If-Range"),
             revalidate="no-cache" in headers.get("Cache-Control", "").lower(),
             head=request.method == "HEAD",
+            waited=_waited(query) if "waited" in query else 0,
+            agent=headers.get("User-Agent"),
         )
 
 
@@ -238,6 +245,12 @@ def _format_of(query: str) -> str | None:
         return parse_qs(query, max_num_fields=20).get("format", [None])[0]
     except ValueError:
         raise BadTarget("The query has too many fields; only format= is understood.") from None
+
+
+def _waited(query: str) -> int:
+    """How often the client was sent on; what is no number of this cache's counts as one that was."""
+    match = re.fullmatch(r"waited=([0-9]{1,2})", query)
+    return int(match[1]) if match else MOST
 
 
 def _broken(request: web.BaseRequest, told: _Told) -> web.StreamResponse:

@@ -16,6 +16,7 @@ from proxy.errors import (
     StoreFull,
     TooLarge,
     UpstreamBroken,
+    UpstreamTimeout,
     UpstreamUnreachable,
     Withheld,
 )
@@ -113,6 +114,28 @@ async def test_get__host_that_hangs(documents: Documents, upstream: MemoryUpstre
     assert [Outcome.STALE] * 4 == [task.result().outcome for task in others]
     gate.open()
     await documents.close()
+
+
+async def test_get__in_a_hurry(documents: Documents, upstream: MemoryUpstream) -> None:
+    """Who could do without it waits as long as he says, the next one less; it comes all the same."""
+    gate = Gate()
+    upstream.on(URL, Scripted(PAGE, gate=gate))
+    assert not documents.lost(wish())
+    with pytest.raises(UpstreamTimeout):
+        await documents.get(wish(), 0.01)
+    assert documents.lost(wish())
+    gate.open()
+    assert PAGE == await (await documents.get(wish())).read()
+    assert 1 == upstream.count(URL)
+
+
+async def test_get__in_no_hurry(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """Who needs upstream's word waits for it, though a copy is kept and the host is known to hang."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(b"new"))
+    await documents.get(wish())
+    documents._patience.ran_out(URL)
+    clock.advance(SITE.ttl + 1)
+    assert b"new" == await (await documents.get(wish(), 60)).read()
 
 
 async def test_get__missing_is_remembered_briefly(

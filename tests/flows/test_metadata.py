@@ -16,6 +16,7 @@ from tests.flows.reading import get
 from tests.gates import Gate
 from tests.origin import Origin
 from tests.pages import Link
+from tests.python.test_wheel import packed_by_zstd
 from tests.wheels import Package, wheel
 
 if TYPE_CHECKING:
@@ -284,3 +285,54 @@ async def test_no_ranges_from_the_end__others_do(
     got = await get(http, f"{running.url}/pypi{path}.metadata")
     assert package.metadata == got.body
     assert origin.sent_body_bytes(path) < 40_000
+
+
+async def test_metadata__that_takes_longer_than_a_client_waits(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A host that gives no parts, and is slow: the client is sent on until the wheel is here, and has it then.
+
+    From then on pages promise no such metadata, but of what is kept.
+    """
+    package, other = large(), wheel("demo", "2.0", padding=MIB, seed=2)
+    origin.publish(package, other)
+    gate = Gate()
+    origin.misbehave(at(other), faults.ignores_range())
+    origin.misbehave(at(package), faults.ignores_range(), faults.hold_body(1000, gate))
+    address = f"{proxy.url}/pypi{at(package)}.metadata"
+    assert 2 == (await get(http, proxy.url + PAGE)).body.count(b"data-core-metadata")
+    got = await get(http, address)
+    assert (302, f"{package.filename}.metadata?waited=1") == (got.status, got.headers["location"])
+    assert "no-store" == got.headers["cache-control"]
+    assert 302 == (await get(http, f"{address}?waited=1", user_agent="pip/26.3")).status
+    gate.open()
+    last = await get(http, f"{address}?waited=2")
+    assert (200, package.metadata) == (last.status, last.body)
+    page = (await get(http, proxy.url + PAGE)).body
+    assert 1 == page.count(b"data-core-metadata")
+    assert b"data-core-metadata" in page.partition(package.filename.encode())[2].partition(b"</a>")[0]
+    for query in ("waited=99", "waited=x", "waited=-1", "waited=1&a=b", "xwaited=1"):
+        assert package.metadata == (await get(http, f"{address}?{query}")).body
+
+
+async def test_metadata__packed_by_zstd(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """It is read as any other."""
+    package = wheel()
+    body = packed_by_zstd({"demo/__init__.py": bytes(300_000), "demo-1.0.dist-info/METADATA": package.metadata or b""})
+    origin.file(at(package), body)
+    origin.page("/simple/demo/", [Link(package.filename, at(package))])
+    got = await get(http, f"{proxy.url}/pypi{at(package)}.metadata")
+    assert (200, package.metadata) == (got.status, got.body)
+
+
+async def test_metadata__of_a_wheel_that_gives_none(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A wheel that is packed in a way that is not known is promised once, and then not any more."""
+    package = wheel()
+    body = packed_by_zstd({"demo-1.0.dist-info/METADATA": b"x"}).replace(b"\x5d\x00", b"\x5c\x00")
+    origin.file(at(package), body)
+    origin.page("/simple/demo/", [Link(package.filename, at(package))])
+    assert b"data-core-metadata" in (await get(http, proxy.url + PAGE)).body
+    assert 502 == (await get(http, f"{proxy.url}/pypi{at(package)}.metadata")).status
+    assert b"data-core-metadata" not in (await get(http, proxy.url + PAGE)).body

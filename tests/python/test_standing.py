@@ -287,6 +287,20 @@ async def test_file__while_its_page_hangs(world: World) -> None:
     assert RIGHT == await world.read(await world.file(FILE))
 
 
+async def test_file__whose_index_hangs(world: World) -> None:
+    """One file waited for its index; the others do not, and are served."""
+    gate = Gate()
+    await hold(world, RIGHT, proved=False)
+    other = replace(FILE, path="p/other-1.0-py3-none-any.whl")
+    entry = await world.hold(other, RIGHT)
+    await world.store.save(replace(entry, proved=False))
+    for project in ("demo", "other"):
+        world.upstream.on(f"https://index.example/simple/{project}/", Scripted(gate=gate))
+    assert Outcome.STALE is (await world.file(FILE)).outcome
+    assert world.documents.lost(world.catalog.wish(SITE, PAGE, "demo"))
+    assert [Outcome.STALE] * 2 == [(await world.file(target)).outcome for target in (FILE, other)]
+
+
 @pytest.mark.parametrize("stale", [True, False])
 async def test_file__that_an_old_page_does_not_list(world: World, stale: bool) -> None:
     """A page that was read before the file was published says nothing of it: it is asked again, and believed then."""

@@ -1,0 +1,136 @@
+"""Indexes whose links are signed and good for a while only, end to end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from tests import faults
+from tests.answers import Answer, Request
+from tests.bodies import Plain
+from tests.conftest import MakeProxy
+from tests.flows.asking import SEGMENT, SMALL, content, get, until_kept
+from tests.origin import Origin
+from tests.pages import TEXT_HTML, Link, as_html
+from tests.wheels import Package, wheel
+
+if TYPE_CHECKING:
+    from proxy.app import Running
+
+LARGE = wheel(padding=4 * SEGMENT)
+PAGE = "/simple/demo/"
+
+
+class Signing:
+    """An index that signs the links of each page anew; old signatures are good for nothing once they are `expired`."""
+
+    def __init__(self, origin: Origin, package: Package = LARGE, status: int = 403, *, hashed: bool = True) -> None:
+        self.origin = origin
+        self.package = package
+        self.path = f"/bucket/{package.filename}"
+        self.given = 0  # the number of the last signature
+        self._good = 1  # the first one that is good
+        self._status = status
+        self._hashed = hashed
+        self._file = origin.file(self.path, package.body)
+        origin.route(PAGE, self._page)
+        origin.route(self.path, self._answer)
+
+    def expire(self) -> None:
+        """All links that were given are good for nothing."""
+        self._good = self.given + 1
+
+    def _page(self, request: Request) -> Answer:
+        self.given += 1
+        sha256 = self.package.sha256 if self._hashed else None
+        link = Link(self.package.filename, f"{self.path}?Signature={self.given}%2B&X=a", sha256=sha256)
+        return Answer(200, (("Content-Type", TEXT_HTML),), Plain(as_html("demo", [link])))
+
+    def _answer(self, request: Request) -> Answer:
+        number = request.target.partition("Signature=")[2].partition("%2B&X=a")[0]
+        if number.isdigit() and int(number) >= self._good:
+            return self._file.answer(request)
+        return faults.status(self._status, "<Error>Request has expired</Error>")(request, self._file.answer(request))
+
+
+def address(running: Running, signing: Signing, ending: str = "") -> str:
+    """Where the cache has the file."""
+    return f"{running.url}/pypi{signing.path}{ending}"
+
+
+@pytest.fixture
+async def proxy(make_proxy: MakeProxy, origin: Origin) -> Running:
+    """The program in front of the index, with small segments."""
+    return await make_proxy(origin.url, fetch=SMALL | {"retries": 0})
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+async def test_file__whose_link_has_expired(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession, status: int
+) -> None:
+    """Its page is asked for anew, once, and then the file at its new address; no client sees a signature."""
+    signing = Signing(origin, status=status)
+    page = await get(http, proxy.url + "/pypi" + PAGE)
+    signing.expire()
+    got = await get(http, address(proxy, signing))
+    assert (200, LARGE.sha256, 2) == (got.status, got.sha256, signing.given)
+    assert b"Signature" not in page.body + str(got.headers).encode()
+    await until_kept(http, address(proxy, signing))
+    assert LARGE.sha256 == (await get(http, address(proxy, signing))).sha256
+
+
+async def test_file__herd(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Many who want it cost upstream one page."""
+    signing = Signing(origin)
+    await get(http, proxy.url + "/pypi" + PAGE)
+    signing.expire()
+    got = await asyncio.gather(*(get(http, address(proxy, signing)) for _ in range(20)))
+    assert ({LARGE.sha256}, 2) == ({one.sha256 for one in got}, signing.given)
+
+
+async def test_file__whose_new_link_does_not_work_either(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """One new look is enough: the client is told."""
+    signing = Signing(origin)
+    await get(http, proxy.url + "/pypi" + PAGE)
+    origin.misbehave(signing.path, faults.status(403))
+    got = await get(http, address(proxy, signing))
+    assert (404, 2) == (got.status, signing.given)
+
+
+async def test_file__whose_link_is_the_same(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """A file that is not there is not asked for twice."""
+    package = wheel()
+    origin.publish(package)
+    await get(http, proxy.url + "/pypi" + PAGE)
+    path = f"/packages/{package.filename}"
+    origin.remove(path)
+    assert 404 == (await get(http, f"{proxy.url}/pypi{path}")).status
+    assert (1, 2) == (origin.count(path), origin.count(PAGE))
+
+
+async def test_range__of_a_cold_file(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """A look at a part, and at the head, gets a new address too."""
+    signing = Signing(origin)
+    await get(http, proxy.url + "/pypi" + PAGE)
+    signing.expire()
+    got = await get(http, address(proxy, signing), range="bytes=-1000")
+    assert (206, content(LARGE.body)[-1000:]) == (got.status, got.body)
+    signing.expire()
+    head = await get(http, address(proxy, signing), "HEAD")
+    assert (200, str(LARGE.body.size)) == (head.status, head.headers["content-length"])
+
+
+async def test_metadata__of_a_wheel_whose_link_has_expired(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """It is read at the new address."""
+    signing = Signing(origin)
+    await get(http, proxy.url + "/pypi" + PAGE)
+    signing.expire()
+    got = await get(http, address(proxy, signing, ".metadata"))
+    assert (200, LARGE.metadata) == (got.status, got.body)
