@@ -69,14 +69,11 @@ class Server:
         self._folder = place.folder
         place.folder.mkdir(parents=True)
         recipe.prepare(place)
-        environment = {
-            key: value for key, value in os.environ.items() if not key.startswith(("PULLTHROUGH_", "PROXPI_"))
-        }
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULLTHROUGH_", "PROXPI_"))}
+        environment = kept | {"NO_PROXY": "*"} | recipe.environment(place)
         begin = time.perf_counter()
         log = place.folder / "log"
-        self.process = Process(
-            recipe.command(place), log=log, env=environment | {"NO_PROXY": "*"} | recipe.environment(place)
-        )
+        self.process = Process(recipe.command(place), log=log, env=environment)
         try:
             self._wait(begin + _START_LIMIT)
         except BaseException:

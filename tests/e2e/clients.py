@@ -215,7 +215,7 @@ def serving(
 def clean_environment(home: Path) -> dict[str, str]:
     """Nothing of PIP_*, UV_* or the program's own; a home of its own; loopback is never asked for through a proxy."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    own = {"HOME": str(home), "PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "127.0.0.1,localhost"}
+    own = {"HOME": str(home), "PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "127.0.0.1,127.0.0.0/8,localhost"}
     return kept | own | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
