@@ -50,6 +50,7 @@ class Forward:
     pair: str = ""
     tls: ssl.SSLContext | None = None
     names: dict[str, int] = field(default_factory=dict)
+    established: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
     instead: Callable[[Passed], bytes | None] = lambda _: None
     requests: list[Passed] = field(default_factory=list)
     accepted: int = 0
@@ -113,7 +114,7 @@ class Forward:
                         return
                     stack.callback(hosts[place][1].transport.abort)
                     if passed.method == "CONNECT":
-                        client[1].write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                        client[1].write(self.established)
                         for one, other in ((client, hosts[place]), (hosts[place], client)):
                             pump = asyncio.create_task(_pump(one[0], other[1]), name="forward proxy, tunnel")
                             stack.push_async_callback(_ended, pump)

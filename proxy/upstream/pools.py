@@ -90,12 +90,15 @@ class Pools:
         except failures.CAUGHT as error:
             found = failures.failure(error)
             unwell = isinstance(found, (UpstreamUnreachable, UpstreamTimeout))
-            raise Failed(
+            failed = Failed(
                 found,
                 again=failures.soon_again(error),
                 host=authority(url) if unwell else None,
                 line=failures.connecting(error),
-            ) from error
+            )
+            # aiohttp's exceptions about answers hold what upstream was told of who asks: they end here.
+            failed.__cause__ = None if isinstance(error, aiohttp.ClientResponseError) else error
+        raise failed
 
     async def send_through(self, proxy: Proxy, url: URL, headers: dict[str, str], rank: Rank) -> aiohttp.ClientResponse:
         """The same through a proxy. What fails may be the proxy, and then it is no matter of upstream's host."""

@@ -18,6 +18,7 @@ from tests.answers import Answer, Request
 from tests.forward import Forward
 from tests.origin import Origin
 from tests.upstream.conftest import Make
+from tests.upstream.scripted import Line, Then, scripted
 
 OLD, NEW = ("me:0ld-s3cret", "me:n3w-s3cret")
 
@@ -223,3 +224,18 @@ async def test_no_credentials__nothing_is_asked_twice(origin: Origin, make: Make
     with pytest.raises(UpstreamDenied):
         await house.get(f"{origin.url}/x")
     assert [None] == seen(origin)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 what\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b""])
+async def test_failure__holds_no_password(make: Make, tmp_path: Path, answer: bytes) -> None:
+    """Neither a failure nor what led to it holds what was told, for whoever logs it."""
+    async with scripted() as server:
+        server.on("/x", Line(answer, Then.CLOSE))
+        house = House(make, tmp_path, upstream(server.base), "default login me password 0ld-s3cret\n")
+        with pytest.raises(PullthroughError) as caught:
+            await house.get(f"{server.base}x")
+    assert told(OLD) == server.seen[0].headers["authorization"]
+    link: BaseException | None = caught.value
+    while link is not None:
+        assert not [form for form in ("s3cret", told(OLD)[6:]) if form in f"{link!r} {link} {link.__dict__}"]
+        link = link.__cause__ or link.__context__

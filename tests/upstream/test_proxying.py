@@ -188,6 +188,30 @@ async def test_straight__where_no_proxy_is_named(forward: Forward, origin: Origi
     assert "via" not in origin.requests[0].headers
 
 
+@pytest.mark.parametrize(
+    "established",
+    [
+        b"HTTP/1.0 200 OK\r\nServer: x\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n",
+        b"HTTP/1.1 200\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nProxy-Agent: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",  # RFC 9110 §9.3.6: means nothing here
+    ],
+)
+async def test_secure__however_the_proxy_says_yes(
+    forward: Forward, authority: trustme.CA, trusting: ssl.SSLContext, make: Make, established: bytes
+) -> None:
+    """Old and new proxies open tunnels in other words."""
+    forward.established = established
+    async with Origin(tls=named(authority, "index.invalid")) as origin:
+        forward.names["index.invalid:443"] = origin.port
+        origin.file("/x", b"there")
+        client = make(ways=by(forward.url), ssl_context=trusting)
+        assert [b"there"] * 2 == [await read(client, "https://index.invalid/x", SECURE) for _ in range(2)]
+        assert 1 == origin.accepted
+        await client.close()
+
+
 # Whose failure it is
 
 
