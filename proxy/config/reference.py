@@ -92,6 +92,7 @@ proxy = "direct"                                     # or another proxy
 - The proxy looks names up. The cache refuses addresses that are written out as private ones, and `localhost`, unless
   the settings name them; which names lead to private hosts only the proxy can tell.
 - `serve --print-config` shows which proxy is used for what, and where it is named; `***` stands for user and password.
+- Other users of the machine see what stands in a flag: give a password in the file or in `PULLTHROUGH_PROXY`.
 - A variable that names the cache itself, as clients' variables do, is left out, and that is said at the start.
 """
 
