@@ -151,11 +151,14 @@ class Store(Protocol):
         ...
 
     async def save(self, entry: Entry) -> None:
-        """Write an entry. A blob that only the replaced entry named is dropped. Raises StoreBroken."""
+        """Keep an entry: it is found at once, and written soon. A blob that nothing names any more is dropped then.
+
+        Raises StoreBroken.
+        """
         ...
 
     async def forget(self, key: str) -> None:
-        """Drop an entry, and its blob if no other entry names it."""
+        """Drop an entry, and soon its blob if no other entry names it."""
         ...
 
     def blob(self, digest: Digest) -> Blob | None:

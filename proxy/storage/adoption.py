@@ -1,4 +1,4 @@
-"""How finished files become blobs: renamed into the index's folder, then a row, then a record in memory.
+"""How finished files become blobs: renamed to where their digest says, then a record in memory, then a row.
 
 In this order, so that a kill at any point leaves a file without a row at worst; `sweep` takes those in. One file of a
 digest at a time: the second finds the first one there.
@@ -6,15 +6,18 @@ digest at a time: the second finds the first one there.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import re
+import stat
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
-from proxy.storage.adopting_disk import Finished
+from proxy.storage import places
 from proxy.storage.blobs import Record
+from proxy.storage.changes import Adopted
 from proxy.storage.failures import Place
 from proxy.storage.holdings import Holdings
 
@@ -27,35 +30,18 @@ class Adoption:
 
     def __init__(self, holdings: Holdings) -> None:
         self._folder = holdings.folder
-        self._index = holdings.index
         self._blobs = holdings.blobs
         self._threads = holdings.threads
-        self._under_way: dict[str, asyncio.Event] = {}  # by sha256
+        self._places = holdings.places
+        self._backlog = holdings.backlog
         self._numbers = count()
 
-    async def take(self, value: str, finished: Finished) -> Record:
-        """Make a file the blob whose sha256 is `value`; if there is one, the file is deleted.
+    async def take(self, value: str, path: Path, size: int) -> Record:
+        """Make a file that is on the platter the blob whose sha256 is `value`; if there is one, the file stays.
 
         Raises StoreFull, StoreBroken.
         """
-        while (other := self._under_way.get(value)) is not None:
-            await other.wait()
-        before = self._blobs.get(value)
-        if before is not None:
-            if not before.hidden:
-                await self._threads.files(finished.path.unlink, missing_ok=True)
-                return before
-            self._blobs.remove(before)  # nobody knows whether it is right: this one is
-        done = self._under_way[value] = asyncio.Event()
-        try:
-            place = self._blobs.next_place()
-            stamp = await self._threads.index(self._index.adopt, value, finished, place)
-            record = Record(value, finished.size, stamp, place)
-            self._blobs.add(record)
-            return record
-        finally:
-            del self._under_way[value]
-            done.set()
+        return await self._in(value, size, self._threads.files, partial(places.move, path), synced=True)
 
     async def put(self, body: bytes, value: str, *, sync: bool) -> Record:
         """Write a body to a file and take it. Without `sync`, it is proved again after the next start.
@@ -63,36 +49,74 @@ class Adoption:
         That spares short bodies the wait for the platter: a file that a power cut emptied is noticed and dropped.
         """
         path = self._folder.spool / f"{value}-{next(self._numbers)}.tmp"
+        run = self._threads.sync if sync else self._threads.files
+        return await self._in(value, len(body), run, partial(places.write, path, body, sync=sync), synced=sync)
+
+    async def _in(
+        self,
+        value: str,
+        size: int,
+        run: Callable[[Callable[[Path], str], Path], Awaitable[str]],
+        work: Callable[[Path], str],
+        *,
+        synced: bool,
+    ) -> Record:
+        """Let `work`, which is run by `run`, bring a file to its place and give its stamp, unless there is one."""
+        await self._places.free(value)
+        before = self._blobs.get(value)
+        if before is not None:
+            if not before.hidden:
+                return before
+            self._blobs.remove(before)  # nobody knows whether it is right: this one is
+        self._backlog.refuse_if_full()
+        release = self._places.take((value,))
         try:
-            await (self._threads.sync if sync else self._threads.files)(_write, path, body, sync=sync)
+            stamp = await run(work, self._folder.blob(value))
             self._threads.health.worked(Place.FILES)
-            return await self.take(value, Finished(path, len(body), synced=sync))
-        except BaseException:
-            await self._threads.files(path.unlink, missing_ok=True)
-            raise
+            record = Record(value, size, stamp, self._blobs.next_place())
+            self._blobs.add(record)
+            # What a power cut may take is written down without a stamp: it is proved after the next start.
+            self._backlog.add(Adopted(((value, size, stamp if synced else None, record.used),)))
+            return record
+        finally:
+            release()
 
-    async def sweep(self) -> None:
-        """Take in files that have no row. Reads names, and sizes of those only. Raises StoreFull, StoreBroken."""
-        values = await self._threads.files(_values, self._folder.index / "sha256")
-        unknown = [value for value in values if self._blobs.get(value) is None and value not in self._under_way]
-        if not unknown:
-            return
-        for value, size in await self._threads.index(self._index.take_in, unknown):
-            if value not in self._under_way:
+    async def sweep(self) -> list[Record]:
+        """Take in files that have no row. Reads names, and sizes of those only. Gives the blobs that have no file.
+
+        Raises StoreFull, StoreBroken.
+        """
+        known = [record for record in self._blobs if not self._places.taken(record.value)]
+        there = set(await self._threads.files(_values, self._folder.index / "sha256"))
+        unknown = [value for value in there if self._blobs.get(value) is None and not self._places.taken(value)]
+        release = self._places.take(unknown)
+        try:
+            found = await self._threads.files(_sizes, [(value, self._folder.blob(value)) for value in unknown])
+            for value, size in found:
                 self._blobs.add_unknown(value, size)
+            if found:
+                self._backlog.add(Adopted(tuple((value, size, None, 0.0) for value, size in found)))
+        finally:
+            release()
+        lost = [record for record in known if record.value not in there]
+        gone = await self._threads.files(_missing, [self._folder.blob(record.value) for record in lost])
+        return [record for record, missing in zip(lost, gone, strict=True) if missing]
 
 
-def _write(path: Path, body: bytes, *, sync: bool) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with memoryview(body) as rest:
-            written = 0
-            while written < len(body):
-                written += os.write(descriptor, rest[written:])
-        if sync:
-            os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sizes(places_of: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
+    """The files among these, with their sizes in bytes."""
+    found: list[tuple[str, int]] = []
+    for value, path in places_of:
+        with contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((value, status.st_size))
+    return found
+
+
+def _missing(paths: Iterable[Path]) -> list[bool]:
+    """Of which there is nothing."""
+    return [not os.path.lexists(path) for path in paths]
 
 
 def _values(folder: Path) -> list[str]:

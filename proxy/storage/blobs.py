@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from proxy.model import Blob, Digest
-from proxy.storage.index import BlobRow
+from proxy.storage.changes import BlobRow
 from proxy.storage.proof import INLINE
 
 _BLOCK = 4096
@@ -70,6 +70,11 @@ class Blobs:
     def holds(self, record: Record) -> bool:
         """Whether this very record is still here."""
         return self._records.get(record.value) is record
+
+    @property
+    def place(self) -> float:
+        """The last place in the order of use that was given."""
+        return self._place
 
     def next_place(self) -> float:
         """A place in the order of use that is later than all before."""

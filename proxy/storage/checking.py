@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from proxy.errors import StoreError
 from proxy.storage.blobs import Record
+from proxy.storage.changes import Noted
 from proxy.storage.holdings import Holdings
 from proxy.storage.proof import proves_slowly, stamp_of
 
@@ -20,9 +21,9 @@ from proxy.storage.proof import proves_slowly, stamp_of
 class Checking:
     """The files in doubt, the one asked for last first. `doubt` may be called from any thread."""
 
-    def __init__(self, holdings: Holdings, drop: Callable[[Record], Awaitable[None]]) -> None:
+    def __init__(self, holdings: Holdings, drop: Callable[[Record], Awaitable[None] | None]) -> None:
         self._folder = holdings.folder
-        self._index = holdings.index
+        self._backlog = holdings.backlog
         self._blobs = holdings.blobs
         self._threads = holdings.threads
         self._drop = drop
@@ -65,11 +66,13 @@ class Checking:
             if not self._blobs.holds(record):
                 return None  # another took its place, or it was evicted
             if stamp is None:
-                await self._drop(record)
+                dropping = self._drop(record)
+                if dropping is not None:
+                    await dropping
                 return False
             record.stamp = stamp
             if stamp != before:
-                await self._threads.index(self._index.note, (), [(stamp, value)])
+                self._backlog.add(Noted(stamps=((stamp, value),)))
             return True
         finally:
             self._blobs.release(record)

@@ -1,20 +1,19 @@
-"""What is known of addresses: rows of the index, and the lately used ones in memory before them.
+"""What is known of addresses: rows of the index, and in memory before them those lately used or not written yet.
 
 An entry lives and dies with its blob: it is not written without one, and goes with it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 
-from proxy.errors import StoreBroken, StoreError
 from proxy.model import Digest, Entry
 from proxy.storage.blobs import Record
+from proxy.storage.changes import Change, Forgotten, Saved
 from proxy.storage.failures import DISK_ERRORS, Place
 from proxy.storage.holdings import Holdings
 
@@ -34,25 +33,22 @@ def decode(key: str, text: bytes) -> Entry | None:
 
 
 class Entries:
-    """The entries. Changed on the event loop only; each change of the index is the caller's to finish."""
+    """The entries. Changed on the event loop only."""
 
-    def __init__(
-        self,
-        holdings: Holdings,
-        drop: Callable[[Record], Awaitable[None]],
-        background: Callable[[Coroutine[Any, Any, None]], None],
-        remembered: int = _REMEMBERED,
-    ) -> None:
+    def __init__(self, holdings: Holdings, drop: Callable[[Record], None], remembered: int = _REMEMBERED) -> None:
         self._index = holdings.index
         self._blobs = holdings.blobs
         self._threads = holdings.threads
+        self._backlog = holdings.backlog
+        self._backlog.on_written = self._written
         self._drop = drop
-        self._background = background
         self._remembered = remembered
         # With the record that each one's blob had: another record is another blob, even of the same digest.
         self._memory: OrderedDict[str, tuple[Entry, Record]] = OrderedDict()
+        # The last change of each that is not in the index yet; None: forgotten.
+        self._unwritten: dict[str, tuple[Saved, Entry, Record] | tuple[Forgotten, None, None]] = {}
+        self._named: Counter[str] = Counter()  # by sha256: entries on their way to the index
         self._readable = True
-        self._saving: dict[str, int] = {}  # by sha256: entries on their way to the index
 
     def find(self, key: str) -> Entry | None:
         """See `ports.Store`."""
@@ -63,7 +59,16 @@ class Entries:
                 self._memory.move_to_end(key)
                 return None if record.hidden else entry
             del self._memory[key]
+        if key in self._unwritten:
+            return self._on_its_way(key)
         return self._read(key) if self._readable else None
+
+    def _on_its_way(self, key: str) -> Entry | None:
+        _, entry, record = self._unwritten[key]
+        if entry is None or record is None or not self._blobs.holds(record):
+            return None
+        self._remember(entry, record)
+        return None if record.hidden else entry
 
     def _read(self, key: str) -> Entry | None:
         try:
@@ -76,7 +81,7 @@ class Entries:
         entry = decode(key, text)
         record = self._blobs.get(entry.digest.value) if entry else None
         if entry is None or (record is not None and record.size != entry.size):
-            self._background(self.forget(key))
+            self.forget(key)
             return None
         if record is None:
             return None
@@ -99,7 +104,7 @@ class Entries:
             self._readable = True
 
     def known(self) -> list[tuple[str, bytes, str]]:
-        """The entries in memory whose blobs are here, as `Index.save` takes them."""
+        """The entries in memory whose blobs are here: key, JSON, sha256. What is on its way is written after them."""
         return [
             (entry.key, msgspec.json.encode(entry), record.value)
             for entry, record in self._memory.values()
@@ -108,50 +113,59 @@ class Entries:
 
     def keys(self, prefix: str) -> Sequence[str]:
         """See `ports.Store`."""
-        if not self._readable:
-            return sorted(key for key in self._memory if key.startswith(prefix))
+        found = {key for key in self._memory if key.startswith(prefix)} if not self._readable else self._rows(prefix)
+        for key in self._unwritten:
+            if key.startswith(prefix):
+                (found.add if self._on_its_way(key) is not None else found.discard)(key)
+        return sorted(found)
+
+    def _rows(self, prefix: str) -> set[str]:
         try:
-            return self._index.keys(prefix)
+            rows = self._index.keys(prefix)
         except DISK_ERRORS as error:
             self._threads.failed(error, Place.INDEX)
-            return []
+            return set()
+        # A row whose blob is gone is about to be deleted.
+        return {key for key, value in rows if isinstance(value, str) and self._blobs.get(value) is not None}
 
-    async def save(self, entry: Entry) -> None:
-        """See `ports.Store`."""
-        value = entry.digest.value
-        if self._blobs.get(value) is None:
+    def save(self, entry: Entry) -> None:
+        """See `ports.Store`. Raises StoreBroken."""
+        record = self._blobs.get(entry.digest.value)
+        if record is None:
             return  # evicted since: the entry would name nothing
-        self._saving[value] = self._saving.get(value, 0) + 1
-        try:
-            before = await self._write(self._index.save, entry.key, msgspec.json.encode(entry), value)
-        finally:
-            self._saving[value] -= 1
-            if not self._saving[value]:
-                del self._saving[value]
-        record = self._blobs.get(value)
-        if record is not None:
-            self._remember(entry, record)
-        await self._drop_unnamed(before)
+        text = msgspec.json.encode(entry)
+        change, _, before = self._unwritten.get(entry.key, (None, None, None))
+        if isinstance(change, Saved) and before is record and not change.taken:
+            change.text = text  # confirmed again before it was written
+        else:
+            self._backlog.refuse_if_full()
+            change = Saved(entry.key, text, record.value, self._blobs.place)
+            self._named[record.value] += 1
+            self._backlog.add(change)
+        self._unwritten[entry.key] = change, entry, record
+        self._remember(entry, record)
 
-    async def forget(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         """See `ports.Store`."""
         self._memory.pop(key, None)
-        before = await self._write(self._index.forget, key)
-        self._memory.pop(key, None)  # it may have been read in between
-        await self._drop_unnamed(before)
+        change = Forgotten(key, self._blobs.place)
+        self._unwritten[key] = change, None, None
+        self._backlog.add(change)
 
-    async def _write(self, work: Callable[..., str | None], *args: object) -> str | None:
-        try:
-            return await self._threads.index(work, *args)
-        except StoreError as error:
-            raise StoreBroken(str(error)) from error
-
-    async def _drop_unnamed(self, value: str | None) -> None:
-        """Drop a blob that no entry names, unless one is about to. One that is read now is the next to be evicted."""
-        record = self._blobs.get(value) if value else None
-        if record is None or record.value in self._saving:
-            return
-        if record.leases:
-            self._blobs.demote(record)
-        else:
-            await self._drop(record)
+    def _written(self, changes: Sequence[Change], unnamed: Mapping[str, float]) -> None:
+        """These are in the index now. Drop the blobs that no entry names, unless one is about to."""
+        for change in changes:
+            if isinstance(change, Saved):
+                self._named[change.value] -= 1
+                if not self._named[change.value]:
+                    del self._named[change.value]
+            if isinstance(change, Saved | Forgotten) and self._unwritten[change.key][0] is change:
+                del self._unwritten[change.key]
+        for value, since in unnamed.items():
+            record = self._blobs.get(value)
+            if record is None or value in self._named:
+                continue
+            if record.leases or record.used > since:
+                self._blobs.demote(record)  # somebody reads it, or has just put it: it is the next to be evicted
+            else:
+                self._drop(record)

@@ -1,10 +1,11 @@
-"""The database of what is stored: diskcache, held to rows of JSON text and files that were renamed in.
+"""The database of what is stored: diskcache, held to rows of JSON text and rows that name files.
 
 Rows are `e:<key>`, an entry as JSON with its blob's sha256 as the tag, and `b:sha256=<hex>`, a blob: its file, size
 and stamp (see `proof`). `access_time` holds a counter, not a time: wall clocks jump, the order of use does not.
 
-Called by the store, in its index thread; `peek` and `keys` also on the event loop. It never pickles: values are bytes
-or finished files, keys are text, and rows that are anything else are not read. diskcache's own eviction is off.
+Called by the store, in its index thread; `peek` and `keys` also on the event loop. It never pickles: values are bytes,
+keys are text, and rows that are anything else are not read. It never touches a blob's file: the store does. diskcache's
+own eviction is off.
 """
 
 from __future__ import annotations
@@ -13,25 +14,26 @@ import contextlib
 import os
 import re
 import sqlite3
-import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, assert_never
 
 from diskcache import Cache
 from diskcache.core import MODE_BINARY, MODE_RAW
 
-from proxy.storage.adopting_disk import BLOB, AdoptingDisk, Finished
+from proxy.storage.changes import Adopted, BlobRow, Change, Dropped, Forgotten, Noted, Saved
 from proxy.storage.failures import is_damage
 from proxy.storage.folder import blob_name
-from proxy.storage.proof import stamp_of
+from proxy.storage.index_disk import IndexDisk
 
 _LAST = chr(0x10FFFF)
 _ENTRY = "e:"
+_BLOB = "b:sha256="
 _KEY = re.compile(r"b:sha256=[0-9a-f]{64}\Z")
 _DATABASE = "cache.db"
 _COMPANIONS = ("", "-wal", "-shm")
-_TIMEOUT = 5.0  # seconds to wait for another process that has the database locked
+_TIMEOUT = 5.0  # seconds that a start waits for another process that has the database locked
+_PATIENCE = 1.0  # seconds that a change waits for it, before it is tried again
 _PAGE = 4096  # bytes
 _LOG_PAGES = (16, 1000)  # of the write-ahead log, before it is worked into the database: for small bounds, and large
 _SETTINGS = {
@@ -45,9 +47,15 @@ _SETTINGS = {
     "sqlite_synchronous": 1,  # NORMAL: a power cut may take the last rows, never the order of them
 }
 
-
-# A blob as it is written down: sha256, size in bytes, stamp, and its place in the order of use, larger is later.
-BlobRow = tuple[str, int, str | None, float]
+_SAVE = (
+    "INSERT INTO Cache(key, raw, store_time, access_time, size, mode, value, tag) VALUES (?, 1, 0, 0, 0, ?, ?, ?)"
+    " ON CONFLICT(key, raw) DO UPDATE SET mode = excluded.mode, value = excluded.value, tag = excluded.tag"
+)
+_ADOPT = (
+    "INSERT INTO Cache(key, raw, store_time, access_time, size, mode, filename, value) VALUES (?, 1, 0, ?, ?, ?, ?, ?)"
+    " ON CONFLICT(key, raw) DO UPDATE SET access_time = excluded.access_time, size = excluded.size,"
+    " mode = excluded.mode, filename = excluded.filename, value = excluded.value"
+)
 
 
 class Index(Cache):  # type: ignore[misc]
@@ -85,9 +93,7 @@ class Index(Cache):  # type: ignore[misc]
         least, most = _LOG_PAGES
         self._log = pages = max(least, min(limit // (64 * _PAGE), most))
         try:
-            super().__init__(
-                directory, timeout=_TIMEOUT, disk=AdoptingDisk, sqlite_wal_autocheckpoint=pages, **_SETTINGS
-            )
+            super().__init__(directory, timeout=_PATIENCE, disk=IndexDisk, sqlite_wal_autocheckpoint=pages, **_SETTINGS)
             # All that the start needs, in the order in which it needs it: no other page of the table is read.
             self._sql(
                 "CREATE INDEX IF NOT EXISTS Cache_blobs ON Cache(access_time, key, size, value)"
@@ -107,19 +113,8 @@ class Index(Cache):  # type: ignore[misc]
         _put_aside(Path(directory, _DATABASE))
         self.__init__(directory, self._limit)  # type: ignore[misc]
         with self.transact():
-            self._con.executemany(
-                "INSERT INTO Cache(key, raw, store_time, access_time, size, mode, filename, value)"
-                " VALUES (?, 1, 0, ?, ?, ?, ?, ?)",
-                (
-                    (BLOB + value, used, size, MODE_BINARY, blob_name(value), stamp)
-                    for value, size, stamp, used in blobs
-                ),
-            )
-            self._con.executemany(
-                "INSERT INTO Cache(key, raw, store_time, access_time, size, mode, value, tag)"
-                " VALUES (?, 1, 0, 0, 0, ?, ?, ?)",
-                ((_ENTRY + key, MODE_RAW, text, value) for key, text, value in entries),
-            )
+            self._adopt(blobs)
+            self._con.executemany(_SAVE, ((_ENTRY + key, MODE_RAW, text, value) for key, text, value in entries))
 
     def _blobs(self) -> list[BlobRow]:
         rows = self._sql(
@@ -129,7 +124,7 @@ class Index(Cache):  # type: ignore[misc]
         bad: list[str] = []
         for key, size, stamp, used in rows:
             if isinstance(key, str) and _KEY.match(key) and type(size) is int and size >= 0 and isinstance(used, float):
-                good.append((key[len(BLOB) :], size, stamp if isinstance(stamp, str) else None, used))
+                good.append((key[len(_BLOB) :], size, stamp if isinstance(stamp, str) else None, used))
             else:
                 bad.append(key)
         if bad:
@@ -143,96 +138,72 @@ class Index(Cache):  # type: ignore[misc]
             return value if mode == MODE_RAW and isinstance(value, bytes) else b""
         return None
 
-    def keys(self, prefix: str) -> list[str]:
-        """The keys of the entries that begin with `prefix`, sorted."""
+    def keys(self, prefix: str) -> list[tuple[str, object]]:
+        """The keys of the entries that begin with `prefix`, and the sha256 that each names; unsorted."""
         low = _ENTRY + prefix
         found = self._sql(
-            "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 AND mode = 1 ORDER BY key", (low, low + _LAST)
+            "SELECT key, tag FROM Cache WHERE key >= ? AND key < ? AND raw = 1 AND mode = 1", (low, low + _LAST)
         )
-        return [key[len(_ENTRY) :] for (key,) in found]
+        return [(key[len(_ENTRY) :], tag) for key, tag in found]
 
     def be_patient(self, seconds: float) -> None:
         """How long this thread's connection waits for a lock."""
         self._sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
-    def save(self, key: str, value: bytes, tag: str) -> str | None:
-        """Write an entry. Gives the sha256 that the replaced one named, if no entry names it any more."""
-        with self.transact():
-            before = self._tag(key)
-            self.set(_ENTRY + key, value, tag=tag)
-            return before if before != tag and self._unnamed(before) else None
+    @property
+    def batch(self) -> int:
+        """How many changes may be written at once, so that the log stays near what it is to have."""
+        return max(self._log // 4, 4)
 
-    def forget(self, key: str) -> str | None:
-        """Delete an entry. Gives the sha256 that it named, if no entry names it any more."""
-        with self.transact():
-            before = self._tag(key)
-            self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (_ENTRY + key,))
-            return before if self._unnamed(before) else None
+    def write(self, changes: Sequence[Change]) -> dict[str, float]:
+        """Apply changes, all or none.
 
-    def _tag(self, key: str) -> str | None:
-        for (tag,) in self._sql("SELECT tag FROM Cache WHERE key = ? AND raw = 1", (_ENTRY + key,)):
-            return tag if isinstance(tag, str) else None
-        return None
-
-    def _unnamed(self, value: str | None) -> bool:
-        return value is not None and not self._sql("SELECT 1 FROM Cache WHERE tag = ? LIMIT 1", (value,)).fetchall()
-
-    def adopt(self, value: str, finished: Finished, used: float) -> str:
-        """Rename a finished file in and write its row. A row and a file of that name are replaced. Gives its stamp."""
-        key = BLOB + value
-        try:
-            with self.transact():
-                # diskcache deletes the file of a row that is set again: here that name is the new file's.
-                self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (key,))
-                self.set(key, finished)
-                self._sql("UPDATE Cache SET access_time = ? WHERE key = ? AND raw = 1", (used, key))
-        except BaseException:
-            self._disk.remove(blob_name(value))
-            raise
-        return stamp_of(Path(self._directory, blob_name(value)).stat())
-
-    def take_in(self, values: Iterable[str]) -> list[tuple[str, int]]:
-        """Write rows for files that are in place, by the sha256 that their names say; gives those, with their sizes.
-
-        Looked at here, in the thread that deletes files too: one that was in place a moment ago may be deleted by now.
+        Gives the sha256 of blobs that an entry named before, and none names now, with the `since` of what changed that.
         """
-        found: list[tuple[str, int]] = []
-        for value in values:
-            with contextlib.suppress(FileNotFoundError):
-                status = Path(self._directory, blob_name(value)).lstat()
-                if stat.S_ISREG(status.st_mode):
-                    found.append((value, status.st_size))
+        replaced: dict[str, float] = {}
         with self.transact():
-            self._con.executemany(
-                "INSERT OR IGNORE INTO Cache(key, raw, store_time, access_time, size, mode, filename)"
-                " VALUES (?, 1, 0, 0, ?, ?, ?)",
-                ((BLOB + value, size, MODE_BINARY, blob_name(value)) for value, size in found),
-            )
-        return found
+            for change in changes:
+                match change:
+                    case Adopted(rows):
+                        self._adopt(rows)
+                    case Saved(key=key, text=text, value=value):
+                        replaced |= dict.fromkeys(self._tags(key), change.since)
+                        self._sql(_SAVE, (_ENTRY + key, MODE_RAW, text, value))
+                    case Forgotten(key=key):
+                        replaced |= dict.fromkeys(self._tags(key), change.since)
+                        self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (_ENTRY + key,))
+                    case Dropped(values):
+                        for value in values:
+                            self._sql("DELETE FROM Cache WHERE tag = ?", (value,))
+                            self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (_BLOB + value,))
+                    case Noted(used, stamps):
+                        self._note(used, stamps)
+                    case _:
+                        assert_never(change)
+            return {value: since for value, since in replaced.items() if self._unnamed(value)}
 
-    def drop(self, values: Sequence[str]) -> None:
-        """Delete blobs with their files and all entries that name them."""
-        self._drop(values)
+    def _adopt(self, rows: Iterable[BlobRow]) -> None:
+        self._con.executemany(
+            _ADOPT,
+            ((_BLOB + value, used, size, MODE_BINARY, blob_name(value), stamp) for value, size, stamp, used in rows),
+        )
 
-    def _drop(self, values: Sequence[str]) -> None:
-        transaction: Any = self._transact()
-        with transaction as (sql, remove_later):
-            for value in values:
-                sql("DELETE FROM Cache WHERE tag = ?", (value,))
-                sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (BLOB + value,))
-                remove_later(blob_name(value))
+    def _tags(self, key: str) -> list[str]:
+        """The sha256 that an entry names, if it is there."""
+        found = self._sql("SELECT tag FROM Cache WHERE key = ? AND raw = 1", (_ENTRY + key,)).fetchall()
+        return [tag for (tag,) in found if isinstance(tag, str)]
 
-    def note(self, used: Sequence[tuple[float, str]], stamps: Sequence[tuple[str, str]] = ()) -> None:
-        """Write down uses, (place in the order, sha256), and stamps of files that were checked, (stamp, sha256)."""
-        with self.transact():
-            self._con.executemany(
-                "UPDATE Cache SET access_time = ? WHERE key = ? AND raw = 1",
-                ((place, BLOB + value) for place, value in used),
-            )
-            self._con.executemany(
-                "UPDATE Cache SET value = ? WHERE key = ? AND raw = 1",
-                ((stamp, BLOB + value) for stamp, value in stamps),
-            )
+    def _unnamed(self, value: str) -> bool:
+        return not self._sql("SELECT 1 FROM Cache WHERE tag = ? LIMIT 1", (value,)).fetchall()
+
+    def _note(self, used: Iterable[tuple[float, str]], stamps: Iterable[tuple[str, str]]) -> None:
+        self._con.executemany(
+            "UPDATE Cache SET access_time = ? WHERE key = ? AND raw = 1",
+            ((place, _BLOB + value) for place, value in used),
+        )
+        self._con.executemany(
+            "UPDATE Cache SET value = ? WHERE key = ? AND raw = 1", ((stamp, _BLOB + value) for stamp, value in stamps)
+        )
 
     def probe(self) -> None:
         """Write something, to see whether that works."""

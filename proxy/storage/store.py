@@ -1,7 +1,8 @@
 """The store on disk: `ports.Store` on one folder of one process.
 
 Built by `app`. What is there is decided here on the event loop, from the picture in memory; threads then make the disk
-follow. Work that was begun is finished even if whoever asked for it goes away. It never decides what is worth keeping.
+follow. Nobody waits for the database: `backlog` writes it. Work that was begun is finished even if whoever asked for it
+goes away. It never decides what is worth keeping.
 """
 
 from __future__ import annotations
@@ -10,35 +11,39 @@ import asyncio
 import contextlib
 import hashlib
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from proxy.errors import StoreBroken, StoreError
 from proxy.model import Blob, Digest, Entry, Evicted, Stored
 from proxy.ports import Clock, Observer, Spool
-from proxy.storage.adopting_disk import Finished
 from proxy.storage.adoption import Adoption
+from proxy.storage.backlog import Backlog
 from proxy.storage.blobs import Blobs, Record
+from proxy.storage.changes import Noted
 from proxy.storage.checking import Checking
+from proxy.storage.dropping import Dropping
 from proxy.storage.entries import Entries
 from proxy.storage.folder import prepare
 from proxy.storage.holdings import Holdings
 from proxy.storage.index import Index
 from proxy.storage.journal import boot_id
 from proxy.storage.lease import Lease
+from proxy.storage.places import Places
 from proxy.storage.probe import probe
 from proxy.storage.proof import SYNCED_FROM
 from proxy.storage.renewal import Renewal
 from proxy.storage.space import Space
 from proxy.storage.spool import DiskSpool
-from proxy.storage.spool_folder import clear, remove
+from proxy.storage.spool_folder import clear
 from proxy.storage.threads import Threads
 from proxy.storage.work import Work
 
 _PATIENCE = 0.05  # seconds that the event loop waits for a lock of the index, at most
 _ROUND = 5.0  # seconds between two rounds of `_tend`
+_CLOSING = 3.0  # seconds that the end waits for what is not in the index yet
 
 
 class DiskStore:
@@ -52,12 +57,14 @@ class DiskStore:
         self._threads = holdings.threads
         self._observer = observer
         self._work = Work()
+        self._backlog = holdings.backlog
+        self._dropping = Dropping(holdings, self._tell)
         self._space = Space(self._folder.path, limit, self._blobs, self._evict, self._threads.health)
-        self._entries = Entries(holdings, self._drop, self._work.background)
+        self._entries = Entries(holdings, self._drop)
         self._renewal = Renewal(holdings, self._entries)
         self._threads.on_damage = self._renew
         self._adoption = Adoption(holdings)
-        self._checking = Checking(holdings, self._drop)
+        self._checking = Checking(holdings, self._dropping.drop)
         self._spools: set[str] = set()
         self._tending: list[asyncio.Task[None]] = []
         self._boot = boot_id()
@@ -78,7 +85,8 @@ class DiskStore:
                 stack.callback(index.close)  # each thread has a connection of its own
                 stack.push_async_callback(threads.index, index.close)
                 index.be_patient(_PATIENCE)
-                holdings = Holdings(folder, index, Blobs(str(folder.index), rows), threads)
+                backlog = Backlog(index, threads)
+                holdings = Holdings(folder, index, backlog, Blobs(str(folder.index), rows), Places(), threads)
                 store = cls(holdings, limit, observer)
                 await store._begin_with(clock.now(), complete=not damaged and bool(rows))
             except StoreError as error:
@@ -99,7 +107,10 @@ class DiskStore:
         self._measure()
         self._refuse_a_bound_below(self._space.ledger.index)
         self._tell()
-        self._tending = [self._work.begin(self._tend(sweep=complete)), self._work.begin(self._checking.run())]
+        self._tending = [
+            asyncio.create_task(self._tend(sweep=complete)),
+            asyncio.create_task(self._checking.run()),
+        ]
 
     def _refuse_a_bound_below(self, database: int) -> None:
         """A bound that the database alone fills would keep nothing, and evict everything. Raises StoreBroken."""
@@ -115,11 +126,20 @@ class DiskStore:
         """Finish what was begun, write down what was used, and let go of the folder."""
         for task in self._tending:
             task.cancel()
+        await asyncio.gather(*self._tending, return_exceptions=True)
         await self._work.done()
-        with contextlib.suppress(StoreError):
-            await self.flush()
+        self._note()
+        await self._backlog.settled(_CLOSING)
+        await self._work.done()
+        await self._backlog.close(_CLOSING)
         with contextlib.suppress(StoreError):
             await self._closing.aclose()
+
+    async def settled(self) -> None:
+        """Wait until what was changed so far is in the index, and what follows from it is done."""
+        self._note()
+        await self._backlog.settled()
+        await self._work.settled()
 
     @property
     def healthy(self) -> bool:
@@ -133,10 +153,10 @@ class DiskStore:
         return self._entries.keys(prefix)
 
     async def save(self, entry: Entry) -> None:
-        await self._work.finish(self._entries.save(entry))
+        self._entries.save(entry)
 
     async def forget(self, key: str) -> None:
-        await self._work.finish(self._entries.forget(key))
+        self._entries.forget(key)
 
     def blob(self, digest: Digest) -> Blob | None:
         record = self._blobs.get(digest.value) if digest.algorithm == "sha256" else None
@@ -152,9 +172,9 @@ class DiskStore:
 
     def _damaged(self, record: Record) -> None:
         if threading.get_ident() == self._thread:
-            self._work.background(self._drop(record))
+            self._drop(record)
         else:
-            self._loop.call_soon_threadsafe(lambda: self._work.background(self._drop(record)))
+            self._loop.call_soon_threadsafe(self._drop, record)
 
     async def spool(self, name: str, size: int | None) -> Spool:
         if name in self._spools:
@@ -181,7 +201,7 @@ class DiskStore:
         record = None
         try:
             await spool.seal(size)
-            record = await self._adoption.take(value, Finished(spool.part, size, synced=True))
+            record = await self._adoption.take(value, spool.part, size)
             blob = self._blobs.use(record)
         except StoreError as error:
             raise StoreBroken(str(error)) from error
@@ -211,15 +231,16 @@ class DiskStore:
         return blob
 
     async def sweep(self) -> None:
-        """Take in files of blobs that have no row: what a kill or a power cut left, or a new index does not know."""
-        await self._work.finish(self._adoption.sweep())
+        """Take in files that have no row, and drop blobs that have no file: what a kill or a power cut left."""
+        for record in await self._work.finish(self._adoption.sweep()):
+            self._drop(record)
         self._tell()
 
-    async def flush(self) -> None:
-        """Write the order of use down. Raises StoreBroken, StoreFull."""
-        uses = self._blobs.take_uses()
+    def _note(self) -> None:
+        """Write the order of use down, unless the index cannot be written: it is kept in memory then."""
+        uses = () if self._backlog.stuck else self._blobs.take_uses()
         if uses:
-            await self._threads.index(self._index.note, uses)
+            self._backlog.add(Noted(tuple(uses)))
 
     async def _tend(self, *, sweep: bool) -> None:
         """The rounds: note what was used, and see whether what failed works again."""
@@ -229,7 +250,7 @@ class DiskStore:
         while True:
             await asyncio.sleep(_ROUND)
             with contextlib.suppress(StoreError):
-                await self.flush()
+                self._note()
                 self._measure()
                 if not self.healthy:
                     await self.probe()
@@ -237,6 +258,7 @@ class DiskStore:
     async def probe(self) -> None:
         """Try everything that can fail, so that the health is known without waiting for a client. Raises StoreError."""
         await probe(self._holdings)
+        self._backlog.try_again()
         self._space.release(await self._space.claim(0))
 
     def _measure(self) -> None:
@@ -250,30 +272,17 @@ class DiskStore:
         if self._renewal.due():
             self._work.background(self._renewal.run())
 
-    def _drop(self, record: Record) -> Coroutine[Any, Any, None]:
-        """Forget a blob, here and now; what is given deletes it from the disk, with all entries that name it."""
-        if not self._blobs.remove(record):
-            return _nothing()
-        self._tell()
-        return self._threads.index_outcome(self._threads.begin_index(self._index.drop, [record.value]))
+    def _drop(self, record: Record) -> None:
+        """Forget a blob here and now, and delete it from the disk, with all entries that name it."""
+        dropping = self._dropping.drop(record)
+        if dropping is not None:
+            self._work.background(dropping)
 
-    def _evict(self, records: Sequence[Record], names: Sequence[str]) -> Coroutine[Any, Any, None]:
+    def _evict(self, records: Sequence[Record], names: Sequence[str]) -> Awaitable[None]:
         """Delete blobs and left-over downloads that `space` took off its books, here and now."""
         for record in records:
             self._observer(Evicted(record.size))
-        self._tell()
-        work = self._threads.begin_index(self._index.drop, [record.value for record in records])
-        files = self._threads.begin(remove, self._folder.spool, names)
-
-        async def gone() -> None:
-            await self._threads.outcome(files)
-            await self._threads.index_outcome(work)
-
-        return self._work.finish(gone())
-
-
-async def _nothing() -> None:
-    """What is left to do for a blob that is gone already."""
+        return self._work.finish(self._dropping.delete(records, names))
 
 
 def _sha256(body: bytes) -> str:

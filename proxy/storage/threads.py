@@ -1,7 +1,6 @@
 """Where the store's blocking work runs: one thread for the index, a few for files, others for hashing and fsync.
 
-The single writer makes the order of submission the order of effect, for rows and for the files that they name: a blob
-that is dropped and then stored again cannot lose its new file.
+The single writer makes the order of submission the order of effect for rows; `places` does that for files.
 """
 
 from __future__ import annotations

@@ -43,6 +43,11 @@ class Work:
         if not task.cancelled():
             task.exception()  # marks it as seen: the caller has it, or went away
 
+    async def settled(self) -> None:
+        """Wait until what is under way now is over."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def done(self) -> None:
         """Wait until nothing is under way."""
         while self._tasks:

@@ -48,6 +48,12 @@ async def keep(store: Store, key: str, body: bytes) -> Entry:
     return known
 
 
+async def settled(store: Store) -> None:
+    """What follows from what was done is done too."""
+    if isinstance(store, DiskStore):
+        await store.settled()
+
+
 def damage(store: Store, blob: Blob) -> None:
     """Change a byte behind the store's back."""
     if isinstance(store, MemoryStore):
@@ -112,6 +118,7 @@ async def test_save__last_name_of_a_blob_replaced(store: Store) -> None:
 
     await keep(store, "a", b"new")
     await keep(store, "b", b"newer")
+    await settled(store)
 
     assert store.blob(digest(b"old")) is None
     assert content(store, b"shared") == b"shared"
@@ -133,6 +140,7 @@ async def test_forget__last_name(store: Store) -> None:
     assert store.find("a") is None
     assert content(store, b"body") == b"body"
     await store.forget("b")
+    await settled(store)
     assert store.blob(digest(b"body")) is None
     await store.forget("unknown")
 
@@ -205,6 +213,7 @@ async def test_lease__of_a_blob_that_went(store: Store) -> None:
     blob = store.blob(digest(b"body"))
     assert blob is not None
     await store.forget("a")
+    await settled(store)
 
     with pytest.raises(BlobDamaged), store.lease(blob):
         pass

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 from proxy.model import Digest, Entry, Event, Validator
@@ -80,3 +81,12 @@ def file_of(path: Path, body: bytes) -> Path:
     """Where the data folder `path` keeps a body."""
     value = digest(body).value
     return path / "index" / "sha256" / value[:2] / value[2:]
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Hold the database of the data folder `path` locked, as a backup tool may."""
+    with closing(sqlite3.connect(path / "index" / "cache.db", isolation_level=None, timeout=5)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")

@@ -44,19 +44,48 @@ async def test_sweep__file_that_is_being_deleted(tmp_path: Path) -> None:
     """A file that is there when names are read, and deleted before it is taken in, leaves no row and no blob."""
     async with opened(tmp_path / "data") as store:
         known = await keep(store, "a", b"body")
+        await store.settled()
         gate = threading.Event()
-        held = store._threads.begin_index(gate.wait)
+        held = store._threads.begin_index(gate.wait)  # the deletion waits for its row
         try:
-            forgetting = asyncio.create_task(store._drop(next(iter(store._blobs))))
-            sweeping = asyncio.create_task(store.sweep())
-            for _ in range(8):  # the names are read, by one of four threads
-                await store._threads.files(int)
+            store._drop(next(iter(store._blobs)))
+            await store.sweep()
         finally:
             gate.set()
-        await asyncio.gather(forgetting, sweeping, asyncio.wrap_future(held))
+        await asyncio.wrap_future(held)
+        await store.settled()
 
         assert digests(store) == []
         blob = await store.put(b"body")
         with store.lease(blob) as descriptor:
             assert os.pread(descriptor, 100, 0) == b"body"
         assert known.digest == blob.digest
+
+
+async def test_sweep__row_without_a_file(tmp_path: Path) -> None:
+    """A blob whose file is gone is none any more, nor what named it; others stay."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await keep(store, "a", b"gone")
+        there = await keep(store, "b", b"there")
+        file_of(path, b"gone").unlink()
+
+        await store.sweep()
+
+        assert digests(store) == [there.digest]
+        assert list(store.keys("")) == ["b"]
+    async with opened(path) as store:
+        assert (store.find("a"), store.find("b")) == (None, there)
+
+
+async def test_put__dropped_in_the_same_moment(tmp_path: Path) -> None:
+    """A body that is stored again while its file is being deleted has its new file."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await keep(store, "a", b"body")
+        for _ in range(20):
+            store._drop(next(iter(store._blobs)))
+            blob = await store.put(b"body")
+            await store.settled()
+            with store.lease(blob) as descriptor:
+                assert os.pread(descriptor, 100, 0) == b"body"

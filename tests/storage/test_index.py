@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from proxy.storage.adopting_disk import Finished
+from proxy.storage.changes import Adopted, Change, Dropped, Forgotten, Noted, Saved
 from proxy.storage.index import Index
 
 VALUE = "ab" + "0" * 62
@@ -23,66 +26,87 @@ def index(tmp_path: Path) -> Generator[Index]:
     opened.close()
 
 
-def _finished(tmp_path: Path, body: bytes) -> Finished:
-    path = tmp_path / "finished"
-    path.write_bytes(body)
-    return Finished(path, len(body), synced=True)
+def _adopt(index: Index, value: str = VALUE, size: int = 4, used: float = 5.0) -> None:
+    index.write([Adopted(((value, size, "stamp", used),))])
 
 
-def test_adopt__moves_the_file(index: Index, tmp_path: Path) -> None:
-    """A finished file is renamed, not copied, and counted."""
-    finished = _finished(tmp_path, b"body")
-    inode = finished.path.stat().st_ino
+def test_write__blob_twice(index: Index) -> None:
+    """A second row of a digest replaces the first."""
+    _adopt(index)
+    _adopt(index, size=10, used=6.0)
 
-    stamp = index.adopt(VALUE, finished, 5.0)
-
-    assert (tmp_path / "index" / "sha256" / "ab" / VALUE[2:]).stat().st_ino == inode
-    assert index._blobs() == [(VALUE, 4, stamp, 5.0)]
-    assert not finished.path.exists()
+    assert index._blobs() == [(VALUE, 10, "stamp", 6.0)]
 
 
-def test_adopt__twice(index: Index, tmp_path: Path) -> None:
-    """A second file of the digest replaces the first; the new file stays (diskcache would delete it)."""
-    index.adopt(VALUE, _finished(tmp_path, b"body"), 5.0)
-    stamp = index.adopt(VALUE, _finished(tmp_path, b"body again"), 6.0)
+def test_write__all_or_none(index: Index) -> None:
+    """Of changes of which one cannot be written, none is."""
+    with pytest.raises(UnicodeEncodeError):
+        index.write([Saved("a", b"{}", VALUE, 0.0), Saved("b", b"{}", "\ud800", 0.0)])
 
-    assert (tmp_path / "index" / "sha256" / "ab" / VALUE[2:]).read_bytes() == b"body again"
-    assert index._blobs() == [(VALUE, 10, stamp, 6.0)]
-
-
-def test_adopt__row_cannot_be_written(index: Index, tmp_path: Path) -> None:
-    """Without its row the file is not left behind."""
-    index._sql("PRAGMA query_only = ON")
-    with pytest.raises(Exception, match=r".*"):
-        index.adopt(VALUE, _finished(tmp_path, b"body"), 5.0)
-
-    assert [path for path in (tmp_path / "index").rglob("*") if path.name == VALUE[2:]] == []
+    assert index.keys("") == []
 
 
-def test_drop__with_its_entries(index: Index, tmp_path: Path) -> None:
-    """A blob goes with its file and every entry that names it, and no other."""
-    index.adopt(VALUE, _finished(tmp_path, b"body"), 5.0)
-    index.save("a", b"{}", VALUE)
-    index.save("b", b"{}", VALUE)
-    index.save("c", b"{}", "another")
+def test_write__dropped_with_its_entries(index: Index) -> None:
+    """A blob goes with every entry that names it, and no other."""
+    _adopt(index)
+    index.write([Saved("a", b"{}", VALUE, 0.0), Saved("b", b"{}", VALUE, 0.0), Saved("c", b"{}", "another", 0.0)])
 
-    index.drop([VALUE])
+    index.write([Dropped((VALUE,))])
 
-    assert index.keys("") == ["c"]
-    assert index._blobs() == []
-    assert not (tmp_path / "index" / "sha256" / "ab").exists()
+    assert (index.keys(""), index._blobs()) == ([("c", "another")], [])
 
 
-def test_save__says_what_is_not_named_any_more(index: Index) -> None:
-    """The digest of the replaced entry is given when it was the last to name it."""
-    assert index.save("a", b"1", "old") is None
-    assert index.save("b", b"1", "old") is None
-    assert index.save("a", b"2", "new") is None
-    assert index.save("b", b"2", "new") == "old"
-    assert index.save("b", b"3", "new") is None
-    assert index.forget("a") is None
-    assert index.forget("b") == "new"
-    assert index.forget("b") is None
+def test_write__in_order(index: Index) -> None:
+    """The last change of a key or a blob is what stays, whatever was before it in the same list."""
+    index.write(
+        [
+            Adopted(((VALUE, 4, None, 1.0),)),
+            Saved("a", b"1", VALUE, 0.0),
+            Dropped((VALUE,)),
+            Saved("a", b"2", "new", 0.0),
+        ]
+    )
+    index.write([Saved("b", b"1", "new", 0.0), Forgotten("b", 0.0), Adopted(((VALUE, 5, None, 2.0),))])
+    index.write([Noted(used=((9.0, VALUE),), stamps=(("stamp", VALUE),)), Noted(used=((9.0, "unknown"),))])
+
+    assert (index.peek("a"), index.keys("")) == (b"2", [("a", "new")])
+    assert index._blobs() == [(VALUE, 5, "stamp", 9.0)]
+
+
+def test_write__says_what_is_not_named_any_more(index: Index) -> None:
+    """The digest of a replaced entry is given when it was the last to name it, all changes taken together."""
+    assert index.write([Saved("a", b"1", "old", 1), Saved("b", b"1", "old", 2)]) == {}
+    assert index.write([Saved("a", b"2", "new", 3)]) == {}
+    assert index.write([Saved("b", b"2", "new", 4)]) == {"old": 4}
+    assert index.write([Saved("b", b"3", "new", 5), Forgotten("a", 6)]) == {}
+    assert index.write([Forgotten("b", 7)]) == {"new": 7}
+    assert index.write([Forgotten("b", 8)]) == {}
+    assert index.write([Saved("a", b"1", "old", 9), Saved("a", b"2", "new", 10), Saved("c", b"1", "old", 11)]) == {}
+    assert index.write([Forgotten("c", 12), Saved("a", b"3", "newer", 13)]) == {"old": 12, "new": 13}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([*"xyz", None])), max_size=30), st.data())
+def test_write__however_it_is_cut(steps: list[tuple[str, str | None]], data: st.DataObject) -> None:
+    """Changes written one by one, or several at once, end the same; what is repeated changes nothing."""
+    changes: list[Change] = [
+        Forgotten(key, 0.0) if value is None else Saved(key, b"{}", value, 0.0) for key, value in steps
+    ]
+    ended: dict[int, list[tuple[str, object]]] = {}
+    for number in range(2):
+        with tempfile.TemporaryDirectory() as folder:
+            index, _, _ = Index.open(Path(folder), 1 << 30)
+            rest = changes
+            while rest:
+                size = 1 if number == 0 else data.draw(st.integers(1, len(rest)))
+                index.write(rest[:size])
+                if number:
+                    index.write(rest[:size])
+                rest = rest[size:]
+            ended[number] = sorted(index.keys(""), key=str)
+            index.close()
+
+    assert ended[0] == ended[1]
 
 
 def test_store__no_pickle(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,36 +126,21 @@ def test_store__no_pickle(index: Index, monkeypatch: pytest.MonkeyPatch) -> None
     assert index.peek("a") == b""
 
 
-def test_take_in__what_is_known_stays(index: Index, tmp_path: Path) -> None:
-    """Files that have a row keep it."""
-    stamp = index.adopt(VALUE, _finished(tmp_path, b"body"), 5.0)
-    left = tmp_path / "index" / "sha256" / "cd" / ("cd" * 31)
-    left.parent.mkdir()
-    left.write_bytes(b"7 bytes")
-
-    assert [(VALUE, 4), ("cd" * 32, 7)] == index.take_in([VALUE, "cd" * 32, "ef" * 32])
-
-    assert index._blobs() == [("cd" * 32, 7, None, 0.0), (VALUE, 4, stamp, 5.0)]
-
-
 def test_renew__keeps_what_it_is_given(index: Index, tmp_path: Path) -> None:
     """The new database has these blobs and entries; the old one lies beside it."""
-    stamp = index.adopt(VALUE, _finished(tmp_path, b"body"), 5.0)
-    index.save("a", b"{}", VALUE)
-    index.save("b", b"{}", VALUE)
+    _adopt(index)
+    index.write([Saved("a", b"{}", VALUE, 0.0), Saved("b", b"{}", VALUE, 0.0)])
 
     index.renew(index._blobs(), [("a", b"{}", VALUE)])
 
-    assert index._blobs() == [(VALUE, 4, stamp, 5.0)]
-    assert index.keys("") == ["a"]
+    assert index._blobs() == [(VALUE, 4, "stamp", 5.0)]
+    assert index.keys("") == [("a", VALUE)]
     assert (tmp_path / "index" / "cache.db.damaged").exists()
-    assert index.forget("a") == VALUE
+    assert index.write([Forgotten("a", 0.0)]) == {VALUE: 0.0}
 
 
 def test_settings__nothing_is_culled(index: Index) -> None:
     """diskcache's own eviction is off: thousands of rows stay."""
-    with index.transact():
-        for number in range(3000):
-            index.save(f"{number:05}", b"x" * 1000, f"tag {number}")
+    index.write([Saved(f"{number:05}", b"x" * 1000, f"tag {number}", 0.0) for number in range(3000)])
 
     assert len(index.keys("")) == 3000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.errors import BlobDamaged, StoreBroken
+from proxy.errors import BlobDamaged, StoreBroken, StoreError
 from proxy.model import Digest, Event, Stored, Validator
 from proxy.ports import SpoolState
 from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
@@ -146,6 +146,7 @@ async def test_lease__large_file_damaged(tmp_path: Path) -> None:
         assert store.blob(digest(LARGE)) is None
         assert store.find("large") is None
         await verify(store, digest(LARGE))
+        await store.settled()
         assert digests(store) == []
         assert not file_of(path, LARGE).exists()
 
@@ -353,16 +354,20 @@ async def test_save__index_fails(tmp_path: Path) -> None:
         await keep(store, "a", BODY)
         await store._threads.index(lambda: store._index._sql("PRAGMA query_only = ON"))
 
-        with pytest.raises(StoreBroken):
-            await store.save(entry("b", BODY))
+        await store.save(entry("b", BODY))
+        await store.forget("a")
+        with pytest.raises(StoreError):
+            await store.probe()
         healthy = [store.healthy]
-        assert store.find("a") == entry("a", BODY)
-        assert store.find("b") is None
+        assert (store.find("a"), store.find("b")) == (None, entry("b", BODY))
+        assert list(store.keys("")) == ["b"]
 
         await store._threads.index(lambda: store._index._sql("PRAGMA query_only = OFF"))
-        await store.save(entry("b", BODY))
+        await store.probe()
+        await store.settled()
         assert [*healthy, store.healthy] == [False, True]
-        assert store.find("b") == entry("b", BODY)
+    async with opened(path) as store:
+        assert (store.find("a"), store.find("b")) == (None, entry("b", BODY))
 
 
 async def test_save__entry_follows_its_blob(tmp_path: Path) -> None:
