@@ -127,26 +127,28 @@ class Catalog:
             self._store.blob(said.page.digest)  # a use: what tells which bytes are right stays as long as they do
         return said
 
-    async def look(self, target: Target, site: Site, hurry: Hurry | None = None) -> Said:
+    async def look(self, target: Target, site: Site, hurry: Hurry | None = None, *, kept: bool = False) -> Said:
         """What pages say of the file at `target`; those that may list it are asked for, if no kept one does.
 
-        What failed is in the answer. Raises NotFound for a file of a project that is quarantined.
+        `kept`: the file is. What failed is in the answer. Raises NotFound for a file of a project that is quarantined.
         """
         said = await self.kept(target, site)
         project = addresses.project_of(target.path.rpartition("/")[2])
         if said.file is not None or project is None:
             return said
-        said = await self._look(target, site, project, hurry)
+        said = await self._look(target, site, project, hurry, kept=kept)
         if said.file is None:
             await self._refuse_quarantined(project, site)
         return said
 
-    async def _look(self, target: Target, site: Site, project: str, hurry: Hurry | None) -> Said:
+    async def _look(self, target: Target, site: Site, project: str, hurry: Hurry | None, *, kept: bool) -> Said:
         failure: PullthroughError | None = None
         for page, named in likely_pages(target, site, project, self.whereabouts.fronts(site)):
             wish = self.wish(site, page, named)
             # A page that was read before the file was published would not list it for as long as it is fresh.
-            wish = self.wish(site, page, named, revalidate=self._store.find(wish.key) is not None)
+            # For a kept file that may be wrong, a page that was missing a moment ago may be there now, too.
+            again = kept or self._store.find(wish.key) is not None
+            wish = self.wish(site, page, named, revalidate=again)
             seconds = None if hurry is None else hurry.lost if self._documents.lost(wish) else hurry.seconds
             try:
                 document = await self._documents.get(wish, seconds)

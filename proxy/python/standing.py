@@ -84,7 +84,7 @@ class Standing:
         said = await self._catalog.kept(target, site)
         if said.file is not None or (entry.proved and (vouched or not self._aged(entry, site))):
             return said
-        said = await self._catalog.look(target, site, _HURRY)
+        said = await self._catalog.look(target, site, _HURRY, kept=True)
         if said.file is None and said.failure is None and not is_volatile(target, site):
             await self._write(entry, replace(entry, checked=self._clock.now(), proved=True))
         return said

@@ -244,6 +244,19 @@ async def test_file__whose_project_was_withdrawn(world: World) -> None:
     assert (Outcome.HIT, VOLATILE_LIFE, RIGHT) == (shown.outcome, shown.cache_control, await world.read(shown))
 
 
+@pytest.mark.parametrize("absence", [NotFound("gone"), Withheld("refused")])
+async def test_file__whose_page_is_missing_for_a_moment(make: Make, absence: NotFound) -> None:
+    """That a page is remembered as missing does not keep a wrong file."""
+    world = make(replace(SITE, ttl=1.0))
+    world.upstream.on(PAGE_URL, Scripted(error=absence))
+    world.upstream.on(URL, Scripted(WRONG))
+    assert WRONG == await world.read(await world.file(FILE))
+    world.clock.advance(2)
+    world.publish(link(digest("sha256")))
+    world.upstream.on(URL, Scripted(RIGHT))
+    assert RIGHT == await world.read(await world.file(FILE))
+
+
 async def test_file__whose_page_was_evicted(world: World) -> None:
     """What a page vouched for once needs no page to be served, for as long as nothing else is said."""
     world.publish(link(digest("sha256")))
