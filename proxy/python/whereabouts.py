@@ -50,8 +50,10 @@ class Whereabouts:
         return list(self._known(site))
 
     def knows(self, target: Target, site: Site) -> bool:
-        """Whether the host of a file is the index's own, or one that its pages or the settings name."""
-        return target.host is None or target.host in self._hosts.get(site.mount, ()) or target.host in site.hosts
+        """Whether the host of a file is the index's own, another mount's, or one that pages or the settings name."""
+        if target.host is None or target.host in self._bases:
+            return True
+        return target.host in self._hosts.get(site.mount, ()) or target.host in site.hosts
 
     def places(self, target: Target, site: Site) -> tuple[Place, ...]:
         """Where a file is, if no page says its address; more than one where its scheme can only be tried.

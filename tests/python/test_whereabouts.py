@@ -65,9 +65,9 @@ def test_knows__own_linked_and_named_hosts() -> None:
     """And no other; what a page of one index links to says nothing of another's."""
     known = about(SITE, PLAIN)
     known.linked(SITE, "files.example", "https://files.example/x")
-    hosts = (None, "files.example", "files.example:8443", "forge.local")
-    assert [True, True, False, False] == [known.knows(Target("pypi", host, NAME), SITE) for host in hosts]
-    assert [True, False, False, True] == [known.knows(Target("plain", host, NAME), PLAIN) for host in hosts]
+    hosts = (None, "files.example", "files.example:8443", "forge.local", "index.local:8080", "index.local")
+    assert [True, True, False, False, True, False] == [known.knows(Target("pypi", at, NAME), SITE) for at in hosts]
+    assert [True, False, False, True, True, False] == [known.knows(Target("plain", at, NAME), PLAIN) for at in hosts]
 
 
 def test_fronts__the_last_one_first() -> None:
