@@ -11,7 +11,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import ifaddr
 from zeroconf import Error, InterfaceChoice, ServiceInfo
@@ -23,20 +23,20 @@ SERVICE = "_apt_proxy._tcp.local."
 
 
 @contextlib.asynccontextmanager
-async def announced(address: str, port: int) -> AsyncIterator[None]:
-    """Announce the cache that listens at `address` and `port` until the end of the context, and take it back then.
+async def announced(listening: Sequence[str], port: int) -> AsyncIterator[None]:
+    """Announce the cache that listens at some addresses and `port` until the end of the context; take it back then.
 
     An address for all interfaces announces those of each. Announcing takes a second; nobody waits for it. A network
     that cannot be announced on is no reason not to serve: it is logged.
     """
-    everywhere = ipaddress.ip_address(address).is_unspecified
+    everywhere = any(ipaddress.ip_address(address).is_unspecified for address in listening)
     try:
-        speaker = AsyncZeroconf(interfaces=InterfaceChoice.All if everywhere else [address])
+        speaker = AsyncZeroconf(interfaces=InterfaceChoice.All if everywhere else list(listening))
     except OSError as error:
         _log.warning("the cache cannot be announced on the local network: %s", error)
         yield
         return
-    info = service(_addresses() if everywhere else [address], port)
+    info = service(_addresses() if everywhere else list(listening), port)
     registering = asyncio.create_task(_register(speaker, info), name="announcement")
     try:
         yield

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +46,7 @@ from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.lines import Lines, places
 from proxy.web.access_log import AccessLog
 from proxy.web.edge import Edge
+from proxy.web.listening import Listening
 from proxy.web.log_writer import LogWriter
 from proxy.web.operations import Operations
 from proxy.web.program_log import ProgramLog, installed, lost_lines, thread_failed
@@ -56,7 +57,6 @@ from proxy.web.shortcut import Shortcut
 from proxy.web.tunnel import Tunnels
 
 _DRAIN = 10.0  # seconds that answers under way get at the end
-_BACKLOG = 256
 
 
 class SystemClock:
@@ -73,11 +73,16 @@ class SystemClock:
 class Running:
     """A started server."""
 
-    url: str  # http://host:port, without a slash at the end
+    urls: tuple[str, ...]  # http://host:port, without a slash at the end
     metrics: Metrics
     store: DiskStore
     log: LogWriter
     _stack: AsyncExitStack
+
+    @property
+    def url(self) -> str:
+        """The first address."""
+        return self.urls[0]
 
     async def close(self) -> None:
         """Stop accepting, let answers under way end, break off the rest, write what must be kept."""
@@ -165,23 +170,35 @@ async def start(
         )
         stack.push_async_callback(lines.close)
         tunnels = Tunnels(lines.open, settings.serve.idle_timeout, observer)
-        edge = Edge(indexes, archives, responder, shortcut, operations, tunnels, observer, via)
+        edge = Edge(
+            indexes,
+            archives,
+            responder,
+            shortcut,
+            operations,
+            tunnels,
+            observer,
+            via,
+            settings.names | {host.lower() for host in settings.host},
+        )
         server = Server(edge.handle, shortcut, settings.serve.idle_timeout)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
-        await site.start()
-        host, port = runner.addresses[0][:2]
+        listening = Listening(server, settings.serve.connections)
+        listening.open(settings.host, settings.port)
+        stack.callback(listening.close)
+        addresses = listening.addresses
         if announced is not None:
-            await stack.enter_async_context(announced(host, port))
-        shown = f"[{host}]" if ":" in host else host
-        return Running(f"http://{shown}:{port}", metrics, store, log, stack.pop_all())
+            await stack.enter_async_context(announced([host for host, _ in addresses], addresses[0][1]))
+        return Running(tuple(map(_url, addresses)), metrics, store, log, stack.pop_all())
     raise AssertionError("unreachable")
 
 
-async def run(settings: Settings, greeting: Callable[[str], str], credentials: Credentials, ways: Ways) -> None:
-    """Serve until SIGINT or SIGTERM. `greeting` makes what is said once the port is open out of the address."""
+async def run(
+    settings: Settings, greeting: Callable[[Sequence[str]], str], credentials: Credentials, ways: Ways
+) -> None:
+    """Serve until SIGINT or SIGTERM. `greeting` makes what is said once the port is open out of the addresses."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -193,7 +210,7 @@ async def run(settings: Settings, greeting: Callable[[str], str], credentials: C
     gc.collect()
     gc.freeze()
     try:
-        running.log.say(greeting(running.url))
+        running.log.say(greeting(running.urls))
         await stop.wait()
     finally:
         gc.unfreeze()
@@ -211,7 +228,7 @@ def _logging(*, structured: bool) -> Iterator[LogWriter]:
         writer.close()
 
 
-def _announcing() -> Callable[[str, int], AbstractAsyncContextManager[None]]:
+def _announcing() -> Callable[[Sequence[str], int], AbstractAsyncContextManager[None]]:
     """What announces the cache on the local network. Raises PullthroughError where its library is not installed."""
     try:
         from proxy.announcement import announced  # noqa: PLC0415 - late: an extra, and it takes long to load
@@ -221,6 +238,11 @@ def _announcing() -> Callable[[str, int], AbstractAsyncContextManager[None]]:
             f"pullthrough[announce], or run: {sys.executable} -m pip install zeroconf ifaddr"
         ) from None
     return announced
+
+
+def _url(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _policy(settings: Settings) -> Policy:

@@ -64,8 +64,9 @@ def everywhere(
 def serve(  # noqa: PLR0913 - one parameter a flag
     *,
     config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings file, in TOML.")] = None,
-    host: Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help=explanation("host"))] = None,
+    host: Annotated[str | None, typer.Option("--host", metavar="ADDRESSES", help=explanation("host"))] = None,
     port: Annotated[str | None, typer.Option("--port", metavar="NUMBER", help=explanation("port"))] = None,
+    names: Annotated[str | None, typer.Option("--names", metavar="NAMES", help=explanation("names"))] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="FOLDER", help=explanation("data"))] = None,
     disk: Annotated[str | None, typer.Option("--disk", metavar="SIZE", help=explanation("disk"))] = None,
     page_limit: Annotated[
@@ -92,6 +93,9 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     ] = None,
     idle_timeout: Annotated[
         str | None, typer.Option("--serve-idle-timeout", metavar="TIME", help=explanation("serve.idle_timeout"))
+    ] = None,
+    client_connections: Annotated[
+        str | None, typer.Option("--serve-connections", metavar="NUMBER", help=explanation("serve.connections"))
     ] = None,
     log_format: Annotated[
         str | None, typer.Option("--serve-log-format", metavar="json|text", help=explanation("serve.log_format"))
@@ -123,6 +127,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "config": config,
         "host": host,
         "port": port,
+        "names": names,
         "data": data,
         "disk": disk,
         "page_limit": page_limit,
@@ -134,6 +139,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "fetch.retries": retries,
         "serve.threads": threads,
         "serve.idle_timeout": idle_timeout,
+        "serve.connections": client_connections,
         "serve.log_format": log_format,
         "apt.hosts": apt_hosts,
         "apt.paths": apt_paths,

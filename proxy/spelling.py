@@ -66,3 +66,8 @@ def bounded(segments: Sequence[str], most: int) -> None:
         raise BadTarget("The address is not UTF-8.") from None
     if max(sizes, default=0) > _SEGMENT_LIMIT or sum(sizes) + len(sizes) - 1 > most:
         raise BadTarget(f"The address is too long: {_SEGMENT_LIMIT} bytes a segment and {most} in all are read.")
+
+
+def plain(address: str) -> str:
+    """An address of IPv4 as such, where a socket of IPv6 gives it (RFC 4291 §2.5.5.2)."""
+    return address.removeprefix("::ffff:") if address.startswith("::ffff:") and "." in address else address

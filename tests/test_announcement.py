@@ -67,7 +67,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 async def test_announced__comes_and_goes(browser: Browser) -> None:
     """A browser finds address and port, and learns when the cache ends."""
-    async with announced(LOOPBACK, 31420):
+    async with announced([LOOPBACK], 31420):
         info = await browser.until(31420)
         assert info is not None
         assert [LOOPBACK] == info.parsed_addresses()
@@ -76,16 +76,16 @@ async def test_announced__comes_and_goes(browser: Browser) -> None:
 
 async def test_announced__two_on_one_host(browser: Browser) -> None:
     """A second cache takes another name."""
-    async with announced(LOOPBACK, 31421):
+    async with announced([LOOPBACK], 31421):
         await browser.until(31421)
-        async with announced(LOOPBACK, 31422):
+        async with announced([LOOPBACK], 31422):
             await browser.until(31422)
             await browser.until(31421)
 
 
 async def test_announced__ends_at_once() -> None:
     """A cache that stops while it is being announced does not wait for that."""
-    async with announced(LOOPBACK, 31423):
+    async with announced([LOOPBACK], 31423):
         pass
 
 
@@ -93,7 +93,7 @@ async def test_announced__ends_at_once() -> None:
 async def test_announced__nowhere(caplog: pytest.LogCaptureFixture) -> None:
     """A network that takes no announcement is told in the log, and the cache serves."""
     with caplog.at_level(logging.WARNING):
-        async with announced("203.0.113.7", 31424):  # an address that is none of this machine's
+        async with announced(["203.0.113.7"], 31424):  # an address that is none of this machine's
             pass
     gc.collect()
     assert "cannot be announced" in caplog.text

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -21,7 +22,7 @@ from tests.flows.reading import get
 
 def settings(data: Path, port: int = 0, host: str = "127.0.0.1") -> Settings:
     """The least that a server needs."""
-    return Settings(host=host, port=port, data=data)
+    return Settings(host=(host,), port=port, data=data)
 
 
 async def test_start__and_close(tmp_path: Path, http: aiohttp.ClientSession) -> None:
@@ -70,10 +71,10 @@ async def test_run__what_is_there_at_the_start_is_collected_no_more(tmp_path: Pa
     """Full collections pass over the program's own objects while it serves, and only then."""
     before, seen = gc.get_freeze_count(), []
 
-    def greeting(url: str) -> str:
-        seen.append((url, gc.get_freeze_count()))
+    def greeting(urls: Sequence[str]) -> str:
+        seen.append((urls[0], gc.get_freeze_count()))
         os.kill(os.getpid(), signal.SIGTERM)
-        return url
+        return urls[0]
 
     await app.run(settings(tmp_path / "data"), greeting, KnownCredentials({}, {}), KnownWays({}, {}))
     [(url, frozen)] = seen

@@ -239,6 +239,45 @@ def test_serve__address_of_another_machine(tmp_path: Path) -> None:
     ] == result.stderr.splitlines()
 
 
+def test_serve__several_addresses(tmp_path: Path) -> None:
+    """The greeting names each, and its lines the first; each answers."""
+    with _server(tmp_path, "--host=127.0.0.1,127.0.0.2") as process:
+        said = _greeting(process)
+        (first, second) = re.findall(r"http://127\.0\.0\.\d:\d+", said.splitlines()[0])
+        for base_url in (first, second):
+            with urllib.request.urlopen(f"{base_url}/healthz", timeout=_LIMIT) as answer:
+                assert 200 == answer.status
+
+    assert (first, second) == (first, first.replace("127.0.0.1", "127.0.0.2"))
+    assert f"export PIP_INDEX_URL={first}/pypi/simple/\n" in said
+
+
+def test_serve__one_of_several_addresses_is_not_here(tmp_path: Path) -> None:
+    """The one is named; nothing is served at the others."""
+    result = _run(tmp_path, "serve", "--host=127.0.0.1,192.0.2.1", "--port=0")
+
+    assert 1 == result.returncode
+    assert [
+        "pullthrough: 192.0.2.1: is not an address of this machine. Choose one with --host, such as 127.0.0.1."
+    ] == result.stderr.splitlines()
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_serve__every_address(tmp_path: Path) -> None:
+    """Clients of both kinds are served, and the log has their addresses as they are."""
+    with _server(tmp_path, "--host=::") as process:
+        said = _greeting(process)
+        (port,) = re.findall(r"serves at http://\[::\]:(\d+)", said)
+        for host in ("127.0.0.1", "[::1]"):
+            with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=_LIMIT) as answer:
+                assert 200 == answer.status
+        process.terminate()
+        assert process.stderr is not None
+        log = process.stderr.read().decode()
+
+    assert ["127.0.0.1", "::1"] == re.findall(r'"client": "([^"]*)"', log)
+
+
 def test_serve__data_folder_is_a_file(tmp_path: Path) -> None:
     """A data folder that cannot be used is named in one line, with what to do."""
     (tmp_path / "taken").write_text("", encoding="utf-8")

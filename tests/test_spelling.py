@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import BadTarget
-from proxy.spelling import bounded, decoded, host
+from proxy.spelling import bounded, decoded, host, plain
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,12 @@ def test_bounded() -> None:
     for segments, most in ((["ä" * 128], 1000), (["a", "b"], 2), (["\ud800"], 1000)):
         with pytest.raises(BadTarget):
             bounded(segments, most)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("::ffff:10.0.0.7", "10.0.0.7"), ("10.0.0.7", "10.0.0.7"), ("::ffff:a00:7", "::ffff:a00:7"), ("::1", "::1")],
+)
+def test_plain(given: str, expected: str) -> None:
+    """As sockets give it, an address of IPv4 within IPv6 is one of IPv4."""
+    assert expected == plain(given)

@@ -8,6 +8,7 @@ Never decides whether an address is allowed.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 from proxy.apt import answers
 from proxy.apt.addresses import ArchiveAddress
@@ -22,7 +23,7 @@ from proxy.cache.flights import Flights
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
 from proxy.errors import PullthroughError
-from proxy.model import Digest, Kind, Site, Source
+from proxy.model import Blob, Digest, Kind, Site, Source
 from proxy.ports import Clock, Store
 
 _REMEMBERED = 60.0  # seconds for which an answer with a package may be given again without a look at the indexes
@@ -59,7 +60,10 @@ class Files:
         entry = self._store.find(wanted.key)
         dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
         fresh_until = self._clock.monotonic() + _REMEMBERED
-        return answers.file(body, wanted.digest, dated, Kind.FILE, source, fresh_until)
+        shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, fresh_until)
+        if entry is not None and isinstance(body, Blob):
+            return replace(shown, age=max(self._clock.now() - entry.checked, 0.0))
+        return shown
 
     def foresee(self, address: ArchiveAddress) -> None:
         """Begin the download of a file that is not here; whoever asks for it later finds it under way."""

@@ -214,7 +214,7 @@ class AptArchives:
         source = Source.UPSTREAM if document.fetched else _SOURCES.get(document.outcome, Source.CACHE)
         date = entry.validator.last_modified
         dated = Dated(date, dates.settled(date, self._clock.now()))
-        return answers.whole(body, entry.digest, dated, Kind.OTHER, document.outcome, source)
+        return replace(answers.whole(body, entry.digest, dated, Kind.OTHER, document.outcome, source), age=document.age)
 
     async def _given_to(self, request: Request, suite: ArchiveAddress) -> Snapshot | None:
         """The snapshot that the client was given. Raises Unsettled if it is known no more."""

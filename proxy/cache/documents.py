@@ -75,6 +75,7 @@ class Document:
     fresh_until: float
     fetched: bool  # this asker's own request brought the body from upstream
     load: Callable[[Entry], Awaitable[bytes]] | None = None
+    age: float | None = None  # seconds since upstream confirmed a kept copy; None: it did so now
 
     async def read(self) -> bytes:
         """The body. Raises BlobDamaged: the copy was dropped then, and asking for the document again fetches it."""
@@ -184,9 +185,11 @@ class Documents:
         return self._document(wish, fresh.entry, fresh.body, outcome, fetched=began)
 
     def _document(self, wish: Wish, entry: Entry, body: bytes | None, outcome: Outcome, *, fetched: bool) -> Document:
-        left = 0.0 if outcome is Outcome.STALE else entry.checked + wish.site.ttl - self._clock.now()
-        until = self._clock.monotonic() + min(max(left, 0.0), wish.site.ttl)
-        return Document(entry, body, outcome, until, fetched, self._read)
+        age = max(self._clock.now() - entry.checked, 0.0)
+        left = 0.0 if outcome is Outcome.STALE else wish.site.ttl - age
+        until = self._clock.monotonic() + max(left, 0.0)
+        kept = outcome in {Outcome.HIT, Outcome.STALE}
+        return Document(entry, body, outcome, until, fetched, self._read, age if kept else None)
 
     async def _read(self, entry: Entry) -> bytes:
         blob = self._store.blob(entry.digest)

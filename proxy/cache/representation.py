@@ -16,6 +16,8 @@ class Representation:
 
     `stands`: whether what it was judged by is still so; an answer that is reused is held to it each time.
 
+    `age`: seconds since upstream last confirmed what was kept; None where it did so for this very answer.
+
     `last_modified` is upstream's, in the one form that RFC 9110 §5.6.7 lets be sent; `dated` tells that no other
     representation of this address is known to have it, so that it may stand for this one in a condition.
     """
@@ -34,6 +36,7 @@ class Representation:
     last_modified: str | None = None
     dated: bool = False
     stands: Callable[[], bool] | None = None
+    age: float | None = None
 
     @property
     def size(self) -> int | None:

@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import socket
 import sys
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from proxy import app
@@ -19,14 +20,15 @@ from proxy.config import Settings
 from proxy.config.ways import KnownWays
 from proxy.errors import PullthroughError
 from proxy.ports import Credentials
+from proxy.web.listening import NotListening
 
 
 def serve(settings: Settings, credentials: Credentials, ways: KnownWays) -> int:
     """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could."""
     first = next((site for site in settings.sites() if site.mount == "pypi"), settings.sites()[0])
 
-    def greet(base_url: str) -> str:
-        return greeting(base_url, first.mount, first.index)
+    def greet(base_urls: Sequence[str]) -> str:
+        return greeting(base_urls, first.mount, first.index)
 
     for upstream in settings.upstreams:
         if upstream.doubt is not None:
@@ -37,8 +39,10 @@ def serve(settings: Settings, credentials: Credentials, ways: KnownWays) -> int:
         asyncio.run(app.run(settings, greet, credentials, ways))
     except PullthroughError as error:
         return _failed(str(error))
+    except NotListening as refused:
+        return _failed(advice(refused.error, refused.host, settings.port))
     except OSError as error:
-        return _failed(advice(error, settings.host, settings.port))
+        return _failed(advice(error, settings.host[0], settings.port))
     except KeyboardInterrupt:
         return 130
     return 0
@@ -53,9 +57,9 @@ def outward(ways: KnownWays) -> list[str]:
     return [*told, *ways.notes]
 
 
-def greeting(base_url: str, mount: str, index: str) -> str:
-    """What is said once the port is open: the address, and the lines of shell that point pip, uv and apt at it."""
-    reachable = _reachable(base_url)
+def greeting(base_urls: Sequence[str], mount: str, index: str) -> str:
+    """What is said once the port is open: the addresses, and lines of shell that point pip, uv and apt at the first."""
+    reachable = _reachable(base_urls[0])
     lines = [
         "# pip: once, or from now on in this shell",
         pip_command(reachable, mount, index),
@@ -68,13 +72,18 @@ def greeting(base_url: str, mount: str, index: str) -> str:
     ]
     return "\n".join(
         [
-            f"pullthrough serves at {base_url}" + ("" if reachable == base_url else f" (from elsewhere: {reachable})"),
+            f"pullthrough serves at {' and '.join(map(_shown, base_urls))}",
             "",
             *(f"  {line}" for line in lines),
             "",
             "poetry, pdm, pipenv, pip-tools, pex and lock files: docs/clients.md. Stop with Ctrl-C.",
         ]
     )
+
+
+def _shown(base_url: str) -> str:
+    reachable = _reachable(base_url)
+    return base_url if reachable == base_url else f"{base_url} (from elsewhere: {reachable})"
 
 
 def _reachable(base_url: str) -> str:

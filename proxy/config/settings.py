@@ -6,10 +6,9 @@ built directly takes only what it is given: it never looks at the environment or
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
-import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from proxy.config.archives import AptSettings
 from proxy.config.groups import GroupSettings, problem, shadowing
+from proxy.config.listening import Addresses, Names
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
 from proxy.config.quantities import Count, Duration, Size, show_size
 from proxy.config.upstreams import UpstreamSettings, builtin, repeated, twice
@@ -28,13 +28,23 @@ PREFIX = "PULLTHROUGH_"
 # Bytes. A new database and its log take 250 KB: below four times that most of the bound would be its own.
 LEAST_DISK = 10**6
 
-_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?")
+# A connection costs its socket, and while a file is sent another one for the thread that sends, and the file itself.
+_PER_CONNECTION = 3
+_MOST_CONNECTIONS = 10_000
 
 
 def _threads() -> int:
     """The number of CPUs that the process may use, at most four: more sender threads gain nothing."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(4, available)
+
+
+def _connections() -> int:
+    """What the limit of open files allows, once a part is left for upstream and the store."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # the hard one: the server takes all that it may have
+    if limit == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return min(max((limit - min(256, limit // 2)) // _PER_CONNECTION, 8), _MOST_CONNECTIONS)
 
 
 class FetchSettings(BaseModel):
@@ -70,6 +80,13 @@ class ServeSettings(BaseModel):
     idle_timeout: Duration = Field(
         75.0, gt=0, description="How long a connection may be idle, or a client may take no bytes, before it is closed."
     )
+    connections: Count = Field(
+        default_factory=_connections,
+        ge=1,
+        description="Connections of clients at once. Beyond that, those that have been idle longest are closed, and "
+        "new ones wait.",
+        json_schema_extra={"shown_default": "a third of what the limit of open files leaves, at most 10000"},
+    )
     log_format: Literal["json", "text"] = Field(
         "json", description="Form of the log line that each request leaves on standard error: `json` or `text`."
     )
@@ -89,10 +106,18 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    host: str = Field(
-        "127.0.0.1", description="Address to listen on; `0.0.0.0` or `::` opens the cache to the network."
+    host: Addresses = Field(
+        ("127.0.0.1",),
+        description="Address to listen on, or several; `::` opens the cache to the network, `0.0.0.0` to IPv4 alone. "
+        "On the command line and in the environment: with commas between them.",
     )
     port: Count = Field(3142, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    names: Names = Field(
+        frozenset(),
+        description="Host names under which clients know the cache. Browsers get what is in an index with credentials "
+        "only under one of these, under `localhost`, or by an address. On the command line and in the environment: "
+        "with commas between them.",
+    )
     data: Path = Field(
         description="Folder that holds what is cached. One process at a time may use it.",
         json_schema_extra={
@@ -135,16 +160,6 @@ class Settings(BaseSettings):
     def _check_disk(cls, value: ByteSize) -> ByteSize:
         if value < LEAST_DISK:
             raise ValueError(f"must be at least {show_size(LEAST_DISK)}: the cache's database takes a part of it")
-        return value
-
-    @field_validator("host")
-    @classmethod
-    def _check_host(cls, value: str) -> str:
-        if not _HOST.fullmatch(value):
-            try:
-                ipaddress.ip_address(value)
-            except ValueError:
-                raise ValueError("must be an address or a host name, such as 127.0.0.1, without a port") from None
         return value
 
     @field_validator("upstreams", "groups", mode="before")

@@ -119,7 +119,7 @@ def _is_this_cache(proxy: Proxy, settings: Settings) -> bool:
     parts = urlsplit(proxy.url)
     if not settings.port or parts.port != settings.port:
         return False
-    own = _addresses(settings.host, settings.port)
+    own = {address for host in settings.host for address in _addresses(host, settings.port)}
     everywhere = not own.isdisjoint(_UNSPECIFIED)
     named = {_UNSPECIFIED.get(address, address) for address in _addresses(parts.hostname or "", settings.port)}
     return any(address in own or (everywhere and _is_local(address)) for address in named)

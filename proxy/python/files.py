@@ -64,8 +64,10 @@ class Files:
         said, outcome = await self._standing.of_file(target, site, entry)
         lasting = outcome is not Outcome.MISS and _lasting(target, site, said, vouched=entry.promised is not None)
         kept = _file_of(site, blob, said.digest or entry.promised or blob.digest, Source.CACHE, lasting=lasting)
+        kept = replace(kept, age=self._age(entry))
         if outcome is not Outcome.MISS:
-            return self._reusable(replace(kept, outcome=outcome), site, said, lasting=lasting)
+            age = None if outcome is Outcome.REVALIDATED else kept.age
+            return self._reusable(replace(kept, outcome=outcome, age=age), site, said, lasting=lasting)
         if said.digest is not None and not entry.proved:
             with contextlib.suppress(StoreError):
                 await self._store.forget(entry.key)  # it was never what the page promises
@@ -85,7 +87,8 @@ class Files:
             said, outcome = await self._standing.of_metadata(wheel, site, entry)
             if outcome is not Outcome.MISS:
                 lasting = _lasting(wheel, site, said, vouched=is_vouched(entry))
-                return replace(self._metadata_of(site, blob, Source.CACHE, said, lasting=lasting), outcome=outcome)
+                shown = self._metadata_of(site, blob, Source.CACHE, said, lasting=lasting)
+                return replace(shown, outcome=outcome, age=self._age(entry))
         said = await self._catalog.find(wheel, site)
         try:
             return await self._provided(key, wheel, site, name, said)
@@ -123,6 +126,9 @@ class Files:
         body, source = await self._access.body(wanted, question.span if applies else None, None, head=question.head)
         digest = wanted.digest or (body.digest if isinstance(body, Blob) else None)
         return _file_of(site, body, digest, source, lasting=_lasting(target, site, said))
+
+    def _age(self, entry: Entry) -> float:
+        return max(self._clock.now() - entry.checked, 0.0)
 
     def _stored(self, key: str) -> tuple[Entry | None, Blob | None]:
         entry = self._store.find(key)

@@ -96,6 +96,7 @@ class Pages:
             fresh_until=document.fresh_until if lasting and not question.revalidate else 0.0,
             encoding="gzip" if gzip else None,
             vary="Accept, Accept-Encoding",
+            age=document.age,
             # What is offered of metadata changes with what is learnt of hosts.
             stands=lambda: self._offering.version == version,
         )

@@ -50,6 +50,10 @@ class PythonIndexes:
         self._sites = sites
         self._groups = {group.mount: group for group in groups}
         self.mounts = frozenset((*sites, *self._groups))
+        # Without credentials: what is there is for everybody.
+        self.public = self.mounts - {
+            mount for mount in self.mounts if any(sites[name].authenticated for name in self._members(mount))
+        }
         self._renderings = Renderings()
         supplements = Supplements(store, documents, self._renderings, downloads.comparing, clock)
         catalog = Catalog(sites, store, documents, self._renderings, supplements, quarantined)
@@ -57,6 +61,10 @@ class PythonIndexes:
         self._metadata = Metadata(store, downloads, self._offering, clock)
         self._pages = Pages(sites, documents, downloads, self._renderings, catalog, supplements, self._offering)
         self._files = Files(store, downloads, confirming, catalog, self._metadata, clock)
+
+    def _members(self, mount: str) -> Iterable[str]:
+        """The mounts whose pages are shown at a mount."""
+        return {member.mount for member in self._groups[mount].members} if mount in self._groups else {mount}
 
     async def answer(self, question: Question) -> Answer:
         """Answer a question. Raises NotFound, NotAllowed, or another UpstreamError."""

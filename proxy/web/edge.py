@@ -8,9 +8,11 @@ the connection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, quote
 
@@ -22,7 +24,7 @@ from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
 from proxy.errors import BadTarget, BlobDamaged, PullthroughError
-from proxy.model import Kind, Outcome, Served
+from proxy.model import Kind, Outcome, Served, Target
 from proxy.ports import Observer
 from proxy.python import addresses, negotiation
 from proxy.python.later import MOST, Later
@@ -31,7 +33,8 @@ from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from proxy.upstream import lines
-from proxy.web import conditions, failures, forms
+from proxy.web import browsers, conditions, failures, forms
+from proxy.web.browsers import READABLE
 from proxy.web.operations import Operations
 from proxy.web.plans import Asked
 from proxy.web.responses import Exchange, Responder, Sent
@@ -58,8 +61,10 @@ class Edge:
         tunnels: Tunnels,
         observer: Observer,
         via: str,
+        names: AbstractSet[str],
     ) -> None:
-        """`via`: this cache's name in requests that it sends through proxies."""
+        """`via`: this cache's name in requests that it sends through proxies. `names`: what clients call it."""
+        self._names = names
         self._indexes = indexes
         self._archives = archives
         self._responder = responder
@@ -78,9 +83,9 @@ class Edge:
         path = request.raw_path if request.raw_path.startswith("/") else "-"
         told = _Told(Exchange(connection, Asked.of(request, None)), path)
         try:
-            return await self._answer(request, told)
+            return told.readable(await self._answer(request, told))
         except PullthroughError as error:
-            response = failures.response_of(error)
+            response = told.readable(failures.response_of(error))
             told.outcome, told.exchange.status = Outcome.ERROR, response.status
             if request.method == "CONNECT":
                 response.force_close()  # what comes next may be meant for the host
@@ -107,23 +112,43 @@ class Edge:
             to = lines.place(request.raw_path)
             told.path, told.outcome = f"{to[0]}:{to[1]}", Outcome.MISS
             return await self._tunnels.carry(told.exchange, to)
-        target = forms.read(request.raw_path, told.exchange.connection.own, self._indexes.mounts)
+        target = forms.read(request.raw_path, told.exchange.connection.own, self._indexes.mounts, self._names)
         told.path = target.shown
+        if request.method == "OPTIONS":
+            return self._preflight(target, told)
         if isinstance(target, forms.Archived):
             return await self._answer_archive(request, target.address, told)
-        path, query = target.path, target.query
-        own = self._operations.answer(path, request)
-        if own is not None:
-            told.exchange.status, told.outcome = own.status, Outcome.HIT
-            return own
-        question = self._question(request, path, query)
-        told.mount = question.target.mount
+        return await self._answer_own(request, target, told)
+
+    async def _answer_own(self, request: web.BaseRequest, own: forms.Own, told: _Told) -> web.StreamResponse:
+        answer = self._operations.answer(own.path, request)
+        if answer is not None:
+            told.exchange.status, told.outcome = answer.status, Outcome.HIT
+            return answer
+        target = addresses.parse(own.path, self._indexes.mounts)
+        told.mount = target.mount
+        public = target.mount in self._indexes.public
+        told.exchange.asked = replace(told.exchange.asked, readable=public)
+        if not public:
+            browsers.refuse_stranger(request.raw_path, request.headers, self._names)
+        question = self._question(request, target, own.query)
         told.exchange.asked = replace(told.exchange.asked, span=question.span)
         try:
             return await self._answer_target(question, told)
         except BlobDamaged:
             # It was dropped when that was noticed: this time it is fetched.
             return await self._answer_target(question, told)
+
+    def _preflight(self, target: forms.Own | forms.Archived, told: _Told) -> web.StreamResponse:
+        """Whether a page of another site may ask for something (OPTIONS)."""
+        public = False
+        if isinstance(target, forms.Own):
+            with contextlib.suppress(PullthroughError):
+                public = addresses.parse(target.path, self._indexes.mounts).mount in self._indexes.public
+        answer = browsers.preflight() if public else _no_such_method()
+        told.exchange.status = answer.status
+        told.outcome = Outcome.HIT if public else Outcome.ERROR
+        return answer
 
     async def _answer_archive(
         self, request: web.BaseRequest, address: ArchiveAddress, told: _Told
@@ -142,7 +167,7 @@ class Edge:
             client=connection.client,
             memory=connection.given,
         )
-        self._archives.foresee(forms.archived(connection.waiting(), connection.own, self._indexes.mounts))
+        self._archives.foresee(forms.archived(connection.waiting(), connection.own, self._indexes.mounts, self._names))
         try:
             return await self._send(told, await self._archives.answer(asked))
         except BlobDamaged:
@@ -171,10 +196,11 @@ class Edge:
         self._shortcut.remember(told.exchange, told.path, answer)
         return sent
 
-    def _question(self, request: web.BaseRequest, path: str, query: str) -> Question:
+    @staticmethod
+    def _question(request: web.BaseRequest, target: Target, query: str) -> Question:
         headers = request.headers
         return Question(
-            target=addresses.parse(path, self._indexes.mounts),
+            target=target,
             accept=headers.get("Accept"),
             accept_encoding=headers.get("Accept-Encoding"),
             format=_format_of(query) if "format" in query else None,
@@ -198,6 +224,12 @@ class _Told:
     kind: Kind = Kind.OTHER
     outcome: Outcome = Outcome.ERROR
 
+    def readable(self, response: web.StreamResponse) -> web.StreamResponse:
+        """The answer; pages of other sites may read it, an error too, where they may read what was asked for."""
+        if self.exchange.asked.readable and not isinstance(response, Sent):
+            response.headers.update(READABLE)
+        return response
+
     def event(self) -> Served:
         exchange = self.exchange
         seconds = time.monotonic() - exchange.started
@@ -218,9 +250,9 @@ class _Told:
 
 def _refusal(request: web.BaseRequest, via: str) -> web.StreamResponse | None:
     """Why a request is not looked at any further."""
-    if request.method not in ("GET", "HEAD", "CONNECT"):
-        answer = failures.plain(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
-    elif _has_body(request):
+    if request.method not in ("GET", "HEAD", "CONNECT", "OPTIONS") or request.raw_path == "*":
+        return _no_such_method()
+    if _has_body(request):
         answer = failures.plain(400, "A request with a body is not answered: send GET or HEAD without one.")
     elif len(hosts := request.headers.getall("Host", ())) > 1 or (not hosts and request.version >= (1, 1)):
         answer = failures.plain(400, "A request needs exactly one Host header.")
@@ -229,6 +261,12 @@ def _refusal(request: web.BaseRequest, via: str) -> web.StreamResponse | None:
         answer = failures.plain(508, "This cache has itself for a proxy to upstream: see `proxy` in its settings.")
     else:
         return None
+    answer.force_close()
+    return answer
+
+
+def _no_such_method() -> web.Response:
+    answer = failures.plain(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
     answer.force_close()
     return answer
 

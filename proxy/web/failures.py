@@ -6,6 +6,8 @@ from aiohttp import web
 
 from proxy import errors
 
+# What every answer of the program itself carries.
+FIXED = {"Server": "pullthrough", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 STATUSES: dict[type[errors.PullthroughError], int] = {
     errors.BadTarget: 400,
     errors.NotAllowed: 403,
@@ -26,7 +28,7 @@ def status_of(error: errors.PullthroughError) -> int:
 
 def response_of(error: errors.PullthroughError) -> web.Response:
     """The answer: plain text for a person, and the headers that help a program."""
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    headers = dict(FIXED)
     if isinstance(error, errors.RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, errors.UpstreamThrottled):
@@ -38,5 +40,4 @@ def response_of(error: errors.PullthroughError) -> web.Response:
 
 def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
     """A short answer of the edge itself."""
-    fixed = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return web.Response(status=status, text=f"{text}\n", headers={**fixed, **(headers or {})})
+    return web.Response(status=status, text=f"{text}\n", headers={**FIXED, **(headers or {})})

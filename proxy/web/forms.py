@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from proxy.apt import addresses
 from proxy.apt.addresses import ArchiveAddress
 from proxy.errors import BadTarget, NotAllowed
+from proxy.spelling import plain
 
 _HTTP = 80
 _SECURE = "https"  # in place of a host: what apt-cacher-ng's users write before an archive that has TLS
@@ -43,8 +44,11 @@ class Archived:
         return addresses.prefix(self.address)
 
 
-def read(raw: str, own: tuple[str, int] | None, mounts: Container[str]) -> Own | Archived:
-    """Read a request's target. `own`: the address that the client connected to. Raises BadTarget, NotAllowed."""
+def read(raw: str, own: tuple[str, int] | None, mounts: Container[str], names: Container[str] = ()) -> Own | Archived:
+    """Read a request's target. Raises BadTarget, NotAllowed.
+
+    `own`: the address that the client connected to; `names`: what else the cache is called, in lower case.
+    """
     if raw.startswith("/"):
         return _origin(raw)
     try:
@@ -58,27 +62,29 @@ def read(raw: str, own: tuple[str, int] | None, mounts: Container[str]) -> Own |
         raise NotAllowed("Ask for an https archive as http://HTTPS///<host>/<path>; this cache is not an open proxy.")
     behind = raw[raw.index("//") + 2 :]
     path = behind[behind.index("/") :] if "/" in behind else "/"
-    if own is not None and port == own[1] and (port != _HTTP or _means_us(parts.hostname or "", path, own[0], mounts)):
-        return _origin(path)
+    if own is not None and port == own[1]:
+        host = plain(parts.hostname or "").removesuffix(".")
+        if port != _HTTP or (host != _SECURE and (host == own[0] or host in names or _is_ours(path, mounts))):
+            return _origin(path)
     return Archived(addresses.parse_proxied(raw))
 
 
-def archived(targets: Iterable[str], own: tuple[str, int] | None, mounts: Container[str]) -> Iterator[ArchiveAddress]:
+def archived(
+    targets: Iterable[str], own: tuple[str, int] | None, mounts: Container[str], names: Container[str] = ()
+) -> Iterator[ArchiveAddress]:
     """The archives' addresses among the targets of requests that wait; what cannot be read is told in its turn."""
     for raw in targets:
         try:
-            target = read(raw, own, mounts)
+            target = read(raw, own, mounts, names)
         except (BadTarget, NotAllowed):
             continue
         if isinstance(target, Archived):
             yield target.address
 
 
-def _means_us(host: str, path: str, own: str, mounts: Container[str]) -> bool:
-    """Whether a proxy form without a port, to a cache at port 80, is addressed to the cache and not to an archive."""
-    if host == _SECURE:
-        return False
-    return host == own or addresses.is_prefix(path) or path[1:].partition("/")[0] in mounts
+def _is_ours(path: str, mounts: Container[str]) -> bool:
+    """Whether a path in proxy form, to a cache at port 80, is one of the cache and not of an archive."""
+    return addresses.is_prefix(path) or path[1:].partition("/")[0] in mounts
 
 
 def _origin(raw: str) -> Own | Archived:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from proxy import clients
+from proxy.spelling import plain
 from proxy.web import failures
 
 # What may stand in a text that a shell reads: a plain host name or address, and a port.
@@ -56,6 +57,6 @@ def _base_url(request: web.BaseRequest) -> str:
     host = request.headers.get("Host", "")
     if not _HOST.fullmatch(host):
         own = request.transport.get_extra_info("sockname") if request.transport else None
-        address, port = own[:2] if own else ("127.0.0.1", 3142)
+        address, port = (plain(own[0]), own[1]) if own else ("127.0.0.1", 3142)
         host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     return f"http://{host}"

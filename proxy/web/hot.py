@@ -22,7 +22,7 @@ _HEAD_MOST = 2048  # bytes of a request's head that is worth remembering
 
 @dataclass(slots=True)
 class HotAnswer:
-    """An answer ready to leave. `lines`: its head without the date. `expires`: monotonic seconds.
+    """An answer ready to leave. `lines`: its head without date and age. `expires`, `confirmed`: monotonic seconds.
 
     `stands`: whether what it was judged by is still so.
     """
@@ -33,6 +33,7 @@ class HotAnswer:
     expires: float
     event: Callable[[str, float], Served]  # client, seconds
     stands: Callable[[], bool] | None = None
+    confirmed: float | None = None  # when upstream last said that it is right
 
     @property
     def weight(self) -> int:

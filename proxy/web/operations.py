@@ -28,7 +28,7 @@ class Operations:
         match path:
             case "/metrics":
                 body, content_type = self._metrics()
-                return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+                return web.Response(body=body, headers={**failures.FIXED, "Content-Type": content_type})
             case "/healthz":
                 # Liveness: a cache whose disk fails still serves past it.
                 trouble = self._degraded()

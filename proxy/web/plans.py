@@ -13,6 +13,7 @@ from proxy.cache.representation import Representation
 from proxy.errors import RangeNotSatisfiable
 from proxy.model import Span
 from proxy.web import conditions, heads
+from proxy.web.browsers import READABLE
 
 _PERSISTENT = (1, 1)  # the HTTP version from which on connections stay open, and bodies may be chunked
 
@@ -28,6 +29,7 @@ class Asked:
     if_range: str | None = None
     if_none_match: str | None = None
     if_modified_since: str | None = None
+    readable: bool = False  # whether pages of any site may read the answer
 
     @classmethod
     def of(cls, request: web.BaseRequest, span: Span | None) -> Self:
@@ -58,7 +60,7 @@ class Plan:
 
 def plan(shown: Representation, asked: Asked) -> Plan:
     """Decide how `asked` is answered with `shown`. Raises RangeNotSatisfiable."""
-    fields = heads.fields(shown)
+    fields = [*heads.fields(shown), *(READABLE if asked.readable else ())]
     date = shown.last_modified if shown.dated else None
     if conditions.not_modified(asked.if_none_match, shown.etag, asked.if_modified_since, date):
         return _framed(asked, HTTPStatus.NOT_MODIFIED, fields, (0, 0), bodiless=True)
@@ -75,6 +77,8 @@ def plan(shown: Representation, asked: Asked) -> Plan:
 
 def stream(asked: Asked, fields: list[tuple[str, str]]) -> Plan:
     """An answer of unknown length."""
+    if asked.readable:
+        fields = [*fields, *READABLE]
     return _framed(asked, HTTPStatus.OK, fields, (0, None), bodiless=asked.method == "HEAD")
 
 

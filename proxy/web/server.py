@@ -12,12 +12,14 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
+from operator import itemgetter
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
+from proxy.spelling import plain
 from proxy.web import failures
 
 _log = logging.getLogger(__name__)
@@ -94,7 +96,7 @@ class Connection(web.RequestHandler):
     def own(self) -> tuple[str, int] | None:
         """The address at which the client found this server; None where it has none."""
         name = self.transport.get_extra_info("sockname") if self.transport is not None else None
-        return (name[0], name[1]) if isinstance(name, tuple) else None
+        return (plain(name[0]), name[1]) if isinstance(name, tuple) else None
 
     def leave_http(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The connection as bare streams, for what comes behind a CONNECT request; it has to be closed after that.
@@ -119,7 +121,17 @@ class Connection(web.RequestHandler):
     def client(self) -> str:
         """The client's address, for the log."""
         peer = self.peername
-        return str(peer[0]) if isinstance(peer, tuple) else "-"
+        return plain(peer[0]) if isinstance(peer, tuple) else "-"
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a request: none is being answered, none has come whole, nothing is left to write."""
+        return self._waiter is not None and not self._messages and self.idle
+
+    @property
+    def idle_since(self) -> float:
+        """When it began to wait, in seconds of the loop's clock."""
+        return self._next_keepalive_close_time - self._keepalive_timeout
 
     @property
     def idle(self) -> bool:
@@ -187,6 +199,9 @@ class Server(web.Server):
     def __init__(self, handler: Handler, shortcut: Shortcut, idle_timeout: float) -> None:
         """`idle_timeout`: seconds that a connection may stay without a whole request."""
         super().__init__(handler, handler_cancellation=True)
+        self.open_connections = 0
+        self._opened: Callable[[asyncio.Transport], None] = lambda _: None
+        self._closed: Callable[[], None] = lambda: None
         self._shortcut = shortcut
         self._options = {
             "keepalive_timeout": idle_timeout,
@@ -198,6 +213,35 @@ class Server(web.Server):
             "lingering_time": 2.0,
             "logger": _log,
         }
+
+    def close_idle(self, least: float, share: int) -> None:
+        """Close the connections that wait for a request longest: one of `share`, of those that do for `least` seconds.
+
+        A request that has begun and is not whole counts as none.
+        """
+        now = self._loop.time()
+        idle = [
+            (connection.idle_since, connection)
+            for connection in self._connections
+            if isinstance(connection, Connection) and connection.waits and now - connection.idle_since >= least
+        ]
+        idle.sort(key=itemgetter(0))
+        for _, connection in idle[: -(-len(idle) // share)]:
+            connection.force_close()
+
+    def watch(self, opened: Callable[[asyncio.Transport], None], closed: Callable[[], None]) -> None:
+        """Have these called when a connection begins, and when one has ended."""
+        self._opened, self._closed = opened, closed
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self.open_connections += 1
+        self._opened(transport)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self.open_connections -= 1
+        self._closed()
 
     def __call__(self) -> Connection:
         return Connection(self, self._shortcut, loop=self._loop, **self._options)

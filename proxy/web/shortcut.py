@@ -33,7 +33,8 @@ class Shortcut:
     def __call__(self, connection: Connection, data: bytes) -> bool:
         """Answer the bytes at once if they are a remembered head. False: they take the usual way."""
         started = time.monotonic()
-        answer = self._hot.get(data, self._clock.monotonic())
+        clock = self._clock.monotonic()
+        answer = self._hot.get(data, clock)
         if answer is None or not connection.idle:
             return False
         transport = connection.transport
@@ -42,11 +43,12 @@ class Shortcut:
             self._hot.drop(data)
             return False
         blob, sent = answer.blob, 0
+        head = heads.finish(answer.lines, None if answer.confirmed is None else clock - answer.confirmed)
         if answer.body is not None:
-            transport.write(b"".join((answer.lines, heads.date_line(), b"\r\n", answer.body)))
+            transport.write(head + answer.body)
         elif blob is not None:
             try:
-                sent = self._responder.send_short(transport, heads.finish(answer.lines), blob, 0, blob.size)
+                sent = self._responder.send_short(transport, head, blob, 0, blob.size)
             except StoreError:
                 self._hot.drop(data)
                 return False
@@ -82,10 +84,11 @@ class Shortcut:
                 return
         if body is None and blob is None:
             return
-        lines = heads.head(HTTPStatus.OK, plan(shown, asked).lines)
+        confirmed = None if shown.age is None else self._clock.monotonic() - shown.age
+        lines = heads.head(HTTPStatus.OK, plan(replace(shown, age=None), asked).lines)
         sent = {Source.CACHE: size}
 
         def event(client: str, seconds: float) -> Served:
             return Served(shown.mount, shown.kind, shown.outcome, 200, sent, seconds, "GET", path, client)
 
-        self._hot.remember(head, HotAnswer(lines, body, blob, shown.fresh_until, event, shown.stands))
+        self._hot.remember(head, HotAnswer(lines, body, blob, shown.fresh_until, event, shown.stands, confirmed))

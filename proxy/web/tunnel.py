@@ -18,7 +18,8 @@ from proxy.web.responses import Exchange, Sent
 from proxy.web.server import reset
 
 _CHUNK = 1 << 16  # bytes
-_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"  # a 2xx answer to CONNECT has no length: RFC 9110 §9.3.6
+# RFC 9110 §9.3.6: a 2xx answer to CONNECT has no length.
+_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\nServer: pullthrough\r\n\r\n"
 
 Open = Callable[[Place], Awaitable[Line]]
 

@@ -31,7 +31,7 @@ def test_load__precedence(tmp_path: Path) -> None:
 
     settings = _load(tmp_path, toml, environ, port="3", fetch__segment="2 MiB")
 
-    assert (3, "10.0.0.2", 10**9) == (settings.port, settings.host, settings.disk)
+    assert (3, ("10.0.0.2",), 10**9) == (settings.port, settings.host, settings.disk)
     fetch = settings.fetch
     assert (7, 4, 2 * 2**20, 10.0) == (fetch.retries, fetch.connections, fetch.segment, fetch.connect_timeout)
 
@@ -234,7 +234,7 @@ def test_file__mark_of_an_editor(tmp_path: Path) -> None:
 
     settings = resolve({}, _HOME, tmp_path).settings
 
-    assert (1, "::1") == (settings.port, settings.host)
+    assert (1, ("::1",)) == (settings.port, settings.host)
 
 
 def test_file__from_a_pipe(tmp_path: Path) -> None:

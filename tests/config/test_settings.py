@@ -18,11 +18,12 @@ def test_settings__defaults() -> None:
     """What nobody set is what the documentation says."""
     settings = Settings(data=_DATA)
 
-    assert ("127.0.0.1", 3142) == (settings.host, settings.port)
+    assert (("127.0.0.1",), 3142, frozenset()) == (settings.host, settings.port, settings.names)
     assert (100_000_000_000, 67_108_864) == (settings.disk, settings.page_limit)
     assert (6, 16_777_216, 10.0, 30.0, 2) == tuple(settings.fetch.model_dump().values())
     assert (75.0, "json") == (settings.serve.idle_timeout, settings.serve.log_format)
     assert 1 <= settings.serve.threads <= 4
+    assert 8 <= settings.serve.connections <= 10_000
 
 
 def test_settings__built_directly_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,14 +79,14 @@ def test_sites__entry_replaces_the_builtin() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::", "::1", "fe80::1%eth0", "localhost", "cache_1.example"])
 def test_settings__good_host(host: str) -> None:
     """Addresses of both families and names are places to listen."""
-    assert host == Settings(data=_DATA, host=host).host
+    assert (host,) == Settings(data=_DATA, host=(host,)).host
 
 
 @pytest.mark.parametrize("host", ["", "127.0.0.1:80", "[::1]", "http://localhost", "a b", "-a"])
 def test_settings__bad_host(host: str) -> None:
     """A port, brackets or a scheme do not belong there."""
     with pytest.raises(ValidationError, match="without a port"):
-        Settings(data=_DATA, host=host)
+        Settings(data=_DATA, host=(host,) if host else ())
 
 
 @pytest.mark.parametrize("disk", ["1", "999 KB", "512KiB"])

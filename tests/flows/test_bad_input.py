@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -137,8 +138,13 @@ async def test_page_that_links_to_a_private_address(
 # Heads
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
-@pytest.mark.parametrize("path", [PAGE, "/metrics"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *itertools.product(["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"], [PAGE, "/metrics"]),
+        *itertools.product(["OPTIONS"], ["/metrics", "*", "/", "/nowhere/", "/deb.example/debian/pool/a.deb"]),
+    ],
+)
 async def test_other_methods(unmoved: Running, method: str, path: str) -> None:
     """Anything but GET and HEAD is 405, and says what is allowed."""
     got = await say(unmoved, f"{method} {path} HTTP/1.1")
@@ -282,7 +288,7 @@ async def test_absolute_form__with_a_password(
 # Ranges
 
 
-@pytest.mark.parametrize("header", ["bytes=9-3", "bytes=-", "bytes=a-b", "bytes=1-2-3", f"bytes={'9' * 30}-"])
+@pytest.mark.parametrize("header", ["bytes=9-3", "bytes=-", "bytes=a-b", "bytes=1-2-3"])
 async def test_range__that_makes_no_sense(
     proxy: Running, origin: Origin, http: aiohttp.ClientSession, header: str
 ) -> None:

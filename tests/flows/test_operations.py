@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -128,3 +129,44 @@ async def test_log__cannot_be_forged(
     await get(http, f'{running.url}/x%0d%0aforged" 200')
     await running.close()
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+async def test_server_field(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Every answer names the product, once, and nothing of what it is made with."""
+    packages = [wheel(f"demo{number}", padding=padding) for number, padding in enumerate((0, 100_000, 600_000))]
+    origin.publish(*packages, metadata=True)
+    origin.resource("/simple/", "<a href='demo/'>demo</a>", content_type="text/html")
+    running = await make_proxy(origin.url)
+    files = [f"/pypi/packages/{package.filename}" for package in packages]
+    lines = [
+        *(
+            f"GET {path} HTTP/1.1"
+            for path in ("/", "/metrics", "/healthz", "/api/apt-proxy-detect", "/api/x", "/nowhere/", "/pypi/simple/")
+        ),
+        *(f"{method} {path} HTTP/1.1" for method in ("GET", "HEAD", "GET", "OPTIONS", "POST") for path in files),
+        *(f"GET {path} HTTP/1.1\r\nRange: bytes={span}" for path in files for span in ("0-3", "9-3", "9999999-")),
+        *(f"GET {path}.metadata HTTP/1.1" for path in files),
+        *(f"GET {path} HTTP/1.1\r\nIf-None-Match: *" for path in files),
+        *("GET /pypi/simple/demo0/ HTTP/1.1", "GET /pypi/simple/Demo0/ HTTP/1.1", "GET /pypi/simple/x/ HTTP/1.1") * 2,
+        *("GET /pypi/%zz HTTP/1.1", "GET a HTTP/1.1", "GET /a b HTTP/1.1", "G\x01T / HTTP/1.1", "nonsense"),
+        *("GET / HTTP/1.1\r\nno field", "GET / HTTP/1.1\r\nX: " + "a" * 9000, "GET / HTTP/1.0", "GET / HTTP/9.9"),
+        *("CONNECT other.example:443 HTTP/1.1", "CONNECT a HTTP/1.1", "GET /deb.invalid/debian/a.deb HTTP/1.1"),
+    ]  # fmt: skip
+    for line in lines:
+        for closing in ("", "\r\nConnection: close"):
+            request = f"{line}\r\nHost: a{closing}\r\n\r\n"
+            last = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            got = await exchange.send(running.url, f"{request}{last}".encode())
+            heads = [got.head, *re.findall(r"HTTP/1\.1 [1-5].*?\r\n\r\n", got.rest.decode("latin-1"), re.DOTALL)]
+            for head in heads:
+                assert ["pullthrough"] == re.findall(r"(?im)^server: *([^\r\n]*)", head), (line[:80], head)
+                assert not re.search("aiohttp|python/", head, re.IGNORECASE)
+
+
+async def test_server_field__tunnel(make_proxy: MakeProxy, origin: Origin) -> None:
+    """A tunnel that is opened, too."""
+    place = f"{origin.host}:{origin.port}"
+    running = await make_proxy(origin.url, apt={"tunnels": frozenset({place})})
+    inside = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    got = await exchange.send(running.url, f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n{inside}".encode())
+    assert ("200", True) == (got.status, "\r\nServer: pullthrough" in got.head)

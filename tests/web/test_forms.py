@@ -51,6 +51,12 @@ def test_read__cache_at_port_80(target: str, expected: Own | Archived) -> None:
     assert expected == read(target, ("127.0.0.1", 80), MOUNTS)
 
 
+@pytest.mark.parametrize("target", ["http://[::ffff:127.0.0.1]/a", "http://cache.example/a", "http://CACHE.example./a"])
+def test_read__what_else_the_cache_is_called(target: str) -> None:
+    """Names of the settings, other addresses where it listens, and both forms of one of IPv4 mean the cache."""
+    assert Own("/a", "") == read(target, ("127.0.0.1", 80), MOUNTS, {"cache.example"})
+
+
 def test_read__unix_socket() -> None:
     """Without an address of its own, the cache answers for archives in proxy form only."""
     assert DEB == read("http://deb.example/debian/a.deb", None, MOUNTS)

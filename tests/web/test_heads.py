@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
+import pytest
+
 from proxy.cache.representation import Representation
 from proxy.model import Kind, Outcome, Source
 from proxy.web import heads
@@ -15,8 +17,9 @@ SHOWN = Representation(b"body", Kind.PAGE, "pypi", "text/html", "max-age=600", '
 def test_head() -> None:
     """Status line, fields, date, empty line."""
     raw = heads.finish(heads.head(206, [("A", "1"), ("B", "2")], connection="close"))
-    first, a, b, connection, date, *rest = raw.decode().split("\r\n")
-    assert (first, a, b, connection) == ("HTTP/1.1 206 Partial Content", "A: 1", "B: 2", "Connection: close")
+    first, server, a, b, connection, date, *rest = raw.decode().split("\r\n")
+    assert (first, server) == ("HTTP/1.1 206 Partial Content", "Server: pullthrough")
+    assert (a, b, connection) == ("A: 1", "B: 2", "Connection: close")
     assert rest == ["", ""]
     assert parsedate_to_datetime(date.removeprefix("Date: ")).tzinfo is not None
 
@@ -30,6 +33,13 @@ def test_fields() -> None:
         ("X-Cache", "hit"),
         ("X-Content-Type-Options", "nosniff"),
     ]
+
+
+@pytest.mark.parametrize(("age", "shown"), [(0.0, "0"), (59.99, "59"), (1e6, "1000000")])
+def test_fields__age(age: float, shown: str) -> None:
+    """What was kept says for how many whole seconds (RFC 9111 §5.1), in the fields or where they are finished."""
+    assert ("Age", shown) in heads.fields(replace(SHOWN, age=age))
+    assert f"\r\nAge: {shown}\r\n\r\n".encode() in heads.finish(b"", age)
 
 
 def test_fields__dated() -> None:

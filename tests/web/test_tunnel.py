@@ -18,7 +18,7 @@ from proxy.web.server import Connection, Server, reset
 from proxy.web.tunnel import Tunnels
 
 CONNECT = b"CONNECT files.example:443 HTTP/1.1\r\nHost: files.example:443\r\n\r\n"
-ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\nServer: pullthrough\r\n\r\n"
 PIECE = b"x" * (1 << 16)
 PIECES = 1024  # of them are more than all buffers between two programs hold
 

@@ -1,0 +1,97 @@
+"""Browsers: who is one, and under which names they are answered where there are credentials."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from proxy.errors import NotAllowed
+from proxy.web.browsers import preflight, refuse_stranger
+
+NAMES = {"cache.example", "cache"}
+BROWSERS = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"sec-fetch-mode": "no-cors"},
+    {"Sec-Fetch-Dest": "empty"},
+    {"Sec-Fetch-User": "?1"},
+    {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
+]
+
+
+def refused(host: str, target: str = "/", **fields: str) -> bool:
+    """Whether a request is."""
+    try:
+        refuse_stranger(target, CIMultiDict({"Host": host, **fields}), NAMES)
+    except NotAllowed:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "127.0.0.1:3142", "10.1.2.3:80", "[::1]", "[::1]:3142", "[::ffff:10.0.0.1]:1", "localhost",
+        "LOCALHOST:3142", "localhost.:3142", "cache.example", "Cache.Example.:3142", "cache:3142",
+    ],
+)  # fmt: skip
+def test_own_names(browser: dict[str, str], host: str) -> None:
+    """Addresses, localhost and the names of the settings, with a port or without."""
+    assert not refused(host, **browser)
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example", "evil.example:3142", "cache.example.evil.example", "127.0.0.1.evil.example", "notcache", "",
+        ".", ":3142", "localhost.evil.example", "evil-localhost", "2130706433", "0x7f.1", "127.1", "[::1", "::1]",
+        "cache.example:3142:3142", "user@cache.example", "cache.example/", "cache.example, evil.example",
+    ],
+)  # fmt: skip
+def test_strange_names(browser: dict[str, str], host: str) -> None:
+    """Anything else: whoever owns it can let it lead anywhere."""
+    assert refused(host, **browser)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "cache.example", ""])
+@pytest.mark.parametrize("agent", ["pip/26.0", "uv/0.9", "Debian APT-HTTP/1.3", "curl/8.0", "python-requests/2.32"])
+def test_other_clients(host: str, agent: str) -> None:
+    """Programs ask under any name: no page of the internet decides for them."""
+    assert not refused(host, **{"User-Agent": agent, "Accept": "*/*"})
+
+
+def test_proxy_form() -> None:
+    """Both names have to be known: that of the address, and that of the field."""
+    browser = {"Sec-Fetch-Site": "none"}
+    assert not refused("127.0.0.1:3142", "http://cache.example:3142/a", **browser)
+    assert refused("127.0.0.1:3142", "http://evil.example:3142/a", **browser)
+    assert refused("evil.example", "http://cache.example:3142/a", **browser)
+    assert refused("cache.example", "http://cache.example@evil.example/a", **browser)
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=40))
+def test_any_host(host: str) -> None:
+    """Whatever stands there is judged; nothing that ends in the name of another site is taken."""
+    assert refused(host, **{"Sec-Fetch-Site": "none"}) in {True, False}
+    assert refused(f"{host}.evil.example", **{"Sec-Fetch-Site": "none"})
+
+
+def test_sentence() -> None:
+    """It says what to set, and repeats nothing."""
+    with pytest.raises(NotAllowed, match="the setting names") as caught:
+        refuse_stranger("/", CIMultiDict({"Host": "evil.example", "Sec-Fetch-Site": "none"}), NAMES)
+    assert "evil" not in str(caught.value)
+
+
+def test_preflight() -> None:
+    """It allows what the cache answers, with every field."""
+    answer = preflight()
+    assert (204, "*", "*") == (
+        answer.status,
+        answer.headers["Access-Control-Allow-Origin"],
+        answer.headers["Access-Control-Allow-Headers"],
+    )
+    assert {"GET", "HEAD"} == set(answer.headers["Access-Control-Allow-Methods"].split(", "))
