@@ -45,7 +45,7 @@ class Hurry(NamedTuple):
     lost: float
 
 
-_AGAIN = 10.0  # seconds: without a new look there is no file
+_NEEDED = Hurry(10.0, 10.0)  # for a file that is not here: without a new look there is none
 _PATIENT = Hurry(5.0, 1.0)  # for a file that may be fetched without its page, which then has to prove it later
 
 
@@ -149,9 +149,8 @@ class Catalog:
             # For a kept file that may be wrong, a page that was missing a moment ago may be there now, too.
             again = kept or self._store.find(wish.key) is not None
             wish = self.wish(site, page, named, revalidate=again)
-            seconds = None if hurry is None else hurry.lost if self._documents.lost(wish) else hurry.seconds
             try:
-                document = await self._documents.get(wish, seconds)
+                document = await self._documents.get(wish, self._seconds(wish, hurry))
                 file = await self._listed(document, target.path.rpartition("/")[2], target, site)
             except Withheld as error:
                 failure = failure or (error if site.withholds or isinstance(error, Forwarded) else None)
@@ -183,7 +182,7 @@ class Catalog:
             )
         return said
 
-    async def again(self, said: Said, target: Target, site: Site) -> Said | None:
+    async def again(self, said: Said, target: Target, site: Site, hurry: Hurry = _NEEDED) -> Said | None:
         """What the page of a file says after a new look, when it could not be had as it said; None if it says the same.
 
         Addresses that are signed are good for a while only, and a file may have been replaced.
@@ -195,7 +194,7 @@ class Catalog:
             if not _differs(said, fresh):
                 _, _, project, path = said.page.key.split(":", 3)
                 wish = self.wish(site, Target(site.mount, None, path), project, anew=True)
-                document = await self._documents.get(wish, _AGAIN)
+                document = await self._documents.get(wish, self._seconds(wish, hurry))
                 name = target.path.rpartition("/")[2]
                 fresh = Said(await self._listed(document, name, target, site), document.entry)
             return fresh if _differs(said, fresh) else None
@@ -241,6 +240,11 @@ class Catalog:
             listed = parsed.by_name.get(file.filename, ())
             found += [Place(same.url, site) for same in listed if not digests.isdisjoint(same.digests)]
         return found
+
+    def _seconds(self, wish: Wish, hurry: Hurry | None) -> float | None:
+        if hurry is None:
+            return None
+        return hurry.lost if self._documents.lost(wish) else hurry.seconds
 
     def _pages(self, site: Site, project: str | None) -> list[Document]:
         """The kept pages that may list files of a project, the flat ones too; the newest first."""

@@ -171,6 +171,19 @@ async def test_volatile__not_to_be_confirmed(nightly: World, error: PullthroughE
     assert (Outcome.STALE, BODY, 0.0) == (shown.outcome, await nightly.read(shown), shown.fresh_until)
 
 
+async def test_volatile__whose_address_has_expired(nightly: World) -> None:
+    """It is confirmed where its page says that it is now."""
+    await nightly.hold(FILE, BODY, TAGGED)
+    nightly.publish(replace(BARE, url=f"{URL}?signature=1"))
+    await nightly.page()
+    nightly.publish(replace(BARE, url=f"{URL}?signature=2"))
+    nightly.clock.advance(SITE.ttl + 1)
+    nightly.upstream.on(f"{URL}?signature=1", Scripted(status=403))
+    nightly.upstream.on(f"{URL}?signature=2", Scripted(status=304))
+    shown = await nightly.file(FILE)
+    assert (Outcome.REVALIDATED, BODY) == (shown.outcome, await nightly.read(shown))
+
+
 @pytest.mark.parametrize("error", [UpstreamUnreachable("away"), UpstreamBroken("broken"), NotFound("gone")])
 async def test_volatile__replaced_and_then_gone(nightly: World, error: PullthroughError) -> None:
     """A new file that cannot be had after all does not take the old one away."""
