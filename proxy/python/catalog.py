@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from proxy.cache.documents import Document, Documents, Wish
 from proxy.cache.flight import Place, Wanted
@@ -22,11 +20,12 @@ from proxy.errors import (
     NotFound,
     PullthroughError,
     UpstreamError,
+    UpstreamThrottled,
     UpstreamTimeout,
     UpstreamUnreachable,
     Withheld,
 )
-from proxy.model import ALGORITHMS, Digest, Entry, Outcome, Site, Target
+from proxy.model import Digest, Entry, Outcome, Site, Target
 from proxy.ports import Store
 from proxy.python import addresses
 from proxy.python.layouts import likely_pages
@@ -34,36 +33,12 @@ from proxy.python.negotiation import UPSTREAM_ACCEPT
 from proxy.python.page import File
 from proxy.python.renderings import Renderings
 from proxy.python.routes import file_key, is_binary, page_key, page_keys
+from proxy.python.said import Hurry, Said, trust
 from proxy.python.supplements import Supplements
 from proxy.python.whereabouts import Whereabouts
 
-
-class Hurry(NamedTuple):
-    """How long somebody who could do without it waits for a page, in seconds; `lost`: from a host that hangs."""
-
-    seconds: float
-    lost: float
-
-
 _NEEDED = Hurry(10.0, 10.0)  # for a file that is not here: without a new look there is none
 _PATIENT = Hurry(5.0, 1.0)  # for a file that may be fetched without its page, which then has to prove it later
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What pages say of a file. `page`: the kept page that lists it.
-
-    `failure`: why nothing certain can be said: a page that may list the file could not be read.
-    """
-
-    file: File | None = None
-    page: Entry | None = None
-    failure: PullthroughError | None = None
-
-    @property
-    def digest(self) -> Digest | None:
-        """What the file is to be compared with."""
-        return self.file.best_digest if self.file is not None else None
 
 
 class Catalog:
@@ -153,12 +128,14 @@ class Catalog:
                 document = await self._documents.get(wish, self._seconds(wish, hurry))
                 file = await self._listed(document, target.path.rpartition("/")[2], target, site)
             except Withheld as error:
-                failure = failure or (error if site.withholds or isinstance(error, Forwarded) else None)
+                # Stores refuse what they do not have. Of a page that was only guessed, it says no more than that.
+                meant = site.withholds or isinstance(error, Forwarded)
+                failure = failure or (error if meant and page.path == f"{site.index}{project}/" else None)
             except NotFound:
                 continue
             except (NotAllowed, UpstreamError, BlobDamaged) as error:
                 failure = failure or error
-                if isinstance(error, UpstreamUnreachable | UpstreamTimeout):
+                if isinstance(error, UpstreamUnreachable | UpstreamTimeout | UpstreamThrottled):
                     break  # the other pages are there, too
             else:
                 if file is not None:
@@ -191,13 +168,13 @@ class Catalog:
             return None
         with contextlib.suppress(NotFound, NotAllowed, UpstreamError, BlobDamaged):
             fresh = await self.kept(target, site)  # somebody else may have looked meanwhile
-            if not _differs(said, fresh):
+            if not said.differs(fresh):
                 _, _, project, path = said.page.key.split(":", 3)
                 wish = self.wish(site, Target(site.mount, None, path), project, anew=True)
                 document = await self._documents.get(wish, self._seconds(wish, hurry))
                 name = target.path.rpartition("/")[2]
                 fresh = Said(await self._listed(document, name, target, site), document.entry)
-            return fresh if _differs(said, fresh) else None
+            return fresh if said.differs(fresh) else None
         return None
 
     async def wanted(self, target: Target, site: Site, said: Said) -> Wanted:
@@ -269,7 +246,7 @@ class Catalog:
                 self.whereabouts.linked(site, at.host, file.url)
             if at == target:
                 found.append(file)
-        return min(found, key=_trust, default=None)
+        return min(found, key=trust, default=None)
 
     async def _refuse_quarantined(self, project: str | None, site: Site) -> None:
         """Raise NotFound if a kept page says that the project is quarantined (PEP 792): nothing of it is given."""
@@ -277,14 +254,3 @@ class Catalog:
             with contextlib.suppress(BlobDamaged, UpstreamError):
                 if (await self._renderings.parsed(document)).page.quarantined:
                     raise NotFound("The index has quarantined this project: its files may be dangerous.")
-
-
-def _differs(said: Said, fresh: Said) -> bool:
-    """Whether a file is somewhere else now, or another one."""
-    if said.file is None or fresh.file is None:
-        return False
-    return (said.file.url, said.file.digests) != (fresh.file.url, fresh.file.digests)
-
-
-def _trust(file: File) -> int:
-    return ALGORITHMS.index(file.digests[0].algorithm) if file.digests else len(ALGORITHMS)

@@ -20,10 +20,11 @@ from proxy.cache.representation import Representation
 from proxy.errors import NotFound, StoreError, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Site, Source, Target
 from proxy.ports import Clock, Store
-from proxy.python.catalog import Catalog, Said
+from proxy.python.catalog import Catalog
 from proxy.python.metadata import Metadata
 from proxy.python.question import Question
 from proxy.python.routes import file_key
+from proxy.python.said import Said
 from proxy.python.standing import Standing, is_vouched
 from proxy.python.supplements import is_volatile
 

@@ -16,8 +16,9 @@ from proxy.cache.freshness import Verdict, judge
 from proxy.errors import StoreError
 from proxy.model import Digest, Entry, Outcome, Site, Target
 from proxy.ports import Clock, Store
-from proxy.python.catalog import Catalog, Hurry, Said
+from proxy.python.catalog import Catalog
 from proxy.python.page import File
+from proxy.python.said import Hurry, Said
 from proxy.python.supplements import is_volatile
 
 _log = logging.getLogger(__name__)

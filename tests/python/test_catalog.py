@@ -8,11 +8,21 @@ import pytest
 
 from proxy.cache.comparing import Comparing
 from proxy.cache.flight import Place
-from proxy.errors import NotAllowed, UpstreamBroken
+from proxy.errors import (
+    NotAllowed,
+    NotFound,
+    PullthroughError,
+    UpstreamBroken,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    Withheld,
+)
 from proxy.model import Digest, Site, Target
-from proxy.python.catalog import Catalog, Said
+from proxy.python.catalog import Catalog
 from proxy.python.page import File
 from proxy.python.renderings import Renderings
+from proxy.python.said import Said
 from proxy.python.supplements import Supplements
 from tests.cache.conftest import documents_of
 from tests.flows.asking import SteppedClock
@@ -170,6 +180,33 @@ async def test_find__one_name_at_two_addresses() -> None:
     world.publish(*(Link(NAME, f"https://files.example/{at}/{NAME}", sha256=at * 64) for at in "ab"))
     found = [await world.catalog.find(replace(LISTED, path=f"{at}/{NAME}"), SITE) for at in "ab"]
     assert ["a" * 64, "b" * 64] == [said.digest.value for said in found if said.digest is not None]
+
+
+@pytest.mark.parametrize(
+    ("error", "asked", "certain"),
+    [
+        (NotFound("gone"), 2, True),
+        (Withheld("refused"), 2, False),  # by the page that the settings tell of
+        (UpstreamBroken("broken"), 2, False),
+        (UpstreamThrottled("busy"), 1, False),
+        (UpstreamTimeout("silent"), 1, False),
+        (UpstreamUnreachable("away"), 1, False),
+    ],
+)
+async def test_find__no_page_answers(error: PullthroughError, asked: int, certain: bool) -> None:
+    """A host that is not well is not asked for one page after the other; what it says is not taken for a "no"."""
+    world = World(TORCH)
+    for page in ("whl/cu126/demo/", "whl/demo/"):
+        world.upstream.on(TORCH.base + page, Scripted(error=error))
+    said = await world.catalog.find(Target("pytorch", None, f"whl/cu126/{NAME}"), TORCH)
+    assert (asked, certain) == (len(world.upstream.asks), said.failure is None)
+
+
+async def test_find__guess_that_is_refused() -> None:
+    """Stores of objects refuse what they do not have: a page that was only guessed is not there."""
+    world = World(TORCH)
+    world.upstream.on(f"{TORCH.base}whl/cu126/demo/", Scripted(error=Withheld("refused")))
+    assert Said() == await world.catalog.find(Target("pytorch", None, f"whl/cu126/{NAME}"), TORCH)
 
 
 # What kept pages say
