@@ -31,7 +31,7 @@ from proxy.cache.bodies import Bodies
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
-from proxy.cache.filling import Lanes
+from proxy.cache.lanes import Lanes
 from proxy.cache.patience import Patience
 from proxy.config import Settings
 from proxy.config.archives import TUNNELS

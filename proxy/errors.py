@@ -121,6 +121,10 @@ class StoreFull(StoreError):
     """No room below the bound, or on the file system, and nothing that may be evicted."""
 
 
+class NoPlace(StoreError):
+    """So many downloads are under way that one more found no place in time."""
+
+
 class StoreBroken(StoreError):
     """Reading or writing failed: read-only file system, input/output error, damaged index."""
 

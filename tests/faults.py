@@ -30,6 +30,11 @@ def hold_head(gate: Gate) -> Fault:
     return _each(lambda answer: replace(answer, head_gate=gate))
 
 
+def silent() -> Fault:
+    """Accept the request and never say anything."""
+    return _each(lambda answer: replace(answer, head_gate=Gate()))
+
+
 def hold_body(after: int, gate: Gate) -> Fault:
     """Stop after `after` bytes of this answer's body until the gate opens."""
     return _each(lambda answer: replace(answer, body_gates=(*answer.body_gates, (after, gate))))

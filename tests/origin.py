@@ -41,6 +41,17 @@ class _Misbehaviour:
     when: Callable[[Request], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Who gives each address few connections: at most `most` answers at once, and `fault` to more.
+
+    Without a `fault` the oldest is reset, and the new one gets its answer.
+    """
+
+    most: int
+    fault: Fault | None = None
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Origin:
     """`async with Origin() as origin:`; `host` may be any loopback address, so that two origins differ by name.
@@ -55,10 +66,13 @@ class Origin:
     port: int = 0
     missing: Handler = not_found  # answers for paths that nothing was put at
     admit: Callable[[Request], Answer | None] | None = None  # an answer in place of the right one: who may not come in
+    limit: Limit | None = None
+    refused: int = 0  # answers beyond the limit, since the start
     _routes: dict[str, Handler] = field(default_factory=dict)
     _misbehaviours: dict[str | None, list[_Misbehaviour]] = field(default_factory=dict)
     _sent: dict[str, int] = field(default_factory=dict)
     _wires: dict[Wire, asyncio.Task[None]] = field(default_factory=dict)
+    _answering: list[Wire] = field(default_factory=list)  # within the limit, oldest first
     _server: asyncio.Server | None = None
     _watch: Watch = field(default_factory=Watch)
     accepted: int = 0  # connections since the start
@@ -217,7 +231,7 @@ class Origin:
         """Set the counters to zero."""
         self.requests.clear()
         self._sent.clear()
-        self.accepted = 0
+        self.accepted = self.refused = 0
 
     @property
     def open_connections(self) -> int:
@@ -270,11 +284,12 @@ class Origin:
                 while (request := await wire.receive()) is not None:
                     self.requests.append(request)
                     self._watch.changed()
-                    if not await wire.send(
-                        request, self._answer(request), functools.partial(self._count, request.path)
-                    ):
+                    answer = self._limited(wire, request)
+                    if not await wire.send(request, answer, functools.partial(self._count, request.path)):
                         break
+                    self._ended(wire)
         finally:
+            self._ended(wire)
             await wire.close()
             del self._wires[wire]
             self._watch.changed()
@@ -282,6 +297,20 @@ class Origin:
     def _count(self, path: str, size: int) -> None:
         self._sent[path] = self._sent.get(path, 0) + size
         self._watch.changed()
+
+    def _limited(self, wire: Wire, request: Request) -> Answer:
+        answer = self._answer(request)
+        if self.limit is not None and len(self._answering) >= self.limit.most:
+            self.refused += 1
+            if self.limit.fault is not None:
+                return self.limit.fault(request, answer)
+            self._answering.pop(0).abort()
+        self._answering.append(wire)
+        return answer
+
+    def _ended(self, wire: Wire) -> None:
+        if wire in self._answering:
+            self._answering.remove(wire)
 
     def _answer(self, request: Request) -> Answer:
         handler = self._routes.get(request.path) or self._routes.get(unquote(request.path)) or self.missing

@@ -116,12 +116,12 @@ class Wire:
             piece = answer.body.read(answer.start + sent, answer.start + sent + size)
             framed = b"%x\r\n%b\r\n" % (size, piece) if framing is Framing.CHUNKED else piece
             sent += size
+            if answer.rate is not None:
+                await asyncio.sleep(size / answer.rate)
             self._put(framed)
             count(size)  # before it is known to have left: a broken connection may have taken a part of it
             await self._writer.drain()
-            if answer.rate is not None:
-                await asyncio.sleep(1 / _SLICES)
-            elif answer.piece is not None:
+            if answer.piece is not None:
                 await asyncio.sleep(0)
 
     async def _write(self, content: bytes) -> None:

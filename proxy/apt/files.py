@@ -66,9 +66,12 @@ class Files:
         return shown
 
     def foresee(self, address: ArchiveAddress) -> None:
-        """Begin the download of a file that is not here; whoever asks for it later finds it under way."""
+        """Begin the download of a file that is not here; whoever asks for it later finds it under way.
+
+        Not where the archive is known to allow no more connections: the client's own turn comes.
+        """
         key = _key(address)
-        if key not in self._foreseen and self._store.find(key) is None:
+        if key not in self._foreseen and self._store.find(key) is None and self._downloads.room(address.url):
             self._beginning.join(key, lambda: self._begin(address))
 
     async def close(self) -> None:
@@ -78,7 +81,7 @@ class Files:
     async def _begin(self, address: ArchiveAddress) -> None:
         wanted = await self._wanted(address, None)
         try:
-            body, began = await self._downloads.open(wanted)
+            body, began = await self._downloads.open(wanted, ahead=True)
         except PullthroughError:
             return  # the client is told when it comes to its turn
         if isinstance(body, Passage):
@@ -94,7 +97,7 @@ class Files:
         if digest is None and is_package(address.path):
             listed = await self._catalog.find(address, wait=self._store.find(key) is None)
             digest, size = (listed.digest, listed.size) if listed is not None else (None, None)
-        return Wanted(key, address.url, self._site, digest, size)
+        return Wanted(key, address.url, self._site, digest, size, signed=True)
 
 
 def _key(address: ArchiveAddress) -> str:

@@ -39,7 +39,7 @@ class Indexes:
     def wanted(self, suite: ArchiveAddress, path: str, listed: Listed, site: Site, url: str | None = None) -> Wanted:
         """The wish for an index; `url` is where, if not at its plain name."""
         url = url or ArchiveAddress(suite.scheme, suite.host, suite.path + path).url
-        return Wanted(_key(suite, path, listed), url, site, listed.digest, listed.size)
+        return Wanted(_key(suite, path, listed), url, site, listed.digest, listed.size, signed=True)
 
     async def open(
         self, suite: ArchiveAddress, snapshot: Snapshot, path: str, site: Site, first: str | None = None

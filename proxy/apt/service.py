@@ -24,7 +24,7 @@ from proxy.apt.policy import Policy
 from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
-from proxy.cache import dates
+from proxy.cache import dates, plausible
 from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
@@ -250,5 +250,5 @@ def _document_key(address: ArchiveAddress) -> str:
 
 async def _refuse_page(entry: Entry, _: bytes) -> None:
     """Raise WrongBytes for the page of a portal in place of a file."""
-    if entry.content_type.partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"}:
+    if plausible.is_page(entry.content_type):
         raise WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")

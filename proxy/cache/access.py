@@ -5,13 +5,17 @@ Services of archives call it. Decides only what costs the asker least; `download
 
 from __future__ import annotations
 
+import asyncio
+
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Wanted
-from proxy.cache.passage import Passage
-from proxy.errors import UpstreamBroken
+from proxy.cache.passage import Passage, Whole
+from proxy.cache.passages import NEXT
+from proxy.errors import NotAllowed, NotFound
 from proxy.model import Blob, Source, Span
 
 _SMALL_SPAN = 1 << 20  # a range of a cold file up to this many bytes does not start a download
+_PATIENCE = 1.0  # seconds for a request that only asks how long a file is
 _AHEAD = 32 << 20  # a range that begins further than this behind what is here goes upstream by itself
 
 Body = Blob | Flight | Passage
@@ -35,36 +39,61 @@ class Access:
         flight = self._downloads.running(wanted)
         if head and flight is None:
             return await self._look(wanted), Source.UPSTREAM
+        plain = False
         if span is not None and _by_itself(flight, span, wanted.size):
-            part = await self._part(wanted, span, if_range)
+            part, plain = await self._part(wanted, span, if_range)
             if part is not None:
                 return part, Source.UPSTREAM
-        body, began = await self._downloads.open(wanted)
+        body, began = await self._downloads.open(wanted, plain=plain)
         return body, Source.UPSTREAM if began else Source.CACHE if isinstance(body, Blob) else Source.SHARED
 
     async def _look(self, wanted: Wanted) -> Passage:
         """The head of a cold file: its size, without fetching it."""
-        try:
-            passage = await self._downloads.probe(wanted)
-        except UpstreamBroken:
+        passage = await self._probe(wanted)
+        if passage is None:
             passage = await self._downloads.past(wanted, 0, None)
             await passage.close()
         passage.start, passage.end = 0, passage.size
         return passage
 
-    async def _part(self, wanted: Wanted, span: Span, if_range: str | None) -> Passage | None:
-        """A range from upstream; None where upstream gives no parts, or has another version."""
+    async def _probe(self, wanted: Wanted) -> Passage | None:
+        """What the first byte of a file tells; None if that takes long or fails, for whatever reason."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self._downloads.probe(wanted)
+        except TimeoutError:
+            return None
+        except NEXT as error:
+            if isinstance(error, (NotFound, NotAllowed)) and self._downloads.final(wanted, error):
+                raise
+            return None
+
+    async def _part(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passage | None, bool]:
+        """A range from upstream; None where upstream gives no parts, or has another version.
+
+        And whether the request for it got an error, which may be about the range alone.
+        """
         condition = {"If-Range": if_range} if if_range else None
         try:
             size = wanted.size
             if span.suffix is not None and size is None:
-                size = (await self._downloads.probe(wanted)).size
-            if size is None:
-                return await self._downloads.past(wanted, span.start, span.end, condition)
-            meant = span.within(size)
-            return await self._downloads.past(wanted, *meant, condition) if meant is not None else None
-        except UpstreamBroken:
-            return None
+                probed = await self._probe(wanted)
+                size = probed.size if probed is not None else None
+            if span.suffix is None and size is None:
+                return await self._downloads.past(wanted, span.start, span.end, condition), False
+            while size is not None and (meant := span.within(size)) is not None:
+                part = await self._downloads.past(wanted, *meant, condition)
+                if part.size == size or span.suffix is None:
+                    return part, False
+                await part.close()  # its page says another size
+                size = part.size
+        except Whole:
+            return None, False
+        except NEXT as error:
+            if self._downloads.final(wanted, error):
+                raise
+            return None, True
+        return None, False
 
 
 def _by_itself(flight: Flight | None, span: Span, size: int | None) -> bool:

@@ -14,7 +14,7 @@ from proxy.cache.flight import Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
 from proxy.cache.patience import Patience
-from proxy.errors import NotFound, StoreError, UpstreamError
+from proxy.errors import NotFound, StoreError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.model import Ask, Entry, Outcome, Validator
 from proxy.ports import Clock, Reply, Store, Upstream
 
@@ -52,18 +52,14 @@ class Confirming:
         await self._flights.close()
 
     async def _ask(self, wanted: Wanted, entry: Entry) -> Outcome:
-        # A range, so that an upstream that has another file, or knows no conditions, does not begin to send it.
-        headers = {"Range": "bytes=0-0", **entry.validator.conditions}
-        since = self._clock.monotonic()
         try:
-            async with self._upstream.get(Ask(wanted.url, wanted.site, headers)) as reply:
-                self._patience.answered(wanted.url, since)
-                if reply.status != HTTPStatus.NOT_MODIFIED and not _same(entry.validator, reply):
-                    return Outcome.MISS
+            same = await self._same(wanted, entry)
         except (NotFound, UpstreamError) as error:
             # Gone upstream is no reason to lose it here.
             _log.warning("kept file not confirmed", extra={"upstream": wanted.site.mount, "reason": str(error)})
             return Outcome.STALE
+        if not same:
+            return Outcome.MISS
         if self._store.find(entry.key) != entry:
             return Outcome.REVALIDATED  # another file, or nothing, is there by now: nothing to renew
         try:
@@ -71,6 +67,23 @@ class Confirming:
         except StoreError as error:
             _log.warning("entry not kept", extra={"reason": str(error)})
         return Outcome.REVALIDATED
+
+    async def _same(self, wanted: Wanted, entry: Entry) -> bool:
+        """Whether upstream has the kept file. Raises NotFound or an UpstreamError."""
+        conditions = entry.validator.conditions
+        try:
+            # A range, so that an upstream that has another file, or knows no conditions, does not begin to send it.
+            return await self._answered(wanted, entry, {"Range": "bytes=0-0", **conditions})
+        except (UpstreamTimeout, UpstreamUnreachable):
+            raise
+        except (NotFound, UpstreamError):  # that may be about the range
+            return await self._answered(wanted, entry, conditions)
+
+    async def _answered(self, wanted: Wanted, entry: Entry, headers: dict[str, str]) -> bool:
+        since = self._clock.monotonic()
+        async with self._upstream.get(Ask(wanted.url, wanted.site, headers)) as reply:
+            self._patience.answered(wanted.url, since)
+            return reply.status == HTTPStatus.NOT_MODIFIED or _same(entry.validator, reply)
 
 
 def _same(known: Validator, reply: Reply) -> bool:

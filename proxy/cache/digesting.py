@@ -54,10 +54,19 @@ class Digesting:
         self._claimed = end
         return True
 
-    async def take(self, piece: memoryview) -> None:
-        """Hash claimed bytes from memory, in a worker thread."""
+    async def take(self, start: int, piece: memoryview) -> None:
+        """Hash claimed bytes from memory, in a worker thread.
+
+        Where that cannot be done, or could not be done for bytes before them, they are read back later.
+        """
         async with self._turn:
-            await self._in_threads.run(self.update, piece)
+            if start != self.position:
+                return
+            try:
+                await self._in_threads.run(self.update, piece)
+            except BaseException:
+                self._claimed = self.position
+                raise
 
     def _advance(self, descriptor: int, end: int) -> None:
         buffer = memoryview(bytearray(min(_PIECE, end - self.position)))
@@ -77,6 +86,10 @@ class Digesting:
         for running in self._hashes.values():
             running.update(chunk)
         self.position += len(chunk)
+
+    def so_far(self) -> bytes:
+        """The sha256 of the bytes that were hashed."""
+        return self._hashes["sha256"].digest()
 
     def check(self) -> Digest:
         """The sha256 of the whole. Raises WrongBytes if the index promised another file."""

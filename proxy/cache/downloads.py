@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager, AsyncExitStack, aclosing
-from dataclasses import replace
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 
+from proxy.cache import plausible
 from proxy.cache.comparing import Comparing
 from proxy.cache.cooling import Cooling
 from proxy.cache.digesting import Digesting
-from proxy.cache.filling import Filling, Lanes
-from proxy.cache.flight import Flight, Place, Wanted
+from proxy.cache.filling import Filling
+from proxy.cache.flight import Flight, Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.following import follow
 from proxy.cache.keeping import Keeping
-from proxy.cache.passage import Passage
+from proxy.cache.lanes import Lanes
+from proxy.cache.manners import Manners
+from proxy.cache.passage import Passage, unlikely
+from proxy.cache.passages import NEXT, Passages, told
 from proxy.cache.workers import Workers
 from proxy.errors import (
-    NotAllowed,
-    NotFound,
+    NoPlace,
     PullthroughError,
     StoreError,
     UpstreamBroken,
-    UpstreamError,
     UpstreamUnreachable,
     WrongBytes,
 )
@@ -37,7 +38,8 @@ from proxy.ports import Clock, Observer, Spool, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
-_NEXT = (NotFound, NotAllowed, UpstreamError)  # after these another place is asked
+_TURN = 5.0  # seconds for which a download waits for others to end, when there are as many as there may be
+_PIECE = 1 << 20  # bytes read at once
 
 
 class Downloads:
@@ -55,16 +57,22 @@ class Downloads:
         self.comparing = Comparing(store)
         self._keeping = Keeping(store, self.comparing, clock)
         self._hashing = Workers("hashing")
+        self._manners = Manners()
+        self._passages = Passages(upstream, self._manners, self._hashing)
+        self._places = asyncio.Semaphore(lanes.downloads)
 
     async def kept(self, wanted: Wanted) -> Blob | None:
         """The stored file, if it is here, under this address or, by its digest, under any other."""
         return await self._keeping.find(wanted)
 
-    async def open(self, wanted: Wanted) -> tuple[Blob | Flight | Passage, bool]:
+    async def open(
+        self, wanted: Wanted, *, plain: bool = False, ahead: bool = False
+    ) -> tuple[Blob | Flight | Passage, bool]:
         """The stored file, or the flight that brings it, begun; and whether this asker began it.
 
-        A `Passage` is the file past the store, when the disk cannot take it. Raises NotFound, WrongBytes or another
-        UpstreamError when upstream fails before the first byte.
+        `plain`: a ranged request for it failed just now. `ahead`: no client waits for it yet. A `Passage` is the file
+        past the store, when the disk cannot take it, or too many downloads are under way. Raises NotFound, WrongBytes
+        or another UpstreamError when upstream fails before the first byte.
         """
         blob = await self.kept(wanted)
         if blob is not None:
@@ -73,8 +81,9 @@ class Downloads:
         flight = self._flights.get(wanted.flight_key)
         began = flight is None
         if flight is None:
-            flight = self._flights[wanted.flight_key] = Flight(wanted)
+            flight = self._flights[wanted.flight_key] = Flight(wanted, plain=plain)
             self._launch(flight)
+        flight.ahead = (began or flight.ahead) and ahead
         try:
             await flight.begun()
         except StoreError:
@@ -88,29 +97,24 @@ class Downloads:
 
         Raises the errors of `Upstream.get`, and UpstreamBroken when upstream does not honour the range.
         """
-        failure: PullthroughError | None = None
-        for place in self._in_order(wanted):
-            try:
-                async with AsyncExitStack() as stack:
-                    passage = Passage(self._upstream, replace(wanted, url=place.url, site=place.site))
-                    stack.push_async_callback(passage.close)
-                    await passage.open(start, end, headers or {})
-                    stack.pop_all()
-                    return passage
-            except _NEXT as error:
-                failure = _told(failure, error, place, wanted)
-        assert failure is not None, "there is a place, and it failed"
-        raise failure
+        return await self._passages.past(wanted, start, end, headers)
 
     async def probe(self, wanted: Wanted) -> Passage:
         """Ask for the first byte of a file, to learn its size; the passage is closed. Raises as `past` does."""
-        passage = await self.past(wanted, 0, 1)
-        try:
-            async for _ in passage.chunks():
-                pass  # read out, the connection can be used again
-        finally:
-            await passage.close()
-        return passage
+        return await self._passages.probe(wanted)
+
+    def final(self, wanted: Wanted, error: Exception) -> bool:
+        """Whether what a ranged request failed with is the last word; else a plain one may get the file."""
+        return self._manners.final(wanted.places[0], error)
+
+    def honours_ranges(self, wanted: Wanted) -> bool | None:
+        """Whether the file's host is known to honour ranges. False: a range got an error there lately."""
+        return self._manners.honours(wanted.places[0])
+
+    def room(self, url: str) -> int:
+        """How many downloads more the host of `url` is likely to allow now; for work ahead of clients."""
+        begun = sum(self._manners.same(url, flight.wanted.url) for flight in self._flights.values())
+        return self._manners.room(url, self._lanes.connections, begun)
 
     async def followed(self, flight: Flight) -> AsyncGenerator[bytes]:
         """All bytes of a flight whose length is unknown, past the store from where the disk gave up."""
@@ -126,27 +130,9 @@ class Downloads:
                     async for piece in pieces:
                         yield piece
 
-    async def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
-        """The bytes `[position, end)` of a flight that the disk gave up, from upstream; all before are on disk.
-
-        The end is held back until the whole file was checked. Raises UpstreamError.
-        """
-        digesting = Digesting(flight.wanted.digest, self._hashing)
-        await digesting.advance(descriptor, position)
-        # With a digest the bytes may come from another place, which knows nothing of this one's validators.
-        strong = None if flight.wanted.digest else flight.validator.strong
-        try:
-            passage = await self.past(flight.wanted, position, flight.size, {"If-Range": strong} if strong else None)
-        except UpstreamBroken:  # no parts here: the whole again, but for what the client has
-            passage = await self.past(flight.wanted, 0, None)
-        try:
-            async for piece in passage.checked(digesting):
-                part = piece if end is None else piece[: max(end - position, 0)]  # the client may want less than all
-                position += len(part)
-                if part:
-                    yield part
-        finally:
-            await passage.close()
+    def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
+        """The bytes `[position, end)` of a flight that the disk gave up; see `Passages.rest`. Raises UpstreamError."""
+        return self._passages.rest(flight, descriptor, position, end)
 
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
         """Open a stored file for sending, as `Store.lease`."""
@@ -173,9 +159,10 @@ class Downloads:
     async def _fly(self, flight: Flight) -> None:
         wanted = flight.wanted
         try:
-            spool = flight.spool = await self._store.spool(wanted.flight_key, wanted.size)
-            with spool.share():
-                await self._bring(flight, spool)
+            async with self._place():
+                spool = flight.spool = await self._store.spool(wanted.flight_key, wanted.size)
+                with spool.share():
+                    await self._bring(flight, spool)
         except PullthroughError as error:
             _log.warning("download failed", extra={"upstream": wanted.site.mount, "reason": str(error)})
             flight.fail(error)
@@ -188,6 +175,19 @@ class Downloads:
         finally:
             self._flights.pop(wanted.flight_key, None)
             self._observer(Flying(len(self._flights)))
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the places for downloads. Raises NoPlace."""
+        try:
+            async with asyncio.timeout(_TURN):
+                await self._places.acquire()
+        except TimeoutError:
+            raise NoPlace("Too many downloads are under way; this file is served past the store.") from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
     async def _bring(self, flight: Flight, spool: Spool) -> None:
         """Fill, check, let the followers have the end, adopt: in this order."""
@@ -248,29 +248,32 @@ class Downloads:
             stop()
             filling.cancel()
             await asyncio.wait([filling])
+        await self._judge(flight, spool)
         return digesting.check()
+
+    async def _judge(self, flight: Flight, spool: Spool) -> None:
+        """Raise WrongBytes for what cannot be what it is called, where neither digest nor length tells."""
+        wanted, size = flight.wanted, flight.size or 0
+        shape = plausible.shape(wanted.name) if wanted.digest is None and wanted.size is None else None
+        if shape is not None and (flight.unmeasured or not size):
+            for at in range(0, size, _PIECE):
+                await self._hashing.run(shape.feed, await spool.read(at, min(_PIECE, size - at)))
+            if not shape.whole():
+                raise unlikely(wanted)
 
     async def _fill(self, flight: Flight, spool: Spool) -> None:
         """Fetch a file from where it is, or, when that fails, from where else its bytes are."""
         failure: PullthroughError | None = None
-        for place in self._in_order(flight.wanted):
+        for place in self._passages.in_order(flight.wanted):
+            if failure is not None:
+                flight.validator = Validator()  # another host's word; here the digest alone tells
             try:
-                await Filling(flight, place, spool, self._upstream, self._lanes).run()
+                await Filling(flight, place, spool, self._upstream, self._lanes, self._manners).run()
             except WrongBytes:
                 raise
-            except _NEXT as error:
-                failure = _told(failure, error, place, flight.wanted)
-                flight.validator = Validator()  # that host's word; elsewhere the digest alone tells
+            except NEXT as error:
+                failure = told(failure, error, place, flight.wanted)
             else:
                 return
         assert failure is not None, "there is a place, and it failed"
         raise failure
-
-    def _in_order(self, wanted: Wanted) -> list[Place]:
-        """The places of a file, those that are known to be down last."""
-        return sorted(wanted.places, key=lambda place: self._upstream.down(place.url, file=True))
-
-
-def _told(before: PullthroughError | None, error: PullthroughError, place: Place, wanted: Wanted) -> PullthroughError:
-    """Which failure to tell: what the file's own host did, whenever it was asked. That it fails is no "not found"."""
-    return error if before is None or place.url == wanted.url else before

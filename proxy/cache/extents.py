@@ -35,14 +35,19 @@ class Extents:
 
     def gaps(self, size: int) -> list[tuple[int, int]]:
         """What is missing of a file of `size` bytes, in order."""
+        return self.missing(0, size)
+
+    def missing(self, start: int, end: int) -> list[tuple[int, int]]:
+        """What is missing of the bytes `[start, end)`, in order."""
         missing: list[tuple[int, int]] = []
-        position = 0
-        for start, end in self.ranges:
-            if start > position:
-                missing.append((position, min(start, size)))
-            position = end
-        if position < size:
-            missing.append((position, size))
+        for begun, ended in self.ranges:
+            if begun >= end:
+                break
+            if begun > start:
+                missing.append((start, begun))
+            start = max(start, ended)
+        if start < end:
+            missing.append((start, end))
         return missing
 
     @property

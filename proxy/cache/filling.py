@@ -1,72 +1,49 @@
 """Filling a flight's spool file from upstream: one stream, or several ranges at once.
 
-The first request asks for the first segment only. A 206 tells the size, and that ranges are honoured: then, if one
-connection turns out to be slow, further ones take the other segments, in order. A 200 is the whole, from one
-connection. Either way a transfer that breaks goes on where it stopped, with `If-Range` (RFC 9110 §13.1.5), so that two
-versions of a file are never glued.
+The first request asks for the first segment only. A 206 tells the size, and that ranges are honoured; a 200 is the
+whole, from one connection; an error, or an odd answer, is followed by a plain request. `crew` decides who fetches what.
+A transfer that breaks goes on where it stopped. Two versions of a file are never glued: the digest tells in the end,
+or else each further request is conditional (`If-Range`, RFC 9110 §13.1.5), and what it repeats is compared.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
 import re
-from collections import deque
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from proxy.cache import dates, plausible
+from proxy.cache.crew import Crew
 from proxy.cache.extents import Extents
-from proxy.cache.flight import Flight, Place
-from proxy.cache.passage import refuse
+from proxy.cache.flight import Changed, Flight, Place
+from proxy.cache.lanes import Job, Lanes
+from proxy.cache.manners import Manners
+from proxy.cache.passage import coded, refuse
 from proxy.cache.pen import Pen
-from proxy.errors import (
-    UpstreamBroken,
-    UpstreamError,
-    UpstreamThrottled,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-    WrongBytes,
-)
+from proxy.errors import UpstreamBroken, WrongBytes
 from proxy.model import Ask, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
-_ATTEMPTS = 5  # tries in a row without a single new byte before a transfer is given up
-_BACKOFF = 0.2  # seconds before the first of them, doubling
-_LOOK = 0.1  # seconds between looks at how fast a single connection is
-_FAST = 100_000_000  # bytes a second from which on one connection is enough
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Lanes:
-    """How large files are fetched: at most `connections` at once, each taking `segment` bytes at a time."""
-
-    connections: int = 6
-    segment: int = 16 << 20
-
-
-class _Changed(Exception):
-    """Upstream's file is not the one that was begun."""
-
-
-class _NoParts(Exception):
-    """Upstream gave a part before, and now the whole."""
+_OVERLAP = 64 << 10  # bytes before the place where a transfer broke that are fetched again, and compared
+_BEYOND = 16 << 20  # bytes by which a body of unknown length may be longer than a page says, where a digest decides
 
 
 class Filling:
-    """One attempt to complete a flight's spool file. Mutable state: the segments that no connection took yet."""
+    """One attempt to complete a flight's spool file. Mutable state: where a transfer broke, and what it goes on by."""
 
-    def __init__(self, flight: Flight, place: Place, spool: Spool, upstream: Upstream, lanes: Lanes) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 what is fetched from where to where, and how
+        self, flight: Flight, place: Place, spool: Spool, upstream: Upstream, lanes: Lanes, manners: Manners
+    ) -> None:
         self._flight = flight
         self._place = place
         self._spool = spool
         self._upstream = upstream
         self._lanes = lanes
-        self._todo: deque[tuple[int, int]] = deque()
-        self._group: asyncio.TaskGroup | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._planned = False
-        self._alone = False  # one connection only: upstream honours ranges at times
+        self._manners = manners
+        self._condition: str | None = None  # what may stand in `If-Range`
+        self._parts = False  # a part came as it was asked for
+        self._seams: set[int] = set()  # where what is here ends, and was not followed by the rest
+        self._crew = self._made_crew()
 
     async def run(self) -> None:
         """Fetch what is missing. Raises an UpstreamError, StoreFull or StoreBroken; what landed stays."""
@@ -74,16 +51,18 @@ class Filling:
         begun = bool(flight.extents.ranges)  # from another place
         if self._spool.state is not None and not begun and not self._resume(self._spool.state):
             await self._spool.restart()
+        self._condition = flight.validator.strong
+        self._seams = {end for _, end in flight.extents.ranges}
         try:
             await self._fetch()
-        except _Changed as changed:
+        except Changed as changed:
             if flight.started.done():
+                flight.validator = Validator()  # nothing can go on with what is here
                 raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.") from changed
-            await self._spool.restart()
-            flight.extents, flight.size, flight.validator, flight.resumed = Extents(), None, Validator(), 0
+            await self._restart()
             try:
                 await self._fetch()
-            except _Changed as again:
+            except Changed as again:
                 raise UpstreamBroken("Upstream's file changes with every request; it cannot be kept.") from again
 
     def _resume(self, state: SpoolState) -> bool:
@@ -91,177 +70,203 @@ class Filling:
         flight = self._flight
         if not (state.validator.strong or flight.wanted.digest):
             return False
-        if state.size is None or flight.wanted.size not in (None, state.size):
+        if state.size is None or flight.wanted.length not in (None, state.size):
             return False
         flight.size, flight.validator, flight.extents = state.size, state.validator, Extents(state.extents)
         flight.resumed = flight.extents.total
         return True
 
+    async def _restart(self) -> None:
+        """Forget what is here. Nobody has any of it yet."""
+        flight = self._flight
+        await self._spool.restart()
+        flight.extents, flight.size, flight.validator, flight.resumed = Extents(), None, Validator(), 0
+        self._condition, self._seams = None, set()
+
+    def _made_crew(self) -> Crew:
+        return Crew(self._flight, self._place, self._lanes, self._manners, self._request)
+
     async def _fetch(self) -> None:
-        """Fetch until nothing is missing: a stream that broke behind its segment leaves more to fetch."""
-        flight, segment = self._flight, self._lanes.segment
-        while missing := [(0, segment)] if flight.size is None else flight.extents.gaps(flight.size):
-            start, end = missing[0]
-            self._planned = False
-            self._todo.clear()
-            try:
-                async with asyncio.TaskGroup() as self._group:
-                    await self._segment(start, min(end, start + segment))
-                    await self._lane()
-                    if self._watch is not None:
-                        self._watch.cancel()
-            except BaseExceptionGroup as group:
-                error = _first(group)
-                if not isinstance(error, _NoParts):
-                    raise error from group
-                self._alone = True
+        flight, crew = self._flight, self._made_crew()
+        self._crew = crew
+        size = flight.wanted.size
+        crew.small = size is not None and size <= self._lanes.segment
+        crew.retrying.plain = flight.plain or self._manners.honours(self._place) is False
+        if flight.extents.ranges:
+            self._prove()
+        await crew.run()
         flight.start()
 
-    async def _lane(self) -> None:
-        while self._todo:
-            await self._segment(*self._todo.popleft())
+    def _prove(self) -> None:
+        """Parts that come one by one have to be told to belong to one file."""
+        self._crew.retrying.provable = bool(self._flight.wanted.digest or self._condition)
+        self._crew.parallel = self._parts and self._crew.retrying.provable
 
-    async def _segment(self, start: int, end: int) -> None:
-        """Fetch `[start, end)`, again and again from where it broke as long as bytes arrive."""
+    async def _request(self, job: Job) -> None:
+        """Do one job. What breaks was here up to a seam."""
+        try:
+            await self._ask(job)
+        finally:
+            end = self._flight.extents.end_from(job.start)
+            if end not in {job.end, self._flight.size}:
+                self._seams.add(end)
+
+    async def _ask(self, job: Job) -> None:
         flight = self._flight
-        failures = 0
-        while not self._complete(start, end):
-            before = flight.extents.end_from(start)
-            error: UpstreamError | None = None
-            try:
-                await self._request(before, end)
-            except (UpstreamBroken, UpstreamTimeout, UpstreamUnreachable, UpstreamThrottled) as failure:
-                error = failure
-            progress = flight.extents.end_from(start) > before or self._complete(start, end)
-            if progress:
-                failures = 0
-            if error is None and progress:
-                continue
-            failures += 1
-            error = error or UpstreamBroken("Upstream ended a transfer without sending anything.")
-            # Before the head came, the client library's own retries were enough: the answer is an error.
-            if not flight.started.done() or failures >= _ATTEMPTS or not self._resumable:
-                raise error
-            await asyncio.sleep(_BACKOFF * 2 ** (failures - 1) * random.uniform(0.5, 1.0))  # noqa: S311 jitter
-
-    def _complete(self, start: int, end: int) -> bool:
-        size = self._flight.size
-        return size is not None and self._flight.extents.end_from(start) >= min(end, size)
-
-    @property
-    def _resumable(self) -> bool:
-        return bool(self._flight.validator.strong or self._flight.wanted.digest)
-
-    async def _request(self, start: int, end: int) -> None:
-        flight, wanted = self._flight, self._flight.wanted
+        start, end = job.start, job.end
+        if end is not None and flight.size is not None:
+            end = min(end, flight.size)
+        first = start if job.plain else start - self._overlap(start)
         headers = {}
-        small = wanted.size is not None and wanted.size <= self._lanes.segment
-        bound: int | None = end if flight.size is None else min(end, flight.size)
-        if flight.size is None and start > 0:  # a stream of unknown length broke
-            bound = None
-        if start > 0 or flight.size is not None or not small:
-            headers["Range"] = f"bytes={start}-{'' if bound is None else bound - 1}"
-        if flight.validator.strong:
-            headers["If-Range"] = flight.validator.strong
-        async with self._upstream.get(Ask(self._place.url, self._place.site, headers, wanted.kind)) as reply:
-            if reply.status == HTTPStatus.PARTIAL_CONTENT:
-                await self._part(reply, start, bound)
+        if not job.plain:
+            headers["Range"] = f"bytes={first}-{'' if end is None else end - 1}"
+            # A digest outranks validators: replicas of one file may each have their own.
+            if self._condition and not flight.wanted.digest:
+                headers["If-Range"] = self._condition
+        before = flight.extents.total
+        ask = Ask(self._place.url, self._place.site, headers, flight.wanted.kind, bulk=job.helper or flight.ahead)
+        async with self._upstream.get(ask) as reply:
+            if reply.status == HTTPStatus.PARTIAL_CONTENT and not job.plain:
+                await self._part(job, reply, first, end)
             elif reply.status == HTTPStatus.OK:
-                await self._whole(reply)
-            elif reply.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and flight.size is None:
-                await self._empty()
+                await self._whole(job, reply)
             else:
-                raise _Changed
+                raise UpstreamBroken("Upstream refuses to give this file, or a part of it.")
+        if flight.extents.total == before and flight.size != 0:
+            raise UpstreamBroken("Upstream ended a transfer without sending anything.")
 
-    async def _part(self, reply: Reply, start: int, end: int | None) -> None:
+    def _overlap(self, start: int) -> int:
+        """How many bytes before `start` are asked for again: where it is a seam and nothing else tells."""
+        flight = self._flight
+        if flight.wanted.digest or (start not in self._seams and self._crew.retrying.provable):
+            return 0
+        begun = next((begin for begin, end in flight.extents.ranges if end == start), start)
+        return min(start - begun, _OVERLAP)
+
+    async def _part(self, job: Job, reply: Reply, start: int, end: int | None) -> None:
+        flight = self._flight
         match = _CONTENT_RANGE.fullmatch(reply.headers.get("content-range", ""))
         if match is None:
             raise UpstreamBroken("Upstream answered a range without saying which.")
         first, last, total = (int(group) for group in match.groups())
         if first != start or (end is not None and last >= end) or last >= total:
             raise UpstreamBroken("Upstream answered another range than the one asked for.")
-        fresh, begun = _validator(reply), self._flight.validator
-        if self._flight.size not in (None, total) or (begun.strong and fresh.strong not in (None, begun.strong)):
-            raise _Changed
-        await self._head(reply, total)
-        if end is not None and not (self._planned or self._alone):
-            self._plan(total)
-        await Pen(self._spool, self._flight, start).pour(reply, last + 1)
+        if flight.size not in (None, total) or (not flight.wanted.digest and _differs(reply, flight.validator)):
+            raise Changed
+        self._admit(reply, total)
+        self._parts = True
+        self._manners.note(self._place, ranges=True)
+        if start < job.start:
+            await self._compare(reply, start, job.start)
+        peeked = await self._peek(reply) if not job.start else b""
+        await self._begin(job, reply, total)
+        await Pen(self._spool, flight, job.start).pour(reply, last + 1, peeked)
 
-    async def _whole(self, reply: Reply) -> None:
+    async def _whole(self, job: Job, reply: Reply) -> None:
         flight = self._flight
-        length = reply.headers.get("content-length")
-        size = int(length) if length is not None and length.isdigit() else None
-        if flight.extents.ranges or flight.size is not None:
-            fresh, digest = _validator(reply).strong, flight.wanted.digest
-            # Nothing is known of the validators at another place: the digest decides in the end.
-            same = (fresh == flight.validator.strong and (fresh or digest)) or (not flight.validator.strong and digest)
-            if not same or (size is not None and flight.size is not None and size != flight.size):
-                raise _Changed
-        if self._planned:  # two writers in one place would change bytes that were hashed already
-            raise _NoParts
-        await self._head(reply, size)
-        bound = flight.wanted.size if flight.size is None else flight.size
-        end = await Pen(self._spool, flight, 0).pour(reply, bound)
+        if job.helper:
+            raise Changed  # the others have their parts of it already
+        size = _length(reply)
+        if size is not None and flight.size not in (None, size):
+            raise Changed
+        self._admit(reply, size)
+        if not job.plain and plausible.is_page(reply.headers.get("content-type", "")):
+            raise UpstreamBroken("Upstream answered a range of a file with a page.")
+        if not flight.wanted.digest and not flight.started.done() and flight.extents.ranges:
+            await self._restart()  # cheaper than to compare it all, and nobody has any of it
+        job.start, job.end = 0, None
+        peeked = await self._peek(reply)
+        await self._begin(job, reply, size)
+        pen = Pen(self._spool, flight, 0, comparing=not flight.wanted.digest)
+        end = await pen.pour(reply, self._bound(), peeked)
         if flight.size is None:
-            if flight.wanted.size not in (None, end):
+            if flight.wanted.length not in (None, end):
                 raise WrongBytes("Upstream sent a file of another length than the index promises. Nothing was kept.")
+            flight.unmeasured = "transfer-encoding" not in reply.headers
             flight.size = end
 
-    async def _empty(self) -> None:
-        """A 416 for the first byte: the file has none. Ask for it without a range, to have its head."""
-        async with self._upstream.get(Ask(self._place.url, self._place.site, kind=self._flight.wanted.kind)) as reply:
-            if reply.status != HTTPStatus.OK:
-                raise UpstreamBroken("Upstream refuses every range of a file, and the whole too.")
-            await self._whole(reply)
-            if self._flight.size == 0:
-                self._flight.landed(0, 0)
-
-    async def _head(self, reply: Reply, size: int | None) -> None:
-        """Take what the head of an answer says; the first one lets the waiting clients begin."""
+    def _bound(self) -> int | None:
+        """Where a body has to end at the latest."""
         flight, wanted = self._flight, self._flight.wanted
-        refuse(reply, wanted)
-        if size is not None and wanted.size not in (None, size):
-            raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was kept.")
+        if flight.size is not None or wanted.length is not None:
+            return wanted.length if flight.size is None else flight.size
+        return None if wanted.size is None else wanted.size + _BEYOND
+
+    async def _compare(self, reply: Reply, start: int, end: int) -> None:
+        """Read `[start, end)` once more. Raises Changed where it is not what is here."""
+        buffer, filled = memoryview(bytearray(end - start)), 0
+        while filled < len(buffer):
+            size = await reply.readinto(buffer[filled:])
+            if not size:
+                raise UpstreamBroken("Upstream sent less of a file than it promised.")
+            filled += size
+        self._flight.came += filled
+        if buffer != await self._spool.read(start, end - start):
+            raise Changed
+
+    async def _peek(self, reply: Reply) -> bytes:
+        """The first bytes of a body, where they have to tell whether it is the file or in a coding of its own."""
+        if self._flight.wanted.digest or not coded(reply):
+            return b""
+        buffer, filled = memoryview(bytearray(plausible.HEAD)), 0
+        while filled < len(buffer) and (size := await reply.readinto(buffer[filled:])):
+            filled += size
+        head = bytes(buffer[:filled])
+        if not plausible.begins(self._flight.wanted.name, head):
+            raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+        return head
+
+    def _admit(self, reply: Reply, size: int | None) -> None:
+        """Refuse an answer that by its head cannot be the file."""
+        flight, wanted = self._flight, self._flight.wanted
+        try:
+            refuse(reply, wanted, size)
+        except WrongBytes as error:
+            if flight.started.done():  # what is here is right all the same
+                raise UpstreamBroken(str(error)) from error
+            raise
+
+    async def _begin(self, job: Job, reply: Reply, size: int | None) -> None:
+        """Take what the head of an answer says; the first one lets the waiting clients begin."""
+        flight = self._flight
         begun = flight.started.done()
         if self._place.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
             flight.keep = False
         if flight.size is None:
             flight.size = size
-            flight.validator = flight.validator if begun else _validator(reply)
-        if begun:
-            return
-        flight.url = reply.url
-        await self._spool.checkpoint(SpoolState(flight.size, flight.validator, flight.extents.ranges))
-        flight.start()
+            if not begun:
+                flight.validator = _validator(reply)
+            self._condition = self._condition or _condition(reply)
+        self._prove()
+        if not begun:
+            flight.url = reply.url
+            known = Validator(flight.validator.etag, self._condition and flight.validator.last_modified)
+            await self._spool.checkpoint(SpoolState(flight.size, known, flight.extents.ranges))
+            flight.start()
+        self._crew.answered(job)
 
-    def _plan(self, total: int) -> None:
-        """Ranges are honoured: cut what is missing behind the first segment, and open the other lanes."""
-        assert self._group is not None
-        self._planned = True
-        step = self._lanes.segment
-        gaps = self._flight.extents.gaps(total)
-        first_start, first_end = gaps[0]
-        gaps[0] = (min(first_start + step, first_end), first_end)
-        self._todo.extend((at, min(at + step, end)) for start, end in gaps for at in range(start, end, step))
-        if self._todo and self._lanes.connections > 1:
-            self._watch = self._group.create_task(self._open_lanes(self._group))
 
-    async def _open_lanes(self, group: asyncio.TaskGroup) -> None:
-        """Open the other lanes once one connection turns out to be slow; a fast one does better alone, in order."""
-        landed, before = self._flight.extents.total, -_FAST
-        while self._todo and landed - before >= _FAST * _LOOK:
-            await asyncio.sleep(_LOOK)
-            landed, before = self._flight.extents.total, landed
-        for _ in range(min(self._lanes.connections - 1, len(self._todo))):
-            group.create_task(self._lane())
+def _length(reply: Reply) -> int | None:
+    length = reply.headers.get("content-length", "")
+    return int(length) if length.isdigit() else None
 
 
 def _validator(reply: Reply) -> Validator:
     return Validator(reply.headers.get("etag"), reply.headers.get("last-modified"))
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that began it: the others are its echoes."""
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+def _differs(reply: Reply, known: Validator) -> bool:
+    """Whether an answer bears other validators than the file that was begun. It need not repeat them all."""
+    fresh = _validator(reply)
+    if fresh.etag and known.etag:
+        return fresh.etag != known.etag
+    return None not in (fresh.last_modified, known.last_modified) and fresh.last_modified != known.last_modified
+
+
+def _condition(reply: Reply) -> str | None:
+    """What may stand in `If-Range`: a strong ETag, or a date that no other version can have (RFC 9110 §8.8.2.2)."""
+    etag, date = reply.headers.get("etag"), reply.headers.get("last-modified")
+    if etag and not etag.startswith("W/"):
+        return etag
+    said = reply.headers.get("date")
+    return date if said is None or dates.settled(date, dates.parse(said)) else None

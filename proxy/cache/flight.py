@@ -3,7 +3,7 @@
 The flight writes to a spool file; followers read that file behind the writer, with sendfile, from whatever thread.
 Nobody gets the end of the file before its length and digest were checked (invariant: wrong bytes never arrive whole),
 and no follower is needed to keep the flight going. Large files come in parallel ranges where upstream honours them
-(RFC 9110 §14), written in place. `filling` talks to upstream and decides which connection fetches what; this is the
+(RFC 9110 §14), written in place. `crew` decides which connection fetches what, `filling` talks to upstream; this is the
 state.
 """
 
@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from proxy.cache.digesting import Digesting
 from proxy.cache.extents import Extents
@@ -22,6 +23,10 @@ from proxy.ports import Spool
 
 # The last bytes of a file, which followers get only when all of it was checked.
 HELD_BACK = 64 * 1024
+
+
+class Changed(Exception):
+    """Upstream's file is not the one of which a part is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Wanted:
     `size` in bytes and `digest` are None where the page does not say. `binary`: an HTML answer cannot be right.
     `others`: where else the bytes of this digest are. `renew`: what is kept under the key is not it any more.
     `proved`: False where no page could be read that might have given a digest. `kind`: what it is for upstream.
+    `signed`: size and digest stand in one signed list, so that another length is another file; the size on an index
+    page is a hint where it gives a digest too. `called`: the file's name, where the address does not end in it.
     """
 
     key: str
@@ -51,6 +58,18 @@ class Wanted:
     renew: bool = False
     proved: bool = True
     kind: Kind = Kind.FILE
+    signed: bool = False
+    called: str | None = None
+
+    @property
+    def length(self) -> int | None:
+        """The size, where a body of another one cannot be the file; else the digest decides alone."""
+        return self.size if self.digest is None or self.signed else None
+
+    @property
+    def name(self) -> str:
+        """What the file is called; its ending says what kind of file it is."""
+        return self.called or urlsplit(self.url).path.rpartition("/")[2]
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -68,14 +87,18 @@ class Wanted:
 class Flight:
     """The state of one download. Changed on the event loop only; `readable` may be called from any thread."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, *, plain: bool = False) -> None:
         self.wanted = wanted
+        self.plain = plain  # a ranged request got an error just now: begin with a plain one
         self.url = wanted.url  # the address that answered, after redirects
         self.size: int | None = None  # bytes, once upstream told it
         self.validator = Validator()
         self.extents = Extents()
         self.resumed = 0  # bytes that an earlier run had left on disk
+        self.came = 0  # bytes that upstream sent for it in this one, those included that were here already
+        self.ahead = False  # no client waits for it yet
         self.keep = True  # whether upstream lets it be kept
+        self.unmeasured = False  # nothing but the end of its connection told where the body ends
         self.verified = False
         self.error: PullthroughError | None = None
         self.spool: Spool | None = None

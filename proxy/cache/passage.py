@@ -5,11 +5,13 @@ The whole of a file with a known digest is checked on its way, its end held back
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 
+from proxy.cache import plausible
 from proxy.cache.digesting import Digesting
 from proxy.cache.flight import HELD_BACK, Wanted
 from proxy.errors import UpstreamBroken, WrongBytes
@@ -21,13 +23,32 @@ _SMALL = 512 << 10
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
-def refuse(reply: Reply, wanted: Wanted) -> None:
-    """Raise WrongBytes or UpstreamBroken for an answer that by its head cannot be the file."""
-    media_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if wanted.binary and media_type in ("text/html", "application/xhtml+xml"):
+def refuse(reply: Reply, wanted: Wanted, size: int | None) -> None:
+    """Raise WrongBytes for an answer that by its head cannot be the file. `size`: of the whole, as the head says.
+
+    A known digest decides alone: gateways call a wheel text/html, and pages give wrong sizes.
+    """
+    other = size is not None and wanted.size not in (None, size)
+    page = wanted.binary and plausible.is_page(reply.headers.get("content-type", ""))
+    if page and (wanted.digest is None or other):
         raise WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")
-    if reply.headers.get("content-encoding", "identity").lower() != "identity" and wanted.digest is None:
-        raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+    if size is not None and wanted.length not in (None, size):
+        raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was kept.")
+
+
+def coded(reply: Reply) -> bool:
+    """Whether an answer names a content coding, which nobody asked for."""
+    return reply.headers.get("content-encoding", "identity").lower() != "identity"
+
+
+def unlikely(wanted: Wanted) -> WrongBytes:
+    """What is raised for bytes that cannot be what they are called."""
+    kind = wanted.name.rpartition(".")[2].lower()
+    return WrongBytes(f"What upstream sent is no whole .{kind} file, whatever it is. Nothing was kept; try again.")
+
+
+class Whole(UpstreamBroken):
+    """Upstream gives the whole file where a part was asked for: it honours no ranges, or has another version."""
 
 
 class Passage:
@@ -65,16 +86,21 @@ class Passage:
         self.content_type = reply.headers.get("content-type", "")
         self.url = reply.url
         self.last_modified = reply.headers.get("last-modified")
-        refuse(reply, wanted)
         if reply.status == HTTPStatus.OK and not ranged:
             self.size = self.end = int(length) if length.isdigit() else None
-            if None not in (self.size, wanted.size) and self.size != wanted.size:
-                raise WrongBytes("Upstream offers a file of another length than the index promises.")
+            refuse(reply, wanted, self.size)
+            if coded(reply) and wanted.digest is None and plausible.shape(wanted.name) is None:
+                raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
             return
+        if reply.status == HTTPStatus.OK:
+            raise Whole("Upstream does not give parts of this file.")
         match = _CONTENT_RANGE.fullmatch(reply.headers.get("content-range", ""))
-        if reply.status != HTTPStatus.PARTIAL_CONTENT or match is None:
+        if reply.status != HTTPStatus.PARTIAL_CONTENT or match is None or not ranged:
             raise UpstreamBroken("Upstream does not give parts of this file.")
         first, last, self.size = (int(group) for group in match.groups())
+        refuse(reply, wanted, self.size if wanted.signed else None)  # the part says where it lies, whatever pages say
+        if coded(reply) and wanted.digest is None:
+            raise UpstreamBroken("Upstream sent a part of a file in a content coding that was not asked for.")
         if first != (start if start >= 0 else max(self.size + start, 0)) or (end is not None and last >= end):
             raise UpstreamBroken("Upstream answered another range than the one asked for.")
         self.start, self.end = first, last + 1
@@ -94,23 +120,35 @@ class Passage:
         async for chunk in self._reply.chunks():
             yield chunk
 
-    async def checked(self, digesting: Digesting) -> AsyncGenerator[bytes]:
-        """The body behind what `digesting` has seen, hashed on its way. Raises WrongBytes.
+    async def checked(self, digesting: Digesting, before: bytes | None = None) -> AsyncGenerator[bytes]:
+        """The body behind what `digesting` has seen, hashed on its way. Raises WrongBytes, UpstreamBroken.
 
-        Its end is held back until length and digest agree.
+        Its end is held back until length and digest agree. `before`: the sha256 that those bytes of it have to have
+        which were seen, where no digest tells in the end that they belong to the same file.
         """
         assert self._reply is not None, "opened before"
         held = b""
         known = digesting.position - self.start
+        repeated, looks = hashlib.sha256(), _Looks(self._reply, self._wanted, whole=self.start == 0)
         async for received in self._reply.chunks():
+            looks.feed(received)
+            repeated.update(received[:known])
             chunk, known = received[known:], max(known - len(received), 0)
+            if chunk and before is not None:
+                _same(before, repeated.digest())
+                before = None
             digesting.update(chunk)
             held += chunk
             if len(held) > 2 * HELD_BACK:
+                looks.begins()
                 yield held[:-HELD_BACK]
                 held = held[-HELD_BACK:]
-        if self._wanted.size not in (None, digesting.position):
+        if known or before is not None:
+            _same(before or b"", repeated.digest())
+        if self._wanted.length not in (None, digesting.position):
             raise WrongBytes("Upstream sent a file of another length than the index promises.")
+        looks.begins()
+        looks.ends(digesting.position)
         digesting.check()
         if held:
             yield held
@@ -118,3 +156,37 @@ class Passage:
     async def close(self) -> None:
         """Let the connection go."""
         await self._stack.aclose()
+
+
+class _Looks:
+    """Whether the body of an answer looks like the file that it is called, where no digest tells."""
+
+    def __init__(self, reply: Reply, wanted: Wanted, *, whole: bool) -> None:
+        told = wanted.digest is not None
+        self._wanted = wanted
+        self._coded = coded(reply) and not told
+        self._head = b""
+        self._shape = plausible.shape(wanted.name) if whole and not told and wanted.size is None else None
+        self._framed = bool({"content-length", "transfer-encoding"} & set(reply.headers))
+
+    def feed(self, piece: bytes) -> None:
+        """The next bytes."""
+        if self._coded and len(self._head) < plausible.HEAD:
+            self._head += piece[: plausible.HEAD - len(self._head)]
+        if self._shape is not None and not self._framed:
+            self._shape.feed(piece)
+
+    def begins(self) -> None:
+        """Raise UpstreamBroken where it is in a coding of its own."""
+        if self._coded and not plausible.begins(self._wanted.name, self._head):
+            raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+
+    def ends(self, size: int) -> None:
+        """Raise WrongBytes where it is empty, or ends with its connection and is cut short."""
+        if self._shape is not None and (not self._framed or not size) and not self._shape.whole():
+            raise unlikely(self._wanted)
+
+
+def _same(one: bytes, other: bytes) -> None:
+    if one != other:
+        raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from proxy.cache.flight import Flight
+from proxy.cache.flight import Changed, Flight
 from proxy.errors import UpstreamError, WrongBytes
 from proxy.ports import Reply, Spool
 
@@ -15,28 +15,34 @@ _SIZE_MOST = 2 << 20  # bytes; what they grow to while a fast upstream fills the
 
 
 class Pen:
-    """Writes at a position that moves on."""
+    """Writes at a position that moves on. What landed before is never written again.
 
-    def __init__(self, spool: Spool, flight: Flight, position: int) -> None:
+    `comparing`: it is compared, where no digest tells in the end whether both belong to one version of the file.
+    """
+
+    def __init__(self, spool: Spool, flight: Flight, position: int, *, comparing: bool = False) -> None:
         self._spool = spool
         self._flight = flight
         self._position = position
+        self._comparing = comparing
         self._work: deque[asyncio.Task[None]] = deque()  # one for each buffer in use, in order
 
-    async def pour(self, reply: Reply, end: int | None) -> int:
-        """Write the whole body; gives the position behind its last byte.
+    async def pour(self, reply: Reply, end: int | None, first: bytes = b"") -> int:
+        """Write the whole body; gives the position behind its last byte. `first`: what was read of it already.
 
-        Raises WrongBytes where the body goes on behind `end`, and what `readinto` and `write` raise. What arrived
-        before a failure is written all the same; what landed before is never written again.
+        Raises WrongBytes where the body goes on behind `end`, Changed where it differs from what is here, and what
+        `readinto` and `write` raise. What arrived before a failure is written all the same.
         """
         # One byte more than is right, to see what is too long.
         size = _SIZE if end is None else min(_SIZE, end - self._position + 1)
         buffers = deque(memoryview(bytearray(size)) for _ in range(_BUFFERS))
         try:
+            if first:
+                await self._begin(memoryview(first))
             while filled := await reply.readinto(buffers[0]):
                 if end is not None and self._position + filled > end:
                     raise WrongBytes("Upstream sent more than it promised. Nothing was kept.")
-                self._begin(buffers[0][:filled])
+                await self._begin(buffers[0][:filled])
                 if filled == size < _SIZE_MOST:
                     size *= 2
                 buffers.rotate(-1)
@@ -51,20 +57,34 @@ class Pen:
             await self._abandon()
         return self._position
 
-    def _begin(self, piece: memoryview) -> None:
-        offset, end = self._position, self._position + len(piece)
+    async def _begin(self, piece: memoryview) -> None:
+        """Write those parts of a piece that are not here yet: other bytes might have been hashed, and sent."""
+        start, end = self._position, self._position + len(piece)
         self._position = end
-        # Bytes that landed may have been hashed, and sent: these might be others.
-        known = min(self._flight.extents.end_from(offset), end) - offset
-        self._work.append(asyncio.create_task(self._write(offset + known, piece[known:])))
+        self._flight.came += len(piece)
+        new = self._flight.extents.missing(start, end)
+        if self._comparing and new != [(start, end)]:
+            await self._compare(start, piece, new)
+        if new:
+            self._work.append(asyncio.create_task(self._write(start, piece, new)))
 
-    async def _write(self, offset: int, piece: memoryview) -> None:
+    async def _compare(self, start: int, piece: memoryview, new: list[tuple[int, int]]) -> None:
+        here = await self._spool.read(start, len(piece))
+        at = start
+        for begin, end in (*new, (start + len(piece), start + len(piece))):
+            if here[at - start : begin - start] != piece[at - start : begin - start]:
+                raise Changed
+            at = end
+
+    async def _write(self, start: int, piece: memoryview, parts: list[tuple[int, int]]) -> None:
+        for begin, end in parts:
+            await self._put(begin, piece[begin - start : end - start])
+
+    async def _put(self, offset: int, piece: memoryview) -> None:
         """Write and hash; both use the buffer, so neither is left at it."""
         end, digesting = offset + len(piece), self._flight.digesting
-        if offset == end:
-            return
         hashing = digesting is not None and digesting.claim(offset, end)
-        hashed = asyncio.create_task(digesting.take(piece)) if digesting is not None and hashing else None
+        hashed = asyncio.create_task(digesting.take(offset, piece)) if digesting is not None and hashing else None
         try:
             await self._spool.write(offset, [piece])
             self._flight.landed(offset, end)

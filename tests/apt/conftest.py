@@ -18,9 +18,9 @@ from proxy.cache.access import Body
 from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
-from proxy.cache.filling import Lanes
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
+from proxy.cache.lanes import Lanes
 from proxy.cache.passage import Passage
 from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers

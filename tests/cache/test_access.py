@@ -9,9 +9,9 @@ import pytest
 
 from proxy.cache.access import Access
 from proxy.cache.downloads import Downloads
-from proxy.cache.filling import Lanes
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
+from proxy.cache.lanes import Lanes
 from proxy.cache.passage import Passage
 from proxy.errors import NotFound
 from proxy.model import Blob, Source, Span

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.cache.confirming import Confirming
 from proxy.cache.patience import Patience
-from proxy.errors import NotFound, PullthroughError, StoreBroken, UpstreamUnreachable
+from proxy.errors import NotFound, PullthroughError, StoreBroken, UpstreamBroken, UpstreamThrottled, UpstreamUnreachable
 from proxy.model import Entry, Outcome, Validator
 from tests.cache.conftest import BODY, SITE, URL, HandClock, wanted
 from tests.memory_store import MemoryStore
@@ -120,10 +120,42 @@ async def test_outcome__upstream_does_not_say(
 ) -> None:
     """A file that is gone upstream, or whose upstream is, is kept as it is, and asked for again the next time."""
     entry = await keep(store, clock)
-    upstream.on(URL, Scripted(error=error), Scripted(status=304))
+    upstream.on(URL, Scripted(error=error))
     clock.advance(LATER)
     assert Outcome.STALE is await confirming.outcome(WANTED, entry)
     assert entry == store.find(WANTED.key)
+    upstream.on(URL, Scripted(status=304))
+    assert Outcome.REVALIDATED is await confirming.outcome(WANTED, entry)
+
+
+@pytest.mark.parametrize("error", [NotFound("gone"), UpstreamBroken("no ranges"), UpstreamThrottled("busy")])
+@pytest.mark.parametrize(("tag", "expected"), [('"one"', Outcome.REVALIDATED), ('"two"', Outcome.MISS)])
+async def test_outcome__ranges_get_an_error(
+    confirming: Confirming,
+    store: MemoryStore,
+    upstream: MemoryUpstream,
+    clock: HandClock,
+    error: PullthroughError,
+    tag: str,
+    expected: Outcome,
+) -> None:
+    """Where a range gets an error a plain request tells whether the file is still the one."""
+    entry = await keep(store, clock)
+    upstream.on(URL, Scripted(error=error), Scripted(b"body", headers={"etag": tag}))
+    clock.advance(LATER)
+    assert expected is await confirming.outcome(WANTED, entry)
+
+
+async def test_outcome__upstream_is_silent(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """An upstream that says nothing holds nobody up for long: the kept file is here."""
+    entry = await keep(store, clock)
+    gate = Gate()
+    upstream.on(URL, Scripted(status=304, gate=gate))
+    clock.advance(LATER)
+    assert Outcome.STALE is await confirming.outcome(WANTED, entry)
+    gate.open()
     assert Outcome.REVALIDATED is await confirming.outcome(WANTED, entry)
 
 

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import os
+from dataclasses import replace
 
 import pytest
 
-from proxy.cache.filling import Filling, Lanes
+from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, Wanted
-from proxy.errors import UpstreamBroken, WrongBytes
-from proxy.model import Validator
+from proxy.cache.lanes import Lanes
+from proxy.cache.manners import Manners
+from proxy.errors import (
+    NotFound,
+    PullthroughError,
+    UpstreamBroken,
+    UpstreamDenied,
+    UpstreamThrottled,
+    UpstreamUnreachable,
+    WrongBytes,
+)
+from proxy.model import Ask, Validator
 from proxy.ports import SpoolState
 from tests.cache.conftest import BODY, URL, wanted
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
 
 ETAG = {"etag": '"v1"'}
+YOUNG = "Wed, 01 Jan 2025 00:00:00 GMT"
+OVERLAP = 65_536
 
 
 async def fill(
-    store: MemoryStore, upstream: MemoryUpstream, wish: Wanted, lanes: Lanes, left: SpoolState | None = None
+    store: MemoryStore,
+    upstream: MemoryUpstream,
+    wish: Wanted,
+    lanes: Lanes,
+    left: SpoolState | None = None,
+    manners: Manners | None = None,
 ) -> tuple[Flight, bytes]:
     """Fill a file; gives the flight and what the file holds. `left` is what an earlier run had."""
     if left is not None:
@@ -31,7 +51,7 @@ async def fill(
     flight = Flight(wish)
     flight.spool = await store.spool("demo", None)
     try:
-        await Filling(flight, flight.wanted.places[0], flight.spool, upstream, lanes).run()
+        await Filling(flight, flight.wanted.places[0], flight.spool, upstream, lanes, manners or Manners()).run()
         return flight, os.pread(flight.spool.fd, 1 << 20, 0)
     finally:
         await flight.spool.close(keep=False)
@@ -40,11 +60,25 @@ async def fill(
 @pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize("known", [True, False])
 async def test_run__parts(store: MemoryStore, upstream: MemoryUpstream, connections: int, known: bool) -> None:
-    """Where ranges are honoured every byte is asked for once."""
+    """Where ranges are honoured every byte is asked for once; validators count where no digest is known."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers=ETAG))
     flight, body = await fill(store, upstream, wanted(BODY if known else None), Lanes(connections, 100_000))
     assert (BODY, len(BODY), len(BODY), 6) == (body, flight.size, upstream.sent, len(upstream.asks))
-    assert all(ask.headers.get("If-Range", '"v1"') == '"v1"' for ask in upstream.asks)
+    assert [None] + [None if known else '"v1"'] * 5 == [ask.headers.get("If-Range") for ask in upstream.asks]
+
+
+@pytest.mark.parametrize("headers", [{}, {"etag": 'W/"weak"'}, {"last-modified": YOUNG, "date": YOUNG}])
+async def test_run__parts_of_nothing_that_tells(
+    store: MemoryStore, upstream: MemoryUpstream, headers: dict[str, str]
+) -> None:
+    """Without digest and validator the rest comes as one, and repeats a little, which is compared."""
+    upstream.on(URL, Scripted(BODY, ranges=True, headers=headers))
+    _, body = await fill(store, upstream, wanted(None), Lanes(6, 100_000))
+    assert BODY == body
+    assert ["bytes=0-99999", f"bytes={100_000 - OVERLAP}-"] == [ask.headers["Range"] for ask in upstream.asks]
+    upstream.on(URL, Scripted(BODY, ranges=True, headers=headers), Scripted(BODY[::-1], ranges=True, headers=headers))
+    with pytest.raises(UpstreamBroken):
+        await fill(store, upstream, wanted(None), Lanes(6, 100_000))
 
 
 @pytest.mark.parametrize("cut", [50_000, 150_000, 500_000])
@@ -56,19 +90,30 @@ async def test_run__stream_breaks_behind_its_segment(store: MemoryStore, upstrea
 
 
 async def test_run__length_unknown_and_broken(store: MemoryStore, upstream: MemoryUpstream) -> None:
-    """A stream of unknown length that breaks goes on with an open range, and the length is known then."""
+    """A stream of unknown length that breaks goes on with an open range; what it repeats is compared."""
     no_length = {**ETAG, "content-length": "unknown"}
     upstream.on(URL, Scripted(BODY, cut=250_000, headers=no_length), Scripted(BODY, ranges=True, headers=ETAG))
     flight, body = await fill(store, upstream, wanted(None), Lanes(2, 100_000))
-    assert (BODY, len(BODY), len(BODY)) == (body, flight.size, upstream.sent)
+    assert (BODY, len(BODY), len(BODY) + OVERLAP) == (body, flight.size, upstream.sent)
 
 
-async def test_run__resumes(store: MemoryStore, upstream: MemoryUpstream) -> None:
-    """What an earlier run left is not asked for again."""
+@pytest.mark.parametrize("known", [True, False])
+async def test_run__resumes(store: MemoryStore, upstream: MemoryUpstream, known: bool) -> None:
+    """What an earlier run left is not asked for again, but for what is compared where no digest is known."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers=ETAG))
     left = SpoolState(len(BODY), Validator('"v1"'), ((0, 120_000), (300_000, 400_000)))
+    flight, body = await fill(store, upstream, wanted(BODY if known else None), Lanes(1, 100_000), left)
+    assert (BODY, 220_000) == (body, flight.resumed)
+    assert len(BODY) - 220_000 + (0 if known else 2 * OVERLAP) == upstream.sent
+
+
+async def test_run__resumes_what_is_not_it(store: MemoryStore, upstream: MemoryUpstream) -> None:
+    """Whatever validators say: bytes that are not those on disk show another file, and all of it is fetched."""
+    other = BODY[::-1]
+    upstream.on(URL, Scripted(other, ranges=True, headers=ETAG))
+    left = SpoolState(len(BODY), Validator('"v1"'), ((0, 120_000),))
     flight, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000), left)
-    assert (BODY, len(BODY) - 220_000, 220_000) == (body, upstream.sent, flight.resumed)
+    assert (other, 0) == (body, flight.resumed)
 
 
 @pytest.mark.parametrize("validator", [Validator(), Validator('W/"weak"')])
@@ -77,7 +122,7 @@ async def test_run__left_over_without_proof(store: MemoryStore, upstream: Memory
     upstream.on(URL, Scripted(BODY, ranges=True))
     left = SpoolState(len(BODY), validator, ((0, 120_000),))
     flight, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000), left)
-    assert (BODY, len(BODY), 0) == (body, upstream.sent, flight.resumed)
+    assert (BODY, len(BODY) + OVERLAP, 0) == (body, upstream.sent, flight.resumed)
 
 
 async def test_run__file_changed_since(store: MemoryStore, upstream: MemoryUpstream) -> None:
@@ -97,23 +142,141 @@ async def test_run__parts_at_times_only(store: MemoryStore, upstream: MemoryUpst
 
 
 async def test_run__gives_up(store: MemoryStore, upstream: MemoryUpstream) -> None:
-    """A transfer that cannot be resumed fails at its first break."""
+    """A transfer that brings no new byte, time after time, fails."""
     upstream.on(URL, Scripted(BODY, cut=1000))
     with pytest.raises(UpstreamBroken):
         await fill(store, upstream, wanted(None), Lanes(1, 100_000))
-    assert 1 == len(upstream.asks)
+    assert 5 == len(upstream.asks)
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_run__begun_again(store: MemoryStore, upstream: MemoryUpstream, same: bool) -> None:
+    """Without anything to go on by, a broken transfer is begun again, and what it repeats is compared."""
+    again = BODY if same else BODY[:900] + b"?" + BODY[901:]
+    upstream.on(URL, Scripted(BODY, cut=1000), Scripted(again))
+    if same:
+        _, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000))
+        assert BODY == body
+    else:
+        with pytest.raises(UpstreamBroken):
+            await fill(store, upstream, wanted(None), Lanes(1, 100_000))
 
 
 async def test_run__empty_file(store: MemoryStore, upstream: MemoryUpstream) -> None:
     """A file without a byte is a file, though no range of it can be had."""
     upstream.on(URL, Scripted(b"", ranges=True))
     flight, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000))
+    assert [True, False] == ["Range" in ask.headers for ask in upstream.asks]
     assert (b"", 0) == (body, flight.size)
 
 
 async def test_run__wrong_length(store: MemoryStore, upstream: MemoryUpstream) -> None:
-    """A length other than the index says is refused at the head."""
+    """A length other than that of a signed list, or of a page without a digest, is refused at the head."""
     upstream.on(URL, Scripted(BODY + b"more", ranges=True))
-    with pytest.raises(WrongBytes):
-        await fill(store, upstream, wanted(), Lanes(1, 100_000))
+    for wish in (replace(wanted(), signed=True), replace(wanted(), digest=None)):
+        with pytest.raises(WrongBytes):
+            await fill(store, upstream, wish, Lanes(1, 100_000))
     assert 0 == upstream.sent
+
+
+@pytest.mark.parametrize("size", [10, len(BODY) - 1, len(BODY) + 1, 10 * len(BODY)])
+@pytest.mark.parametrize("script", [Scripted(BODY, ranges=True), Scripted(BODY, headers={"content-length": "?"})])
+async def test_run__size_of_the_page_is_wrong(
+    store: MemoryStore, upstream: MemoryUpstream, size: int, script: Scripted
+) -> None:
+    """Where a digest decides, what a page says of the size does not matter, nor what upstream calls the file."""
+    page = replace(script, headers={**script.headers, "etag": '"v1"'})
+    upstream.on(URL, page)
+    flight, body = await fill(store, upstream, replace(wanted(), size=size), Lanes(3, 100_000))
+    assert (BODY, len(BODY)) == (body, flight.size)
+
+
+async def test_run__replicas(store: MemoryStore, upstream: MemoryUpstream) -> None:
+    """Replicas of a file whose digest is known may each say other things of it."""
+    turns = itertools.count()
+
+    def answer(_: Ask) -> Scripted:
+        turn = next(turns)
+        headers = {"etag": f'"{turn}"', "content-type": "text/html", "last-modified": f"turn {turn}"}
+        return Scripted(BODY, ranges=True, headers=headers)
+
+    upstream.on(URL, answer)
+    _, body = await fill(store, upstream, wanted(), Lanes(3, 100_000))
+    assert (BODY, len(BODY)) == (body, upstream.sent)
+
+
+# What a special request gets is never the last word
+
+
+ODD = [
+    Scripted(error=NotFound("no")),
+    Scripted(error=UpstreamDenied("no")),
+    Scripted(error=UpstreamThrottled("no")),
+    Scripted(error=UpstreamBroken("status 500")),
+    Scripted(error=UpstreamUnreachable("closed")),
+    Scripted(b"", status=416),
+    Scripted(BODY[:100_000], status=206, headers={"content-range": "bytes 0-99999/*"}),
+    Scripted(BODY[5:100_000], status=206, headers={"content-range": "bytes 5-99999/512000"}),
+    Scripted(b"<html>no ranges", headers={"content-type": "text/html"}),
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("known", [True, False])
+async def test_run__ranges_get_an_error(
+    store: MemoryStore, upstream: MemoryUpstream, odd: Scripted, known: bool
+) -> None:
+    """Whatever a range gets, the plain request is asked too; and from then on only that one, for a while."""
+    upstream.on(URL, lambda ask: odd if "Range" in ask.headers else Scripted(BODY))
+    manners = Manners()
+    for asked in (2, 1):
+        before = len(upstream.asks)
+        _, body = await fill(store, upstream, wanted(BODY if known else None), Lanes(3, 100_000), manners=manners)
+        assert (BODY, asked) == (body, len(upstream.asks) - before)
+
+
+@pytest.mark.parametrize("error", [NotFound("no"), UpstreamDenied("no"), UpstreamThrottled("later", 7)])
+async def test_run__clear_answer_of_a_host_that_honours_ranges(
+    store: MemoryStore, upstream: MemoryUpstream, error: PullthroughError
+) -> None:
+    """Where ranges are known to work, what a file's first request gets is the answer."""
+    manners = Manners()
+    upstream.on(URL, Scripted(BODY, ranges=True))
+    await fill(store, upstream, wanted(), Lanes(1, 100_000), manners=manners)
+    upstream.on(URL, Scripted(error=error))
+    before = len(upstream.asks)
+    with pytest.raises(type(error)):
+        await fill(store, upstream, wanted(), Lanes(1, 100_000), manners=manners)
+    assert 1 == len(upstream.asks) - before
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("known", [True, False])
+async def test_run__the_rest_gets_an_error(
+    store: MemoryStore, upstream: MemoryUpstream, odd: Scripted, known: bool
+) -> None:
+    """A transfer of the whole that broke, and whose rest cannot be had, is begun again."""
+    upstream.on(URL, Scripted(BODY, cut=200_000, headers=ETAG), lambda ask: odd if "Range" in ask.headers else whole)
+    whole = Scripted(BODY, headers=ETAG)
+    _, body = await fill(store, upstream, wanted(BODY if known else None), Lanes(3, 100_000))
+    assert BODY == body
+
+
+# A file that is marked as coded
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "br"])
+@pytest.mark.parametrize("name", ["demo-1.0.tar.gz", "demo-1.0.tgz"])
+async def test_run__coding_is_the_files_own(
+    store: MemoryStore, upstream: MemoryUpstream, coding: str, name: str
+) -> None:
+    """A coding that is named for an archive's own is not taken off; one that was put on is refused."""
+    packed = gzip.compress(BODY)
+    url = f"https://files.example/{name}"
+    for ranges in (True, False):
+        upstream.on(url, Scripted(packed, ranges=ranges, headers={"content-encoding": coding}))
+        _, body = await fill(store, upstream, wanted(None, url=url), Lanes(1, 1000))
+        assert packed == body
+        upstream.on(url, Scripted(gzip.compress(packed), ranges=ranges, headers={"content-encoding": coding}))
+        with pytest.raises(UpstreamBroken):
+            await fill(store, upstream, wanted(None, url=url), Lanes(1, 1000))

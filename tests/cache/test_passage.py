@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.cache.passage import Passage
@@ -85,17 +87,18 @@ async def test_open__html_for_a_wheel(upstream: MemoryUpstream, media_type: str)
 
 async def test_open__coding_nobody_asked_for(upstream: MemoryUpstream) -> None:
     """A file in a content coding is refused where no digest could tell what it is."""
-    upstream.on(URL, Scripted(b"zip", headers={"content-encoding": "gzip"}))
-    passage = Passage(upstream, wanted(None))
-    with pytest.raises(UpstreamBroken):
+    for size in (3, 200_000):
+        upstream.on(URL, Scripted(b"zip" * size, headers={"content-encoding": "gzip"}))
+        passage = Passage(upstream, wanted(None))
         await passage.open(0, None, {})
-    await passage.close()
+        with pytest.raises(UpstreamBroken):
+            await read(passage)
 
 
 async def test_open__other_length(upstream: MemoryUpstream) -> None:
-    """A length other than the index says is refused at the head."""
+    """A length other than a signed list says is refused at the head."""
     upstream.on(URL, Scripted(BODY + b"more"))
-    passage = Passage(upstream, wanted())
+    passage = Passage(upstream, replace(wanted(), signed=True))
     with pytest.raises(WrongBytes):
         await passage.open(0, None, {})
     await passage.close()

@@ -11,7 +11,7 @@ import pytest
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
-from proxy.cache.filling import Lanes
+from proxy.cache.lanes import Lanes
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable

@@ -201,7 +201,8 @@ async def test_file__whose_page_comes_and_says_another(world: World, algorithm: 
     """What was never right is dropped, and the right file is fetched."""
     await hold(world, WRONG, proved=False)
     world.publish(link(digest(algorithm)))
-    world.upstream.on(URL, Scripted(error=UpstreamUnreachable("away")), Scripted(RIGHT))
+    away = Scripted(error=UpstreamUnreachable("away"))
+    world.upstream.on(URL, away, away, Scripted(RIGHT))  # with a range, and without
     with pytest.raises(UpstreamUnreachable):
         await world.file(FILE)
     assert kept(world) is None

@@ -10,9 +10,9 @@ from typing import Any
 
 from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
-from proxy.cache.filling import Lanes
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
+from proxy.cache.lanes import Lanes
 from proxy.cache.passage import Passage
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation

@@ -1,0 +1,227 @@
+"""The crew of one download: which connection fetches which part, and what happens when one of them fails.
+
+One connection begins. If it turns out to be slow, and ranges are honoured, further ones take what is missing, in
+order. All are alike: one that is refused, breaks, lags or falls silent leaves its part to the others, so that help
+never harms. A download fails only when its last connection fails, again and again, without a new byte. `filling` makes
+a crew for each place of a file, and does the talking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from proxy.cache import pacing
+from proxy.cache.flight import Changed, Flight, Place
+from proxy.cache.lanes import Job, Lanes
+from proxy.cache.manners import Manners
+from proxy.cache.pacing import Pacing
+from proxy.cache.retrying import BACKOFF, Retrying
+from proxy.errors import PullthroughError, StoreError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, WrongBytes
+
+_log = logging.getLogger(__name__)
+
+_TICK = 1.0  # seconds between looks at how everybody does
+
+
+class Crew:
+    """The connections that one download has at one place."""
+
+    def __init__(
+        self, flight: Flight, place: Place, lanes: Lanes, manners: Manners, do: Callable[[Job], Awaitable[None]]
+    ) -> None:
+        self.retrying = Retrying(flight, place, manners)
+        self.small = False  # the first request is better without a range
+        self.parallel = False  # parts are given, and those that come at the same time can be told to belong to one file
+        self._flight = flight
+        self._place = place
+        self._url = place.url
+        self._lanes = lanes
+        self._manners = manners
+        self._do = do
+        self._jobs: list[Job] = []
+        self._wake = asyncio.Event()
+        self._now = manners.now
+        self._pacing = Pacing(lanes)
+        self._welcome = 1  # connections that were answered at once
+        self._single = False  # another connection got another version
+        self._logged = False
+
+    async def run(self) -> None:
+        """Fetch what is missing. Raises what the last connection failed with; what landed stays.
+
+        Changed where upstream has another file than the one that was begun.
+        """
+        try:
+            while True:
+                if not self._jobs and self._free() is not None:
+                    await self.retrying.among_others()
+                self._open()
+                if not self._jobs:
+                    return
+                await self._something()
+                await self._settle()
+                self._look()
+        finally:
+            await self._stop()
+
+    def answered(self, job: Job) -> None:
+        """The head of an answer came, and it is right."""
+        self._pacing.answered(job, self._now(), self._flight.extents.total, self._brought(job))
+        self._manners.answered(self._url)
+        self._welcome += job.probe
+        self.retrying.answered(job)
+        self._wake.set()
+
+    # Opening
+
+    def _open(self) -> None:
+        while (probe := self._more()) is not None and (part := self._free()) is not None:
+            first = self._flight.size is None and not self._flight.extents.ranges
+            plain = self.retrying.plain or (self.small and first)
+            job = Job(*part, self._now(), plain=plain, helper=bool(self._jobs), probe=probe)
+            self._manners.take(self._url)
+            job.task = asyncio.create_task(self._work(job), name="lane")
+            job.task.add_done_callback(lambda _: self._wake.set())
+            self._jobs.append(job)
+
+    def _more(self) -> bool | None:
+        """Whether a connection more would be one more than were welcome so far. None: there is to be none."""
+        flight, most = self._flight, self._lanes.connections
+        if not self._jobs:
+            return False
+        if flight.size is None or self.retrying.plain or not self._pacing.slow:
+            return None
+        if self._single or not self.parallel:
+            return None
+        if len(self._jobs) >= most or not self._manners.room(self._url, 1):
+            return None
+        if self._spare():
+            return False
+        # As many more as were welcome: a host that allows few has to refuse few.
+        return True if len(self._jobs) - len(self._settled()) < self._welcome else None
+
+    def _settled(self) -> list[Job]:
+        return [job for job in self._jobs if job.answered is not None or not job.probe]
+
+    def _spare(self) -> bool:
+        """Whether there are less connections than are known to be welcome."""
+        self._welcome = max(self._welcome, min(self._manners.proven(self._url), self._lanes.connections))
+        return len(self._settled()) < self._welcome
+
+    def _free(self) -> tuple[int, int | None] | None:
+        """The first part that is missing and that nobody is at; cut where segments end."""
+        flight, segment = self._flight, self._lanes.segment
+        if flight.size is None:
+            start = flight.extents.end_from(0)
+            return None if self._jobs else (start, segment if start < segment else None)
+        taken = flight.extents
+        for job in self._jobs:
+            taken = taken.add(job.start, flight.size if job.end is None else job.end)
+        free = taken.gaps(flight.size)
+        if not free:
+            return None
+        if self.retrying.plain:
+            return 0, None
+        start, end = free[0]
+        return start, min(end, start - start % segment + segment) if self.retrying.provable else None
+
+    # Working
+
+    async def _work(self, job: Job) -> None:
+        try:
+            await self._do(job)
+        except (PullthroughError, Changed):
+            raise
+        except Exception as error:
+            if not self._logged:
+                _log.exception("a transfer broke unexpectedly", extra={"upstream": self._place.site.mount})
+                self._logged = True
+            raise UpstreamBroken("A transfer broke in the cache; its log says why.") from error
+
+    async def _something(self) -> None:
+        """Wait until a job ended or was answered, or it is time to look."""
+        self._wake.clear()
+        if any(job.task is not None and job.task.done() for job in self._jobs):
+            return
+        patience = min(_TICK, self._lanes.window / 4) if self._pacing.slow else pacing.LOOK
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._wake.wait()
+
+    async def _settle(self) -> None:
+        """See who ended. The failure of one counts only if nobody else is at work."""
+        ended = self._ended()
+        if len(ended) + len(self._jobs) > 1:
+            self.retrying.together = self._now()
+        failed: list[tuple[Job, BaseException]] = []
+        for job, error in ended:
+            if isinstance(error, StoreError) or (isinstance(error, WrongBytes) and job.answered is not None):
+                raise error
+            if error is None:
+                self._pacing.done(job, self._now(), self._brought(job))
+            elif not job.dropped:
+                failed.append((job, error))
+                self._note(job, error)
+        if self._jobs:
+            return
+        if failed:
+            await self.retrying.failed(*failed[-1])
+        elif any(job.dropped for job, _ in ended):
+            await asyncio.sleep(BACKOFF)  # until its host has noticed
+
+    def _ended(self) -> list[tuple[Job, BaseException | None]]:
+        """The jobs that ended since, and what they failed with; they are at work no more."""
+        ended = [(job, job.task) for job in self._jobs if job.task is not None and job.task.done()]
+        for job, _ in ended:
+            self._jobs.remove(job)
+            self._manners.leave(self._url, answered=job.answered is not None)
+        return [(job, None if task.cancelled() else task.exception()) for job, task in ended]
+
+    def _note(self, job: Job, error: BaseException) -> None:
+        """Learn from one of several that failed how many the host allows, or that this file comes from one only."""
+        if not job.probe:
+            self._welcome = max(1, self._welcome - 1)
+        if not self._jobs and not job.helper:
+            return
+        if isinstance(error, Changed):
+            self._single = True
+        elif job.answered is None or not self._brought(job) or self._manners.shaken(self._url, job.answered):
+            wait = error.retry_after if isinstance(error, UpstreamThrottled) else None
+            self._manners.refused(self._url, float(wait or 0))
+
+    async def _stop(self) -> None:
+        jobs, self._jobs = self._jobs, []
+        tasks = [job.task for job in jobs if job.task is not None]
+        for task in tasks:
+            task.cancel()
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            for job in jobs:
+                self._manners.leave(self._url, answered=job.answered is not None)
+
+    # Watching
+
+    def _look(self) -> None:
+        """See how everybody does. Raises UpstreamTimeout when all of them together bring next to nothing."""
+        now, flight, pacing_ = self._now(), self._flight, self._pacing
+        pacing_.look(now, flight.extents.total)
+        if flight.started.done() and pacing_.trickles(now, flight.came):
+            raise UpstreamTimeout("Upstream sends so slowly that the download was given up. Try again later.")
+        idle = self._spare() and self._free() is None
+        for job in self._jobs:
+            if pacing_.silent(job, now, idle=idle):
+                job.drop()
+                if job.helper:
+                    self._manners.refused(self._url)
+            elif pacing_.lags(job, now, self._brought(job)):
+                job.drop()
+        if len(self._jobs) > 1 and self._jobs[-1].helper and self._manners.crowded(self._url):
+            self._jobs[-1].drop()  # somebody has no connection at all
+
+    def _brought(self, job: Job) -> int:
+        """Bytes that landed in a job's part."""
+        return self._flight.extents.end_from(job.start) - job.start

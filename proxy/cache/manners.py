@@ -1,0 +1,210 @@
+"""Manners: how each host of upstream wants to be asked, as far as that was learnt.
+
+How many connections at once it allows: one more is opened only where it is likely to be welcome. Whether it honours
+ranges: until it does, an error to a ranged request may be about the range alone. Asked by `crew`, by whoever asks for
+a part of a file, and by look-ahead through `downloads`. Nothing of it outlives the process, and none of it is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from proxy.cache.flight import Place
+from proxy.errors import (
+    Crowded,
+    NotAllowed,
+    NotFound,
+    UpstreamDenied,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+_HOSTS = 1024  # remembered
+_PAUSE = 10.0  # seconds after a refusal before one connection more is tried; twice as long after each further one
+_LONGEST = 3600.0  # seconds
+_SHOCK = 1.0  # seconds
+_DISTRUST = 600.0  # seconds for which files are asked for plainly, where a range got an error and the whole did not
+_ANSWERS = (NotFound, UpstreamDenied, UpstreamThrottled, UpstreamUnreachable)
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    begun: bool  # clients have a part of its file already
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class _Host:
+    busy: int = 0  # connections that downloads have open, or wait for;
+    answered: int = 0  # those of them that were answered
+    proven: int = 1  # so many at once were answered
+    limit: int | None = None  # so many are allowed; None: none was refused lately
+    pause: float = _PAUSE
+    again: float = 0.0  # when one more than the limit may be tried
+    opened: float = 0.0  # when the last connection was opened
+    waiting: list[_Waiting] = field(default_factory=list)
+
+
+class Manners:
+    """What is known of hosts. Mutable state: `_hosts` and `_ranges`, longest unused first."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """`now` gives seconds that never go back."""
+        self.now = now
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        self._ranges: OrderedDict[tuple[str, str], tuple[bool, float]] = OrderedDict()
+
+    # Connections
+
+    def take(self, url: str) -> None:
+        """A download opens a connection to the host of `url`; it is counted until `leave`."""
+        host = self._host(url)
+        host.busy += 1
+        host.opened = self.now()
+
+    def leave(self, url: str, *, answered: bool) -> None:
+        """It is not used any more. `answered`: it was told so."""
+        host = self._host(url)
+        host.busy -= 1
+        host.answered -= answered
+        for waiting in host.waiting:
+            waiting.woken.set()
+
+    def room(self, url: str, most: int, begun: int = 0) -> int:
+        """How many connections more the host is likely to allow, at most `most`. `begun`: so many are used at least."""
+        host = self._host(url)
+        return 0 if host.waiting else self._room(host, most, begun)
+
+    def _room(self, host: _Host, most: int, begun: int = 0) -> int:
+        if host.limit is None:
+            return most
+        allowed = host.limit + (self.now() >= host.again)
+        return max(0, min(most, allowed - max(host.busy, begun)))
+
+    @staticmethod
+    def same(one: str, other: str) -> bool:
+        """Whether two addresses are of one host."""
+        return _authority(one) == _authority(other)
+
+    def proven(self, url: str) -> int:
+        """How many connections at once the host was seen to answer and did not refuse since."""
+        return self._host(url).proven
+
+    def busy(self, url: str) -> int:
+        """How many connections downloads have open to the host."""
+        return self._host(url).busy
+
+    def answered(self, url: str) -> None:
+        """The host answered a connection that is counted."""
+        host = self._host(url)
+        host.answered += 1
+        host.proven = max(host.proven, host.answered)
+        if host.limit is not None and host.answered > host.limit:
+            host.limit = host.answered
+            host.pause = max(host.pause / 2, _PAUSE)
+            host.again = self.now() + host.pause
+
+    def refused(self, url: str, wait: float = 0.0) -> None:
+        """The host refused a connection, which is not counted any more. `wait`: seconds for which it asks."""
+        host = self._host(url)
+        now = self.now()
+        others = max(host.busy, 1)
+        if host.limit is None:
+            host.limit, host.pause = others, _PAUSE
+        else:
+            # Those that were opened together are refused together: that counts once.
+            host.pause = min(host.pause * 2, _LONGEST) if now >= host.again else host.pause
+            host.limit = min(host.limit, others)
+        host.proven = min(host.proven, host.limit)
+        host.again = max(host.again, now + max(host.pause, wait))
+
+    def shaken(self, url: str, since: float) -> bool:
+        """Whether a connection that was answered at `since` and broke now was broken by one that was opened after it.
+
+        Some hosts reset the first when a second comes.
+        """
+        opened = self._host(url).opened
+        return opened > since and self.now() - opened < _SHOCK
+
+    def crowded(self, url: str) -> bool:
+        """Whether somebody waits for a connection to become free: further ones of others make room."""
+        return bool(self._host(url).waiting)
+
+    def pressed(self, url: str) -> bool:
+        """Whether somebody waits who was in the middle of a file: others take turns with it."""
+        return any(waiting.begun for waiting in self._host(url).waiting)
+
+    async def freed(self, url: str, patience: float, *, begun: bool) -> None:
+        """Wait for one's turn at a host that has no room, at most `patience` seconds.
+
+        Who has `begun` comes before all others; of two alike the one who waits longer does.
+        """
+        host, me = self._host(url), _Waiting(begun)
+        host.waiting.append(me)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    while not self._room(host, 1) or self._first(host) is not me:
+                        me.woken.clear()
+                        await me.woken.wait()
+        finally:
+            host.waiting.remove(me)
+            for other in host.waiting:
+                other.woken.set()
+
+    @staticmethod
+    def _first(host: _Host) -> _Waiting:
+        return min(host.waiting, key=lambda waiting: not waiting.begun)
+
+    # Ranges
+
+    def honours(self, place: Place) -> bool | None:
+        """Whether ranged requests work there: False where they get an error, None where it is not known."""
+        known, until = self._ranges.get(_realm(place), (None, 0.0))
+        return known if self.now() < until else None
+
+    def note(self, place: Place, *, ranges: bool, seconds: float = _DISTRUST) -> None:
+        """Ranges work there; or they get an error, and for some seconds files are asked for without."""
+        realm = _realm(place)
+        self._ranges[realm] = (ranges, float("inf") if ranges else self.now() + seconds)
+        self._ranges.move_to_end(realm)
+        while len(self._ranges) > _HOSTS:
+            self._ranges.popitem(last=False)
+
+    def final(self, place: Place, error: BaseException) -> bool:
+        """Whether `error` to a ranged request is the last word; else a plain one may get the file.
+
+        Who honours ranges means what it says of a file; everywhere else the range may have been the trouble. A
+        silence has cost its time already, and so has waiting in the cache's own queue.
+        """
+        if isinstance(error, (NotAllowed, UpstreamTimeout, Crowded)):
+            return True
+        return self.honours(place) is True and isinstance(error, _ANSWERS)
+
+    def _host(self, url: str) -> _Host:
+        name = _authority(url)
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = _Host()
+            if len(self._hosts) > _HOSTS:
+                idle = next((name for name, other in self._hosts.items() if not other.busy and other is not host), None)
+                if idle is not None:
+                    del self._hosts[idle]
+        self._hosts.move_to_end(name)
+        return host
+
+
+def _authority(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
+def _realm(place: Place) -> tuple[str, str]:
+    """One host may honour ranges below one index and not below another."""
+    return place.site.mount, _authority(place.url)

@@ -1,0 +1,114 @@
+"""Passages opened: parts of files, and files that the disk cannot take, from wherever they can be had.
+
+Called by `downloads`, and through it by whoever needs a part of a file that is not here. Keeps nothing but what it
+learns of hosts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+from proxy.cache.digesting import Digesting
+from proxy.cache.flight import Flight, Place, Wanted
+from proxy.cache.manners import Manners
+from proxy.cache.passage import Passage
+from proxy.cache.workers import Workers
+from proxy.errors import NotAllowed, NotFound, PullthroughError, UpstreamBroken, UpstreamError
+from proxy.ports import Upstream
+
+NEXT = (NotFound, NotAllowed, UpstreamError)  # after these another place is asked
+_OVERLAP = 64 << 10  # bytes that are fetched again and compared, where no digest tells
+
+
+class Passages:
+    """Opens passages. It has no state of its own."""
+
+    def __init__(self, upstream: Upstream, manners: Manners, hashing: Workers) -> None:
+        self._upstream = upstream
+        self._manners = manners
+        self._hashing = hashing
+
+    def in_order(self, wanted: Wanted) -> list[Place]:
+        """The places of a file, those that are known to be down last."""
+        return sorted(wanted.places, key=lambda place: self._upstream.down(place.url, file=True))
+
+    async def past(self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None) -> Passage:
+        """A file, `[start, end)` of it, or with `start` below 0 its last bytes, straight from upstream.
+
+        Raises the errors of `Upstream.get`, and UpstreamBroken when upstream does not honour the range.
+        """
+        failure: PullthroughError | None = None
+        for place in self.in_order(wanted):
+            try:
+                async with AsyncExitStack() as stack:
+                    passage = Passage(
+                        self._upstream, replace(wanted, url=place.url, site=place.site, called=wanted.name)
+                    )
+                    stack.push_async_callback(passage.close)
+                    await passage.open(start, end, headers or {})
+                    stack.pop_all()
+                    if start or end is not None:
+                        self._manners.note(place, ranges=True)
+                    return passage
+            except NEXT as error:
+                failure = told(failure, error, place, wanted)
+        assert failure is not None, "there is a place, and it failed"
+        raise failure
+
+    async def probe(self, wanted: Wanted) -> Passage:
+        """Ask for the first byte of a file, to learn its size; the passage is closed. Raises as `past` does."""
+        passage = await self.past(wanted, 0, 1)
+        try:
+            async for _ in passage.chunks():
+                pass  # read out, the connection can be used again
+        finally:
+            await passage.close()
+        return passage
+
+    async def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
+        """The bytes `[position, end)` of a flight that the disk gave up, from upstream; all before are on disk.
+
+        The end is held back until the whole file was checked. Raises UpstreamError.
+        """
+        digesting = Digesting(flight.wanted.digest, self._hashing)
+        await digesting.advance(descriptor, position)
+        passage, before = await self._rest(flight, descriptor, position)
+        if passage.start == 0 and not flight.wanted.digest:
+            before = digesting.so_far()
+        try:
+            if None not in (passage.size, flight.size) and passage.size != flight.size:
+                raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.")
+            async for piece in passage.checked(digesting, before):
+                part = piece if end is None else piece[: max(end - position, 0)]  # the client may want less than all
+                position += len(part)
+                if part:
+                    yield part
+        finally:
+            await passage.close()
+
+    async def _rest(self, flight: Flight, descriptor: int, position: int) -> tuple[Passage, bytes | None]:
+        """From a little before `position` on, or else the whole again; and the sha256 of what is repeated."""
+        wanted = flight.wanted
+        # With a digest the bytes may come from another place, which knows nothing of this one's validators.
+        strong = None if wanted.digest else flight.validator.strong
+        before = None
+        if position and (wanted.digest or strong):
+            start = position if wanted.digest else max(position - _OVERLAP, 0)
+            if not wanted.digest:
+                repeated = await self._hashing.run(os.pread, descriptor, position - start, start)
+                before = hashlib.sha256(repeated).digest()
+            try:
+                return await self.past(wanted, start, flight.size, {"If-Range": strong} if strong else None), before
+            except NEXT as error:
+                if self._manners.final(Place(wanted.url, wanted.site), error):
+                    raise
+        return await self.past(wanted, 0, None), None
+
+
+def told(before: PullthroughError | None, error: PullthroughError, place: Place, wanted: Wanted) -> PullthroughError:
+    """Which failure to tell: what the file's own host did, whenever it was asked. That it fails is no "not found"."""
+    return error if before is None or place.url == wanted.url else before

@@ -1,0 +1,139 @@
+"""Retrying: what a download does when its only connection failed.
+
+Called by `crew`, which handles the failures of one among several itself. In this order: another download's connection
+may have been in the way; the range may have been the trouble, so the file is asked for without; upstream may be in
+trouble, and is tried again a few times, with growing pauses, and never before it wants to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from proxy.cache.flight import Changed, Flight, Place
+from proxy.cache.lanes import Job
+from proxy.cache.manners import Manners
+from proxy.errors import (
+    Crowded,
+    NotAllowed,
+    NotFound,
+    UpstreamDenied,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+_ATTEMPTS = 5  # tries in a row without a single new byte before a transfer is given up
+BACKOFF = 0.2  # seconds before the first of them, doubling
+_WAIT = 30.0  # seconds: a longer Retry-After ends the transfer, since no client waits for it
+_TURN = 10.0  # seconds for which a request waits for other downloads of its host to make room
+_SETTLED = 3.0  # seconds after which a host has noticed that further connections are gone
+_QUICK = 3.0  # seconds within which a connection that fails may have been closed for what was asked
+_SUSPECT = 60.0  # seconds for which files are asked for plainly at a host that was silent when a range was wanted
+_REFUSALS = (UpstreamThrottled, UpstreamUnreachable)
+
+
+class Retrying:
+    """Decides for one download at one place. Mutable state: how it is asked for, and how often it failed lately."""
+
+    def __init__(self, flight: Flight, place: Place, manners: Manners) -> None:
+        self.plain = False  # ask without ranges
+        self.provable = True  # parts that come one after another can be told to belong to one file
+        self.together = 0.0  # when there was more than one connection
+        self._flight = flight
+        self._place = place
+        self._manners = manners
+        self._begun = manners.now()
+        self._failures = 0  # in a row, since the last new byte
+        self._total = flight.extents.total  # bytes that were here at the last failure
+        self._doubtful = False  # a ranged request got an error that may be about the range
+
+    def answered(self, job: Job) -> None:
+        """The head of an answer came, and it is right."""
+        if self._doubtful and job.plain:
+            self._manners.note(self._place, ranges=False)
+
+    async def failed(self, job: Job, error: BaseException) -> None:
+        """Wait until it may be tried again, and decide how. Raises the error if there is no use."""
+        progress, self._total = self._flight.extents.total > self._total, self._flight.extents.total
+        self._failures = 1 if progress else self._failures + 1
+        if not self._flight.started.done():
+            await self._not_begun(job, error)
+            return
+        exhausted = self._failures >= _ATTEMPTS
+        gone = isinstance(error, (NotFound, UpstreamDenied, Changed))
+        if isinstance(error, NotAllowed) or (job.plain and (gone or exhausted)):
+            raise error
+        if self._about_the_range(job, error):
+            self._ask_plainly(error)
+            return
+        if exhausted or not self.provable:
+            self.plain = True
+            self._failures = min(self._failures, _ATTEMPTS - 1)
+        shaken = job.answered is not None and self._manners.shaken(self._place.url, job.answered)
+        if await self._turn(error, _TURN, shaken=shaken):
+            return
+        if not progress or isinstance(error, _REFUSALS):
+            await self._pause(error)
+
+    async def _not_begun(self, job: Job, error: BaseException) -> None:
+        """No answer was of use yet, and clients can still be told so. The client library has tried again already."""
+        if await self._turn(error, self._begun + _TURN - self._manners.now()):
+            return
+        silent = isinstance(error, UpstreamTimeout) and not job.plain
+        if silent and self._manners.honours(self._place) is None:
+            self._manners.note(self._place, ranges=False, seconds=_SUSPECT)
+        # Nobody closes a connection for a range so late; and where the file is elsewhere too, it is not waited for.
+        away = isinstance(error, UpstreamUnreachable) and (
+            bool(self._flight.wanted.others) or self._manners.now() - job.begun > _QUICK
+        )
+        if job.plain or isinstance(error, Changed) or away or self._manners.final(self._place, error):
+            raise error
+        self._ask_plainly(error)
+
+    def _about_the_range(self, job: Job, error: BaseException) -> bool:
+        """Whether an error may be about the range alone, in the middle of a file."""
+        if job.plain or job.answered is not None or isinstance(error, (UpstreamTimeout, UpstreamUnreachable)):
+            return False
+        return isinstance(error, Changed) or self._manners.honours(self._place) is not True
+
+    def _ask_plainly(self, error: BaseException) -> None:
+        self.plain = True
+        self._doubtful = not isinstance(error, Changed)
+
+    async def _turn(self, error: BaseException, patience: float, *, shaken: bool = False) -> bool:
+        """Where other downloads have the connections that a host allows, wait for one; whether there are others.
+
+        `shaken`: a connection that was opened later broke this one.
+        """
+        url, asked = self._place.url, _asked(error)
+        refused = isinstance(error, _REFUSALS) and not isinstance(error, Crowded)
+        if not (refused or shaken) or not self._manners.busy(url) or patience <= 0:
+            return False
+        self._manners.refused(url, asked)
+        if asked > patience:
+            return False
+        await asyncio.sleep(asked)
+        await self._manners.freed(url, patience, begun=self._flight.started.done())
+        return True
+
+    async def _pause(self, error: BaseException) -> None:
+        """Wait before the next try, as long as upstream asks for. Raises the error where that is too long."""
+        seconds = BACKOFF * 2 ** (self._failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
+        # What it said while connections of ours were just let go, it said of them.
+        if self._manners.now() - self.together > _SETTLED:
+            seconds = max(seconds, _asked(error))
+        if seconds > _WAIT:
+            raise error
+        await asyncio.sleep(seconds)
+
+    async def among_others(self) -> None:
+        """Between two parts of a file: where another download waits in the middle of one, take turns with it."""
+        url = self._place.url
+        if self._flight.started.done() and self._manners.pressed(url):
+            await self._manners.freed(url, _TURN, begun=True)
+
+
+def _asked(error: BaseException) -> float:
+    """Seconds for which upstream asks to be left alone."""
+    return float(error.retry_after or 0) if isinstance(error, UpstreamThrottled) else 0.0

@@ -1,0 +1,233 @@
+"""Who fetches which part of a file, and what happens when one of several fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from proxy.cache.crew import Crew
+from proxy.cache.flight import Changed, Flight, Place
+from proxy.cache.lanes import Job, Lanes
+from proxy.cache.manners import Manners
+from proxy.errors import NotFound, StoreFull, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, WrongBytes
+from tests.cache.conftest import SITE, URL, wanted
+
+SEGMENT = 1000
+SIZE = 20 * SEGMENT
+STEP = 0.01  # seconds that a part takes: slow, so that further connections are wanted
+
+Do = Callable[["Bed", Job], Awaitable[None]]
+
+
+class Bed:
+    """A file that is begun, and somebody who does the jobs."""
+
+    def __init__(self, do: Do, lanes: Lanes = Lanes(4, SEGMENT), size: int | None = SIZE) -> None:  # noqa: B008 frozen
+        self.flight = Flight(wanted())
+        self.flight.size = size
+        self.jobs: list[Job] = []
+        self.most = self.now = 0
+        self.manners = Manners()
+        self._do = do
+        self.crew = Crew(self.flight, Place(URL, SITE), lanes, self.manners, self.do)
+        self.crew.parallel = True
+
+    async def do(self, job: Job) -> None:
+        """One job, counted."""
+        self.jobs.append(job)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self._do(self, job)
+        finally:
+            self.now -= 1
+
+    async def run(self) -> None:
+        """All of them."""
+        await self.crew.run()
+        assert [] == self.flight.extents.gaps(SIZE)
+        assert 0 == self.manners.busy(URL) == self.now
+
+    def answer(self, job: Job) -> None:
+        """The head of an answer."""
+        self.flight.size = SIZE
+        self.flight.start()
+        self.crew.answered(job)
+
+
+async def right(bed: Bed, job: Job) -> None:
+    """Bring what is asked for."""
+    bed.answer(job)
+    await asyncio.sleep(STEP)
+    bed.flight.landed(job.start, SIZE if job.end is None else job.end)
+    bed.flight.came += SEGMENT
+
+
+async def test_run__every_part_once() -> None:
+    """Each part is fetched once, in order, by as many as are allowed and not more."""
+    bed = Bed(right)
+    await bed.run()
+    assert [(at, at + SEGMENT) for at in range(0, SIZE, SEGMENT)] == [(job.start, job.end) for job in bed.jobs]
+    assert 1 < bed.most <= 4
+    assert not bed.jobs[0].helper
+
+
+async def test_run__size_unknown() -> None:
+    """The first request asks for the first part; what it learns decides about the rest."""
+    bed = Bed(right, size=None)
+    await bed.run()
+    assert (0, SEGMENT) == (bed.jobs[0].start, bed.jobs[0].end)
+    assert 20 == len(bed.jobs)
+
+
+@pytest.mark.parametrize("known", [1, 3])
+async def test_run__host_allows_few(known: int) -> None:
+    """At a host that is known to allow few connections no more are opened."""
+    bed = Bed(right)
+    for _ in range(known):
+        bed.manners.take(URL)
+    bed.manners.refused(URL)
+    for _ in range(known):
+        bed.manners.leave(URL, answered=False)
+    await bed.run()
+    assert bed.most <= known
+
+
+HARMLESS = [
+    NotFound("gone"),
+    UpstreamThrottled("later", 3600),
+    UpstreamBroken("odd"),
+    WrongBytes("a page"),
+    Changed(),
+    RuntimeError("a bug"),
+]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[logging.LogRecord]]:
+    """What the crew logs; tracebacks are meant here, so that nobody else sees them."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", records.append)
+    logger = logging.getLogger("proxy.cache.crew")
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.addHandler(handler)
+    yield records
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("error", HARMLESS, ids=lambda error: type(error).__name__)
+async def test_run__further_ones_fail(error: Exception, told: list[logging.LogRecord]) -> None:
+    """What further connections fail with before they are answered harms nobody; a bug is told once."""
+
+    async def do(bed: Bed, job: Job) -> None:
+        if job.probe:
+            raise error
+        await right(bed, job)
+
+    bed = Bed(do)
+    await bed.run()
+    assert 1 <= sum(job.probe for job in bed.jobs) <= 3
+    assert int(isinstance(error, RuntimeError)) == len(told)
+    assert all(record.exc_info for record in told)
+
+
+async def test_run__bug_in_the_only_one(told: list[logging.LogRecord]) -> None:
+    """A transfer that breaks in the cache itself is a broken transfer, and is told once."""
+    left = iter([RuntimeError("a bug"), BufferError("another"), OSError("a third")])
+
+    async def do(bed: Bed, job: Job) -> None:
+        bed.answer(job)
+        if (error := next(left, None)) is not None:
+            raise error
+        await right(bed, job)
+
+    await Bed(do).run()
+    assert 1 == len(told)
+
+
+@pytest.mark.parametrize("error", [StoreFull("full"), WrongBytes("too long")])
+async def test_run__what_ends_it(error: Exception) -> None:
+    """A disk that is full, and bytes that cannot be right, end it whoever finds out."""
+
+    async def do(bed: Bed, job: Job) -> None:
+        bed.answer(job)
+        if job.helper:
+            raise error
+        await right(bed, job)
+
+    bed = Bed(do)
+    with pytest.raises(type(error)):
+        await bed.run()
+    assert 0 == bed.manners.busy(URL) == bed.now
+
+
+async def test_run__one_is_silent() -> None:
+    """A further connection that is not answered is let go when others have nothing else to do."""
+
+    async def do(bed: Bed, job: Job) -> None:
+        if job.probe:
+            await asyncio.Event().wait()
+        await right(bed, job)
+
+    bed = Bed(do)
+    await bed.run()
+    assert 1 == sum(job.dropped for job in bed.jobs)
+
+
+async def test_run__somebody_has_no_connection() -> None:
+    """Further connections make room for the first one of another file."""
+    gate = asyncio.Event()
+
+    async def do(bed: Bed, job: Job) -> None:
+        bed.answer(job)
+        if bed.most < 3 or job.helper:
+            await asyncio.sleep(STEP)
+        if bed.most >= 3 and not gate.is_set():
+            await gate.wait()
+        bed.flight.landed(job.start, job.end or SIZE)
+
+    bed = Bed(do)
+    running = asyncio.create_task(bed.run())
+    while bed.now < 3:
+        await asyncio.sleep(STEP)
+    bed.manners.refused(URL)
+    other = asyncio.create_task(bed.manners.freed(URL, 50, begun=False))
+    await other
+    assert any(job.dropped for job in bed.jobs)
+    gate.set()
+    await running
+
+
+async def test_run__trickles() -> None:
+    """A download that brings next to nothing over its window is given up; one that brings enough is not."""
+
+    async def do(bed: Bed, job: Job) -> None:
+        bed.answer(job)
+        while True:
+            await asyncio.sleep(STEP)
+            bed.flight.came += 1
+
+    with pytest.raises(UpstreamTimeout):
+        await Bed(do, Lanes(1, SEGMENT, least=1_000_000, window=0.2)).run()
+    await Bed(right, Lanes(1, SEGMENT, least=10, window=0.2)).run()
+
+
+async def test_run__cancelled() -> None:
+    """Broken off, it ends when all that it began has ended."""
+
+    async def do(bed: Bed, job: Job) -> None:
+        bed.answer(job)
+        await asyncio.Event().wait()
+
+    bed = Bed(do)
+    running = asyncio.create_task(bed.run())
+    while bed.now < 2:
+        await asyncio.sleep(STEP)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert 0 == bed.manners.busy(URL) == bed.now

@@ -1,0 +1,100 @@
+"""How fast connections are."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.cache.lanes import Job, Lanes
+from proxy.cache.pacing import Pacing
+
+LANES = Lanes(connections=3, least=1000, window=60.0)
+
+
+def answered(pacing: Pacing, now: float = 0.0, *, plain: bool = False) -> Job:
+    """A connection that was answered."""
+    job = Job(0, 1 << 20, now, plain=plain)
+    pacing.answered(job, now, 0, 0)
+    return job
+
+
+@pytest.mark.parametrize(("rate", "slow"), [(50_000_000, True), (200_000_000, False)])
+def test_look__single_connection(rate: int, slow: bool) -> None:
+    """A connection is slow if it is at any look; the time to the first answer does not count."""
+    pacing = Pacing(LANES)
+    pacing.look(30.0, 0)
+    answered(pacing, 30.0)
+    for step in range(1, 30):
+        pacing.look(30.0 + step / 20, rate * step // 20)
+    assert slow is pacing.slow
+    pacing.look(40.0, rate * 2)
+    assert pacing.slow
+    pacing.look(41.0, 10**12)
+    assert pacing.slow
+
+
+@given(st.lists(st.integers(0, 3000), min_size=1, max_size=400))
+def test_trickles__least_rate(seconds: list[int]) -> None:
+    """A download is given up when a whole window brought less than it must, and only then."""
+    pacing = Pacing(LANES)
+    came = 0
+    given_up = [
+        now for now, size in enumerate(seconds) if (came := came + size) >= 0 and pacing.trickles(float(now), came)
+    ]
+    if given_up:
+        last = given_up[0]
+        assert sum(seconds[last - 59 : last + 1]) < 60 * 1000
+    if all(size >= 1000 for size in seconds):
+        assert not given_up
+    if len(seconds) > 120 and sum(seconds[:120]) < 60 * 1000 and seconds[0] == 0:
+        assert given_up
+
+
+def test_silent__further_connections_only() -> None:
+    """A further connection may be silent for two seconds, or longer at a host that takes its time; a first one may."""
+    pacing = Pacing(LANES)
+    first = Job(0, 1, 0.0)
+    assert not pacing.silent(first, 100.0)
+    pacing.answered(first, 0.01, 0, 0)
+    assert not pacing.silent(first, 100.0)
+    helper = Job(0, 1, 10.0, helper=True)
+    assert [False, True] == [pacing.silent(helper, now) for now in (11.9, 12.1)]
+    slow = Pacing(LANES)
+    slow.answered(Job(0, 1, 0.0), 3.0, 0, 0)
+    assert [False, True] == [slow.silent(helper, now) for now in (21.9, 22.1)]
+    helper.answered = 11.0
+    assert not pacing.silent(helper, 100.0)
+
+
+def test_silent__the_only_one() -> None:
+    """The only connection may hang when others were answered; it is tried anew a few times, and then waited for."""
+    pacing = Pacing(LANES)
+    answered(pacing)
+    alone = Job(0, 1, 10.0)
+    assert [False, True, True, True, False] == [pacing.silent(alone, now) for now in (14.9, 15.1, 15.1, 15.1, 99.0)]
+
+
+def test_lags__behind_the_others() -> None:
+    """One that brings a small part of what others brought is replaced, a bounded number of times."""
+    pacing = Pacing(LANES)
+    fast = answered(pacing)
+    pacing.done(fast, 1.0, 1_000_000)
+    replaced = 0
+    for _ in range(10):
+        job = answered(pacing)
+        assert not pacing.lags(job, 4.9, 0)
+        replaced += pacing.lags(job, 5.1, 100_000)
+    assert 3 == replaced
+
+
+def test_lags__as_fast_as_the_others() -> None:
+    """Who keeps up is left alone, and so is one that nothing is known to compare it with, or that fetches it all."""
+    pacing = Pacing(LANES)
+    first = answered(pacing)
+    assert not pacing.lags(first, 6.0, 1)
+    pacing.done(first, 10.0, 10_000_000)
+    job = answered(pacing)
+    assert [False] * 4 == [pacing.lags(job, 5.5 * step, 1_000_000 * step) for step in range(1, 5)]
+    assert not pacing.lags(answered(pacing, plain=True), 6.0, 1)
+    assert pacing.lags(job, 40.0, 4_000_001)

@@ -1,0 +1,164 @@
+"""What a download does when its only connection failed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from proxy.cache.flight import Changed, Flight, Place, Wanted
+from proxy.cache.lanes import Job
+from proxy.cache.manners import Manners
+from proxy.cache.retrying import Retrying
+from proxy.errors import (
+    Crowded,
+    NotAllowed,
+    NotFound,
+    UpstreamBroken,
+    UpstreamDenied,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from tests.cache.conftest import SITE, URL, HandClock, wanted
+
+PLACE = Place(URL, SITE)
+
+
+class Bed:
+    """One download."""
+
+    def __init__(self, clock: HandClock, wish: Wanted) -> None:
+        self.clock = clock
+        self.manners = Manners(clock.monotonic)
+        self.flight = Flight(wish)
+        self.retrying = Retrying(self.flight, PLACE, self.manners)
+
+    def begin(self, *, ranges: bool) -> None:
+        """An answer came."""
+        self.flight.size = 1000
+        self.flight.start()
+        if ranges:
+            self.manners.note(PLACE, ranges=True)
+
+    async def tried(self, error: Exception, *, plain: bool = False, answered: bool = False, new: int = 0) -> str:
+        """A connection fails, after `new` bytes; whether it is tried again, how, or given up."""
+        total = self.flight.extents.total
+        self.flight.landed(total, total + new)
+        job = Job(0, None, self.clock.monotonic(), plain=plain)
+        job.answered = self.clock.monotonic() if answered else None
+        try:
+            await self.retrying.failed(job, error)
+        except type(error):
+            return "given up"
+        return "plain" if self.retrying.plain else "ranged"
+
+
+@pytest.fixture
+async def bed(clock: HandClock) -> Bed:
+    """A download that nobody answered yet."""
+    return Bed(clock, wanted())
+
+
+@pytest.mark.parametrize(
+    ("error", "unknown", "known"),
+    [
+        (NotFound(""), "plain", "given up"),
+        (UpstreamDenied(""), "plain", "given up"),
+        (UpstreamThrottled("", 7), "plain", "given up"),
+        (UpstreamUnreachable(""), "plain", "given up"),
+        (UpstreamBroken(""), "plain", "plain"),
+        (UpstreamTimeout(""), "given up", "given up"),
+        (NotAllowed(""), "given up", "given up"),
+        (Crowded(""), "given up", "given up"),
+        (Changed(), "given up", "given up"),
+    ],
+)
+async def test_failed__nothing_here_yet(bed: Bed, error: Exception, unknown: str, known: str) -> None:
+    """A first request that failed is followed by a plain one where the range may have been the trouble; then not."""
+    assert unknown == await bed.tried(error)
+    assert "given up" == await bed.tried(error, plain=True)
+    other = Bed(bed.clock, wanted())
+    other.manners.note(PLACE, ranges=True)
+    assert known == await other.tried(error)
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+async def test_failed__away(clock: HandClock, elsewhere: bool) -> None:
+    """A host that cannot be reached is not asked plainly if the file is elsewhere, or if that took its time."""
+    bed = Bed(clock, replace(wanted(), others=(PLACE,) if elsewhere else ()))
+    assert ("given up" if elsewhere else "plain") == await bed.tried(UpstreamUnreachable(""))
+    late = Job(0, None, clock.monotonic() - 10)
+    with pytest.raises(UpstreamUnreachable):
+        await Bed(clock, wanted()).retrying.failed(late, UpstreamUnreachable(""))
+
+
+async def test_failed__silence_is_remembered(bed: Bed) -> None:
+    """A host that said nothing when a range was wanted is asked without for a minute."""
+    assert "given up" == await bed.tried(UpstreamTimeout(""))
+    assert bed.manners.honours(PLACE) is False
+    bed.clock.advance(61)
+    assert bed.manners.honours(PLACE) is None
+
+
+@pytest.mark.parametrize("error", [NotFound(""), UpstreamBroken(""), Changed()])
+async def test_answered__plainly(bed: Bed, error: Exception) -> None:
+    """That a range gets an error is learnt when the plain request gets the file; another version is no error."""
+    bed.begin(ranges=False)
+    assert "plain" == await bed.tried(error)
+    bed.retrying.answered(Job(0, None, 0.0, plain=True))
+    assert (None if isinstance(error, Changed) else False) is bed.manners.honours(PLACE)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize(
+    ("error", "answered"), [(UpstreamBroken("cut"), True), (UpstreamTimeout("stalled"), True), (NotFound(""), False)]
+)
+async def test_failed__in_the_middle(bed: Bed, ranges: bool, error: Exception, answered: bool) -> None:
+    """A broken transfer goes on where it was as long as bytes come; plainly when ranges may be the trouble, or last."""
+    bed.begin(ranges=ranges)
+    expected = "ranged" if answered or ranges else "plain"
+    for _ in range(10):
+        assert expected == await bed.tried(error, answered=answered, new=1)
+        bed.retrying.plain = False
+    if expected == "ranged":
+        bed.retrying._failures = 3
+        assert "ranged" == await bed.tried(error, answered=answered)
+        assert "plain" == await bed.tried(error, answered=answered)
+    assert "given up" == await bed.tried(error, plain=True)
+
+
+async def test_failed__nothing_to_go_on_by(bed: Bed) -> None:
+    """What cannot be told to belong to one file is begun again, all of it."""
+    bed.begin(ranges=True)
+    bed.retrying.provable = False
+    assert "plain" == await bed.tried(UpstreamBroken("cut"), answered=True, new=5)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0, "ranged"), (31, "given up")])
+async def test_failed__asked_to_wait(bed: Bed, seconds: int, expected: str) -> None:
+    """A wait that no client has patience for ends it, unless it may be about connections that are gone by now."""
+    bed.begin(ranges=True)
+    assert expected == await bed.tried(UpstreamThrottled("", seconds), new=1)
+    bed.retrying.together = bed.clock.monotonic() - 2
+    assert "ranged" == await bed.tried(UpstreamThrottled("", seconds), new=1)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_failed__others_have_the_connections(bed: Bed, begun: bool) -> None:
+    """Where other downloads of the host are under way, one that is refused waits for one of them, and tries again."""
+    if begun:
+        bed.begin(ranges=True)
+    bed.manners.take(URL)
+    bed.manners.take(URL)
+
+    async def free() -> None:
+        while not bed.manners.crowded(URL):
+            await asyncio.sleep(0)
+        assert begun is bed.manners.pressed(URL)
+        bed.manners.leave(URL, answered=False)
+
+    _, result = await asyncio.gather(free(), bed.tried(UpstreamThrottled("")))
+    assert "ranged" == result
+    assert 1 == bed.manners.room(URL, 6)
