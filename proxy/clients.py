@@ -11,10 +11,14 @@ import ipaddress
 from shlex import quote
 from urllib.parse import urlsplit
 
+from proxy import spelling
+
+_PLAIN = "/+@:~!$&'()*,;="  # characters of a path that need no escape in an address
+
 
 def index_url(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
-    """The index address to give to a client. `index` is the path of the upstream's index below its mount."""
-    return f"{base_url.rstrip('/')}/{mount}/{index}"
+    """The index address to give to a client. `index`: the path of its index below the mount, decoded."""
+    return f"{base_url.rstrip('/')}/{mount}/{spelling.quoted(index, safe=_PLAIN)}"
 
 
 def pip_lines(base_url: str, mount: str = "pypi", index: str = "simple/") -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from proxy.errors import BadTarget
 
@@ -20,6 +20,7 @@ LAST_PORT = 65535
 _SEGMENT_LIMIT = 255  # bytes, decoded: what file systems of clients take as a name
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
+SLASH = "\\"  # how an encoded slash, which parts no segments, stands in a decoded path: a backslash is allowed in none
 # What may stand nowhere in a decoded path: a backslash, which some programs take for a slash, and control characters.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
@@ -41,21 +42,42 @@ def host(text: str) -> tuple[str, int | None]:
     return name, int(match["port"]) if match["port"] else None
 
 
-def decoded(path: str) -> str:
-    """A percent-encoded path, decoded once (RFC 3986 §2.1). Raises BadTarget for what could be read in two ways."""
-    text = path
+def decoded(path: str, *, slashes: bool = False) -> str:
+    """A percent-encoded path, decoded once (RFC 3986 §2.1). Raises BadTarget for what could be read in two ways.
+
+    `slashes`: encoded slashes are allowed, and stand as `SLASH` then.
+    """
+    pieces = [path]
     if "%" in path:
         if _BAD_ESCAPE.search(path):
-            raise BadTarget("The address has a percent sign that no two hexadecimal digits follow.")
-        if _ENCODED_SLASH.search(path):
+            raise BadTarget("Invalid percent-encoding in the address: two hexadecimal digits must follow each `%`.")
+        pieces = _ENCODED_SLASH.split(path)
+        if len(pieces) > 1 and not slashes:
             raise BadTarget("The address has an encoded slash.")
         try:
-            text = unquote_to_bytes(path).decode()
+            pieces = [unquote_to_bytes(piece).decode() for piece in pieces]
         except UnicodeError:
             raise BadTarget("The address is not UTF-8.") from None
-    if _FORBIDDEN.search(text):
+    if any(map(_FORBIDDEN.search, pieces)):
         raise BadTarget("The address has a backslash or a control character.")
-    return text
+    return SLASH.join(pieces)
+
+
+def quoted(path: str, safe: str = "/") -> str:
+    """A decoded path, percent-encoded: what is neither unreserved (RFC 3986 §2.3) nor in `safe`, and each `SLASH`."""
+    return quote(path, safe=safe).replace("%5C", "%2F")
+
+
+def ascii_host(name: str) -> str:
+    """A host's name as it is looked up: lower case, ASCII (IDNA, UTS 46), without a final dot. Raises BadTarget."""
+    if not name.isascii():
+        import idna  # noqa: PLC0415 - late: such names are rare, and its tables are large
+
+        try:
+            name = idna.encode(name, uts46=True).decode()
+        except idna.IDNAError:
+            raise BadTarget("The address has a host whose name is none.") from None
+    return name.lower().removesuffix(".")
 
 
 def bounded(segments: Sequence[str], most: int) -> None:

@@ -6,7 +6,8 @@ import re
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from proxy.config.upstreams import MOUNT, MOUNT_TEXT, Mount, UpstreamSettings, check_folder, repeated, twice
+from proxy.config.addresses import check_folder, folder_path
+from proxy.config.upstreams import MOUNT, MOUNT_TEXT, Mount, UpstreamSettings, repeated, twice
 from proxy.model import Group, Member
 
 _PATTERN = re.compile(r"[A-Za-z0-9.*_-]+")
@@ -60,7 +61,7 @@ class GroupSettings(BaseModel):
 
 def _member(text: str, indexes: dict[str, str]) -> Member:
     mount, slash, path = text.partition("/")
-    return Member(mount, check_folder(path) if slash else indexes[mount])
+    return Member(mount, folder_path(check_folder(path) if slash else indexes[mount]))
 
 
 def shadowing(groups: tuple[GroupSettings, ...]) -> frozenset[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from proxy.config import placement
-from proxy.config.hosts import HOST, Hosts, check_host
+from proxy.config.addresses import Base, Folder, folder_path
+from proxy.config.hosts import Hosts, check_host
 from proxy.config.proxies import ProxyForOne
 from proxy.config.quantities import Duration
 from proxy.model import Site
@@ -18,7 +19,6 @@ from proxy.model import Site
 RESERVED = ("api", "apt", "healthz", "metrics", "readyz")  # the program's own pages
 
 MOUNT = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+/)*")
 _CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -30,43 +30,7 @@ def _check_mount(value: str) -> str:
     return value
 
 
-def _check_base(value: str) -> str:
-    """A base address that ends in a slash, spelt as links of pages are: lower-case host, no default port.
-
-    Messages never show the address: it may hold a password.
-    """
-    wrong = ValueError("must be an address such as https://index.example/, in plain ASCII")
-    if not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
-        raise wrong
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise wrong from None
-    if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.netloc.rpartition("@")[2].lower()):
-        raise wrong
-    if "@" in parts.netloc:
-        raise ValueError("must not hold a user name or password; see credentials")
-    if "?" in value or "#" in value:
-        raise ValueError("must not have a query or a fragment")
-    if port == 0 or {".", ".."} & set(parts.path.split("/")):
-        raise wrong
-    default = ":80" if parts.scheme == "http" else ":443"
-    base = urlunsplit(parts._replace(netloc=parts.netloc.lower().removesuffix(default)))
-    return base if base.endswith("/") else f"{base}/"
-
-
-def check_folder(value: str) -> str:
-    """A path that ends in a slash, or an empty one. Raises ValueError for what is none."""
-    path = value if not value or value.endswith("/") else f"{value}/"
-    if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
-        raise ValueError("must be a path without a slash at its front, such as simple/, or empty")
-    return path
-
-
 Mount = Annotated[str, AfterValidator(_check_mount)]
-Base = Annotated[str, AfterValidator(_check_base)]
-Folder = Annotated[str, AfterValidator(check_folder)]
 MOUNT_TEXT = (
     "First part of the addresses on the cache: lower-case letters, digits and hyphens, beginning with a letter. "
     f"Not {', '.join(RESERVED)}."
@@ -210,20 +174,23 @@ class UpstreamSettings(BaseModel):
 
         `shadows`: what it has is not taken from other members of a group. `known`: further hosts with credentials.
         """
-        alone = bool(self.credentials) or shadows or bool(self.page_hosts)
+        alone = self.authenticated or shadows or bool(self.page_hosts)
+        # A netrc file knows no ports: what it has for the host of `url` says nothing of another port of that host.
+        host = next(_authorities(self.url)).rpartition(":")[0]
+        others = {entry for entry in known if entry in self.host_credentials or not f"{entry}:".startswith(f"{host}:")}
         return Site(
             self.mount,
             self.url,
-            self.index,
+            folder_path(self.index),
             self.ttl,
             self.hosts,
             flat=self.kind == "flat",
             siblings=self.siblings,
-            volatile=self.volatile,
+            volatile=tuple(map(folder_path, self.volatile)),
             keep_removed=self.keep_removed,
             honour_no_store=self.honour_no_store,
             withholds=not self.forbidden_is_missing,
-            own=frozenset((*_authorities(self.url, *self.siblings), *self.page_hosts, *known)) if alone else None,
+            own=frozenset((*_authorities(self.url, *self.siblings), *self.page_hosts, *others)) if alone else None,
             redirected_is_missing=self.redirected_is_missing,
             authenticated=self.authenticated,
         )
@@ -234,7 +201,7 @@ def _authorities(*bases: str) -> Iterator[str]:
     for base in bases:
         parts = urlsplit(base)
         for port in (parts.port,) if parts.port else (80, 443) if parts.scheme == "http" else (443,):
-            yield f"{parts.netloc.removesuffix(f':{port}').removesuffix('.')}:{port}"
+            yield f"{parts.netloc.removesuffix(f':{port}')}:{port}"
 
 
 def builtin() -> tuple[UpstreamSettings, ...]:

@@ -70,8 +70,7 @@ class Beside:
     def _complete(self, file: File, *, here: bool = False) -> File:
         digest = self.digests.get(file.url) if not file.digests else None
         if digest is not None:
-            # A fragment that is no digest would hide it; such links have none that anybody needs.
-            file = replace(file, digests=(digest,), fragment="")
+            file = replace(file, digests=(digest,), fragment=file.needed_fragment)
         if is_bare(file) and self.offered.covers(file, here=here):
             file = replace(file, core_metadata=True)
         return file
@@ -79,7 +78,7 @@ class Beside:
 
 def is_bare(file: File) -> bool:
     """Whether it is a wheel of which the index offers no metadata."""
-    return not file.core_metadata and file.filename.endswith(".whl")
+    return not file.core_metadata and file.filename.endswith(".whl") and file.fetchable
 
 
 def as_removed(file: File) -> File:

@@ -27,12 +27,13 @@ from proxy.errors import (
 )
 from proxy.model import Digest, Entry, Outcome, Site, Target
 from proxy.ports import Store
-from proxy.python import addresses
+from proxy.python import addresses, filenames
+from proxy.python.filenames import is_binary
 from proxy.python.layouts import likely_pages
 from proxy.python.negotiation import UPSTREAM_ACCEPT
 from proxy.python.page import File
 from proxy.python.renderings import Renderings
-from proxy.python.routes import file_key, is_binary, page_key, page_keys
+from proxy.python.routes import file_key, page_key, page_keys
 from proxy.python.said import Hurry, Said, trust
 from proxy.python.supplements import Supplements
 from proxy.python.whereabouts import Whereabouts
@@ -87,9 +88,9 @@ class Catalog:
 
         Raises NotFound for a file of a project that is quarantined.
         """
-        name = target.path.rpartition("/")[2]
+        name = addresses.name_of(target)
         said = Said()
-        for document in self._pages(site, addresses.project_of(name)):
+        for document in self._pages(site, addresses.project_of(target)):
             with contextlib.suppress(BlobDamaged, UpstreamError):  # dropped, or of no use: another page may do
                 file = await self._listed(document, name, target, site)
                 if file is not None and (said.file is None or file.digests):
@@ -97,7 +98,7 @@ class Catalog:
                     if file.digests:
                         break
         if said.page is None:
-            await self._refuse_quarantined(addresses.project_of(name), site)
+            await self._refuse_quarantined(addresses.project_of(target), site)
         else:
             self._store.blob(said.page.digest)  # a use: what tells which bytes are right stays as long as they do
         return said
@@ -108,7 +109,7 @@ class Catalog:
         `kept`: the file is. What failed is in the answer. Raises NotFound for a file of a project that is quarantined.
         """
         said = await self.kept(target, site)
-        project = addresses.project_of(target.path.rpartition("/")[2])
+        project = addresses.project_of(target)
         if said.file is not None or project is None:
             return said
         said = await self._look(target, site, project, hurry, kept=kept)
@@ -126,7 +127,7 @@ class Catalog:
             wish = self.wish(site, page, named, revalidate=again)
             try:
                 document = await self._documents.get(wish, self._seconds(wish, hurry))
-                file = await self._listed(document, target.path.rpartition("/")[2], target, site)
+                file = await self._listed(document, addresses.name_of(target), target, site)
             except Withheld as error:
                 # Stores refuse what they do not have. Of a page that was only guessed, it says no more than that.
                 meant = site.withholds or isinstance(error, Forwarded)
@@ -147,11 +148,13 @@ class Catalog:
     async def find(self, target: Target, site: Site) -> Said:
         """What a page says of a file that is to be fetched. No page need list what lies below the mount's base.
 
-        Raises NotFound for a file of a quarantined project, NotAllowed for one on a foreign host that no page links to,
-        and what getting the page raises then.
+        Raises NotFound for a file of a quarantined project and for one whose address only a page knows, NotAllowed for
+        one on a foreign host that no page links to, and what getting the page raises then.
         """
-        free = self.whereabouts.knows(target, site)
+        free = self.whereabouts.knows(target, site) and not addresses.is_named(target)
         said = await self.look(target, site, _PATIENT if free else None)
+        if said.file is None and addresses.is_named(target):
+            raise said.failure or NotFound("No page of this index lists a file of this name at this address.")
         if said.file is None and not self.whereabouts.knows(target, site):
             raise said.failure or NotAllowed(
                 "No page of this index links to a file of this name on this host. Ask for the project's page first, or "
@@ -172,7 +175,7 @@ class Catalog:
                 _, _, project, path = said.page.key.split(":", 3)
                 wish = self.wish(site, Target(site.mount, None, path), project, anew=True)
                 document = await self._documents.get(wish, self._seconds(wish, hurry))
-                name = target.path.rpartition("/")[2]
+                name = addresses.name_of(target)
                 fresh = Said(await self._listed(document, name, target, site), document.entry)
             return fresh if said.differs(fresh) else None
         return None
@@ -209,13 +212,15 @@ class Catalog:
     async def _same(self, file: File, digests: set[Digest], site: Site) -> list[Place]:
         """Places on kept pages of a mount that have a file of this name and one of these digests."""
         found: list[Place] = []
-        for document in self._pages(site, addresses.project_of(file.filename)):
+        for document in self._pages(site, filenames.project_of(file.filename)):
             try:
                 parsed = await self._renderings.parsed(document)
             except (BlobDamaged, UpstreamError):
                 continue
             listed = parsed.by_name.get(file.filename, ())
-            found += [Place(same.url, site) for same in listed if not digests.isdisjoint(same.digests)]
+            found += [
+                Place(same.url, site) for same in listed if same.fetchable and not digests.isdisjoint(same.digests)
+            ]
         return found
 
     def _seconds(self, wish: Wish, hurry: Hurry | None) -> float | None:
@@ -239,7 +244,7 @@ class Catalog:
         found: list[File] = []
         for file in () if parsed.page.quarantined else parsed.by_name.get(name, ()):
             try:
-                at = addresses.locate(file.url, site)
+                at = addresses.locate_file(file.url, site, file.filename, file.project)
             except BadTarget:
                 continue
             if at.host is not None:

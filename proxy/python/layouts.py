@@ -13,6 +13,7 @@ from itertools import islice
 from packaging.utils import canonicalize_name
 
 from proxy.model import Site, Target
+from proxy.python import addresses
 
 MOST = 8  # pages that are asked for one file
 _FRONTS = 3  # folders of other projects' pages that are tried
@@ -30,7 +31,7 @@ def likely_pages(target: Target, site: Site, project: str, fronts: Iterable[str]
 
 
 def _of_project(target: Target, site: Site, project: str, fronts: Iterable[str]) -> Iterator[str]:
-    folder, _, name = target.path.rpartition("/")
+    folder, name = addresses.folder_of(target), addresses.name_of(target)
     # Another host's folders say something of this index only where they are called as its own.
     above = list(_above(folder)) if target.host is None or site.index else []
     # NVIDIA's files lie beside their page, those of some registries one folder deeper.
@@ -50,10 +51,10 @@ def _of_project(target: Target, site: Site, project: str, fronts: Iterable[str])
 
 def _flat(target: Target) -> Iterator[str]:
     """The listing of the folder, and what PyG calls it; for a file that lies elsewhere, the listing at the base."""
-    folder = target.path[: target.path.rfind("/") + 1] if target.host is None else ""
-    yield folder
+    folder = addresses.folder_of(target) if target.host is None else ""
+    yield f"{folder}/" if folder else ""
     if folder:
-        yield f"{folder[:-1]}.html"
+        yield f"{folder}.html"
 
 
 def _above(folder: str) -> Iterator[str]:

@@ -79,6 +79,6 @@ class Offering:
 
 def _key(file: File, site: Site) -> str | None:
     try:
-        return file_key(addresses.locate(file.url, site))
+        return file_key(addresses.locate_file(file.url, site, file.filename, file.project))
     except BadTarget:
         return None

@@ -6,6 +6,7 @@ the service. What the standard does not know is kept, so that a page passes thro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -13,8 +14,13 @@ from types import MappingProxyType
 from proxy.model import Digest
 
 _SMALL = 128 << 10  # bytes
-
+_FOR_INSTALLERS = re.compile(r"(?:^|&)(?:egg|subdirectory)=")  # what pip reads of a fragment, beside hashes
 NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+def needed(fragment: str) -> str:
+    """The fragment of a link if installers read it, else nothing."""
+    return fragment if fragment and _FOR_INSTALLERS.search(fragment) else ""
 
 
 def _nothing() -> Mapping[str, object]:
@@ -26,7 +32,7 @@ class File:
     """One link of a page: a distribution, or anything else that lies there."""
 
     filename: str
-    url: str  # absolute, upstream's, with its query and without a fragment
+    url: str  # absolute, upstream's, with its query and without a fragment; of any scheme that an installer may follow
     digests: tuple[Digest, ...] = ()  # that can be checked, the most trusted first
     hashes: Mapping[str, object] = field(default_factory=_nothing)  # by algorithm, those that cannot be checked here
     requires_python: str | None = None  # PEP 345's specifiers, unescaped
@@ -36,7 +42,8 @@ class File:
     size: int | None = None  # bytes (PEP 700)
     upload_time: str | None = None  # as upstream wrote it (PEP 700)
     provenance: str | None = None  # an address that is not a file of the index (PEP 740)
-    fragment: str = ""  # of a link in HTML, where it is not just a digest: `main`, `egg=name`
+    fragment: str = ""  # of a link, where it is not just a digest: `main`, `egg=name`
+    project: str = ""  # whose page lists it, normalised, where its name does not say
     extra: Mapping[str, object] = field(default_factory=_nothing)  # further keys of JSON, or further attributes of HTML
 
     @property
@@ -48,6 +55,16 @@ class File:
     def origin(self) -> str:
         """Scheme and host of its address, with a slash behind them (RFC 6454 §4)."""
         return f"{'/'.join(self.url.split('/', 3)[:3])}/"
+
+    @property
+    def needed_fragment(self) -> str:
+        """The fragment if installers read it, beside hashes: it names the project, or a folder in it."""
+        return needed(self.fragment)
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether it is at an address that the cache could ask: http or https."""
+        return self.url.startswith("http")
 
     @property
     def best_digest(self) -> Digest | None:

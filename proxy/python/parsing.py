@@ -7,24 +7,23 @@ be fetched; strict with the whole: what is no index page raises UpstreamBroken a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 from selectolax.lexbor import LexborHTMLParser
 
-from proxy.errors import BadTarget, UpstreamBroken
-from proxy.model import ALGORITHMS, Digest
-from proxy.python import addresses
+from proxy.errors import UpstreamBroken
+from proxy.model import Digest
+from proxy.python import addresses, anchors, filenames, hashes
+from proxy.python.anchors import SPACE
 from proxy.python.links import Base
-from proxy.python.page import NOTHING, File, Page
+from proxy.python.page import NOTHING, File, Page, needed
 
 _VERSION = re.compile(r"(\d{1,4})\.\d{1,4}")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEADING = re.compile(r"\b(?:links (?:for|to)|index of|simple (?:index|api))\b", re.IGNORECASE)
-_SPACE = " \t\n\r\f"  # what HTML strips from an address
 
 
 def parse(body: bytes, content_type: str, url: str) -> Page:
@@ -79,14 +78,15 @@ def _json_file(link: object, base: Base) -> File | None:
     if not isinstance(link, dict):
         return None
     take = cast("dict[str, Any]", link).pop
-    address, hashes = _text(take("url", None)), take("hashes", None)
-    if address is None:
+    href, table = _text(take("url", None)), take("hashes", None)
+    if href is None:
         return None
-    try:
-        address, last = base.resolve(address)
-    except BadTarget:
+    found = base.lead(href)
+    if found is None:
         return None
-    filename = _text(take("filename", None)) or last
+    address, last = found
+    filename = _text(take("filename", None)) or ""
+    filename = filename if filenames.fits(filename) else last
     if not filename:
         return None
     core, legacy, misspelt = (
@@ -94,12 +94,13 @@ def _json_file(link: object, base: Base) -> File | None:
     )  # fmt: skip
     if core is None:  # PEP 714: the old name; and as PyPI's JSON spells it, which is as HTML does
         core = misspelt if legacy is None else legacy
-    digests, others = _hashes(hashes if isinstance(hashes, dict) else {})
+    digests, others = hashes.of_table(table if isinstance(table, dict) else {})
+    fragment, more = hashes.of_fragment(href.partition("#")[2]) if "#" in href else ("", ())
     yanked, gpg_sig, size = take("yanked", None), take("gpg-sig", None), take("size", None)
     return File(
         filename=filename,
         url=address,
-        digests=digests,
+        digests=digests or more,
         hashes=others,
         requires_python=_text(take("requires-python", None)),
         core_metadata=None if core is None else _json_metadata(core),
@@ -108,6 +109,7 @@ def _json_file(link: object, base: Base) -> File | None:
         size=size if type(size) is int and size >= 0 else None,
         upload_time=_text(take("upload-time", None)),
         provenance=_text(take("provenance", None)),
+        fragment=needed(fragment),
         extra=link or NOTHING,
     )
 
@@ -115,33 +117,8 @@ def _json_file(link: object, base: Base) -> File | None:
 def _json_metadata(value: object) -> bool | Digest:
     if not isinstance(value, dict):
         return bool(value)
-    digests, _ = _hashes(value)
+    digests, _ = hashes.of_table(value)
     return digests[0] if digests else True
-
-
-def _hashes(given: Mapping[str, object]) -> tuple[tuple[Digest, ...], Mapping[str, object]]:
-    """Those that can be checked, the most trusted first; and the others, as they came."""
-    digests: list[Digest] = []
-    others: dict[str, object] = {}
-    for name, value in given.items():
-        digest = _digest(name, value) if isinstance(value, str) else None
-        if digest is not None:
-            digests.append(digest)
-        else:
-            others[name] = value
-    if len(digests) > 1:
-        digests.sort(key=_trust)
-    return tuple(digests), others or NOTHING
-
-
-def _digest(name: str, value: str) -> Digest | None:
-    if name == "sha256" and _SHA256.fullmatch(value):
-        return Digest(name, value)  # nearly all are, and there are thousands
-    return Digest.parse(f"{name}={value}")
-
-
-def _trust(digest: Digest) -> int:
-    return ALGORITHMS.index(digest.algorithm)
 
 
 def _text(value: object) -> str | None:
@@ -154,9 +131,9 @@ def _text(value: object) -> str | None:
 def _parse_html(body: bytes, content_type: str, url: str) -> Page:
     parser = LexborHTMLParser(_decoded(body, content_type))
     node = parser.css_first("base[href]")
-    base = Base.of(url, "" if node is None else (node.attributes["href"] or "").strip(_SPACE))
+    base = Base.of(url, "" if node is None else (node.attributes["href"] or "").strip(SPACE))
     metas = dict(_metas(parser))
-    files, folders = _html_links(parser, base)
+    files, folders = anchors.links(parser, base)
     if parser.css_first("input[type=password]") is not None and not any(map(_is_distribution, files)):
         raise UpstreamBroken("A login page came in place of the index. Something between here and upstream wants it.")
     if not (files or metas or _says_it_is_an_index(parser) or _lists(folders, base)):
@@ -180,81 +157,15 @@ def _says_it_is_an_index(parser: LexborHTMLParser) -> bool:
 
 def _metas(parser: LexborHTMLParser) -> Iterator[tuple[str, str]]:
     for node in parser.css("meta[name]"):
-        name = (node.attributes["name"] or "").strip(_SPACE).lower()
+        name = (node.attributes["name"] or "").strip(SPACE).lower()
         if name.startswith("pypi:"):
-            yield name, (node.attributes.get("content") or "").strip(_SPACE)
+            yield name, (node.attributes.get("content") or "").strip(SPACE)
 
 
 def _lists(folders: tuple[str, ...], base: Base) -> bool:
     """Whether a page is nothing but a list of the folders beside it: the root of an index without any heading."""
     beside = set(folders) - {base.folder}  # a page that says "try again" links to itself
     return bool(beside) and all(folder.startswith(base.folder) for folder in beside)
-
-
-def _html_links(parser: LexborHTMLParser, base: Base) -> tuple[tuple[File, ...], tuple[str, ...]]:
-    """The files that a page links to, and the folders."""
-    files: list[File] = []
-    folders: dict[str, None] = {}
-    for node in parser.css("a[href]"):
-        attributes = node.attributes
-        href, _, fragment = (attributes.pop("href") or "").strip(_SPACE).partition("#")
-        try:
-            address, filename = base.resolve(href)
-        except BadTarget:
-            continue
-        if not href or href.startswith("?"):  # those lead to the page itself
-            continue
-        if filename:
-            files.append(_html_file(filename, address, fragment, attributes))
-        else:
-            folders[address.partition("?")[0]] = None
-    return tuple(files), tuple(folders)
-
-
-def _html_file(filename: str, address: str, fragment: str, attributes: dict[str, str | None]) -> File:
-    fragment, digests = _fragment(fragment)
-    take = attributes.pop
-    core, legacy = take("data-core-metadata", _ABSENT), take("data-dist-info-metadata", _ABSENT)
-    yanked, gpg_sig, size = take("data-yanked", _ABSENT), take("data-gpg-sig", None), take("data-size", None)
-    return File(
-        filename=filename,
-        url=address,
-        digests=digests,
-        requires_python=take("data-requires-python", None) or None,
-        core_metadata=_html_metadata(legacy if core is _ABSENT else core),
-        # PEP 592: the attribute may stand without a value.
-        yanked=False if yanked is _ABSENT else yanked or True,
-        gpg_sig=None if gpg_sig is None else gpg_sig.strip().lower() == "true",
-        size=int(size) if size and size.isascii() and size.isdigit() and len(size) < len(str(1 << 63)) else None,
-        upload_time=take("data-upload-time", None) or None,
-        provenance=take("data-provenance", None) or None,
-        fragment=fragment,
-        extra=cast("Mapping[str, object]", attributes) or NOTHING,
-    )
-
-
-_ABSENT = "\0"  # no attribute has this value: HTML replaces the character
-
-
-def _html_metadata(value: str | None) -> bool | Digest | None:
-    if value == _ABSENT:
-        return None
-    name, _, digits = (value or "").strip().partition("=")
-    # Whatever else stands there, pip takes for a yes.
-    return _digest(name, digits) or name.lower() != "false"
-
-
-def _fragment(fragment: str) -> tuple[str, tuple[Digest, ...]]:
-    """The fragment as it is to be kept, empty where it is just a digest; and the digests in it (PEP 503)."""
-    if not fragment:
-        return "", ()
-    decoded = unquote(fragment)
-    name, _, value = decoded.partition("=")
-    digest = _digest(name, value)
-    if digest is not None:
-        return "", (digest,)
-    digests = [digest for part in decoded.split("&") if (digest := Digest.parse(part)) is not None]
-    return decoded, tuple(sorted(digests, key=_trust))
 
 
 def _decoded(body: bytes, content_type: str) -> str:
@@ -266,7 +177,7 @@ def _decoded(body: bytes, content_type: str) -> str:
 
 
 def _is_distribution(file: File) -> bool:
-    return addresses.project_of(file.filename) is not None
+    return filenames.is_distribution(file.filename)
 
 
 # ---------------------------------------------------------------------- both

@@ -42,18 +42,21 @@ def record(page: Page) -> bytes:
 
 
 def _links(page: Page, here: Target, site: Site) -> Iterator[tuple[File, str]]:
+    links = addresses.Links(here, site)
     for file in page.files:
         try:
-            target = addresses.locate(file.url, site)
+            yield file, links.to(file.url, file.filename, file.project)
         except BadTarget:
-            continue  # it cannot be asked for here, so it is not offered
-        yield file, addresses.relative(here, target)
+            yield file, file.url  # it cannot be asked for here: an installer may follow it by itself
 
 
 def _folders(page: Page, here: Target, site: Site) -> Iterator[tuple[str, str]]:
     """Names and links of the folders that lie below the upstream's base."""
     for folder in page.folders:
-        target = addresses.locate(folder, site)
+        try:
+            target = addresses.locate(folder, site)
+        except BadTarget:
+            continue
         if target.host is None and target.path != here.path:
             yield target.path.rstrip("/").rpartition("/")[2], addresses.relative(here, target)
 
@@ -84,7 +87,8 @@ def _json_status(page: Page) -> dict[str, str]:
 def _json_file(file: File, href: str, *, html: bool) -> dict[str, Any]:
     made: dict[str, Any] = {} if html else {**file.extra}
     made["filename"] = file.filename
-    made["url"] = href
+    # PEP 691 has hashes apart; pip reads the rest of a fragment in JSON, too.
+    made["url"] = f"{href}#{file.needed_fragment}" if file.needed_fragment else href
     made["hashes"] = {digest.algorithm: digest.value for digest in file.digests} | dict(file.hashes)
     core = file.core_metadata
     if core is not None:
@@ -135,7 +139,10 @@ def _metas(page: Page) -> Iterator[tuple[str, str]]:
 
 def _anchor(file: File, href: str, *, html: bool) -> str:
     fragment = file.fragment or file.best_digest
-    parts = [f'    <a href="{href}#{escape(str(fragment))}"' if fragment else f'    <a href="{href}"']
+    if file.best_digest and file.needed_fragment and file.best_digest.value not in file.fragment.lower():
+        fragment = f"{file.best_digest}&{file.fragment}"
+    link = href.replace("&", "&amp;")  # addresses have no other character that HTML would read
+    parts = [f'    <a href="{link}#{escape(str(fragment))}"' if fragment else f'    <a href="{link}"']
     if file.requires_python is not None:
         parts.append(f' data-requires-python="{escape(file.requires_python)}"')
     if file.yanked is not False:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -18,10 +18,12 @@ from proxy.cache.flights import Flights
 from proxy.cache.workers import Workers
 from proxy.model import Entry, Site, Target
 from proxy.python.beside import NOTHING_BESIDE, Beside, is_bare
+from proxy.python.filenames import tells
 from proxy.python.negotiation import Format
 from proxy.python.page import File, Page
 from proxy.python.parsing import parse
 from proxy.python.rendering import render
+from proxy.python.routes import project_of_page
 
 T = TypeVar("T")
 
@@ -137,11 +139,19 @@ class Renderings:
 
 def _parse(entry: Entry, body: bytes) -> Parsed:
     page = parse(body, entry.content_type, entry.url)
+    project = project_of_page(entry.key)
+    files = tuple([_of(file, project) for file in page.files]) if project else page.files
     by_name: dict[str, list[File]] = {}
-    for file in page.files:
+    for file in files:
         by_name.setdefault(file.filename, []).append(file)
-    bare = frozenset(file.origin for file in page.files if is_bare(file))
-    return Parsed(page, by_name, all(file.digests for file in page.files), bare)
+    bare = frozenset(file.origin for file in files if is_bare(file))
+    hashed = all(file.digests or not file.fetchable for file in files)
+    return Parsed(replace(page, files=files), by_name, hashed, bare)
+
+
+def _of(file: File, project: str) -> File:
+    """A file on a project's page, which says whose it is where its name does not."""
+    return file if tells(file.filename, project) else replace(file, project=project)
 
 
 def _made(shown: Shown, page: Page, fmt: Format) -> bytes:

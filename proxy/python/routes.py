@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from proxy.errors import NotFound
 from proxy.model import Site, Target
-from proxy.python import addresses
+from proxy.python import addresses, filenames, marks
+from proxy.spelling import quoted
 
-_FILE_ENDINGS = (
-    ".whl", ".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar", ".egg", ".exe", ".msi", ".rpm",
-    ".deb", ".dmg", ".metadata", ".asc", ".sig", ".json", ".provenance", ".attestation", ".txt", ".gz", ".bz2", ".xz",
-)  # fmt: skip
-_FLAT_ENDINGS = (".html", ".htm")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # of a project (PEP 508)
-_BINARY_ENDINGS = (".whl", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".egg", ".exe", ".msi", ".metadata", ".tar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +49,29 @@ Route = ProjectList | ProjectPage | FlatPage | Elsewhere | PackageFile
 
 def classify(target: Target, site: Site) -> Route:
     """Say what `target` is. Raises NotFound for what an index cannot have."""
-    last = target.path.rpartition("/")[2]
+    last = addresses.name_of(target)
     if target.host is not None:
         if not last:
             raise NotFound("There is no page at this address; files lie below +files/<host>/.")
         return PackageFile(last)
-    if last.lower().endswith(_FLAT_ENDINGS) or (site.flat and not last):
+    if last and addresses.is_marked(target):
+        return PackageFile(last)
+    if filenames.is_page(last) or (site.flat and not last):
         return FlatPage()
     if site.flat:
         # Without the slash a listing's links would lead beside it. Quoted, it is a path whatever it is called.
-        return PackageFile(last) if last.lower().endswith(_FILE_ENDINGS) else Elsewhere(f"./{quote(last)}/")
-    return _of_index(target, site)
+        return PackageFile(last) if filenames.is_file(last) else Elsewhere(f"./{quoted(last)}/")
+    return _of_index(marks.without_empties(target.path), site)
 
 
-def _of_index(target: Target, site: Site) -> Route:
-    folder, _, last = target.path.rpartition("/")
-    if target.path in (site.index, site.index.rstrip("/")):
-        return (
-            ProjectList() if target.path == site.index else Elsewhere(f"{site.index.rstrip('/').rpartition('/')[2]}/")
-        )
-    if last and last.lower().endswith(_FILE_ENDINGS):
+def _of_index(path: str, site: Site) -> Route:
+    folder, _, last = path.rpartition("/")
+    if path in (site.index, site.index.rstrip("/")):
+        index = quoted(site.index.rstrip("/").rpartition("/")[2])
+        return ProjectList() if path == site.index else Elsewhere(f"{index}/")
+    if last and filenames.is_file(last):
         return PackageFile(last)
-    if not target.path.startswith(site.index):
+    if not path.startswith(site.index):
         raise NotFound("There is nothing at this address; an index page is at /<mount>/simple/<project>/.")
     project = last or folder.rpartition("/")[2]
     if not _NAME.fullmatch(project):
@@ -86,11 +81,6 @@ def _of_index(target: Target, site: Site) -> Route:
     if not last and normalized == project:
         return ProjectPage(normalized)
     return Elsewhere(f"../{normalized}/" if not last else f"{normalized}/")
-
-
-def is_binary(name: str) -> bool:
-    """Whether an HTML answer for a file of this name cannot be the file."""
-    return name.lower().endswith(_BINARY_ENDINGS)
 
 
 def page_key(mount: str, project: str, path: str) -> str:
@@ -103,6 +93,11 @@ def page_keys(mount: str, project: str) -> str:
     return f"page:{mount}:{project}:"
 
 
+def project_of_page(key: str) -> str:
+    """The project in the key of a page, or of what a page dropped; empty for a flat page."""
+    return "".join(key.split(":", 3)[2:3])
+
+
 def removed_key(key: str) -> str:
     """The store's key of what the page with this key does not list any more."""
     return f"removed:{key.removeprefix('page:')}"
@@ -110,7 +105,7 @@ def removed_key(key: str) -> str:
 
 def file_key(target: Target) -> str:
     """The store's key of a file; all files of a project on a mount share the front of it."""
-    project = addresses.project_of(target.path.rpartition("/")[2]) or ""
+    project = addresses.project_of(target) or ""
     # No host has a slash: so its port ends where the path begins, whatever that begins with.
     host = (target.host or "").replace(":", "/")
     return f"{file_keys(target.mount, project)}{host}:{target.path}"

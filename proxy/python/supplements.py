@@ -111,7 +111,7 @@ class Supplements:
             if file.best_digest is not None and not await self._is(entry, file.best_digest):
                 continue
             known = file.digests or (() if is_volatile(target, site) else (entry.digest,))
-            held.setdefault(file.url, replace(file, digests=known, fragment="", extra=NOTHING))
+            held.setdefault(file.url, replace(file, digests=known, fragment=file.needed_fragment, extra=NOTHING))
         return list(held.values())
 
     async def _is(self, entry: Entry, promised: Digest) -> bool:
@@ -137,6 +137,6 @@ class Supplements:
 
 def _located(file: File, site: Site) -> Target | None:
     try:
-        return addresses.locate(file.url, site)
+        return addresses.locate_file(file.url, site, file.filename, file.project)
     except BadTarget:
         return None

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from proxy.cache.flight import Place
 from proxy.model import Site, Target
 from proxy.ports import Store
-from proxy.python import addresses
+from proxy.python import addresses, urls
 
 _FRONTS = 16  # folders of pages known of a mount
 _HOSTS = 1000  # known of a mount
@@ -21,7 +21,7 @@ class Whereabouts:
     """What is known, by mount. Mutable state: hosts with the scheme of the last link, folders of pages."""
 
     def __init__(self, sites: Mapping[str, Site], store: Store) -> None:
-        parts = (addresses.dissect(site.base) for site in sites.values())
+        parts = (urls.dissect(site.base) for site in sites.values())
         self._bases = {host: scheme for scheme, host, _ in parts}
         self._store = store
         self._hosts: dict[str, OrderedDict[str, str]] = {}

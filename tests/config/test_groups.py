@@ -52,6 +52,7 @@ def test_group__patterns_are_normalised(pattern: str, expected: str) -> None:
         {"members": ("house//x",)},
         {"members": ("house/../x",)},
         {"members": ("house/x?y",)},
+        {"members": ("house/%zz",)},
         {"pins": {"": "house"}},
         {"pins": {"torch[12]": "house"}},
         {"pins": {"a b": "house"}},
@@ -151,6 +152,21 @@ def test_site__whose_pages_are_its_own(given: dict[str, Any], own: set[str] | No
     site = UpstreamSettings(**{"mount": "house", "url": _URL} | given).site()
 
     assert (None if own is None else frozenset(own)) == site.own
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "more"),
+    [
+        ({"credentials": "netrc"}, {"files.example"}, {"files.example"}),
+        ({"credentials": "netrc"}, {"index.example:8443", "index.example"}, set()),
+        ({"host_credentials": {"index.example:8443": "env:X"}}, {"index.example:8443"}, {"index.example:8443"}),
+    ],
+)
+def test_site__hosts_with_credentials(given: dict[str, Any], known: set[str], more: set[str]) -> None:
+    """Hosts with credentials count, too, but no other port of its own host that only a file without ports opens."""
+    site = UpstreamSettings(**{"mount": "house", "url": _URL} | given).site(known=frozenset(known))
+
+    assert frozenset({"index.example:443"} | more) == site.own
 
 
 def test_site__of_a_group() -> None:

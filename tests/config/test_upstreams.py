@@ -85,6 +85,17 @@ def test_site__has_all_that_is_set() -> None:
         ("http://index.example:80", "http://index.example/"),
         ("http://index.example:443/", "http://index.example:443/"),
         ("http://[::1]:80/a/", "http://[::1]/a/"),
+        ("https://[2001:DB8::0:1]:8443/a", "https://[2001:db8::1]:8443/a/"),
+        ("https://Index.example./a", "https://index.example/a/"),
+        ("https://Bücher.example/", "https://xn--bcher-kva.example/"),
+        ("https://xn--bcher-kva.example:8080", "https://xn--bcher-kva.example:8080/"),
+        (
+            "https://gitlab.example/api/v4/projects/group%2fproject/packages/pypi",
+            "https://gitlab.example/api/v4/projects/group%2Fproject/packages/pypi/",
+        ),
+        ("https://index.example/~me/@scope/a+b:c/", "https://index.example/~me/@scope/a+b:c/"),
+        ("https://index.example//a//b/", "https://index.example//a//b/"),
+        ("https://index.example/é/[x]", "https://index.example/%C3%A9/%5Bx%5D/"),
     ],
 )
 def test_base__in_one_spelling(url: str, expected: str) -> None:
@@ -122,7 +133,6 @@ def test_upstream__bad_mount(mount: str) -> None:
         "http://index.example/#part",
         "http://user:hunter2@index.example/",
         "http://[::1/",
-        "http://ïndex.example/",
     ],
 )
 def test_upstream__bad_url(url: str) -> None:
@@ -141,11 +151,53 @@ def test_upstream__good_url(url: str) -> None:
     assert f"{url.rstrip('/')}/" == UpstreamSettings(mount="index", url=url).url
 
 
-@pytest.mark.parametrize("index", ["/simple/", "../simple/", "a//b/", "simple/?x", "a b/", "./"])
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://index.example/a b/", "%20"),
+        ("http://index.example/a\\b/", "backslashes"),
+        ("http://index.example/50%/", "percent-encoding"),
+        ("http://index.example/%FF/", "UTF-8"),
+        ("http://index.example/%5C/", "backslash"),
+        ("http://index.example/%2e%2e/", "dots"),
+        ("http://index.example/a%2F../", "dots"),
+        ("http://index.example:99999/", "port"),
+        ("http://-index.example/", "name"),
+        ("http://[fe80::1%25eth0]/", "name"),
+        ("http://user@index.example/", "credentials"),
+        ("http://index.example/?", "query"),
+    ],
+)
+def test_upstream__bad_url_and_the_reason(url: str, said: str) -> None:
+    """What is said tells what to change."""
+    with pytest.raises(ValidationError, match=said):
+        UpstreamSettings(mount="index", url=url)
+
+
+@pytest.mark.parametrize(
+    "index", ["/simple/", "../simple/", "a//b/", "simple/?x", "a b/", "./", "a%2F../", "%zz/", "a\\b/", "simple/#"]
+)
 def test_upstream__bad_index(index: str) -> None:
     """The index is a path below the base."""
     with pytest.raises(ValidationError, match="index"):
         UpstreamSettings(mount="index", url="http://index.example/", index=index)
+
+
+@pytest.mark.parametrize(
+    ("index", "path"),
+    [
+        ("", ""),
+        ("simple", "simple/"),
+        ("+simple/", "+simple/"),
+        ("api/group%2Fproject/simple", "api/group\\project/simple/"),
+        ("a%20b/é@x/", "a b/é@x/"),
+    ],
+)
+def test_upstream__path_of_the_index(index: str, path: str) -> None:
+    """The services see it decoded, as the addresses that clients ask for; it is shown as it was written."""
+    upstream = UpstreamSettings(mount="index", url="http://index.example/", index=index, volatile=[index])
+    assert (path, (path,)) == (upstream.site().index, upstream.site().volatile)
+    assert index == upstream.index.removesuffix("/") or index == upstream.index
 
 
 @pytest.mark.parametrize(

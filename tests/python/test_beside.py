@@ -36,11 +36,13 @@ def test_complete__of_one_name_the_right_one() -> None:
 
 
 def test_complete__fragment_that_is_no_digest() -> None:
-    """It makes room for the digest, which would not be seen otherwise; without one it stays."""
-    egg = replace(A, fragment="egg=demo")
-    page = replace(PAGE, files=(egg,))
-    assert (replace(egg, digests=(KNOWN,), fragment=""),) == Beside(digests={A.url: KNOWN}).complete(page).files
-    assert (egg,) == Beside(digests={B.url: KNOWN}).complete(page).files
+    """It makes room for the digest, unless installers read it; without a digest it stays."""
+    for fragment, left in (("main", ""), ("egg=demo-1.0", "egg=demo-1.0"), ("x&subdirectory=y", "x&subdirectory=y")):
+        file = replace(A, fragment=fragment)
+        page = replace(PAGE, files=(file,))
+        known = Beside(digests={A.url: KNOWN}).complete(page)
+        assert (replace(file, digests=(KNOWN,), fragment=left),) == known.files
+        assert (file,) == Beside(digests={B.url: KNOWN}).complete(page).files
 
 
 WHEEL = File("demo-1.0-py3-none-any.whl", "https://files.example/a/demo-1.0-py3-none-any.whl", size=1 << 30)

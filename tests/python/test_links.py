@@ -32,6 +32,20 @@ PAGE = "https://index.example/whl/cu126/torch/"
         ("x.whl?sig=a b", "https://index.example/whl/cu126/torch/x.whl?sig=a%20b", "x.whl"),
         ("x y.whl", "https://index.example/whl/cu126/torch/x%20y.whl", "x y.whl"),
         ("../torchvision/", "https://index.example/whl/cu126/torchvision/", ""),
+        ("https://files.example/a//b.whl", "https://files.example/a//b.whl", "b.whl"),
+        ("/a//b.whl", "https://index.example/a//b.whl", "b.whl"),
+        ("..//b.whl", "https://index.example/whl/cu126//b.whl", "b.whl"),
+        ("x//b.whl", "https://index.example/whl/cu126/torch/x//b.whl", "b.whl"),
+        ("/a//../b.whl", "https://index.example/a/b.whl", "b.whl"),
+        ("a%2Fb", "https://index.example/whl/cu126/torch/a%2Fb", "b"),
+        ("a%2fb/c.whl", "https://index.example/whl/cu126/torch/a%2Fb/c.whl", "c.whl"),
+        ("50%.whl", "https://index.example/whl/cu126/torch/50%25.whl", "50%.whl"),
+        ("https://b\u00fccher.example/x.whl", "https://xn--bcher-kva.example/x.whl", "x.whl"),
+        ("https://me:secret@files.example/x.whl", "https://files.example/x.whl", "x.whl"),
+        ("http://[2001:DB8::0:1]:8080/x.whl", "http://[2001:db8::1]:8080/x.whl", "x.whl"),
+        ("http://files.example:443/x.whl", "http://files.example:443/x.whl", "x.whl"),
+        ("https:x.whl", "https://index.example/whl/cu126/torch/x.whl", "x.whl"),
+        ("?id=1", "https://index.example/whl/cu126/torch/?id=1", ""),
     ],
 )
 def test_resolve__forms(href: str, url: str, name: str) -> None:
@@ -45,17 +59,63 @@ def test_resolve__forms(href: str, url: str, name: str) -> None:
         "mailto:a@files.example",
         "javascript:alert(1)",
         "ftp://files.example/x",
+        "git+https://git.example/x@1",
         "//[::1/x",
-        "https://files.example/a//b.whl",
-        "/a//b.whl",
-        "a%2Fb",
-        "50%.whl",
+        "a%2F..%2Fb",
+        "%2e%2e/x",
+        "a%5Cb",
+        "%FF",
     ],
 )
 def test_resolve__refused(href: str) -> None:
     """What cannot be fetched leads nowhere."""
     with pytest.raises(BadTarget):
         Base.of(PAGE).resolve(href)
+
+
+@pytest.mark.parametrize(
+    ("href", "url", "name"),
+    [
+        ("git+https://git.example/acme/x@1.0", "git+https://git.example/acme/x@1.0", "x@1.0"),
+        ("git+https://me:token@git.example/x.git/", "git+https://git.example/x.git/", "x.git"),
+        ("git+https://token@git.example/x", "git+https://git.example/x", "x"),
+        ("git+ssh://git@git.example/x", "git+ssh://git@git.example/x", "x"),
+        ("git+ssh://git:pass@git.example/x", "git+ssh://git@git.example/x", "x"),
+        ("hg+http://hg.example/x#egg=x", "hg+http://hg.example/x", "x"),
+        ("svn+svn://svn.example/x", "svn+svn://svn.example/x", "x"),
+        ("bzr+lp://bzr.example/x", "bzr+lp://bzr.example/x", "x"),
+        ("FTP://files.example/x y.tar.gz", "ftp://files.example/x%20y.tar.gz", "x y.tar.gz"),
+        ("https://me:secret@files.example/%FF/x.whl", "https://files.example/%FF/x.whl", "x.whl"),
+        ("http://files.example:443/x.whl?a=1&b='", "http://files.example:443/x.whl?a=1&b=%27", "x.whl"),
+        ('%2e%2e/"<x>.whl', "https://index.example/whl/cu126/torch/%2e%2e/%22%3Cx%3E.whl", '"<x>.whl'),
+        ("a%5Cb.whl", "https://index.example/whl/cu126/torch/a%5Cb.whl", "a\\b.whl"),
+    ],
+)
+def test_follow__passed_on(href: str, url: str, name: str) -> None:
+    """What only an installer can follow stays as it is, without a password, and can stand in an attribute."""
+    assert (url, name) == Base.of(PAGE).follow(href)
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "javascript:alert(1)",
+        "javascript://x.example/%0aalert(1)",
+        "data:text/html,x",
+        "mailto:a@files.example",
+        "file:///etc/passwd",
+        "git+file:///srv/x",
+        "git+javascript://x/y",
+        "vbscript:x",
+        "git+https:x",
+        "//[::1/x",
+        "https://a\\@b.example/x",
+    ],
+)
+def test_follow__refused(href: str) -> None:
+    """What no installer fetches, or fetches from its own disk, leads nowhere."""
+    with pytest.raises(BadTarget):
+        Base.of(PAGE).follow(href)
 
 
 @pytest.mark.parametrize(

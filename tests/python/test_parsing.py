@@ -162,8 +162,8 @@ def test_parse__html_head() -> None:
 def test_parse__html_links_left_out() -> None:
     """Links that lead to no file are left out, and all others kept, wheels or not."""
     hrefs = [
-        "mailto:a@b.example", "javascript:alert(1)", "ftp://files.example/x.whl", "https://[::1/x.whl", "/a//b.whl",
-        "a%2Fb.whl", "../", "?C=N;O=D", "#top", "", "../other/",
+        "mailto:a@b.example", "javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "file:///etc/passwd",
+        "git+file:///srv/x@1#egg=x-1", "about:blank", "https://[::1/x.whl", "../", "?C=N;O=D", "#top", "", "../other/",
         "x.whl", "x.tar.gz", "x.tar.gz.asc", "x-1.0-variants.json", "x.egg", "README",
     ]  # fmt: skip
     found = html(*(f'<a href="{href}">x</a>' for href in hrefs), '<a name="x">no link</a>')
@@ -327,8 +327,32 @@ def test_parse__json_wrong_types() -> None:
 
 def test_parse__json_items_left_out() -> None:
     """Items that lead nowhere are left out."""
-    items = [1, None, {}, {"url": 1}, {"url": "ftp://files.example/x.whl"}, {"url": "../"}, {"url": "y.whl"}]
+    items = [1, None, {}, {"url": 1}, {"url": "javascript:x.whl"}, {"url": "../"}, {"url": "y.whl"}]
     assert [file.filename for file in page(files=items).files] == ["y.whl"]
+
+
+@pytest.mark.parametrize(
+    ("url", "filename", "expected"),
+    [
+        ("/download?id=1", "x-1.0.tar.gz", "x-1.0.tar.gz"),
+        ("/download/", "x-1.0.tar.gz", "x-1.0.tar.gz"),
+        ("/y.whl", "../x.whl", "y.whl"),
+        ("/y.whl", "a\\x.whl", "y.whl"),
+        ("/y.whl", "..", "y.whl"),
+        ("/y.whl", "a\nb", "y.whl"),
+        ("/y.whl", "x" * 256, "y.whl"),
+        ("/y.whl", "", "y.whl"),
+    ],
+)
+def test_parse__json_filename(url: str, filename: str, expected: str) -> None:
+    """The name that the page gives counts, wherever the address ends, unless it could be no file's."""
+    assert expected == entry(url=url, filename=filename).filename
+
+
+def test_parse__json_hash_in_the_address() -> None:
+    """A hash that stands in the fragment counts where none stands in its place."""
+    assert (Digest("sha256", HEX),) == entry(url=f"/x.whl#sha256={HEX}", hashes={}).digests
+    assert (Digest("sha256", OTHER),) == entry(url=f"/x.whl#sha256={HEX}", hashes={"sha256": OTHER}).digests
 
 
 def test_parse__json_top() -> None:

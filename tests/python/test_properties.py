@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import PullthroughError
 from proxy.model import Digest, Site, Target
-from proxy.python import addresses
+from proxy.python import addresses, urls
 from proxy.python.negotiation import Format, choose, gzip_accepted
 from proxy.python.page import File, Page
 from proxy.python.parsing import parse
@@ -32,16 +33,24 @@ SITES = [
 
 odd = st.sampled_from("ab.+-_~%:@&?#= '\"<>é")
 allowed = st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/\\")
-segments = st.text(odd | allowed, min_size=1, max_size=8).filter(
+# Where an encoded slash stands, a decoded path has a backslash.
+words = st.sampled_from(["+empty", "++empty", "+name", "+file", "+of", "acme", "a\\b", "\\", "x.whl"])
+segments = words | st.text(odd | allowed, min_size=1, max_size=8).filter(
     lambda segment: segment not in (".", "..", addresses.MARKER)
 )
-paths = st.tuples(st.lists(segments, max_size=4), st.booleans()).map(
-    lambda made: "/".join(made[0]) + ("/" if made[1] and made[0] else "")
-)
+paths = st.lists(segments | st.just(""), max_size=6).map("/".join)
 hosts = st.sampled_from(
     ["files.example", "files.example:8443", "a_b.files.example:80", "127.0.0.1:1", "[::1]", "[::1]:81"]
 )
-targets = st.builds(Target, st.just("pypi"), st.none() | hosts, paths)
+
+
+def typed(host: str | None, path: str) -> Target:
+    """What a client asks for that writes this path, marks and empty segments and all."""
+    front = f"+files/{host}/" if host else ""
+    return addresses.parse(f"/pypi/{front}{urls.quoted(path)}", MOUNTS)
+
+
+targets = st.builds(typed, st.none() | hosts, paths)
 sites = st.sampled_from(SITES)
 files_hex = st.text("0123456789abcdef", min_size=64, max_size=64)
 
@@ -55,37 +64,85 @@ def test_parse__inverse_of_format_path(target: Target) -> None:
     assert path.isascii()
 
 
+def as_pip(path: str) -> str:
+    """A path as pip asks for it: decoded and encoded once more, but for what it knows as reserved."""
+    parts = re.split("(@|%2F)", path, flags=re.IGNORECASE)
+    return "".join(part.upper() if odd % 2 else quote(unquote(part)) for odd, part in enumerate(parts))
+
+
+def as_browsers(page: str, link: str) -> str:
+    """The path that a relative link leads to, as RFC 3986 and the URL standard have it; no segment is left out."""
+    if link.startswith("/"):
+        return link
+    found = page[: page.rindex("/") + 1].split("/")[:-1]
+    for segment in link.split("/"):
+        if segment == "..":
+            found.pop()
+        elif segment != ".":
+            found.append(segment)
+    return "/".join(found) + ("/" if link.endswith(("/.", "/..")) else "")
+
+
 @settings(deadline=None)
 @given(targets)
 def test_parse__requoted_by_pip(target: Target) -> None:
     """The path that pip decodes and encodes once more means the same."""
-    again = quote(unquote(addresses.format_path(target)))
-    if "%2F" not in addresses.format_path(target):
-        assert target == addresses.parse(again, MOUNTS)
+    assert target == addresses.parse(as_pip(addresses.format_path(target)), MOUNTS)
+
+
+upstream_urls = st.builds(
+    urls.absolute,
+    st.sampled_from(["http", "https"]),
+    hosts | st.sampled_from(["index.example", "127.0.0.1:8080"]),
+    paths,
+)
 
 
 @settings(deadline=None)
-@given(targets, sites)
-def test_locate__inverse_of_upstream_url(target: Target, site: Site) -> None:
-    """An address upstream is located where it came from."""
-    assert target == addresses.locate(addresses.upstream_url(target, site), site)
+@given(upstream_urls, sites, st.sampled_from(["x.whl", "acme-1.0", "README"]), st.sampled_from(["", "acme"]))
+def test_locate__inverse_of_upstream_url(url: str, site: Site, name: str, project: str) -> None:
+    """An address upstream has a target that leads there, also as that of a file, whatever it is called."""
+    scheme = url.partition(":")[0]
+    page, file = addresses.locate(url, site), addresses.locate_file(url, site, name, project)
+    assert url == addresses.upstream_url(page, site, scheme) == addresses.upstream_url(file, site, scheme)
+    assert name == addresses.name_of(file)
+    assert "" not in file.path.split("/")
+    for target in (page, file):
+        assert target == addresses.parse(addresses.format_path(target), MOUNTS)
+
+
+@settings(deadline=None)
+@given(targets, upstream_urls, sites, st.sampled_from(["x.whl", "acme-1.0", "README"]), st.sampled_from(["", "acme"]))
+def test_links__as_one_by_one(page: Target, url: str, site: Site, name: str, project: str) -> None:
+    """The quick way to make a page's links gives what the long way gives."""
+    there = addresses.locate_file(url, site, name, project)
+    quick = addresses.Links(page, site)
+    for _ in range(2):
+        assert addresses.relative(page, there) == quick.to(url, name, project)
 
 
 @settings(deadline=None)
 @given(targets, targets)
 def test_relative__resolves(page: Target, to: Target) -> None:
-    """A link resolved against its page leads to its target, and cannot be read as anything else."""
-    link = addresses.relative(page, to)
-    resolved = urlsplit(urljoin(f"http://cache.example:3142{addresses.format_path(page)}", link))
+    """A link resolved against its page leads to its target for every client, and can be read as nothing else."""
+    link, here = addresses.relative(page, to), addresses.format_path(page)
+    resolved = urlsplit(urljoin(f"http://cache.example:3142{here}", link))
     assert (resolved.scheme, resolved.netloc, resolved.query, resolved.fragment) == (
         "http",
         "cache.example:3142",
         "",
         "",
     )
-    assert to == addresses.parse(resolved.path, MOUNTS)
+    assert to == addresses.parse(as_pip(resolved.path), MOUNTS)
+    assert to == addresses.parse(as_browsers(here, link), MOUNTS)
+    written = here.replace("/%2Bempty/", "//").replace(
+        "/%2Bempty/", "//"
+    )  # the page's address as a client may write it
+    assert to == addresses.parse(urlsplit(urljoin(f"http://cache.example{written}", link)).path, MOUNTS)
+    assert to == addresses.parse(as_browsers(written, link), MOUNTS)
     assert link
-    assert not link.startswith("/")
+    assert not link.startswith("//")
+    assert link.startswith("/") == ("+empty" in page.path.split("/"))
 
 
 @settings(deadline=None)
@@ -96,7 +153,8 @@ def test_parse__anything(text: str) -> None:
         target = addresses.parse("/pypi/" + text, MOUNTS)
     except PullthroughError:
         return
-    assert not {"", ".", ".."} & set(target.path.removesuffix("/").split("/")) or target.path == ""
+    assert "" not in target.path.split("/")[:-1]
+    assert not {".", ".."} & set(re.split(r"[/\\]", target.path))
     assert target == addresses.parse(addresses.format_path(target), MOUNTS)
 
 
@@ -211,7 +269,7 @@ fronts = st.sampled_from(
         "https://[::1]:81",
     ]
 )
-file_paths = st.lists(segments, min_size=1, max_size=5).map("/".join)
+file_paths = st.lists(segments.filter(lambda segment: "\\" not in segment), min_size=1, max_size=5).map("/".join)
 
 
 @st.composite
@@ -228,6 +286,11 @@ def links(draw: st.DrawFn, page: str) -> tuple[str, str]:
     )
 
 
+def last_name(url: str) -> str:
+    """The name at the end of an address, as pip has it."""
+    return re.split(r"[/\\]", unquote(url))[-1]
+
+
 @settings(deadline=None)
 @given(sites, pages, st.data(), st.booleans(), st.sampled_from(Format))
 def test_links__all_forms(site: Site, name: str, data: st.DataObject, in_json: bool, fmt: Format) -> None:
@@ -235,7 +298,7 @@ def test_links__all_forms(site: Site, name: str, data: st.DataObject, in_json: b
     page_url = site.base + site.index + name
     listed = data.draw(st.lists(links(page_url), min_size=1, max_size=3))
     if in_json:
-        items = [{"filename": "a", "url": unescape(link), "hashes": {}} for _, link in listed]
+        items = [{"filename": last_name(url), "url": unescape(link), "hashes": {}} for url, link in listed]
         page = parse(json.dumps({"files": items}).encode(), Format.JSON.value, quote(page_url, safe=":/[]"))
     else:
         text = "".join(anchor(link, "a file") for _, link in listed)
@@ -250,6 +313,56 @@ def test_links__all_forms(site: Site, name: str, data: st.DataObject, in_json: b
     assert [url for url, _ in listed] == [
         addresses.upstream_url(target, site, scheme) for target, scheme in zip(found, schemes, strict=True)
     ]
+
+
+wild = st.text(st.sampled_from("/.%+2Ff?#@:;=&\\é a1_~-"), max_size=20)
+any_link = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(
+        [
+            "", "/", "//", "../", "https://files.example/", "https://Files.Example.:443/", "http://me:secret@files.example/",
+            "http://files.example:443/", "https://[::1]:8443/", "https://index.example/", "https://index.example/deep/er/",
+            "git+https://token@git.example/", "git+ssh://git:secret@git.example/", "ftp://files.example/",
+        ]
+    ),
+    wild,
+    st.sampled_from(["", "acme-1.0.zip", "x-1-py3-none-any.whl?a=1", "1.0.tar.gz#egg=acme-1.0", "acme.pyz", "v%2F1.0"]),
+).map(str.strip)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(sites, any_link, st.none() | st.sampled_from(["acme-1.0.zip", "1.0", "é+%2F.whl"]), st.sampled_from(Format))
+def test_links__any_link(site: Site, link: str, filename: str | None, fmt: Format) -> None:
+    """Whatever a page links to is rewritten so that every client arrives at that address, or passed on, or no file."""
+    url = site.base + "simple/acme/"
+    if filename is None:
+        page = parse(f'<h1>Links for x</h1><a href="{escape(link)}">acme-9.zip</a>'.encode(), "text/html", url)
+    else:
+        body = {"files": [{"filename": filename, "url": link, "hashes": {}}]}
+        page = parse(json.dumps(body).encode(), Format.JSON.value, url)
+    here = addresses.locate(url, site)
+    page = replace(page, files=tuple(replace(file, project="acme") for file in page.files), folders=())
+    shown = render(page, here, site, fmt)
+    assert b"secret@" not in shown
+    assert b"token@" not in shown
+    shown_links = re.findall(r'(?:href=|"url":)"([^"]*)"', shown.decode())
+    for file, written in zip(page.files, shown_links, strict=True):
+        address = (written if fmt is Format.JSON else unescape(written)).partition("#")[0]
+        if "://" in address:
+            assert address == file.url
+            assert address.startswith(("https://", "http://", "git+https://git.", "git+ssh://git@git.", "ftp://"))
+            continue
+        path = addresses.format_path(here)
+        by_pip = as_pip(urlsplit(urljoin(f"http://cache.example{path}", address)).path)
+        target = addresses.parse(as_browsers(path, address), MOUNTS)
+        assert target == addresses.parse(by_pip, MOUNTS)
+        assert target == addresses.locate_file(file.url, site, file.filename, file.project)
+        assert file.filename == addresses.name_of(target)
+        scheme, _, plain = file.url.partition("?")[0].partition("://")
+        assert f"{scheme}://{plain}" == addresses.upstream_url(target, site, scheme)
+        if re.match("https?://[^/]", link) and not {".", ".."} & set(urlsplit(link).path.split("/")):
+            meant, arrived = ([unquote(part) for part in urlsplit(at).path.split("/")[1:]] for at in (link, file.url))
+            assert (meant or [""]) == arrived
 
 
 @settings(deadline=None)

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -121,15 +122,38 @@ def test_render__json_page() -> None:
 )
 def test_render__links(url: str, href: str) -> None:
     """Links are relative, without a query, and stay on this cache."""
-    attributes, item = one(Page("torch", (File("x.whl", url),), html=True))
+    name = unquote(url.partition("?")[0].rpartition("/")[2])
+    attributes, item = one(Page("torch", (File(name, url),), html=True))
     assert (href, href) == (attributes["href"], item["url"])
 
 
-def test_render__link_that_cannot_be_asked_for() -> None:
-    """A file that has no address here is not offered."""
-    page = Page("torch", (File("x.whl", "https://files.example/a%2Fb/x.whl"), WHEEL), html=True)
-    assert [WHEEL.filename] == [text for _, text in as_html(page).found]
-    assert [WHEEL.filename] == [item["filename"] for item in as_json(page)["files"]]
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://files.example:443/x.whl?a=1&b='2'",
+        "https://files.example/%5C/x.whl",
+        "https://files.example/%FF/x.whl",
+        "git+https://git.example/acme@1.0",
+        "ftp://files.example/x.whl",
+    ],
+)
+def test_render__link_that_cannot_be_asked_for(url: str) -> None:
+    """A file that has no address here is passed on as it is, and nothing is promised beside it."""
+    attributes, item = one(Page("torch", (File("x.whl", url, fragment="egg=x-1&subdirectory=y"),), html=True))
+    assert (f"{url}#egg=x-1&subdirectory=y",) * 2 == (attributes["href"], item["url"])
+    assert not {"data-core-metadata", "data-dist-info-metadata"} & set(attributes)
+    assert "core-metadata" not in item
+
+
+def test_render__fragment_and_hash() -> None:
+    """In HTML a fragment that installers read stands beside the hash, in JSON it is in the address, without it."""
+    digest = Digest("sha256", "a" * 64)
+    file = File("1.0.tar.gz", "https://index.example/simple/torch/1.0.tar.gz", (digest,), fragment="egg=torch-1.0")
+    attributes, item = one(Page("torch", (file,), html=False))
+    assert f"1.0.tar.gz#{digest}&egg=torch-1.0" == attributes["href"]
+    assert ("1.0.tar.gz#egg=torch-1.0", {"sha256": "a" * 64}) == (item["url"], item["hashes"])
+    attributes, item = one(Page("torch", (replace(file, fragment="main"),), html=True))
+    assert ("1.0.tar.gz#main", "1.0.tar.gz") == (attributes["href"], item["url"])
 
 
 @pytest.mark.parametrize(
@@ -204,7 +228,9 @@ def test_render__attributes() -> None:
     [
         (replace(WHEEL, digests=()), ""),
         (replace(WHEEL, digests=(Digest("md5", "a" * 32),)), "#md5=" + "a" * 32),
-        (replace(WHEEL, fragment="egg=x&y"), "#egg=x&y"),
+        (replace(WHEEL, fragment="egg=x&y"), f"#sha256={HEX}&egg=x&y"),
+        (replace(WHEEL, fragment=f"egg=x&sha256={HEX}"), f"#egg=x&sha256={HEX}"),
+        (replace(WHEEL, fragment="main"), "#main"),
         (replace(WHEEL, digests=(), fragment='"><script>'), '#"><script>'),
     ],
 )

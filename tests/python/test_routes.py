@@ -20,7 +20,6 @@ from proxy.python.routes import (
     classify,
     file_key,
     file_keys,
-    is_binary,
     page_key,
     page_keys,
     removed_key,
@@ -134,11 +133,3 @@ def test_removed_key__is_no_page() -> None:
     keys = [page_key("pypi", project, path) for project in ("", "demo") for path in ("", "a/", "removed:")]
     assert len({removed_key(key) for key in keys} | set(keys)) == 2 * len(keys)
     assert not any(removed_key(key).startswith(page_keys("pypi", "demo")) for key in keys)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"), [("a.whl", True), ("a.TAR.GZ", True), ("a.asc", False), ("a.json", False)]
-)
-def test_is_binary(name: str, *, expected: bool) -> None:
-    """Names of archives, in any case."""
-    assert expected == is_binary(name)

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.errors import NotFound, StoreFull, UpstreamUnreachable
 from proxy.model import Outcome, Site, Target
+from proxy.python.addresses import locate_file, name_of
 from proxy.python.beside import REMOVED
 from proxy.python.routes import file_key, removed_key
 from proxy.python.supplements import is_volatile
@@ -98,8 +99,9 @@ async def test_measured__page_of_files_of_many_projects(make: Make) -> None:
     world = make(replace(SITE, flat=True, index=""))
     page = Target("pypi", None, "links/")
     other, odd = sdist("other"), "README"
-    held = [Target("pypi", None, f"links/{name}") for name in (OLD.filename, other.filename, odd)]
-    world.publish(*(Link(target.path.rpartition("/")[2], world.url(target)) for target in held), target=page)
+    base = "https://index.example/links/"
+    held = [locate_file(base + name, world.site, name) for name in (OLD.filename, other.filename, odd)]
+    world.publish(*(Link(name_of(target), world.url(target)) for target in held), target=page)
     for target, body in zip(held, (content(OLD), content(other), b"odd"), strict=True):
         await world.hold(target, body)
     listed = await world.listed(page, "")

@@ -1,0 +1,85 @@
+"""Anchors of a page in HTML → files and folders: PEP 503 and its attributes, and whatever else installers follow.
+
+Used by `parsing`. A file is called as its address ends, or, where that says nothing, as the page calls it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import cast
+from urllib.parse import unquote
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from proxy.model import Digest
+from proxy.python import filenames, hashes
+from proxy.python.links import Base
+from proxy.python.page import NOTHING, File
+
+SPACE = " \t\n\r\f"  # what HTML strips from an address
+_EGG = re.compile(r"(?:^|&)egg=([^&]+)")
+
+
+def links(parser: LexborHTMLParser, base: Base) -> tuple[tuple[File, ...], tuple[str, ...]]:
+    """The files that a page links to, and the folders."""
+    files: list[File] = []
+    folders: dict[str, None] = {}
+    for node in parser.css("a[href]"):
+        attributes = node.attributes
+        href, _, fragment = (attributes.pop("href") or "").strip(SPACE).partition("#")
+        found = base.lead(href)
+        if found is None or not href or href.startswith("?"):  # those lead to the page itself
+            continue
+        address, filename = found
+        if "?" in address or not address.startswith("http"):
+            filename = _named(filename, address, fragment, node)
+        if filename:
+            files.append(_file(filename, address, fragment, attributes))
+        elif address.startswith("http"):
+            folders[address.partition("?")[0]] = None
+    return tuple(files), tuple(folders)
+
+
+def _named(last: str, address: str, fragment: str, node: LexborNode) -> str:
+    """What to call a file whose address need not end in its name: a download by a query, or a repository."""
+    if filenames.is_distribution(last):
+        return last
+    query = address.partition("?")[2]
+    egg = _EGG.search(unquote(fragment))
+    values = (unquote(value.partition("=")[2]).rpartition("/")[2] for value in query.split("&"))
+    likely = (name for name in (node.text(strip=True), *values) if filenames.is_distribution(name))
+    return next((name for name in (*likely, egg[1] if egg else "", last) if filenames.fits(name)), "")
+
+
+def _file(filename: str, address: str, fragment: str, attributes: dict[str, str | None]) -> File:
+    fragment, digests = hashes.of_fragment(fragment)
+    take = attributes.pop
+    core, legacy = take("data-core-metadata", _ABSENT), take("data-dist-info-metadata", _ABSENT)
+    yanked, gpg_sig, size = take("data-yanked", _ABSENT), take("data-gpg-sig", None), take("data-size", None)
+    return File(
+        filename=filename,
+        url=address,
+        digests=digests,
+        requires_python=take("data-requires-python", None) or None,
+        core_metadata=_metadata(legacy if core is _ABSENT else core),
+        # PEP 592: the attribute may stand without a value.
+        yanked=False if yanked is _ABSENT else yanked or True,
+        gpg_sig=None if gpg_sig is None else gpg_sig.strip().lower() == "true",
+        size=int(size) if size and size.isascii() and size.isdigit() and len(size) < len(str(1 << 63)) else None,
+        upload_time=take("data-upload-time", None) or None,
+        provenance=take("data-provenance", None) or None,
+        fragment=fragment,
+        extra=cast("Mapping[str, object]", attributes) or NOTHING,
+    )
+
+
+_ABSENT = "\0"  # no attribute has this value: HTML replaces the character
+
+
+def _metadata(value: str | None) -> bool | Digest | None:
+    if value == _ABSENT:
+        return None
+    name, _, digits = (value or "").strip().partition("=")
+    # Whatever else stands there, pip takes for a yes.
+    return hashes.digest_of(name, digits) or name.lower() != "false"

@@ -1,0 +1,97 @@
+"""Names of files on indexes: what a name says of the file, and whose it is. Pure.
+
+Never decides what is installed: clients have their own rules, and this one serves whatever a page lists.
+"""
+
+from __future__ import annotations
+
+import re
+
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+_FILE_ENDINGS = (
+    ".whl", ".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar", ".egg", ".exe", ".msi", ".rpm",
+    ".deb", ".dmg", ".metadata", ".asc", ".sig", ".json", ".provenance", ".attestation", ".txt", ".gz", ".bz2", ".xz",
+)  # fmt: skip
+_PAGE_ENDINGS = (".html", ".htm")
+_BINARY_ENDINGS = (".whl", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".egg", ".exe", ".msi", ".metadata", ".tar")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]")
+_LONGEST = 255  # bytes: what file systems of clients take
+_BESIDE = (".metadata", ".metadata.json", ".asc", ".sig", ".provenance", ".attestation", "-variants.json")
+_ARCHIVE = re.compile(r"\.(?:tar(?:\.[a-z0-9]+)?|tgz|tbz2?|txz|zip|exe|msi|rpm|deb|dmg)", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_LOOSE = re.compile(r"(.+?)[-_]v?[0-9]")
+
+
+def fits(name: str) -> bool:
+    """Whether a file can be called so, in an address and on a disk."""
+    return bool(name) and not _UNFIT.search(name) and name not in {".", ".."} and len(name.encode()) <= _LONGEST
+
+
+def is_file(name: str) -> bool:
+    """Whether an address that ends so is a file's by its ending alone, and needs no mark that says it."""
+    return name.lower().endswith(_FILE_ENDINGS)
+
+
+def is_page(name: str) -> bool:
+    """Whether an address that ends so is that of a flat page."""
+    return name.lower().endswith(_PAGE_ENDINGS)
+
+
+def is_binary(name: str) -> bool:
+    """Whether an HTML answer for a file of this name cannot be the file."""
+    return name.lower().endswith(_BINARY_ENDINGS)
+
+
+def is_distribution(name: str) -> bool:
+    """Whether a file of this name can be a distribution, or lie beside one."""
+    return is_file(name) and project_of(name) is not None
+
+
+def tells(name: str, project: str) -> bool:
+    """Whether a file's name says for certain that it is this project's; quick, for pages with thousands of files."""
+    return name.lower().replace("_", "-").replace(".", "-").startswith(f"{project}-") or project_of(name) == project
+
+
+def project_of(filename: str) -> NormalizedName | None:
+    """The project that a distribution, or a file beside one, belongs to; a best guess for old names, else None."""
+    stem = filename
+    while beside := next((ending for ending in _BESIDE if stem.endswith(ending)), None):
+        stem = stem.removesuffix(beside)
+        if beside == "-variants.json":  # PEP 825: <name>-<version>-variants.json
+            return _named(stem.partition("-")[0])
+    lowered = stem.lower()
+    if lowered.endswith((".whl", ".egg")):
+        return _named(stem.partition("-")[0]) if "-" in stem else None
+    dot = next((match.start() for match in _ARCHIVE.finditer(stem) if match.end() == len(stem)), None)
+    if dot is None:
+        return None if is_file(stem) else _versioned(stem) or _versioned(stem.rpartition(".")[0])
+    stem = stem[:dot]
+    found = _versioned(stem)
+    if found is None:
+        loose = _LOOSE.match(stem)
+        found = _named(loose[1] if loose else stem.rpartition("-")[0])
+    return found
+
+
+def _versioned(stem: str) -> NormalizedName | None:
+    """The project of `<name>-<version>`, with dashes in both: the first one behind which all is a version parts it."""
+    for dash in (match.start() for match in re.finditer("-", stem)):
+        if _is_version(stem[dash + 1 :]):
+            return _named(stem[:dash])
+    return None
+
+
+def _named(name: str) -> NormalizedName | None:
+    return canonicalize_name(name) if _NAME.fullmatch(name) else None
+
+
+def _is_version(text: str) -> bool:
+    if not text[:1].isdigit():
+        return False
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True

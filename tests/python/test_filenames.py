@@ -1,0 +1,45 @@
+"""Names of files: what they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.python import filenames
+
+
+@pytest.mark.parametrize(
+    ("filename", "project"),
+    [
+        ("Torch-2.0.0+cpu-cp311-cp311-linux_x86_64.whl", "torch"),
+        ("nvidia_cublas_cu12-12.1-py3-none-any.whl.metadata", "nvidia-cublas-cu12"),
+        ("numpy-1.26.0.tar.gz", "numpy"),
+        ("zope.interface-5.0.zip", "zope-interface"),
+        ("python-dateutil-2.8.2.tar.gz.asc", "python-dateutil"),
+        ("foo-1.0-1.tar.gz", "foo"),
+        ("foo-2-bar-1.0.tar.bz2", "foo-2-bar"),
+        ("foo-bar-1.0-weird.tar.gz", "foo-bar"),
+        ("pytz-2010h.tar.gz", "pytz"),
+        ("numpy-1.0.win32-py2.5.exe", "numpy"),
+        ("setuptools-0.6c9-py2.4.egg", "setuptools"),
+        ("torch-2.0-variants.json", "torch"),
+        ("torch-2.0-py3-none-any.whl.metadata.json", "torch"),
+        ("torch-2.0-py3-none-any.whl.provenance", "torch"),
+        ("index.html", None),
+        ("README", None),
+        (".tar.gz", None),
+        ("-1.0.tar.gz", None),
+        ("x.whl", None),
+        ("", None),
+    ],
+)
+def test_project_of__filename(filename: str, project: str | None) -> None:
+    """The project of a distribution and of what lies beside one."""
+    assert project == filenames.project_of(filename)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.whl", True), ("a.TAR.GZ", True), ("a.asc", False), ("a.json", False)]
+)
+def test_is_binary(name: str, *, expected: bool) -> None:
+    """Names of archives, in any case."""
+    assert expected == filenames.is_binary(name)
