@@ -14,6 +14,7 @@ from proxy.config.reference import reference
 from proxy.config.upstreams import UpstreamSettings, builtin
 from proxy.model import Target
 from proxy.python.routes import FlatPage, ProjectPage, classify
+from tests.e2e.locking import WAYS, Keeps, Way
 from tests.e2e.ways import prefixed
 from tests.live.known import documented
 
@@ -78,6 +79,39 @@ def test_documents__are_there() -> None:
     ]
 
     assert [] == [name for name in names if not (_ROOT / name).is_file()]
+
+
+_ROW = re.compile(r"^\| (.+?) \| `(.+?)` \| (.+?) \| (.+?) \|$", re.MULTILINE)
+
+
+def test_clients__table_is_what_the_tests_know() -> None:
+    """Of each client's lock file the document says what the tests that run the clients find."""
+    text = (_ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    needs = {True: "any index: another cache, or PyPI", False: "that cache"}
+
+    assert _ROW.findall(text) == [
+        (way.client, way.lock, way.keeps.value, needs[way.keeps is Keeps.NOTHING]) for way in WAYS
+    ]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.client)
+def test_clients__each_way_is_explained(way: Way) -> None:
+    """A client has its section, with the variables that the tests set, and what the lock file looks like."""
+    text = (_ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    client = re.split(r"[, 3]", way.client)[0]
+    (section,) = re.findall(rf"^## {client}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+
+    assert [] == [name for name in (*way.variables, *way.trusting) if f"export {name}=" not in section]
+    assert f"\n# {way.lock}, {way.client}\n" in section
+
+
+def test_install__names_what_the_makefile_needs() -> None:
+    """What a bare Debian or Ubuntu lacks stands in the README, and is what the continuous integration installs."""
+    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
+    script = (_ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+    assert "$ sudo apt-get install make python3-venv\n" in readme
+    assert [] == [name for name in ("make", "python3-venv") if f"missing+=({name})" not in script]
 
 
 def test_apt__lines_are_those_of_the_program() -> None:

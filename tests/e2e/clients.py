@@ -219,12 +219,20 @@ def clean_environment(home: Path) -> dict[str, str]:
     return kept | own | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def run(command: Sequence[str], home: Path, environment: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Run a client; gives what it printed. Raises Failed with all of its output if it ends with an error."""
+def run(
+    command: Sequence[str],
+    home: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    folder: Path | None = None,
+) -> str:
+    """Run a client in `folder`, else at home; gives what it printed.
+
+    Raises Failed with all of its output if it ends with an error.
+    """
     done = subprocess.run(
         command,
         env={**clean_environment(home), **environment},
-        cwd=home,
+        cwd=folder or home,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
