@@ -1,21 +1,24 @@
 # The front door. `make serve` and `make test` work on a machine that has Python 3.11 or later and nothing else.
-# Another interpreter: make PYTHON=python3.13 test
+# Another interpreter: make PYTHON=python3.13 test. Flags of the proxy: make serve FLAGS='--port 3143'
 
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
-PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
+ifndef PYTHON
+PYTHON := $(shell for candidate in $(CANDIDATES); do \
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
+endif
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# Both are made again when a lock or the project's definition changes.
-SERVE_READY := .venv/.serve-ready
-DEV_READY := .venv/.dev-ready
+# Both are made again when a lock or the project's definition changes, or for another version of Python.
+SERVE_READY := .venv/.serve-ready-$(VERSION)
+DEV_READY := .venv/.dev-ready-$(VERSION)
 
 .PHONY: help serve test check e2e live bench docs lock clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make serve   install into .venv and run the proxy with its defaults"
+	@echo "make serve   install into .venv and run the proxy; with flags: make serve FLAGS='--port 3143'"
 	@echo "make test    install into .venv and run the tests; no internet needed once installed"
 	@echo "make check   formatting, lint, types, layers, tests: what every change must pass"
 	@echo "make e2e     the real pip, uv and apt, through the proxy, to PyPI and the machine's own archives"
@@ -26,7 +29,7 @@ help:
 	@echo "make clean   remove .venv and what tools left"
 
 serve: $(SERVE_READY)
-	@exec $(BIN)/pullthrough serve
+	@exec $(BIN)/python -m proxy serve $(FLAGS)
 
 test: $(DEV_READY)
 	$(BIN)/python -m pytest
@@ -64,7 +67,11 @@ clean:
 
 $(SERVE_READY): requirements.txt requirements-build.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found: install one, or name it: make PYTHON=…" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is not Python 3.11 or later: install one, or name it: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, sudo apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --version 2>/dev/null | grep -q "(python $(VERSION))" || $(PYTHON) -m venv --clear .venv
 	$(INSTALL) --require-hashes -r requirements.txt -r requirements-build.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -25,6 +25,7 @@ cli = typer.Typer(
     name="pullthrough",
     help="A pull-through caching proxy for pip and apt.",
     epilog=_EXIT_STATUS,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -54,7 +55,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - a callback of the library
 def everywhere(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and end.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """A pull-through caching proxy for pip and apt."""
@@ -119,7 +120,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         str | None, typer.Option("--apt-announce", metavar="true|false", help=explanation("apt.announce"))
     ] = None,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Show every setting and where its value came from, and end.")
+        bool, typer.Option("--print-config", help="Show every setting and where its value came from, and exit.")
     ] = False,
 ) -> None:
     """Run the proxy until it is interrupted."""
