@@ -82,8 +82,10 @@ class Upstream(Protocol):
 
         Raises NotFound (404, 410), Withheld (403 to a stranger), Forwarded (`ask.own`, and a redirect that leads to
         another host), NotAllowed (an address that is refused: loopback, link-local, private, unless the
-        settings name the host), UpstreamDenied (401, 403), UpstreamThrottled (429, 503), UpstreamUnreachable,
-        UpstreamTimeout, UpstreamBroken. Failures are reported to the observer by the adapter.
+        settings name the host, or another port of a host that they name), UpstreamDenied (401, 403),
+        UpstreamThrottled (429, 503), Crowded (too many requests of our own under way there: at once for what is
+        `bulk`, else after a while), UpstreamUnreachable, UpstreamTimeout, UpstreamBroken. Failures are reported to
+        the observer by the adapter, but for Crowded, which is none of upstream's.
         """
         ...
 
