@@ -128,13 +128,7 @@ def admit_unseen(url: URL, trust: Trust) -> None:
 
 def host_of(url: URL) -> str:
     """The host, lower case, without brackets and final dot. Raises NotAllowed if it is no plain name or address."""
-    host = (url.raw_host or "").lower().removesuffix(".")
-    if _is_address(host):
-        return str(ipaddress.ip_address(host))
-    if not host or not _HOST.issuperset(host) or host.replace(".", "").isdigit():
-        # All digits: 2130706433, 127.1 and the like, which the system's resolver reads as addresses.
-        raise NotAllowed("The address names no host that can be asked.")
-    return host
+    return _plain(url.raw_host or "")
 
 
 class GuardedResolver(AbstractResolver):
@@ -172,6 +166,17 @@ def _named(bases: tuple[str, ...], hosts: frozenset[str]) -> frozenset[tuple[str
         url = URL(f"http://[{entry}]" if entry.count(":") > 1 and "[" not in entry else f"http://{entry}")
         named.add((host_of(url), url.explicit_port))
     return frozenset(named)
+
+
+@lru_cache(maxsize=1024)
+def _plain(text: str) -> str:
+    host = text.lower().removesuffix(".")
+    if _is_address(host):
+        return str(ipaddress.ip_address(host))
+    if not host or not _HOST.issuperset(host) or host.replace(".", "").isdigit():
+        # All digits: 2130706433, 127.1 and the like, which the system's resolver reads as addresses.
+        raise NotAllowed("The address names no host that can be asked.")
+    return host
 
 
 def _is_address(host: str) -> TypeGuard[str]:

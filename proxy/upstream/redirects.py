@@ -5,6 +5,7 @@ The client follows redirects by hand, hop by hop, and checks each with the guard
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from yarl import URL
@@ -21,6 +22,7 @@ _PLAIN = ":/?#[]@!$&'()*+,;=-._~%"
 _CONTROL = frozenset((*range(0x20), 0x7F))
 
 
+@lru_cache(maxsize=256)  # one request asks several times
 def parse(text: str) -> URL:
     """The address to ask first, without its fragment. Raises NotAllowed where it is none that may be asked."""
     url = _url(text.encode())
