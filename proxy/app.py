@@ -41,6 +41,7 @@ from proxy.metrics import Metrics
 from proxy.model import Event
 from proxy.ports import Clock, Credentials, Observer, Ways
 from proxy.python.service import GROUP_INDEX, PythonIndexes
+from proxy.storage.late import LateStore, open_store
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.lines import Lines, places
@@ -75,14 +76,21 @@ class Running:
 
     urls: tuple[str, ...]  # http://host:port, without a slash at the end
     metrics: Metrics
-    store: DiskStore
     log: LogWriter
+    kept: DiskStore | LateStore
     _stack: AsyncExitStack
 
     @property
     def url(self) -> str:
         """The first address."""
         return self.urls[0]
+
+    @property
+    def store(self) -> DiskStore:
+        """The store on disk, which is open unless the start found a disk that could not be used."""
+        opened = self.kept.store if isinstance(self.kept, LateStore) else self.kept
+        assert opened is not None, "the data folder could be opened"
+        return opened
 
     async def close(self) -> None:
         """Stop accepting, let answers under way end, break off the rest, write what must be kept."""
@@ -95,7 +103,7 @@ async def start(
     credentials: Credentials | None = None,
     ways: Ways | None = None,
 ) -> Running:
-    """Open the store, build the parts, listen. Raises PullthroughError (a library is missing, StoreBroken), OSError.
+    """Open the store, build the parts, listen. Raises PullthroughError (a library is missing, StoreRefused), OSError.
 
     `credentials`: for upstreams that want to know who asks; without it none is told. `ways`: the proxies to upstream;
     without it those of the settings.
@@ -110,12 +118,12 @@ async def start(
         sites = {site.mount: site for site in settings.sites(*([credentials.hosts] if credentials else []))}
         structured = settings.serve.log_format == "json"
         log = stack.enter_context(_logging(structured=structured))
-        metrics = Metrics((*sites, ARCHIVES), lambda: log.dropped)
+        metrics = Metrics((*sites, ARCHIVES), lambda: log.dropped, lambda: store.failures)
         observer = _both(metrics, AccessLog(log, structured=structured))
         clock = clock or SystemClock()
         ways = ways or KnownWays.find(settings, {})
         via = f"pullthrough-{secrets.token_hex(4)}"  # two caches are not the same
-        store = await DiskStore.open(settings.data, settings.disk, observer, clock)
+        store = await open_store(settings.data, settings.disk, observer, clock)
         stack.push_async_callback(store.close)
         fetch = settings.fetch
         upstream = AiohttpUpstream(
@@ -191,7 +199,7 @@ async def start(
         addresses = listening.addresses
         if announced is not None:
             await stack.enter_async_context(announced([host for host, _ in addresses], addresses[0][1]))
-        return Running(tuple(map(_url, addresses)), metrics, store, log, stack.pop_all())
+        return Running(tuple(map(_url, addresses)), metrics, log, store, stack.pop_all())
     raise AssertionError("unreachable")
 
 

@@ -129,5 +129,9 @@ class StoreBroken(StoreError):
     """Reading or writing failed: read-only file system, input/output error, damaged index."""
 
 
+class StoreRefused(StoreBroken):
+    """The data folder cannot be used as it is, and only a person can change that: no rights, in use, a file there."""
+
+
 class BlobDamaged(StoreError):
     """A stored file is missing, or is not what was stored. It has been dropped and may be fetched again."""

@@ -72,12 +72,19 @@ class _Row:
 class Metrics(Collector):
     """Implements `ports.Observer`. Mutable state: the numbers, written on the event loop only."""
 
-    def __init__(self, mounts: Iterable[str], dropped_lines: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        mounts: Iterable[str],
+        dropped_lines: Callable[[], int] = lambda: 0,
+        store_errors: Callable[[], int] = lambda: 0,
+    ) -> None:
         """`mounts`: the configured upstreams. What can be counted for them is there from the start, at zero.
 
-        `dropped_lines`: how many lines of the log were not written, so far.
+        `dropped_lines`: how many lines of the log were not written, so far; `store_errors`: how often the data
+        folder failed.
         """
         self._dropped_lines = dropped_lines
+        self._store_errors = store_errors
         known = sorted(set(mounts))
         self._upstreams = {name: name for name in (*known, _OWN)}
         self._reasons = {reason: reason for reason in _reasons()}
@@ -134,6 +141,7 @@ class Metrics(Collector):
         for name, text, value in (
             ("evictions", "Blobs removed to keep the bound of the disk.", self._evictions),
             ("evicted_bytes", "Bytes removed to keep the bound of the disk.", self._evicted),
+            ("store_errors", "Reads and writes of the data folder that failed.", self._store_errors()),
             ("dropped_log_lines", "Lines of the log that standard error did not take.", self._dropped_lines()),
         ):
             yield CounterMetricFamily(f"pullthrough_{name}", text, value=value)

@@ -32,6 +32,7 @@ _HELD_ELSEWHERE = {
     "storage.holdings": "values only",
     "storage.lease": "tests/contract/test_store.py and tests/storage/test_store.py",
     "storage.probe": "tests/storage/test_full_disk.py",
+    "storage.opening": "tests/storage/test_late.py",
     "storage.renewal": "tests/flows/test_disk.py and tests/storage/test_damaged_index.py",
     "storage.space": "tests/storage/test_full_disk.py and tests/storage/test_store.py",
     "storage.threads": "tests/storage/test_store.py",

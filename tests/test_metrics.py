@@ -10,7 +10,18 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.metrics import Metrics
-from proxy.model import Evicted, Fetched, Flying, Kind, Outcome, Served, Source, Stored, Tunnelled, UpstreamFailed
+from proxy.model import (
+    Evicted,
+    Fetched,
+    Flying,
+    Kind,
+    Outcome,
+    Served,
+    Source,
+    Stored,
+    Tunnelled,
+    UpstreamFailed,
+)
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
 
@@ -160,3 +171,13 @@ def test_document__each_reason() -> None:
     rendered = Metrics(["pypi"]).render()[0].decode()
     text = DOCUMENT.read_text(encoding="utf-8")
     assert [reason for reason in set(re.findall(r'reason="(\w+)"', rendered)) if f"`{reason}`" not in text] == []
+
+
+def test_store_errors__are_asked_for() -> None:
+    """What the store counts itself is shown as it is now."""
+    counted = [0]
+    metrics = Metrics(["pypi"], store_errors=lambda: counted[0])
+    before = value(metrics, "pullthrough_store_errors_total")
+    counted[0] = 7
+
+    assert (0, 7) == (before, value(metrics, "pullthrough_store_errors_total"))

@@ -60,7 +60,7 @@ class Comparing:
         try:
             await self._store.save(entry)
         except StoreError as error:
-            _log.warning("entry not kept", extra={"reason": str(error)})
+            _log.debug("entry not kept", extra={"reason": str(error)})
 
 
 def _hexdigest(descriptor: int, algorithm: str) -> str:

@@ -65,7 +65,7 @@ class Confirming:
         try:
             await self._store.save(replace(entry, checked=self._clock.now()))
         except StoreError as error:
-            _log.warning("entry not kept", extra={"reason": str(error)})
+            _log.debug("entry not kept", extra={"reason": str(error)})
         return Outcome.REVALIDATED
 
     async def _same(self, wanted: Wanted, entry: Entry) -> bool:

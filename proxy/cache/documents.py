@@ -246,7 +246,7 @@ class Documents:
         try:
             await self._store.put(body)
         except StoreError as error:  # good for this answer only
-            _log.warning("page not kept", extra={"upstream": wish.site.mount, "reason": str(error)})
+            _log.debug("page not kept", extra={"upstream": wish.site.mount, "reason": str(error)})
             return _Refreshed(entry, confirmed=False, body=body)
         await self._save(entry)
         return _Refreshed(entry, confirmed=False)
@@ -255,4 +255,4 @@ class Documents:
         try:
             await self._store.save(entry)
         except StoreError as error:
-            _log.warning("entry not kept", extra={"reason": str(error)})
+            _log.debug("entry not kept", extra={"reason": str(error)})

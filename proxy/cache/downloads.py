@@ -164,7 +164,9 @@ class Downloads:
                 with spool.share():
                     await self._bring(flight, spool)
         except PullthroughError as error:
-            _log.warning("download failed", extra={"upstream": wanted.site.mount, "reason": str(error)})
+            # What the disk cannot take is served past it, and the store says so itself.
+            level = logging.DEBUG if isinstance(error, StoreError) else logging.WARNING
+            _log.log(level, "download failed", extra={"upstream": wanted.site.mount, "reason": str(error)})
             flight.fail(error)
         except asyncio.CancelledError:
             flight.fail(UpstreamUnreachable("The cache is shutting down; ask again in a moment."))
@@ -221,7 +223,7 @@ class Downloads:
         try:
             blob = await self._store.adopt(spool, digest, size)
         except StoreError as error:
-            _log.error("file not kept", extra={"reason": str(error)})
+            _log.debug("file not kept", extra={"reason": str(error)})
             return
         await self._keeping.note(flight.wanted, blob, flight.validator)
 

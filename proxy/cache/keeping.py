@@ -74,7 +74,7 @@ class Keeping:
         try:
             await self._store.save(entry)
         except StoreError as error:
-            _log.warning("entry not kept", extra={"reason": str(error)})
+            _log.debug("entry not kept", extra={"reason": str(error)})
 
 
 def _digest_key(digest: Digest) -> str:

@@ -137,7 +137,7 @@ class Metadata:
             entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, subject.digest, whl.proved)
             await self._store.save(entry)
         except StoreError as error:
-            _log.warning("metadata not kept", extra={"reason": str(error)})
+            _log.debug("metadata not kept", extra={"reason": str(error)})
             return body
         return blob
 

@@ -121,7 +121,7 @@ class Standing:
             try:
                 await self._store.save(entry)
             except StoreError as error:
-                _log.warning("entry not kept", extra={"reason": str(error)})
+                _log.debug("entry not kept", extra={"reason": str(error)})
         return entry
 
     def _aged(self, entry: Entry, site: Site) -> bool:

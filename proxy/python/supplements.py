@@ -85,7 +85,7 @@ class Supplements:
             blob = await self._store.put(body)
             await self._store.save(Entry(key, url, blob.digest, blob.size, Format.JSON.value, Validator(), now, now))
         except StoreError as error:
-            _log.warning("what an index dropped is not kept", extra={"reason": str(error)})
+            _log.debug("what an index dropped is not kept", extra={"reason": str(error)})
 
     async def _dropped(self, key: str, site: Site) -> tuple[File, ...]:
         """What earlier pages had and later ones did not."""

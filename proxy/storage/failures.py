@@ -9,6 +9,8 @@ import enum
 import errno
 import logging
 import sqlite3
+import time
+from collections.abc import Callable
 
 from diskcache import Timeout
 
@@ -32,6 +34,7 @@ _NOT_DAMAGE = frozenset(
         sqlite3.SQLITE_AUTH,
     }
 )
+_QUIET = 60.0  # seconds between two lines that say that the same place fails
 _CUT_SHORT = 522  # SQLITE_IOERR_SHORT_READ: pages are missing
 
 DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
@@ -76,10 +79,17 @@ class Place(enum.Enum):
 
 
 class Health:
-    """Whether writing works. One log line when that changes, not one for each write. From any thread."""
+    """Whether writing works. One log line when that changes, not one for each write, and one in a minute at most.
 
-    def __init__(self) -> None:
+    `failures` counts all of them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.failures = 0
+        self._clock = clock
         self._failing: set[Place] = set()
+        self._said: dict[Place, float] = {}  # when a failure was last logged
+        self._open: set[Place] = set()  # whose failure was logged, and not its end
 
     @property
     def well(self) -> bool:
@@ -88,12 +98,20 @@ class Health:
 
     def failed(self, place: Place, error: StoreError) -> None:
         """A write did not succeed."""
-        if place not in self._failing:
-            self._failing.add(place)
+        self.failures += 1
+        if place in self._failing:
+            return
+        self._failing.add(place)
+        now = self._clock()
+        if now - self._said.get(place, -_QUIET) >= _QUIET:  # a nearly full disk takes one file and not the next
+            self._said[place] = now
+            self._open.add(place)
             _log.error("the data folder fails; files are served past it", extra={"reason": str(error)})
 
     def worked(self, place: Place) -> None:
         """A write succeeded."""
         if place in self._failing:
             self._failing.discard(place)
-            _log.warning("the data folder works again", extra={"place": place.value})
+            if place in self._open:
+                self._open.discard(place)
+                _log.warning("the data folder works again", extra={"place": place.value})

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.errors import StoreBroken
+from proxy.errors import StoreRefused
 from proxy.storage.lock import FolderLock
 from proxy.storage.refusals import refusal
 
@@ -46,8 +46,8 @@ def blob_name(value: str) -> str:
 def prepare(path: Path) -> Folder:
     """Create or open a data folder and lock it.
 
-    Raises StoreFull, or StoreBroken when it cannot be written, is in use by another process or has a layout of a later
-    version.
+    Raises StoreRefused when it may not be written, is in use by another process or has a layout of a later version;
+    StoreFull or StoreBroken where that may be over in a moment.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def prepare(path: Path) -> Folder:
     except OSError as error:
         folder.lock.release()
         raise refusal(path, error) from error
-    except StoreBroken:
+    except StoreRefused:
         folder.lock.release()
         raise
     return folder
@@ -77,11 +77,11 @@ def _agree_on_format(path: Path) -> None:
         fresh.write_text(f"{FORMAT}\n", encoding="ascii")
         os.replace(fresh, path)  # noqa: PTH105 the atomic one, by its name
     elif not text.isdigit():
-        raise StoreBroken(
+        raise StoreRefused(
             f"{path} does not hold a version number. If the folder is a cache of this program, delete that file."
         )
     elif int(text) > FORMAT:
-        raise StoreBroken(
+        raise StoreRefused(
             f"The data folder {path.parent} was written by a later version of this program (format {int(text)}, "
             f"this one knows {FORMAT}). Use that version, or another folder."
         )

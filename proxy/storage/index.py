@@ -232,9 +232,10 @@ def _put_aside(path: Path) -> None:
 
 
 def _examine(path: Path) -> None:
-    """Raise sqlite3.Error if the database is damaged, or another process has it."""
+    """Raise sqlite3.Error if the database is damaged, or another process has it; OSError if it cannot be opened."""
     if not path.exists():
         return
+    os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW))  # SQLite says of whatever is the matter that it cannot open it
     with contextlib.closing(sqlite3.connect(path, timeout=_TIMEOUT, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")

@@ -1,4 +1,6 @@
-"""Why a folder cannot be the data folder, and what helps: the errors of a start. Called by `folder` and `lock`.
+"""Why a folder cannot be the data folder, and what helps: the errors of a start. `folder`, `lock`, `store` raise them.
+
+A full or failing disk may be well again in a moment, and is served past until then; StoreRefused is for a person.
 
 Looks at the disk only to name what is in the way.
 """
@@ -9,7 +11,7 @@ import errno
 import os
 from pathlib import Path
 
-from proxy.errors import StoreBroken, StoreError, StoreFull
+from proxy.errors import StoreBroken, StoreError, StoreFull, StoreRefused
 
 _ELSEWHERE = "choose another folder with --data."
 _DISK_FULL = (
@@ -17,6 +19,7 @@ _DISK_FULL = (
 )
 _NO_DESCRIPTORS = "The limit of open files is reached. Raise it, as with `ulimit -n 4096`, and start again."
 _NO_LOCKS = f"The data folder {{path}} cannot be locked: {{reason}}. Use a local disk: {_ELSEWHERE}"
+_OTHER = f"The data folder {{path}} cannot be used: {{reason}}; {_ELSEWHERE}"
 _FULL = {
     errno.ENOSPC: _DISK_FULL,
     errno.EFBIG: _DISK_FULL,
@@ -24,6 +27,11 @@ _FULL = {
 }
 _BROKEN = {
     errno.EROFS: f"The data folder {{path}} cannot be written: {{reason}}; {_ELSEWHERE}",
+    errno.EIO: _OTHER,
+    errno.ESTALE: _OTHER,
+    errno.ETIMEDOUT: _OTHER,
+}
+_REFUSED = {
     errno.ENAMETOOLONG: f"The name of the data folder is too long; {_ELSEWHERE}",
     errno.EMFILE: _NO_DESCRIPTORS,
     errno.ENFILE: _NO_DESCRIPTORS,
@@ -31,7 +39,6 @@ _BROKEN = {
     errno.EOPNOTSUPP: _NO_LOCKS,
     errno.ENOSYS: _NO_LOCKS,
 }
-_OTHER = f"The data folder {{path}} cannot be used: {{reason}}; {_ELSEWHERE}"
 
 
 def refusal(path: Path, error: OSError) -> StoreError:
@@ -39,10 +46,11 @@ def refusal(path: Path, error: OSError) -> StoreError:
     if error.errno in _FULL:
         return StoreFull(_FULL[error.errno].format(path=path))
     if error.errno in (errno.EACCES, errno.EPERM):
-        return StoreBroken(_forbidden(path))
+        return StoreRefused(_forbidden(path))
     if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
-        return StoreBroken(_in_the_way(path, error))
-    return StoreBroken(_BROKEN.get(error.errno or 0, _OTHER).format(path=path, reason=error.strerror or error))
+        return StoreRefused(_in_the_way(path, error))
+    kind, texts = (StoreBroken, _BROKEN) if error.errno in _BROKEN else (StoreRefused, _REFUSED)
+    return kind(texts.get(error.errno or 0, _OTHER).format(path=path, reason=error.strerror or error))
 
 
 def _forbidden(path: Path) -> str:

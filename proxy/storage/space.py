@@ -6,7 +6,9 @@ file system has left. The store owns the records; this decides which of them go.
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from proxy.storage.blobs import Blobs, Record, footprint
 from proxy.storage.eviction import Ledger, Reservation, victims
 from proxy.storage.failures import Health, Place, to_store_error
 
+_log = logging.getLogger(__name__)
+
+_QUIET = 60.0  # seconds between two lines that say the same
 _FREE_MOST = 256 << 20  # bytes of the file system that are left to others, or one per cent of it if that is less
 _STEP = 8 << 20  # bytes that a download of unknown length reserves at once
 _FILES = 16  # files that the file system must be able to take before one more is begun
@@ -33,6 +38,7 @@ class Space:
         self._health = health
         self._left_over: dict[str, int] = {}  # broken off downloads, the oldest first: bytes on disk
         self._going = 0  # bytes of files that are being deleted
+        self._said = -_QUIET  # when it was said that something does not fit
 
     def leave(self, name: str, size: int) -> None:
         """A download broke off and left `size` bytes on disk."""
@@ -94,6 +100,7 @@ class Space:
         records = self._unread(shortage, files_short)
         if records is None:
             if need <= free - ledger.promised:
+                self._say(need)
                 raise StoreFull("No room below the bound: what is stored is in use, or the file is too large for it.")
             full = StoreFull("The disk of the data folder is nearly full. Free some space there.")
             self._health.failed(Place.ROOM, full)
@@ -105,6 +112,13 @@ class Space:
             going += footprint(record.size)
             blobs.remove(record)
         return records, names, going
+
+    def _say(self, need: int) -> None:
+        """Tell who runs the cache, now and then, that the bound is too small for something."""
+        now = time.monotonic()
+        if now - self._said >= _QUIET:
+            self._said = now
+            _log.warning("what does not fit below the bound is not kept", extra={"bytes": need})
 
     def _unread(self, shortage: int, files: int) -> list[Record] | None:
         if shortage > self._blobs.footprint - self._blobs.leased:

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from proxy.errors import StoreBroken, StoreError
+from proxy.errors import StoreBroken, StoreError, StoreRefused
 from proxy.model import Blob, Digest, Entry, Evicted, Stored
 from proxy.ports import Clock, Observer, Spool
 from proxy.storage.adoption import Adoption
@@ -28,9 +28,9 @@ from proxy.storage.dropping import Dropping
 from proxy.storage.entries import Entries
 from proxy.storage.folder import prepare
 from proxy.storage.holdings import Holdings
-from proxy.storage.index import Index
 from proxy.storage.journal import boot_id
 from proxy.storage.lease import Lease
+from proxy.storage.opening import open_index
 from proxy.storage.places import Places
 from proxy.storage.probe import probe
 from proxy.storage.proof import SYNCED_FROM
@@ -74,23 +74,23 @@ class DiskStore:
 
     @classmethod
     async def open(cls, path: Path, limit: int, observer: Observer, clock: Clock) -> Self:
-        """Open or create the data folder `path`, to hold at most `limit` bytes. Raises StoreBroken."""
+        """Open or create the data folder `path`, to hold at most `limit` bytes.
+
+        Raises StoreRefused where only a person can help, StoreFull or StoreBroken where it may be over in a moment.
+        """
         async with AsyncExitStack() as stack:
             folder = prepare(path)
             stack.callback(folder.lock.release)
             threads = Threads()
             stack.push_async_callback(threads.close)
-            try:
-                index, rows, damaged = await threads.index(Index.open, folder.index, limit)
-                stack.callback(index.close)  # each thread has a connection of its own
-                stack.push_async_callback(threads.index, index.close)
-                index.be_patient(_PATIENCE)
-                backlog = Backlog(index, threads)
-                holdings = Holdings(folder, index, backlog, Blobs(str(folder.index), rows), Places(), threads)
-                store = cls(holdings, limit, observer)
-                await store._begin_with(clock.now(), complete=not damaged and bool(rows))
-            except StoreError as error:
-                raise StoreBroken(str(error)) from error
+            index, rows, damaged = await open_index(folder, limit, threads)
+            stack.callback(index.close)  # each thread has a connection of its own
+            stack.push_async_callback(threads.index, index.close)
+            index.be_patient(_PATIENCE)
+            backlog = Backlog(index, threads)
+            holdings = Holdings(folder, index, backlog, Blobs(str(folder.index), rows), Places(), threads)
+            store = cls(holdings, limit, observer)
+            await store._begin_with(clock.now(), complete=not damaged and bool(rows))
             store._closing = stack.pop_all()
             return store
         raise AssertionError("unreachable")
@@ -113,11 +113,11 @@ class DiskStore:
         ]
 
     def _refuse_a_bound_below(self, database: int) -> None:
-        """A bound that the database alone fills would keep nothing, and evict everything. Raises StoreBroken."""
+        """A bound that the database alone fills would keep nothing, and evict everything. Raises StoreRefused."""
         limit = self._space.ledger.limit
         if database >= limit:
             least = (database + database // 4) // 10**6 + 1
-            raise StoreBroken(
+            raise StoreRefused(
                 f"The data folder {self._folder.path} cannot be held to {limit} bytes: its database alone takes "
                 f"{database}. Give it more with --disk, at least {least} MB, or choose another folder with --data."
             )
@@ -145,6 +145,11 @@ class DiskStore:
     def healthy(self) -> bool:
         """False from a failed write until writing works again."""
         return self._threads.health.well
+
+    @property
+    def failures(self) -> int:
+        """How many reads and writes failed so far."""
+        return self._threads.health.failures
 
     def find(self, key: str) -> Entry | None:
         return self._entries.find(key)

@@ -13,11 +13,12 @@ import aiohttp
 import pytest
 
 from proxy.model import Digest
+from proxy.storage.late import LateStore
 from tests.conftest import MakeProxy
 from tests.faults import chunked, ignores_range
 from tests.flows.asking import SEGMENT, SMALL, address, check_bytes, get, until_idle, until_kept
 from tests.origin import Origin
-from tests.storage.disk import digests
+from tests.storage.disk import digests, usable
 from tests.wheels import Package, wheel
 
 if TYPE_CHECKING:
@@ -318,6 +319,35 @@ async def test_tiny_disk__filled_by_somebody_else(
 
     assert [each.sha256 for each in (kept, package, package)] == [got.sha256 for got in answers]
     assert (package.sha256, "hit") == (after.sha256, last.source)
+
+
+async def test_start__on_a_full_disk(
+    tiny: Path, make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A start that can make nothing on its disk serves all past it and says so; with room again, it keeps (row 21)."""
+    package = wheel(padding=400_000)
+    origin.publish(package, metadata=True)
+    ballast = tiny / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(bytes(4096))
+    running = await make_proxy(origin.url, fetch=SMALL, data=tiny / "data")
+    url = address(running, package)
+
+    paths = [f"{running.url}/pypi/simple/demo/", url, f"{url}.metadata"]
+    answers = [await get(http, path) for path in paths * 2]
+    health = (await get(http, f"{running.url}/healthz")).body
+    ballast.unlink()
+    assert isinstance(running.kept, LateStore)
+    await usable(running.kept)
+    await get(http, url)
+    await until_kept(http, url)
+
+    assert {200} == {answer.status for answer in answers}
+    assert [package.sha256] * 2 == [answers[1].sha256, answers[4].sha256]
+    assert [package.metadata] * 2 == [answers[2].body, answers[5].body]
+    assert health.startswith(b"degraded")
+    assert b"ok\n" == (await get(http, f"{running.url}/healthz")).body
 
 
 async def test_read_only__serves_and_recovers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
 import time
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 from proxy.model import Digest, Entry, Event, Validator
+from proxy.storage.late import LateStore
 from proxy.storage.proof import INLINE
 from proxy.storage.store import DiskStore
 
@@ -90,3 +92,10 @@ def locked(path: Path) -> Generator[None]:
         connection.execute("BEGIN EXCLUSIVE")
         yield
         connection.execute("ROLLBACK")
+
+
+async def usable(late: LateStore) -> None:
+    """Wait until the folder is open."""
+    while late.store is None:
+        late.try_again()
+        await asyncio.sleep(0.01)

@@ -65,3 +65,21 @@ def test_health__one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> N
 
     assert [*well, health.well] == [False, True]
     assert len(caplog.records) == 4
+    assert 1001 == health.failures
+
+
+def test_health__nearly_full(caplog: pytest.LogCaptureFixture) -> None:
+    """What fails and works by turns is said once in a minute, with its end."""
+    now = 0.0
+    health = Health(lambda: now)
+    lines = []
+    with caplog.at_level(logging.INFO):
+        for _ in range(180):
+            now += 1.0
+            for _ in range(5):
+                health.failed(Place.ROOM, StoreFull("x"))
+                health.worked(Place.ROOM)
+            lines.append(len(caplog.records))
+
+    assert (2, 2, 4, 6, 6) == (lines[0], lines[59], lines[60], lines[120], lines[-1])
+    assert health.well

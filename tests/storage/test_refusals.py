@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.errors import StoreBroken, StoreFull
+from proxy.errors import StoreBroken, StoreFull, StoreRefused
 from proxy.storage.folder import prepare
 from proxy.storage.refusals import refusal
 from tests.storage.disk import keep, opened
@@ -23,11 +23,11 @@ from tests.storage.disk import keep, opened
         (errno.EFBIG, StoreFull, "is full"),
         (errno.EDQUOT, StoreFull, "The quota of this user"),
         (errno.EROFS, StoreBroken, "cannot be written: Read-only file system;"),
-        (errno.ENAMETOOLONG, StoreBroken, "too long"),
-        (errno.EMFILE, StoreBroken, "ulimit -n"),
-        (errno.ENFILE, StoreBroken, "ulimit -n"),
-        (errno.ENOLCK, StoreBroken, "Use a local disk"),
-        (errno.EOPNOTSUPP, StoreBroken, "Use a local disk"),
+        (errno.ENAMETOOLONG, StoreRefused, "too long"),
+        (errno.EMFILE, StoreRefused, "ulimit -n"),
+        (errno.ENFILE, StoreRefused, "ulimit -n"),
+        (errno.ENOLCK, StoreRefused, "Use a local disk"),
+        (errno.EOPNOTSUPP, StoreRefused, "Use a local disk"),
         (errno.EIO, StoreBroken, os.strerror(errno.EIO)),
         (errno.ESTALE, StoreBroken, os.strerror(errno.ESTALE)),
     ],
