@@ -176,6 +176,10 @@ class Store(Protocol):
         """
         ...
 
+    def doubt(self, blob: Blob) -> None:
+        """Reading a leased blob failed, or it ended early: it is checked soon, and dropped as `lease` drops it."""
+        ...
+
     async def spool(self, name: str, size: int | None) -> Spool:
         """Begin, or take up again, the download called `name` (one owner at a time), reserving `size` bytes.
 

@@ -182,6 +182,11 @@ class MemoryStore:
             os.close(descriptor)
             held.leases -= 1
 
+    def doubt(self, blob: Blob) -> None:
+        held = self._blobs.get(blob.digest.value)
+        if held is not None and _sha256(held.body) != blob.digest.value:
+            self._drop(blob.digest.value)
+
     async def spool(self, name: str, size: int | None) -> Spool:
         self.fail_if_told()
         if name in self.spools:

@@ -138,6 +138,10 @@ class Downloads:
         """Open a stored file for sending, as `Store.lease`."""
         return self._store.lease(blob)
 
+    def doubt(self, blob: Blob) -> None:
+        """Reading a stored file failed, as `Store.doubt`."""
+        self._store.doubt(blob)
+
     def touch(self, blob: Blob) -> bool:
         """Note a use of a stored file. False if it is gone."""
         return self._store.blob(blob.digest) is not None

@@ -175,6 +175,11 @@ class DiskStore:
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
         return Lease(blob, self._blobs, self._damaged, self._checking.doubt)
 
+    def doubt(self, blob: Blob) -> None:
+        record = self._blobs.get(blob.digest.value)
+        if record is not None:
+            self._checking.doubt(record)
+
     def _damaged(self, record: Record) -> None:
         if threading.get_ident() == self._thread:
             self._drop(record)

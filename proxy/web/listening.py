@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 
 _BACKLOG = 256
 _AT_ONCE = 64  # connections accepted before the event loop does something else
-_IDLE = 1.0  # seconds that a connection has to be idle before it is closed for another one
+_IDLE = 0.1  # seconds that a connection has to be idle before it is closed for another one: a request may be on its way
 _SHARE = 16  # which part of the idle ones is closed at once
-_AGAIN = 0.25  # seconds until it is looked again whether there is room
+_AGAIN = 0.1  # seconds until it is looked again whether there is room
 _MINUTE = 60.0  # seconds between two lines of the log about it
 _TRIES = 10  # free ports that are tried for several addresses
 _SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)

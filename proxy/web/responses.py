@@ -147,9 +147,11 @@ class Responder:
                     rest = os.pread(descriptor, end - start - sent, start + sent)
                 except OSError as error:
                     _log.error("a stored file cannot be read", extra={"reason": str(error)})
-                    return sent
+                    rest = b""
                 transport.write(rest)
                 sent += len(rest)
+        if start + sent < end:
+            self._downloads.doubt(blob)
         return sent
 
     async def _memory(self, exchange: Exchange, answer: Plan, body: bytes, source: Source) -> None:
@@ -182,7 +184,11 @@ class Responder:
             return
         with self._downloads.lease(blob) as descriptor:
             exchange.status = answer.status
-            await self._carry(exchange, Transfer(answer.head(), answer.start, end, descriptor), source)
+            try:
+                await self._carry(exchange, Transfer(answer.head(), answer.start, end, descriptor), source)
+            except BodyBroken:
+                self._downloads.doubt(blob)
+                raise
 
     async def _flight(self, exchange: Exchange, answer: Plan, flight: Flight, source: Source) -> None:
         """Send behind a flight's writer; past the store from where the disk gave up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -376,3 +377,44 @@ async def test_read_only__serves_and_recovers(
 def test_segment__is_smaller_than_the_files() -> None:
     """The files of these tests come in several segments."""
     assert wheel(padding=200_000).body.size > 3 * SEGMENT
+
+
+@pytest.mark.parametrize("padding", [100_000, 5_000_000], ids=["on the event loop", "in a sender thread"])
+async def test_reading_fails(
+    make_proxy: MakeProxy,
+    origin: Origin,
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    padding: int,
+) -> None:
+    """A sector that cannot be read breaks one transfer off; the file is dropped, and fetched again. Others go on."""
+    package, other = wheel(padding=padding), wheel("other", padding=padding)
+    origin.publish(package, other)
+    running = await make_proxy(origin.url)
+    urls = [f"{running.url}/pypi/packages/{one.filename}" for one in (package, other)]
+    for url in urls:
+        await get(http, url)
+        await until_kept(http, url)
+    send, read = os.sendfile, os.pread
+    bad = next(Path(blob.path).stat().st_ino for blob in [running.store.blob(Digest("sha256", package.sha256))] if blob)
+
+    def refuse(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == bad:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def sendfile(out: int, descriptor: int, offset: int, count: int) -> int:
+        refuse(descriptor)
+        return send(out, descriptor, offset, count)
+
+    def pread(descriptor: int, count: int, offset: int) -> bytes:
+        refuse(descriptor)
+        return read(descriptor, count, offset)
+
+    monkeypatch.setattr(os, "sendfile", sendfile)
+    monkeypatch.setattr(os, "pread", pread)
+    broken, fine = await asyncio.gather(*(get(http, url, range="bytes=1-99999") for url in urls))
+    assert (True, b"", 99_999) == (broken.broken, broken.body, len(fine.body))
+    while running.store.blob(Digest("sha256", package.sha256)) is not None:
+        await asyncio.sleep(0)
+    again = await get(http, urls[0])
+    assert (package.sha256, 2) == (again.sha256, origin.count(f"/packages/{package.filename}"))
