@@ -68,6 +68,10 @@ class LateStore:
             raise BlobDamaged("The file is not stored any more.")
         return self.store.lease(blob)
 
+    def doubt(self, blob: Blob) -> None:
+        if self.store is not None:
+            self.store.doubt(blob)
+
     async def spool(self, name: str, size: int | None) -> Spool:
         return await self._opened().spool(name, size)
 
