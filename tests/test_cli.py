@@ -88,6 +88,7 @@ def test_help__has_a_flag_for_each_setting(tmp_path: Path) -> None:
     assert 0 == result.returncode
     assert [] == [flag(path) for path, _ in settings_fields() if flag(path) not in words]
     assert exits in " ".join(words)
+    assert result.stdout == _run(tmp_path, "serve", "-h").stdout
 
 
 @pytest.mark.parametrize("path", [path for path, _ in settings_fields() if path != ("data",)], ids=flag)
@@ -319,6 +320,65 @@ def test_serve__index_written_twice(tmp_path: Path) -> None:
     assert said.startswith("pullthrough: the upstream house: url ends in simple/, and index begins with it:")
     assert 'write index = "".' in said
     assert quiet.startswith("pullthrough serves at ")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_greeting__can_be_pasted(tmp_path: Path, host: str) -> None:
+    """The lines that are set in are one piece of shell, with the address, and the host where pip has to trust it."""
+    with _server(tmp_path, f"--host={host}") as process:
+        said = _greeting(process)
+    (port,) = re.findall(r"serves at http://[0-9.]+:(\d+)", said)
+    place = socket.gethostname() if host == "0.0.0.0" else host
+    show = 'pip() { printf "%s\\n" "$*"; }; uv() { pip "$@"; }; sudo() { cat; }\n'
+    block = "".join(line for line in said.splitlines(keepends=True) if line.startswith("  "))
+
+    done = subprocess.run(
+        ["sh", "-u"],
+        input=f'{show}{block}\npip "$PIP_INDEX_URL" "${{PIP_TRUSTED_HOST-}}" "$UV_DEFAULT_INDEX"\n',
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    index = f"http://{place}:{port}/pypi/simple/"
+    trusted = "" if host == "127.0.0.1" else place
+    assert "" == done.stderr
+    assert [
+        f"install --index-url {index} {f'--trusted-host {trusted} ' if trusted else ''}PACKAGE",
+        f"pip install --default-index {index} PACKAGE",
+        f'Acquire::http::Proxy "http://{place}:{port}/"; Acquire::https::Proxy "DIRECT";',
+        f"{index} {trusted} {index}",
+    ] == done.stdout.splitlines()
+
+
+def test_serve__settings_of_nothing(tmp_path: Path) -> None:
+    """`--config /dev/null` is a file without settings: it starts, and takes no other file in its place."""
+    toml = "port = 'not read'\n"
+    with _server(tmp_path, "--config=/dev/null", toml=toml) as process:
+        assert _greeting(process).startswith("pullthrough serves at ")
+
+
+def test_serve__nobody_reads_what_it_says(tmp_path: Path) -> None:
+    """A standard error that is closed at once is no reason not to serve: the port is open until a signal comes."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with _server(tmp_path, f"--port={port}") as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        _answers(f"http://127.0.0.1:{port}/healthz", process)
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(timeout=_LIMIT)
+
+
+def _answers(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once the address answers 200; fail when the process ends."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while process.poll() is None:
+        with contextlib.suppress(OSError), opener.open(url, timeout=_LIMIT) as answer:
+            assert answer.status == 200
+            return
+    raise AssertionError(f"the server ended with {process.returncode}")
 
 
 def test_serve__announcing_without_its_library(tmp_path: Path) -> None:

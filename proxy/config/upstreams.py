@@ -13,6 +13,7 @@ from proxy.config import placement
 from proxy.config.addresses import Base, Folder, folder_path
 from proxy.config.hosts import Hosts, check_host
 from proxy.config.proxies import ProxyForOne
+from proxy.config.pypi import simple_endpoint
 from proxy.config.quantities import Duration
 from proxy.model import Site
 
@@ -206,11 +207,8 @@ def _authorities(*bases: str) -> Iterator[str]:
 
 def builtin() -> tuple[UpstreamSettings, ...]:
     """PyPI, PyTorch's index with all its channels, NVIDIA's."""
-    # The address is another project's constant: it is written nowhere in this one. Imported late: it brings much along.
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415
-
     return (
-        UpstreamSettings(mount="pypi", url=PYPI_SIMPLE_ENDPOINT.removesuffix("simple/"), index="simple/"),
+        UpstreamSettings(mount="pypi", url=simple_endpoint().removesuffix("simple/"), index="simple/"),
         UpstreamSettings(
             mount="pytorch",
             url="https://download.pytorch.org/",
