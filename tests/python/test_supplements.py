@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
 
 from proxy.errors import NotFound, StoreFull, UpstreamUnreachable
-from proxy.model import Outcome, Site, Target
+from proxy.model import ALGORITHMS, Outcome, Site, Target
 from proxy.python.addresses import locate_file, name_of
 from proxy.python.beside import REMOVED
 from proxy.python.routes import file_key, removed_key
@@ -156,6 +157,17 @@ async def test_dropped__file_that_is_not_the_one_of_the_page(world: World) -> No
     await refresh(world, OLD_LINK, NEW_LINK)
     await world.hold(at(OLD), b"what was there before it was uploaded again")
     assert {NEW.filename: False} == await refresh(world, NEW_LINK)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("right", [True, False])
+async def test_dropped__by_whatever_the_page_promised_of_it(world: World, algorithm: str, right: bool) -> None:
+    """A file that is kept under the address and is another one is not listed as what was dropped."""
+    body = content(OLD if right else NEW)
+    value = hashlib.new(algorithm, content(OLD), usedforsecurity=False).hexdigest()
+    await refresh(world, link(OLD.filename, hashes=((algorithm, value),)), NEW_LINK)
+    await world.hold(at(OLD), body)
+    assert ({OLD.filename} if right else set()) == set(await refresh(world, NEW_LINK)) - {NEW.filename}
 
 
 async def test_dropped__file_without_a_hash(world: World) -> None:
