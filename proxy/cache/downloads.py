@@ -16,7 +16,7 @@ from proxy.cache.comparing import Comparing
 from proxy.cache.cooling import Cooling
 from proxy.cache.digesting import Digesting
 from proxy.cache.filling import Filling
-from proxy.cache.flight import Flight, Wanted
+from proxy.cache.flight import Flight, Place, Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.following import follow
 from proxy.cache.keeping import Keeping
@@ -27,9 +27,11 @@ from proxy.cache.passages import NEXT, Passages, told
 from proxy.cache.workers import Workers
 from proxy.errors import (
     NoPlace,
+    NotFound,
     PullthroughError,
     StoreError,
     UpstreamBroken,
+    UpstreamDenied,
     UpstreamUnreachable,
     WrongBytes,
 )
@@ -37,6 +39,8 @@ from proxy.model import Blob, Digest, Flying, Validator
 from proxy.ports import Clock, Observer, Spool, Store, Upstream
 
 _log = logging.getLogger(__name__)
+
+_EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # what hosts say of an address that was good for a while
 
 _TURN = 5.0  # seconds for which a download waits for others to end, when there are as many as there may be
 _PIECE = 1 << 20  # bytes read at once
@@ -268,18 +272,28 @@ class Downloads:
                 raise unlikely(wanted)
 
     async def _fill(self, flight: Flight, spool: Spool) -> None:
-        """Fetch a file from where it is, or, when that fails, from where else its bytes are."""
+        """Fetch a file from where it is, or, when that fails, from where else its bytes are, or where it is by now."""
         failure: PullthroughError | None = None
+        own = Validator()
         for place in self._passages.in_order(flight.wanted):
             if failure is not None:
                 flight.validator = Validator()  # another host's word; here the digest alone tells
             try:
-                await Filling(flight, place, spool, self._upstream, self._lanes, self._manners).run()
+                return await self._fill_from(flight, place, spool)
             except WrongBytes:
                 raise
             except NEXT as error:
                 failure = told(failure, error, place, flight.wanted)
-            else:
-                return
+                own = flight.validator if place.url == flight.wanted.url else own
         assert failure is not None, "there is a place, and it failed"
-        raise failure
+        # Before anything came, whoever asked looks for a new address.
+        if not flight.started.done() or flight.wanted.again is None or not isinstance(failure, _EXPIRED):
+            raise failure
+        place_now = await flight.wanted.again()
+        if place_now is None:
+            raise failure
+        flight.validator = own
+        return await self._fill_from(flight, place_now, spool)
+
+    async def _fill_from(self, flight: Flight, place: Place, spool: Spool) -> None:
+        await Filling(flight, place, spool, self._upstream, self._lanes, self._manners).run()

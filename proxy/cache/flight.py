@@ -10,9 +10,9 @@ state.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from proxy.cache.digesting import Digesting
@@ -44,6 +44,7 @@ class Wanted:
     `size` in bytes and `digest` are None where the page does not say. `binary`: an HTML answer cannot be right.
     `others`: where else the bytes of this digest are. `renew`: what is kept under the key is not it any more.
     `proved`: False where no page could be read that might have given a digest. `kind`: what it is for upstream.
+    `again`: looks where the file is now, when its address does not work any more; None where it is no other one.
     `signed`: size and digest stand in one signed list, so that another length is another file; the size on an index
     page is a hint where it gives a digest too. `called`: the file's name, where the address does not end in it.
     """
@@ -58,6 +59,7 @@ class Wanted:
     renew: bool = False
     proved: bool = True
     kind: Kind = Kind.FILE
+    again: Callable[[], Awaitable[Place | None]] | None = field(default=None, compare=False)
     signed: bool = False
     called: str | None = None
 

@@ -186,8 +186,23 @@ class Catalog:
         if file is None:
             first, *others = self.whereabouts.places(target, site)
             return Wanted(key, first.url, site, binary=binary, others=tuple(others), proved=said.failure is None)
-        elsewhere = await self.elsewhere(file, site)
-        return Wanted(key, file.url, site, file.best_digest, file.size, binary=binary, others=elsewhere)
+
+        async def again() -> Place | None:
+            now = await self.again(said, target, site)
+            same = now is not None and now.digest == said.digest
+            return Place(now.file.url, site) if same and now is not None and now.file is not None else None
+
+        return Wanted(
+            key,
+            file.url,
+            site,
+            file.best_digest,
+            file.size,
+            binary=binary,
+            others=await self.elsewhere(file, site),
+            called=file.filename,
+            again=again,
+        )
 
     def stands(self, page: Entry) -> bool:
         """Whether a page is still the one that is kept at its address."""

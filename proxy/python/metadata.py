@@ -84,6 +84,7 @@ class Metadata:
         origin = _origin(subject.wanted)
         misses = self._misses.get(origin)
         honours = self._offering.honours(origin)
+        honours = self._downloads.honours_ranges(subject.wanted) or None if honours is None else honours
         ways: list[Way[bytes]] = []
         if advertised:
             ways.append(Way(partial(self._reading.own_file, subject, key), 0))
@@ -91,13 +92,15 @@ class Metadata:
             ways.append(Way(partial(self._unoffered, origin, subject, key), 0))
         else:
             self._missed(origin)
-        parts: list[PullthroughError] = []  # how reading by parts failed
-        if honours is not False or not ways:
+        failures: list[PullthroughError] = []  # of reading by parts
+        parts = honours is not False
+        if parts:
             # Of a host that is not known to have metadata files the wheel's end is asked for at once: one round trip.
             after = _PATIENCE if advertised or misses == 0 else 0
-            ways.append(Way(partial(self._by_parts, origin, subject, parts), after))
+            ways.append(Way(partial(self._by_parts, origin, subject, failures), after))
         # That a host which gives parts takes its time is no reason to fetch a wheel of gigabytes.
-        ways.append(Way(partial(self._by_whole, origin, subject, parts), None if honours else _PATIENCE))
+        whole = partial(self._by_whole, origin, subject, failures, plain=parts)
+        ways.append(Way(whole, None if honours else _PATIENCE))
         return ways
 
     async def _unoffered(self, origin: str, subject: Subject, key: str) -> bytes:
@@ -122,8 +125,8 @@ class Metadata:
         self._offering.learn(origin, honoured=True)
         return body
 
-    async def _by_whole(self, origin: str, subject: Subject, failures: list[PullthroughError]) -> bytes:
-        body = await self._reading.by_whole(subject)
+    async def _by_whole(self, origin: str, subject: Subject, failures: list[PullthroughError], *, plain: bool) -> bytes:
+        body = await self._reading.by_whole(subject, plain=plain)
         if failures:  # the wheel is there, but parts of it are not to be had
             self._offering.learn(origin, honoured=False)
         return body

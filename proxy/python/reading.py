@@ -92,9 +92,12 @@ class Reading:
             except wheel.NeedBytes as need:
                 passage = await self._downloads.past(subject.wanted, need.start, need.end)
 
-    async def by_whole(self, subject: Subject) -> bytes:
-        """The wheel, fetched whole and kept. Raises what `Downloads.open` does, and StoreError if it has no room."""
-        body, _ = await self._downloads.open(subject.wanted)
+    async def by_whole(self, subject: Subject, *, plain: bool = False) -> bytes:
+        """The wheel, fetched whole and kept; `plain`: a range of it did not come.
+
+        Raises what `Downloads.open` does, and StoreError if it has no room.
+        """
+        body, _ = await self._downloads.open(subject.wanted, plain=plain)
         if isinstance(body, Passage):
             await body.close()
             raise StoreError("The disk has no room for the wheel whose metadata is asked for.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -12,7 +14,8 @@ from tests import faults
 from tests.answers import Answer, Request
 from tests.bodies import Plain
 from tests.conftest import MakeProxy
-from tests.flows.asking import SEGMENT, SMALL, content, get, until_kept
+from tests.flows.asking import SEGMENT, SMALL, content, get, until_idle, until_kept
+from tests.gates import Gate
 from tests.origin import Origin
 from tests.pages import TEXT_HTML, Link, as_html
 from tests.wheels import Package, wheel
@@ -103,14 +106,14 @@ async def test_file__whose_new_link_does_not_work_either(
 
 
 async def test_file__whose_link_is_the_same(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
-    """A file that is not there is not asked for twice."""
+    """A file that is not there is not asked for again: by parts and plainly, that is all."""
     package = wheel()
     origin.publish(package)
     await get(http, proxy.url + "/pypi" + PAGE)
     path = f"/packages/{package.filename}"
     origin.remove(path)
     assert 404 == (await get(http, f"{proxy.url}/pypi{path}")).status
-    assert (1, 2) == (origin.count(path), origin.count(PAGE))
+    assert (2, 2) == (origin.count(path), origin.count(PAGE))
 
 
 async def test_range__of_a_cold_file(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
@@ -134,3 +137,57 @@ async def test_metadata__of_a_wheel_whose_link_has_expired(
     signing.expire()
     got = await get(http, address(proxy, signing, ".metadata"))
     assert (200, LARGE.metadata) == (got.status, got.body)
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+async def test_download__that_broke_off(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, hashed: bool
+) -> None:
+    """What an earlier run left is completed from the new address."""
+    signing = Signing(origin, hashed=hashed)
+    running = await make_proxy(origin.url, fetch=SMALL | {"connections": 1})
+    gate = Gate()
+    origin.misbehave(signing.path, faults.hold_body(0, gate), when=_from(3 * SEGMENT))
+    # What comes behind the first segment may be asked for in one piece, and it again.
+    origin.misbehave(signing.path, faults.hold_body(3 * SEGMENT, gate), when=_from(0, "bytes=0-"))
+    asking = asyncio.create_task(get(http, address(running, signing)))
+    await gate.reached.wait()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await running.close()
+    origin.behave()
+    gate.open()
+    signing.expire()
+    origin.forget()
+    running = await make_proxy(origin.url, fetch=SMALL)
+    got = await get(http, address(running, signing))
+    assert LARGE.sha256 == got.sha256
+    await until_idle(running)
+    assert origin.sent_body_bytes(signing.path) < LARGE.body.size
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+async def test_download__whose_link_expires_on_the_way(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession, hashed: bool
+) -> None:
+    """A transfer that breaks after its link has expired goes on at the new address; no client sees the seam."""
+    signing = Signing(origin, hashed=hashed)
+    await get(http, proxy.url + "/pypi" + PAGE)
+
+    def expiring(request: Request, answer: Answer) -> Answer:
+        signing.expire()
+        return replace(answer, cut=SEGMENT // 2)
+
+    origin.misbehave(signing.path, expiring, times=1, when=_from(2 * SEGMENT))
+    got = await get(http, address(proxy, signing))
+    assert (LARGE.sha256, False, 2) == (got.sha256, got.broken, signing.given)
+
+
+def _from(start: int, whole: str | None = None) -> Callable[[Request], bool]:
+    """Whether a request is for what begins at `start`, or is for `whole`."""
+
+    def asked(request: Request) -> bool:
+        given = request.headers.get("range", "")
+        return given == whole if whole is not None else given.startswith(f"bytes={start}-")
+
+    return asked
