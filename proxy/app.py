@@ -33,7 +33,7 @@ from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.lanes import Lanes
 from proxy.cache.patience import Patience
-from proxy.config import Settings
+from proxy.config import FetchSettings, Settings
 from proxy.config.archives import TUNNELS
 from proxy.config.ways import KnownWays
 from proxy.errors import PullthroughError
@@ -140,7 +140,7 @@ async def start(
         bodies, patience = Bodies(clock, settings.page_limit), Patience(upstream, clock)
         documents = Documents(store, upstream, clock, bodies, patience)
         stack.push_async_callback(documents.close)
-        downloads = Downloads(store, upstream, clock, observer, Lanes(fetch.connections, fetch.segment))
+        downloads = Downloads(store, upstream, clock, observer, _lanes(fetch))
         stack.push_async_callback(downloads.close)
         confirming = Confirming(store, upstream, clock, patience)
         stack.push_async_callback(confirming.close)
@@ -251,6 +251,10 @@ def _announcing() -> Callable[[Sequence[str], int], AbstractAsyncContextManager[
 def _url(address: tuple[str, int]) -> str:
     host, port = address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _lanes(fetch: FetchSettings) -> Lanes:
+    return Lanes(fetch.connections, fetch.segment, fetch.least_rate, downloads=fetch.downloads)
 
 
 def _policy(settings: Settings) -> Policy:

@@ -89,6 +89,12 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     retries: Annotated[
         str | None, typer.Option("--fetch-retries", metavar="NUMBER", help=explanation("fetch.retries"))
     ] = None,
+    downloads: Annotated[
+        str | None, typer.Option("--fetch-downloads", metavar="NUMBER", help=explanation("fetch.downloads"))
+    ] = None,
+    least_rate: Annotated[
+        str | None, typer.Option("--fetch-least-rate", metavar="SIZE", help=explanation("fetch.least_rate"))
+    ] = None,
     threads: Annotated[
         str | None, typer.Option("--serve-threads", metavar="NUMBER", help=explanation("serve.threads"))
     ] = None,
@@ -138,6 +144,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "fetch.connect_timeout": connect_timeout,
         "fetch.read_timeout": read_timeout,
         "fetch.retries": retries,
+        "fetch.downloads": downloads,
+        "fetch.least_rate": least_rate,
         "serve.threads": threads,
         "serve.idle_timeout": idle_timeout,
         "serve.connections": client_connections,

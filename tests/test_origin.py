@@ -13,7 +13,8 @@ from tests import faults, wheels
 from tests.answers import LONG_AGO, Answer
 from tests.bodies import Plain
 from tests.exchange import ask
-from tests.origin import Origin
+from tests.gates import Gate
+from tests.origin import Limit, Origin
 
 _PATH = "/packages/demo-1.0-py3-none-any.whl"
 _BODY = bytes(range(256)) * 4
@@ -172,3 +173,33 @@ async def test_admit__before_anything(origin: Origin) -> None:
         (await ask(origin.url + path, **headers)).status
         for path, headers in ((_PATH, {}), ("/never", {}), (_PATH, {"cookie": "a=b"}))
     ]
+
+
+async def test_limit__further_answers_are_spoilt(origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Only so many answers are under way at once; one that was refused takes no place."""
+    gate = Gate()
+    origin.file(_PATH, _BODY)
+    origin.limit = Limit(2, faults.status(503))
+    origin.misbehave(_PATH, faults.hold_body(0, gate), times=2)
+    held = [await http.get(origin.url + _PATH) for _ in range(2)]
+    refused = [await http.get(origin.url + _PATH) for _ in range(3)]
+    gate.open()
+    bodies = [await answer.read() for answer in (*held, *refused)]
+    async with http.get(origin.url + _PATH) as after:
+        assert 200 == after.status
+    assert ([200, 200, 503, 503, 503], 3) == ([answer.status for answer in (*held, *refused)], origin.refused)
+    assert [_BODY, _BODY] == bodies[:2]
+
+
+async def test_limit__resets_the_oldest(origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Without a fault the oldest answer breaks off, and the new one comes."""
+    gate = Gate()
+    origin.file(_PATH, _BODY)
+    origin.limit = Limit(1)
+    origin.misbehave(_PATH, faults.hold_body(10, gate), times=1)
+    oldest = await http.get(origin.url + _PATH)
+    async with http.get(origin.url + _PATH) as newest:
+        assert _BODY == await newest.read()
+    with pytest.raises(aiohttp.ClientError):
+        await oldest.read()
+    assert 1 == origin.refused

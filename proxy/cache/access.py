@@ -58,6 +58,8 @@ class Access:
 
     async def _probe(self, wanted: Wanted) -> Passage | None:
         """What the first byte of a file tells; None if that takes long or fails, for whatever reason."""
+        if self._downloads.honours_ranges(wanted) is False:
+            return None
         try:
             async with asyncio.timeout(_PATIENCE):
                 return await self._downloads.probe(wanted)
@@ -73,6 +75,8 @@ class Access:
 
         And whether the request for it got an error, which may be about the range alone.
         """
+        if self._downloads.honours_ranges(wanted) is False:
+            return None, True
         condition = {"If-Range": if_range} if if_range else None
         try:
             size = wanted.size

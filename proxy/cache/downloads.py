@@ -42,7 +42,6 @@ _log = logging.getLogger(__name__)
 
 _EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # what hosts say of an address that was good for a while
 
-_TURN = 5.0  # seconds for which a download waits for others to end, when there are as many as there may be
 _PIECE = 1 << 20  # bytes read at once
 
 
@@ -190,7 +189,7 @@ class Downloads:
     async def _place(self) -> AsyncIterator[None]:
         """One of the places for downloads. Raises NoPlace."""
         try:
-            async with asyncio.timeout(_TURN):
+            async with asyncio.timeout(self._lanes.turn):
                 await self._places.acquire()
         except TimeoutError:
             raise NoPlace("Too many downloads are under way; this file is served past the store.") from None

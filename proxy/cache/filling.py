@@ -182,7 +182,7 @@ class Filling:
         if flight.size is None:
             if flight.wanted.length not in (None, end):
                 raise WrongBytes("Upstream sent a file of another length than the index promises. Nothing was kept.")
-            flight.unmeasured = "transfer-encoding" not in reply.headers
+            flight.unmeasured = True
             flight.size = end
 
     def _bound(self) -> int | None:

@@ -100,7 +100,7 @@ class Flight:
         self.came = 0  # bytes that upstream sent for it in this one, those included that were here already
         self.ahead = False  # no client waits for it yet
         self.keep = True  # whether upstream lets it be kept
-        self.unmeasured = False  # nothing but the end of its connection told where the body ends
+        self.unmeasured = False  # nothing but the end of the answer told how long the file is
         self.verified = False
         self.error: PullthroughError | None = None
         self.spool: Spool | None = None

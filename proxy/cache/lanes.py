@@ -11,7 +11,7 @@ class Lanes:
     """How large files are fetched: at most `connections` at once, each taking `segment` bytes at a time.
 
     A download that brings less than `least` bytes a second, over `window` seconds, is given up. At most `downloads` are
-    under way at once.
+    under way at once; one more waits `turn` seconds for its turn.
     """
 
     connections: int = 6
@@ -19,6 +19,7 @@ class Lanes:
     least: int = 1024
     window: float = 60.0
     downloads: int = 256
+    turn: float = 5.0
 
 
 @dataclass(eq=False, slots=True)

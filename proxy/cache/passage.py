@@ -167,13 +167,13 @@ class _Looks:
         self._coded = coded(reply) and not told
         self._head = b""
         self._shape = plausible.shape(wanted.name) if whole and not told and wanted.size is None else None
-        self._framed = bool({"content-length", "transfer-encoding"} & set(reply.headers))
+        self._measured = reply.headers.get("content-length", "").isdigit()
 
     def feed(self, piece: bytes) -> None:
         """The next bytes."""
         if self._coded and len(self._head) < plausible.HEAD:
             self._head += piece[: plausible.HEAD - len(self._head)]
-        if self._shape is not None and not self._framed:
+        if self._shape is not None and not self._measured:
             self._shape.feed(piece)
 
     def begins(self) -> None:
@@ -183,7 +183,7 @@ class _Looks:
 
     def ends(self, size: int) -> None:
         """Raise WrongBytes where it is empty, or ends with its connection and is cut short."""
-        if self._shape is not None and (not self._framed or not size) and not self._shape.whole():
+        if self._shape is not None and (not self._measured or not size) and not self._shape.whole():
             raise unlikely(self._wanted)
 
 

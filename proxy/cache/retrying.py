@@ -46,7 +46,7 @@ class Retrying:
         self._begun = manners.now()
         self._failures = 0  # in a row, since the last new byte
         self._total = flight.extents.total  # bytes that were here at the last failure
-        self._doubtful = False  # a ranged request got an error that may be about the range
+        self._doubtful = flight.plain  # a ranged request got an error that may be about the range
 
     def answered(self, job: Job) -> None:
         """The head of an answer came, and it is right."""

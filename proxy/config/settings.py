@@ -63,6 +63,19 @@ class FetchSettings(BaseModel):
         30.0, gt=0, description="How long upstream may send nothing before it counts as timed out."
     )
     retries: Count = Field(2, ge=0, le=20, description="How often a failed request to upstream is tried again.")
+    downloads: Count = Field(
+        256,
+        ge=1,
+        le=4096,
+        description="Downloads under way at once. A further one waits 5 s for its turn; then its client gets the file "
+        "past the store, and it is not kept.",
+    )
+    least_rate: Size = Field(
+        ByteSize(1024),
+        ge=0,
+        description="Bytes a second that a download must bring, on average over a minute, or it is given up; what came "
+        "is kept for the next try. 0 waits for ever.",
+    )
 
 
 class ServeSettings(BaseModel):

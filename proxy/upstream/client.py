@@ -115,8 +115,8 @@ class AiohttpUpstream:
         return self._health.down(host, part, self._clock.monotonic())
 
     async def _open(self, ask: Ask) -> Transfer:
-        """Try, and try again where that may help; not for a host that is known to be down."""
-        tries = 1 if self._down(ask.url, Part.of(ask)) else 1 + self._retries
+        """Try, and try again where that may help: not for a host that is known to be down, nor for bulk."""
+        tries = 1 if ask.bulk or self._down(ask.url, Part.of(ask)) else 1 + self._retries
         for tried in range(1, tries + 1):
             try:
                 return await self._follow(ask)

@@ -19,6 +19,7 @@ from proxy.errors import (
     PullthroughError,
     StoreFull,
     UpstreamBroken,
+    UpstreamTimeout,
     UpstreamUnreachable,
     WrongBytes,
 )
@@ -411,3 +412,87 @@ async def test_kept__by_a_hash_that_names_no_blob(bed: Bed, upstream: MemoryUpst
     blob = await bed.downloads.kept(wish)
     assert blob is not None
     assert sha256(BODY) == blob.digest
+
+
+# Bounds
+
+
+async def test_open__as_many_as_there_may_be(upstream: MemoryUpstream, store: MemoryStore, clock: HandClock) -> None:
+    """One download more than there may be waits for its turn, and passes the store when that takes long."""
+    events: list[Event] = []
+    downloads = Downloads(store, upstream, clock, events.append, Lanes(1, 100_000, downloads=2, turn=1.0))
+    gate = Gate()
+    urls = [f"https://files.example/{number}.bin" for number in range(4)]
+    for url in urls:
+        upstream.on(url, Scripted(BODY, gate=gate if url in urls[:2] else None))
+    wishes = [wanted(None, key=url, url=url) for url in urls]
+
+    held = [asyncio.create_task(downloads.open(wish)) for wish in wishes[:2]]
+    while upstream.asks[1:] == []:
+        await asyncio.sleep(0)
+    past, began = await downloads.open(wishes[2])
+    assert isinstance(past, Passage)
+    assert began
+    assert BODY == b"".join([piece async for piece in past.chunks()])
+    await past.close()
+    waiting = asyncio.create_task(downloads.open(wishes[3]))
+    await asyncio.sleep(0)
+    gate.open()
+    flights = [await task for task in (*held, waiting)]
+    assert all(isinstance(flight, Flight) for flight, _ in flights)
+    while events[-1] != Flying(0):
+        await asyncio.sleep(0)
+    assert [True, True, False, True] == [await downloads.kept(wish) is not None for wish in wishes]
+    await downloads.close()
+
+
+async def test_open__upstream_trickles(upstream: MemoryUpstream, store: MemoryStore, clock: HandClock) -> None:
+    """A download that brings next to nothing ends; what came is kept, and the next one goes on there."""
+    lanes = Lanes(1, 1 << 20, least=1000, window=0.1)
+    downloads = Downloads(store, upstream, clock, lambda _: None, lanes)
+    gate = Gate()
+    upstream.on(URL, Scripted(BODY, body_gate=gate, gate_at=200_000))
+    flight, _ = await downloads.open(wanted())
+    assert isinstance(flight, Flight)
+    with pytest.raises(UpstreamTimeout):
+        await landing(flight)
+    while downloads.running(wanted()):
+        await asyncio.sleep(0)
+    gate.open()
+
+    upstream.on(URL, Scripted(BODY, ranges=True))
+    flight, _ = await downloads.open(wanted())
+    assert isinstance(flight, Flight)
+    assert BODY == await body_of(flight)
+    assert len(BODY) == upstream.sent
+    await downloads.close()
+
+
+# What cannot be what it is called
+
+
+@pytest.mark.parametrize("name", ["demo-1.0.tar.gz", "demo-1.0-py3-none-any.whl", "demo_1.0_amd64.deb"])
+@pytest.mark.parametrize("body", [b"", b"<html>no file</html>", BODY])
+@pytest.mark.parametrize("full", [True, False])
+async def test_open__is_no_such_file(
+    upstream: MemoryUpstream, clock: HandClock, name: str, body: bytes, full: bool
+) -> None:
+    """Where neither a digest nor a length tells, bytes that cannot be the file are refused, past a full disk too."""
+    bed = Bed(MemoryStore(limit=10 if full else 1 << 30), upstream, clock)
+    url = f"https://files.example/{name}"
+    upstream.on(url, Scripted(body, headers={"content-length": "?"}))
+    wish = wanted(None, url=url)
+    with pytest.raises(WrongBytes):
+        found, _ = await bed.downloads.open(wish)
+        pieces = found.chunks() if isinstance(found, Passage) else bed.downloads.followed(found)  # type: ignore[arg-type]
+        _ = [piece async for piece in pieces]
+    await idle(bed)
+    assert await bed.downloads.kept(wish) is None
+    upstream.on(url, Scripted(body))
+    clock.advance(10)
+    if body:  # its length tells
+        found, _ = await bed.downloads.open(wish)
+        if isinstance(found, Passage):
+            await found.close()
+    await idle(bed)
+    await bed.downloads.close()

@@ -20,7 +20,7 @@ def test_settings__defaults() -> None:
 
     assert (("127.0.0.1",), 3142, frozenset()) == (settings.host, settings.port, settings.names)
     assert (100_000_000_000, 67_108_864) == (settings.disk, settings.page_limit)
-    assert (6, 16_777_216, 10.0, 30.0, 2) == tuple(settings.fetch.model_dump().values())
+    assert (6, 16_777_216, 10.0, 30.0, 2, 256, 1024) == tuple(settings.fetch.model_dump().values())
     assert (75.0, "json") == (settings.serve.idle_timeout, settings.serve.log_format)
     assert 1 <= settings.serve.threads <= 4
     assert 8 <= settings.serve.connections <= 10_000

@@ -179,6 +179,46 @@ async def test_cut__close_delimited_and_listed(
     assert package.sha256 == (await get(http, address(running, package))).sha256
 
 
+@pytest.mark.parametrize("cut", [0, 1, 3 * SEGMENT, SIZE])
+async def test_cut__close_delimited_and_not_listed(
+    make_clocked: MakeClocked,
+    origin: Origin,
+    http: aiohttp.ClientSession,
+    package: Package,
+    clock: SteppedClock,
+    cut: int,
+) -> None:
+    """A wheel that ends with its connection, too early, is no wheel, though no length and no digest tells (row 4)."""
+    unlisted(origin, package)
+    origin.misbehave(PATH + package.filename, faults.ignores_range(), faults.cut(cut), faults.until_close())
+    running = await make_clocked(origin.url)
+
+    got = await get(http, address(running, package))
+
+    assert got.broken or got.status == 502
+    await until_idle(running)
+    assert await nothing_kept(http, running.url, package)
+    origin.behave()
+    clock.advance(2)
+    assert package.sha256 == (await get(http, address(running, package))).sha256
+
+
+async def test_empty__and_not_listed(
+    make_clocked: MakeClocked, origin: Origin, http: aiohttp.ClientSession, package: Package, clock: SteppedClock
+) -> None:
+    """A wheel without a byte is none, whatever its length says (row 5)."""
+    unlisted(origin, package)
+    origin.misbehave(PATH + package.filename, faults.other_body(b""))
+    running = await make_clocked(origin.url)
+
+    got = await get(http, address(running, package))
+
+    assert 502 == got.status
+    origin.behave()
+    clock.advance(2)
+    assert package.sha256 == (await get(http, address(running, package))).sha256
+
+
 async def test_refused__before_any_answer(
     make_clocked: MakeClocked, origin: Origin, http: aiohttp.ClientSession, package: Package, clock: SteppedClock
 ) -> None:

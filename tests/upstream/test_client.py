@@ -431,6 +431,14 @@ async def test_retry__transient_status(server: Scripted, make: Make, seen: Seen,
     assert seen.failures == ["broken"]
 
 
+async def test_retry__nobody_waits_for_it(server: Scripted, make: Make, naps: list[float]) -> None:
+    """A further connection that is refused is not asked for again and again: its host may give one at a time."""
+    server.on("/x", plain(b"", status="500 Oops"))
+    with pytest.raises(UpstreamBroken):
+        await read(make(retries=2), replace(ask(server), bulk=True))
+    assert (len(server.seen), naps) == (1, [])
+
+
 @pytest.mark.parametrize("status", ["400 Bad", "403 No", "404 No", "429 Slow", "501 What", "503 Busy"])
 async def test_retry__status_that_stays(server: Scripted, make: Make, naps: list[float], status: str) -> None:
     """Asking again does not help against these, or is what upstream asks us not to do."""
