@@ -212,6 +212,7 @@ async def run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     logging.captureWarnings(capture=True)
+    logging.raiseExceptions = False
     threading.excepthook = thread_failed
     running = await start(settings, credentials=credentials, ways=ways)
     # What is there by now stays. A full collection that looked through it all would stop everybody for 30 ms.

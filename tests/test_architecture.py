@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,6 +124,20 @@ def test_environment__is_read_in_one_place() -> None:
     }
 
     assert {"proxy/cli.py"} == readers
+
+
+def test_threads__none_are_everybodys() -> None:
+    """Nothing uses the event loop's default executor: each kind of work has threads of its own (`cache/workers.py`)."""
+    users = {
+        path.relative_to(_ROOT).as_posix()
+        for path in (_ROOT / "proxy").rglob("*.py")
+        if re.search(
+            r"to_thread\(|run_in_executor\(\s*None|\.getaddrinfo\(|getnameinfo\(", path.read_text(encoding="utf-8")
+        )
+    }
+
+    # These look names up before the server serves, or in threads of their own.
+    assert {"proxy/config/ways.py", "proxy/upstream/names.py", "proxy/web/listening.py"} == users
 
 
 def test_files__name_no_index() -> None:

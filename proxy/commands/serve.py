@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import select
 import socket
 import sys
 from collections.abc import Sequence
+from typing import IO
 from urllib.parse import urlsplit
 
 from proxy import app
@@ -102,7 +104,18 @@ def _failed(reason: str) -> int:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(
-        OSError
-    ):  # nobody reads it, as in `pullthrough serve 2>&1 | head -1`: no reason not to serve
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - it is the command's output
+    # Nobody reads it, as in `pullthrough serve 2>&1 | head -1`, or not now: no reason not to serve, nor to wait.
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None and _takes(sys.stderr):
+            print(text, file=sys.stderr, flush=True)  # noqa: T201 - it is the command's output
+
+
+def _takes(stream: IO[str]) -> bool:
+    """Whether a short text can be written at once."""
+    try:
+        number = stream.fileno()
+    except OSError:  # none of the system's
+        return True
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return bool(poll.poll(0))

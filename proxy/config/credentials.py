@@ -11,6 +11,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -115,7 +116,7 @@ class KnownCredentials:
                 # Who began to look before this was refused may have looked too early.
                 if self._begun == begun and self.authorization(mount, url) == refused:
                     self._begun += 1
-                    self._complain(await asyncio.to_thread(self._read))
+                    self._complain(await self._read_in_thread())
         known = self.authorization(mount, url)
         return known if known != refused else None
 
@@ -135,6 +136,14 @@ class KnownCredentials:
     def _further(self, entry: str, source: str) -> str | None:
         """What stands there for a host as the settings write it."""
         return self._pair(source, _host_and_port(entry)[0], False)  # noqa: FBT003 - as `of_url` has it
+
+    async def _read_in_thread(self) -> dict[str, str]:
+        """`_read` in a thread of its own: the file may be on a disk that does not answer."""
+        thread = ThreadPoolExecutor(1, "credentials")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, self._read)
+        finally:
+            thread.shutdown(wait=False)
 
     def _read(self) -> dict[str, str]:
         """Read variables and file. By source, what is wrong with it; what it held before counts on then."""

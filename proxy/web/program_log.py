@@ -1,7 +1,7 @@
 """What the program itself has to say: records of `logging`, in the form of the access log, each with its fields.
 
 The composition root installs it. Libraries' warnings come this way too. A line is made where it is logged, so that
-nothing keeps a traceback's frames alive; the `LogWriter` writes it. User names and passwords in addresses are left out.
+nothing keeps a traceback's frames alive; the `LogWriter` writes it. What may be a secret in an address is left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _log = logging.getLogger(__name__)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LONGEST = 16 << 10  # characters of one field
 _MINUTE = 60.0  # seconds between two lines about descriptors
+# What of an address may be a secret: who asks, and what stands in a signed one.
 _USER = re.compile(r"(?<=://)[^/?#\s\"'<>@]*@")
+_QUERY = re.compile(r"(://[^\s\"'<>?\\]*\?)[^\s\"'<>\\]+")
 _NONE_LEFT = (errno.EMFILE, errno.ENFILE)
 
 
@@ -79,14 +81,14 @@ def json_line(when: datetime, level: str, logger: str, message: str, fields: dic
     """One JSON object. It begins with its level, which tells it from a line about a request."""
     shown = {name: _plain(value) for name, value in fields.items()}
     known = {"level": level, "time": when.isoformat(timespec="milliseconds"), "logger": logger, "message": message}
-    return _USER.sub("", json.dumps({**known, **shown, **known}))
+    return _without_secrets(json.dumps({**known, **shown, **known}))
 
 
 def text_line(when: datetime, level: str, logger: str, message: str, fields: dict[str, object]) -> str:
     """Words, then `field="value"`; a value never ends the line."""
     shown = "".join(f" {name}={json.dumps(_plain(value))}" for name, value in fields.items())
     said = json.dumps(message)[1:-1]
-    return _USER.sub("", f"{when.isoformat(timespec='seconds')} {level} {logger}: {said}{shown}")
+    return _without_secrets(f"{when.isoformat(timespec='seconds')} {level} {logger}: {said}{shown}")
 
 
 def lost_lines(count: int, *, structured: bool) -> str:
@@ -113,6 +115,10 @@ def thread_failed(failure: threading.ExceptHookArgs) -> None:
     if failure.exc_value is not None and not isinstance(failure.exc_value, SystemExit):
         name = failure.thread.name if failure.thread else None
         _log.error("a thread failed", exc_info=failure.exc_value, extra={"which": name})
+
+
+def _without_secrets(line: str) -> str:
+    return _QUERY.sub(r"\1…", _USER.sub("", line))
 
 
 def _plain(value: object) -> str | int | float | bool | None:

@@ -131,13 +131,20 @@ def _once(kind: type[logging.Handler]) -> Any:
 
 @pytest.mark.parametrize("structured", [True, False])
 def test_secrets(structured: bool) -> None:
-    """What stands before the @ of an address is nobody's business, wherever it is in a record."""
+    """What stands before the @ of an address, and its query, is nobody's business, wherever it is in a record."""
     with Said(structured=structured) as said:
         _own.warning("no way through http://user:hush@proxy:3128/", extra={"reason": "https://hush@index.example/x"})
-        _own.warning("%s", {"url": "ftp://a:hush%40@b"})
-    assert 2 == len(said.lines)
+        _own.warning(
+            "%s", {"url": "ftp://a:hush%40@b"}, extra={"url": "https://store.example/a.whl?X-Sign=hush&b=hush"}
+        )
+        _own.warning(
+            "ask 'http://a/b?token=hush' again?", extra={"list": ["https://a/?hush", "http://b:1/c?d=hush\nmore"]}
+        )
+    assert 3 == len(said.lines)
     assert "hush" not in "".join(said.lines)
     assert "http://proxy:3128/" in said.lines[0]
+    assert "https://store.example/a.whl?" in said.lines[1]
+    assert "again?" in said.lines[2]
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
