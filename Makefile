@@ -21,7 +21,7 @@ help:
 	@echo "make serve   install into .venv and run the proxy; with flags: make serve FLAGS='--port 3143'"
 	@echo "make test    install into .venv and run the tests; no internet needed once installed"
 	@echo "make check   formatting, lint, types, layers, tests: what every change must pass"
-	@echo "make e2e     the real pip, uv and apt, through the proxy, to PyPI and the machine's own archives"
+	@echo "make e2e     the real pip, uv, apt and other clients, through the proxy, to PyPI and the machine's own archives"
 	@echo "make live    the real index of each kind, one page and one range each; says which could not be reached"
 	@echo "make bench   measure against nginx, devpi, proxpi, apt-cacher-ng and squid; writes bench/RESULTS.md and the README's table"
 	@echo "make docs    write docs/configuration.md anew from the settings' definitions"
