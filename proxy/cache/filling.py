@@ -94,6 +94,7 @@ class Filling:
         crew.retrying.plain = flight.plain or self._manners.honours(self._place) is False
         if flight.extents.ranges:
             self._prove()
+            crew.retrying.plain |= not crew.retrying.provable  # from another place: all of it is compared
         await crew.run()
         flight.start()
 

@@ -14,6 +14,7 @@ _SILENT = 2.0  # seconds without an answer, at least, after which a further conn
 _SOON = 0.5  # if somebody else has nothing to do,
 _HANGS = 5.0  # and after which the only one does no good
 _SPAN = 5.0  # seconds over which it is measured how fast a connection is,
+_BRIEF = 0.2  # seconds below which it says nothing,
 _LAGGING = 8  # and which part of the others' pace is too slow
 
 
@@ -51,7 +52,7 @@ class Pacing:
 
     def done(self, job: Job, now: float, brought: int) -> None:
         """A connection did its part."""
-        if job.answered is not None and now > job.answered:
+        if job.answered is not None and now - job.answered >= _BRIEF:
             self._pace = brought / (now - job.answered)
 
     def silent(self, job: Job, now: float, *, idle: bool = False) -> bool:

@@ -185,7 +185,8 @@ class Catalog:
         key, binary, file = file_key(target), is_binary(target.path), said.file
         if file is None:
             first, *others = self.whereabouts.places(target, site)
-            return Wanted(key, first.url, site, binary=binary, others=tuple(others), proved=said.failure is None)
+            called, proved = addresses.name_of(target), said.failure is None
+            return Wanted(key, first.url, site, binary=binary, others=tuple(others), proved=proved, called=called)
 
         async def again() -> Place | None:
             now = await self.again(said, target, site)

@@ -414,6 +414,20 @@ async def test_kept__by_a_hash_that_names_no_blob(bed: Bed, upstream: MemoryUpst
     assert sha256(BODY) == blob.digest
 
 
+@pytest.mark.parametrize("other", [BODY, b"?" + BODY[1:]])
+async def test_places__of_a_file_without_a_digest(bed: Bed, upstream: MemoryUpstream, other: bytes) -> None:
+    """What one place began another one goes on with only if all that is here is the same there."""
+    upstream.on(URL, Scripted(BODY, ranges=True, headers={"etag": '"a"'}), Scripted(error=NotFound("gone")))
+    upstream.on(SIBLING, Scripted(other, ranges=True, headers={"etag": '"b"'}))
+    wish = replace(wanted(None), others=(Place(SIBLING, SITE),))
+    if other == BODY:
+        assert BODY == await brought(bed, wish)
+    else:
+        with pytest.raises(UpstreamBroken):
+            await brought(bed, wish)
+        await idle(bed)
+
+
 # Bounds
 
 

@@ -93,6 +93,8 @@ def test_lags__as_fast_as_the_others() -> None:
     pacing = Pacing(LANES)
     first = answered(pacing)
     assert not pacing.lags(first, 6.0, 1)
+    pacing.done(answered(pacing), 0.001, 10_000_000)  # out of a buffer
+    assert not pacing.lags(answered(pacing), 6.0, 1)
     pacing.done(first, 10.0, 10_000_000)
     job = answered(pacing)
     assert [False] * 4 == [pacing.lags(job, 5.5 * step, 1_000_000 * step) for step in range(1, 5)]
