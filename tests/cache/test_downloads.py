@@ -423,7 +423,7 @@ async def test_places__of_a_file_without_a_digest(bed: Bed, upstream: MemoryUpst
     if other == BODY:
         assert BODY == await brought(bed, wish)
     else:
-        with pytest.raises(UpstreamBroken):
+        with pytest.raises(NotFound):
             await brought(bed, wish)
         await idle(bed)
 
