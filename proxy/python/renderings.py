@@ -6,9 +6,12 @@ parsed, rendered and compressed in a worker thread.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import zlib
 from collections import OrderedDict
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -30,6 +33,7 @@ T = TypeVar("T")
 _BYTES = 48 << 20  # rendered bodies kept, in bytes
 _LINKS = 40_000  # links of parsed pages kept
 _LONG = 32 << 10  # bytes from which on work leaves the event loop
+_LARGE = 4 << 20  # bytes of a page from which on only one is worked on: it takes several times its size in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +77,23 @@ class Renderings:
         self._bytes = 0
         self._flights: Flights[Rendering] = Flights()
         self._parsing = Workers("parsing")
+        self._large = asyncio.Lock()
 
     async def parsed(self, document: Document) -> Parsed:
         """The parsed page. Raises UpstreamBroken for what is no index page."""
         entry = document.entry
-        return self._known(entry) or await self.parse(entry, await document.read())
-
-    async def parse(self, entry: Entry, body: bytes) -> Parsed:
-        """A page that has just come, before it takes the place of one. Raises UpstreamBroken for what is none."""
         found = self._known(entry)
         if found is not None:
             return found
+        async with self._turn(entry):
+            return self._known(entry) or await self._parse(entry, await document.read())
+
+    async def parse(self, entry: Entry, body: bytes) -> Parsed:
+        """A page that has just come, before it takes the place of one. Raises UpstreamBroken for what is none."""
+        async with self._turn(entry):
+            return self._known(entry) or await self._parse(entry, body)
+
+    async def _parse(self, entry: Entry, body: bytes) -> Parsed:
         key = (str(entry.digest), entry.url)
         found = await self._work(len(body), partial(_parse, entry, body))
         if key not in self._parsed:
@@ -124,7 +134,8 @@ class Renderings:
             made = Rendering(body, f'{plain.etag[:-1]}-gzip"')
         else:
             page = (await self.parsed(shown.document)).page
-            body = await self._work(shown.document.entry.size, partial(_made, shown, page, fmt))
+            async with self._turn(shown.document.entry):
+                body = await self._work(shown.document.entry.size, partial(_made, shown, page, fmt))
             made = Rendering(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
         self._rendered[key] = made
         self._bytes += len(made.body)
@@ -132,6 +143,10 @@ class Renderings:
             _, old = self._rendered.popitem(last=False)
             self._bytes -= len(old.body)
         return made
+
+    def _turn(self, entry: Entry) -> AbstractAsyncContextManager[object]:
+        """Small pages are worked on at once, large ones one after another."""
+        return self._large if entry.size >= _LARGE else contextlib.nullcontext()
 
     async def _work(self, size: int, work: partial[T]) -> T:
         return work() if size < _LONG else await self._parsing.run(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 
@@ -56,6 +57,19 @@ async def test_rendered__tells_addresses_apart(renderings: Renderings) -> None:
         Shown(document(SHORT), Target("pypi", None, "simple/a/demo/"), SITE), Format.TEXT, gzip=False
     )
     assert len({here.body, there.body, deeper.body}) == 3
+
+
+async def test_parsed__large_pages_one_after_another(renderings: Renderings) -> None:
+    """A large page takes several times its size: only one is in hand, and small ones pass it."""
+    pages = [document(LONG + b" " * (4 << 20) + b"<!-- %d -->" % number) for number in range(3)]
+    asking = [asyncio.create_task(renderings.parsed(page)) for page in pages]
+    await asyncio.sleep(0)
+    small = await renderings.parsed(document(SHORT))
+    busy = renderings._large.locked()
+    found = await asyncio.gather(*asking)
+
+    assert (1, True, [2000] * 3) == (len(small.page.files), busy, [len(parsed.page.files) for parsed in found])
+    assert not renderings._large.locked()
 
 
 async def test_memo__is_bounded(renderings: Renderings) -> None:
