@@ -53,7 +53,7 @@ async def first(ways: Sequence[Way[T]], *, final: tuple[type[PullthroughError], 
             if isinstance(failure, final):
                 waiting = []
         assert failure is not None, "there is a way, and all failed"
-        raise failure
+        raise failure.again()
     finally:
         for task in running:
             task.cancel()

@@ -287,10 +287,10 @@ class Downloads:
         assert failure is not None, "there is a place, and it failed"
         # Before anything came, whoever asked looks for a new address.
         if not flight.started.done() or flight.wanted.again is None or not isinstance(failure, _EXPIRED):
-            raise failure
+            raise failure.again()
         place_now = await flight.wanted.again()
         if place_now is None:
-            raise failure
+            raise failure.again()
         flight.validator = own
         return await self._fill_from(flight, place_now, spool)
 

@@ -57,7 +57,7 @@ class Passages:
             except NEXT as error:
                 failure = told(failure, error, place, wanted)
         assert failure is not None, "there is a place, and it failed"
-        raise failure
+        raise failure.again()
 
     async def probe(self, wanted: Wanted) -> Passage:
         """Ask for the first byte of a file, to learn its size; the passage is closed. Raises as `past` does."""

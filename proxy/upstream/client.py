@@ -198,7 +198,7 @@ class AiohttpUpstream:
         if isinstance(error, UpstreamError) and answers.unwell(transfer.status):
             raise Failed(error, again=transfer.status in answers.TRANSIENT, host=host) from None
         self._answered(ask, url)
-        raise error
+        raise error.again()
 
     def _answered(self, ask: Ask, url: URL) -> None:
         """The host gave what was asked for, and so did the one that sent us there."""
