@@ -1,7 +1,7 @@
 """Slow readers of every kind beside large downloads, on few connections to upstream: nobody gets another's bytes.
 
 A body that came whole stays in the cache's memory while its client takes it; its connection serves the next request
-meanwhile. `PULLTHROUGH_ROUNDS` says how many rounds there are, for a longer look than the one of every run.
+meanwhile. `SOCKET_ROUNDS=1000`, with `--timeout=0`, takes a longer look than that of every run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.pages import Link
 if TYPE_CHECKING:
     from proxy.app import Running
 
-ROUNDS = int(os.environ.get("PULLTHROUGH_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("SOCKET_ROUNDS", "20"))
 DISK = 2_900_000  # bytes: room for a large file, and not for the largest
 LARGE = 1_500_000
 LARGEST = 3_000_000
