@@ -61,9 +61,9 @@ pins = {"torch*" = "pytorch/whl/cu126"}
 
 _UPSTREAMS = """\
 Each `[[upstream]]` of the file gives a mount: addresses below `/<mount>/` stand for addresses below its `url`.
-`pypi`, `pytorch` and `nvidia` are built in; an entry with the mount of one replaces it, for instance by your mirror.
-The environment variable `PULLTHROUGH_UPSTREAMS` holds the same as a JSON list and replaces the entries of the file:
-`PULLTHROUGH_UPSTREAMS='[{"mount": "internal", "url": "https://index.example/"}]'`. Lines for many indexes are in
+`pypi`, `pytorch`, `nvidia` and `astral` are built in; an entry with the mount of one replaces it, for instance by your
+mirror. The environment variable `PULLTHROUGH_UPSTREAMS` holds the same as a JSON list and replaces the entries of the
+file: `PULLTHROUGH_UPSTREAMS='[{"mount": "internal", "url": "https://index.example/"}]'`. Lines for many indexes are in
 [indexes.md](indexes.md).
 """
 

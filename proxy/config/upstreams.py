@@ -206,7 +206,7 @@ def _authorities(*bases: str) -> Iterator[str]:
 
 
 def builtin() -> tuple[UpstreamSettings, ...]:
-    """PyPI, PyTorch's index with all its channels, NVIDIA's."""
+    """PyPI, PyTorch's index with all its channels, NVIDIA's, Astral's with its channels."""
     return (
         UpstreamSettings(mount="pypi", url=simple_endpoint().removesuffix("simple/"), index="simple/"),
         UpstreamSettings(
@@ -218,6 +218,7 @@ def builtin() -> tuple[UpstreamSettings, ...]:
             forbidden_is_missing=True,
         ),
         UpstreamSettings(mount="nvidia", url="https://pypi.nvidia.com/", index=""),
+        UpstreamSettings(mount="astral", url="https://wheels.astral.sh/", index="simple/"),
     )
 
 

@@ -151,6 +151,7 @@ def test_listing__proxies_of_the_environment(tmp_path: Path) -> None:
         '# proxy = "http://***@secure.example:3128" # the variable https_proxy',  # PyPI
         '# proxy = "http://***@secure.example:3128" # the variable https_proxy',  # PyTorch
         '# proxy = "direct" # default',  # NVIDIA
+        '# proxy = "http://***@secure.example:3128" # the variable https_proxy',  # Astral
         f'proxy = "http://10.0.0.9:3128" # file {tmp_path / "pullthrough.toml"}: upstream',
         f'proxy = "direct" # file {tmp_path / "pullthrough.toml"}: upstream',
     ] == [line for line in told if "proxy = " in line and told.index(line) > start]

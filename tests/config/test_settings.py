@@ -44,13 +44,14 @@ def test_settings__are_frozen() -> None:
 
 
 def test_sites__builtin() -> None:
-    """Without settings there are PyPI's Simple API and the indexes of PyTorch and NVIDIA."""
+    """Without settings there are PyPI's Simple API and the indexes of PyTorch, NVIDIA and Astral."""
     sites = Settings(data=_DATA).sites()
 
     assert [
         ("pypi", PYPI_SIMPLE_ENDPOINT, 600.0),
         ("pytorch", "https://download.pytorch.org/whl/", 600.0),
         ("nvidia", "https://pypi.nvidia.com/", 600.0),
+        ("astral", "https://wheels.astral.sh/simple/", 600.0),
     ] == [(site.mount, site.base + site.index, site.ttl) for site in sites]
 
 
@@ -62,8 +63,8 @@ def test_sites__entries_join_the_builtin() -> None:
 
     sites = Settings(data=_DATA, upstreams=(channel,)).sites()
 
-    assert ["pypi", "pytorch", "nvidia", "torch"] == [site.mount for site in sites]
-    assert Site("torch", "http://files.example/", "", 5.0, frozenset({"cdn.example"})) == sites[3]
+    assert ["pypi", "pytorch", "nvidia", "astral", "torch"] == [site.mount for site in sites]
+    assert Site("torch", "http://files.example/", "", 5.0, frozenset({"cdn.example"})) == sites[-1]
 
 
 def test_sites__entry_replaces_the_builtin() -> None:
@@ -72,8 +73,8 @@ def test_sites__entry_replaces_the_builtin() -> None:
 
     sites = Settings(data=_DATA, upstreams=(mirror,)).sites()
 
-    assert ["pytorch", "nvidia", "pypi"] == [site.mount for site in sites]
-    assert Site("pypi", "http://index.example/root/", "simple/", 600.0) == sites[2]
+    assert ["pytorch", "nvidia", "astral", "pypi"] == [site.mount for site in sites]
+    assert Site("pypi", "http://index.example/root/", "simple/", 600.0) == sites[-1]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::", "::1", "fe80::1%eth0", "localhost", "cache_1.example"])

@@ -19,8 +19,8 @@ _URL = "https://index.example/"
 
 
 def test_builtin__in_order() -> None:
-    """PyPI, PyTorch's index with its channels and its second host, NVIDIA's with pages at its root."""
-    pypi, pytorch, nvidia = (upstream.site() for upstream in builtin())
+    """PyPI, PyTorch's index with its channels and its second host, NVIDIA's with pages at its root, Astral's."""
+    pypi, pytorch, nvidia, astral = (upstream.site() for upstream in builtin())
 
     assert ("pypi", PYPI_SIMPLE_ENDPOINT) == (pypi.mount, pypi.base + pypi.index)
     assert ("pytorch", "https://download.pytorch.org/", "whl/") == (pytorch.mount, pytorch.base, pytorch.index)
@@ -29,6 +29,7 @@ def test_builtin__in_order() -> None:
         pytorch.volatile,
     )
     assert ("nvidia", "https://pypi.nvidia.com/", "") == (nvidia.mount, nvidia.base, nvidia.index)
+    assert ("astral", "https://wheels.astral.sh/", "simple/") == (astral.mount, astral.base, astral.index)
 
 
 def test_builtin__is_made_of_sound_settings() -> None:

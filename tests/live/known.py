@@ -24,6 +24,7 @@ PAGES = {
     "PyTorch, a dependency": "pytorch/whl/cu126/filelock/",
     "PyTorch, flat": "pytorch/whl/torch_stable.html",
     "NVIDIA": "nvidia/nvidia-cuda-runtime-cu12/",
+    "Astral": "astral/simple/cu128/flash-attn/",
     "AMD, listing": "radeon/rocm/manylinux/rocm-rel-7.2/",
     "AMD, index": "amd/whl-multi-arch/torch/",
     "Intel": "intel/release-whl/stable/xpu/us/oneccl-bind-pt/",

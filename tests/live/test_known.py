@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.live.known import PAGES, documented
 
-_BUILT_IN = {"pypi", "pytorch", "nvidia"}
+_BUILT_IN = {"pypi", "pytorch", "nvidia", "astral"}
 
 
 def test_pages__each_index_of_the_documentation() -> None:
