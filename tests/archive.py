@@ -26,14 +26,15 @@ class Deb:
     body: Body
     version: str = "1.0"
     folder: str = "pool/main/d/demo/"
+    architecture: str = "amd64"
 
     @property
     def path(self) -> str:
-        return f"{self.folder}{self.name}_{self.version}_amd64.deb"
+        return f"{self.folder}{self.name}_{self.version}_{self.architecture}.deb"
 
     def paragraph(self) -> str:
         return (
-            f"Package: {self.name}\nVersion: {self.version}\nArchitecture: amd64\nFilename: {self.path}\n"
+            f"Package: {self.name}\nVersion: {self.version}\nArchitecture: {self.architecture}\nFilename: {self.path}\n"
             f"Size: {self.body.size}\nSHA256: {sha256(self.body)}\n"
         )
 
@@ -65,6 +66,7 @@ class Archive:
     flat: bool = False
     valid_until: float | None = None
     names: Sequence[str] = ("Packages.gz", "Packages")
+    architecture: str = "amd64"
     shown: set[str] = field(default_factory=set)
 
     @property
@@ -75,7 +77,7 @@ class Archive:
     @property
     def binary(self) -> str:
         """Where the indexes are, below `folder`."""
-        return "" if self.flat else "main/binary-amd64/"
+        return "" if self.flat else f"main/binary-{self.architecture}/"
 
     def state(self, *debs: Deb, modified: float = LONG_AGO, date: float | None = None, more: str = "") -> State:
         """The archive with these packages. `more`: a further file `Translation-en`, so that there are two indexes."""
@@ -124,7 +126,7 @@ class Archive:
             lines.append(f"Valid-Until: {_rfc2822(self.valid_until)}")
         if self.by_hash:
             lines.append("Acquire-By-Hash: yes")
-        lines.append("Architectures: amd64\nComponents: main\nSHA256:")
+        lines.append(f"Architectures: {self.architecture}\nComponents: main\nSHA256:")
         lines += _rows(indexes.items())
         return "\n".join([*lines, ""]).encode()
 

@@ -26,6 +26,7 @@ STABLE = ("debian/dists/stable/", "debian/dists/stable/main/", "debian/dists/sta
         "debian/pool/main/d/demo/demo_1.0.tar.zst",
         "linux/debian/dists/stable/pool/stable/amd64/docker-ce_1.0_amd64.deb",
         "cuda/x86_64/cuda-keyring_1.0-1_all.deb",
+        "ubuntu/pool/main/h/hello/hello_2.10-5_amd64v3.deb",
         "cuda.deb",
     ],
 )
@@ -41,6 +42,24 @@ def test_classify__patches() -> None:
     for name in ("T-2026-11-01-0203.04-F-2026-10-31-0203.04.gz", "2024-05-05-1402.33.gz"):
         assert isinstance(classify(folder + name), Immutable)
     assert "debian/dists/sid/" == suites_of(classify(f"{folder}Index"))[0]
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "amd64v3", "armhf", "riscv64", "hurd-i386", "all"])
+def test_classify__architectures(architecture: str) -> None:
+    """Architectures and their variants may be called anything: indexes, by name and by hash, and contents."""
+    suite, folder = "ubuntu/dists/questing/", f"ubuntu/dists/questing/main/binary-{architecture}/"
+    listed = [
+        f"{folder}Packages.xz",
+        f"{folder}Release",
+        f"{suite}main/Contents-{architecture}.gz",
+        f"{suite}main/cnf/Commands-{architecture}.xz",
+        f"{suite}main/dep11/Components-{architecture}.yml.gz",
+    ]
+    for kind in map(classify, listed):
+        assert isinstance(kind, Index)
+        assert suite == kind.suites[0]
+    by_hash = Immutable(Digest("sha256", SHA), (suite, f"{suite}main/", folder))
+    assert by_hash == classify(f"{folder}by-hash/SHA256/{SHA}")
 
 
 def suites_of(kind: PathClass) -> tuple[str, ...]:

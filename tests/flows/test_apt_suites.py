@@ -11,6 +11,7 @@ from email.utils import formatdate
 import pytest
 
 from tests.archive import LONG_AGO, Archive, Deb, deb
+from tests.bodies import as_body
 from tests.conftest import MakeProxy
 from tests.faults import cut, hold_head, other_body, status, without_headers
 from tests.flows.apting import Client, client, start, update
@@ -54,6 +55,26 @@ async def test_suite__published_again(archive: Archive, make_proxy: MakeProxy) -
     assert (after.inrelease, "miss") == (inrelease.body, inrelease.headers["x-cache"])
     assert (after.indexes["main/binary-amd64/Packages.gz"], "hit") == (index.body, index.headers["x-cache"])
     assert kept == archive.origin.sent_body_bytes()
+
+
+async def test_suite__of_an_architectures_variant(origin: Origin, make_proxy: MakeProxy) -> None:
+    """Ubuntu's variants of an architecture are folders and packages like others, also where they are published anew."""
+    archive = Archive(origin, suite="questing", architecture="amd64v3")
+    running = await start(make_proxy, origin)
+    package = Deb("hello", as_body("hello\n"), "2.10", architecture="amd64v3")
+    assert package.path.endswith("_amd64v3.deb")
+    archive.publish(package)
+
+    async with client(running) as apt:
+        first = await update(apt, archive)
+        got = await apt.get(archive.url(archive.root + package.path))
+        after = archive.publish(package, ONE, modified=LATER)
+        second = await update(apt, archive)
+
+    assert (True, True) == (first[2], second[2])
+    assert (200, b"hello\n") == (got.status, got.body)
+    assert second[1] is not None
+    assert after.indexes["main/binary-amd64v3/Packages.gz"] == second[1].body
 
 
 async def test_suite__release_before_indexes(
