@@ -228,6 +228,11 @@ def folder_of(target: Target) -> str:
     return marks.marked(marks.unmarked(target.path).path).rpartition("/")[0]
 
 
+def parent_of(target: Target) -> str:
+    """The path of the folder in which the folder at `target` is, with a slash at its end; empty for the base."""
+    return target.path[: target.path.rfind("/", 0, -1) + 1]
+
+
 def project_of(target: Target) -> str | None:
     """The project whose page lists the file at `target`; a best guess where only the file's name says it, else None."""
     return marks.unmarked(target.path).project or filenames.project_of(name_of(target))

@@ -19,6 +19,7 @@ from proxy.errors import (
     NotAllowed,
     NotFound,
     PullthroughError,
+    UpstreamBroken,
     UpstreamError,
     UpstreamThrottled,
     UpstreamTimeout,
@@ -74,6 +75,10 @@ class Catalog:
             nonlocal quarantined
             parsed = await self._renderings.parse(entry, body)
             quarantined = parsed.page.quarantined
+            if parsed.page.root and (before := self._documents.peek(key, site)) is not None:
+                with contextlib.suppress(BlobDamaged):
+                    if (await self._renderings.parsed(before)).page.files:
+                        raise UpstreamBroken("Upstream sent a list of projects in place of a page of files.")
             await self._supplements.arrived(key, site, parsed)
             self.whereabouts.found(site, project, target.path)
 

@@ -29,6 +29,11 @@ def fits(name: str) -> bool:
     return bool(name) and not _UNFIT.search(name) and name not in {".", ".."} and len(name.encode()) <= _LONGEST
 
 
+def is_project(name: str) -> bool:
+    """Whether a project can be called so (PEP 508)."""
+    return _NAME.fullmatch(name) is not None
+
+
 def is_file(name: str) -> bool:
     """Whether an address that ends so is a file's by its ending alone, and needs no mark that says it."""
     return name.lower().endswith(_FILE_ENDINGS)

@@ -86,6 +86,7 @@ class Page:
     folders: tuple[
         str, ...
     ] = ()  # addresses of folders that a page in HTML links to: a listing, or the root of an index
+    root: bool = False  # it is a list of projects by its form, and the page of none
     meta: Mapping[str, object] = field(
         default_factory=_nothing
     )  # further keys of JSON's `meta`, or further `pypi:` metas of HTML

@@ -1,4 +1,4 @@
-"""Pages: a project's page on one index, or the first that a group of indexes has; flat pages; the list of projects.
+"""Pages: a project's page on one index, or the first that a group of indexes has; flat pages.
 
 Called by the service. Pages come from `documents`, are completed with what `supplements` knows beside them, and leave
 in the form that `negotiation` chose. Never merges the pages of two indexes.
@@ -7,38 +7,24 @@ in the form that `negotiation` chose. Never merges the pages of two indexes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proxy.cache.documents import Document, Documents, Wish
-from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Wanted
-from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
-from proxy.errors import Forwarded, NotFound, UpstreamBroken, UpstreamDenied, Withheld
+from proxy.errors import Forwarded, NotAllowed, NotFound, UpstreamDenied, UpstreamError, Withheld
 from proxy.model import Group, Kind, Outcome, Site, Source, Target
 from proxy.python import addresses, negotiation
 from proxy.python.beside import EVERYTHING, NOTHING_BESIDE, Beside
 from proxy.python.catalog import Catalog
 from proxy.python.groups import is_none_of, members_for
-from proxy.python.negotiation import Format
 from proxy.python.offering import Offering
-from proxy.python.projects import ProjectListRewriter
 from proxy.python.question import Question
 from proxy.python.renderings import Renderings, Shown
+from proxy.python.routes import Elsewhere, OtherSpelling
 from proxy.python.supplements import Supplements
 
 # What PyPI says of pages; uv and pip act on it.
 PAGE_LIFE = "max-age=600, public"
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectStream:
-    """The list of all projects, passed through: tens of megabytes, never parsed. The edge closes the passage."""
-
-    passage: Passage
-    rewriter: ProjectListRewriter | None
-    content_type: str
-    mount: str
 
 
 class Pages:
@@ -48,7 +34,6 @@ class Pages:
         self,
         sites: Mapping[str, Site],
         documents: Documents,
-        downloads: Downloads,
         renderings: Renderings,
         catalog: Catalog,
         supplements: Supplements,
@@ -56,7 +41,6 @@ class Pages:
     ) -> None:
         self._sites = sites
         self._documents = documents
-        self._downloads = downloads
         self._renderings = renderings
         self._catalog = catalog
         self._supplements = supplements
@@ -74,6 +58,30 @@ class Pages:
                 # Not 404, which sends clients on to their next index: there may be such a project.
                 raise UpstreamDenied(str(refusal)) from refusal
             raise
+
+    async def spelt(
+        self, question: Question, site: Site, target: Target, route: OtherSpelling
+    ) -> Representation | Elsewhere:
+        """What is at an address by a name that no page of a project has: the root of a channel, such as `rocm6.4/`.
+
+        If upstream has nothing there, the name is one of a project, spelt differently. Raises as `page` does.
+        """
+        normal = Elsewhere(route.location) if route.location is not None else None
+        try:
+            shown = await self.page(question, site, target, route.project)
+        except NotFound:
+            if normal is None:
+                raise
+            return normal
+        except (UpstreamError, NotAllowed):
+            usual = replace(target, path=f"{addresses.parent_of(target)}{route.project}/")
+            if normal is None or self._documents.peek(self._catalog.wish(site, usual, route.project).key, site) is None:
+                raise
+            return normal
+        came = self._documents.peek(self._catalog.wish(site, target, route.project).key, site)
+        if normal is not None and came is not None and came.entry.url.endswith(f"/{route.project}/"):
+            return normal  # upstream sent us there
+        return shown
 
     async def _shown(self, question: Question, site: Site, target: Target, project: str) -> Representation:
         """The page, or what upstream says in its place: Withheld too."""
@@ -124,23 +132,6 @@ class Pages:
                 # What a member before this one does not have now, it may have in a moment.
                 return replace(shown, fresh_until=0.0) if number else shown
         raise NotFound("No index of this group has such a project.")
-
-    async def projects(self, question: Question, site: Site) -> ProjectStream:
-        """The list of all projects of an index. Raises UpstreamError."""
-        fmt = negotiation.choose(question.accept, question.format)
-        address = addresses.upstream_url(question.target, site)
-        passage = await self._downloads.past(Wanted("", address, site, binary=False), 0, None, {"Accept": fmt.value})
-        if not site.owns(passage.url):
-            await passage.close()
-            raise UpstreamDenied("Upstream redirects its list of projects to another host, whose word is not its own.")
-        media_type = passage.content_type.partition(";")[0].strip().lower()
-        if media_type.endswith(("+json", "/json")):
-            return ProjectStream(passage, None, Format.JSON.content_type, site.mount)
-        if media_type.endswith(("+html", "/html")):
-            form = Format.HTML if media_type.endswith("+html") else Format.TEXT
-            return ProjectStream(passage, ProjectListRewriter(passage.url), form.content_type, site.mount)
-        await passage.close()
-        raise UpstreamBroken("Upstream sent something other than a list of projects.")
 
     async def _known(self, wish: Wish, project: str) -> tuple[Document, Beside, bool]:
         """The page, what is known beside it, and whether that stays so for as long as the page is fresh."""

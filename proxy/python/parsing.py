@@ -7,7 +7,7 @@ be fetched; strict with the whole: what is no index page raises UpstreamBroken a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -23,7 +23,11 @@ from proxy.python.page import NOTHING, File, Page, needed
 
 _VERSION = re.compile(r"(\d{1,4})\.\d{1,4}")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
-_HEADING = re.compile(r"\b(?:links (?:for|to)|index of|simple (?:index|api))\b", re.IGNORECASE)
+_HEADING = re.compile(
+    r"\b(?:links (?:for|to)|index of|simple (?:index|api)|directory listing (?:for|of)|files within)\b|^directory: ",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(r"\b[0-9]+\s+director(?:y|ies)")  # as Caddy says it above a listing
 
 
 def parse(body: bytes, content_type: str, url: str) -> Page:
@@ -52,8 +56,11 @@ def _parse_json(body: bytes, url: str) -> Page:
         top: Any = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError):
         raise UpstreamBroken("Upstream's index page is no JSON, though it says so.") from None
-    if not isinstance(top, dict) or not isinstance(links := top.pop("files", None), list):
-        raise UpstreamBroken("Upstream's JSON is no project's page: it has no list of files.")
+    if not isinstance(top, dict):
+        raise UpstreamBroken("Upstream's JSON is no index page.")
+    links, projects = top.pop("files", None), top.pop("projects", None)
+    if not isinstance(links, list) and not isinstance(projects, list):
+        raise UpstreamBroken("Upstream's JSON is no index page: it has neither a list of files nor one of projects.")
     meta = top.pop("meta", None)
     meta = meta if isinstance(meta, dict) else {}
     name, versions = top.pop("name", None), top.pop("versions", None)
@@ -63,8 +70,12 @@ def _parse_json(body: bytes, url: str) -> Page:
     base = Base.of(url)
     return Page(
         name=name if isinstance(name, str) else _name_of(url),
-        files=tuple(file for link in links if (file := _json_file(link, base)) is not None),
+        files=tuple(
+            file for link in (links if isinstance(links, list) else ()) if (file := _json_file(link, base)) is not None
+        ),
         html=False,
+        folders=tuple(_json_folders(projects, base)) if isinstance(projects, list) else (),
+        root=not isinstance(links, list),
         api_version=_supported(_text(meta.pop("api-version", None))),
         versions=tuple(filter(None, map(_text, versions))) if isinstance(versions, list) else None,
         status=_text(status.get("status")),
@@ -72,6 +83,14 @@ def _parse_json(body: bytes, url: str) -> Page:
         meta=meta or NOTHING,
         extra=top or NOTHING,
     )
+
+
+def _json_folders(projects: Iterable[object], base: Base) -> Iterator[str]:
+    """The addresses of the pages of projects that a root lists."""
+    for project in projects:
+        name = project.get("name") if isinstance(project, dict) else None
+        if isinstance(name, str) and filenames.is_project(name):
+            yield f"{base.folder}{addresses.normalize(name)}/"
 
 
 def _json_file(link: object, base: Base) -> File | None:
@@ -152,7 +171,13 @@ def _parse_html(body: bytes, content_type: str, url: str) -> Page:
 
 def _says_it_is_an_index(parser: LexborHTMLParser) -> bool:
     """Whether a page's headings are those of an index. A network that wants a login sends pages too."""
-    return any(_HEADING.search(node.text()) for node in parser.css("title, h1"))
+    if any(_HEADING.search(node.text().strip()) for node in parser.css("title, h1")):
+        return True
+    if any(_COUNTED.search(node.text()) for node in parser.css("#summary, .meta")):
+        return True
+    # Go's file server: a list without anything in it, and nothing else.
+    body = parser.body
+    return parser.css_first("body > pre") is not None and body is not None and not body.text(strip=True)
 
 
 def _metas(parser: LexborHTMLParser) -> Iterator[tuple[str, str]]:

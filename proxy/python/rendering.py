@@ -7,7 +7,7 @@ pages. Never fetches and never decides what is true of a file: `beside` has comp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any, assert_never
 
@@ -15,7 +15,7 @@ import msgspec
 
 from proxy.errors import BadTarget
 from proxy.model import Digest, Site, Target
-from proxy.python import addresses
+from proxy.python import addresses, filenames
 from proxy.python.negotiation import Format
 from proxy.python.page import File, Page
 
@@ -28,7 +28,7 @@ def render(page: Page, here: Target, site: Site, fmt: Format) -> bytes:
     links = _links(page, here, site)
     match fmt:
         case Format.JSON:
-            return msgspec.json.encode(_json_page(page, links))
+            return msgspec.json.encode(_json_page(page, links, _projects(page, here, site)))
         case Format.HTML | Format.TEXT:
             folders = _folders(page, here, site)
             return _html_page(page, links, folders).encode("utf-8", "replace")
@@ -61,22 +61,34 @@ def _folders(page: Page, here: Target, site: Site) -> Iterator[tuple[str, str]]:
             yield target.path.rstrip("/").rpartition("/")[2], addresses.relative(here, target)
 
 
+def _projects(page: Page, here: Target, site: Site) -> list[str]:
+    """The projects that a page lists which is the root of an index, and so has no file."""
+    folders = _folders(page, here, site) if not page.files else ()
+    return [name for name, href in folders if href == f"{name}/" and filenames.is_project(name)]
+
+
 # ---------------------------------------------------------------------- JSON (PEP 691)
 
 
-def _json_page(page: Page, links: Iterator[tuple[File, str]]) -> dict[str, Any]:
+def _json_page(page: Page, links: Iterator[tuple[File, str]], projects: Iterable[str] = ()) -> dict[str, Any]:
     files = [_json_file(file, href, html=page.html) for file, href in links]
     if page.html:
         # PEP 700: from 1.1 on, sizes and versions are a must, which a page in HTML does not have.
         made: dict[str, Any] = {"meta": {"api-version": "1.0"}, "name": page.name, "files": files}
         if page.status is not None:
             made["project-status"] = _json_status(page)
-        return made
+        return made | _listed(page, projects)
     made = {"meta": {**page.meta, "api-version": page.api_version or "1.0"}, "name": page.name, **page.extra}
     if page.versions is not None:
         made["versions"] = page.versions
     made["files"] = files
-    return made
+    return made | _listed(page, projects)
+
+
+def _listed(page: Page, projects: Iterable[str]) -> dict[str, Any]:
+    """What a root has beside the list of files, which is empty and makes it a page of no project."""
+    listed = [{"name": name} for name in projects]
+    return {"projects": listed} if listed or page.root else {}
 
 
 def _json_status(page: Page) -> dict[str, str]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from proxy.errors import NotFound
 from proxy.model import Site, Target
 from proxy.python import addresses, filenames, marks
 from proxy.spelling import quoted
-
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # of a project (PEP 508)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +20,18 @@ class ProjectPage:
     """The page of one project; `project` is its normalised name (PEP 503)."""
 
     project: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSpelling:
+    """A page by a name that is not normalised: the root of an index below the mount, as `rocm6.4/`, or a project's.
+
+    `project` is the normalised name; `location`, relative to the address asked for, is where the page of a project of
+    this name is; None where no project has such a name.
+    """
+
+    project: str
+    location: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class PackageFile:
     name: str
 
 
-Route = ProjectList | ProjectPage | FlatPage | Elsewhere | PackageFile
+Route = ProjectList | ProjectPage | OtherSpelling | FlatPage | Elsewhere | PackageFile
 
 
 def classify(target: Target, site: Site) -> Route:
@@ -73,14 +82,17 @@ def _of_index(path: str, site: Site) -> Route:
         return PackageFile(last)
     if not path.startswith(site.index):
         raise NotFound("There is nothing at this address; an index page is at /<mount>/simple/<project>/.")
-    project = last or folder.rpartition("/")[2]
-    if not _NAME.fullmatch(project):
+    written = last or folder.rpartition("/")[2]
+    project = written.removeprefix("+")  # devpi's indexes are at +simple/
+    if not filenames.is_project(project):
         # Nothing else gets into a Location: `https:evil.example` would be another place.
         raise NotFound("No project has such a name: letters, digits, dots, dashes and underscores.")
+    if last:
+        return Elsewhere(f"{quoted(written)}/")
     normalized = addresses.normalize(project)
-    if not last and normalized == project:
+    if normalized == written:
         return ProjectPage(normalized)
-    return Elsewhere(f"../{normalized}/" if not last else f"{normalized}/")
+    return OtherSpelling(normalized, f"../{normalized}/" if project == written else None)
 
 
 def page_key(mount: str, project: str, path: str) -> str:

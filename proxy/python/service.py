@@ -19,12 +19,21 @@ from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
 from proxy.python.later import Later, in_time
+from proxy.python.lists import Lists, ProjectStream
 from proxy.python.metadata import Metadata
 from proxy.python.offering import Offering
-from proxy.python.pages import Pages, ProjectStream
+from proxy.python.pages import Pages
 from proxy.python.question import Question
 from proxy.python.renderings import Renderings
-from proxy.python.routes import Elsewhere, FlatPage, PackageFile, ProjectList, ProjectPage, classify
+from proxy.python.routes import (
+    Elsewhere,
+    FlatPage,
+    OtherSpelling,
+    PackageFile,
+    ProjectList,
+    ProjectPage,
+    classify,
+)
 from proxy.python.supplements import Supplements
 
 Answer = Representation | Elsewhere | Later | ProjectStream
@@ -59,7 +68,8 @@ class PythonIndexes:
         catalog = Catalog(sites, store, documents, self._renderings, supplements, quarantined)
         self._offering = Offering(store, clock)
         self._metadata = Metadata(store, downloads, self._offering, clock)
-        self._pages = Pages(sites, documents, downloads, self._renderings, catalog, supplements, self._offering)
+        self._pages = Pages(sites, documents, self._renderings, catalog, supplements, self._offering)
+        self._lists = Lists(sites, downloads)
         self._files = Files(store, downloads, confirming, catalog, self._metadata, clock)
 
     def _members(self, mount: str) -> Iterable[str]:
@@ -77,11 +87,10 @@ class PythonIndexes:
         match route:
             case Elsewhere():
                 return route
-            case ProjectPage() | FlatPage():
-                project = route.project if isinstance(route, ProjectPage) else ""
-                return await self._pages.page(question, site, target, project)
+            case ProjectPage() | FlatPage() | OtherSpelling():
+                return await self._page(question, site, route)
             case ProjectList():
-                return await self._pages.projects(question, site)
+                return await self._lists.of_index(question, site)
             case PackageFile():
                 if route.name.endswith(".whl.metadata"):
                     metadata = self._files.metadata(target, site, route.name)
@@ -90,15 +99,27 @@ class PythonIndexes:
             case _:
                 assert_never(route)
 
+    async def _page(
+        self, question: Question, site: Site, route: ProjectPage | FlatPage | OtherSpelling
+    ) -> Representation | Elsewhere:
+        if isinstance(route, OtherSpelling):
+            return await self._pages.spelt(question, site, question.target, route)
+        project = route.project if isinstance(route, ProjectPage) else ""
+        return await self._pages.page(question, site, question.target, project)
+
     async def _grouped(self, question: Question, group: Group) -> Answer:
-        """A group has pages only: their links lead to the mounts of its members."""
+        """A group has pages and a list of its projects only: links lead to the mounts of its members."""
         route = classify(question.target, Site(group.mount, "", GROUP_INDEX, 0.0))
         match route:
             case Elsewhere():
                 return route
+            case OtherSpelling(_, str(location)):
+                return Elsewhere(location)
             case ProjectPage():
                 return await self._pages.grouped(question, group, route.project)
-            case FlatPage() | ProjectList() | PackageFile():
+            case ProjectList():
+                return await self._lists.of_group(question, group)
+            case FlatPage() | OtherSpelling() | PackageFile():
                 raise NotFound("A group of indexes has pages of projects only, at /<mount>/simple/<project>/.")
             case _:
                 assert_never(route)

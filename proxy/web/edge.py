@@ -28,7 +28,7 @@ from proxy.model import Kind, Outcome, Served, Target
 from proxy.ports import Observer
 from proxy.python import addresses, negotiation
 from proxy.python.later import MOST, Later
-from proxy.python.pages import ProjectStream
+from proxy.python.lists import ProjectStream
 from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes

@@ -24,7 +24,7 @@ from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
 from proxy.errors import PullthroughError, StoreError
 from proxy.model import Blob, Source
-from proxy.python.pages import ProjectStream
+from proxy.python.lists import ProjectStream
 from proxy.web.hot import INLINE
 from proxy.web.plans import Asked, Plan, plan, stream
 from proxy.web.sender import BodyBroken, Transfer
@@ -110,9 +110,9 @@ class Responder:
             if answer.bodiless:
                 await self._memory(exchange, answer, b"", Source.UPSTREAM)
             else:
-                await self._pieces(exchange, answer, _rewritten(projects), Source.UPSTREAM)
+                await self._pieces(exchange, answer, projects.pieces(), Source.UPSTREAM)
         finally:
-            await projects.passage.close()
+            await projects.close()
         return Sent(answer.status, keep_alive=answer.keep_alive)
 
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
@@ -257,12 +257,3 @@ class Responder:
         last = head + (b"0\r\n\r\n" if answer.chunked else b"")
         if last:
             (await exchange.connection.flushed()).write(last)
-
-
-async def _rewritten(projects: ProjectStream) -> AsyncGenerator[bytes]:
-    async for chunk in projects.passage.chunks():
-        piece = projects.rewriter.feed(chunk) if projects.rewriter else chunk
-        if piece:
-            yield piece
-    if projects.rewriter and (piece := projects.rewriter.finish()):
-        yield piece

@@ -185,7 +185,6 @@ async def test_group__member_below_a_mount(
     ("path", "expected"),
     [
         ("/all/simple/Secret/", 302),
-        ("/all/simple/", 404),
         ("/all/", 404),
         (f"/all/packages/{INTERNAL.filename}", 404),
         ("/all/+files/127.0.0.1/x.whl", 404),

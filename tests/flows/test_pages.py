@@ -208,22 +208,28 @@ async def test_head__is_get_without_the_body(
     ("asked", "location"),
     [
         ("/pypi/simple/demo", "demo/"),
-        ("/pypi/simple/De.Mo_x/", "../de-mo-x/"),
-        ("/pypi/simple/De.Mo_x", "de-mo-x/"),
+        ("/pypi/simple/De.Mo_x", "De.Mo_x/"),
         ("/pypi/simple", "simple/"),
         ("/pypi/simple/demo?format=text/html", "demo/?format=text/html"),
         ("/pypi/simple/demo?format=application/vnd.pypi.simple.latest%2Bjson&x=1", f"demo/?format={pages.JSON}"),
         ("/pypi/simple/demo?next=//evil.example/", "demo/"),
     ],
 )
-async def test_redirect__to_the_normalised_name(
+async def test_redirect__to_where_a_page_is(
     proxy: Running, origin: Origin, http: aiohttp.ClientSession, asked: str, location: str
 ) -> None:
-    """Names are normalised by a 302, which no client keeps, to a relative address made of known parts only."""
+    """A 302, which no client keeps, leads to a relative address made of known parts only."""
     got = await get(http, proxy.url + asked)
     assert (302, location) == (got.status, got.headers["location"].replace("%2B", "+"))
     assert got.headers["cache-control"] == "no-store"
     assert origin.count() == 0
+
+
+async def test_redirect__to_the_normalised_name(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """A project's name is normalised; upstream is asked first whether it has the name as it is written."""
+    got = await get(http, f"{proxy.url}/pypi/simple/De.Mo_x/?next=//evil.example/")
+    assert (302, "../de-mo-x/") == (got.status, got.headers["location"])
+    assert ["/simple/De.Mo_x/"] == [request.path for request in origin.requests]
 
 
 async def test_redirect__leads_to_the_page(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:

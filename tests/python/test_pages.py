@@ -363,24 +363,3 @@ async def test_grouped__asked_by_many(group: World) -> None:
     gate.open()
     assert {"pypi"} == {shown.mount for shown in await asyncio.gather(*asking)}
     assert (1, 1) == (group.upstream.count("https://house.example/demo/"), group.upstream.count(URL))
-
-
-# The list of projects
-
-
-@pytest.mark.parametrize(
-    ("content_type", "shown", "rewritten"),
-    [
-        ("application/vnd.pypi.simple.v1+json", JSON, False),
-        ("application/json; charset=utf-8", JSON, False),
-        ("application/vnd.pypi.simple.v1+html", "application/vnd.pypi.simple.v1+html", True),
-        ("text/html", "text/html; charset=utf-8", True),
-    ],
-)
-async def test_projects__passes(world: World, content_type: str, shown: str, rewritten: bool) -> None:
-    """In whatever form upstream has it; the edge closes it."""
-    world.upstream.on("https://index.example/simple/", Scripted(b"x", headers={"content-type": content_type}))
-    stream = await world.pages.projects(Question(Target("pypi", None, "simple/"), accept=JSON), SITE)
-    assert (shown, rewritten, "pypi") == (stream.content_type, stream.rewriter is not None, stream.mount)
-    await stream.passage.close()
-    assert (JSON, []) == (world.upstream.asks[0].headers["Accept"], list(world.store.keys("")))

@@ -182,6 +182,15 @@ def test_parse__html_base() -> None:
         '<meta name="pypi:repository-version" content="1.0">',
         "<title>Links for torch</title>",
         "<h1>Index of /torch</h1>",
+        # Empty folders, as servers list them
+        "<title>Directory listing for /torch/</title><h1>Directory listing for /torch/</h1><hr><ul></ul><hr>",
+        '<head><title>Index of /torch/</title></head><h1>Index of /torch/</h1><hr><pre><a href="../">../</a></pre><hr>',
+        "<title>Index of /torch</title><h1>Index of /torch</h1><table><tr><th>Name</th></tr></table>",
+        "<title>Directory: /torch/</title><h1>Directory: /torch/</h1>",
+        "<title>Files within torch/</title><ul></ul>",
+        '<title>torch</title><h1><a href="../">/</a></h1><div id="summary"><b>0</b> directories<b>0</b> files</div>',
+        "<pre>\n</pre>\n",
+        '<!doctype html>\n<meta name="viewport" content="width=device-width">\n<pre>\n</pre>\n',
         '<h1>Links for torch</h1><a href="../">up</a>',
     ],
 )
@@ -379,6 +388,15 @@ def test_parse__json_name_missing() -> None:
     assert parse(b'{"files": []}', JSON, URL) == Page("torch", (), html=False)
 
 
+def test_parse__json_root() -> None:
+    """The root of an index lists projects; each has its page beside it."""
+    names = [{"name": "Zope.Interface", "_last-serial": 3}, {"name": "a"}, {"name": 1}, "b", {"name": "../x"}]
+    found = page(files=None, projects=names)
+    assert found.root
+    assert (f"{URL}zope-interface/", f"{URL}a/") == found.folders
+    assert () == parse(b'{"projects": []}', JSON, URL).folders
+
+
 # ---------------------------------------------------------------------- what is no index page
 
 
@@ -390,7 +408,7 @@ def test_parse__json_name_missing() -> None:
         (b"[]", JSON),
         (b"{}", JSON),
         (b'{"files": {}}', JSON),
-        (b'{"projects": []}', JSON),
+        (b'{"projects": {}}', JSON),
         (b'{"files": ["\xff"]}', JSON),
         (b"[" * 100_000, JSON),
         (b"<!DOCTYPE html><html></html>", JSON),

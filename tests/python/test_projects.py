@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
-from proxy.python.projects import ProjectListRewriter
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.python import addresses
+from proxy.python.projects import NamesInHtml, NamesInJson, ProjectListRewriter
 
 BASE = "https://index.example/simple/"
 LIST = (
@@ -63,3 +68,41 @@ def test_feed__passes_on() -> None:
     assert rewriter.feed(b'<a href="/simple/a/">text <a href="/sim') == b'<a href="a/">text '
     assert rewriter.feed(b'ple/b/">') == b'<a href="b/">'
     assert rewriter.finish() == b""
+
+
+NAMES = st.lists(st.sampled_from(["a", "Zope.Interface", "x_y", "b" * 200, "1"]), max_size=6)
+
+
+@given(NAMES, st.lists(st.integers(1, 60), max_size=20), st.sampled_from([None, 1]))
+def test_names__in_json(names: list[str], cuts: list[int], indent: int | None) -> None:
+    """All names are found in order, wherever the chunks are cut, each as often as it is there."""
+    projects = [{"_last-serial": 1, "name": name, "x": '"name"'} for name in names]
+    body = json.dumps({"meta": {"api-version": "1.1"}, "projects": projects}, indent=indent).encode()
+    reader = NamesInJson()
+    assert [addresses.normalize(name) for name in names] == [
+        name for piece in pieces(body, cuts) for name in reader.feed(piece)
+    ]
+
+
+@given(
+    NAMES,
+    st.lists(st.integers(1, 60), max_size=20),
+    st.sampled_from(["", "./", "/simple/", BASE, "//index.example/simple/"]),
+)
+def test_names__in_html(names: list[str], cuts: list[int], front: str) -> None:
+    """The same of links, whose other attributes and texts are no names."""
+    rows = "".join(f'<a class="c" href="{front}{name}/" title=\'href="no/"\'>text</a>\n' for name in names)
+    reader = NamesInHtml(BASE)
+    body = f'<html><a href="../">up</a><a href="https://other.example/simple/o/">o</a>{rows}</html>'.encode()
+    assert [addresses.normalize(name) for name in names] == [
+        name for piece in pieces(body, cuts) for name in reader.feed(piece)
+    ]
+
+
+def pieces(body: bytes, cuts: list[int]) -> list[bytes]:
+    """A body in pieces of these sizes, and the rest."""
+    made, at = [], 0
+    for size in cuts:
+        made.append(body[at : at + size])
+        at += size
+    return [*made, body[at:]]

@@ -13,6 +13,7 @@ from proxy.model import Site, Target
 from proxy.python.routes import (
     Elsewhere,
     FlatPage,
+    OtherSpelling,
     PackageFile,
     ProjectList,
     ProjectPage,
@@ -40,8 +41,23 @@ FLAT = Site("flat", "https://index.example/", "", 600.0, flat=True)
         (BARE, "demo/", ProjectPage("demo")),
         (PYPI, "simple/cu126/demo/", ProjectPage("demo")),
         (PYPI, "simple/demo", Elsewhere("demo/")),
-        (PYPI, "simple/De_mo/", Elsewhere("../de-mo/")),
-        (PYPI, "simple/De_mo", Elsewhere("de-mo/")),
+        (PYPI, "simple/De_mo/", OtherSpelling("de-mo", "../de-mo/")),
+        (PYPI, "simple/De_mo", Elsewhere("De_mo/")),
+        # The root of a channel may be called as no project is
+        (PYPI, "simple/rocm6.4/", OtherSpelling("rocm6-4", "../rocm6-4/")),
+        (PYPI, "simple/rocm6.4", Elsewhere("rocm6.4/")),
+        (PYPI, "simple/0.8.5/demo/", ProjectPage("demo")),
+        (BARE, "jp6/cu126/+simple/", OtherSpelling("simple", None)),
+        (BARE, "jp6/cu126/+simple/demo/", ProjectPage("demo")),
+        # Empty segments are upstream's matter
+        (PYPI, "+empty/simple/demo/", ProjectPage("demo")),
+        (PYPI, "simple/+empty/demo/+empty/", ProjectPage("demo")),
+        (PYPI, "simple/+empty/", ProjectList()),
+        # Marks say that it is a file
+        (PYPI, "simple/demo/+file/demo-1.0.pyz", PackageFile("demo-1.0.pyz")),
+        (PYPI, "simple/demo/+of/demo/1.0", PackageFile("1.0")),
+        (PYPI, "get/+name/links.html", PackageFile("links.html")),
+        (FLAT, "a/+file/README", PackageFile("README")),
         (PYPI, "packages/demo-1.0-py3-none-any.whl", PackageFile("demo-1.0-py3-none-any.whl")),
         (PYPI, "simple/demo/demo-1.0.tar.gz", PackageFile("demo-1.0.tar.gz")),
         (PYPI, "simple/demo/demo-1.0-py3-none-any.whl.metadata", PackageFile("demo-1.0-py3-none-any.whl.metadata")),

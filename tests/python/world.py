@@ -20,6 +20,7 @@ from proxy.model import Blob, Digest, Entry, Event, Flying, Site, Target, Valida
 from proxy.python import addresses
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
+from proxy.python.lists import Lists
 from proxy.python.metadata import Metadata
 from proxy.python.offering import Offering
 from proxy.python.pages import Pages
@@ -62,12 +63,12 @@ class World:
         self.pages = Pages(
             self.sites,
             self.documents,
-            self.downloads,
             self.renderings,
             self.catalog,
             self.supplements,
             self.offering,
         )
+        self.lists = Lists(self.sites, self.downloads)
         self.files = Files(self.store, self.downloads, self.confirming, self.catalog, self.metadata, self.clock)
 
     async def close(self) -> None:
