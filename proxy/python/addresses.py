@@ -116,6 +116,7 @@ class Links:
 
     def __init__(self, page: Target, site: Site) -> None:
         self._site = site
+        self._beside = page.host
         self._folder = _folder(page)
         self._root = _front(site.mount, None)
         self._base = _base(site.base)
@@ -128,8 +129,9 @@ class Links:
             scheme, host, path = plain
             base_scheme, base_host, base_path = self._base
             if host != base_host or scheme != base_scheme or not path.startswith(base_path):
-                return self._front(host) + path.replace("+", "%2B")
-            if filenames.is_file(name):
+                if host != self._beside:
+                    return self._front(host) + path.replace("+", "%2B")
+            elif filenames.is_file(name):
                 return _between(self._folder, self._root + path[len(base_path) :].replace("+", "%2B"))
         return _between(self._folder, format_path(locate_file(url, self._site, name, project)))
 
@@ -156,6 +158,11 @@ def upstream_url(target: Target, site: Site, scheme: str | None = None) -> str:
     if scheme is None:
         scheme = "http" if target.host.endswith(":80") else "https"
     return urls.absolute(scheme, target.host, path)
+
+
+def path_of(target: Target) -> str:
+    """The path of `target` on its host, or below the base of its mount: what upstream knows of it."""
+    return marks.unmarked(target.path).path
 
 
 def is_marked(target: Target) -> bool:

@@ -21,8 +21,9 @@ class Whereabouts:
     """What is known, by mount. Mutable state: hosts with the scheme of the last link, folders of pages."""
 
     def __init__(self, sites: Mapping[str, Site], store: Store) -> None:
-        parts = (urls.dissect(site.base) for site in sites.values())
-        self._bases = {host: scheme for scheme, host, _ in parts}
+        parts = [urls.dissect(site.base) for site in sites.values()]
+        self._schemes = {host: scheme for scheme, host, _ in parts}
+        self._bases = frozenset((host, path) for _, host, path in parts)
         self._store = store
         self._hosts: dict[str, OrderedDict[str, str]] = {}
         self._fronts: dict[str, OrderedDict[str, None]] = {}
@@ -50,10 +51,11 @@ class Whereabouts:
         return list(self._known(site))
 
     def knows(self, target: Target, site: Site) -> bool:
-        """Whether the host of a file is the index's own, another mount's, or one that pages or the settings name."""
-        if target.host is None or target.host in self._bases:
+        """Whether the file is below a mount's base, or on a host that pages of the index or the settings name."""
+        if target.host is None or target.host in self._hosts.get(site.mount, ()) or target.host in site.hosts:
             return True
-        return target.host in self._hosts.get(site.mount, ()) or target.host in site.hosts
+        path = addresses.path_of(target)
+        return any(host == target.host and path.startswith(base) for host, base in self._bases)
 
     def places(self, target: Target, site: Site) -> tuple[Place, ...]:
         """Where a file is, if no page says its address; more than one where its scheme can only be tried.
@@ -63,7 +65,7 @@ class Whereabouts:
         schemes: tuple[str | None, ...] = (None,)  # by its port
         if target.host is not None:
             linked = self._hosts.get(site.mount, OrderedDict())
-            scheme = linked.get(target.host) or self._bases.get(target.host)
+            scheme = linked.get(target.host) or self._schemes.get(target.host)
             if scheme is not None:
                 schemes = (scheme,)
             elif target.host in site.hosts and site.base.startswith("http:") and _has_port(target.host):

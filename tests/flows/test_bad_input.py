@@ -117,8 +117,11 @@ async def test_address_of_nothing(unmoved: Running, path: str) -> None:
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "[::1]", "169.254.169.254", "2130706433", "127.1", "localhost", "10.0.0.1"]
 )
-async def test_file_on_a_private_host(proxy: Running, origin: Origin, http: aiohttp.ClientSession, host: str) -> None:
-    """A file on a host that no page links to is refused, a private one above all."""
+async def test_file_on_a_private_host(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, host: str
+) -> None:
+    """A file on a host that no page links to is refused, a private one above all, and outside its base the index's."""
+    proxy = await make_proxy(f"{origin.url}/index/")
     origin.publish(wheel())
     got = await get(http, f"{proxy.url}/pypi/+files/{host}:{origin.port}/packages/demo-1.0-py3-none-any.whl")
     assert got.status == 403

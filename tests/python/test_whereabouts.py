@@ -70,6 +70,13 @@ def test_knows__own_linked_and_named_hosts() -> None:
     assert [True, False, False, True, True, False] == [known.knows(Target("plain", at, NAME), PLAIN) for at in hosts]
 
 
+def test_knows__no_more_than_the_bases() -> None:
+    """What lies beside a base is not open, which one may be told by credentials: an index is seldom all of its host."""
+    known = about(SITE, replace(PLAIN, base="https://forge.example/api/packages/"))
+    paths = ("api/packages/demo-1.0.tar.gz", "api/packages", "api/user/demo-1.0.tar.gz", "demo-1.0.tar.gz")
+    assert [True, False, False, False] == [known.knows(Target("pypi", "forge.example", path), SITE) for path in paths]
+
+
 def test_fronts__the_last_one_first() -> None:
     """Folders in which pages of projects were found; not those of flat pages."""
     known = about(SITE)
