@@ -73,6 +73,7 @@ _TEREDO = ipaddress.IPv6Network("2001::/32")
 _USUAL = (80, 443)  # ports at which a public host has web servers and nothing else
 # RFC 6761 §6.3, and what the hosts files of distributions add.
 _OWN_NAME = re.compile(r"(?:.*\.)?localhost|localhost6?\.localdomain6?|localhost6|ip6-(?:localhost|loopback)")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # as inet_aton(3) takes the parts of an address
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 
 
@@ -173,8 +174,8 @@ def _plain(text: str) -> str:
     host = text.lower().removesuffix(".")
     if _is_address(host):
         return str(ipaddress.ip_address(host))
-    if not host or not _HOST.issuperset(host) or host.replace(".", "").isdigit():
-        # All digits: 2130706433, 127.1 and the like, which the system's resolver reads as addresses.
+    if not host or not _HOST.issuperset(host) or all(map(_NUMBER.fullmatch, host.split("."))):
+        # Numbers only: 2130706433, 127.1, 0x7f.1 and the like, which resolvers read as addresses, a proxy's too.
         raise NotAllowed("The address names no host that can be asked.")
     return host
 

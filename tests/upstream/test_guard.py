@@ -131,6 +131,8 @@ def test_admit__site_without_hosts(url: str, trust: Trust) -> None:
         "http://2130706433/",
         "http://127.1/",
         "http://017700000001/",
+        "http://0x0a.1.2.4/",
+        "http://0xA010204:8080/",
     ],
 )
 @pytest.mark.parametrize("redirected", [False, True])

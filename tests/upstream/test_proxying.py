@@ -363,6 +363,10 @@ async def test_untrusted__proxy_or_upstream(
         "localhost.localdomain",
         "ip6-localhost",
         "2130706433",
+        "0x7f000001",
+        "0x7F.1",
+        "127.0.0.0x1",
+        "0xa9fea9fe.",
     ],
 )
 @pytest.mark.parametrize("redirected", [False, True])
