@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from proxy.cache.documents import Document, Documents, Wish
 from proxy.cache.flight import Place, Wanted
 from proxy.errors import (
-    BadTarget,
     BlobDamaged,
     Forwarded,
     NotAllowed,
@@ -31,12 +30,13 @@ from proxy.ports import Store
 from proxy.python import addresses, filenames
 from proxy.python.filenames import is_binary
 from proxy.python.layouts import likely_pages
+from proxy.python.moves import Moves, same
 from proxy.python.negotiation import UPSTREAM_ACCEPT
 from proxy.python.page import File
 from proxy.python.renderings import Renderings
 from proxy.python.routes import file_key, page_key, page_keys
 from proxy.python.said import Hurry, Said, trust
-from proxy.python.supplements import Supplements
+from proxy.python.supplements import Supplements, located
 from proxy.python.whereabouts import Whereabouts
 
 _NEEDED = Hurry(10.0, 10.0)  # for a file that is not here: without a new look there is none
@@ -44,7 +44,7 @@ _PATIENT = Hurry(5.0, 1.0)  # for a file that may be fetched without its page, w
 
 
 class Catalog:
-    """Finds files on pages. It has no state of its own but `whereabouts`: what pages told of hosts and folders."""
+    """Finds files on pages. It has no state of its own but what pages told: `whereabouts` and `moves`."""
 
     def __init__(  # noqa: PLR0913, PLR0917 what pages are found with
         self,
@@ -63,6 +63,7 @@ class Catalog:
         self._supplements = supplements
         self._quarantined = quarantined
         self.whereabouts = Whereabouts(sites, store)
+        self._moves = Moves()
 
     def wish(self, site: Site, target: Target, project: str, *, revalidate: bool = False, anew: bool = False) -> Wish:
         """The wish for a project's page at `target`; for a flat page, of the project ''."""
@@ -75,29 +76,32 @@ class Catalog:
             nonlocal quarantined
             parsed = await self._renderings.parse(entry, body)
             quarantined = parsed.page.quarantined
-            if parsed.page.root and (before := self._documents.peek(key, site)) is not None:
-                with contextlib.suppress(BlobDamaged):
-                    if (await self._renderings.parsed(before)).page.files:
-                        raise UpstreamBroken("Upstream sent a list of projects in place of a page of files.")
+            before: tuple[File, ...] = ()
+            if (kept := self._documents.peek(key, site)) is not None:
+                with contextlib.suppress(BlobDamaged, UpstreamBroken):
+                    before = (await self._renderings.parsed(kept)).page.files
+            if parsed.page.root and before:
+                raise UpstreamBroken("Upstream sent a list of projects in place of a page of files.")
             await self._supplements.arrived(key, site, parsed)
+            self._moves.arrived(key, before, parsed.by_name)
             self.whereabouts.found(site, project, target.path)
 
-        def kept() -> None:
+        def arrived() -> None:
             if quarantined:
                 self._quarantined()
 
-        return Wish(key, url, site, UPSTREAM_ACCEPT, revalidate, check, kept, anew=anew)
+        return Wish(key, url, site, UPSTREAM_ACCEPT, revalidate, check, arrived, anew=anew)
 
-    async def kept(self, target: Target, site: Site) -> Said:
+    async def kept(self, target: Target, site: Site, *, failed: bool = False) -> Said:
         """What the kept pages say of the file at `target`, without asking upstream: the newest that gives a digest.
 
-        Raises NotFound for a file of a project that is quarantined.
+        `failed`: it could not be had at its own address. Raises NotFound for a file of a project that is quarantined.
         """
         name = addresses.name_of(target)
         said = Said()
         for document in self._pages(site, addresses.project_of(target)):
             with contextlib.suppress(BlobDamaged, UpstreamError):  # dropped, or of no use: another page may do
-                file = await self._listed(document, name, target, site)
+                file = await self._listed(document, name, target, site, failed=failed)
                 if file is not None and (said.file is None or file.digests):
                     said = Said(file, document.entry)
                     if file.digests:
@@ -172,16 +176,14 @@ class Catalog:
 
         Addresses that are signed are good for a while only, and a file may have been replaced.
         """
-        if said.file is None or said.page is None:
-            return None
         with contextlib.suppress(NotFound, NotAllowed, UpstreamError, BlobDamaged):
-            fresh = await self.kept(target, site)  # somebody else may have looked meanwhile
-            if not said.differs(fresh):
+            fresh = await self.kept(target, site, failed=True)  # somebody else may have looked meanwhile
+            if said.page is not None and not said.differs(fresh):
                 _, _, project, path = said.page.key.split(":", 3)
                 wish = self.wish(site, Target(site.mount, None, path), project, anew=True)
                 document = await self._documents.get(wish, self._seconds(wish, hurry))
                 name = addresses.name_of(target)
-                fresh = Said(await self._listed(document, name, target, site), document.entry)
+                fresh = Said(await self._listed(document, name, target, site, failed=True), document.entry)
             return fresh if said.differs(fresh) else None
         return None
 
@@ -259,19 +261,27 @@ class Catalog:
         found = [document for key in keys if (document := self._documents.peek(key, site)) is not None]
         return sorted(found, key=lambda document: -document.entry.checked)
 
-    async def _listed(self, document: Document, name: str, target: Target, site: Site) -> File | None:
-        """The file at `target` as a page lists it; of several links to it, that with the most trusted digest."""
+    async def _listed(
+        self, document: Document, name: str, target: Target, site: Site, *, failed: bool = False
+    ) -> File | None:
+        """The file at `target` as a page lists it; of several links to it, that with the most trusted digest.
+
+        Elsewhere, too, if an earlier copy of the page had it at `target`: the digest tells that it is the same, or,
+        where there is none and its own address `failed`, the page's word for its name.
+        """
         parsed = await self._renderings.parsed(document)
-        found: list[File] = []
-        for file in () if parsed.page.quarantined else parsed.by_name.get(name, ()):
-            try:
-                at = addresses.locate_file(file.url, site, file.filename, file.project)
-            except BadTarget:
-                continue
-            if at.host is not None:
+        there = [] if parsed.page.quarantined else parsed.by_name.get(name, [])
+        for file in there:
+            at = located(file, site)
+            if at is not None and at.host is not None:
                 self.whereabouts.linked(site, at.host, file.url)
-            if at == target:
-                found.append(file)
+        found = [file for file in there if located(file, site) == target]
+        if not found:
+            earlier = self._moves.earlier(document.entry.key, name)
+            before = next((file for file in earlier if located(file, site) == target), None)
+            found = [file for file in there if before is not None and same(before, file)]
+            if not found and before is not None and failed and len(there) == 1 and same(before, there[0]) is None:
+                found = there
         return min(found, key=trust, default=None)
 
     async def _refuse_quarantined(self, project: str | None, site: Site) -> None:

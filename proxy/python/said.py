@@ -37,9 +37,9 @@ class Said:
         return self.file.best_digest if self.file is not None else None
 
     def differs(self, later: Self) -> bool:
-        """Whether the file is somewhere else by a later word, or is another one."""
+        """Whether a later word says where the file is, and it is somewhere else than was known, or another one."""
         if self.file is None or later.file is None:
-            return False
+            return later.file is not None
         return (self.file.url, self.file.digests) != (later.file.url, later.file.digests)
 
 

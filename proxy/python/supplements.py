@@ -104,7 +104,7 @@ class Supplements:
         """
         held: dict[str, File] = {}
         for file in files:
-            target = _located(file, site)
+            target = located(file, site)
             entry = self._store.find(file_key(target)) if target is not None else None
             if target is None or entry is None:
                 continue
@@ -126,7 +126,7 @@ class Supplements:
         for key in self._store.keys(file_keys(site.mount, project or None)):
             name = key.rpartition("/")[2].rpartition(":")[2]
             for file in parsed.by_name.get(name, ()):
-                target = _located(file, site) if not file.digests else None
+                target = located(file, site) if not file.digests else None
                 if target is None or is_volatile(target, site) or file_key(target) != key:
                     continue
                 entry = self._store.find(key)
@@ -135,7 +135,8 @@ class Supplements:
         return found
 
 
-def _located(file: File, site: Site) -> Target | None:
+def located(file: File, site: Site) -> Target | None:
+    """Where the cache has a file of a page; None for one that it could not fetch."""
     try:
         return addresses.locate_file(file.url, site, file.filename, file.project)
     except BadTarget:

@@ -70,6 +70,74 @@ async def proxy(make_proxy: MakeProxy, origin: Origin) -> Running:
     return await make_proxy(origin.url, fetch=SMALL | {"retries": 0})
 
 
+class Moving:
+    """An index that signs the paths of each page's links anew, and gives nothing at those of earlier pages."""
+
+    def __init__(self, origin: Origin, *packages: Package, hashed: bool = True) -> None:
+        self.given = 0
+        self._packages = packages
+        self._hashed = hashed
+        self._files = {package.filename: origin.file(f"/kept/{package.filename}", package.body) for package in packages}
+        origin.route(PAGE, self._page)
+        origin.missing = self._answer
+
+    def put(self, name: str, package: Package) -> None:
+        """Have another file under a name from now on; its page says so."""
+        self._packages = (replace(package, filename=name),)
+        self._files[name] = replace(self._files[name], body=package.body)
+
+    def _page(self, request: Request) -> Answer:
+        self.given += 1
+        links = [
+            Link(package.filename, f"/s/token{self.given}/{package.filename}", package.sha256 if self._hashed else None)
+            for package in self._packages
+        ]
+        return Answer(200, (("Content-Type", TEXT_HTML),), Plain(as_html("demo", links)))
+
+    def _answer(self, request: Request) -> Answer:
+        folder, _, name = request.path.rpartition("/")
+        if folder == f"/s/token{self.given}" and name in self._files:
+            return self._files[name].answer(request)
+        return Answer(403, (), Plain(b"expired"))
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_file__whose_path_was_signed(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, *, hashed: bool, restarted: bool
+) -> None:
+    """Whoever has an earlier page gets all that it lists, by the path that it has there: metadata, parts and files."""
+    one, two = wheel(padding=2 * SEGMENT), wheel(version="2.0")
+    moving = Moving(origin, one, two, hashed=hashed)
+    running = await make_proxy(origin.url)
+    await get(http, f"{running.url}/pypi{PAGE}")
+    if restarted:
+        await running.close()
+        running = await make_proxy(origin.url)
+    moving.given = 2  # the first page's links are good for nothing
+    for package in (one, two):
+        address = f"{running.url}/pypi/s/token1/{package.filename}"
+        metadata = await get(http, f"{address}.metadata")
+        assert (200, package.metadata) == (metadata.status, metadata.body)
+        part = await get(http, address, range="bytes=9-99")
+        assert (206, content(package.body)[9:100]) == (part.status, part.body)
+        assert content(package.body) == (await get(http, address)).body
+        await until_kept(http, address)
+    assert 3 == moving.given
+
+
+async def test_file__whose_path_was_signed_and_that_was_replaced(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """The new file of its name is another one: whoever asks for the old one does not get it."""
+    old = wheel()
+    moving = Moving(origin, old)
+    await get(http, f"{proxy.url}/pypi{PAGE}")
+    moving.put(old.filename, wheel(padding=100))
+    moving.given = 2
+    assert 404 == (await get(http, f"{proxy.url}/pypi/s/token1/{old.filename}")).status
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_file__whose_link_has_expired(
     proxy: Running, origin: Origin, http: aiohttp.ClientSession, status: int

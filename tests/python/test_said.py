@@ -23,7 +23,7 @@ FILE = File("demo-1.0.tar.gz", "https://files.example/demo-1.0.tar.gz?signature=
         (FILE, replace(FILE, digests=(TWO,)), True),
         (FILE, replace(FILE, digests=()), True),
         (FILE, None, False),
-        (None, FILE, False),
+        (None, FILE, True),
         (None, None, False),
     ],
 )

@@ -1,0 +1,74 @@
+"""Addresses that pages gave files before others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from proxy.model import Digest
+from proxy.python import moves
+from proxy.python.moves import Moves, same
+from proxy.python.page import File
+
+ONE, TWO = Digest("sha256", "a" * 64), Digest("md5", "b" * 32)
+FILE = File("demo-1.0.tar.gz", "https://files.example/1/demo-1.0.tar.gz?a=1", (ONE,))
+MOVED = replace(FILE, url="https://files.example/2/demo-1.0.tar.gz?a=1")
+
+
+def arrived(known: Moves, before: File, *now: File, page: str = "page") -> None:
+    """Let a page come that has other files than before."""
+    known.arrived(page, (before,), {file.filename: [file] for file in now})
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ((FILE,), ()),
+        ((replace(FILE, url=FILE.url.replace("?a=1", "?a=2")),), ()),
+        ((MOVED,), (FILE,)),
+        ((), ()),
+        ((replace(MOVED, filename="other-1.0.tar.gz"),), ()),
+    ],
+)
+def test_earlier(now: tuple[File, ...], expected: tuple[File, ...]) -> None:
+    """A file that is still on the page, elsewhere; another query is the same address on the cache."""
+    known = Moves()
+    arrived(known, FILE, *now)
+    assert expected == known.earlier("page", FILE.filename)
+    assert () == known.earlier("other page", FILE.filename)
+
+
+def test_earlier__of_several_pages() -> None:
+    """The last address first, and not without end."""
+    known = Moves()
+    files = [replace(FILE, url=f"https://files.example/{number}/demo-1.0.tar.gz") for number in range(9)]
+    for before, now in pairwise(files):
+        arrived(known, before, now)
+    assert tuple(reversed(files[4:8])) == known.earlier("page", FILE.filename)
+
+
+def test_memory__is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not moved for the longest time is forgotten."""
+    monkeypatch.setattr(moves, "_NAMES", 2)
+    known = Moves()
+    for page in ("one", "two", "one", "three"):
+        arrived(known, FILE, MOVED, page=page)
+    assert [True, False, True] == [bool(known.earlier(page, FILE.filename)) for page in ("one", "two", "three")]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ((ONE,), (ONE,), True),
+        ((ONE, TWO), (TWO,), True),
+        ((ONE,), (TWO,), False),
+        ((ONE,), (), False),
+        ((), (ONE,), False),
+        ((), (), None),
+    ],
+)
+def test_same(before: tuple[Digest, ...], now: tuple[Digest, ...], expected: bool | None) -> None:
+    """Only a digest that both have tells that two files are one."""
+    assert expected is same(replace(FILE, digests=before), replace(MOVED, digests=now))
