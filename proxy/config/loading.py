@@ -106,7 +106,7 @@ def _lay_over(
     tree = dict(below)
     for name, value in above.items():
         path = (*at, name)
-        if isinstance(value, dict) and isinstance(below.get(name, {}), dict):
+        if isinstance(value, dict) and path[0] not in LISTS and isinstance(below.get(name, {}), dict):
             tree[name] = _lay_over(below.get(name, {}), value, source, origins, path)
         else:
             tree[name] = value
@@ -137,6 +137,8 @@ def _sentence(detail: ErrorDetails, origins: Mapping[SettingPath, Source]) -> st
         return f"{name}: no such setting" + (f"; did you mean {meant}?" if meant else "")
     if path == ("data",) and detail["type"] == "missing":
         return "data: there is no home folder to put it in; give --data or set PULLTHROUGH_DATA"
+    if path in {(listed,) for listed in LISTS} and detail["type"] == "tuple_type" and source.kind == "file":
+        return f"{name}: must be a list: write [[{LISTS[path[0]][0]}]], in double brackets, above each of them"
     return f"{name}: {_reason(detail)}"
 
 

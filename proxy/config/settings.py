@@ -183,7 +183,7 @@ class Settings(BaseSettings):
             return value
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(f"must be a JSON list of {info.field_name}") from None
 
     @field_validator("upstreams")

@@ -95,6 +95,8 @@ def read_file(path: Path) -> tuple[Source, list[str]]:
         return nothing, [f"{path}: is not a text in UTF-8"]
     except tomllib.TOMLDecodeError as error:
         return nothing, [f"{path}: is not TOML: {error}"]
+    except (ValueError, RecursionError):  # the library's limits: numbers of thousands of digits, lists in lists
+        return nothing, [f"{path}: has a number that is too long, or too many brackets within each other"]
     errors = []
     for name, (entry, _) in LISTS.items():
         if name in tree:  # its name inside the program only

@@ -163,7 +163,26 @@ def test_errors__mount_twice_and_all_else_right(tmp_path: Path) -> None:
     [
         ("port = = 3", "pullthrough.toml: is not TOML: Invalid value (at line 1, column 8)"),
         ("upstreams = []", "pullthrough.toml: upstreams: no such setting; did you mean [[upstream]]?"),
-        ("upstream = 3", "pullthrough.toml: upstream: must be a list"),
+        (
+            "upstream = 3",
+            "pullthrough.toml: upstream: must be a list: write [[upstream]], in double brackets, above each of them",
+        ),
+        (
+            '[upstream]\nmount = "a"\nurl = "https://index.example/"',
+            "pullthrough.toml: upstream: must be a list: write [[upstream]], in double brackets, above each of them",
+        ),
+        (
+            '[group]\nmount = "a"\nmembers = ["pypi"]',
+            "pullthrough.toml: group: must be a list: write [[group]], in double brackets, above each of them",
+        ),
+        (
+            f"port = {'9' * 5000}",
+            "pullthrough.toml: has a number that is too long, or too many brackets within each other",
+        ),
+        (
+            f"upstream = {'[' * 5000}{']' * 5000}",
+            "pullthrough.toml: has a number that is too long, or too many brackets within each other",
+        ),
         ("upstream = [3]", "pullthrough.toml: upstream #1: must be a table"),
         ("zebra = 3", "pullthrough.toml: zebra: no such setting"),
         ("data = 3", "pullthrough.toml: data: must be the name of a folder"),
@@ -276,10 +295,11 @@ def test_errors__no_home(tmp_path: Path) -> None:
     )
 
 
-def test_errors__upstreams_of_the_environment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["pypi", "[" * 9000, "9" * 5000])
+def test_errors__upstreams_of_the_environment(tmp_path: Path, text: str) -> None:
     """A list that is no JSON is named by its variable."""
     assert ["PULLTHROUGH_UPSTREAMS: must be a JSON list of upstreams"] == _errors(
-        tmp_path, environ={**_HOME, "PULLTHROUGH_UPSTREAMS": "pypi"}
+        tmp_path, environ={**_HOME, "PULLTHROUGH_UPSTREAMS": text}
     )
 
 
