@@ -26,7 +26,7 @@ def likely_pages(target: Target, site: Site, project: str, fronts: Iterable[str]
     The project of a flat page is ''. `fronts`: folders in which pages of other projects were found, the last one first.
     """
     paths = _flat(target) if site.flat else _of_project(target, site, project, fronts)
-    below = (path for path in dict.fromkeys(paths) if path.startswith(site.index))
+    below = (path for path in dict.fromkeys(paths) if site.flat or path.startswith(site.index))
     return [(Target(site.mount, None, path), "" if site.flat else project) for path in islice(below, MOST)]
 
 
@@ -40,7 +40,10 @@ def _of_project(target: Target, site: Site, project: str, fronts: Iterable[str])
     # Those of PyTorch's channels lie beside the folder of the page.
     yield from (f"{path}{project}/" for path in above[:1] if not own)
     # A channel is called as the local version of what is built for it: 2.8.0+cu126.
-    yield from (f"{site.index}{label}/{project}/" for label in _LABEL.findall(name.replace("_", ".")))
+    # It is below the index, or below the folder that has the files of all channels, such as nightly/.
+    roots = (site.index, *(path for path in above[:1] if not own))
+    labels = _LABEL.findall(name.replace("_", "."))
+    yield from (f"{root}{label}/{project}/" for root in roots for label in labels if not root.endswith(f"/{label}/"))
     yield f"{site.index}{project}/"
     yield from (f"{front}{project}/" for front in islice(fronts, _FRONTS))
     if not site.index:

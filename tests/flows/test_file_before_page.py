@@ -80,6 +80,19 @@ async def test_file__of_a_registry(
     assert (200, f'"sha256:{PACKAGE.sha256}"') == (got.status, got.headers["etag"])
 
 
+@pytest.mark.parametrize("page", ["whl/torch-2.8/", "whl/torch-2.8.html"])
+async def test_file__of_a_flat_page(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, page: str
+) -> None:
+    """Where the settings say no more than that pages are flat, too."""
+    path = f"whl/torch-2.8/{PACKAGE.filename}"
+    origin.file(f"/{path}", PACKAGE.body)
+    origin.page(f"/{page}", [Link(PACKAGE.filename, f"/{path}", sha256=PACKAGE.sha256)])
+    running = await make_proxy(origin.url, upstreams=({"mount": "m", "url": origin.url, "kind": "flat"},))
+    got = await get(http, f"{running.url}/m/{path}")
+    assert (200, f'"sha256:{PACKAGE.sha256}"') == (got.status, got.headers["etag"])
+
+
 async def test_file__beside_that_of_another_project(
     make_proxy: MakeProxy, origin: Origin, other_origin: Origin, http: aiohttp.ClientSession
 ) -> None:

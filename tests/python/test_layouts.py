@@ -32,6 +32,11 @@ def paths(target: Target, site: Site, *fronts: str) -> list[str]:
         (SITE, f"other/demo/{SDIST}", ["simple/demo/"]),
         # PyTorch: files lie beside the folders of the pages of their channel
         (TORCH, f"whl/cu126/{CUDA}", ["whl/cu126/demo/", "whl/demo/"]),
+        (
+            TORCH,
+            f"whl/nightly/{CUDA}",
+            ["whl/nightly/demo/", "whl/cu126/demo/", "whl/nightly/cu126/demo/", "whl/demo/"],
+        ),
         (TORCH, "whl/demo-2.0-cp312-none-linux_x86_64.whl", ["whl/demo/"]),
         (TORCH, "whl/nightly/cpu/demo-2.0.dev1-cp312-none-any.whl", ["whl/nightly/cpu/demo/", "whl/demo/"]),
         # NVIDIA: files lie beside their page
@@ -43,6 +48,7 @@ def paths(target: Target, site: Site, *fronts: str) -> list[str]:
         # Flat: the folder that it lies in, or the page called as that
         (FLAT, f"a/b/{SDIST}", ["a/b/", "a/b.html"]),
         (FLAT, SDIST, [""]),
+        (replace(FLAT, index="simple/"), f"a/b/{SDIST}", ["a/b/", "a/b.html"]),
     ],
 )
 def test_likely_pages__below_the_mount(site: Site, path: str, pages: list[str]) -> None:
@@ -107,5 +113,5 @@ def test_likely_pages__are_few_and_below_the_index(folders: list[str], site: Sit
     pages = [page for page, _ in found]
     assert len(pages) <= MOST
     assert len(pages) == len(set(pages))
-    assert all(page.path.startswith(site.index) and page.host is None for page in pages)
+    assert all((site.flat or page.path.startswith(site.index)) and page.host is None for page in pages)
     assert {"" if site.flat else "demo"} >= {project for _, project in found}
