@@ -38,7 +38,7 @@ from proxy.web.browsers import READABLE
 from proxy.web.operations import Operations
 from proxy.web.plans import Asked
 from proxy.web.responses import Exchange, Responder, Sent
-from proxy.web.sender import ClientGone
+from proxy.web.sender import BodyBroken, ClientGone
 from proxy.web.server import Connection
 from proxy.web.shortcut import Shortcut
 from proxy.web.tunnel import Tunnels
@@ -90,10 +90,11 @@ class Edge:
             if request.method == "CONNECT":
                 response.force_close()  # what comes next may be meant for the host
             return response
-        except ClientGone:
-            connection.reset()
-            return _broken(request, told)
-        except ConnectionError:
+        except ConnectionError as broken:
+            if isinstance(broken, ClientGone):
+                connection.reset()
+            elif isinstance(broken, BodyBroken):
+                told.outcome = Outcome.ERROR  # whatever its head said
             return _broken(request, told)
         except asyncio.CancelledError:
             raise

@@ -95,6 +95,9 @@ class Responder:
                 await self._pieces(exchange, answer, self._downloads.followed(body), shown.source)
             else:
                 await self._pieces(exchange, answer, body.chunks(), shown.source)
+        except BodyBroken as broken:
+            _tell(broken, shown.mount)
+            raise
         finally:
             if isinstance(body, Passage):
                 await body.close()
@@ -111,6 +114,9 @@ class Responder:
                 await self._memory(exchange, answer, b"", Source.UPSTREAM)
             else:
                 await self._pieces(exchange, answer, projects.pieces(), Source.UPSTREAM)
+        except BodyBroken as broken:
+            _tell(broken, projects.mount)
+            raise
         finally:
             await projects.close()
         return Sent(answer.status, keep_alive=answer.keep_alive)
@@ -257,3 +263,9 @@ class Responder:
         last = head + (b"0\r\n\r\n" if answer.chunked else b"")
         if last:
             (await exchange.connection.flushed()).write(last)
+
+
+def _tell(broken: BodyBroken, mount: str) -> None:
+    """Say why an answer broke off, where nobody did yet: its client, who has the head, can not be told."""
+    if isinstance(broken.__cause__, PullthroughError):
+        _log.warning("an answer was broken off", extra={"upstream": mount, "reason": str(broken)})

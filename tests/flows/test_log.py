@@ -40,6 +40,34 @@ async def test_download_failed(
     assert "Nothing was kept" in line["reason"]
 
 
+@pytest.mark.parametrize("what", ["past the store", "list of projects"])
+async def test_answer_broken_off(
+    make_proxy: MakeProxy,
+    origin: Origin,
+    http: aiohttp.ClientSession,
+    capsys: pytest.CaptureFixture[str],
+    what: str,
+) -> None:
+    """Why an answer broke off whose head had left stands in the log, and the request counts as an error."""
+    package = wheel(padding=3_000_000)
+    origin.publish(package)
+    names = "".join(f'<a href="/simple/p{number}/">p{number}</a>\n' for number in range(100_000))
+    origin.resource("/simple/", names, content_type="text/html", length=False)
+    origin.misbehave("/simple/", faults.cut(2_000_000))
+    origin.misbehave(f"/packages/{package.filename}", faults.flipped(1_000_000))
+    running = await make_proxy(origin.url, disk=2_900_000)
+    await get(http, f"{running.url}/pypi/simple/demo/")
+    past = what == "past the store"
+    got = await get(http, address(running, package) if past else f"{running.url}/pypi/simple/")
+    assert (200, True) == (got.status, got.broken)
+    await running.close()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (reason,) = [line for line in lines if line.get("message") == "an answer was broken off"]
+    request = [line for line in lines if "client" in line][-1]
+    assert ("error", 200) == (request["outcome"], request["status"])
+    assert ("pypi", True) == (reason["upstream"], ("digest" if past else "Upstream") in reason["reason"])
+
+
 async def test_stale_page(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
