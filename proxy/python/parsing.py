@@ -24,7 +24,8 @@ from proxy.python.page import NOTHING, File, Page, needed
 _VERSION = re.compile(r"(\d{1,4})\.\d{1,4}")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
 _HEADING = re.compile(
-    r"\b(?:links (?:for|to)|index of|simple (?:index|api)|directory listing (?:for|of)|files within)\b|^directory: ",
+    r"\b(?:links (?:for|to)|index of|simple (?:index|api|list)|directory listing (?:for|of)|files within)\b"
+    r"|^directory: |^\S+ - /(?:\S*/)?$",
     re.IGNORECASE,
 )
 _COUNTED = re.compile(r"\b[0-9]+\s+director(?:y|ies)")  # as Caddy says it above a listing

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from proxy.errors import NotFound
 from proxy.model import Site, Target
 from proxy.python import addresses, filenames, marks
 from proxy.spelling import quoted
+
+_CHANNEL = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9._~+-]*")  # what indexes below a mount are called, as torch-2.8.0+cu126
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class OtherSpelling:
 
 @dataclass(frozen=True, slots=True)
 class FlatPage:
-    """A page of files of any project: what `pip --find-links` takes, or the listing of a folder."""
+    """A page of no project: what `pip --find-links` takes, the listing of a folder, the root of an index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ def _of_index(path: str, site: Site) -> Route:
     written = last or folder.rpartition("/")[2]
     project = written.removeprefix("+")  # devpi's indexes are at +simple/
     if not filenames.is_project(project):
+        if _CHANNEL.fullmatch(written):
+            return Elsewhere(f"{quoted(written)}/") if last else FlatPage()
         # Nothing else gets into a Location: `https:evil.example` would be another place.
         raise NotFound("No project has such a name: letters, digits, dots, dashes and underscores.")
     if last:

@@ -38,7 +38,8 @@ async def names(http: aiohttp.ClientSession, url: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "channel", ["cu126", "rocm6.4", "0.8.5", "Nightly", "nightly/rocm6.4", "jp6/cu126/+simple", "a_b"]
+    "channel",
+    ["cu126", "rocm6.4", "0.8.5", "Nightly", "nightly/rocm6.4", "jp6/cu126/+simple", "a_b", "torch-2.8.0+cu126", "_ci"],
 )
 @pytest.mark.parametrize("form", ["html", "json"])
 async def test_root__of_an_index_below_a_mount(
@@ -164,6 +165,9 @@ EMPTY = {
     "</pre><hr></body></html>",
     "apache": "<html><head><title>Index of /x</title></head><body><h1>Index of /x</h1><pre><a href='?C=N;O=D'>Name</a>"
     "<hr><a href='/'>Parent Directory</a></pre></body></html>",
+    "devpi": "<html><head><title>ci/dev: simple list</title></head><body><h1>ci/dev: simple list</h1></body></html>",
+    "iis": "<html><head><title>files.example - /x/</title></head><body><H1>files.example - /x/</H1><hr>\r\n"
+    "<pre><A HREF='/'>[To Parent Directory]</A><br><br></pre><hr></body></html>",
     "go": "<!doctype html>\n<meta name=viewport content='width=device-width'>\n<pre>\n</pre>\n",
 }
 

@@ -46,6 +46,10 @@ FLAT = Site("flat", "https://index.example/", "", 600.0, flat=True)
         # The root of a channel may be called as no project is
         (PYPI, "simple/rocm6.4/", OtherSpelling("rocm6-4", "../rocm6-4/")),
         (PYPI, "simple/rocm6.4", Elsewhere("rocm6.4/")),
+        (PYPI, "simple/torch-2.8.0+cu126/", FlatPage()),
+        (PYPI, "simple/torch-2.8.0+cu126", Elsewhere("torch-2.8.0%2Bcu126/")),
+        (PYPI, "simple/torch-2.8.0+cu126/demo/", ProjectPage("demo")),
+        (BARE, "_internal/", FlatPage()),
         (PYPI, "simple/0.8.5/demo/", ProjectPage("demo")),
         (BARE, "jp6/cu126/+simple/", OtherSpelling("simple", None)),
         (BARE, "jp6/cu126/+simple/demo/", ProjectPage("demo")),
