@@ -30,6 +30,7 @@ _DIRECTORY_LIMIT = 16 << 20  # bytes: more than a hundred thousand files
 _HEADER = 30  # bytes of a member's header before its name
 _SLACK = 512  # bytes for the header's name and extra fields, which the directory does not tell
 _ENCRYPTED = 1
+_FRAMES = 64  # of zstd in one member
 _ZSTANDARD = 93  # zipfile has a name for it from Python 3.14 on
 # No lzma: its header decides how much memory the decoder takes. Indexes refuse such wheels.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, _ZSTANDARD)
@@ -201,9 +202,14 @@ def _read_zstandard(info: zipfile.ZipInfo, header: bytes, file: _Bounded) -> byt
     if signature != b"PK\3\4":
         raise zipfile.BadZipFile("no header where the directory says that one is")
     file.seek(info.header_offset + _HEADER + name + extra)
-    unpacker = zstd.ZstdDecompressor()
+    packed, body = file.read(info.compress_size), b""
     try:
-        body = unpacker.decompress(file.read(info.compress_size), _METADATA_LIMIT + 1)
+        for _ in range(_FRAMES):  # RFC 8878 §3: frames may follow one another, and be empty
+            unpacker = zstd.ZstdDecompressor()
+            body += unpacker.decompress(packed, _METADATA_LIMIT + 1 - len(body))
+            packed = unpacker.unused_data if unpacker.eof else b""
+            if not packed or len(body) > _METADATA_LIMIT:
+                break
     except zstd.ZstdError as error:
         raise zipfile.BadZipFile("damaged") from error
     if len(body) != info.file_size or zlib.crc32(body) != info.CRC:

@@ -41,7 +41,9 @@ def zipped(
     return file.getvalue()
 
 
-def packed_by_zstd(members: dict[str, bytes], *, extra: bytes = b"", spoilt: bool = False) -> bytes:
+def packed_by_zstd(
+    members: dict[str, bytes], *, extra: bytes = b"", spoilt: bool = False, frames: bool = False
+) -> bytes:
     """The same packed by zstd (APPNOTE 4.4.5: method 93), which zipfile writes from Python 3.14 on only.
 
     `extra`: an extra field of each member's own header. `spoilt`: other bytes come out than the directory promises.
@@ -49,6 +51,8 @@ def packed_by_zstd(members: dict[str, bytes], *, extra: bytes = b"", spoilt: boo
     file, rows = io.BytesIO(), []
     for name, body in members.items():
         packed, raw = zstd.compress(body[::-1] if spoilt else body), name.encode()
+        if frames:  # the first of them has nothing to unpack (RFC 8878 §3.1.2)
+            packed = struct.pack("<2L", 0x184D2A50, 3) + b"abc" + zstd.compress(body[:9]) + zstd.compress(body[9:])
         facts = (0, 93, 0, 0x21, zlib.crc32(body), len(packed), len(body), len(raw))
         rows.append(struct.pack("<4s2H4H3L5H2L", b"PK\1\2", 63, 63, *facts, 0, 0, 0, 0, 0, file.tell()) + raw)
         file.write(struct.pack("<4sH4H3L2H", b"PK\3\4", 63, *facts, len(extra)) + raw + extra + packed)
@@ -95,6 +99,7 @@ WHEELS = {
     "comment": zipped(PLAIN, comment=b"signed " * 9000),
     "zstd": packed_by_zstd(PLAIN),
     "zstd with an extra field": packed_by_zstd(PLAIN, extra=struct.pack("<2H", 0xCAFE, 2000) + bytes(2000)),
+    "zstd in several frames": packed_by_zstd(PLAIN, frames=True),
     "large metadata by zstd": packed_by_zstd(PLAIN | {MEMBER: BODY + os.urandom(200_000)}),
     "zip64 members": zipped(PLAIN, zip64=True),
     "zip64 directory": zip64_end(zipped(PLAIN)),
