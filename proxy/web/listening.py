@@ -165,15 +165,19 @@ class Listening:
 def _listeners(hosts: Sequence[str], port: int) -> list[socket.socket]:
     """Sockets that listen at each of the hosts, all at one port. Raises NotListening."""
     opened: list[socket.socket] = []
+    seen: set[_Place] = set()
     try:
-        for host in _uncovered(hosts):
+        for host, covered in _uncovered(hosts):
             places = list(_places(host, port))
-            for number, place in enumerate(places):
+            # Several names may have the same address: it is listened at once.
+            fresh = [place for place in places if place not in seen and place.family != covered]
+            seen.update(fresh)
+            for number, place in enumerate(fresh):
                 try:
                     opened.append(_listener(place, opened[0].getsockname()[1] if opened else port))
                 except OSError as error:
                     # A name may have addresses of a kind that this machine has not.
-                    spare = len(opened) > 0 or number < len(places) - 1
+                    spare = len(opened) > 0 or number < len(fresh) - 1
                     if error.errno not in _NOT_HERE or len(places) == 1 or not spare:
                         raise NotListening(host, error) from error
     except BaseException:
@@ -183,17 +187,22 @@ def _listeners(hosts: Sequence[str], port: int) -> list[socket.socket]:
     return opened
 
 
-def _uncovered(hosts: Sequence[str]) -> Iterator[str]:
-    """The hosts without addresses that another one covers: `::` is every address, `0.0.0.0` every one of IPv4."""
+def _uncovered(hosts: Sequence[str]) -> Iterator[tuple[str, int | None]]:
+    """The hosts without those that another one covers: `::` is every address, `0.0.0.0` every one of IPv4.
+
+    With each, the family of which its addresses are covered, if there is one.
+    """
     literals = {host: literal for host in hosts if (literal := _literal(host)) is not None}
     everywhere = {type(literal): host for host, literal in literals.items() if not int(literal)}
     if IPv6Address in everywhere:
-        yield everywhere[IPv6Address]
+        yield everywhere[IPv6Address], None
         return
     all_of_4 = everywhere.get(IPv4Address)
     for host in hosts:
-        if all_of_4 is None or host == all_of_4 or not isinstance(literals.get(host), IPv4Address):
-            yield host
+        if all_of_4 is None or host == all_of_4:
+            yield host, None
+        elif not isinstance(literals.get(host), IPv4Address):
+            yield host, socket.AF_INET
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:

@@ -125,8 +125,26 @@ async def test_open__everywhere(make_world: MakeWorld, hosts: list[str]) -> None
 async def test_open__every_address_of_ipv4(make_world: MakeWorld) -> None:
     """It covers the others of its kind."""
     world = make_world(100)
-    world.listening.open(["127.0.0.1", "0.0.0.0", "localhost"][:2], 0)
-    assert [("0.0.0.0", world.port)] == world.listening.addresses
+    world.listening.open(["127.0.0.1", "0.0.0.0", "localhost"], 0)
+    assert [("0.0.0.0", world.port)] == [place for place in world.listening.addresses if "." in place[0]]
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        ["localhost", "127.0.0.1"],
+        ["127.0.0.1", "localhost"],
+        ["127.0.0.2", "localhost", "127.0.0.1"],
+        ["::1", "0:0:0:0:0:0:0:1", "127.0.0.1"],
+    ],
+)
+async def test_open__an_address_by_several_names(make_world: MakeWorld, hosts: list[str]) -> None:
+    """It is listened at once."""
+    world = make_world(100)
+    world.listening.open(hosts, 0)
+    addresses = [host for host, _ in world.listening.addresses]
+    assert "127.0.0.1" in addresses
+    assert len(set(addresses)) == len(addresses)
 
 
 async def test_open__name(make_world: MakeWorld) -> None:
