@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from proxy.apt import release
 from proxy.cache.bodies import Bodies
+from proxy.cache.conditional import conditional
 from proxy.errors import UpstreamBroken
 from proxy.model import Ask, Kind, Site, Validator
 from proxy.ports import Upstream
@@ -31,7 +32,8 @@ async def fetch(upstream: Upstream, bodies: Bodies, url: str, site: Site, condit
     Raises TooLarge, UpstreamBroken, UpstreamTimeout, and what `Upstream.get` raises.
     """
     # As apt asks: caches on the way to the archive are to ask it (RFC 9111 §5.2.1.1).
-    async with upstream.get(Ask(url, site, {"Cache-Control": "max-age=0", **conditions}, Kind.RELEASE)) as reply:
+    ask = Ask(url, site, {"Cache-Control": "max-age=0"}, Kind.RELEASE)
+    async with conditional(upstream, ask, conditions) as reply:
         if reply.status == HTTPStatus.NOT_MODIFIED and conditions:
             return None
         if reply.status != HTTPStatus.OK:

@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from http import HTTPStatus
 
+from proxy.cache.conditional import conditional
 from proxy.cache.flight import Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
@@ -73,15 +74,17 @@ class Confirming:
         conditions = entry.validator.conditions
         try:
             # A range, so that an upstream that has another file, or knows no conditions, does not begin to send it.
-            return await self._answered(wanted, entry, {"Range": "bytes=0-0", **conditions})
+            return await self._answered(wanted, entry, {"Range": "bytes=0-0", **conditions}, {})
         except (UpstreamTimeout, UpstreamUnreachable):
             raise
         except (NotFound, UpstreamError):  # that may be about the range
-            return await self._answered(wanted, entry, conditions)
+            return await self._answered(wanted, entry, {}, conditions)
 
-    async def _answered(self, wanted: Wanted, entry: Entry, headers: dict[str, str]) -> bool:
+    async def _answered(
+        self, wanted: Wanted, entry: Entry, headers: dict[str, str], conditions: dict[str, str]
+    ) -> bool:
         since = self._clock.monotonic()
-        async with self._upstream.get(Ask(wanted.url, wanted.site, headers)) as reply:
+        async with conditional(self._upstream, Ask(wanted.url, wanted.site, headers), conditions) as reply:
             self._patience.answered(wanted.url, since)
             return reply.status == HTTPStatus.NOT_MODIFIED or _same(entry.validator, reply)
 

@@ -17,6 +17,7 @@ from typing import assert_never
 
 from proxy.cache import dates
 from proxy.cache.bodies import Bodies
+from proxy.cache.conditional import conditional
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
 from proxy.cache.patience import Patience
@@ -203,15 +204,14 @@ class Documents:
     async def _refresh(self, wish: Wish, entry: Entry | None) -> _Refreshed:
         """Ask upstream."""
         headers = {"Accept": wish.accept, "Accept-Encoding": "identity" if wish.raw else "gzip"}
-        if entry is not None:
-            headers |= entry.validator.conditions
-            if not dates.settled(entry.validator.last_modified, entry.stored):
-                # RFC 9110 §8.8.2.2: it may have changed twice in that second.
-                headers.pop("If-Modified-Since", None)
+        conditions = {} if entry is None else entry.validator.conditions
+        if entry is not None and not dates.settled(entry.validator.last_modified, entry.stored):
+            # RFC 9110 §8.8.2.2: it may have changed twice in that second.
+            conditions.pop("If-Modified-Since", None)
         since = self._clock.monotonic()
         try:
             ask = Ask(wish.url, wish.site, headers, Kind.PAGE, own=wish.site.own is not None)
-            async with self._upstream.get(ask) as reply:
+            async with conditional(self._upstream, ask, conditions) as reply:
                 now = self._clock.now()
                 if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
                     self._patience.answered(wish.url, since)

@@ -9,9 +9,12 @@ import pytest
 
 from tests import faults
 from tests.answers import Request
+from tests.archive import Archive, deb
+from tests.bodies import Noise
 from tests.conftest import MakeProxy
 from tests.faults import Fault
-from tests.flows.asking import SEGMENT, SMALL, address, content, get, until_idle
+from tests.flows.asking import SEGMENT, SMALL, SteppedClock, address, content, get, until_idle
+from tests.flows.conftest import MakeClocked
 from tests.origin import Origin
 from tests.pages import Link
 from tests.wheels import Package, wheel
@@ -130,3 +133,69 @@ async def test_clear_answer(
     assert (503 if code == 503 else 404) == got.status
     probed = asked == "end" and code == 503  # that the question for the length fails is told to nobody
     assert 1 + probed == origin.count(PATH + package.filename)
+
+
+CONDITIONAL = (400, 403, 404, 405, 410, 412, 416, 500, 501, 502, 504)
+
+
+def asks_whether(request: Request) -> bool:
+    """Requests with a condition."""
+    return "if-none-match" in request.headers or "if-modified-since" in request.headers
+
+
+@pytest.mark.parametrize("code", CONDITIONAL)
+async def test_odd__condition_of_a_page(
+    make_clocked: MakeClocked, origin: Origin, http: aiohttp.ClientSession, clock: SteppedClock, code: int
+) -> None:
+    """An upstream that answers conditions by an error does not freeze its pages as they were first seen."""
+    running = await make_clocked(origin.url)
+    origin.publish(wheel())
+    await get(http, f"{running.url}/pypi/simple/demo/")
+    origin.publish(wheel(), wheel(version="2.0"))
+    origin.misbehave("/simple/demo/", faults.status(code), when=asks_whether)
+    clock.advance(601)
+
+    got = await get(http, f"{running.url}/pypi/simple/demo/")
+
+    assert (200, "miss") == (got.status, got.source)
+    assert b"demo-2.0" in got.body
+
+
+@pytest.mark.parametrize("code", CONDITIONAL)
+async def test_odd__condition_of_a_file(
+    make_clocked: MakeClocked, origin: Origin, http: aiohttp.ClientSession, clock: SteppedClock, code: int
+) -> None:
+    """Nor files that it replaces under their names."""
+    running = await make_clocked(origin.url, mount={"volatile": ("nightly/",)})
+    old, new, path = wheel(), wheel(padding=1000), "nightly/demo-1.0-py3-none-any.whl"
+    origin.file(f"/{path}", old.body)
+    await get(http, f"{running.url}/pypi/{path}")
+    await until_idle(running)
+    origin.file(f"/{path}", new.body)
+    origin.misbehave(f"/{path}", faults.status(code), when=asks_whether)
+    clock.advance(601)
+
+    got = await get(http, f"{running.url}/pypi/{path}")
+
+    assert (200, new.sha256) == (got.status, got.sha256)
+    await until_idle(running)
+
+
+@pytest.mark.parametrize("code", CONDITIONAL)
+async def test_odd__condition_of_a_suite(
+    make_clocked: MakeClocked, origin: Origin, http: aiohttp.ClientSession, clock: SteppedClock, code: int
+) -> None:
+    """Nor the suites of an archive."""
+    running = await make_clocked(origin.url, apt={"hosts": [f"{origin.host}:{origin.port}"]})
+    address = f"{running.url}/{origin.host}:{origin.port}/debian/dists/stable/InRelease"
+    archive = Archive(origin)
+    archive.publish(deb("demo", Noise(1000)))
+    before = await get(http, address)
+    archive.publish(deb("demo", Noise(1000)), deb("other", Noise(1000)))
+    origin.misbehave("/debian/dists/stable/InRelease", faults.status(code), when=asks_whether)
+    clock.advance(601)
+
+    got = await get(http, address)
+
+    assert 200 == got.status
+    assert got.sha256 != before.sha256
