@@ -42,14 +42,15 @@ async def first(ways: Sequence[Way[T]], *, final: tuple[type[PullthroughError], 
             if not done:
                 running.append(asyncio.create_task(waiting.pop(0).begin()))
             for task in [task for task in running if task in done]:
-                try:
-                    result = await task
-                except PullthroughError as error:
-                    running.remove(task)
-                    failure = failure if isinstance(failure, final) else error
-                else:
+                failed = task.exception()  # raised here, it would hold this frame, and the frame all results
+                if failed is None:
                     await _let_end(running[: running.index(task)], grace)
-                    return result
+                    return task.result()
+                if not isinstance(failed, PullthroughError):
+                    raise failed
+                running.remove(task)
+                failure = failure if isinstance(failure, final) else failed.again()
+                del failed
             if isinstance(failure, final):
                 waiting = []
         assert failure is not None, "there is a way, and all failed"

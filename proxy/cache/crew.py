@@ -18,7 +18,7 @@ from proxy.cache.flight import Changed, Flight, Place
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.manners import Manners
 from proxy.cache.pacing import Pacing
-from proxy.cache.retrying import BACKOFF, Retrying
+from proxy.cache.retrying import BACKOFF, Retrying, afresh
 from proxy.errors import PullthroughError, StoreError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, WrongBytes
 
 _log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class Crew:
         failed: list[tuple[Job, BaseException]] = []
         for job, error in ended:
             if isinstance(error, StoreError) or (isinstance(error, WrongBytes) and job.answered is not None):
-                raise error
+                raise afresh(error)
             if error is None:
                 self._pacing.done(job, self._now(), self._brought(job))
             elif not job.dropped:
@@ -177,6 +177,7 @@ class Crew:
         ended = [(job, job.task) for job in self._jobs if job.task is not None and job.task.done()]
         for job, _ in ended:
             self._jobs.remove(job)
+            job.task = None  # it may hold a failure, whose frames hold the job
             self._manners.leave(self._url, answered=job.answered is not None)
         return [(job, None if task.cancelled() else task.exception()) for job, task in ended]
 
@@ -201,6 +202,7 @@ class Crew:
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             for job in jobs:
+                job.task = None
                 self._manners.leave(self._url, answered=job.answered is not None)
 
     # Watching

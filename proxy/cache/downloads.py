@@ -24,6 +24,7 @@ from proxy.cache.lanes import Lanes
 from proxy.cache.manners import Manners
 from proxy.cache.passage import Passage, unlikely
 from proxy.cache.passages import NEXT, Passages, told
+from proxy.cache.retrying import afresh
 from proxy.cache.workers import Workers
 from proxy.errors import (
     NoPlace,
@@ -252,7 +253,8 @@ class Downloads:
                     await digesting.advance(spool.fd, end)
                 else:
                     await more.wait()
-            filling.result()
+            if (failed := filling.exception()) is not None:
+                raise afresh(failed)
         finally:
             stop()
             filling.cancel()

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Self
 from urllib.parse import urlsplit
 
 from proxy.cache.digesting import Digesting
@@ -27,6 +28,10 @@ HELD_BACK = 64 * 1024
 
 class Changed(Exception):
     """Upstream's file is not the one of which a part is here."""
+
+    def again(self) -> Self:
+        """The same as a new exception, as of `PullthroughError.again`."""
+        return type(self)()
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,5 +110,8 @@ class Passages:
 
 
 def told(before: PullthroughError | None, error: PullthroughError, place: Place, wanted: Wanted) -> PullthroughError:
-    """Which failure to tell: what the file's own host did, whenever it was asked. That it fails is no "not found"."""
-    return error if before is None or place.url == wanted.url else before
+    """Which failure to tell: what the file's own host did, whenever it was asked. That it fails is no "not found".
+
+    A copy: whoever holds it while the others are asked is in the traceback of the one that was raised.
+    """
+    return error.again() if before is None or place.url == wanted.url else before

@@ -17,6 +17,7 @@ from proxy.errors import (
     Crowded,
     NotAllowed,
     NotFound,
+    PullthroughError,
     UpstreamDenied,
     UpstreamThrottled,
     UpstreamTimeout,
@@ -63,7 +64,7 @@ class Retrying:
         exhausted = self._failures >= _ATTEMPTS
         gone = isinstance(error, (NotFound, UpstreamDenied, Changed))
         if isinstance(error, NotAllowed) or (job.plain and (gone or exhausted)):
-            raise error
+            raise afresh(error)
         if self._about_the_range(job, error):
             self._ask_plainly(error)
             return
@@ -88,7 +89,7 @@ class Retrying:
             bool(self._flight.wanted.others) or self._manners.now() - job.begun > _QUICK
         )
         if job.plain or isinstance(error, Changed) or away or self._manners.final(self._place, error):
-            raise error
+            raise afresh(error)
         self._ask_plainly(error)
 
     def _about_the_range(self, job: Job, error: BaseException) -> bool:
@@ -124,7 +125,7 @@ class Retrying:
         if self._manners.now() - self.together > _SETTLED:
             seconds = max(seconds, _asked(error))
         if seconds > _WAIT:
-            raise error
+            raise afresh(error)
         await asyncio.sleep(seconds)
 
     async def among_others(self) -> None:
@@ -132,6 +133,11 @@ class Retrying:
         url = self._place.url
         if self._flight.started.done() and self._manners.pressed(url):
             await self._manners.freed(url, _TURN, begun=True)
+
+
+def afresh(error: BaseException) -> BaseException:
+    """The same failure to be raised by somebody who holds it: it would hold him, and the buffers of its transfer."""
+    return error.again() if isinstance(error, (PullthroughError, Changed)) else error
 
 
 def _asked(error: BaseException) -> float:

@@ -140,11 +140,12 @@ class Catalog:
             except Withheld as error:
                 # Stores refuse what they do not have. Of a page that was only guessed, it says no more than that.
                 meant = site.withholds or isinstance(error, Forwarded)
-                failure = failure or (error if meant and page.path == f"{site.index}{project}/" else None)
+                if failure is None and meant and page.path == f"{site.index}{project}/":
+                    failure = error.again()
             except NotFound:
                 continue
             except (NotAllowed, UpstreamError, BlobDamaged) as error:
-                failure = failure or error
+                failure = failure or error.again()
                 if isinstance(error, UpstreamUnreachable | UpstreamTimeout | UpstreamThrottled):
                     break  # the other pages are there, too
             else:

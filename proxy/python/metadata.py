@@ -65,19 +65,20 @@ class Metadata:
 
     async def _provide(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, bool]:
         """The metadata, and whether upstream was asked for it now."""
-        subject = Subject(whl, name, advertised if isinstance(advertised, Digest) else None)
-        stored = await self._downloads.kept(whl)
-        if stored is not None:
-            with contextlib.suppress(StoreError, NotFound, WrongBytes):
-                body = await self._reading.stored(stored, name)
-                if agrees(body, subject.digest):
-                    return await self._keep(key, subject, body), False
-        try:
-            body = await first(self._ways(key, subject, advertised=bool(advertised)), final=_NEVER, grace=_GRACE)
-        except _NEVER:
-            self._offering.unreadable(whl.url, name)
-            raise
-        return await self._keep(key, subject, body), True
+        promised = advertised if isinstance(advertised, Digest) else None
+        with self._reading.subject(whl, name, promised) as subject:
+            stored = await self._downloads.kept(whl)
+            if stored is not None:
+                with contextlib.suppress(StoreError, NotFound, WrongBytes):
+                    body = await self._reading.stored(stored, subject)
+                    if agrees(body, promised):
+                        return await self._keep(key, subject, body), False
+            try:
+                body = await first(self._ways(key, subject, advertised=bool(advertised)), final=_NEVER, grace=_GRACE)
+            except _NEVER:
+                self._offering.unreadable(whl.url, name)
+                raise
+            return await self._keep(key, subject, body), True
 
     def _ways(self, key: str, subject: Subject, *, advertised: bool) -> list[Way[bytes]]:
         """The ways to fetch it, the best first."""
@@ -120,7 +121,7 @@ class Metadata:
             body = await self._reading.by_parts(subject)
         except PullthroughError as error:
             _log.info("no ranged reads of a wheel", extra={"upstream": subject.wanted.site.mount, "reason": str(error)})
-            failures.append(error)
+            failures.append(error.again())  # without the frames, which hold this list
             raise
         self._offering.learn(origin, honoured=True)
         return body

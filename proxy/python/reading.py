@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+from proxy.cache.budget import Budget, Claim
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Place, Wanted
 from proxy.cache.following import landing
@@ -25,15 +28,18 @@ from proxy.python import wheel
 from proxy.python.wheel import Unreadable
 
 _MOST = 16 << 20  # bytes of a METADATA file
+_TOGETHER = 32 << 20  # bytes: twice that is what all that are read at the same time may hold
+_SMALL = 256 << 10  # bytes of one that is unpacked without further ado
 _HEADERS = re.compile(rb"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+(?=\n|\Z)")  # core metadata: like an e-mail's
 
 
 class Subject(NamedTuple):
-    """The wheel `name`, and the hash that its metadata must have, if a page gives one."""
+    """The wheel `name`, the hash that its metadata must have, if a page gives one, and the memory that it holds."""
 
     wanted: Wanted
     name: str
     digest: Digest | None
+    claim: Claim
 
 
 def beside(url: str) -> str:
@@ -55,19 +61,27 @@ def agrees(body: bytes, digest: Digest | None) -> bool:
 
 
 class Reading:
-    """Reads metadata. It has threads of its own, and no other state."""
+    """Reads metadata. It has threads of its own. Mutable state: the memory that what is being read holds."""
 
     def __init__(self, downloads: Downloads) -> None:
         self._downloads = downloads
         self._unpacking = Workers("wheels", 2)
+        self._budget = Budget(_TOGETHER)
+
+    @contextmanager
+    def subject(self, wanted: Wanted, name: str, digest: Digest | None) -> Iterator[Subject]:
+        """What is to be read; the memory that it takes counts until the end of the block."""
+        with self._budget.claim() as claim:
+            yield Subject(wanted, name, digest, claim)
 
     async def close(self) -> None:
         """End the threads."""
         await self._unpacking.close()
 
-    async def stored(self, blob: Blob, name: str) -> bytes:
+    async def stored(self, blob: Blob, subject: Subject) -> bytes:
         """The METADATA of a stored wheel. Raises Unreadable, WithoutMetadata, BlobDamaged, StoreBroken."""
-        return await self._unpacking.run(_from_disk, self._downloads.lease(blob), name)
+        with self._downloads.lease(blob) as descriptor:
+            return await self._unpacked(partial(_from_descriptor, descriptor), subject)
 
     async def own_file(self, subject: Subject, key: str) -> bytes:
         """Upstream's own metadata file. Raises WrongBytes for what is not all of one, and as `Downloads.past`."""
@@ -75,7 +89,7 @@ class Reading:
         others = tuple(Place(beside(place.url), place.site) for place in whl.others)
         file = Wanted(key, beside(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
         passage = await self._downloads.past(file, 0, None)
-        body = await _read(passage)
+        body = await self._read(passage, subject)
         if subject.digest is None and not (passage.framed and is_metadata(body)):
             raise WrongBytes("Upstream's metadata file is not one, or not all of it.")
         return _agreed(body, subject)
@@ -86,9 +100,9 @@ class Reading:
         assert passage.size is not None, "a 206 says the size of the whole"
         window = wheel.Window(passage.size)
         while True:
-            window.add(passage.start, await _read(passage))
+            window.add(passage.start, await self._read(passage, subject))
             try:
-                return _agreed(await self._unpacking.run(_from_window, window, subject.name), subject)
+                return _agreed(await self._unpacked(partial(_from_window, window), subject), subject)
             except wheel.NeedBytes as need:
                 passage = await self._downloads.past(subject.wanted, need.start, need.end)
 
@@ -102,25 +116,42 @@ class Reading:
             await body.close()
             raise StoreError("The disk has no room for the wheel whose metadata is asked for.")
         if isinstance(body, Blob):
-            return _agreed(await self.stored(body, subject.name), subject)
+            return _agreed(await self.stored(body, subject), subject)
         with body.share() as descriptor:
             await landing(body)
-            return _agreed(await self._unpacking.run(_from_descriptor, descriptor, subject.name), subject)
+            return _agreed(await self._unpacked(partial(_from_descriptor, descriptor), subject), subject)
+
+    async def _unpacked(self, read: Callable[[str, int], bytes], subject: Subject) -> bytes:
+        """What `read` gives of the wheel of that name, for which it may take so much memory."""
+        try:
+            return await self._unpacking.run(read, subject.name, _SMALL)
+        except wheel.NeedRoom as need:
+            room = need.size
+        await self._budget.grow(subject.claim, room)
+        return await self._unpacking.run(read, subject.name, room)
+
+    async def _read(self, passage: Passage, subject: Subject) -> bytes:
+        """A small body, whole."""
+        body = io.BytesIO()
+        try:
+            async for chunk in passage.chunks():
+                if body.tell() + len(chunk) > _MOST:
+                    raise WrongBytes("Upstream sent far more than a metadata file has.")
+                await self._budget.grow(subject.claim, len(chunk))
+                body.write(chunk)
+        finally:
+            await passage.close()
+        return body.getvalue()
 
 
-def _from_window(window: wheel.Window, name: str) -> bytes:
-    return wheel.read_metadata(io.BufferedReader(window, 1 << 10), name)
+def _from_window(window: wheel.Window, name: str, room: int) -> bytes:
+    return wheel.read_metadata(io.BufferedReader(window, 1 << 10), name, room)
 
 
-def _from_disk(lease: AbstractContextManager[int], name: str) -> bytes:
-    with lease as descriptor:
-        return _from_descriptor(descriptor, name)
-
-
-def _from_descriptor(descriptor: int, name: str) -> bytes:
+def _from_descriptor(descriptor: int, name: str, room: int) -> bytes:
     with open(descriptor, "rb", closefd=False) as file:
         try:
-            return wheel.read_metadata(file, name)
+            return wheel.read_metadata(file, name, room)
         except WrongBytes as error:
             raise Unreadable(str(error)) from error  # all of it is here: another try changes nothing
 
@@ -144,18 +175,3 @@ def _agreed(body: bytes, subject: Subject) -> bytes:
     if not agrees(body, subject.digest):
         raise WrongBytes("The metadata of a wheel has not the hash that the index promises.")
     return body
-
-
-async def _read(passage: Passage) -> bytes:
-    """A small body, whole."""
-    try:
-        parts: list[bytes] = []
-        size = 0
-        async for chunk in passage.chunks():
-            size += len(chunk)
-            if size > _MOST:
-                raise WrongBytes("Upstream sent far more than a metadata file has.")
-            parts.append(chunk)
-        return b"".join(parts)
-    finally:
-        await passage.close()

@@ -48,6 +48,14 @@ class WithoutMetadata(NotFound):
     """A sound wheel that has no METADATA."""
 
 
+class NeedRoom(Exception):
+    """METADATA takes `size` bytes of memory, which are to be had before it is unpacked. A request, as `NeedBytes`."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
 class NeedBytes(Exception):
     """The half-open byte range `start` to `end` of the file must be known before reading can go on.
 
@@ -154,29 +162,31 @@ class _Bounded:
             raise StoreBroken("Reading the stored wheel failed. Look at the disk.") from error
 
 
-def read_metadata(file: IO[bytes], filename: str) -> bytes:
-    """The METADATA of the wheel `filename`, whose bytes `file` gives.
+def read_metadata(file: IO[bytes], filename: str, room: int = _METADATA_LIMIT) -> bytes:
+    """The METADATA of the wheel `filename`, whose bytes `file` gives; unpacked, if it has at most `room` bytes.
 
-    Raises NeedBytes from a `Window`, WrongBytes for what is no sound wheel, Unreadable or WithoutMetadata for one that
-    gives no METADATA, and StoreBroken when the disk fails.
+    Raises NeedRoom if it has more, NeedBytes from a `Window`, WrongBytes for what is no sound wheel, Unreadable or
+    WithoutMetadata for one that gives no METADATA, and StoreBroken when the disk fails.
     """
     bounded = _Bounded(file)
     try:
         with zipfile.ZipFile(bounded) as archive:
             member = _member(archive.namelist(), filename)
-            return _read(archive, archive.getinfo(member), bounded)
+            return _read(archive, archive.getinfo(member), bounded, room)
     except NotImplementedError:
         raise Unreadable(_UNKNOWN) from None
     except _BROKEN as error:
         raise WrongBytes("The wheel cannot be read: it is no sound zip file.") from error
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _Bounded) -> bytes:
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _Bounded, room: int) -> bytes:
     too_large = Unreadable("The wheel cannot be read: its METADATA is larger than 16 MiB.")
     if info.file_size > _METADATA_LIMIT or info.compress_size > _METADATA_LIMIT:
         raise too_large
     if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
         raise Unreadable(_UNKNOWN)
+    if info.file_size > room:
+        raise NeedRoom(info.file_size)
     # Ask for the member in one piece: a window would otherwise be asked for it in small steps.
     file.seek(info.header_offset)
     header = file.read(_HEADER + len(info.filename.encode()) + _SLACK + info.compress_size)[:_HEADER]
@@ -206,9 +216,9 @@ def _read_zstandard(info: zipfile.ZipInfo, header: bytes, file: _Bounded) -> byt
     try:
         for _ in range(_FRAMES):  # RFC 8878 §3: frames may follow one another, and be empty
             unpacker = zstd.ZstdDecompressor()
-            body += unpacker.decompress(packed, _METADATA_LIMIT + 1 - len(body))
+            body += unpacker.decompress(packed, info.file_size + 1 - len(body))
             packed = unpacker.unused_data if unpacker.eof else b""
-            if not packed or len(body) > _METADATA_LIMIT:
+            if not packed or len(body) > info.file_size:
                 break
     except zstd.ZstdError as error:
         raise zipfile.BadZipFile("damaged") from error

@@ -66,7 +66,8 @@ class Transfer:
         try:
             chunk = await self._read()
         except failures.CAUGHT as error:
-            raise self._fail(failures.broken_off(error)) from error
+            # aiohttp keeps it: with its frames it would hold the reader's buffers.
+            raise self._fail(failures.broken_off(error)) from error.with_traceback(None)
         if self._left is not None:
             self._left -= len(chunk)
             # A chunked 206 has no length that aiohttp could check.
@@ -82,7 +83,7 @@ class Transfer:
         try:
             size = await self._readinto(buffer)
         except failures.CAUGHT as error:
-            raise self._fail(failures.broken_off(error)) from error
+            raise self._fail(failures.broken_off(error)) from error.with_traceback(None)
         if self._left is not None:
             self._left -= size
             if self._left < 0 or (not size and self._left > 0):

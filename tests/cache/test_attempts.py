@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -164,3 +166,26 @@ def test_first__some_way_works(plan: list[tuple[bool, float | None]]) -> None:
     else:
         with pytest.raises(NotFound):
             asyncio.run(run())
+
+
+class Result:
+    """Something large."""
+
+
+async def test_first__is_free_at_once() -> None:
+    """What failed before holds the result of nobody: it needs no collection."""
+
+    async def fails() -> Result:
+        raise UpstreamBroken("no")
+
+    async def gives() -> Result:
+        return Result()
+
+    gc.collect()
+    gc.disable()
+    try:
+        held = weakref.ref(await first([Way(fails, 0), Way(gives, None)]))
+        await asyncio.sleep(0)
+        assert held() is None
+    finally:
+        gc.enable()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
+import zipfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -10,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.cache.budget import Claim
 from proxy.cache.flight import Wanted
 from proxy.errors import StoreError, WrongBytes
 from proxy.model import Ask, Digest
 from proxy.python.reading import Reading, Subject, beside, is_metadata
 from proxy.python.wheel import Unreadable
-from tests.memory_upstream import Scripted
+from tests.memory_upstream import Gate, Scripted
 from tests.python.conftest import Make
 from tests.python.world import SITE, World, content
 from tests.wheels import wheel
@@ -79,7 +83,7 @@ Part = Callable[[Ask], Scripted]
 
 def subject(size: int | None = None, digest: Digest | None = None) -> Subject:
     """The wheel, as a page tells of it."""
-    return Subject(Wanted("file:demo", URL, SITE, None, size), WHEEL.filename, digest)
+    return Subject(Wanted("file:demo", URL, SITE, None, size), WHEEL.filename, digest, Claim())
 
 
 @pytest.fixture
@@ -143,3 +147,42 @@ async def test_by_whole__on_a_full_disk(make: Make) -> None:
     with pytest.raises(StoreError):
         await made.by_whole(subject())
     await made.close()
+
+
+LARGE = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n" + b"Classifier: many\n" * 500_000
+TOGETHER = 64 << 20  # bytes
+
+
+async def test_own_file__many_large_ones_at_once(world: World, reading: Reading) -> None:
+    """However many are read, they hold a bounded memory together, and all of them come."""
+    many, gate = 15, Gate()
+    addresses = [f"https://index.example/p/{number}.whl" for number in range(many)]
+    for url in addresses:
+        world.upstream.on(f"{url}.metadata", Scripted(LARGE, body_gate=gate, gate_at=len(LARGE) - 1))
+
+    async def read(url: str) -> int:
+        with reading.subject(Wanted(url, url, SITE), WHEEL.filename, None) as asked:
+            return len(await reading.own_file(asked, url))
+
+    tasks = [asyncio.create_task(read(url)) for url in addresses]
+    await gate.reached.wait()
+    sent = -1
+    while sent != world.upstream.sent:  # until nobody gets any further
+        sent = world.upstream.sent
+        for _ in range(1000):
+            await asyncio.sleep(0)
+    assert len(LARGE) < sent < TOGETHER < many * len(LARGE)
+    gate.open()
+    assert [len(LARGE)] * many == await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("way", ["by_parts", "by_whole"])
+async def test_unpacked__waits_for_memory(world: World, reading: Reading, way: str) -> None:
+    """What is large when it is unpacked counts, too, however small the wheel is."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("demo-1.0.dist-info/METADATA", LARGE)
+    world.upstream.on(URL, Scripted(packed.getvalue(), ranges=True))
+    with reading.subject(Wanted("file:demo", URL, SITE), WHEEL.filename, None) as asked:
+        assert LARGE == await getattr(reading, way)(asked)
+        assert len(LARGE) <= asked.claim.held
