@@ -118,7 +118,7 @@ class Catalog:
         `kept`: the file is. What failed is in the answer. Raises NotFound for a file of a project that is quarantined.
         """
         said = await self.kept(target, site)
-        project = addresses.project_of(target)
+        project = addresses.project_of(target) or ("" if site.flat else None)
         if said.file is not None or project is None:
             return said
         said = await self._look(target, site, project, hurry, kept=kept)

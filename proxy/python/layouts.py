@@ -53,11 +53,11 @@ def _of_project(target: Target, site: Site, project: str, fronts: Iterable[str])
 
 
 def _flat(target: Target) -> Iterator[str]:
-    """The listing of the folder, and what PyG calls it; for a file that lies elsewhere, the listing at the base."""
+    """The listing of the folder, what PyG calls it, and what buckets do; and the listing at the base."""
     folder = addresses.folder_of(target) if target.host is None else ""
-    yield f"{folder}/" if folder else ""
     if folder:
-        yield f"{folder}.html"
+        yield from (f"{folder}/", f"{folder}.html", f"{folder}/index.html")
+    yield ""
 
 
 def _above(folder: str) -> Iterator[str]:

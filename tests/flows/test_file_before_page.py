@@ -80,14 +80,15 @@ async def test_file__of_a_registry(
     assert (200, f'"sha256:{PACKAGE.sha256}"') == (got.status, got.headers["etag"])
 
 
-@pytest.mark.parametrize("page", ["whl/torch-2.8/", "whl/torch-2.8.html"])
+@pytest.mark.parametrize("page", ["whl/torch-2.8/", "whl/torch-2.8.html", "whl/torch-2.8/index.html", ""])
+@pytest.mark.parametrize("name", [PACKAGE.filename, "1.0.tar.gz"])
 async def test_file__of_a_flat_page(
-    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, page: str
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, page: str, name: str
 ) -> None:
-    """Where the settings say no more than that pages are flat, too."""
-    path = f"whl/torch-2.8/{PACKAGE.filename}"
+    """Where the settings say no more than that pages are flat, and the file's name not whose it is, too."""
+    path = f"whl/torch-2.8/{name}"
     origin.file(f"/{path}", PACKAGE.body)
-    origin.page(f"/{page}", [Link(PACKAGE.filename, f"/{path}", sha256=PACKAGE.sha256)])
+    origin.page(f"/{page}", [Link(name, f"/{path}", sha256=PACKAGE.sha256)])
     running = await make_proxy(origin.url, upstreams=({"mount": "m", "url": origin.url, "kind": "flat"},))
     got = await get(http, f"{running.url}/m/{path}")
     assert (200, f'"sha256:{PACKAGE.sha256}"') == (got.status, got.headers["etag"])

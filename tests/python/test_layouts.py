@@ -45,10 +45,10 @@ def paths(target: Target, site: Site, *fronts: str) -> list[str]:
         (BARE, f"not-demo/{SDIST}", ["not-demo/demo/", "demo/", "not-demo/simple/demo/", "simple/demo/"]),
         # AWS's and Anaconda's: a folder for each version below the page
         (SITE, f"simple/demo/1.0/{SDIST}", ["simple/demo/"]),
-        # Flat: the folder that it lies in, or the page called as that
-        (FLAT, f"a/b/{SDIST}", ["a/b/", "a/b.html"]),
+        # Flat: the folder that it lies in, or the page called as that, or the one at the base
+        (FLAT, f"a/b/{SDIST}", ["a/b/", "a/b.html", "a/b/index.html", ""]),
         (FLAT, SDIST, [""]),
-        (replace(FLAT, index="simple/"), f"a/b/{SDIST}", ["a/b/", "a/b.html"]),
+        (replace(FLAT, index="simple/"), f"a/{SDIST}", ["a/", "a.html", "a/index.html", ""]),
     ],
 )
 def test_likely_pages__below_the_mount(site: Site, path: str, pages: list[str]) -> None:
