@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from proxy.cache.documents import Document, Documents, Wish
 from proxy.cache.flight import Place, Wanted
@@ -18,6 +19,7 @@ from proxy.errors import (
     NotAllowed,
     NotFound,
     PullthroughError,
+    StoreError,
     UpstreamBroken,
     UpstreamError,
     UpstreamThrottled,
@@ -25,12 +27,12 @@ from proxy.errors import (
     UpstreamUnreachable,
     Withheld,
 )
-from proxy.model import Digest, Entry, Outcome, Site, Target
+from proxy.model import Digest, Entry, Outcome, Site, Target, Validator
 from proxy.ports import Store
 from proxy.python import addresses, filenames
 from proxy.python.filenames import is_binary
 from proxy.python.layouts import likely_pages
-from proxy.python.moves import Moves, same
+from proxy.python.moves import Moves, moved
 from proxy.python.negotiation import UPSTREAM_ACCEPT
 from proxy.python.page import File
 from proxy.python.renderings import Renderings
@@ -182,6 +184,7 @@ class Catalog:
             if said.page is not None and not said.differs(fresh):
                 _, _, project, path = said.page.key.split(":", 3)
                 wish = self.wish(site, Target(site.mount, None, path), project, anew=True)
+                await self._forget_validator(wish.key)
                 document = await self._documents.get(wish, self._seconds(wish, hurry))
                 name = addresses.name_of(target)
                 fresh = Said(await self._listed(document, name, target, site, failed=True), document.entry)
@@ -247,6 +250,13 @@ class Catalog:
             ]
         return found
 
+    async def _forget_validator(self, key: str) -> None:
+        """Have a page sent whole: that it did not change says nothing of how long its links are good."""
+        entry = self._store.find(key)
+        if entry is not None and entry.validator != Validator():
+            with contextlib.suppress(StoreError):
+                await self._store.save(replace(entry, validator=Validator()))
+
     def _seconds(self, wish: Wish, hurry: Hurry | None) -> float | None:
         if hurry is None:
             return None
@@ -267,8 +277,7 @@ class Catalog:
     ) -> File | None:
         """The file at `target` as a page lists it; of several links to it, that with the most trusted digest.
 
-        Elsewhere, too, if an earlier copy of the page had it at `target`: the digest tells that it is the same, or,
-        where there is none and its own address `failed`, the page's word for its name.
+        Elsewhere, too, if an earlier copy of the page had it at `target`; see `moved`.
         """
         parsed = await self._renderings.parsed(document)
         there = [] if parsed.page.quarantined else parsed.by_name.get(name, [])
@@ -280,9 +289,7 @@ class Catalog:
         if not found:
             earlier = self._moves.earlier(document.entry.key, name)
             before = next((file for file in earlier if located(file, site) == target), None)
-            found = [file for file in there if before is not None and same(before, file)]
-            if not found and before is not None and failed and len(there) == 1 and same(before, there[0]) is None:
-                found = there
+            found = moved(before, there, failed=failed) if before is not None else []
         return min(found, key=trust, default=None)
 
     async def _refuse_quarantined(self, project: str | None, site: Site) -> None:

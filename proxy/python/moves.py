@@ -40,11 +40,14 @@ class Moves:
         return self._earlier.get((page, name), ())
 
 
-def same(before: File, now: File) -> bool | None:
-    """Whether it is one file, by its digests; None where they do not tell."""
-    if not before.digests and not now.digests:
-        return None
-    return not set(before.digests).isdisjoint(now.digests)
+def moved(before: File, now: list[File], *, failed: bool) -> list[File]:
+    """Which of the files of its name a page has `now` are the one that it had elsewhere `before`.
+
+    The digest tells. Where there is none, and nothing is at the earlier address (`failed`), the name does.
+    """
+    if failed and len(now) == 1 and not before.digests and not now[0].digests:
+        return now
+    return [file for file in now if not set(before.digests).isdisjoint(file.digests)]
 
 
 def _place(file: File) -> str:

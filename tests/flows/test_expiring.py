@@ -35,6 +35,7 @@ class Signing:
         self.package = package
         self.path = f"/bucket/{package.filename}"
         self.given = 0  # the number of the last signature
+        self.etag: str | None = None  # of the page, whatever signatures it has
         self._good = 1  # the first one that is good
         self._status = status
         self._hashed = hashed
@@ -47,10 +48,13 @@ class Signing:
         self._good = self.given + 1
 
     def _page(self, request: Request) -> Answer:
+        if self.etag is not None and request.headers.get("if-none-match") == self.etag:
+            return Answer(304, (("ETag", self.etag),))
         self.given += 1
         sha256 = self.package.sha256 if self._hashed else None
         link = Link(self.package.filename, f"{self.path}?Signature={self.given}%2B&X=a", sha256=sha256)
-        return Answer(200, (("Content-Type", TEXT_HTML),), Plain(as_html("demo", [link])))
+        headers = (("Content-Type", TEXT_HTML), *((("ETag", self.etag),) if self.etag is not None else ()))
+        return Answer(200, headers, Plain(as_html("demo", [link])))
 
     def _answer(self, request: Request) -> Answer:
         number = request.target.partition("Signature=")[2].partition("%2B&X=a")[0]
@@ -151,6 +155,18 @@ async def test_file__whose_link_has_expired(
     assert b"Signature" not in page.body + str(got.headers).encode()
     await until_kept(http, address(proxy, signing))
     assert LARGE.sha256 == (await get(http, address(proxy, signing))).sha256
+
+
+async def test_file__whose_page_says_that_it_did_not_change(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """Its validator is that of the list of files; the page is asked for whole, and has new signatures."""
+    signing = Signing(origin)
+    signing.etag = '"one release"'
+    await get(http, proxy.url + "/pypi" + PAGE)
+    signing.expire()
+    assert content(LARGE.body) == (await get(http, address(proxy, signing))).body
+    assert [None, None] == [asked.headers.get("if-none-match") for asked in origin.requests if asked.path == PAGE]
 
 
 async def test_file__herd(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:

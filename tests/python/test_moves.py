@@ -9,7 +9,7 @@ import pytest
 
 from proxy.model import Digest
 from proxy.python import moves
-from proxy.python.moves import Moves, same
+from proxy.python.moves import Moves, moved
 from proxy.python.page import File
 
 ONE, TWO = Digest("sha256", "a" * 64), Digest("md5", "b" * 32)
@@ -61,14 +61,24 @@ def test_memory__is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("before", "now", "expected"),
     [
-        ((ONE,), (ONE,), True),
-        ((ONE, TWO), (TWO,), True),
-        ((ONE,), (TWO,), False),
-        ((ONE,), (), False),
-        ((), (ONE,), False),
-        ((), (), None),
+        ((ONE,), [(ONE,)], [0]),
+        ((ONE, TWO), [(), (TWO,)], [1]),
+        ((ONE,), [(TWO,)], []),
+        ((ONE,), [()], []),
+        ((), [(ONE,)], []),
     ],
 )
-def test_same(before: tuple[Digest, ...], now: tuple[Digest, ...], expected: bool | None) -> None:
+@pytest.mark.parametrize("failed", [False, True])
+def test_moved__by_its_digest(
+    before: tuple[Digest, ...], now: list[tuple[Digest, ...]], expected: list[int], *, failed: bool
+) -> None:
     """Only a digest that both have tells that two files are one."""
-    assert expected is same(replace(FILE, digests=before), replace(MOVED, digests=now))
+    files = [replace(MOVED, digests=digests) for digests in now]
+    assert [files[place] for place in expected] == moved(replace(FILE, digests=before), files, failed=failed)
+
+
+@pytest.mark.parametrize(("count", "failed", "expected"), [(1, True, 1), (1, False, 0), (2, True, 0)])
+def test_moved__without_digests(count: int, *, failed: bool, expected: int) -> None:
+    """The one file of this name takes the place of what is not there any more."""
+    files = [replace(MOVED, digests=())] * count
+    assert files[:expected] == moved(replace(FILE, digests=()), files, failed=failed)
