@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import web
+from aiohttp.helpers import ceil_timeout
 
 from proxy.web.server import Connection, Server
 
@@ -99,3 +100,31 @@ async def test_refused_by_the_parser(world: World, caplog: pytest.LogCaptureFixt
     assert b"secret" not in answer
     assert not [record for record in caplog.records if record.exc_info]
     assert world.heads == []
+
+
+async def test_shutdown__waits_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an answer under way gets at the end is the time of the settings, however often the library waits."""
+    begun = asyncio.Event()
+    limits: list[float] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        begun.set()
+        await asyncio.Event().wait()
+        return web.Response(status=204)
+
+    def limit(delay: float | None, *more: float) -> asyncio.Timeout:
+        limits.append(delay or 0.0)
+        return ceil_timeout(delay, *more)
+
+    monkeypatch.setattr("aiohttp.web_protocol.ceil_timeout", limit)
+    server = Server(handle, lambda _, __: False, 5.0)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+    writer.write(HEAD)
+    await begun.wait()
+    await runner.cleanup()
+    assert b"" == await reader.read()
+    writer.close()
+    assert pytest.approx(0.2) == sum(limits)
