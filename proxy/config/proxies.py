@@ -20,6 +20,7 @@ ENVIRONMENT: Final = "environment"
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PORTS = {"http": 80, "https": 443}
+_NO_HOSTS = ("none", "no", "off", "false", "null", ENVIRONMENT)  # what is hardly the name of a host
 _FORM = "must be an address such as http://proxy.example:3128 or http://user:password@proxy.example:3128"
 _MASK = "***"  # what `Proxy.__str__` shows in the place of a password
 
@@ -60,7 +61,11 @@ def _read(value: Any, words: tuple[str, ...]) -> Any:  # noqa: ANN401 - whatever
     if not isinstance(value, str):
         raise ValueError("must be a text in quotes")  # noqa: TRY004 - pydantic's way
     word = value.strip(" ").lower() or DIRECT
-    return word if word in words else read_proxy(value)
+    if word in words:
+        return word
+    if word in _NO_HOSTS:
+        raise ValueError(f"must be the address of a proxy, or {' or '.join(words)}")
+    return read_proxy(value)
 
 
 def _read_for_all(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file

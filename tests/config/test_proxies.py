@@ -111,6 +111,21 @@ def test_setting__words(adapter: TypeAdapter[Any], value: Any, expected: object)
     assert expected == adapter.validate_python(value)
 
 
+@pytest.mark.parametrize(
+    ("adapter", "value", "said"),
+    [
+        (_FOR_ALL, "none", "direct or environment"),
+        (_FOR_ALL, "Off", "direct or environment"),
+        (_FOR_ONE, "false", "or direct"),
+        (_FOR_ONE, "environment", "or direct"),
+    ],
+)
+def test_setting__other_words(adapter: TypeAdapter[Any], value: str, said: str) -> None:
+    """What is hardly the name of a host is not taken for one: the words that there are, are told."""
+    with pytest.raises(ValidationError, match=said):
+        adapter.validate_python(value)
+
+
 @pytest.mark.parametrize("value", [7, True, ["http://a.example"], {"http": "a"}])
 def test_setting__no_text(value: Any) -> None:
     """Anything but a text is refused."""
