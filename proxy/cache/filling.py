@@ -17,7 +17,7 @@ from proxy.cache.extents import Extents
 from proxy.cache.flight import Changed, Flight, Place
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.manners import Manners
-from proxy.cache.passage import coded, refuse
+from proxy.cache.passage import coded, paged, refuse, strange
 from proxy.cache.pen import Pen
 from proxy.errors import UpstreamBroken, WrongBytes
 from proxy.model import Ask, Validator
@@ -159,7 +159,7 @@ class Filling:
         self._manners.note(self._place, ranges=True)
         if start < job.start:
             await self._compare(reply, start, job.start)
-        peeked = await self._peek(reply) if not job.start else b""
+        peeked = await self._peek(reply, job, total) if not job.start else b""
         await self._begin(job, reply, total)
         await Pen(self._spool, flight, job.start).pour(reply, last + 1, peeked)
 
@@ -171,12 +171,10 @@ class Filling:
         if size is not None and flight.size not in (None, size):
             raise Changed
         self._admit(reply, size)
-        if not job.plain and plausible.is_page(reply.headers.get("content-type", "")):
-            raise UpstreamBroken("Upstream answered a range of a file with a page.")
         if not flight.wanted.digest and not flight.started.done() and flight.extents.ranges:
             await self._restart()  # cheaper than to compare it all, and nobody has any of it
         job.start, job.end = 0, None
-        peeked = await self._peek(reply)
+        peeked = await self._peek(reply, job, size)
         await self._begin(job, reply, size)
         pen = Pen(self._spool, flight, 0, comparing=not flight.wanted.digest)
         end = await pen.pour(reply, self._bound(), peeked)
@@ -205,16 +203,22 @@ class Filling:
         if buffer != await self._spool.read(start, end - start):
             raise Changed
 
-    async def _peek(self, reply: Reply) -> bytes:
-        """The first bytes of a body, where they have to tell whether it is the file or in a coding of its own."""
-        if self._flight.wanted.digest or not coded(reply):
+    async def _peek(self, reply: Reply, job: Job, size: int | None) -> bytes:
+        """The first bytes of a body, where they have to tell whether it is the file, a page, or in a coding."""
+        wanted = self._flight.wanted
+        packed, page = wanted.digest is None and coded(reply), paged(reply, wanted)
+        if not packed and not page:
             return b""
         buffer, filled = memoryview(bytearray(plausible.HEAD)), 0
-        while filled < len(buffer) and (size := await reply.readinto(buffer[filled:])):
-            filled += size
+        while filled < len(buffer) and (got := await reply.readinto(buffer[filled:])):
+            filled += got
         head = bytes(buffer[:filled])
-        if not plausible.begins(self._flight.wanted.name, head):
+        if packed and not plausible.begins(wanted.name, head):
             raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+        if page and not job.plain and plausible.is_markup(head):
+            raise UpstreamBroken("Upstream answered a range of a file with a page.")
+        if (error := strange(reply, wanted, size, head)) is not None:
+            raise UpstreamBroken(str(error)) if self._flight.started.done() else error
         return head
 
     def _admit(self, reply: Reply, size: int | None) -> None:

@@ -20,20 +20,31 @@ from proxy.ports import Reply, Upstream
 
 # Bytes of a part that is read for what is in it, and not for the file; it arrives whole, whoever reads it how slowly.
 _SMALL = 512 << 10
+_PAGE = "Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept."
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 def refuse(reply: Reply, wanted: Wanted, size: int | None) -> None:
     """Raise WrongBytes for an answer that by its head cannot be the file. `size`: of the whole, as the head says.
 
-    A known digest decides alone: gateways call a wheel text/html, and pages give wrong sizes.
+    A known digest decides alone: gateways call a wheel text/html, and pages give wrong sizes. Where both are wrong,
+    the first bytes have to tell; see `strange`.
     """
-    other = size is not None and wanted.size not in (None, size)
-    page = wanted.binary and plausible.is_page(reply.headers.get("content-type", ""))
-    if page and (wanted.digest is None or other):
-        raise WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")
+    if wanted.digest is None and paged(reply, wanted):
+        raise WrongBytes(_PAGE)
     if size is not None and wanted.length not in (None, size):
         raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was kept.")
+
+
+def paged(reply: Reply, wanted: Wanted) -> bool:
+    """Whether an answer is a page by its media type, in place of a binary file."""
+    return wanted.binary and plausible.is_page(reply.headers.get("content-type", ""))
+
+
+def strange(reply: Reply, wanted: Wanted, size: int | None, head: bytes) -> WrongBytes | None:
+    """What to raise for the whole of a file with a known digest that is a page of another size and begins as one."""
+    other = size is not None and wanted.size not in (None, size)
+    return WrongBytes(_PAGE) if other and paged(reply, wanted) and plausible.is_markup(head) else None
 
 
 def coded(reply: Reply) -> bool:
@@ -164,20 +175,26 @@ class _Looks:
     def __init__(self, reply: Reply, wanted: Wanted, *, whole: bool) -> None:
         told = wanted.digest is not None
         self._wanted = wanted
+        self._reply = reply
         self._coded = coded(reply) and not told
+        self._paged = told and whole and paged(reply, wanted)
         self._head = b""
         self._shape = plausible.shape(wanted.name) if whole and not told and wanted.size is None else None
         self._measured = reply.headers.get("content-length", "").isdigit()
 
     def feed(self, piece: bytes) -> None:
         """The next bytes."""
-        if self._coded and len(self._head) < plausible.HEAD:
+        if (self._coded or self._paged) and len(self._head) < plausible.HEAD:
             self._head += piece[: plausible.HEAD - len(self._head)]
         if self._shape is not None and not self._measured:
             self._shape.feed(piece)
 
     def begins(self) -> None:
-        """Raise UpstreamBroken where it is in a coding of its own."""
+        """Raise UpstreamBroken where it is in a coding of its own, WrongBytes where it is a page."""
+        length = self._reply.headers.get("content-length", "")
+        size = int(length) if length.isdigit() else None
+        if self._paged and (error := strange(self._reply, self._wanted, size, self._head)) is not None:
+            raise error
         if self._coded and not plausible.begins(self._wanted.name, self._head):
             raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
 

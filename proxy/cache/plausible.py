@@ -35,6 +35,11 @@ def is_page(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() in _PAGES
 
 
+def is_markup(head: bytes) -> bool:
+    """Whether a body that begins so, and that is called a page, is one, and not a binary file; an empty one may be."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"", b"<"}
+
+
 class Shape(Protocol):
     """What the kind of a file demands of its bytes."""
 

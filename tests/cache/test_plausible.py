@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.plausible import HEAD, begins, is_page, shape
+from proxy.cache.plausible import HEAD, begins, is_markup, is_page, shape
 
 
 def _zip(members: int = 3, comment: bytes = b"") -> bytes:
@@ -138,3 +138,20 @@ def test_begins__as_it_is_called() -> None:
 def test_is_page(content_type: str, expected: bool) -> None:
     """Pages are told by their media type."""
     assert expected is is_page(content_type)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"<!DOCTYPE html>", True),
+        (b"\xef\xbb\xbf\r\n <html>", True),
+        (b"", True),
+        (b"PK\x03\x04", False),
+        (b"!<arch>\n", False),
+        (b"\x1f\x8b\x08", False),
+        (b"MZ\x90", False),
+    ],
+)
+def test_is_markup(head: bytes, expected: bool) -> None:
+    """What is called a page and begins as a binary file is that file."""
+    assert expected is is_markup(head)

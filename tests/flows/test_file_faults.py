@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -476,6 +477,51 @@ async def test_captive_portal__is_no_wheel(
 
     assert (502, "text/plain; charset=utf-8") == (got.status, got.headers["content-type"])
     assert package.sha256 == then.sha256
+
+
+async def test_captive_portal__that_honours_ranges(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package
+) -> None:
+    """A ranged request that ends at a page of a login, a part of it even, is followed by a plain one."""
+    origin.publish(package)
+    origin.resource("/login", b"<html>Who are you?</html>", content_type="text/html")
+    path = PATH + package.filename
+    origin.misbehave(path, faults.redirect("/login"), when=lambda asked: "range" in asked.headers)
+    running = await make_proxy(origin.url, fetch=SMALL)
+
+    assert package.sha256 == (await get(http, address(running, package))).sha256
+
+
+@pytest.mark.parametrize("size", [1, 5_000, 500_000_000])
+@pytest.mark.parametrize("content_type", ["text/html", "application/xhtml+xml; charset=utf-8"])
+async def test_digest__outranks_type_and_size_together(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package, content_type: str, size: int
+) -> None:
+    """A file of the right digest is served, whatever its gateway calls it and whatever size its page gives."""
+    path = PATH + package.filename
+    origin.resource(path, package.body, content_type=content_type)
+    origin.page(f"/simple/{package.project}/", [replace(package.link(path), size=size, metadata=None)], fmt="json")
+    running = await make_proxy(origin.url, fetch=SMALL)
+
+    assert package.sha256 == (await get(http, address(running, package))).sha256
+
+
+async def test_digest__outranks_type_and_size_past_the_store(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """The same where the disk cannot take it; a page in its place does not arrive whole."""
+    package = wheel(padding=3_000_000)
+    path = PATH + package.filename
+    origin.resource(path, package.body, content_type="text/html")
+    origin.page(f"/simple/{package.project}/", [replace(package.link(path), size=5, metadata=None)], fmt="json")
+    running = await make_proxy(origin.url, disk=2_900_000)
+
+    right = await get(http, address(running, package))
+    origin.misbehave(path, faults.captive_portal())
+    page = await get(http, address(running, package))
+
+    assert package.sha256 == right.sha256
+    assert page.broken or page.status == 502
 
 
 async def test_captive_portal__for_a_range(
