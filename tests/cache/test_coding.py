@@ -26,8 +26,8 @@ EXPECTED = {
     "vmlinuz": {"plain": PLAIN, "coded once": PLAIN, "coded twice": ONCE},
     "archive.tar.xz": {"plain": PLAIN, "coded once": PLAIN, "coded twice": ONCE},
 }
-ABSENT = [None, "", "identity", "Identity", "identity, identity", " , "]
-GZIP = ["gzip", "x-gzip", "GZip", "X-GZIP", "gzip, identity", "identity , gzip", "gzip,"]
+ABSENT = [None, "", "identity", "Identity", "identity, identity", " , ", "aws-chunked"]
+GZIP = ["gzip", "x-gzip", "GZip", "X-GZIP", "gzip, identity", "identity , gzip", "gzip,", "aws-chunked,gzip"]
 OTHERS = ["deflate", "br", "zstd", "compress", "x-unknown", "gzip, br", "br, gzip", "gzip;q=1"]
 
 
@@ -45,13 +45,30 @@ def decoded(name: str, field: str | None, body: bytes, content_type: str = "") -
 @pytest.mark.parametrize("sent", SENT)
 @pytest.mark.parametrize("field", [*ABSENT, *GZIP, *OTHERS])
 def test_layers__name_field_and_bytes(name: str, field: str | None, sent: str) -> None:
-    """The bytes are the file where its name says so, else they are decoded; a coding nobody asked for is refused."""
-    if field in OTHERS:
+    """The bytes are the file where its name says so, else they are decoded; a coding nobody asked for is refused.
+
+    Text that is there as it is was not coded, whatever the field says.
+    """
+    if field in OTHERS and sent == "plain" and name in {"archive.asc", "InRelease"}:
+        assert decoded(name, field, PLAIN) == PLAIN
+    elif field in OTHERS:
         with pytest.raises(UpstreamBroken):
             decoded(name, field, SENT[sent])
     else:
         expected = SENT[sent] if field in ABSENT else EXPECTED[name][sent]
         assert expected == decoded(name, field, SENT[sent])
+
+
+@pytest.mark.parametrize("body", [b"\x0b\x02\x80page\x03", b"page \xff", b"\x28\xb5\x2f\xfd page", b""])
+def test_layers__no_text(body: bytes) -> None:
+    """What cannot be text may be coded, and is refused."""
+    with pytest.raises(UpstreamBroken):
+        decoded("a.html", "br", body)
+
+
+def test_layers__text_that_is_cut() -> None:
+    """What is looked at may end within a character."""
+    assert 0 == layers("utf-8", Nature.TEXT, (), "<p>é".encode()[:-1])
 
 
 def test_layers__two_fields_of_gzip() -> None:

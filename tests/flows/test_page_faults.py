@@ -49,7 +49,10 @@ BROKEN: dict[str, tuple[Fault, ...]] = {
     "row 13: damaged gzip": (faults.gzipped(), faults.flipped(20)),
     "row 13: gzip cut short": (faults.gzipped(), faults.shorter(30)),
     "row 13: gzip with more behind it": (faults.gzipped(), faults.longer(b"more")),
-    "row 13: a coding nobody asked for": (faults.headers(("Content-Encoding", "br")),),
+    "row 13: a coding nobody asked for": (
+        faults.other_body(b"\x0b\x02\x80page\x03"),
+        faults.headers(("Content-Encoding", "br")),
+    ),
     "row 14: 1 MB header": (faults.huge_header(MIB),),
     "row 14: 20,000 headers": (faults.many_headers(20_000),),
     "row 14: bad status line": (faults.bad_status_line(),),
@@ -523,5 +526,16 @@ async def test_cold_page__coded_in_odd_ways(
     origin.misbehave(
         UPSTREAM, faults.other_body(coded(plain.body)), faults.headers(("Content-Encoding", field)), framing
     )
+    got = await get(http, proxy.url + PAGE)
+    assert (200, 1) == (got.status, got.body.count(b"<a "))
+
+
+@pytest.mark.parametrize("field", ["utf-8", "aws-chunked", "none", "br", "deflate"])
+async def test_cold_page__called_coded_and_plain(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession, field: str
+) -> None:
+    """Row 13: a coding that was not applied is none."""
+    origin.publish(wheel())
+    origin.misbehave(UPSTREAM, faults.headers(("Content-Encoding", field)))
     got = await get(http, proxy.url + PAGE)
     assert (200, 1) == (got.status, got.body.count(b"<a "))
