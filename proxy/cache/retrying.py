@@ -24,7 +24,8 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 
-_ATTEMPTS = 5  # tries in a row without a single new byte before a transfer is given up
+_ATTEMPTS = 5  # tries in a row that brought next to nothing before a transfer is given up
+_LEAST = 512  # bytes that a try brings at least if it brings anything
 BACKOFF = 0.2  # seconds before the first of them, doubling
 _WAIT = 30.0  # seconds: a longer Retry-After ends the transfer, since no client waits for it
 _TURN = 10.0  # seconds for which a request waits for other downloads of its host to make room
@@ -45,7 +46,7 @@ class Retrying:
         self._place = place
         self._manners = manners
         self._begun = manners.now()
-        self._failures = 0  # in a row, since the last new byte
+        self._failures = 0  # in a row, since the last one that brought something
         self._total = flight.extents.total  # bytes that were here at the last failure
         self._doubtful = flight.plain  # a ranged request got an error that may be about the range
 
@@ -56,7 +57,8 @@ class Retrying:
 
     async def failed(self, job: Job, error: BaseException) -> None:
         """Wait until it may be tried again, and decide how. Raises the error if there is no use."""
-        progress, self._total = self._flight.extents.total > self._total, self._flight.extents.total
+        progress = self._flight.extents.total - self._total >= _LEAST
+        self._total = self._flight.extents.total
         self._failures = 1 if progress else self._failures + 1
         if not self._flight.started.done():
             await self._not_begun(job, error)

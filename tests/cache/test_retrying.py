@@ -120,13 +120,20 @@ async def test_failed__in_the_middle(bed: Bed, ranges: bool, error: Exception, a
     bed.begin(ranges=ranges)
     expected = "ranged" if answered or ranges else "plain"
     for _ in range(10):
-        assert expected == await bed.tried(error, answered=answered, new=1)
+        assert expected == await bed.tried(error, answered=answered, new=512)
         bed.retrying.plain = False
     if expected == "ranged":
         bed.retrying._failures = 3
         assert "ranged" == await bed.tried(error, answered=answered)
         assert "plain" == await bed.tried(error, answered=answered)
     assert "given up" == await bed.tried(error, plain=True)
+
+
+async def test_failed__with_next_to_nothing_each_time(bed: Bed) -> None:
+    """A range of which a byte comes at each try is asked for plainly, as one of which nothing comes."""
+    bed.begin(ranges=True)
+    tries = [await bed.tried(UpstreamBroken("cut"), answered=True, new=1) for _ in range(5)]
+    assert ["ranged"] * 4 + ["plain"] == tries
 
 
 async def test_failed__nothing_to_go_on_by(bed: Bed) -> None:
