@@ -164,23 +164,22 @@ class Filling:
         await Pen(self._spool, flight, job.start).pour(reply, last + 1, peeked)
 
     async def _whole(self, job: Job, reply: Reply) -> None:
-        flight = self._flight
+        flight, wanted = self._flight, self._flight.wanted
         if job.helper:
             raise Changed  # the others have their parts of it already
         size = _length(reply)
         if size is not None and flight.size not in (None, size):
             raise Changed
         self._admit(reply, size)
-        if not flight.wanted.digest and not flight.started.done() and flight.extents.ranges:
+        if not wanted.digest and not flight.started.done() and flight.extents.ranges:
             await self._restart()  # cheaper than to compare it all, and nobody has any of it
         job.start, job.end = 0, None
         peeked = await self._peek(reply, job, size)
         await self._begin(job, reply, size)
-        pen = Pen(self._spool, flight, 0, comparing=not flight.wanted.digest)
+        pen = Pen(self._spool, flight, 0, comparing=not wanted.digest)
         end = await pen.pour(reply, self._bound(), peeked)
         if flight.size is None:
-            if flight.wanted.length not in (None, end):
-                raise WrongBytes("Upstream sent a file of another length than the index promises. Nothing was kept.")
+            refuse(reply, wanted, end)
             flight.unmeasured = True
             flight.size = end
 

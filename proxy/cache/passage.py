@@ -32,6 +32,8 @@ def refuse(reply: Reply, wanted: Wanted, size: int | None) -> None:
     """
     if wanted.digest is None and paged(reply, wanted):
         raise WrongBytes(_PAGE)
+    if size == 0 and not _may_be_empty(wanted):
+        raise unlikely(wanted)
     if size is not None and wanted.length not in (None, size):
         raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was kept.")
 
@@ -56,6 +58,13 @@ def unlikely(wanted: Wanted) -> WrongBytes:
     """What is raised for bytes that cannot be what they are called."""
     kind = wanted.name.rpartition(".")[2].lower()
     return WrongBytes(f"What upstream sent is no whole .{kind} file, whatever it is. Nothing was kept; try again.")
+
+
+def _may_be_empty(wanted: Wanted) -> bool:
+    digest = wanted.digest
+    if digest is None:
+        return plausible.shape(wanted.name) is None
+    return digest.value == hashlib.new(digest.algorithm, usedforsecurity=False).hexdigest()
 
 
 class Whole(UpstreamBroken):

@@ -220,6 +220,43 @@ async def test_empty__and_not_listed(
     assert package.sha256 == (await get(http, address(running, package))).sha256
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("span", ["bytes=0-99", "bytes=-100", "bytes=150000-"])
+async def test_empty__for_a_range(
+    make_proxy: MakeProxy,
+    origin: Origin,
+    http: aiohttp.ClientSession,
+    package: Package,
+    listed: bool,
+    chunked: bool,
+    span: str,
+) -> None:
+    """No client is told that a wheel has no bytes, and that its range is behind the end of it."""
+    origin.publish(package)
+    if not listed:
+        unlisted(origin, package)
+    framing = [faults.chunked()] if chunked else []
+    origin.misbehave(PATH + package.filename, faults.other_body(b""), *framing)
+    running = await make_proxy(origin.url, fetch=SMALL)
+
+    got = await get(http, address(running, package), range=span)
+
+    assert got.status == 502 or got.broken
+    await until_idle(running)
+
+
+async def test_empty__head(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package
+) -> None:
+    """Nor is that its length."""
+    unlisted(origin, package)
+    origin.misbehave(PATH + package.filename, faults.other_body(b""))
+    running = await make_proxy(origin.url)
+
+    assert 502 == (await get(http, address(running, package), "HEAD")).status
+
+
 async def test_refused__before_any_answer(
     make_clocked: MakeClocked, origin: Origin, http: aiohttp.ClientSession, package: Package, clock: SteppedClock
 ) -> None:
