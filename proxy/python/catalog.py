@@ -21,6 +21,7 @@ from proxy.errors import (
     PullthroughError,
     StoreError,
     UpstreamBroken,
+    UpstreamDenied,
     UpstreamError,
     UpstreamThrottled,
     UpstreamTimeout,
@@ -71,7 +72,6 @@ class Catalog:
         """The wish for a project's page at `target`; for a flat page, of the project ''."""
         key = page_key(site.mount, project, target.path)
         url = addresses.upstream_url(target, site)
-
         quarantined = False
 
         async def check(entry: Entry, body: bytes) -> None:
@@ -161,10 +161,13 @@ class Catalog:
         """What a page says of a file that is to be fetched. No page need list what lies below the mount's base.
 
         Raises NotFound for a file of a quarantined project and for one whose address only a page knows, NotAllowed for
-        one on a foreign host that no page links to, and what getting the page raises then.
+        one on a foreign host that no page links to, UpstreamDenied if its page's redirect says that the index does not
+        know us, and what else getting the page raises then.
         """
         free = self.whereabouts.knows(target, site) and not addresses.is_named(target)
         said = await self.look(target, site, _PATIENT if free else None)
+        if isinstance(said.failure, Forwarded):  # who does not know us may send us on for its files, too
+            raise UpstreamDenied(str(said.failure)) from said.failure
         if said.file is None and addresses.is_named(target):
             raise said.failure or NotFound("No page of this index lists a file of this name at this address.")
         if said.file is None and not self.whereabouts.knows(target, site):
@@ -245,9 +248,7 @@ class Catalog:
             except (BlobDamaged, UpstreamError):
                 continue
             listed = parsed.by_name.get(file.filename, ())
-            found += [
-                Place(same.url, site) for same in listed if same.fetchable and not digests.isdisjoint(same.digests)
-            ]
+            found += [Place(it.url, site) for it in listed if it.fetchable and not digests.isdisjoint(it.digests)]
         return found
 
     async def _forget_validator(self, key: str) -> None:
@@ -258,9 +259,7 @@ class Catalog:
                 await self._store.save(replace(entry, validator=Validator()))
 
     def _seconds(self, wish: Wish, hurry: Hurry | None) -> float | None:
-        if hurry is None:
-            return None
-        return hurry.lost if self._documents.lost(wish) else hurry.seconds
+        return hurry and (hurry.lost if self._documents.lost(wish) else hurry.seconds)
 
     def _pages(self, site: Site, project: str | None) -> list[Document]:
         """The kept pages that may list files of a project, the flat ones too; the newest first."""

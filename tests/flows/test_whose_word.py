@@ -381,3 +381,27 @@ async def test_quarantined__by_another_channel(
     assert [] == await names(http, f"{running.url}/pypi/theirs/simple/demo/")
     assert [DEMO.filename] == await names(http, f"{running.url}/pypi/mine/simple/demo/")
     assert content(DEMO.body) == (await get(http, f"{running.url}/pypi/mine/files/{DEMO.filename}")).body
+
+
+@pytest.mark.parametrize("index", ["simple/", ""])
+@pytest.mark.parametrize("ending", ["", ".metadata"])
+async def test_forwarded__file_before_its_page(
+    start: Start,
+    registry: Registry,
+    public: Origin,
+    http: aiohttp.ClientSession,
+    clock: SteppedClock,
+    index: str,
+    ending: str,
+) -> None:
+    """A fresh cache is not sent on for a file, either, when its page says that the index does not know us."""
+    public.file(f"/packages/{INTERNAL.filename}", wheel("secret", "1.0", padding=9).body)
+    good, registry.token = registry.token, "Basic renewed"
+    running = await start(index=index)
+    address = f"{running.url}/private/packages/{INTERNAL.filename}{ending}"
+    got = await get(http, address)
+    assert (502, 0) == (got.status, public.count())
+    registry.token = good
+    clock.advance(11)
+    expected = INTERNAL.metadata if ending else content(INTERNAL.body)
+    assert expected == (await get(http, address)).body
