@@ -162,12 +162,24 @@ async def test_run__begun_again(store: MemoryStore, upstream: MemoryUpstream, sa
             await fill(store, upstream, wanted(None), Lanes(1, 100_000))
 
 
-async def test_run__empty_file(store: MemoryStore, upstream: MemoryUpstream) -> None:
-    """A file without a byte is a file, though no range of it can be had."""
+@pytest.mark.parametrize("wish", [wanted(b"", size=False), replace(wanted(None), called="py.typed")])
+async def test_run__empty_file(store: MemoryStore, upstream: MemoryUpstream, wish: Wanted) -> None:
+    """A file without a byte is a file, though no range of it can be had: where its digest or its name lets it be."""
     upstream.on(URL, Scripted(b"", ranges=True))
-    flight, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000))
+    flight, body = await fill(store, upstream, wish, Lanes(1, 100_000))
     assert [True, False] == ["Range" in ask.headers for ask in upstream.asks]
     assert (b"", 0) == (body, flight.size)
+
+
+@pytest.mark.parametrize("wish", [wanted(None), wanted(size=False)])
+@pytest.mark.parametrize("headers", [{}, {"content-length": ""}], ids=["length", "no length"])
+async def test_run__empty_answer(
+    store: MemoryStore, upstream: MemoryUpstream, wish: Wanted, headers: dict[str, str]
+) -> None:
+    """A wheel without a byte is none."""
+    upstream.on(URL, Scripted(b"", ranges=True, headers=headers))
+    with pytest.raises(WrongBytes):
+        await fill(store, upstream, wish, Lanes(1, 100_000))
 
 
 async def test_run__wrong_length(store: MemoryStore, upstream: MemoryUpstream) -> None:
