@@ -155,8 +155,19 @@ class Flight:
             self.started.set_result(None)
 
     async def begun(self) -> None:
-        """Wait until answers can be begun. Raises the flight's error, if it failed instead."""
+        """Wait until answers can be begun. Raises the flight's error, if it failed instead.
+
+        Of what nobody may read before all of it was checked, that is its end: whoever asked may look elsewhere still.
+        """
         await asyncio.shield(self.started)
+        more = asyncio.Event()
+        stop = self.listen(more.set)
+        try:
+            while not self.over and (self.size is None or self.size <= HELD_BACK) and not self.readable(0):
+                more.clear()
+                await more.wait()
+        finally:
+            stop()
         if self.error is not None:
             raise self.error.again()
 

@@ -10,7 +10,7 @@ import re
 import zlib
 from typing import Protocol
 
-_PAGES = frozenset(("text/html", "application/xhtml+xml"))
+_PAGES = frozenset(("text/html", "application/xhtml+xml", "application/xml", "text/xml"))
 
 _ZIP = (".whl", ".zip", ".egg", ".conda")
 _GZIP = (".gz", ".tgz")
@@ -31,7 +31,7 @@ HEAD = 512  # bytes that show whether a body begins as its name says
 
 
 def is_page(content_type: str) -> bool:
-    """Whether a body is a page of HTML by its media type: of a portal that wants a login, in place of a file."""
+    """Whether a body is a page by its media type, in place of a file: of a portal that wants a login, of an error."""
     return content_type.partition(";")[0].strip().lower() in _PAGES
 
 

@@ -18,7 +18,7 @@ from tests.flows.asking import SEGMENT, SMALL, content, get, until_idle, until_k
 from tests.gates import Gate
 from tests.origin import Origin
 from tests.pages import TEXT_HTML, Link, as_html
-from tests.wheels import Package, wheel
+from tests.wheels import Package, sdist, wheel
 
 if TYPE_CHECKING:
     from proxy.app import Running
@@ -37,8 +37,8 @@ class Signing:
         self.given = 0  # the number of the last signature
         self.etag: str | None = None  # of the page, whatever signatures it has
         self._good = 1  # the first one that is good
-        self._status = status
         self._hashed = hashed
+        self.expired: faults.Fault = faults.status(status, "<Error>Request has expired</Error>")
         self._file = origin.file(self.path, package.body)
         origin.route(PAGE, self._page)
         origin.route(self.path, self._answer)
@@ -60,7 +60,7 @@ class Signing:
         number = request.target.partition("Signature=")[2].partition("%2B&X=a")[0]
         if number.isdigit() and int(number) >= self._good:
             return self._file.answer(request)
-        return faults.status(self._status, "<Error>Request has expired</Error>")(request, self._file.answer(request))
+        return self.expired(request, self._file.answer(request))
 
 
 def address(running: Running, signing: Signing, ending: str = "") -> str:
@@ -157,6 +157,44 @@ async def test_file__whose_link_has_expired(
     assert LARGE.sha256 == (await get(http, address(proxy, signing))).sha256
 
 
+@pytest.mark.parametrize("package", [LARGE, wheel(), sdist()], ids=["large", "small", "sdist"])
+@pytest.mark.parametrize("hashed", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (TEXT_HTML, "<!DOCTYPE html><html><body>The link has expired.</body></html>"),
+        ("application/xml", "<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"),
+        ("text/html", ""),
+        ("application/octet-stream", ""),
+    ],
+    ids=["html", "xml", "empty page", "empty"],
+)
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_file__whose_expired_link_is_answered_by_something_else(
+    proxy: Running,
+    origin: Origin,
+    http: aiohttp.ClientSession,
+    package: Package,
+    kind: str,
+    body: str,
+    *,
+    hashed: bool,
+    chunked: bool,
+) -> None:
+    """Gateways say 200 where a store would say 403: the first request looks at the page, and gets the file."""
+    signing = Signing(origin, package, hashed=hashed)
+
+    def expired(request: Request, answer: Answer) -> Answer:
+        said = replace(answer.whole(), headers=(("Content-Type", kind),), body=Plain(body.encode()))
+        return faults.chunked()(request, said) if chunked else said
+
+    signing.expired = expired
+    await get(http, proxy.url + "/pypi" + PAGE)
+    signing.expire()
+    got = await get(http, address(proxy, signing))
+    assert (200, package.sha256, 2) == (got.status, got.sha256, signing.given)
+
+
 async def test_file__whose_page_says_that_it_did_not_change(
     proxy: Running, origin: Origin, http: aiohttp.ClientSession
 ) -> None:
@@ -221,6 +259,20 @@ async def test_metadata__of_a_wheel_whose_link_has_expired(
     signing.expire()
     got = await get(http, address(proxy, signing, ".metadata"))
     assert (200, LARGE.metadata) == (got.status, got.body)
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+@pytest.mark.parametrize("package", [LARGE, wheel()], ids=["large", "small"])
+async def test_metadata__of_a_wheel_whose_expired_link_is_answered_by_a_page(
+    proxy: Running, origin: Origin, http: aiohttp.ClientSession, package: Package, *, hashed: bool
+) -> None:
+    """It is read at the new address, by the first request."""
+    signing = Signing(origin, package, hashed=hashed)
+    signing.expired = faults.captive_portal()
+    await get(http, proxy.url + "/pypi" + PAGE)
+    signing.expire()
+    got = await get(http, address(proxy, signing, ".metadata"))
+    assert (200, package.metadata) == (got.status, got.body)
 
 
 @pytest.mark.parametrize("hashed", [True, False])
