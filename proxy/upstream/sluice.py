@@ -54,12 +54,14 @@ class Sluice(asyncio.BufferedProtocol):
         if not self._left:
             return 0
         self._target, self._filled = buffer[: self._left], 0
-        self._waiting = self._loop.create_future()
-        self._transport.resume_reading()
+        waiting: asyncio.Future[int] = self._loop.create_future()
+        self._waiting = waiting
         try:
+            self._transport.resume_reading()
             async with asyncio.timeout(self._silence):
-                return await self._waiting
+                return await waiting
         except BaseException:
+            waiting.cancel()  # nobody waits for what the end of the connection says
             self._give_up()
             raise
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import ssl
 
+import aiohttp
 import pytest
 
 from proxy.errors import UpstreamBroken, UpstreamTimeout
 from proxy.model import Ask, Site
 from proxy.ports import Reply
+from proxy.upstream.sluice import Sluice
 from tests import faults
 from tests.bodies import Noise, sha256
 from tests.gates import Gate
@@ -153,6 +156,33 @@ async def test_readinto__cancelled_in_the_middle(
         async with client.get(ask(chosen)) as again:  # the loop has gone round many times by its end
             assert sha256(BODY) == hashlib.sha256(await read(again)).hexdigest()
     assert bytes(BODY.size - got) == bytes(buffer[got:])
+
+
+async def test_readinto__connection_that_cannot_be_read(origin: Origin) -> None:
+    """Its failure is the reader's, once; nothing is left over that nobody asks for, and all further reads fail."""
+    origin.file("/file", BODY)
+    origin.misbehave("/file", faults.hold_body(0, Gate()))
+    left: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
+    async with aiohttp.ClientSession() as session, session.get(f"{origin.url}/file") as response:
+        assert response.connection is not None
+        transport = response.connection.transport
+        assert transport is not None
+        sluice, buffer = Sluice(response, BODY.size, 60.0), memoryview(bytearray(1000))
+        transport.resume_reading = _failing  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="epoll"):
+            await sluice.readinto(buffer)
+        assert transport.is_closing()
+        with pytest.raises(ConnectionError):
+            await sluice.readinto(buffer)
+    del sluice
+    gc.collect()
+    await asyncio.sleep(0)
+    assert [] == left
+
+
+def _failing() -> None:
+    raise OSError("epoll")
 
 
 async def test_readinto__answer_is_closed_in_the_middle(origin: Origin, make: Make) -> None:
