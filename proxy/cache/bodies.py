@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from proxy.cache import coding
@@ -94,10 +94,7 @@ class _Unpacking:
         return head
 
     async def _unpack(self, chunk: bytes) -> None:
-        pieces: Iterable[bytes] = (chunk,)
-        for layer in self._layers:
-            pieces = _through(layer, pieces)
-        for piece in pieces:
+        for piece in coding.through(self._layers, chunk):
             self._refuse(self._whole.tell() + len(piece))
             await self._budget.grow(self._claim, len(piece))
             self._whole.write(piece)
@@ -107,11 +104,6 @@ class _Unpacking:
     def _refuse(self, size: int) -> None:
         if size > self._most:
             raise TooLarge(f"Upstream's document is larger than {self._most} bytes; raise page_limit to allow it.")
-
-
-def _through(layer: Gunzip, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        yield from layer.feed(piece)
 
 
 def _rule(reply: Reply, url: str, *, text: bool) -> Callable[[bytes], int] | None:

@@ -7,11 +7,13 @@ by `bodies` as a body comes. Never decides how large it may be: that is the call
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import enum
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -116,6 +118,40 @@ class Gunzip:
         """Nothing more comes. Raises UpstreamBroken if something is missing."""
         if self._inflate is not None or not self._members:
             raise UpstreamBroken("Upstream's gzip coded document ends too early.")
+
+
+async def uncoded(
+    chunks: AsyncGenerator[bytes], field: str | None, what: Nature, urls: tuple[str, ...]
+) -> AsyncGenerator[bytes]:
+    """A body as it streams by, without the codings that `layers` finds. Raises UpstreamBroken."""
+    found: list[Gunzip] | None = None if field else []
+    head = b""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            part = chunk
+            if found is None:
+                head += chunk
+                if len(head) < LOOKED_AT:
+                    continue
+                found, part = [Gunzip() for _ in range(layers(field, what, urls, head))], head
+            for piece in through(found, part):
+                yield piece
+                await asyncio.sleep(0)  # a few bytes may become megabytes
+    if found is None:
+        found = [Gunzip() for _ in range(layers(field, what, urls, head))]
+        for piece in through(found, head):
+            yield piece
+    for layer in found:
+        layer.end()
+
+
+def through(found: Sequence[Gunzip], data: bytes) -> Iterator[bytes]:
+    """What is in these bytes below all layers."""
+    if not found:
+        yield data
+        return
+    for piece in found[0].feed(data):
+        yield from through(found[1:], piece)
 
 
 def _inflated(inflate: zlib._Decompress, fed: memoryview) -> Iterator[bytes]:

@@ -82,6 +82,7 @@ class Passage:
         self.content_type = ""
         self.url = wanted.url  # the address that answered, after redirects
         self.last_modified: str | None = None
+        self.coding: str | None = None  # the content coding that upstream names
         self._upstream = upstream
         self._wanted = wanted
         self._stack = AsyncExitStack()
@@ -106,10 +107,12 @@ class Passage:
         self.content_type = reply.headers.get("content-type", "")
         self.url = reply.url
         self.last_modified = reply.headers.get("last-modified")
+        self.coding = reply.headers.get("content-encoding")
         if reply.status == HTTPStatus.OK and not ranged:
             self.size = self.end = int(length) if length.isdigit() else None
             refuse(reply, wanted, self.size)
-            if coded(reply) and wanted.digest is None and plausible.shape(wanted.name) is None:
+            packed = coded(reply) and not wanted.text
+            if packed and wanted.digest is None and plausible.shape(wanted.name) is None:
                 raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
             return
         if reply.status == HTTPStatus.OK:
@@ -185,7 +188,7 @@ class _Looks:
         told = wanted.digest is not None
         self._wanted = wanted
         self._reply = reply
-        self._coded = coded(reply) and not told
+        self._coded = coded(reply) and not told and not wanted.text
         self._paged = told and whole and paged(reply, wanted)
         self._head = b""
         self._shape = plausible.shape(wanted.name) if whole and not told and wanted.size is None else None

@@ -11,14 +11,16 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from html import escape
 
+from proxy.cache.coding import Nature, uncoded
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
-from proxy.cache.passage import Passage
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied
 from proxy.model import Group, Member, Site, Target
 from proxy.python import addresses, negotiation
+from proxy.python.discretion import Discretion
 from proxy.python.groups import members_for
 from proxy.python.negotiation import UPSTREAM_ACCEPT, Format
+from proxy.python.parsing import LOOKED_AT, begun, typed
 from proxy.python.projects import NamesInHtml, NamesInJson, ProjectListRewriter
 from proxy.python.question import Question
 
@@ -50,15 +52,8 @@ class Lists:
         """The list of all projects of an index, with links that stay below it. Raises UpstreamError."""
         fmt = negotiation.choose(question.accept, question.format)
         async with AsyncExitStack() as stack:
-            passage = await self._open(stack, site, question.target, fmt.value)
-            form, pieces = _form(passage), passage.chunks
-            if form is not Format.JSON:
-                rewriter = ProjectListRewriter(passage.url)
-
-                def pieces() -> AsyncGenerator[bytes]:
-                    return _rewritten(passage, rewriter)
-
-            return ProjectStream(pieces, form.content_type, site.mount, stack.pop_all())
+            came = await self._open(stack, site, question.target, fmt.value)
+            return ProjectStream(lambda: _rewritten(came), came.form.content_type, site.mount, stack.pop_all())
         raise AssertionError("unreachable")
 
     async def of_group(self, question: Question, group: Group) -> ProjectStream:
@@ -68,55 +63,78 @@ class Lists:
         """
         fmt = negotiation.choose(question.accept, question.format)
         async with AsyncExitStack() as stack:
-            lists: list[tuple[Member, Passage]] = []
+            lists: list[tuple[Member, _Came]] = []
             for member in dict.fromkeys(group.members):
                 target = Target(member.mount, None, member.index)
                 try:
-                    lists.append((member, await self._open(stack, self._sites[member.mount], target, UPSTREAM_ACCEPT)))
+                    came = await self._open(stack, self._sites[member.mount], target, UPSTREAM_ACCEPT)
                 except NotFound:
                     continue
+                lists.append((member, came))
             if not lists:
                 raise NotFound("No index of this group has a list of its projects.")
             shown = fmt.content_type
             return ProjectStream(lambda: _merged(group, lists, fmt), shown, group.mount, stack.pop_all())
         raise AssertionError("unreachable")
 
-    async def _open(self, stack: AsyncExitStack, site: Site, target: Target, accept: str) -> Passage:
+    async def _open(self, stack: AsyncExitStack, site: Site, target: Target, accept: str) -> _Came:
         address = addresses.upstream_url(target, site)
-        passage = await self._downloads.past(Wanted("", address, site, binary=False), 0, None, {"Accept": accept})
+        wanted = Wanted("", address, site, binary=False, text=True)
+        passage = await self._downloads.past(wanted, 0, None, {"Accept": accept})
         stack.push_async_callback(passage.close)
         if not site.owns(passage.url):
             raise UpstreamDenied("Upstream redirects its list of projects to another host, whose word is not its own.")
-        _form(passage)
-        return passage
+        pieces = uncoded(passage.chunks(), passage.coding, Nature.TEXT, (address, passage.url))
+        stack.push_async_callback(pieces.aclose)
+        head, form = b"", typed(passage.content_type)
+        while form is None and len(head) < LOOKED_AT:
+            piece = await anext(pieces, b"")
+            head += piece
+            if not piece:
+                break
+        form = form or begun(head)
+        if form is None:
+            raise UpstreamBroken("Upstream sent something other than a list of projects.")
+        return _Came(passage.url, form, head, pieces)
 
 
-def _form(passage: Passage) -> Format:
-    media_type = passage.content_type.partition(";")[0].strip().lower()
-    if media_type.endswith(("+json", "/json")):
-        return Format.JSON
-    if media_type.endswith(("+html", "/html")):
-        return Format.HTML if media_type.endswith("+html") else Format.TEXT
-    raise UpstreamBroken("Upstream sent something other than a list of projects.")
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """One list on its way. `head`: what was read of it to tell its form."""
+
+    url: str
+    form: Format
+    head: bytes
+    _rest: AsyncGenerator[bytes]
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """All of it, once, without names of users."""
+        discretion = Discretion()
+        yield discretion.feed(self.head)
+        async with aclosing(self._rest):
+            async for chunk in self._rest:
+                yield discretion.feed(chunk)
+        yield discretion.finish()
 
 
-async def _rewritten(passage: Passage, rewriter: ProjectListRewriter) -> AsyncGenerator[bytes]:
-    async with aclosing(passage.chunks()) as chunks:
+async def _rewritten(came: _Came) -> AsyncGenerator[bytes]:
+    rewriter = ProjectListRewriter(came.url) if came.form is not Format.JSON else None
+    async with aclosing(came.chunks()) as chunks:
         async for chunk in chunks:
-            if piece := rewriter.feed(chunk):
+            if piece := rewriter.feed(chunk) if rewriter is not None else chunk:
                 yield piece
-    if piece := rewriter.finish():
+    if rewriter is not None and (piece := rewriter.finish()):
         yield piece
 
 
-async def _merged(group: Group, lists: list[tuple[Member, Passage]], fmt: Format) -> AsyncGenerator[bytes]:
+async def _merged(group: Group, lists: list[tuple[Member, _Came]], fmt: Format) -> AsyncGenerator[bytes]:
     head, tail, written = _JSON if fmt is Format.JSON else _HTML
     yield head
     said: set[str] = set()
     between = b""
-    for number, (member, passage) in enumerate(lists):
-        reader = NamesInJson() if _form(passage) is Format.JSON else NamesInHtml(passage.url)
-        async with aclosing(passage.chunks()) as chunks:
+    for number, (member, came) in enumerate(lists):
+        reader = NamesInJson() if came.form is Format.JSON else NamesInHtml(came.url)
+        async with aclosing(came.chunks()) as chunks:
             async for chunk in chunks:
                 fresh = [name for name in reader.feed(chunk) if name not in said and _may_answer(group, member, name)]
                 # Only what a later member could say again.

@@ -19,6 +19,7 @@ from proxy.model import Digest
 from proxy.python import addresses, anchors, filenames, hashes
 from proxy.python.anchors import SPACE
 from proxy.python.links import Base
+from proxy.python.negotiation import Format
 from proxy.python.page import NOTHING, File, Page, needed
 
 _VERSION = re.compile(r"(\d{1,4})\.\d{1,4}")
@@ -28,25 +29,40 @@ _HEADING = re.compile(
     r"|^directory: |^\S+ - /(?:\S*/)?$",
     re.IGNORECASE,
 )
+LOOKED_AT = 1024  # bytes of a page that tell its form, where its media type does not
 _COUNTED = re.compile(r"\b[0-9]+\s+director(?:y|ies)")  # as Caddy says it above a listing
 
 
 def parse(body: bytes, content_type: str, url: str) -> Page:
-    """Read the page that came from `url`, the final address. Raises UpstreamBroken for what is no index page.
+    """Read the page that came from `url`, the final address. Raises UpstreamBroken for what is no index page."""
+    match typed(content_type) or begun(body[:LOOKED_AT]):
+        case Format.JSON:
+            return _parse_json(body, url)
+        case Format.HTML | Format.TEXT:
+            return _parse_html(body, content_type, url)
+        case None:
+            raise UpstreamBroken(
+                "Upstream sent something other than an index page. Check the address of the [[upstream]]."
+            )
 
-    A type that says nothing (`binary/octet-stream` was seen on an index) is overruled by the body's first character.
-    """
+
+def typed(content_type: str) -> Format | None:
+    """The form that a page has by its media type; None for a type that says nothing (`binary/octet-stream`)."""
     media_type = content_type.partition(";")[0].strip().lower()
-    start = body[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
     if media_type.endswith(("+json", "/json")):
-        return _parse_json(body, url)
-    if media_type.endswith(("+html", "/html", "/xhtml+xml")):
-        return _parse_html(body, content_type, url)
+        return Format.JSON
+    if media_type.endswith(("/html", "/xhtml+xml")):
+        return Format.TEXT
+    return Format.HTML if media_type.endswith("+html") else None
+
+
+def begun(head: bytes) -> Format | None:
+    """The form that a page has by how it begins: `LOOKED_AT` bytes of it, or all."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
-        return _parse_json(body, url)
-    if start[:9].lower().startswith((b"<!doctype", b"<!--", b"<html", b"<head", b"<body")):
-        return _parse_html(body, content_type, url)
-    raise UpstreamBroken("Upstream sent something other than an index page. Check the address of the [[upstream]].")
+        return Format.JSON
+    html = start[:9].lower().startswith((b"<!doctype", b"<!--", b"<html", b"<head", b"<body"))
+    return Format.TEXT if html else None
 
 
 # ---------------------------------------------------------------------- JSON

@@ -1,7 +1,7 @@
 """The root list of an index as it streams by: hundreds of thousands of projects, never held whole.
 
 PyPI's list has root-relative links (`/simple/x/`), which would leave the mount. They become relative (`x/`), and all
-else passes unchanged; JSON has no links and needs none of this. For a group the names are read out of either form.
+else passes unchanged here; JSON has no links and needs none of this. For a group the names are read out of either form.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import msgspec
 from proxy.errors import BadTarget
 from proxy.model import Digest, Site, Target
 from proxy.python import addresses, filenames
+from proxy.python.discretion import discreet
 from proxy.python.negotiation import Format
 from proxy.python.page import File, Page
 
@@ -28,10 +29,10 @@ def render(page: Page, here: Target, site: Site, fmt: Format) -> bytes:
     links = _links(page, here, site)
     match fmt:
         case Format.JSON:
-            return msgspec.json.encode(_json_page(page, links, _projects(page, here, site)))
+            return discreet(msgspec.json.encode(_json_page(page, links, _projects(page, here, site))))
         case Format.HTML | Format.TEXT:
             folders = _folders(page, here, site)
-            return _html_page(page, links, folders).encode("utf-8", "replace")
+            return discreet(_html_page(page, links, folders).encode("utf-8", "replace"))
         case _:
             assert_never(fmt)
 

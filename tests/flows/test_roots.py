@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import tracemalloc
@@ -14,7 +15,7 @@ from proxy.config import GroupSettings, UpstreamSettings
 from tests.answers import Answer
 from tests.bodies import Joined, Plain
 from tests.conftest import MakeProxy
-from tests.faults import status
+from tests.faults import status, without_headers
 from tests.flows.asking import content, get
 from tests.origin import Origin
 from tests.pages import JSON
@@ -58,6 +59,90 @@ async def test_root__of_an_index_below_a_mount(
     async with http.get(root[:-1], headers={"Accept": "text/html"}) as answer:
         assert (200, root) == (answer.status, str(answer.url).replace("%2B", "+"))
     assert {f"/whl/{channel}/", f"/whl/{channel}/torch/"} == {unquote(request.path) for request in origin.requests}
+
+
+TYPES = ["application/octet-stream", "binary/octet-stream", "text/plain", None, "application/xhtml+xml"]
+
+
+@pytest.mark.parametrize("index", ["simple/", "whl/"])
+@pytest.mark.parametrize("form", ["html", "json"])
+@pytest.mark.parametrize("kind", TYPES)
+async def test_root__whose_type_says_nothing(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, index: str, form: str, kind: str | None
+) -> None:
+    """A store of objects has no type for what has no ending: a list is what its bytes are, alone and in a group."""
+    if kind == TYPES[-1]:
+        form = "html"
+    origin.resource(f"/{index}", ROWS if form == "html" else AS_JSON, content_type=kind or "x/y", length=False)
+    if kind is None:
+        origin.misbehave(f"/{index}", without_headers("Content-Type"))
+    group = GroupSettings(mount="all", members=("pypi",))
+    running = await make_proxy(origin.url, index=index, groups=(group,))
+    got = await get(http, f"{running.url}/pypi/{index}")
+    assert (200, (ROWS if form == "html" else AS_JSON).encode()) == (got.status, got.body)
+    assert got.headers["content-type"] == ("text/html; charset=utf-8" if form == "html" else JSON)
+    assert NAMES == await names(http, f"{running.url}/all/simple/")
+
+
+@pytest.mark.parametrize("form", ["html", "json"])
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP, gzip", "br", "utf-8", "aws-chunked"])
+@pytest.mark.parametrize("kind", ["", "binary/octet-stream"])
+async def test_root__in_a_content_coding(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, form: str, coding: str, kind: str
+) -> None:
+    """A list comes packed although nobody asked for it, in several members, or names a coding that is not there."""
+    plain = (ROWS if form == "html" else AS_JSON).encode()
+    body = plain
+    for _ in range(coding.lower().count("gzip")):
+        half = len(body) // 2
+        body = gzip.compress(body[:half]) + gzip.compress(body[half:])
+    usual = "text/html" if form == "html" else JSON
+    origin.resource("/simple/", body, content_type=kind or usual, headers=[("Content-Encoding", coding)])
+    group = GroupSettings(mount="all", members=("pypi",))
+    running = await make_proxy(origin.url, groups=(group,))
+    got = await get(http, f"{running.url}/pypi/simple/")
+    assert (200, plain) == (got.status, got.body)
+    assert "content-encoding" not in got.headers
+    assert NAMES == await names(http, f"{running.url}/all/simple/")
+
+
+async def test_root__whose_links_name_a_user(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """What an index writes of its own credentials reaches no client, and its projects are found all the same."""
+    front = origin.url.replace("://", "://me:secret@")
+    rows = (
+        f'<html><a href="{front}/simple/torch/">{front}</a><a href="//me:secret@{origin.url[7:]}/simple/numpy/">n</a>'
+    )
+    listed = json.dumps({"projects": [{"name": name, "url": f"{front}/simple/{name}/"} for name in NAMES]})
+    group = GroupSettings(mount="all", members=("pypi",))
+    running = await make_proxy(origin.url, groups=(group,))
+    for body, kind in ((rows, "text/html"), (listed, JSON)):
+        origin.resource("/simple/", body, content_type=kind)
+        got = await get(http, f"{running.url}/pypi/simple/")
+        assert b"secret" not in got.body
+        assert (b'href="torch/"' in got.body) == (kind != JSON)
+        assert NAMES == await names(http, f"{running.url}/all/simple/")
+
+
+async def test_page__that_names_a_user(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Nor does what a page says beside its links, in either form."""
+    front = origin.url.replace("://", "://me:secret@")
+    file = {
+        "filename": "demo-1.0.zip",
+        "url": f"{front}/f/demo-1.0.zip",
+        "hashes": {},
+        "provenance": f"{front}/p",
+        "x": front,
+    }
+    origin.resource("/simple/demo/", json.dumps({"name": "demo", "files": [file], "from": front}), content_type=JSON)
+    link = f'<a href="{front}/f/demo-1.0.zip" data-provenance="{front}/p" data-x="{front}">demo-1.0.zip</a>'
+    origin.resource("/simple/other/", f"<html><title>Links for {front}</title>{link}", content_type="text/html")
+    running = await make_proxy(origin.url)
+    for project in ("demo", "other"):
+        for accept in (JSON, "text/html"):
+            got = await get(http, f"{running.url}/pypi/simple/{project}/", accept=accept)
+            assert (200, True, False) == (got.status, b"demo-1.0.zip" in got.body, b"secret" in got.body)
 
 
 async def test_root__name_of_a_project(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
