@@ -44,8 +44,12 @@ def paged(reply: Reply, wanted: Wanted) -> bool:
 
 
 def strange(reply: Reply, wanted: Wanted, size: int | None, head: bytes) -> WrongBytes | None:
-    """What to raise for the whole of a file with a known digest that is a page of another size and begins as one."""
+    """What to raise for the whole of a file with a known digest that is called a page and begins as one.
+
+    It is one where it has another size, or where no file of that kind begins so.
+    """
     other = size is not None and wanted.size not in (None, size)
+    other = other or (bool(head.strip()) and plausible.shape(wanted.name) is not None)
     return WrongBytes(_PAGE) if other and paged(reply, wanted) and plausible.is_markup(head) else None
 
 

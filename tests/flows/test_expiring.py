@@ -164,10 +164,11 @@ async def test_file__whose_link_has_expired(
     [
         (TEXT_HTML, "<!DOCTYPE html><html><body>The link has expired.</body></html>"),
         ("application/xml", "<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"),
+        (TEXT_HTML, f"<!DOCTYPE html><html><body>{'The link has expired. ' * 9000}</body></html>"),
         ("text/html", ""),
         ("application/octet-stream", ""),
     ],
-    ids=["html", "xml", "empty page", "empty"],
+    ids=["html", "xml", "long page", "empty page", "empty"],
 )
 @pytest.mark.parametrize("chunked", [True, False])
 async def test_file__whose_expired_link_is_answered_by_something_else(
