@@ -139,8 +139,10 @@ def deb(name: str, content: Body | bytes | str | None = None, version: str = "1.
 
 def signed(listing: bytes) -> bytes:
     """The clearsigned form of a Release file (RFC 9580 §7)."""
-    text = "".join(f"{'- ' if line.startswith('-') else ''}{line}\n" for line in listing.decode().splitlines())
-    return f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{text}".encode() + signature(listing)
+    text = "".join(
+        f"{'- ' if line.startswith('-') else ''}{line}\n" for line in listing.decode("latin-1").split("\n")[:-1]
+    )
+    return f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{text}".encode("latin-1") + signature(listing)
 
 
 def signature(listing: bytes) -> bytes:

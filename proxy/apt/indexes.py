@@ -26,7 +26,7 @@ from proxy.ports import Store
 # Seconds that a client waits for an index to be whole and checked: until then an error can be told as one. apt itself
 # gives up after 30 s without a byte.
 _PATIENCE = 10.0
-_BY_HASH = {"sha256": "SHA256", "sha512": "SHA512"}
+_BY_HASH = {"sha256": "SHA256", "sha512": "SHA512", "sha1": "SHA1", "md5": "MD5Sum"}
 
 
 class Indexes:

@@ -157,8 +157,8 @@ def retained(others: Iterable[Snapshot], left: Mapping[str, float], now: float) 
 
 
 def listed_by_hash(snapshot: Snapshot, folder: str, digest: Digest) -> str | None:
-    """The path of the file that `folder`'s by-hash has under `digest`, both relative to the suite."""
+    """The path of the file that `folder`'s by-hash has under `digest`, of any kind, both relative to the suite."""
     for path, listed in snapshot.release.files.items():
-        if listed.digest.value == digest.value and path.rpartition("/")[0] == folder.rstrip("/"):
-            return path if listed.digest == digest else None
+        if digest in listed.digests and path.rpartition("/")[0] == folder.rstrip("/"):
+            return path
     return None

@@ -136,12 +136,14 @@ def test_retained() -> None:
 
 def test_listed_by_hash() -> None:
     """A file by hash is found by digest, in the folder that it lies in."""
-    digest = Digest("sha256", "a" * 64)
-    found = Release({"main/x/Packages": Listed(1, digest), "Packages": Listed(1, digest)})
+    digest, other = Digest("sha256", "a" * 64), Digest("md5", "a" * 32)
+    found = Release({"main/x/Packages": Listed(1, digest), "Packages": Listed(1, digest, (other,))})
     known = replace(snapshot("a"), release=found)
 
     assert "main/x/Packages" == suites.listed_by_hash(known, "main/x/", digest)
     assert "Packages" == suites.listed_by_hash(known, "", digest)
+    assert "Packages" == suites.listed_by_hash(known, "", other)
+    assert suites.listed_by_hash(known, "main/x/", other) is None
     assert suites.listed_by_hash(known, "main/", digest) is None
     assert suites.listed_by_hash(known, "", Digest("sha512", "a" * 64)) is None
     assert suites.listed_by_hash(known, "", Digest("sha256", "b" * 64)) is None
