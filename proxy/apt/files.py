@@ -15,6 +15,7 @@ from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
 from proxy.apt.paths import is_package
+from proxy.apt.policy import Policy
 from proxy.apt.request import Request
 from proxy.cache.access import Access
 from proxy.cache.downloads import Downloads
@@ -23,7 +24,7 @@ from proxy.cache.flights import Flights
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
 from proxy.errors import PullthroughError
-from proxy.model import Blob, Digest, Kind, Site, Source
+from proxy.model import Blob, Digest, Kind, Source
 from proxy.ports import Clock, Store
 
 _REMEMBERED = 60.0  # seconds for which an answer with a package may be given again without a look at the indexes
@@ -33,13 +34,13 @@ _FORESEEN = 1000  # downloads that began before their turn, and whose client did
 class Files:
     """Answers for files. Mutable state: the downloads that began before their turn."""
 
-    def __init__(self, store: Store, downloads: Downloads, catalog: Catalog, clock: Clock, site: Site) -> None:
+    def __init__(self, store: Store, downloads: Downloads, catalog: Catalog, clock: Clock, policy: Policy) -> None:
         self._store = store
         self._downloads = downloads
         self._access = Access(downloads)
         self._catalog = catalog
         self._clock = clock
-        self._site = site
+        self._policy = policy
         self._beginning: Flights[None] = Flights()
         self._foreseen: OrderedDict[str, None] = OrderedDict()
 
@@ -97,7 +98,7 @@ class Files:
         if digest is None and is_package(address.path):
             listed = await self._catalog.find(address, wait=self._store.find(key) is None)
             digest, size = (listed.digest, listed.size) if listed is not None else (None, None)
-        return Wanted(key, address.url, self._site, digest, size, signed=True)
+        return Wanted(key, address.url, self._policy.site_of(address), digest, size, signed=True)
 
 
 def _key(address: ArchiveAddress) -> str:

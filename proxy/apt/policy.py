@@ -28,9 +28,8 @@ class Policy:
     window: float = 20.0
     serve_expired: bool = False
 
-    @property
-    def site(self) -> Site:
-        """All archives, as the upstream client sees them."""
+    def site_of(self, address: ArchiveAddress) -> Site:  # noqa: ARG002 - all archives are one site, so far
+        """The archive of an address, as the upstream client sees it. `ttl`: how long upstream's word counts there."""
         return Site(MOUNT, "", "", self.window, self.hosts, named=False)
 
     def admit(self, address: ArchiveAddress) -> None:

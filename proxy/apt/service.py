@@ -20,7 +20,7 @@ from proxy.apt.files import Files
 from proxy.apt.given import Given
 from proxy.apt.indexes import Indexes
 from proxy.apt.paths import Immutable, Index, ReleaseFile, Volatile
-from proxy.apt.policy import Policy
+from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
@@ -55,7 +55,6 @@ class AptArchives:
         patience: Patience,
     ) -> None:
         self._policy = policy
-        self._site = policy.site
         self._store = store
         self._observer = observer
         self._clock = clock
@@ -70,11 +69,10 @@ class AptArchives:
             self._indexes,
             bodies,
             patience,
-            policy.window,
             serve_expired=policy.serve_expired,
         )
         self._catalog = Catalog(store)
-        self._files = Files(store, downloads, self._catalog, clock, self._site)
+        self._files = Files(store, downloads, self._catalog, clock, policy)
         self._given = Given()
         self._large: OrderedDict[str, None] = OrderedDict()
 
@@ -115,7 +113,9 @@ class AptArchives:
         signature = kind.name not in {one.value for one in Form}
         snapshot, outcome = await self._given_to(request, suite) if signature else None, Outcome.HIT
         if snapshot is None or snapshot.form is not form:
-            snapshot, outcome = await self._snapshots.present(suite, form, self._site, revalidate=request.revalidate)
+            snapshot, outcome = await self._snapshots.present(
+                suite, form, self._policy.site_of(suite), revalidate=request.revalidate
+            )
         held = snapshot.signature if signature else snapshot.listing
         if held is None:
             raise NotFound("Upstream has no signature beside this Release file.")
@@ -141,7 +141,7 @@ class AptArchives:
             try:
                 snapshot = await self._snapshot_for(request, suite) or await self._asked_for(suite)
             except UpstreamError:
-                if self._documents.peek(_document_key(request.address), self._site) is None:
+                if self._documents.peek(_document_key(request.address), self._policy.site_of(request.address)) is None:
                     raise
                 break
             if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
@@ -154,21 +154,21 @@ class AptArchives:
         self, request: Request, suite: ArchiveAddress, snapshot: Snapshot, path: str, *, by_hash: bool = False
     ) -> Representation:
         """The index at `path` of `snapshot`."""
-        first = request.address.url if by_hash else None
+        first, site = request.address.url if by_hash else None, self._policy.site_of(suite)
         try:
-            body, began = await self._indexes.open(suite, snapshot, path, self._site, first)
+            body, began = await self._indexes.open(suite, snapshot, path, site, first)
         except WrongBytes:
             if by_hash:
                 raise  # another snapshot's index has another name
             # Upstream has it, as another snapshot lists it: the next one is not to be adopted without it.
             await self._snapshots.used(suite, snapshot, path)
             with suppress(UpstreamError, NotFound):
-                await self._snapshots.present(suite, snapshot.form, self._site, revalidate=True)
+                await self._snapshots.present(suite, snapshot.form, site, revalidate=True)
             snapshot = await self._snapshot_for(request, suite) or snapshot
             try:
-                body, began = await self._indexes.open(suite, snapshot, path, self._site, first)
+                body, began = await self._indexes.open(suite, snapshot, path, site, first)
             except (WrongBytes, KeyError) as error:
-                self._observer(UpstreamFailed(self._site.mount, Unsettled.reason))
+                self._observer(UpstreamFailed(MOUNT, Unsettled.reason))
                 raise Unsettled(
                     "Upstream is between two states: this index is not the one that the Release file lists. Try again."
                 ) from error
@@ -196,8 +196,8 @@ class AptArchives:
     async def _document(self, request: Request) -> Representation:
         """A file that changes under its name by itself."""
         address = request.address
-        key = _document_key(address)
-        wish = Wish(key, address.url, self._site, "*/*", request.revalidate, _refuse_page, raw=True)
+        key, site = _document_key(address), self._policy.site_of(address)
+        wish = Wish(key, address.url, site, "*/*", request.revalidate, _refuse_page, raw=True)
         document = None
         if key not in self._large:
             try:
@@ -207,7 +207,7 @@ class AptArchives:
                 if len(self._large) > _LARGE:
                     self._large.popitem(last=False)
         if document is None:
-            passage = await self._downloads.past(Wanted(key, address.url, self._site), 0, None)
+            passage = await self._downloads.past(Wanted(key, address.url, site), 0, None)
             return answers.file(passage, None, Dated(passage.last_modified), Kind.OTHER, Source.UPSTREAM, 0.0)
         entry = document.entry
         body = self._store.blob(entry.digest) or await document.read()
@@ -240,7 +240,7 @@ class AptArchives:
         """The snapshot of a suite that nobody asked for yet; None where upstream has no Release file there."""
         for form in Form:
             with suppress(NotFound):
-                return (await self._snapshots.present(suite, form, self._site))[0]
+                return (await self._snapshots.present(suite, form, self._policy.site_of(suite)))[0]
         return None
 
 

@@ -36,7 +36,7 @@ _ROUNDS = 3  # tries to read a list and its signature without a change in betwee
 class Snapshots:
     """Keeps suites in one piece. Mutable state: the lines, and the looks upstream that are under way."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 the ports, and the two settings
+    def __init__(  # noqa: PLR0913, PLR0917 the ports, and a setting
         self,
         store: Store,
         upstream: Upstream,
@@ -45,18 +45,15 @@ class Snapshots:
         indexes: Indexes,
         bodies: Bodies,
         patience: Patience,
-        window: float,
         *,
         serve_expired: bool,
     ) -> None:
-        """`window`: seconds for which upstream's word counts."""
         self._upstream = upstream
         self._clock = clock
         self._observer = observer
         self._indexes = indexes
         self._bodies = bodies
         self._patience = patience
-        self._window = window
         self._serve_expired = serve_expired
         self._workers = Workers("releases", 2)
         self._lines = Lines(store, clock, indexes, self._workers)
@@ -71,7 +68,7 @@ class Snapshots:
         """
         line = await self._lines.get(suite, form)
         age = self._clock.monotonic() - line.checked
-        if line.present is not None and age < (min(self._window, _COALESCE) if revalidate else self._window):
+        if line.present is not None and age < (min(site.ttl, _COALESCE) if revalidate else site.ttl):
             return (line.present, Outcome.HIT) if line.error is None else self._stale(line, line.error)
         if line.missing is not None and self._clock.monotonic() < line.missing_until:
             raise line.missing.again()
@@ -136,7 +133,7 @@ class Snapshots:
             answer = await self._settle(line, site)
         except NotFound as error:
             if line.present is None:
-                line.missing, line.missing_until = error.again(), self._clock.monotonic() + min(self._window, _MISSING)
+                line.missing, line.missing_until = error.again(), self._clock.monotonic() + min(site.ttl, _MISSING)
             line.error = error.again()
             raise
         except PullthroughError as error:

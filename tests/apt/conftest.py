@@ -31,7 +31,7 @@ from tests.memory_store import MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
 
 SUITE = ArchiveAddress("http", "deb.example", "debian/dists/stable/")
-SITE = Policy().site
+SITE = Policy().site_of(SUITE)
 WALL = 1_800_000_000.0
 OLD = WALL - 86_400
 

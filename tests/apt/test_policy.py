@@ -12,7 +12,7 @@ from proxy.errors import NotAllowed
 
 def test_site__trusts_no_host_that_came_with_a_request() -> None:
     """The settings name those hosts only that are in their list."""
-    site = Policy(frozenset({"deb.example"}), window=5.0).site
+    site = Policy(frozenset({"deb.example"}), window=5.0).site_of(ArchiveAddress("http", "deb.example", "a"))
 
     assert ("apt", False, 5.0, frozenset({"deb.example"})) == (site.mount, site.named, site.ttl, site.hosts)
 
