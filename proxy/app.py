@@ -260,7 +260,7 @@ def _lanes(fetch: FetchSettings) -> Lanes:
 
 def _policy(settings: Settings) -> Policy:
     apt = settings.apt
-    return Policy(apt.hosts, tuple(sorted(apt.paths)), apt.window, apt.serve_expired)
+    return Policy(apt.hosts, tuple(sorted(apt.paths)), apt.window, apt.serve_expired, settings.fetch.retries)
 
 
 def _both(first: Observer, second: Observer) -> Observer:

@@ -100,6 +100,11 @@ def is_package(path: str) -> bool:
     return path.endswith((".deb", ".udeb", ".ddeb"))
 
 
+def is_of_lists(kind: PathClass) -> bool:
+    """Whether a file is one of those that clients keep as lists (`apt-get update`)."""
+    return isinstance(kind, ReleaseFile) or bool(kind.suites)
+
+
 def archive_roots(suite: str) -> tuple[str, ...]:
     """The folders that file names in the suite's indexes may be relative to, each empty or with a slash at its end."""
     match = re.match(r"((?:.*?/)?)dists/", suite)

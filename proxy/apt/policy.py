@@ -21,12 +21,16 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings. `window` in seconds; `hosts` as `host` or `host:port`; `patterns` in the manner of a shell."""
+    """The settings. `window` in seconds; `hosts` as `host` or `host:port`; `patterns` in the manner of a shell.
+
+    `retries`: how often a request for what is of lists is tried again.
+    """
 
     hosts: frozenset[str] = frozenset()
     patterns: tuple[str, ...] = ()
     window: float = 20.0
     serve_expired: bool = False
+    retries: int = 0
 
     def site_of(self, address: ArchiveAddress) -> Site:  # noqa: ARG002 - all archives are one site, so far
         """The archive of an address, as the upstream client sees it. `ttl`: how long upstream's word counts there."""

@@ -10,16 +10,18 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
-from proxy.apt import answers, suites
+from proxy.apt import answers, paths, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
 from proxy.apt.files import Files
 from proxy.apt.given import Given
+from proxy.apt.hiccups import Hiccups
 from proxy.apt.indexes import Indexes
-from proxy.apt.paths import Immutable, Index, ReleaseFile, Volatile
+from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile
 from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
@@ -74,12 +76,18 @@ class AptArchives:
         self._catalog = Catalog(store)
         self._files = Files(store, downloads, self._catalog, clock, policy)
         self._given = Given()
+        self._hiccups = Hiccups(upstream, clock, policy.retries)
         self._large: OrderedDict[str, None] = OrderedDict()
 
     async def answer(self, request: Request) -> Representation:
         """Answer a request. Raises NotAllowed, NotFound, or another UpstreamError."""
         self._policy.admit(request.address)
         kind = self._policy.classify(request.address.path)
+        if paths.is_of_lists(kind):
+            return await self._hiccups.past(request.address.url, partial(self._answer, request, kind))
+        return await self._answer(request, kind)
+
+    async def _answer(self, request: Request, kind: PathClass) -> Representation:
         match kind:
             case ReleaseFile():
                 return await self._release(request, kind)
@@ -92,6 +100,13 @@ class AptArchives:
             case _:
                 assert_never(kind)
 
+    def final(self, address: ArchiveAddress) -> bool:
+        """Whether a client is not to go on without what is there: lists of packages, and what they need."""
+        try:
+            return paths.is_of_lists(self._policy.classify(address.path))
+        except NotAllowed:
+            return False
+
     def foresee(self, addresses: Iterable[ArchiveAddress]) -> None:
         """A client has asked for these behind others: let the downloads of packages begin before their turn."""
         for address in addresses:
@@ -103,6 +118,7 @@ class AptArchives:
 
     async def close(self) -> None:
         """Break off the work under way."""
+        await self._hiccups.close()
         await self._files.close()
         await self._snapshots.close()
         await self._catalog.close()

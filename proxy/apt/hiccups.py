@@ -1,0 +1,69 @@
+"""Passing failures of upstream, tried again for clients that do not.
+
+apt takes an error without a body for the last word, and one with a body for a hiccup that its lists need not mind. So
+the edge answers without one (`proxy.web.failures`), and the service asks again here before it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+from proxy.cache.flights import Flights
+from proxy.errors import Unsettled, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
+from proxy.ports import Clock, Upstream
+
+T = TypeVar("T")
+
+_FIRST = 1.0  # seconds before the second try, doubling
+_LONGEST = 10.0  # seconds for which tries begin: apt itself gives up after 30 s without a byte
+_LOST = (UpstreamUnreachable, UpstreamTimeout)
+_PASSING = (*_LOST, UpstreamThrottled, UpstreamBroken, Unsettled)
+
+
+class Hiccups:
+    """Mutable state: the waits under way, which all who ask for one address share, and so their next request."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        clock: Clock,
+        retries: int,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`retries`: further tries."""
+        self._upstream = upstream
+        self._clock = clock
+        self._retries = retries
+        self._sleep = sleep
+        self._waits: Flights[None] = Flights()
+
+    async def past(self, url: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gives in the end. Raises what it raised last.
+
+        A host that was known to be out of reach before is tried once, and a wait that upstream asks for is kept, or it
+        is not tried again.
+        """
+        lost = self._upstream.down(url)
+        end = self._clock.monotonic() + _LONGEST
+        for tried in range(self._retries):
+            try:
+                return await ask()
+            except _PASSING as error:
+                wait = _FIRST * 2**tried
+                if isinstance(error, UpstreamThrottled):
+                    wait = max(wait, float(error.retry_after or 0))
+                if (lost and isinstance(error, _LOST)) or self._clock.monotonic() + wait > end:
+                    raise
+            task, _ = self._waits.join(url, partial(self._waited, wait))
+            await self._waits.result(task)
+        return await ask()
+
+    async def close(self) -> None:
+        """Break off the waits."""
+        await self._waits.close()
+
+    async def _waited(self, seconds: float) -> None:
+        await self._sleep(seconds)
