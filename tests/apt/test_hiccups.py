@@ -41,6 +41,10 @@ class Trial:
             raise self._errors.pop(0)
         return "it"
 
+    def fail(self, error: PullthroughError) -> None:
+        """Let it fail once more."""
+        self._errors.append(error)
+
     async def outcome(self) -> str | None:
         """What is there in the end; None: an error."""
         try:
@@ -93,6 +97,25 @@ async def test_past__known_to_be_out_of_reach(error: PullthroughError, asked: in
     await trial.outcome()
 
     assert asked == trial.asked
+
+
+async def test_past__in_vain() -> None:
+    """A host that went on failing is waited for once, until it gives something or half a minute is over."""
+    down = [UpstreamBroken("x") for _ in range(20)]
+    trial = Trial(*down)
+    asked = []
+    for seconds in (0, 0, 29, 0, 31):
+        trial.clock.advance(seconds)
+        before = trial.asked
+        await trial.outcome()
+        asked.append(trial.asked - before)
+    assert [3, 1, 1, 1, 3] == asked
+
+    trial = Trial(*down[:3])
+    await trial.outcome()
+    await trial.outcome()  # it gives something
+    trial.fail(UpstreamBroken("x"))
+    assert "it" == await trial.outcome()
 
 
 async def test_past__many_wait_together() -> None:
