@@ -156,7 +156,7 @@ async def start(
         )
         stack.push_async_callback(indexes.close)
         archives = AptArchives(
-            _policy(settings), store, upstream, clock, observer, documents, downloads, bodies, patience
+            _policy(settings), store, upstream, clock, observer, documents, downloads, confirming, bodies, patience
         )
         stack.push_async_callback(archives.close)
         senders = Senders(settings.serve.threads, settings.serve.idle_timeout)

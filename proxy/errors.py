@@ -95,6 +95,10 @@ class UpstreamBroken(UpstreamError):
     reason = "broken"
 
 
+class Coded(UpstreamBroken):
+    """A file came in a content coding that was not asked for."""
+
+
 class WrongBytes(UpstreamError):
     """The bytes that arrived are not those that the index or the headers promised."""
 

@@ -1,12 +1,11 @@
 """apt archives: what is answered at each address of an archive, whatever host it came with.
 
-Release files and indexes come from `snapshots`, packages and whatever else has a lasting name from `files`, all else
-from `documents`. Never talks HTTP: it is given an address and what the client asks of it, and gives a representation.
+Release files and indexes come from `snapshots`, all else from `files`. Never talks HTTP: it is given an address and
+what the client asks of it, and gives a representation.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +16,8 @@ from proxy.apt import answers, paths, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
-from proxy.apt.files import Files
+from proxy.apt.confirmed import Confirmed
+from proxy.apt.files import Files, document_key
 from proxy.apt.given import Given
 from proxy.apt.hiccups import Hiccups
 from proxy.apt.indexes import Indexes
@@ -26,23 +26,21 @@ from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
-from proxy.cache import dates, plausible
 from proxy.cache.bodies import Bodies
-from proxy.cache.documents import Documents, Wish
+from proxy.cache.confirming import Confirming
+from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Wanted
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
-from proxy.errors import BlobDamaged, NotAllowed, NotFound, TooLarge, Unsettled, UpstreamError, WrongBytes
-from proxy.model import Blob, Entry, Kind, Outcome, Source, UpstreamFailed
+from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamError, WrongBytes
+from proxy.model import Blob, Kind, Outcome, Source, UpstreamFailed
 from proxy.ports import Clock, Observer, Store, Upstream
 
-_LARGE = 256  # documents remembered as too large to be kept
 _SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
 
 
 class AptArchives:
-    """Answers for all archives. Mutable state: which snapshots clients were given, and documents that are too large."""
+    """Answers for all archives. Mutable state: which snapshots clients were given."""
 
     def __init__(  # noqa: PLR0913, PLR0917 the ports and what it is built on
         self,
@@ -53,6 +51,7 @@ class AptArchives:
         observer: Observer,
         documents: Documents,
         downloads: Downloads,
+        confirming: Confirming,
         bodies: Bodies,
         patience: Patience,
     ) -> None:
@@ -60,8 +59,6 @@ class AptArchives:
         self._store = store
         self._observer = observer
         self._clock = clock
-        self._documents = documents
-        self._downloads = downloads
         self._indexes = Indexes(downloads, store)
         self._snapshots = Snapshots(
             store,
@@ -74,10 +71,10 @@ class AptArchives:
             serve_expired=policy.serve_expired,
         )
         self._catalog = Catalog(store)
-        self._files = Files(store, downloads, self._catalog, clock, policy)
+        confirmed = Confirmed(store, downloads, documents, confirming, clock)
+        self._files = Files(store, downloads, confirmed, self._catalog, clock, policy)
         self._given = Given()
         self._hiccups = Hiccups(upstream, clock, policy.retries)
-        self._large: OrderedDict[str, None] = OrderedDict()
 
     async def answer(self, request: Request) -> Representation:
         """Answer a request. Raises NotAllowed, NotFound, or another UpstreamError."""
@@ -157,14 +154,14 @@ class AptArchives:
             try:
                 snapshot = await self._snapshot_for(request, suite) or await self._asked_for(suite)
             except UpstreamError:
-                if self._documents.peek(_document_key(request.address), self._policy.site_of(request.address)) is None:
+                if self._store.find(document_key(request.address)) is None:
                     raise
                 break
             if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
                 return await self._listed(request, suite, snapshot, path.removeprefix(suite.path))
             if snapshot is not None:
                 break
-        return await self._document(request)
+        return await self._files.document(request)
 
     async def _listed(
         self, request: Request, suite: ArchiveAddress, snapshot: Snapshot, path: str, *, by_hash: bool = False
@@ -196,7 +193,8 @@ class AptArchives:
             answers.told(body, self._indexes.last_modified(suite, path, listed)),
             self._indexes.dated(suite, path, listed, await self._snapshots.known(suite), self._clock.now()),
         )
-        return answers.file(body, listed.digest, dated, Kind.INDEX, source, float("inf") if by_hash else 0.0)
+        until = float("inf") if by_hash else 0.0
+        return answers.file(body, listed.digest, dated, Kind.INDEX, source, lasting=by_hash, fresh_until=until)
 
     async def _immutable(self, request: Request, kind: Immutable) -> Representation:
         digest, path = kind.digest, request.address.path
@@ -208,29 +206,6 @@ class AptArchives:
                     if listed is not None:
                         return await self._listed(request, suite, snapshot, listed, by_hash=True)
         return await self._files.file(request, digest)
-
-    async def _document(self, request: Request) -> Representation:
-        """A file that changes under its name by itself."""
-        address = request.address
-        key, site = _document_key(address), self._policy.site_of(address)
-        wish = Wish(key, address.url, site, "*/*", request.revalidate, _refuse_page, raw=True)
-        document = None
-        if key not in self._large:
-            try:
-                document = await self._documents.get(wish)
-            except TooLarge:
-                self._large[key] = None
-                if len(self._large) > _LARGE:
-                    self._large.popitem(last=False)
-        if document is None:
-            passage = await self._downloads.past(Wanted(key, address.url, site), 0, None)
-            return answers.file(passage, None, Dated(passage.last_modified), Kind.OTHER, Source.UPSTREAM, 0.0)
-        entry = document.entry
-        body = self._store.blob(entry.digest) or await document.read()
-        source = Source.UPSTREAM if document.fetched else _SOURCES.get(document.outcome, Source.CACHE)
-        date = entry.validator.last_modified
-        dated = Dated(date, dates.settled(date, self._clock.now()))
-        return replace(answers.whole(body, entry.digest, dated, Kind.OTHER, document.outcome, source), age=document.age)
 
     async def _given_to(self, request: Request, suite: ArchiveAddress) -> Snapshot | None:
         """The snapshot that the client was given. Raises Unsettled if it is known no more."""
@@ -258,13 +233,3 @@ class AptArchives:
             with suppress(NotFound):
                 return (await self._snapshots.present(suite, form, self._policy.site_of(suite)))[0]
         return None
-
-
-def _document_key(address: ArchiveAddress) -> str:
-    return f"apt:document:{address.key}"
-
-
-async def _refuse_page(entry: Entry, _: bytes) -> None:
-    """Raise WrongBytes for the page of a portal in place of a file."""
-    if plausible.is_page(entry.content_type):
-        raise WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")

@@ -17,9 +17,9 @@ from proxy.cache.extents import Extents
 from proxy.cache.flight import Changed, Flight, Place
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.manners import Manners
-from proxy.cache.passage import coded, refuse
+from proxy.cache.passage import coded, page_instead, refuse
 from proxy.cache.pen import Pen
-from proxy.errors import UpstreamBroken, WrongBytes
+from proxy.errors import Coded, UpstreamBroken, WrongBytes
 from proxy.model import Ask, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
@@ -171,7 +171,7 @@ class Filling:
         if size is not None and flight.size not in (None, size):
             raise Changed
         self._admit(reply, size)
-        if not job.plain and plausible.is_page(reply.headers.get("content-type", "")):
+        if self._flight.wanted.binary and not job.plain and plausible.is_page(reply.headers.get("content-type", "")):
             raise UpstreamBroken("Upstream answered a range of a file with a page.")
         if not flight.wanted.digest and not flight.started.done() and flight.extents.ranges:
             await self._restart()  # cheaper than to compare it all, and nobody has any of it
@@ -206,15 +206,18 @@ class Filling:
             raise Changed
 
     async def _peek(self, reply: Reply) -> bytes:
-        """The first bytes of a body, where they have to tell whether it is the file or in a coding of its own."""
-        if self._flight.wanted.digest or not coded(reply):
+        """The first bytes of a body, where they have to tell whether it is the file, or a page, or in a coding."""
+        wanted = self._flight.wanted
+        if wanted.digest or not (wanted.looked_at or coded(reply)):
             return b""
         buffer, filled = memoryview(bytearray(plausible.HEAD)), 0
         while filled < len(buffer) and (size := await reply.readinto(buffer[filled:])):
             filled += size
         head = bytes(buffer[:filled])
-        if not plausible.begins(self._flight.wanted.name, head):
-            raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+        if coded(reply) and not plausible.begins(wanted.name, head):
+            raise Coded("Upstream sent a file in a content coding that was not asked for.")
+        if wanted.looked_at and plausible.is_markup(wanted.name, head):
+            raise page_instead()
         return head
 
     def _admit(self, reply: Reply, size: int | None) -> None:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from proxy.cache import plausible
 from proxy.cache.digesting import Digesting
 from proxy.cache.flight import HELD_BACK, Wanted
-from proxy.errors import UpstreamBroken, WrongBytes
+from proxy.errors import Coded, UpstreamBroken, WrongBytes
 from proxy.model import Ask, Kind
 from proxy.ports import Reply, Upstream
 
@@ -31,9 +31,14 @@ def refuse(reply: Reply, wanted: Wanted, size: int | None) -> None:
     other = size is not None and wanted.size not in (None, size)
     page = wanted.binary and plausible.is_page(reply.headers.get("content-type", ""))
     if page and (wanted.digest is None or other):
-        raise WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")
+        raise page_instead()
     if size is not None and wanted.length not in (None, size):
         raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was kept.")
+
+
+def page_instead() -> WrongBytes:
+    """What is raised for the page of a portal."""
+    return WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")
 
 
 def coded(reply: Reply) -> bool:
@@ -90,7 +95,7 @@ class Passage:
             self.size = self.end = int(length) if length.isdigit() else None
             refuse(reply, wanted, self.size)
             if coded(reply) and wanted.digest is None and plausible.shape(wanted.name) is None:
-                raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+                raise Coded("Upstream sent a file in a content coding that was not asked for.")
             return
         if reply.status == HTTPStatus.OK:
             raise Whole("Upstream does not give parts of this file.")
@@ -100,7 +105,7 @@ class Passage:
         first, last, self.size = (int(group) for group in match.groups())
         refuse(reply, wanted, self.size if wanted.signed else None)  # the part says where it lies, whatever pages say
         if coded(reply) and wanted.digest is None:
-            raise UpstreamBroken("Upstream sent a part of a file in a content coding that was not asked for.")
+            raise Coded("Upstream sent a part of a file in a content coding that was not asked for.")
         if first != (start if start >= 0 else max(self.size + start, 0)) or (end is not None and last >= end):
             raise UpstreamBroken("Upstream answered another range than the one asked for.")
         self.start, self.end = first, last + 1
@@ -165,21 +170,24 @@ class _Looks:
         told = wanted.digest is not None
         self._wanted = wanted
         self._coded = coded(reply) and not told
+        self._markup = whole and wanted.looked_at and not told
         self._head = b""
         self._shape = plausible.shape(wanted.name) if whole and not told and wanted.size is None else None
         self._measured = reply.headers.get("content-length", "").isdigit()
 
     def feed(self, piece: bytes) -> None:
         """The next bytes."""
-        if self._coded and len(self._head) < plausible.HEAD:
+        if (self._coded or self._markup) and len(self._head) < plausible.HEAD:
             self._head += piece[: plausible.HEAD - len(self._head)]
         if self._shape is not None and not self._measured:
             self._shape.feed(piece)
 
     def begins(self) -> None:
-        """Raise UpstreamBroken where it is in a coding of its own."""
+        """Raise Coded where it is in a coding of its own, WrongBytes where it is a page."""
         if self._coded and not plausible.begins(self._wanted.name, self._head):
-            raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+            raise Coded("Upstream sent a file in a content coding that was not asked for.")
+        if self._markup and plausible.is_markup(self._wanted.name, self._head):
+            raise page_instead()
 
     def ends(self, size: int) -> None:
         """Raise WrongBytes where it is empty, or ends with its connection and is cut short."""

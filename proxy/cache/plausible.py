@@ -12,6 +12,12 @@ from typing import Protocol
 
 _PAGES = frozenset(("text/html", "application/xhtml+xml"))
 
+_HTML = (".html", ".htm", ".xhtml")
+_MARKUP = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|title|meta)\b",
+    re.DOTALL | re.IGNORECASE,
+)
+
 _ZIP = (".whl", ".zip", ".egg", ".conda")
 _GZIP = (".gz", ".tgz")
 _AR = (".deb", ".udeb", ".ddeb")
@@ -33,6 +39,14 @@ HEAD = 512  # bytes that show whether a body begins as its name says
 def is_page(content_type: str) -> bool:
     """Whether a body is a page of HTML by its media type: of a portal that wants a login, in place of a file."""
     return content_type.partition(";")[0].strip().lower() in _PAGES
+
+
+def is_markup(name: str, head: bytes) -> bool:
+    """Whether the first bytes are those of a page of HTML, and the file is not called one.
+
+    For files that any media type is given to: servers call all they have text/html, and portals say anything.
+    """
+    return not name.lower().endswith(_HTML) and _MARKUP.match(head) is not None
 
 
 class Shape(Protocol):

@@ -16,6 +16,7 @@ from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
 from proxy.cache.access import Body
 from proxy.cache.bodies import Bodies
+from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight
@@ -45,6 +46,7 @@ class World:
     clock: HandClock
     downloads: Downloads
     documents: Documents
+    confirming: Confirming
     bodies: Bodies
     patience: Patience
     workers: Workers
@@ -61,6 +63,7 @@ class World:
             self.seen.append,
             self.documents,
             self.downloads,
+            self.confirming,
             self.bodies,
             self.patience,
         )
@@ -88,8 +91,10 @@ async def world() -> AsyncIterator[World]:
     documents = documents_of(store, upstream, clock)
     bodies, patience = Bodies(clock, 1 << 20), Patience(upstream, clock)
     workers = Workers("releases", 1)
-    yield World(store, upstream, clock, downloads, documents, bodies, patience, workers, seen)
+    confirming = Confirming(store, upstream, clock, patience)
+    yield World(store, upstream, clock, downloads, documents, confirming, bodies, patience, workers, seen)
     await workers.close()
+    await confirming.close()
     await downloads.close()
     await documents.close()
 

@@ -10,6 +10,7 @@ import pytest
 from proxy.apt import files as module
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.catalog import Catalog
+from proxy.apt.confirmed import Confirmed
 from proxy.apt.files import Files
 from proxy.apt.policy import Policy
 from proxy.apt.request import Request
@@ -25,7 +26,8 @@ ADDRESS = ArchiveAddress("http", "deb.example", "debian/pool/demo_1.0_amd64.deb"
 async def files(world: World) -> AsyncIterator[Files]:
     """Files of archives."""
     catalog = Catalog(world.store)
-    made = Files(world.store, world.downloads, catalog, world.clock, Policy())
+    confirmed = Confirmed(world.store, world.downloads, world.documents, world.confirming, world.clock)
+    made = Files(world.store, world.downloads, confirmed, catalog, world.clock, Policy())
     yield made
     await made.close()
     await catalog.close()
