@@ -266,6 +266,14 @@ class UpstreamFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StaleServed:
+    """A copy was served past its life, since upstream gave none. `age`: seconds since upstream confirmed it."""
+
+    upstream: str
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evicted:
     """A blob was removed to keep the bound."""
 
@@ -295,4 +303,4 @@ class Tunnelled:
     to_host: int = 0
 
 
-Event = Served | Fetched | UpstreamFailed | Evicted | Stored | Flying | Tunnelled
+Event = Served | Fetched | UpstreamFailed | StaleServed | Evicted | Stored | Flying | Tunnelled
