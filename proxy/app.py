@@ -37,8 +37,8 @@ from proxy.config import FetchSettings, Settings
 from proxy.config.archives import TUNNELS
 from proxy.config.ways import KnownWays
 from proxy.errors import PullthroughError
+from proxy.events import Event
 from proxy.metrics import Metrics
-from proxy.model import Event
 from proxy.ports import Clock, Credentials, Observer, Ways
 from proxy.python.service import GROUP_INDEX, PythonIndexes
 from proxy.storage.late import LateStore, open_store

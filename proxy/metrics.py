@@ -23,20 +23,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from proxy.errors import UpstreamError
-from proxy.model import (
-    Event,
-    Evicted,
-    Fetched,
-    Flying,
-    Kind,
-    Outcome,
-    Served,
-    Source,
-    StaleServed,
-    Stored,
-    Tunnelled,
-    UpstreamFailed,
-)
+from proxy.events import Event, Evicted, Fetched, Flying, Served, StaleServed, Stored, Tunnelled, UpstreamFailed
+from proxy.model import Kind, Outcome, Source
 
 _OWN = "-"  # the program's own pages
 _OTHER = "other"

@@ -33,7 +33,8 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamError, WrongBytes
-from proxy.model import Blob, Kind, Outcome, Source, UpstreamFailed
+from proxy.events import UpstreamFailed
+from proxy.model import Blob, Kind, Outcome, Source
 from proxy.ports import Clock, Observer, Store, Upstream
 
 _SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}

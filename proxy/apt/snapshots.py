@@ -22,7 +22,8 @@ from proxy.cache.flights import Flights, Flying
 from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, Unsettled
-from proxy.model import Blob, Outcome, Site, StaleServed, UpstreamFailed
+from proxy.events import StaleServed, UpstreamFailed
+from proxy.model import Blob, Outcome, Site
 from proxy.ports import Clock, Observer, Store, Upstream
 
 _log = logging.getLogger(__name__)

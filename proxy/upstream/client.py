@@ -30,7 +30,8 @@ from proxy.errors import (
     UpstreamThrottled,
     UpstreamTimeout,
 )
-from proxy.model import Ask, UpstreamFailed
+from proxy.events import UpstreamFailed
+from proxy.model import Ask
 from proxy.ports import Clock, Credentials, Observer, Reply, Ways
 from proxy.upstream import answers, guard, redirects
 from proxy.upstream.failures import Failed

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from proxy.errors import BadTarget, NotAllowed, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.model import UpstreamFailed
+from proxy.events import UpstreamFailed
 from proxy.ports import Observer, Ways
 from proxy.upstream import guard, proxying
 from proxy.upstream.guard import GuardedResolver, Trust

@@ -25,7 +25,8 @@ from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
 from proxy.errors import BadTarget, BlobDamaged, PullthroughError
-from proxy.model import Kind, Outcome, Served, Target
+from proxy.events import Served
+from proxy.model import Kind, Outcome, Target
 from proxy.ports import Observer
 from proxy.python import addresses, negotiation
 from proxy.python.later import MOST, Later

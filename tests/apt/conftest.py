@@ -25,7 +25,7 @@ from proxy.cache.lanes import Lanes
 from proxy.cache.passage import Passage
 from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers
-from proxy.model import Event
+from proxy.events import Event
 from tests.archive import signature, signed
 from tests.cache.conftest import HandClock, documents_of
 from tests.memory_store import MemoryStore

@@ -14,7 +14,8 @@ from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
 from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamUnreachable, WrongBytes
-from proxy.model import Kind, Outcome, UpstreamFailed
+from proxy.events import UpstreamFailed
+from proxy.model import Kind, Outcome
 from tests.apt.conftest import OLD, SUITE, World, content, inline, listing, settle
 from tests.archive import deb
 from tests.cache.conftest import sha256

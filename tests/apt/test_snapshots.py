@@ -13,7 +13,8 @@ from proxy.apt.policy import Policy
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form
 from proxy.errors import NotFound, Unsettled, UpstreamUnreachable
-from proxy.model import Outcome, UpstreamFailed
+from proxy.events import UpstreamFailed
+from proxy.model import Outcome
 from tests.apt.conftest import OLD, SUITE, WALL, World, beside, inline, listing
 from tests.memory_upstream import Gate, Scripted
 
