@@ -63,6 +63,7 @@ _BY_HASH = re.compile(
 )
 _ALGORITHMS = {"MD5Sum": "md5"}
 _SUITE_DEPTH = 3  # segments of a suite's name, at most: `buster/updates` has two
+_FLAT_DEPTH = 4  # folders between a file of a flat archive and its Release file, at most
 _SUBFOLDER = re.compile(r"(?:binary-[^/]+|source|installer-[^/]+|debian-installer|i18n|dep11|cnf)$")
 
 
@@ -115,6 +116,16 @@ def archive_roots(suite: str) -> tuple[str, ...]:
     return tuple("".join(f"{part}/" for part in parts[:count]) for count in range(len(parts), -1, -1))
 
 
+def enclosing(path: str) -> tuple[str, ...]:
+    """Folders above that of `path` in which a flat archive's Release file may be, the nearest first."""
+    folder, _, _ = path.rpartition("/")
+    if not folder or _below_dists(f"{folder}/"):
+        return ()
+    parts = folder.split("/")
+    above = range(len(parts) - 1, max(len(parts) - 1 - _FLAT_DEPTH, -1), -1)
+    return tuple("".join(f"{part}/" for part in parts[:count]) for count in above)
+
+
 def _below_dists(folder: str) -> bool:
     return folder.startswith("dists/") or "/dists/" in folder
 
@@ -128,7 +139,8 @@ def _suites(folder: str) -> tuple[str, ...]:
     """Folders above `folder`, or itself, where the suite's Release file may be."""
     match = re.match(r"((?:.*?/)?dists/)(.+)", folder)
     if match is None:
-        return (folder,)
+        # A list of patches lies beside the index that they change.
+        return (f"{folder.rstrip('/').rpartition('/')[0]}/".lstrip("/") if folder.endswith(".diff/") else folder,)
     parts = match[2].rstrip("/").split("/")
     return tuple(
         match[1] + "".join(f"{part}/" for part in parts[:count])

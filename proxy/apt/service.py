@@ -147,7 +147,7 @@ class AptArchives:
         """What a Release file lists, as it lists it; what none lists, as upstream has it. `ask` for that file."""
         path = request.address.path
         found = [replace(request.address, path=folder) for folder in folders]
-        for suite in found:
+        for suite in (*found, *(replace(request.address, path=folder) for folder in paths.enclosing(path))):
             snapshot = await self._snapshot_for(request, suite)
             if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
                 return await self._listed(request, suite, snapshot, path.removeprefix(suite.path))
@@ -201,7 +201,7 @@ class AptArchives:
         digest, path = kind.digest, request.address.path
         if digest is not None:
             folder = path.rpartition("/by-hash/")[0] if "/by-hash/" in path else ""
-            for suite in (replace(request.address, path=folder) for folder in kind.suites):
+            for suite in (replace(request.address, path=one) for one in (*kind.suites, *paths.enclosing(path))):
                 for snapshot in await self._snapshots.known(suite):
                     listed = suites.listed_by_hash(snapshot, f"{folder}/".removeprefix(suite.path), digest)
                     if listed is not None:
@@ -217,7 +217,7 @@ class AptArchives:
         for snapshot in await self._snapshots.known(suite):
             if snapshot.name == name:
                 return snapshot
-        if suite.key not in request.memory:  # the address may be that of many clients
+        if request.shared or suite.key not in request.memory:  # it may be another client that was given it
             return None
         raise Unsettled("The Release file that this client was given is known no more. Ask for it again.")
 

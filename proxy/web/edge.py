@@ -35,7 +35,7 @@ from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from proxy.upstream import lines
-from proxy.web import browsers, conditions, failures, forms, refusing
+from proxy.web import browsers, conditions, failures, forms, refusing, sharing
 from proxy.web.browsers import READABLE
 from proxy.web.operations import Operations
 from proxy.web.plans import Asked
@@ -173,14 +173,16 @@ class Edge:
         # RFC 9110 §14.2: a range of anything but a GET means nothing
         span = conditions.parse_range(headers.get("Range")) if request.method == "GET" else None
         told.exchange.asked = replace(told.exchange.asked, span=span)
+        client = sharing.client_of(connection.client, headers)
         asked = Request(
             address,
             span,
             headers.get("If-Range"),
             revalidate="no-cache" in headers.get("Cache-Control", "").lower(),
             head=request.method == "HEAD",
-            client=connection.client,
-            memory=connection.given,
+            client=client,
+            memory=connection.given.memory(client),
+            shared=sharing.is_shared(headers),
         )
         self._archives.foresee(forms.archived(connection.waiting(), connection.own, self._indexes.mounts, self._names))
         try:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile, archive_roots, classify, is_package
+from proxy.apt.paths import (
+    Immutable,
+    Index,
+    PathClass,
+    ReleaseFile,
+    Volatile,
+    archive_roots,
+    classify,
+    enclosing,
+    is_package,
+)
 from proxy.errors import NotAllowed
 from proxy.model import Digest
 
@@ -60,6 +70,30 @@ def test_classify__architectures(architecture: str) -> None:
         assert suite == kind.suites[0]
     by_hash = Immutable(Digest("sha256", SHA), (suite, f"{suite}main/", folder))
     assert by_hash == classify(f"{folder}by-hash/SHA256/{SHA}")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("Packages", ()),
+        ("a/Packages", ("",)),
+        ("a/b/i18n/Translation-en", ("a/b/", "a/", "")),
+        ("1/2/3/4/5/6/Packages", ("1/2/3/4/5/", "1/2/3/4/", "1/2/3/", "1/2/")),
+        ("debian/dists/sid/main/Contents-amd64.gz", ()),
+        ("dists/sid/x", ()),
+    ],
+)
+def test_enclosing(path: str, expected: tuple[str, ...]) -> None:
+    """What a flat archive has in subfolders may be listed further up; below dists/ the suite's folder is known."""
+    assert expected == enclosing(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "suite"), [("Packages.diff/Index", ""), ("a/Packages.diff/Index", "a/"), ("a/b/Packages", "a/b/")]
+)
+def test_classify__flat(path: str, suite: str) -> None:
+    """A list of patches lies beside its index."""
+    assert (suite,) == suites_of(classify(path))
 
 
 def suites_of(kind: PathClass) -> tuple[str, ...]:
