@@ -7,28 +7,34 @@ for upstream once, not ten times. Never decides whether an address is allowed.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from proxy.apt import answers
+from proxy.apt import answers, packages
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
 from proxy.apt.confirmed import Confirmed
-from proxy.apt.paths import is_package
 from proxy.apt.policy import Policy
+from proxy.apt.release import Listed
 from proxy.apt.request import Request
+from proxy.apt.vouching import Vouched, Vouching
 from proxy.cache.access import Access
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import Flight, Wanted
 from proxy.cache.flights import Flights
+from proxy.cache.following import landing
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
-from proxy.errors import PullthroughError
+from proxy.errors import NotFound, PullthroughError, StoreError, UpstreamError
 from proxy.model import Blob, Digest, Kind, Outcome, Source
 from proxy.ports import Clock, Store
 
 _REMEMBERED = 60.0  # seconds for which an answer with a package may be given again without a look at the indexes
+_READING = 10.0  # seconds for which an index that no Release file lists is waited for
 _FORESEEN = 1000  # downloads that began before their turn, and whose client did not come to its turn yet
 
 
@@ -41,14 +47,19 @@ class Files:
         downloads: Downloads,
         confirmed: Confirmed,
         catalog: Catalog,
+        vouching: Vouching,
+        gone: Callable[[ArchiveAddress], None],
         clock: Clock,
         policy: Policy,
     ) -> None:
+        """`gone` is told of what upstream has not, though an index lists it."""
         self._store = store
         self._downloads = downloads
         self._access = Access(downloads)
         self._confirmed = confirmed
         self._catalog = catalog
+        self._vouching = vouching
+        self._gone = gone
         self._clock = clock
         self._policy = policy
         self._beginning: Flights[None] = Flights()
@@ -59,11 +70,19 @@ class Files:
 
         Raises NotFound, WrongBytes, or another UpstreamError.
         """
-        wanted = await self._wanted(request.address, digest)
+        wanted = self._wanted(request.address)
+        vouched = Vouched() if digest is not None else await self._vouching.of(request)
         begun = self._beginning.get(wanted.key)
         if begun is not None:
             await self._beginning.result(begun)
-        shown = await (self._vouched(request, wanted) if wanted.digest else self._unvouched(request, wanted))
+        if digest is not None:
+            shown = await self._vouched(request, [replace(wanted, digest=digest)], 1)
+        elif listed := vouched.listed or await self._right(wanted, vouched.beside):
+            promised = [replace(wanted, digest=one.digest, size=one.size) for one in listed]
+            shown = await self._vouched(request, promised, vouched.own)
+        else:
+            shown = await self._confirmed.file(request, wanted, Kind.FILE)
+            shown = replace(shown, stands=self._catalog.unchanged(request.address))
         if wanted.key in self._foreseen and not request.head:
             # It was fetched for this client: else nobody would count as the one for whom it came from upstream.
             del self._foreseen[wanted.key]
@@ -73,28 +92,55 @@ class Files:
     async def document(self, request: Request) -> Representation:
         """A file that changes under its name by itself. Raises as `file` does."""
         address = request.address
-        wanted = Wanted(
-            document_key(address),
-            address.url,
-            self._policy.site_of(address),
-            binary=False,
-            kind=Kind.OTHER,
-            looked_at=True,
+        key = document_key(address)
+        shown = await self._confirmed.file(
+            request, replace(self._wanted(address), key=key, kind=Kind.OTHER), Kind.OTHER
         )
-        return await self._confirmed.file(request, wanted, Kind.OTHER)
-
-    async def _vouched(self, request: Request, wanted: Wanted) -> Representation:
-        body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
-        entry = self._store.find(wanted.key)
-        dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
-        until = self._clock.monotonic() + _REMEMBERED
-        shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=True, fresh_until=until)
-        if entry is not None and isinstance(body, Blob):
-            return replace(shown, age=max(self._clock.now() - entry.checked, 0.0))
+        if packages.readable(address.path) and not isinstance(shown.body, bytes) and not request.head:
+            # It says what packages have to be: so it is read before the client can ask for them.
+            if isinstance(shown.body, Flight):
+                with suppress(TimeoutError, StoreError):
+                    async with asyncio.timeout(_READING):
+                        await landing(shown.body)
+            self._catalog.served_alone(address, key, shown.body)
         return shown
 
-    async def _unvouched(self, request: Request, wanted: Wanted) -> Representation:
-        return await self._confirmed.file(request, wanted, Kind.FILE)
+    async def _vouched(self, request: Request, promised: list[Wanted], own: int) -> Representation:
+        """The file as indexes list it: as those of the client do, else as another does that upstream is right about."""
+        address = request.address
+        for wanted in promised[: own or None]:
+            if await self._downloads.kept(wanted) is not None:
+                promised = [wanted, *(other for other in promised if other is not wanted)]
+                break
+        failure: PullthroughError | None = None
+        for wanted in promised:
+            try:
+                body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
+            except (NotFound, UpstreamError) as error:
+                failure = failure or error
+                continue
+            entry = self._store.find(wanted.key)
+            dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
+            # Another client may have other indexes: its next request is judged by itself.
+            until = self._clock.monotonic() + _REMEMBERED if len(promised) == 1 else 0.0
+            shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=True, fresh_until=until)
+            shown = replace(shown, stands=self._catalog.unchanged(address))
+            if entry is not None and isinstance(body, Blob):
+                return replace(shown, age=max(self._clock.now() - entry.checked, 0.0))
+            return shown
+        assert failure is not None, "an index lists it, and it failed"
+        if isinstance(failure, NotFound):
+            self._gone(address)
+        raise failure.again()
+
+    async def _right(self, wanted: Wanted, listed: tuple[Listed, ...]) -> tuple[Listed, ...]:
+        """Those that say what is kept."""
+        entry = self._store.find(wanted.key)
+        with suppress(StoreError):
+            for one in listed:
+                if entry is not None and await self._downloads.comparing.right(entry, one.digest):
+                    return (one,)
+        return ()
 
     def foresee(self, address: ArchiveAddress) -> None:
         """Begin the download of a file that is not here; whoever asks for it later finds it under way.
@@ -110,7 +156,10 @@ class Files:
         await self._beginning.close()
 
     async def _begin(self, address: ArchiveAddress) -> None:
-        wanted = await self._wanted(address, None)
+        wanted = self._wanted(address)
+        vouched = await self._vouching.of(Request(address))
+        if vouched.listed:
+            wanted = replace(wanted, digest=vouched.listed[0].digest, size=vouched.listed[0].size)
         try:
             body, began = await self._downloads.open(wanted, ahead=True)
         except PullthroughError:
@@ -122,15 +171,9 @@ class Files:
             if len(self._foreseen) > _FORESEEN:
                 self._foreseen.popitem(last=False)
 
-    async def _wanted(self, address: ArchiveAddress, digest: Digest | None) -> Wanted:
-        key = _key(address)
-        size = None
-        if digest is None and is_package(address.path):
-            listed = await self._catalog.find(address, wait=self._store.find(key) is None)
-            digest, size = (listed.digest, listed.size) if listed is not None else (None, None)
-        return Wanted(
-            key, address.url, self._policy.site_of(address), digest, size, binary=False, signed=True, looked_at=True
-        )
+    def _wanted(self, address: ArchiveAddress) -> Wanted:
+        site = self._policy.site_of(address)
+        return Wanted(_key(address), address.url, site, binary=False, signed=True, looked_at=True)
 
 
 def document_key(address: ArchiveAddress) -> str:

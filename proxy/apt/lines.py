@@ -144,7 +144,7 @@ class Lines:
             line
             for line in self._lines.values()
             if (line.suite.scheme, line.suite.host) == (address.scheme, address.host)
-            and any(address.path.startswith(root) for root in paths.archive_roots(line.suite.path))
+            and paths.names_in(address.path, line.suite.path)
         ]
 
     async def withdraw(self, line: Line) -> None:

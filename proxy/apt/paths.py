@@ -96,24 +96,39 @@ def classify(path: str) -> PathClass:  # noqa: PLR0911 one for each class
     raise _refused()
 
 
-def is_package(path: str) -> bool:
-    """Whether an index of packages may say what the file at `path` has to be."""
-    return path.endswith((".deb", ".udeb", ".ddeb"))
-
-
 def is_of_lists(kind: PathClass) -> bool:
     """Whether a file is one of those that clients keep as lists (`apt-get update`)."""
     return isinstance(kind, ReleaseFile) or bool(kind.suites)
 
 
-def archive_roots(suite: str) -> tuple[str, ...]:
-    """The folders that file names in the suite's indexes may be relative to, each empty or with a slash at its end."""
-    match = re.match(r"((?:.*?/)?)dists/", suite)
-    if match is not None:
-        return (match[1],)
-    # A flat repository: `deb http://host/a b/` has names relative to a/, its Release in a/b/; both are one path here.
-    parts = suite.rstrip("/").split("/") if suite else []
-    return tuple("".join(f"{part}/" for part in parts[:count]) for count in range(len(parts), -1, -1))
+def archive_root(folder: str) -> str | None:
+    """The folder that file names in an index in `folder` are relative to; None where that is a flat repository."""
+    match = re.match(r"((?:.*?/)?)dists/", folder)
+    return match[1] if match is not None else None
+
+
+def names_in(address: str, folder: str) -> tuple[str, ...]:
+    """What an index in `folder` may call the file at `address`; empty if it is of another archive.
+
+    A flat repository, `deb http://host/a b/`, has its index in a/b/, and names relative to a/, as `b/x.deb`. Nobody
+    knows from the path where a ends: so its files are those below its own folder, by whatever part of their path.
+    """
+    root = archive_root(folder)
+    if root is not None:
+        return (address.removeprefix(root),) if address.startswith(root) else ()
+    if not address.startswith(folder):
+        return ()
+    parts = folder.split("/")[:-1]
+    return tuple(address.removeprefix("".join(f"{part}/" for part in parts[:n])) for n in range(len(parts), -1, -1))
+
+
+def names_beside(address: str, folder: str) -> tuple[str, ...]:
+    """What an index of a flat repository in `folder` may call a file that lies beside that, below a folder above it."""
+    if archive_root(folder) is not None:
+        return ()
+    parts = folder.split("/")[:-1]
+    above = ("".join(f"{part}/" for part in parts[:n]) for n in range(len(parts) - 1, -1, -1))
+    return tuple(address.removeprefix(root) for root in above if address.startswith(root))
 
 
 def enclosing(path: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
+from proxy.apt.vouching import Vouching
 from proxy.cache.bodies import Bodies
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
@@ -71,10 +72,18 @@ class AptArchives:
             patience,
             serve_expired=policy.serve_expired,
         )
-        self._catalog = Catalog(store)
-        confirmed = Confirmed(store, downloads, documents, confirming, clock)
-        self._files = Files(store, downloads, confirmed, self._catalog, clock, policy)
+        self._catalog = Catalog(store, clock)
         self._given = Given()
+        self._files = Files(
+            store,
+            downloads,
+            Confirmed(store, downloads, documents, confirming, clock),
+            self._catalog,
+            Vouching(self._catalog, self._snapshots, self._given, clock),
+            self._snapshots.gone,
+            clock,
+            policy,
+        )
         self._hiccups = Hiccups(upstream, clock, policy.retries)
 
     async def answer(self, request: Request) -> Representation:
@@ -146,6 +155,9 @@ class AptArchives:
     async def _index(self, request: Request, folders: Sequence[str], *, ask: bool) -> Representation:
         """What a Release file lists, as it lists it; what none lists, as upstream has it. `ask` for that file."""
         path = request.address.path
+        if path.rpartition("/")[2] in paths.RELEASES:
+            # The Release file of a component: tools list it before they write it, and no client compares the sums.
+            return await self._files.document(request)
         found = [replace(request.address, path=folder) for folder in folders]
         for suite in (*found, *(replace(request.address, path=folder) for folder in paths.enclosing(path))):
             snapshot = await self._snapshot_for(request, suite)

@@ -9,8 +9,6 @@ import pytest
 
 from proxy.apt import files as module
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.catalog import Catalog
-from proxy.apt.confirmed import Confirmed
 from proxy.apt.files import Files
 from proxy.apt.policy import Policy
 from proxy.apt.request import Request
@@ -25,12 +23,9 @@ ADDRESS = ArchiveAddress("http", "deb.example", "debian/pool/demo_1.0_amd64.deb"
 @pytest.fixture
 async def files(world: World) -> AsyncIterator[Files]:
     """Files of archives."""
-    catalog = Catalog(world.store)
-    confirmed = Confirmed(world.store, world.downloads, world.documents, world.confirming, world.clock)
-    made = Files(world.store, world.downloads, confirmed, catalog, world.clock, Policy())
-    yield made
-    await made.close()
-    await catalog.close()
+    service = world.service(Policy())
+    yield service._files
+    await service.close()
 
 
 async def begun(files: Files) -> None:

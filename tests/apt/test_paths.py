@@ -10,10 +10,10 @@ from proxy.apt.paths import (
     PathClass,
     ReleaseFile,
     Volatile,
-    archive_roots,
     classify,
     enclosing,
-    is_package,
+    names_beside,
+    names_in,
 )
 from proxy.errors import NotAllowed
 from proxy.model import Digest
@@ -183,20 +183,19 @@ def test_classify__nothing_of_an_archive(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suite", "roots"),
+    ("folder", "address", "names", "beside"),
     [
-        ("debian/dists/stable/", ("debian/",)),
-        ("dists/stable/updates/", ("",)),
-        ("a/dists/b/dists/c/", ("a/",)),
-        ("cuda/x86_64/", ("cuda/x86_64/", "cuda/", "")),
-        ("", ("",)),
+        ("debian/dists/stable/", "debian/pool/x.deb", ("pool/x.deb",), ()),
+        ("dists/stable/updates/", "pool/x.deb", ("pool/x.deb",), ()),
+        ("a/dists/b/dists/c/", "a/x.deb", ("x.deb",), ()),
+        ("debian/dists/stable/", "ubuntu/pool/x.deb", (), ()),
+        ("a/b/", "a/b/x.deb", ("x.deb", "b/x.deb", "a/b/x.deb"), ("b/x.deb", "a/b/x.deb")),
+        ("a/b/", "a/b/c/x.deb", ("c/x.deb", "b/c/x.deb", "a/b/c/x.deb"), ("b/c/x.deb", "a/b/c/x.deb")),
+        ("a/b/", "a/pool/x.deb", (), ("pool/x.deb", "a/pool/x.deb")),
+        ("a/b/", "c/x.deb", (), ("c/x.deb",)),
+        ("", "c/x.deb", ("c/x.deb",), ()),
     ],
 )
-def test_archive_roots(suite: str, roots: tuple[str, ...]) -> None:
-    """File names in an index are relative to what lies above dists/; in a flat repository to any folder above."""
-    assert roots == archive_roots(suite)
-
-
-def test_is_package() -> None:
-    """Only packages are in indexes of packages."""
-    assert [True, True, True, False] == [is_package(f"a.{end}") for end in ("deb", "udeb", "ddeb", "dsc")]
+def test_names_in(folder: str, address: str, names: tuple[str, ...], beside: tuple[str, ...]) -> None:
+    """Names are relative to what lies above dists/; in a flat repository, files lie below the folder of its index."""
+    assert (names, beside) == (names_in(address, folder), names_beside(address, folder))

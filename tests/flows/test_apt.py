@@ -50,7 +50,7 @@ async def test_package__first_and_again(
         await update(apt, archive)
 
     first = await get(http, url)
-    await until_kept(http, url)
+    await until_idle(running)
     again = await get(http, url)
 
     assert (200, "miss", sha256(BIG)) == (first.status, first.source, first.sha256)
@@ -66,6 +66,8 @@ async def test_package__first_and_again(
 
 async def test_forms__share_what_is_kept(archive: Archive, running: Running, http: aiohttp.ClientSession) -> None:
     """Prefix form, with other spellings of the path, and proxy form are one address."""
+    async with client(running) as apt:
+        await update(apt, archive)
     await get(http, running.url + archive.url(POOL))
     await until_idle(running)
     host = f"{archive.origin.host}:{archive.origin.port}"
