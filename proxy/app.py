@@ -260,7 +260,14 @@ def _lanes(fetch: FetchSettings) -> Lanes:
 
 def _policy(settings: Settings) -> Policy:
     apt = settings.apt
-    return Policy(apt.hosts, tuple(sorted(apt.paths)), apt.window, apt.serve_expired, settings.fetch.retries)
+    return Policy(
+        apt.hosts,
+        tuple(sorted(apt.paths)),
+        apt.window,
+        apt.serve_expired,
+        retries=settings.fetch.retries,
+        agent=apt.user_agent,
+    )
 
 
 def _both(first: Observer, second: Observer) -> Observer:

@@ -128,6 +128,7 @@ class Site:
     own: frozenset[str] | None = None  # hosts (`host`, `host:port`) whose pages count as its own; None: any
     redirected_is_missing: bool = False  # a page that it redirects to any other host is one that it does not have
     authenticated: bool = False  # the settings have credentials for it: what it gives is not for strangers
+    agent: str = ""  # what it is told in User-Agent; empty: this program's own name
     named: bool = True  # the settings name the host of `base`; else the hosts came with requests, and are not trusted
 
     def owns(self, url: str) -> bool:

@@ -38,7 +38,7 @@ class Indexes:
 
     def wanted(self, suite: ArchiveAddress, path: str, listed: Listed, site: Site, url: str | None = None) -> Wanted:
         """The wish for an index; `url` is where, if not at its plain name."""
-        url = url or ArchiveAddress(suite.scheme, suite.host, suite.path + path).url
+        url = url or suite.at(suite.path + path).url
         return Wanted(_key(suite, path, listed), url, site, listed.digest, listed.size, signed=True)
 
     async def open(
@@ -117,8 +117,8 @@ def _places(suite: ArchiveAddress, snapshot: Snapshot, path: str, listed: Listed
     folder, _, _ = path.rpartition("/")
     if snapshot.release.by_hash and listed.digest.algorithm in _BY_HASH:
         name = f"by-hash/{_BY_HASH[listed.digest.algorithm]}/{listed.digest.value}"
-        yield ArchiveAddress(suite.scheme, suite.host, suite.path + (f"{folder}/{name}" if folder else name)).url
-    yield ArchiveAddress(suite.scheme, suite.host, suite.path + path).url
+        yield suite.at(suite.path + (f"{folder}/{name}" if folder else name)).url
+    yield suite.at(suite.path + path).url
 
 
 def _keys(suite: ArchiveAddress) -> str:

@@ -53,11 +53,23 @@ _INDEX = re.compile(
     rf"|Components-[^/]+|icons-[^/]+|CID-Index-[^/]+"
 )
 _DEB = re.compile(r"[^/]+\.(?:deb|udeb|ddeb)")
+_SIGNED = r"(?:\.(?:asc|sig))?"
 _SOURCE = re.compile(
-    r"[^/]+_[^/]+\.(?:dsc|changes|buildinfo|diff\.gz|tar(?:\.(?:gz|bz2|xz|lzma|zst))?|git|zip)(?:\.(?:asc|sig))?"
+    rf"[^/]+_[^/]+\.(?:dsc|changes|buildinfo|diff\.gz|tar(?:\.(?:gz|bz2|xz|lzma|zst|lz))?|git|zip){_SIGNED}"
 )
-_KEY = re.compile(r"[^/]+\.(?:gpg|asc|key|pub|pgp)|gpg|GPG-KEY[^/]*|KEY(?:\.gpg|\.asc)?")
-_LATEST = re.compile(r"meta-release[^/]*|[^/]*changelog(?:\.[^/]+)?|[^/]+\.(?:list|sources)|mirrors\.txt")
+_POOLED = re.compile(rf"[^/]+\.(?:tar\.[^/]+|(?:dsc|changes|buildinfo|diff\.[^/.]+|tar|git|zip|debdelta){_SIGNED})")
+# Keys have no form of name in common. These are those of vendors, and what their manuals make of them.
+_KEY = re.compile(
+    r"(?i:[^/]+\.(?:gpg|asc|key|pub|pgp)|gpg|keys?(?:ring)?(?:\.txt)?"
+    r"|(?:[^/]*[-_.])?(?:apt|archive|deb|gpg|pgp|pub|public|release|repo|signing)[-_.]?(?:pub[-_.]?)?keys?(?:[-_.][^/]*)?)"
+)
+_KEY_PATH = re.compile(r"(?:.*/)?(?:gpg/key|keypair/[^/]+)/public")  # of repository managers
+_MIRRORS = re.compile(r"(?i:[a-z]{2}\.txt|[^/.]*mirror[^/.]*(?:\.(?:txt|list|lst|masterlist))?)")
+_LATEST = re.compile(
+    r"meta-release[^/]*|[^/]*changelog(?:\.[^/]+)?|[^/]+\.(?:list|sources)|ls-lR(?:\.patch)?(?:\.gz)?|README[^/]*"
+)
+# What archives have beside dists/ and pool/, right below their roots.
+_BESIDE = re.compile(r"(?:[^/]+/){0,3}(?:project|indices|doc|tools)/.+")
 _BY_HASH = re.compile(
     r"(?P<folder>(?:.*/)?)by-hash/(?P<name>MD5Sum|SHA1|SHA224|SHA256|SHA384|SHA512)/(?P<hex>[0-9A-Fa-f]+)"
 )
@@ -85,13 +97,13 @@ def classify(path: str) -> PathClass:  # noqa: PLR0911 one for each class
     if folder.endswith(".diff/"):
         # Patches are named by the moments that they lead from and to; their list is one of the Release's files.
         return Index(_suites(folder)) if name == "Index" else Immutable(suites=_suites(folder))
-    if _DEB.fullmatch(name) or (_SOURCE.fullmatch(name) and not _KEY.fullmatch(name)) or _pooled(folder, name):
+    if _DEB.fullmatch(name) or (_SOURCE.fullmatch(name) and not name.endswith(".asc")) or _pooled(folder, name):
         return Immutable()
     if _INDEX.fullmatch(name) or name in RELEASES:
         return Index(_suites(folder))
     if _below_dists(folder):
         return Volatile(_suites(folder))
-    if _KEY.fullmatch(name) or _LATEST.fullmatch(name) or "/changelogs/" in f"/{folder}":
+    if _beside(path, folder, name):
         return Volatile()
     raise _refused()
 
@@ -145,9 +157,15 @@ def _below_dists(folder: str) -> bool:
     return folder.startswith("dists/") or "/dists/" in folder
 
 
+def _beside(path: str, folder: str, name: str) -> bool:
+    """What archives have that no index and no Release file lists: keys, lists of mirrors, changelogs, documents."""
+    named = any(one.fullmatch(name) for one in (_KEY, _MIRRORS, _LATEST))
+    return named or "/changelogs/" in f"/{folder}" or any(one.fullmatch(path) for one in (_KEY_PATH, _BESIDE))
+
+
 def _pooled(folder: str, name: str) -> bool:
-    """Signatures beside sources in a pool: `_KEY` takes the same names elsewhere for keys, which change."""
-    return "/pool/" in f"/{folder}" and _SOURCE.fullmatch(name) is not None
+    """Sources in a pool, however they are packed. Elsewhere a signature's name may be that of a key, which changes."""
+    return "/pool/" in f"/{folder}" and _POOLED.fullmatch(name) is not None
 
 
 def _suites(folder: str) -> tuple[str, ...]:

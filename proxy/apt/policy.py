@@ -23,7 +23,7 @@ _PORTS = {"http": 80, "https": 443}
 class Policy:
     """The settings. `window` in seconds; `hosts` as `host` or `host:port`; `patterns` in the manner of a shell.
 
-    `retries`: how often a request for what is of lists is tried again.
+    `retries`: how often a request for what is of lists is tried again. `agent`: the User-Agent that archives are told.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -31,10 +31,11 @@ class Policy:
     window: float = 20.0
     serve_expired: bool = False
     retries: int = 0
+    agent: str = ""
 
     def site_of(self, address: ArchiveAddress) -> Site:  # noqa: ARG002 - all archives are one site, so far
         """The archive of an address, as the upstream client sees it. `ttl`: how long upstream's word counts there."""
-        return Site(MOUNT, "", "", self.window, self.hosts, named=False)
+        return Site(MOUNT, "", "", self.window, self.hosts, named=False, agent=self.agent)
 
     def admit(self, address: ArchiveAddress) -> None:
         """Raise NotAllowed for a host or a port that the settings do not open."""

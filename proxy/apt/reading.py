@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from proxy.apt import release, suites
-from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.fetching import Sent, fetch
 from proxy.apt.lines import Line, Lines
 from proxy.apt.suites import Form, Held, Snapshot
@@ -88,4 +87,4 @@ class Reading:
 
 def address_of(line: Line, name: str) -> str:
     """Upstream's address of a file in the suite's folder."""
-    return ArchiveAddress(line.suite.scheme, line.suite.host, line.suite.path + name).url
+    return line.suite.at(line.suite.path + name).url

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
@@ -131,7 +130,7 @@ class AptArchives:
         await self._catalog.close()
 
     async def _release(self, request: Request, kind: ReleaseFile) -> Representation:
-        suite = replace(request.address, path=kind.suite)
+        suite = request.address.at(kind.suite)
         form = Form.INLINE if kind.name == Form.INLINE.value else Form.DETACHED
         signature = kind.name not in {one.value for one in Form}
         snapshot, outcome = await self._given_to(request, suite) if signature else None, Outcome.HIT
@@ -158,8 +157,8 @@ class AptArchives:
         if path.rpartition("/")[2] in paths.RELEASES:
             # The Release file of a component: tools list it before they write it, and no client compares the sums.
             return await self._files.document(request)
-        found = [replace(request.address, path=folder) for folder in folders]
-        for suite in (*found, *(replace(request.address, path=folder) for folder in paths.enclosing(path))):
+        found = [request.address.at(folder) for folder in folders]
+        for suite in (*found, *map(request.address.at, paths.enclosing(path))):
             snapshot = await self._snapshot_for(request, suite)
             if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
                 return await self._listed(request, suite, snapshot, path.removeprefix(suite.path))
@@ -213,7 +212,7 @@ class AptArchives:
         digest, path = kind.digest, request.address.path
         if digest is not None:
             folder = path.rpartition("/by-hash/")[0] if "/by-hash/" in path else ""
-            for suite in (replace(request.address, path=one) for one in (*kind.suites, *paths.enclosing(path))):
+            for suite in map(request.address.at, (*kind.suites, *paths.enclosing(path))):
                 for snapshot in await self._snapshots.known(suite):
                     listed = suites.listed_by_hash(snapshot, f"{folder}/".removeprefix(suite.path), digest)
                     if listed is not None:

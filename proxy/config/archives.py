@@ -13,20 +13,28 @@ from proxy.config.quantities import Duration
 _HOST = re.compile(
     r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?",
 )
+_FIELD = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")  # RFC 9110 §5.5, without what is obsolete
 _PATTERN = re.compile(r"[^\x00-\x20\x7f\\/][^\x00-\x1f\x7f\\]*")
 
 
-# Publishers of packages for apt that are reached by https only. Each serves downloads and nothing else.
+# Publishers of packages for apt that are reached by https only, and where apt finds changelogs and apt-listbugs bugs.
+# Each serves downloads and nothing else.
 TUNNELS = frozenset(
     {
         "apt.llvm.org",
         "apt.repos.intel.com",
+        "bugs.debian.org",
+        "changelogs.ubuntu.com",
         "developer.download.nvidia.com",
         "download.docker.com",
+        "metadata.ftp-master.debian.org",
         "packages.microsoft.com",
         "repo.radeon.com",
     }
 )
+
+
+USER_AGENT = "Debian APT-HTTP/1.3 (2.6.1) pullthrough"
 
 
 class AptSettings(BaseModel):
@@ -58,11 +66,22 @@ class AptSettings(BaseModel):
         "CONNECT, as apt does for `https://` sources. What passes through one is not kept. A host that is added here "
         "may have a private address.",
     )
+    user_agent: str = Field(
+        USER_AGENT,
+        description="What archives are told in `User-Agent`. Some let only apt through, so it begins as apt's does.",
+    )
     announce: bool = Field(
         default=False,
         description="Whether to announce the cache on the local network (DNS-SD, `_apt_proxy._tcp`), where clients "
         "with squid-deb-proxy-client find it. Needs the extra `pullthrough[announce]`.",
     )
+
+    @field_validator("user_agent")
+    @classmethod
+    def _check_user_agent(cls, value: str) -> str:
+        if not _FIELD.fullmatch(value):
+            raise ValueError("must be words in one line of ASCII, such as those of the default")
+        return value
 
     @field_validator("hosts", "paths", mode="before")
     @classmethod

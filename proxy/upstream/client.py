@@ -139,6 +139,8 @@ class AiohttpUpstream:
         """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
         url, site = redirects.parse(ask.url), ask.site
         headers, named = ask.headers, True
+        if site.agent:
+            headers = {**headers, "User-Agent": site.agent}
         for number in range(redirects.LIMIT + 1):
             trust = guard.admit(url, site, redirected=number > 0)
             hop = functools.partial(self._hop, ask, url, trust)

@@ -109,7 +109,7 @@ class Edge:
         """The answer that tells an error."""
         asked, address = told.exchange.asked, told.archived
         if address is None:
-            return failures.response_of(error, aloud=asked.method == "CONNECT")
+            return failures.response_of(error, aloud=asked.method == "CONNECT" or told.path == "-")  # as a proxy
         # Who has an older copy goes on with that when an archive cannot be reached, as without a cache.
         final = not asked.if_modified_since and self._archives.final(address)
         response = failures.response_of(error, aloud=True, final=final)

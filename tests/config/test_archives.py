@@ -40,6 +40,13 @@ def test_hosts__malformed(host: str) -> None:
         AptSettings(hosts=frozenset({host}))
 
 
+@pytest.mark.parametrize("agent", ["", "a\nb", "ä", " a", "a" * 300])
+def test_user_agent__malformed(agent: str) -> None:
+    """A header field has one line of ASCII."""
+    with pytest.raises(ValidationError, match="must be words in one line"):
+        AptSettings(user_agent=agent)
+
+
 @pytest.mark.parametrize("pattern", ["/a", "", "a\\b", "a\nb"])
 def test_paths__malformed(pattern: str) -> None:
     """A pattern is of a path without its leading slash."""
@@ -64,6 +71,7 @@ def test_defaults__tunnel_to_few_and_announce_nothing(tmp_path: Path) -> None:
     apt = resolve({}, _HOME, tmp_path).settings.apt
     assert (TUNNELS, False) == (apt.tunnels, apt.announce)
     assert [] == [host for host in TUNNELS if ":" in host]
+    assert {"metadata.ftp-master.debian.org", "changelogs.ubuntu.com"} < TUNNELS, "apt-get changelog asks these"
 
 
 def test_sources__file_variable_flag(tmp_path: Path) -> None:

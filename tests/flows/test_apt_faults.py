@@ -265,7 +265,6 @@ async def test_other_paths__opened(archive: Archive, make_proxy: MakeProxy) -> N
         "/deb.example:443/debian/pool/a_1_all.deb",
         "/deb..example/debian/pool/a_1_all.deb",
         "/-deb.example/debian/pool/a_1_all.deb",
-        "/deb.example./debian/pool/a_1_all.deb",
         "/deb.example/debian/pool/a_1_all.deb?x=1",
         "/deb.example/debian/pool/" + "a" * 256 + "_1_all.deb",
         "/deb.example" + "/a" * 1100 + "_1_all.deb",
