@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
@@ -81,13 +81,24 @@ class Archive:
         """Where the indexes are, below `folder`."""
         return "" if self.flat else f"main/binary-{self.architecture}/"
 
-    def state(self, *debs: Deb, modified: float = LONG_AGO, date: float | None = None, more: str = "") -> State:
-        """The archive with these packages. `more`: a further file `Translation-en`, so that there are two indexes."""
+    def state(
+        self,
+        *debs: Deb,
+        modified: float = LONG_AGO,
+        date: float | None = None,
+        more: str = "",
+        further: Mapping[str, bytes] | None = None,
+    ) -> State:
+        """The archive with these packages. `more`: a further file `Translation-en`, so that there are two indexes.
+
+        `further`: other files that it lists, by path below the suite.
+        """
         text = "\n".join(deb.paragraph() for deb in debs).encode()
         forms = {"Packages": text, "Packages.gz": gzip.compress(text, mtime=0)}
         indexes = {f"{self.binary}{name}": forms[name] for name in self.names}
         if more:
             indexes["main/i18n/Translation-en"] = more.encode()
+        indexes |= further or {}
         hashed = {}
         for path, body in indexes.items():
             folder, _, _ = path.rpartition("/")

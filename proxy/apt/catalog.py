@@ -14,7 +14,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from proxy.apt import packages, paths
 from proxy.apt.addresses import ArchiveAddress
@@ -38,7 +38,7 @@ _PIECE = 1 << 20
 _KEY = re.compile(r"(.*?):([0-9a-f]{32,128}):(.*)", re.DOTALL)  # behind the host: suite, digest, path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """A kept index. `path` is relative to the suite whose Release file lists it; `suite` None: none does.
 
@@ -51,18 +51,23 @@ class Source:
     table: str
     since: float
 
+    @cached_property
+    def _where(self) -> tuple[str, str, str | None]:
+        """The folder of its Release file, or else its own; its own; and the root of its archive, if not a flat one."""
+        base = self.suite.path if self.suite is not None else ""
+        folder, slash, _ = (base + self.path).rpartition("/")
+        own = folder + slash
+        base = base if self.suite is not None else own
+        return base, own, own if packages.of_patches(self.path) else paths.archive_root(base)
+
     def names(self, address: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What it may call the file at `address`; and what, if its files lie where those of few archives do."""
-        base = self.suite.path if self.suite is not None else ""
-        folder, _, _ = (base + self.path).rpartition("/")
-        folder = f"{folder}/" if folder else ""
-        if packages.of_patches(self.path):
-            return ((address.removeprefix(folder),) if address.startswith(folder) else ()), ()
-        if self.suite is None:
-            base = folder
+        base, own, root = self._where
+        if root is not None:
+            return ((address[len(root) :],) if address.startswith(root) else ()), ()
         names = paths.names_in(address, base)
-        if folder != base and paths.archive_root(base) is None:
-            names = tuple(dict.fromkeys((*names, *paths.names_in(address, folder))))
+        if own != base:
+            names = tuple(dict.fromkeys((*names, *paths.names_in(address, own))))
         return names, () if names else paths.names_beside(address, base)
 
 

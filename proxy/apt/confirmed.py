@@ -76,7 +76,8 @@ class Confirmed:
         until = self._clock.monotonic() + left if left > 0 else 0.0
         dated = Dated(date, dates.settled(date, now))
         shown = answers.file(blob, None, dated, kind, Source.CACHE, lasting=False, fresh_until=until)
-        return replace(shown, outcome=outcome, age=None if outcome is Outcome.REVALIDATED else age)
+        age_shown = None if outcome is Outcome.REVALIDATED else age
+        return replace(shown, outcome=outcome, age=age_shown, stands=lambda: self._store.find(entry.key) == entry)
 
     async def _fetched(self, request: Request, wanted: Wanted, kind: Kind) -> Representation:
         try:

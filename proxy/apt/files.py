@@ -82,7 +82,8 @@ class Files:
             shown = await self._vouched(request, promised, vouched.own)
         else:
             shown = await self._confirmed.file(request, wanted, Kind.FILE)
-            shown = replace(shown, stands=self._catalog.unchanged(request.address))
+            stands, unchanged = shown.stands, self._catalog.unchanged(request.address)
+            shown = replace(shown, stands=lambda: unchanged() and (stands is None or stands()))
         if wanted.key in self._foreseen and not request.head:
             # It was fetched for this client: else nobody would count as the one for whom it came from upstream.
             del self._foreseen[wanted.key]

@@ -23,11 +23,12 @@ from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
+_CHANGED = 1000  # files remembered as other ones upstream
 _LENGTH = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
 class Confirming:
-    """Confirms kept files. Mutable state: the requests under way."""
+    """Confirms kept files. Mutable state: the requests under way, and kept files that upstream had others for."""
 
     def __init__(self, store: Store, upstream: Upstream, clock: Clock, patience: Patience) -> None:
         self._store = store
@@ -35,6 +36,7 @@ class Confirming:
         self._clock = clock
         self._patience = patience
         self._flights: Flights[Outcome] = Flights()
+        self._changed: dict[str, Entry] = {}
 
     async def outcome(
         self, wanted: Wanted, entry: Entry, *, exact: bool = False, gone: bool = False, anew: bool = False
@@ -42,7 +44,8 @@ class Confirming:
         """HIT: confirmed lately. REVALIDATED: confirmed now. STALE: upstream did not say. MISS: it has another file.
 
         `exact`: dates may be set back, or be the same for all versions. They are compared, with the length, and are
-        no condition: to that, upstream says of any older file that it has not changed.
+        no condition: to that, upstream says of any older file that it has not changed. And the older the copy is, the
+        longer upstream is waited for.
         `gone`: raise NotFound where upstream has no such file any more; else it is STALE.
         `anew`: what was not confirmed a moment ago is to be fetched, since validators may hide that it changed.
         """
@@ -53,11 +56,14 @@ class Confirming:
                 pass
         if self._upstream.down(wanted.url, file=True):
             return Outcome.STALE
-        if anew:
+        if anew or self._changed.get(wanted.key) == entry:
             return Outcome.MISS
+        seconds = self._patience.seconds(wanted.url)
+        if exact:
+            seconds = self._patience.worth(wanted.url, self._clock.now() - entry.checked)
         task, _ = self._flights.join(wanted.key, lambda: self._ask(wanted, entry, exact=exact))
         try:
-            return await self._flights.result(task, self._patience.seconds(wanted.url))
+            return await self._flights.result(task, seconds)
         except TimeoutError:
             self._patience.ran_out(wanted.url)
             return Outcome.STALE
@@ -73,7 +79,11 @@ class Confirming:
         await self._flights.close()
 
     async def _ask(self, wanted: Wanted, entry: Entry, *, exact: bool) -> Outcome:
+        self._changed.pop(wanted.key, None)
         if not await self._same(wanted, entry, exact=exact):
+            self._changed[wanted.key] = entry  # who did not wait for this has it fetched the next time
+            if len(self._changed) > _CHANGED:
+                del self._changed[next(iter(self._changed))]
             return Outcome.MISS
         if self._store.find(entry.key) != entry:
             return Outcome.REVALIDATED  # another file, or nothing, is there by now: nothing to renew

@@ -9,6 +9,7 @@ from email.utils import formatdate
 
 import pytest
 
+from proxy.cache import confirming as module
 from proxy.cache.confirming import Confirming
 from proxy.cache.patience import Patience
 from proxy.errors import (
@@ -264,6 +265,43 @@ async def test_outcome__exact_and_just_changed(
     upstream.on(URL, Scripted(BODY, headers=just))
     clock.advance(LATER)
     assert Outcome.MISS is await confirming.outcome(WANTED, entry, exact=True)
+
+
+async def test_outcome__other_file_found_too_late(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """Who did not wait for upstream's word has the other file fetched the next time, without asking again."""
+    entry = await keep(store, clock)
+    gate = Gate()
+    upstream.on(URL, Scripted(BODY, headers={"etag": '"two"'}, gate=gate))
+    clock.advance(LATER)
+    asking = asyncio.create_task(confirming.outcome(WANTED, entry))
+    await gate.reached.wait()
+    asking.cancel()
+    gate.open()
+    while WANTED.key not in confirming._changed:
+        await asyncio.sleep(0)
+
+    assert (Outcome.MISS, 1) == (await confirming.outcome(WANTED, entry), len(upstream.asks))
+    assert Outcome.HIT is await confirming.outcome(WANTED, replace(entry, checked=clock.now()))
+
+
+async def test_changed__is_bounded(
+    confirming: Confirming,
+    store: MemoryStore,
+    upstream: MemoryUpstream,
+    clock: HandClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files that change do not fill the memory."""
+    monkeypatch.setattr(module, "_CHANGED", 3)
+    entry = await keep(store, clock)
+    upstream.on(URL, Scripted(BODY, headers={"etag": '"two"'}))
+    clock.advance(LATER)
+    for number in range(10):
+        assert Outcome.MISS is await confirming.outcome(replace(WANTED, key=str(number)), entry)
+
+    assert ["7", "8", "9"] == list(confirming._changed)
 
 
 async def test_outcome__gone(
