@@ -173,7 +173,9 @@ def still_away(away: Away | None, found: Snapshot | None, now: float) -> Away:
 
 
 def withdrawn(present: Snapshot, other: Snapshot) -> bool:
-    """Whether a Release file that upstream has no more is replaced by one of the other form."""
+    """Whether a Release file that upstream has no more is replaced by one of the other form, which seems to be whole."""
+    if other.form is Form.DETACHED and (other.signature is None or doubtful(other)):
+        return False
     before, after = present.release.date, other.release.date
     return after is not None and (before is None or after > before)
 

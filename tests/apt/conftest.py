@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
@@ -85,6 +86,13 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     """A world in which nothing is yet."""
+    async with world_of() as made:
+        yield made
+
+
+@asynccontextmanager
+async def world_of() -> AsyncIterator[World]:
+    """A world in which nothing is yet, for tests that make one for each example."""
     store, upstream, clock = MemoryStore(), MemoryUpstream(), HandClock(WALL)
     seen: list[Event] = []
     downloads = Downloads(store, upstream, clock, seen.append, Lanes(1, 1 << 20))

@@ -153,7 +153,11 @@ def test_still_away() -> None:
 def test_withdrawn() -> None:
     """Only a newer Date in the other form says that this form is history."""
     old, new = snapshot("a", date=5), snapshot("b", date=6)
+    half = snapshot("b", date=NOW - 60, modified=NOW - 50, signature=held("c", NOW - 7000))
+    unsigned = replace(new, form=Form.DETACHED)
 
+    assert [False, False] == [suites.withdrawn(old, one) for one in (half, unsigned)]
+    assert suites.withdrawn(old, replace(half, signature=held("c", NOW - 40)))
     assert [True, False, False, False, True] == [
         suites.withdrawn(*pair) for pair in ((old, new), (old, old), (new, old), (old, A), (A, old))
     ]
