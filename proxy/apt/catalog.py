@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _BYTES = 64 << 20  # of all tables
 _INDEXES = 256  # known of one host
 _HOSTS = 256
+_FOUND = 4096  # files of which what was found is remembered
 _PATIENCE = 5.0  # seconds that a package waits for tables that are being made
 _PIECE = 1 << 20
 _KEY = re.compile(r"(.*?):([0-9a-f]{32,128}):(.*)", re.DOTALL)  # behind the host: suite, digest, path
@@ -71,6 +72,10 @@ class Source:
         return names, () if names else paths.names_beside(address, base)
 
 
+class ReadAgain(Exception):
+    """Tables of indexes have to be made, of which all is known that matters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """What an index says of a file. `near`: the file lies where the index's files do."""
@@ -81,13 +86,18 @@ class Match:
 
 
 class Catalog:
-    """Finds files in indexes. Mutable state: the indexes known by host, longest unused first, and their tables."""
+    """Finds files in indexes.
+
+    Mutable state: the indexes known by host, longest unused first, their tables, and what was found in them.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._sources: OrderedDict[str, OrderedDict[str, Source]] = OrderedDict()
         self._learnt: dict[str, int] = {}
+        self._found: dict[str, tuple[int, list[Match]]] = {}
+        self._changes = 0  # of sources and tables
         self._tables: OrderedDict[str, Table] = OrderedDict()
         self._bytes = 0
         self._making: Flights[None] = Flights()
@@ -107,6 +117,7 @@ class Catalog:
         known = self._of_host(address)
         if digest is None:
             known.pop(key, None)
+            self._changes += 1
         else:
             self._served(self._learn(address, Source(key, None, address.path, digest.value, self._came(key))), body)
 
@@ -127,34 +138,57 @@ class Catalog:
         learnt = self._learnt.get(host.key, 0)
         return lambda: self._learnt.get(host.key, 0) == learnt
 
-    async def find(self, address: ArchiveAddress, *, wait: bool = True) -> list[Match]:
-        """What the indexes that name the file say of it, the latest first. `wait`, not for long, for their tables."""
-        named = [
-            (source, near, beside)
-            for source in self._of_host(address).values()
-            for near, beside in [source.names(address.path)]
-            if near or beside
-        ]
-        named.sort(key=lambda one: -one[0].since)
-        missing = [source for source, _, _ in named if source.table not in self._tables]
-        tasks = [self._making.join(one.table, partial(self._make, one))[0] for one in missing]
-        if tasks and wait:
-            await asyncio.wait(tasks, timeout=_PATIENCE)
-        found = []
-        for source, near, beside in named:
-            table = self._tables.get(source.table)
-            if table is None:
-                continue
-            self._tables.move_to_end(source.table)
-            listed = next((listed for name in near or beside if (listed := table.find(name)) is not None), None)
-            if listed is not None:
-                found.append(Match(source, listed, bool(near)))
+    async def find(self, address: ArchiveAddress, *, wait: bool = True, checked: float | None = None) -> list[Match]:
+        """What the indexes that name the file say of it, the latest first. `wait`, not for long, for their tables.
+
+        Raises ReadAgain where tables are to be made, and the file was compared with what all of their indexes say:
+        it was `checked` after the latest of them came.
+        """
+        known = self._found.get(address.key)
+        if known is not None and known[0] == self._changes:
+            for match in known[1]:
+                self._tables.move_to_end(match.source.table)
+            return known[1]
+        named = self._naming(address)
+        missing = [source for source, _ in named if source.table not in self._tables]
+        if missing:
+            tasks = [self._making.join(one.table, partial(self._make, one))[0] for one in missing]
+            if checked is not None and named[0][0].since < checked:
+                raise ReadAgain
+            if wait:
+                await asyncio.wait(tasks, timeout=_PATIENCE)
+        found = list(self._looked_up(named))
+        self._found[address.key] = self._changes, found
+        if len(self._found) > _FOUND:
+            del self._found[next(iter(self._found))]
         return found
 
     async def close(self) -> None:
         """Break off what is being made."""
         await self._making.close()
         await self._tabling.close()
+
+    def _looked_up(self, named: Iterable[tuple[Source, tuple[tuple[str, ...], tuple[str, ...]]]]) -> Iterator[Match]:
+        hashes: dict[str, bytes] = {}
+        for source, (near, beside) in named:
+            table = self._tables.get(source.table)
+            if table is None:
+                continue
+            for name in near or beside:
+                hashed = hashes.get(name) or hashes.setdefault(name, packages.hashed(name))
+                listed = table.look_up(hashed)
+                if listed is not None:
+                    self._tables.move_to_end(source.table)
+                    yield Match(source, listed, bool(near))
+                    break
+
+    def _naming(self, address: ArchiveAddress) -> list[tuple[Source, tuple[tuple[str, ...], tuple[str, ...]]]]:
+        """The indexes that may name a file, the latest first, and what they may call it."""
+        path = address.path
+        named = [(source, source.names(path)) for source in self._of_host(address).values()]
+        named = [one for one in named if one[1] != _NO_NAMES]
+        named.sort(key=_since)
+        return named
 
     def _served(self, source: Source | None, body: Body) -> None:
         if source is None or source.table in self._tables:
@@ -172,6 +206,7 @@ class Catalog:
         if known is None or known.table != source.table:
             host = _host(address).key
             self._learnt[host] = self._learnt.get(host, 0) + 1
+            self._changes += 1
             known = source
         sources[source.key] = known
         if len(sources) > _INDEXES:
@@ -233,6 +268,7 @@ class Catalog:
         except PullthroughError as error:
             _log.warning("index not read", extra={"upstream": "apt", "reason": str(error)})
             table = Table(())
+        self._changes += 1
         self._tables[source.table] = table
         self._bytes += table.weight
         while self._bytes > _BYTES and len(self._tables) > 1:
@@ -242,9 +278,17 @@ class Catalog:
             self._forget(digest)
 
     def _forget(self, table: str) -> None:
+        self._changes += 1
         for sources in self._sources.values():
             for key in [key for key, source in sources.items() if source.table == table]:
                 del sources[key]
+
+
+_NO_NAMES: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+
+def _since(named: tuple[Source, object]) -> float:
+    return -named[0].since
 
 
 def _host(address: ArchiveAddress) -> ArchiveAddress:

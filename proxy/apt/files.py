@@ -71,15 +71,17 @@ class Files:
         Raises NotFound, WrongBytes, or another UpstreamError.
         """
         wanted = self._wanted(request.address)
-        vouched = Vouched() if digest is not None else await self._vouching.of(request)
+        vouched = Vouched()
+        if digest is None:
+            vouched = await self._vouching.of(request, self._store.find(wanted.key))
         begun = self._beginning.get(wanted.key)
         if begun is not None:
             await self._beginning.result(begun)
         if digest is not None:
-            shown = await self._vouched(request, [replace(wanted, digest=digest)], 1)
+            shown = await self._promised(request, [replace(wanted, digest=digest)], Vouched(own=1))
         elif listed := vouched.listed or await self._right(wanted, vouched.beside):
             promised = [replace(wanted, digest=one.digest, size=one.size) for one in listed]
-            shown = await self._vouched(request, promised, vouched.own)
+            shown = await self._promised(request, promised, vouched)
         else:
             shown = await self._confirmed.file(request, wanted, Kind.FILE)
             stands, unchanged = shown.stands, self._catalog.unchanged(request.address)
@@ -106,10 +108,10 @@ class Files:
             self._catalog.served_alone(address, key, shown.body)
         return shown
 
-    async def _vouched(self, request: Request, promised: list[Wanted], own: int) -> Representation:
+    async def _promised(self, request: Request, promised: list[Wanted], vouched: Vouched) -> Representation:
         """The file as indexes list it: as those of the client do, else as another does that upstream is right about."""
         address = request.address
-        for wanted in promised[: own or None]:
+        for wanted in promised[: vouched.own or None]:
             if await self._downloads.kept(wanted) is not None:
                 promised = [wanted, *(other for other in promised if other is not wanted)]
                 break
@@ -126,11 +128,14 @@ class Files:
             until = self._clock.monotonic() + _REMEMBERED if len(promised) == 1 else 0.0
             shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=True, fresh_until=until)
             shown = replace(shown, stands=self._catalog.unchanged(address))
-            if entry is not None and isinstance(body, Blob):
-                return replace(shown, age=max(self._clock.now() - entry.checked, 0.0))
-            return shown
+            if entry is None or not isinstance(body, Blob):
+                return shown
+            if entry.checked < vouched.since and entry.promised is not None:
+                with suppress(StoreError):
+                    await self._store.save(replace(entry, checked=self._clock.now()))
+            return replace(shown, age=max(self._clock.now() - entry.checked, 0.0))
         assert failure is not None, "an index lists it, and it failed"
-        if isinstance(failure, NotFound):
+        if isinstance(failure, NotFound) and vouched.present:
             self._gone(address)
         raise failure.again()
 

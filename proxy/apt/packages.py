@@ -67,7 +67,10 @@ class Table:
 
     def find(self, name: str) -> Listed | None:
         """What it says of the file of this name, relative to the archive's root."""
-        wanted = _hash(name.encode())
+        return self.look_up(hashed(name))
+
+    def look_up(self, wanted: bytes) -> Listed | None:
+        """The same, by what `hashed` makes of the name."""
         for algorithm, records in self.groups:
             width = _NAME + _LENGTHS[algorithm] + _SIZE
             starts = range(0, len(records), width)
@@ -76,6 +79,11 @@ class Table:
             if record[:_NAME] == wanted:
                 return Listed(int.from_bytes(record[-_SIZE:], "big"), Digest(algorithm, record[_NAME:-_SIZE].hex()))
         return None
+
+
+def hashed(name: str) -> bytes:
+    """What stands for a name in tables."""
+    return _hash(name.encode())
 
 
 def _named(records: bytes, start: int) -> bytes:

@@ -10,27 +10,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.catalog import Catalog, Match, Source
+from proxy.apt.catalog import Catalog, Match, ReadAgain, Source
 from proxy.apt.given import Given
 from proxy.apt.release import Listed
 from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Snapshot
-from proxy.model import Digest
+from proxy.model import Digest, Entry
 from proxy.ports import Clock
 
-_OWN, _PRESENT, _FORMER = range(3)
+_OWN, _OWN_FORMER, _PRESENT, _FORMER = range(4)
 
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
     """What a file may be, the likeliest first; empty: no index says. The first `own` ones say the client's indexes.
 
-    `beside`: what indexes say of it that seldom have files where it lies.
+    `present`: an index of the present state of a suite is among them. `since`: when the latest index that names the
+    file came, in seconds since the epoch. `beside`: what indexes say of it that seldom have files where it lies.
     """
 
     listed: tuple[Listed, ...] = ()
     own: int = 0
+    present: bool = False
+    since: float = 0.0
     beside: tuple[Listed, ...] = ()
 
 
@@ -43,19 +46,29 @@ class Vouching:
         self._given = given
         self._clock = clock
 
-    async def of(self, request: Request) -> Vouched:
-        """What indexes say of the file at the request's address."""
-        matches = await self._catalog.find(request.address)
+    async def of(self, request: Request, kept: Entry | None = None) -> Vouched:
+        """What indexes say of the file at the request's address. `kept`: what the store has there.
+
+        What was right by all indexes that there are is right, while they are read again after a start.
+        """
+        address = request.address
+        try:
+            matches = await self._catalog.find(address, checked=kept.checked if kept and kept.promised else None)
+        except ReadAgain:
+            assert kept is not None, "it was checked"
+            return Vouched((Listed(kept.size, kept.promised or kept.digest),), since=kept.checked)
         if not any(match.near for match in matches):
             return Vouched(beside=_distinct(matches))
         ranks = await self._ranks(request, matches)
         if min(ranks.values()) == _FORMER and await self._learn_present(matches):
-            matches = await self._catalog.find(request.address)
+            matches = await self._catalog.find(address)
             ranks = await self._ranks(request, matches)
-        best = [match for match in matches if ranks.get(match.source.key, _FORMER) != _FORMER] or matches
-        best = sorted((match for match in best if match.near), key=lambda match: ranks[match.source.key])
-        own = _distinct(match for match in best if ranks[match.source.key] == _OWN)
-        return Vouched(_distinct(best), len(own))
+        near = [match for match in matches if match.near]
+        best = [match for match in near if ranks[match.source.key] != _FORMER] or near
+        best.sort(key=lambda match: ranks[match.source.key])
+        own = _distinct(match for match in best if ranks[match.source.key] in {_OWN, _OWN_FORMER})
+        present = any(ranks[match.source.key] in {_OWN, _PRESENT} for match in best)
+        return Vouched(_distinct(best), len(own), present, near[0].source.since)
 
     async def _ranks(self, request: Request, matches: list[Match]) -> dict[str, int]:
         known = await self._known(matches)
@@ -66,10 +79,11 @@ class Vouching:
                 continue
             snapshots = known[source.suite.key]
             name = self._given.recall(request.memory, request.client, source.suite.key, self._clock.monotonic())
+            present = not snapshots or _lists(snapshots[0], source)
             if any(one.name == name and _lists(one, source) for one in snapshots):
-                ranks[source.key] = _OWN
+                ranks[source.key] = _OWN if present else _OWN_FORMER
             else:
-                ranks[source.key] = _PRESENT if not snapshots or _lists(snapshots[0], source) else _FORMER
+                ranks[source.key] = _PRESENT if present else _FORMER
         return ranks
 
     async def _learn_present(self, matches: list[Match]) -> bool:

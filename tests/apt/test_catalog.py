@@ -11,7 +11,7 @@ import pytest
 
 from proxy.apt import catalog as module
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.catalog import Catalog, Source
+from proxy.apt.catalog import Catalog, ReadAgain, Source
 from proxy.apt.release import Listed
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.following import landing
@@ -239,6 +239,18 @@ async def test_learn_kept(world: World, catalog: Catalog) -> None:
     assert [True, False] == [catalog.learn_kept(SUITE, PATH, digest) for _ in range(2)]
     assert not catalog.learn_kept(SUITE, PATH, Digest("sha256", "ab" * 32))
     assert listed(DEMO) == await find(catalog, of(DEMO))
+
+
+async def test_find__read_again(world: World, catalog: Catalog) -> None:
+    """After a start, indexes are read again; that does not matter for what was compared after the last of them came."""
+    before = world.clock.now()
+    await keep(world, DEMO)
+    await keep(world, deb("other"), suite=replace(SUITE, path="ubuntu/dists/stable/"))
+
+    with pytest.raises(ReadAgain):
+        await catalog.find(of(DEMO), checked=before + 0.5)
+    assert 1 == len(await catalog.find(of(DEMO), checked=before))
+    assert 1 == len(await catalog.find(of(DEMO), checked=before + 0.5))
 
 
 async def test_hosts__are_bounded(world: World, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:

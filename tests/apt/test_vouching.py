@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -146,6 +147,49 @@ async def test_replaced__after_a_restart(world: World) -> None:
         archives = world.service(Policy(window=0.0))
         assert body(package) == await get(world, archives)
         await archives.close()
+
+
+async def test_restart__waits_for_no_table(world: World) -> None:
+    """What was compared with all indexes that there are is given while they are read again; then it is compared."""
+    publish(world, ONE)
+    has(world, ONE)
+    archives = world.service()
+    await update(world, archives)
+    assert body(ONE) == await get(world, archives)
+    world.clock.advance(1)
+    publish(world, ONE, date=OLD + 3600)
+    await update(world, archives)
+    world.clock.advance(1)
+    assert body(ONE) == await get(world, archives)
+    asked = len(world.upstream.asks)
+    await archives.close()
+
+    again = world.service()
+    assert body(ONE) == await get(world, again)
+    while again._catalog._making._tasks:
+        await asyncio.sleep(0)
+    assert body(ONE) == await get(world, again)
+    assert asked == len(world.upstream.asks)
+    await again.close()
+
+
+async def test_former__gone(world: World) -> None:
+    """What only a former state lists may be gone: that says nothing against the present one."""
+    archives = world.service(Policy(window=3600.0))
+    publish(world, ONE)
+    await update(world, archives)
+    publish(world, deb("another"), date=OLD + 3600)
+    world.clock.advance(3601)
+    await update(world, archives)
+    world.clock.advance(60)
+    release = replace(SUITE, path=SUITE.path + "InRelease")
+    asked = world.upstream.count(release.url)
+
+    assert NotFound is await get(world, archives)
+    await archives.answer(Request(release, client="somebody"))
+
+    assert asked == world.upstream.count(release.url)
+    await archives.close()
 
 
 async def test_removed_from_the_index(world: World, archives: AptArchives) -> None:
