@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
-from proxy.apt import packages, paths
+from proxy.apt import packages, sources
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.packages import Table
-from proxy.apt.release import Listed
+from proxy.apt.sources import Match, Source
 from proxy.cache.access import Body
 from proxy.cache.flight import Flight
 from proxy.cache.flights import Flights
@@ -36,53 +34,10 @@ _HOSTS = 256
 _FOUND = 4096  # files of which what was found is remembered
 _PATIENCE = 5.0  # seconds that a package waits for tables that are being made
 _PIECE = 1 << 20
-_KEY = re.compile(r"(.*?):([0-9a-f]{32,128}):(.*)", re.DOTALL)  # behind the host: suite, digest, path
-
-
-@dataclass(frozen=True)
-class Source:
-    """A kept index. `path` is relative to the suite whose Release file lists it; `suite` None: none does.
-
-    `table`: the digest by which it is listed. `since`: when it came, in seconds since the epoch.
-    """
-
-    key: str  # the store's
-    suite: ArchiveAddress | None
-    path: str
-    table: str
-    since: float
-
-    @cached_property
-    def _where(self) -> tuple[str, str, str | None]:
-        """The folder of its Release file, or else its own; its own; and the root of its archive, if not a flat one."""
-        base = self.suite.path if self.suite is not None else ""
-        folder, slash, _ = (base + self.path).rpartition("/")
-        own = folder + slash
-        base = base if self.suite is not None else own
-        return base, own, own if packages.of_patches(self.path) else paths.archive_root(base)
-
-    def names(self, address: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What it may call the file at `address`; and what, if its files lie where those of few archives do."""
-        base, own, root = self._where
-        if root is not None:
-            return ((address[len(root) :],) if address.startswith(root) else ()), ()
-        names = paths.names_in(address, base)
-        if own != base:
-            names = tuple(dict.fromkeys((*names, *paths.names_in(address, own))))
-        return names, () if names else paths.names_beside(address, base)
 
 
 class ReadAgain(Exception):
     """Tables of indexes have to be made, of which all is known that matters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What an index says of a file. `near`: the file lies where the index's files do."""
-
-    source: Source
-    listed: Listed
-    near: bool
 
 
 class Catalog:
@@ -119,22 +74,30 @@ class Catalog:
             known.pop(key, None)
             self._changes += 1
         else:
-            self._served(self._learn(address, Source(key, None, address.path, digest.value, self._came(key))), body)
+            self._served(
+                self._learn(
+                    address,
+                    Source(key, None, address.path, digest.value, sources.came(self._store, key, self._clock.now())),
+                ),
+                body,
+            )
 
     def learn(self, suite: ArchiveAddress, path: str, digest: Digest) -> Source | None:
         """An index of `suite` is kept, or will be."""
-        key = _key(suite, path, digest)
-        return self._learn(suite, Source(key, suite, path, digest.value, self._came(key)))
+        key = sources.key_of(suite, path, digest)
+        return self._learn(
+            suite, Source(key, suite, path, digest.value, sources.came(self._store, key, self._clock.now()))
+        )
 
     def learn_kept(self, suite: ArchiveAddress, path: str, digest: Digest) -> bool:
         """Learn of an index if it is in the store. Whether that is news."""
         known = self._of_host(suite)
-        key = _key(suite, path, digest)
+        key = sources.key_of(suite, path, digest)
         return key not in known and self._store.find(key) is not None and self.learn(suite, path, digest) is not None
 
     def unchanged(self, address: ArchiveAddress) -> Callable[[], bool]:
         """A question to be asked later: whether no further index of the host was learnt since now."""
-        host = _host(address)
+        host = sources.host_of(address)
         learnt = self._learnt.get(host.key, 0)
         return lambda: self._learnt.get(host.key, 0) == learnt
 
@@ -201,48 +164,31 @@ class Catalog:
     def _learn(self, address: ArchiveAddress, source: Source) -> Source | None:
         if not packages.readable(source.path):
             return None
-        sources = self._of_host(address)
-        known = sources.pop(source.key, None)
+        of_host = self._of_host(address)
+        known = of_host.pop(source.key, None)
         if known is None or known.table != source.table:
-            host = _host(address).key
+            host = sources.host_of(address).key
             self._learnt[host] = self._learnt.get(host, 0) + 1
             self._changes += 1
             known = source
-        sources[source.key] = known
-        if len(sources) > _INDEXES:
-            sources.popitem(last=False)
+        of_host[source.key] = known
+        if len(of_host) > _INDEXES:
+            of_host.popitem(last=False)
         return known
-
-    def _came(self, key: str) -> float:
-        entry = self._store.find(key)
-        return self._clock.now() if entry is None else entry.stored
 
     def _of_host(self, address: ArchiveAddress) -> OrderedDict[str, Source]:
         """The indexes known of a host; at first those that an earlier run left in the store."""
-        host = _host(address)
+        host = sources.host_of(address)
         known = self._sources.get(host.key)
         if known is None:
             known = self._sources[host.key] = OrderedDict()
             if len(self._sources) > _HOSTS:
                 dropped, _ = self._sources.popitem(last=False)
                 self._learnt.pop(dropped, None)
-            for source in sorted(self._left(host), key=lambda source: source.since):
+            for source in sorted(sources.left(self._store, host), key=lambda source: source.since):
                 self._learn(address, source)
         self._sources.move_to_end(host.key)
         return known
-
-    def _left(self, host: ArchiveAddress) -> Iterator[Source]:
-        front = f"apt:index:{host.key}"
-        for key in self._store.keys(front):
-            match = _KEY.fullmatch(key.removeprefix(front))
-            if match is not None:
-                suite = ArchiveAddress(host.scheme, host.host, match[1])
-                yield Source(key, suite, match[3], match[2], self._came(key))
-        front = f"apt:document:{host.key}"
-        for key in self._store.keys(front):
-            entry = self._store.find(key)
-            if entry is not None and packages.readable(key):
-                yield Source(key, None, key.removeprefix(front), entry.digest.value, entry.stored)
 
     async def _make(self, source: Source) -> None:
         entry = self._store.find(source.key)
@@ -279,9 +225,9 @@ class Catalog:
 
     def _forget(self, table: str) -> None:
         self._changes += 1
-        for sources in self._sources.values():
-            for key in [key for key, source in sources.items() if source.table == table]:
-                del sources[key]
+        for known in self._sources.values():
+            for key in [key for key, source in known.items() if source.table == table]:
+                del known[key]
 
 
 _NO_NAMES: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
@@ -289,15 +235,6 @@ _NO_NAMES: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 def _since(named: tuple[Source, object]) -> float:
     return -named[0].since
-
-
-def _host(address: ArchiveAddress) -> ArchiveAddress:
-    return ArchiveAddress(address.scheme, address.host, "")
-
-
-def _key(suite: ArchiveAddress, path: str, digest: Digest) -> str:
-    """The store's key of an index that is listed by this digest, as `indexes` has it."""
-    return f"apt:index:{suite.key}:{digest.value}:{path}"
 
 
 def _pieces(descriptor: int, size: int) -> Iterator[bytes]:

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.catalog import Catalog, Match, ReadAgain, Source
+from proxy.apt.catalog import Catalog, ReadAgain
 from proxy.apt.given import Given
 from proxy.apt.release import Listed
 from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
+from proxy.apt.sources import Match, Source
 from proxy.apt.suites import Snapshot
 from proxy.model import Digest, Entry
 from proxy.ports import Clock

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.apt import catalog as module
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.catalog import Catalog, ReadAgain, Source
+from proxy.apt.catalog import Catalog, ReadAgain
 from proxy.apt.release import Listed
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.following import landing
@@ -187,15 +187,6 @@ async def test_find__beside_a_flat_repository(world: World, catalog: Catalog) ->
     found = await catalog.find(ArchiveAddress("http", "deb.example", "repo/x_1.0_amd64.deb"))
 
     assert [False] == [match.near for match in found]
-
-
-@pytest.mark.parametrize(("path", "names"), [("Packages", {"x.deb", "b/x.deb"}), ("c/Packages", {"c/x.deb", "x.deb"})])
-def test_names__of_a_flat_repository(path: str, names: set[str]) -> None:
-    """Names are relative to the folder of the Release file, of the index, or to one above."""
-    source = Source("key", replace(SUITE, path="a/b/"), path, "ab" * 32, 0.0)
-    where = "a/b/" + path.removesuffix("Packages")
-
-    assert names <= set(source.names(f"{where}x.deb")[0])
 
 
 async def test_served_alone(world: World, catalog: Catalog) -> None:
