@@ -25,7 +25,7 @@ from functools import partial
 from aiohttp import http_parser, web
 
 from proxy.apt.policy import MOUNT as ARCHIVES
-from proxy.apt.policy import Policy
+from proxy.apt.policy import Archive, Policy
 from proxy.apt.service import AptArchives
 from proxy.cache.bodies import Bodies
 from proxy.cache.confirming import Confirming
@@ -267,6 +267,17 @@ def _policy(settings: Settings) -> Policy:
         apt.serve_expired,
         retries=settings.fetch.retries,
         agent=apt.user_agent,
+        archives=tuple(
+            Archive(
+                one.front,
+                bool(one.credentials),
+                one.client_credentials,
+                tuple(sorted(one.paths)),
+                one.window,
+                one.user_agent,
+            )
+            for one in settings.archives
+        ),
     )
 
 

@@ -63,6 +63,10 @@ class UpstreamDenied(UpstreamError):
     reason = "denied"
 
 
+class ClientDenied(UpstreamDenied):
+    """The same of what a client itself said of who it is, or did not say."""
+
+
 class UpstreamUnreachable(UpstreamError):
     """No connection: refused, reset before an answer, name unknown, certificate not trusted."""
 

@@ -81,13 +81,16 @@ def parse(path: str) -> ArchiveAddress:
 
 
 def parse_proxied(url: str) -> ArchiveAddress:
-    """Read the undecoded address of a request in proxy form. Raises BadTarget."""
+    """Read the undecoded address of a request in proxy form. Raises BadTarget.
+
+    A user name in front of the host is left out: apt says the same in `Authorization`.
+    """
     scheme, separator, rest = url.partition("://")
     if scheme.lower() != "http" or not separator or "?" in rest or "#" in rest:
         # An https address in proxy form would have to be asked for with CONNECT.
         raise BadTarget("The address of an archive in proxy form is http://<host>/<path>, without a query.")
     first, _, rest = rest.partition("/")
-    return _address(first, rest)
+    return _address(first.rpartition("@")[2], rest)
 
 
 def prefix(address: ArchiveAddress) -> str:

@@ -12,11 +12,28 @@ from fnmatch import fnmatchcase
 from proxy.apt import paths
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.paths import PathClass, Volatile
+from proxy.config import archives
+from proxy.config.fronts import Front
 from proxy.errors import NotAllowed
 from proxy.model import Site
 
-MOUNT = "apt"  # what metrics and logs call all archives together; never a mount
+MOUNT = archives.MOUNT
 _PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What the settings say of the addresses below `front`. `window` None: as of all. `patterns`: of paths below it.
+
+    `authenticated`: they have credentials for it. `client_credentials`: what a client says of itself is passed on.
+    """
+
+    front: Front
+    authenticated: bool = False
+    client_credentials: bool = False
+    patterns: tuple[str, ...] = ()
+    window: float | None = None
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +49,60 @@ class Policy:
     serve_expired: bool = False
     retries: int = 0
     agent: str = ""
+    archives: tuple[Archive, ...] = ()
 
-    def site_of(self, address: ArchiveAddress) -> Site:  # noqa: ARG002 - all archives are one site, so far
+    def archive_of(self, address: ArchiveAddress) -> Archive | None:
+        """What the settings say of the archive of an address: the entry with the longest path, or with a scheme."""
+        found = [one for one in self.archives if one.front.covers(address.scheme, address.host, address.path)]
+        return max(found, key=lambda one: (len(one.front.path), one.front.scheme == address.scheme), default=None)
+
+    def site_of(self, address: ArchiveAddress) -> Site:
         """The archive of an address, as the upstream client sees it. `ttl`: how long upstream's word counts there."""
-        return Site(MOUNT, "", "", self.window, self.hosts, named=False, agent=self.agent)
+        archive = self.archive_of(address)
+        if archive is None:
+            return Site(MOUNT, "", "", self.window, self.hosts, named=False, agent=self.agent)
+        return Site(
+            MOUNT,
+            "",
+            "",
+            self.window if archive.window is None else archive.window,
+            self.hosts | archive.front.places,
+            named=False,
+            agent=archive.agent or self.agent,
+            authenticated=archive.authenticated,
+        )
 
     def admit(self, address: ArchiveAddress) -> None:
         """Raise NotAllowed for a host or a port that the settings do not open."""
+        if self.archive_of(address) is not None:
+            return
         exact = address.host if not address.usual_port else f"{address.host}:{_PORTS[address.scheme]}"
         named = exact in self.hosts
         if not address.usual_port and not named:
             raise NotAllowed(
-                "Archives are fetched from the ports 80 and 443 only; name host:port under apt.hosts in the settings "
-                "to open another one."
+                "Archives are fetched from the ports 80 and 443 only; name host:port under apt.hosts in the settings, "
+                "or the archive in an [[archive]], to open another one."
             )
         if self.hosts and not named and address.host not in self.hosts:
             raise NotAllowed(
-                "The settings open certain archives only; name further hosts under apt.hosts to open them."
+                "The settings open certain archives only; name further hosts under apt.hosts, or an archive in an "
+                "[[archive]], to open them."
             )
 
-    def classify(self, path: str) -> PathClass:
-        """What the file at `path` is. Raises NotAllowed for what is no file of an archive, and matches no pattern."""
+    def classify(self, address: ArchiveAddress) -> PathClass:
+        """What the file there is. Raises NotAllowed for what is no file of an archive, and matches no pattern."""
         try:
-            return paths.classify(path)
+            return paths.classify(address.path)
         except NotAllowed:
-            if path and not path.endswith("/") and any(fnmatchcase(path, pattern) for pattern in self.patterns):
+            if address.path and not address.path.endswith("/") and self._matches(address):
                 return Volatile()
             raise
+
+    def _matches(self, address: ArchiveAddress) -> bool:
+        if any(fnmatchcase(address.path, pattern) for pattern in self.patterns):
+            return True
+        archive = self.archive_of(address)
+        if archive is None:
+            return False
+        below = address.path.removeprefix(archive.front.path)
+        return any(fnmatchcase(below, pattern) for pattern in archive.patterns)

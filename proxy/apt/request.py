@@ -24,3 +24,4 @@ class Request:
     client: str = "-"
     memory: Memory = field(default_factory=dict)
     shared: bool = False
+    authorization: str | None = field(default=None, repr=False)  # what it says of who it is (RFC 9110 §11.6.2)

@@ -22,6 +22,7 @@ from proxy.apt.hiccups import Hiccups
 from proxy.apt.indexes import Indexes
 from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile
 from proxy.apt.policy import MOUNT, Policy
+from proxy.apt.private import Private
 from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
@@ -32,7 +33,7 @@ from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
-from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamError, WrongBytes
+from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.events import UpstreamFailed
 from proxy.model import Blob, Kind, Outcome, Source
 from proxy.ports import Clock, Observer, Store, Upstream
@@ -83,17 +84,23 @@ class AptArchives:
             clock,
             policy,
         )
+        self._private = Private(policy, downloads)
         self._hiccups = Hiccups(upstream, clock, policy.retries)
 
     async def answer(self, request: Request) -> Representation:
         """Answer a request. Raises NotAllowed, NotFound, or another UpstreamError."""
         self._policy.admit(request.address)
-        kind = self._policy.classify(request.address.path)
-        if paths.is_of_lists(kind):
-            return await self._hiccups.past(request.address.url, partial(self._answer, request, kind))
-        return await self._answer(request, kind)
+        kind = self._policy.classify(request.address)
+        try:
+            if paths.is_of_lists(kind):
+                return await self._hiccups.past(request.address.url, partial(self._answer, request, kind))
+            return await self._answer(request, kind)
+        except UpstreamDenied as error:
+            raise self._private.explained(request, error) from None
 
     async def _answer(self, request: Request, kind: PathClass) -> Representation:
+        if self._private.meant(request):
+            return await self._private.answer(request)
         match kind:
             case ReleaseFile():
                 return await self._release(request, kind)
@@ -106,10 +113,14 @@ class AptArchives:
             case _:
                 assert_never(kind)
 
+    def secret(self, address: ArchiveAddress) -> bool:
+        """Whether what is there is given to those alone whom the cache, or the client, names."""
+        return self._policy.site_of(address).authenticated or self._private.passes(address)
+
     def final(self, address: ArchiveAddress) -> bool:
         """Whether a client is not to go on without what is there: lists of packages, and what they need."""
         try:
-            return paths.is_of_lists(self._policy.classify(address.path))
+            return paths.is_of_lists(self._policy.classify(address))
         except NotAllowed:
             return False
 
@@ -118,8 +129,8 @@ class AptArchives:
         for address in addresses:
             with suppress(NotAllowed):
                 self._policy.admit(address)
-                kind = self._policy.classify(address.path)
-                if isinstance(kind, Immutable) and kind.digest is None:
+                kind = self._policy.classify(address)
+                if isinstance(kind, Immutable) and kind.digest is None and not self._private.passes(address):
                     self._files.foresee(address)
 
     async def close(self) -> None:

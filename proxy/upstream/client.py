@@ -138,7 +138,9 @@ class AiohttpUpstream:
     async def _follow(self, ask: Ask) -> Transfer:
         """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
         url, site = redirects.parse(ask.url), ask.site
-        headers, named = ask.headers, True
+        headers = ask.headers
+        # Who speaks for somebody else does not speak for the cache as well.
+        named = "authorization" not in map(str.lower, headers)
         if site.agent:
             headers = {**headers, "User-Agent": site.agent}
         for number in range(redirects.LIMIT + 1):

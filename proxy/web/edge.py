@@ -170,6 +170,8 @@ class Edge:
         told.mount = ARCHIVES
         headers, connection = request.headers, told.exchange.connection
         told.archived = address
+        if request.raw_path.startswith("/") and self._archives.secret(address):
+            browsers.refuse_stranger(request.raw_path, headers, self._names)
         # RFC 9110 §14.2: a range of anything but a GET means nothing
         span = conditions.parse_range(headers.get("Range")) if request.method == "GET" else None
         told.exchange.asked = replace(told.exchange.asked, span=span)
@@ -183,6 +185,7 @@ class Edge:
             client=client,
             memory=connection.given.memory(client),
             shared=sharing.is_shared(headers),
+            authorization=conditions.authorization(headers.getall("Authorization", ())),
         )
         self._archives.foresee(forms.archived(connection.waiting(), connection.own, self._indexes.mounts, self._names))
         try:

@@ -18,6 +18,7 @@ STATUSES: dict[type[errors.PullthroughError], int] = {
     errors.NotFound: 404,
     errors.RangeNotSatisfiable: 416,
     errors.UpstreamError: 502,
+    errors.ClientDenied: 401,
     errors.UpstreamThrottled: 503,
     errors.Unsettled: 503,
     errors.UpstreamTimeout: 504,
@@ -42,6 +43,8 @@ def response_of(error: errors.PullthroughError, *, aloud: bool = False, final: b
         headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, errors.UpstreamThrottled):
         headers["Retry-After"] = str(error.retry_after or 5)
+    if isinstance(error, errors.ClientDenied):
+        headers["WWW-Authenticate"] = 'Basic realm="archive"'
     if isinstance(error, errors.Unsettled):
         headers["Retry-After"] = "5"
     reason = None

@@ -55,6 +55,8 @@ def test_parse(target: str, expected: ArchiveAddress) -> None:
         ("http://HTTPS///deb.example/debian/dists/stable/InRelease", SECURE),
         ("http://HTTPS//deb.example/debian/dists/stable/InRelease", SECURE),
         ("http://deb.example./debian/dists/stable/InRelease", FILE),
+        ("http://me:p%40ss@deb.example/debian/dists/stable/InRelease", FILE),
+        ("http://other.example@deb.example:80/debian/dists/stable/InRelease", FILE),
         ("http://deb.example", ArchiveAddress("http", "deb.example", "")),
     ],
 )
@@ -83,7 +85,9 @@ def test_parse__malformed(target: str) -> None:
         parse(target)
 
 
-@pytest.mark.parametrize("target", ["https://deb.example/a", "ftp://deb.example/a", "deb.example/a", "http://a@b/c"])
+@pytest.mark.parametrize(
+    "target", ["https://deb.example/a", "ftp://deb.example/a", "deb.example/a", "http://a@/c", "http://@"]
+)
 def test_parse_proxied__malformed(target: str) -> None:
     """The proxy form is http, with a plain host."""
     with pytest.raises(BadTarget):

@@ -84,3 +84,51 @@ def test_sources__file_variable_flag(tmp_path: Path) -> None:
     assert (frozenset({"a.example"}), True) == (file.tunnels, file.announce)
     assert (frozenset({"b.example", "c.example:8443"}), False) == (variable.tunnels, variable.announce)
     assert (frozenset(), True) == (flag.tunnels, flag.announce)
+
+
+def test_archive__from_the_file(tmp_path: Path) -> None:
+    """What is said of one archive; the list may stand in a variable."""
+    (tmp_path / "pullthrough.toml").write_text(
+        '[[archive]]\nurl = "GitLab.example/api/v4"\ncredentials = "auth.conf"\nwindow = "1m"\npaths = ["*.json"]\n'
+        'client_credentials = true\nuser_agent = "corp"\n'
+    )
+    (one,) = resolve({"data": str(tmp_path)}, {}, tmp_path).settings.archives
+
+    assert ("gitlab.example/api/v4/", "auth.conf", 60.0, frozenset({"*.json"}), True, "corp") == (
+        one.url,
+        one.credentials,
+        one.window,
+        one.paths,
+        one.client_credentials,
+        one.user_agent,
+    )
+    environ = {"PULLTHROUGH_ARCHIVES": '[{"url": "https://deb.example"}]'}
+    (other,) = resolve({"data": str(tmp_path)}, environ, tmp_path).settings.archives
+    assert ("https://deb.example/", "", None, False) == (
+        other.url,
+        other.credentials,
+        other.window,
+        other.client_credentials,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('url = "https://me:hunter2@deb.example"', "archive #1: url: must not hold a user name or password"),
+        ('url = "a"\ncredentials = "me:hunter2"', "archive #1: credentials: must be netrc, auth.conf"),
+        ('url = "a"\ncredential = "netrc"', "credential: no such setting; did you mean credentials?"),
+        ('url = "a"\npaths = ["/x"]', "archive #1: paths: must be patterns"),
+        ('url = "a"\nuser_agent = "ä"', "archive #1: user_agent: must be words"),
+        ('url = "a"\nwindow = "soon"', "archive #1: window: must be a time"),
+        ('credentials = "netrc"', "archive #1: url: is missing"),
+        ('url = "https://A:443/b"\n[[archive]]\nurl = "https://a/b/"', "https://a/b/ is there twice"),
+    ],
+)
+def test_archive__malformed(tmp_path: Path, line: str, reason: str) -> None:
+    """Each complaint names the entry and the key, and shows no password."""
+    (tmp_path / "pullthrough.toml").write_text(f"[[archive]]\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve({"data": str(tmp_path)}, {}, tmp_path)
+    assert reason in str(caught.value)
+    assert "hunter2" not in str(caught.value)

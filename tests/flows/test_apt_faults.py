@@ -272,7 +272,6 @@ async def test_other_paths__opened(archive: Archive, make_proxy: MakeProxy) -> N
         "/HTTPS///",
         "/[::1/debian/pool/a_1_all.deb",
         "/[abc]/debian/pool/a_1_all.deb",
-        "http://user:password@deb.example/debian/pool/a_1_all.deb",
         "http:///debian/pool/a_1_all.deb",
     ],
 )
