@@ -22,7 +22,7 @@ HOLD_MOST = 12 * 3600.0  # seconds for which upstream may be between two states 
 HOLD_VAIN = 600.0  # seconds for which an index is waited for that clients of the present snapshot cannot have either
 USED_FOR = 7 * 86_400.0  # seconds after which an index that nobody asked for is not waited for any more
 # Seconds for which upstream has to stay at one state before that is more than a moment of a change, or a late mirror.
-STAYS_SIGNED = 10.0  # a new signature of the same list, with a date that is settled
+STAYS_SIGNED = 10.0  # a new signature of the same list, with a date that is settled; one that is newer than its list
 STAYS_YOUNG = 60.0  # the same with a date of just now
 STAYS_BACK = 120.0  # an older state
 DOUBTED_FOR = 2.0  # seconds for which a list is served whose signature does not date with it
@@ -139,7 +139,7 @@ def _succeeds(present: Snapshot, found: Snapshot, stayed: float, *, gone: bool) 
         and found.signature_name in (None, present.signature_name)
     ):
         return gone and stayed >= STAYS_BACK  # no signature fits two lists, and nobody stops signing by intent
-    if doubtful(found) and stayed < HOLD_VAIN:
+    if (doubtful(found) and stayed < HOLD_VAIN) or (_signed_late(found) and stayed < STAYS_SIGNED):
         return False
     before, after = present.release.date, found.release.date
     older = before is not None and after is not None and after < before
@@ -158,6 +158,14 @@ def doubtful(snapshot: Snapshot) -> bool:
     return signed < listed - _SLACK or (honest and date is not None and signed < date - _CLOCKS)
 
 
+def _signed_late(snapshot: Snapshot) -> bool:
+    """Whether the signature is much newer than the list: it was signed again, or it is the next list's."""
+    if snapshot.signature is None:
+        return False
+    listed, signed = snapshot.listing.modified, snapshot.signature.modified
+    return listed is not None and signed is not None and signed > listed + _SLACK
+
+
 def trusted_for(snapshot: Snapshot, window: float) -> float:
     """Seconds for which the snapshot is served without another look; `window` if nothing speaks against it."""
     unsigned = snapshot.form is Form.DETACHED and snapshot.signature is None and not snapshot.listing.settled
@@ -173,7 +181,7 @@ def still_away(away: Away | None, found: Snapshot | None, now: float) -> Away:
 
 
 def withdrawn(present: Snapshot, other: Snapshot) -> bool:
-    """Whether a Release file that upstream has no more is replaced by one of the other form, which seems to be whole."""
+    """Whether a Release file that upstream has no more gives way to one of the other form, which seems to be whole."""
     if other.form is Form.DETACHED and (other.signature is None or doubtful(other)):
         return False
     before, after = present.release.date, other.release.date

@@ -46,6 +46,7 @@ def away(found: Snapshot, *, since: float = 0.0, at: float | None = None) -> Awa
 A, B = snapshot("a"), snapshot("b")
 SIGNED, OTHER_LIST = snapshot("a", signature="c"), snapshot("b", signature="d")
 OLD_KEY = snapshot("a", date=NOW - 9000, modified=NOW - 9000, signature=held("c", NOW - 8999))
+NEXT = snapshot("b", date=NOW - 900, modified=NOW - 900, signature=held("d", NOW - 800))
 LATE = snapshot("a", date=NOW - 60, modified=NOW - 50, signature=held("c", NOW - 7000))
 
 
@@ -88,6 +89,9 @@ def signed_again(modified: float | None, size: int = 5) -> Snapshot:
         (A, OTHER_LIST, None, False, Verdict.PREPARE),
         (OTHER_LIST, LATE, None, False, Verdict.HOLD),
         (OTHER_LIST, LATE, away(LATE, since=suites.HOLD_VAIN), False, Verdict.PREPARE),
+        (SIGNED, NEXT, None, False, Verdict.HOLD),
+        (SIGNED, NEXT, away(NEXT, since=9), False, Verdict.HOLD),
+        (SIGNED, NEXT, away(NEXT, since=10), False, Verdict.PREPARE),
         (LATE, snapshot("b", signature="c"), None, False, Verdict.PREPARE),
         # The same list with another signature.
         (A, SIGNED, None, False, Verdict.ADOPT),
