@@ -23,6 +23,7 @@ from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
+_LEAST = 3.0  # seconds for which a host that is far away or busy is waited for, where a file may well have changed
 _CHANGED = 1000  # files remembered as other ones upstream
 _LENGTH = re.compile(r"bytes \d+-\d+/(\d+)")
 
@@ -58,9 +59,7 @@ class Confirming:
             return Outcome.STALE
         if anew or self._changed.get(wanted.key) == entry:
             return Outcome.MISS
-        seconds = self._patience.seconds(wanted.url)
-        if exact:
-            seconds = self._patience.worth(wanted.url, self._clock.now() - entry.checked)
+        seconds = self.patience(wanted.url, entry, exact=exact)
         task, _ = self._flights.join(wanted.key, lambda: self._ask(wanted, entry, exact=exact))
         try:
             return await self._flights.result(task, seconds)
@@ -73,6 +72,13 @@ class Confirming:
             # Gone upstream is no reason to lose it here.
             _log.warning("kept file not confirmed", extra={"upstream": wanted.site.mount, "reason": str(error)})
             return Outcome.STALE
+
+    def patience(self, url: str, entry: Entry, *, exact: bool) -> float:
+        """Seconds for which upstream's word is waited for."""
+        if not exact:
+            return self._patience.seconds(url)
+        worth = self._patience.worth(url, self._clock.now() - entry.checked)
+        return max(worth, _LEAST) if worth else 0.0
 
     async def close(self) -> None:
         """Break off the requests under way."""

@@ -169,6 +169,16 @@ async def test_outcome__upstream_is_silent(
     assert Outcome.REVALIDATED is await confirming.outcome(WANTED, entry)
 
 
+async def test_patience(confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """Where its word matters a host that takes a second and more is waited for; one that was silent is not."""
+    entry = await keep(store, clock)
+    assert [1.0, 3.0] == [confirming.patience(URL, entry, exact=exact) for exact in (False, True)]
+    clock.advance(7 * 86_400)
+    assert [1.0, 10.0] == [round(confirming.patience(URL, entry, exact=exact), 3) for exact in (False, True)]
+    confirming._patience.ran_out(URL)
+    assert [0.0, 0.0] == [confirming.patience(URL, entry, exact=exact) for exact in (False, True)]
+
+
 async def test_outcome__known_to_be_down(
     confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
 ) -> None:
