@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -20,17 +21,27 @@ from proxy.ports import Clock, Upstream
 T = TypeVar("T")
 
 _FIRST = 1.0  # seconds before the second try, doubling
-_LONGEST = 10.0  # seconds for which tries begin: apt itself gives up after 30 s without a byte
+_LONGEST = 10.0  # seconds for which tries begin
+_LIMIT = 25.0  # seconds: apt gives up after 30 without a byte, for which it warns, and ends well and without lists
 _VAIN = 30.0  # seconds
+_NEXT = 3.0  # seconds for each further file of an archive that says nothing
 _HOSTS = 1024  # remembered: more than that is somebody making up names
 _LOST = (UpstreamUnreachable, UpstreamTimeout)
 _PASSING = (*_LOST, UpstreamThrottled, UpstreamBroken, Unsettled)
 
 
+@dataclass(frozen=True, slots=True)
+class _Vain:
+    """Until when (monotonic seconds) a host is not tried again, and whether it said nothing at all."""
+
+    until: float
+    silent: bool
+
+
 class Hiccups:
     """Mutable state: the waits under way, which all who ask for one address share, and so their next request.
 
-    And until when (monotonic seconds) hosts are not tried again, at which that was in vain, oldest first.
+    And the hosts at which further tries were in vain, oldest first.
     """
 
     def __init__(
@@ -39,25 +50,40 @@ class Hiccups:
         clock: Clock,
         retries: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        limit: float = _LIMIT,
     ) -> None:
-        """`retries`: further tries."""
+        """`retries`: further tries. `limit`: seconds until somebody who asked is told something."""
+        self._limit = limit
         self._upstream = upstream
         self._clock = clock
         self._retries = retries
         self._sleep = sleep
         self._waits: Flights[None] = Flights()
-        self._vain: OrderedDict[str, float] = OrderedDict()
+        self._vain: OrderedDict[str, _Vain] = OrderedDict()
 
     async def past(self, url: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` gives in the end. Raises what it raised last.
+        """What `ask` gives in the end. Raises what it raised last, and UpstreamTimeout when the limit is over.
 
         A host that was known to be out of reach before is tried once, and so is one at which further tries were in vain
         a moment ago: an archive that is down is waited for once, and not at each of its files. A wait that upstream
         asks for is kept, or it is not tried again.
         """
-        host, lost = urlsplit(url).netloc, self._upstream.down(url)
-        end = self._clock.monotonic() + _LONGEST
-        vain = self._clock.monotonic() < self._vain.get(host, 0.0)
+        host = urlsplit(url).netloc
+        vain = self._vain.get(host)
+        if vain is not None and vain.until <= self._clock.monotonic():
+            vain = None
+        limit = asyncio.timeout(min(self._limit, _NEXT) if vain is not None and vain.silent else self._limit)
+        try:
+            async with limit:
+                return await self._past(url, host, ask, once=vain is not None)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self._in_vain(host, silent=True)
+            raise UpstreamTimeout("The archive says nothing, or not enough. Try again later.") from None
+
+    async def _past(self, url: str, host: str, ask: Callable[[], Awaitable[T]], *, once: bool) -> T:
+        lost, end = self._upstream.down(url), self._clock.monotonic() + _LONGEST
         for tried in range(self._retries + 1):
             try:
                 found = await ask()
@@ -66,8 +92,8 @@ class Hiccups:
                 if isinstance(error, UpstreamThrottled):
                     wait = max(wait, float(error.retry_after or 0))
                 late = self._clock.monotonic() + wait > end
-                if vain or late or (lost and isinstance(error, _LOST)) or tried == self._retries:
-                    self._in_vain(host)
+                if once or late or (lost and isinstance(error, _LOST)) or tried == self._retries:
+                    self._in_vain(host, silent=isinstance(error, UpstreamTimeout))
                     raise
             else:
                 self._vain.pop(host, None)
@@ -80,9 +106,9 @@ class Hiccups:
         """Break off the waits."""
         await self._waits.close()
 
-    def _in_vain(self, host: str) -> None:
+    def _in_vain(self, host: str, *, silent: bool) -> None:
         self._vain.pop(host, None)
-        self._vain[host] = self._clock.monotonic() + _VAIN
+        self._vain[host] = _Vain(self._clock.monotonic() + _VAIN, silent)
         if len(self._vain) > _HOSTS:
             self._vain.popitem(last=False)
 

@@ -85,7 +85,8 @@ class Lines:
         if trust is None:
             raise NotAllowed(
                 "This cache opens no tunnel to that host. pip and uv: use the cache as an index, and no https_proxy. "
-                "apt: write http://HTTPS/// for https:// in the source, or add the host to `apt.tunnels` in the settings."
+                "apt: write http://HTTPS/// for https:// in the source, or add the host to `apt.tunnels` in the "
+                "settings."
             )
         try:
             return await self._open(to, trust)

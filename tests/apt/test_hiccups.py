@@ -118,6 +118,26 @@ async def test_past__in_vain() -> None:
     assert "it" == await trial.outcome()
 
 
+async def test_past__silence() -> None:
+    """Who asked is told in time that nothing comes; the work is not theirs, and goes on."""
+    hiccups = Hiccups(MemoryUpstream(), HandClock(), 2, limit=0.01)
+    for _ in range(2):
+        with pytest.raises(UpstreamTimeout, match="says nothing"):
+            await hiccups.past(URL, asyncio.Event().wait)
+    await hiccups.close()
+
+
+async def test_past__time_limit_of_something_else() -> None:
+    """What is no silence of the archive's is not told as one."""
+    trial = Trial()
+
+    async def ask() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await trial.hiccups.past(URL, ask)
+
+
 async def test_past__many_wait_together() -> None:
     """All who ask for one address share a wait."""
     trial = Trial(LOST, LOST, LOST)
