@@ -21,6 +21,8 @@ _PORTS = {"http": 80, "https": 443}
 _PATH_LIMIT = 2048  # bytes, decoded
 # What stands for itself in a segment (RFC 3986 §3.3), but for the plus sign, which object stores take for a space.
 _USUAL = "/:@!$&'()*,;="
+_PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")  # a path of which there is one spelling only
+_SMOOTHED = frozenset(("", "."))
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 _FINAL_DOT = re.compile(
     r"(?<=[^.\]])\.(?=(?::[0-9]+)?$)"
@@ -119,18 +121,18 @@ def _host(text: str, scheme: str) -> str:
 
 def _path(text: str) -> tuple[str, str]:
     """Decode and check a path; empty segments and those of one dot are left out. Its spelling, if it is not usual."""
-    decoded = spelling.decoded(text, slashes=True)
-    pairs = [
-        (segment, raw)
-        for segment, raw in zip(decoded.split("/"), text.split("/"), strict=True)
-        if segment not in {"", "."}
-    ]
-    segments = [segment for segment, _ in pairs]
-    if ".." in decoded.replace(spelling.SLASH, "/").split("/"):
+    plain = _PLAIN.fullmatch(text) is not None
+    decoded = text if plain else spelling.decoded(text, slashes=True)
+    segments = [segment for segment in decoded.split("/") if segment not in _SMOOTHED]
+    if ".." in (segments if plain else decoded.replace(spelling.SLASH, "/").split("/")):
         raise BadTarget("The address has a segment of two dots.")
     spelling.bounded(segments, _PATH_LIMIT)
     end = "/" if segments and decoded.endswith(("/", "/.")) else ""
-    path, spelt = "/".join(segments) + end, "/".join(raw for _, raw in pairs) + end
+    path = "/".join(segments) + end
+    if plain:
+        return path, ""
+    pairs = zip(decoded.split("/"), text.split("/"), strict=True)
+    spelt = "/".join(raw for segment, raw in pairs if segment not in _SMOOTHED) + end
     return path, "" if spelt == spelling.quoted(path, _USUAL) else spelt
 
 

@@ -6,7 +6,7 @@ resolve to are the guard's business (`proxy.upstream.guard`): it learns from the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from proxy.apt import paths
@@ -50,6 +50,7 @@ class Policy:
     retries: int = 0
     agent: str = ""
     archives: tuple[Archive, ...] = ()
+    _sites: dict[Archive | None, Site] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def archive_of(self, address: ArchiveAddress) -> Archive | None:
         """What the settings say of the archive of an address: the entry with the longest path, or with a scheme."""
@@ -58,7 +59,13 @@ class Policy:
 
     def site_of(self, address: ArchiveAddress) -> Site:
         """The archive of an address, as the upstream client sees it. `ttl`: how long upstream's word counts there."""
-        archive = self.archive_of(address)
+        archive = self.archive_of(address) if self.archives else None
+        site = self._sites.get(archive)
+        if site is None:
+            site = self._sites[archive] = self._site(archive)
+        return site
+
+    def _site(self, archive: Archive | None) -> Site:
         if archive is None:
             return Site(MOUNT, "", "", self.window, self.hosts, named=False, agent=self.agent)
         return Site(
