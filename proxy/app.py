@@ -25,7 +25,7 @@ from functools import partial
 from aiohttp import http_parser, web
 
 from proxy.apt.policy import MOUNT as ARCHIVES
-from proxy.apt.policy import Policy
+from proxy.apt.policy import Archive, Policy
 from proxy.apt.service import AptArchives
 from proxy.cache.bodies import Bodies
 from proxy.cache.confirming import Confirming
@@ -37,8 +37,8 @@ from proxy.config import FetchSettings, Settings
 from proxy.config.archives import TUNNELS
 from proxy.config.ways import KnownWays
 from proxy.errors import PullthroughError
+from proxy.events import Event
 from proxy.metrics import Metrics
-from proxy.model import Event
 from proxy.ports import Clock, Credentials, Observer, Ways
 from proxy.python.service import GROUP_INDEX, PythonIndexes
 from proxy.storage.late import LateStore, open_store
@@ -156,7 +156,7 @@ async def start(
         )
         stack.push_async_callback(indexes.close)
         archives = AptArchives(
-            _policy(settings), store, upstream, clock, observer, documents, downloads, bodies, patience
+            _policy(settings), store, upstream, clock, observer, documents, downloads, confirming, bodies, patience
         )
         stack.push_async_callback(archives.close)
         senders = Senders(settings.serve.threads, settings.serve.idle_timeout)
@@ -260,7 +260,25 @@ def _lanes(fetch: FetchSettings) -> Lanes:
 
 def _policy(settings: Settings) -> Policy:
     apt = settings.apt
-    return Policy(apt.hosts, tuple(sorted(apt.paths)), apt.window, apt.serve_expired)
+    return Policy(
+        apt.hosts,
+        tuple(sorted(apt.paths)),
+        apt.window,
+        apt.serve_expired,
+        retries=settings.fetch.retries,
+        agent=apt.user_agent,
+        archives=tuple(
+            Archive(
+                one.front,
+                bool(one.credentials),
+                one.client_credentials,
+                tuple(sorted(one.paths)),
+                one.window,
+                one.user_agent,
+            )
+            for one in settings.archives
+        ),
+    )
 
 
 def _both(first: Observer, second: Observer) -> Observer:

@@ -122,6 +122,9 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     tunnels: Annotated[
         str | None, typer.Option("--apt-tunnels", metavar="HOSTS", help=explanation("apt.tunnels"))
     ] = None,
+    user_agent: Annotated[
+        str | None, typer.Option("--apt-user-agent", metavar="TEXT", help=explanation("apt.user_agent"))
+    ] = None,
     announce: Annotated[
         str | None, typer.Option("--apt-announce", metavar="true|false", help=explanation("apt.announce"))
     ] = None,
@@ -155,6 +158,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "apt.window": apt_window,
         "apt.serve_expired": apt_serve_expired,
         "apt.tunnels": tunnels,
+        "apt.user_agent": user_agent,
         "apt.announce": announce,
     }
     try:

@@ -63,6 +63,10 @@ class UpstreamDenied(UpstreamError):
     reason = "denied"
 
 
+class ClientDenied(UpstreamDenied):
+    """The same of what a client itself said of who it is, or did not say."""
+
+
 class UpstreamUnreachable(UpstreamError):
     """No connection: refused, reset before an answer, name unknown, certificate not trusted."""
 
@@ -93,6 +97,10 @@ class UpstreamBroken(UpstreamError):
     """An answer that cannot be used: another 5xx, bad framing, a body cut short, too many redirects."""
 
     reason = "broken"
+
+
+class Coded(UpstreamBroken):
+    """A file came in a content coding that was not asked for."""
 
 
 class WrongBytes(UpstreamError):

@@ -23,24 +23,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from proxy.errors import UpstreamError
-from proxy.model import (
-    Event,
-    Evicted,
-    Fetched,
-    Flying,
-    Kind,
-    Outcome,
-    Served,
-    Source,
-    Stored,
-    Tunnelled,
-    UpstreamFailed,
-)
+from proxy.events import Event, Evicted, Fetched, Flying, Served, StaleServed, Stored, Tunnelled, UpstreamFailed
+from proxy.model import Kind, Outcome, Source
 
 _OWN = "-"  # the program's own pages
 _OTHER = "other"
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, math.inf)
-_LABELS = [*(str(bound) for bound in _BOUNDS[:-1]), "+Inf"]
+_AGES = (60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, math.inf)
 
 
 @dataclass(slots=True)
@@ -54,10 +43,24 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Timing:
-    """The histogram of one kind and outcome; `buckets` are not summed up."""
+    """The histogram of one kind and outcome, or of one upstream; `buckets` are not summed up."""
 
+    bounds: tuple[float, ...] = _BOUNDS
     seconds: float = 0.0
-    buckets: list[int] = field(default_factory=lambda: [0] * len(_BOUNDS))
+    buckets: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.buckets = [0] * len(self.bounds)
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        self.seconds += seconds
+        self.buckets[bisect_left(self.bounds, seconds)] += 1
+
+    def labelled(self) -> list[tuple[str, float]]:
+        """The buckets as Prometheus has them: each counts what is in those below it, too."""
+        labels = (*(str(bound) for bound in self.bounds[:-1]), "+Inf")
+        return list(zip(labels, map(float, accumulate(self.buckets)), strict=True))
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ class Metrics(Collector):
         self._failed: dict[tuple[str, str], int] = dict.fromkeys(product(known, self._reasons), 0)
         self._sent: dict[tuple[str, Kind], _Sent] = {}
         self._timings = {key: _Timing() for key in product(Kind, Outcome)}
+        self._stale = {name: _Timing(_AGES) for name in known}
         self._rows: dict[tuple[str, Kind, Outcome, int], _Row] = {}
         for mount, kind, outcome in product(known, Kind, Outcome):
             self._row((mount, kind, outcome, 5 if outcome is Outcome.ERROR else 2))
@@ -113,6 +117,8 @@ class Metrics(Collector):
             case UpstreamFailed():
                 failed = self._upstreams.get(event.upstream, _OTHER), self._reasons.get(event.reason, _OTHER)
                 self._failed[failed] = self._failed.get(failed, 0) + 1
+            case StaleServed():
+                self._stale.setdefault(self._upstreams.get(event.upstream, _OTHER), _Timing(_AGES)).add(event.age)
             case Evicted():
                 self._evictions += 1
                 self._evicted += event.size
@@ -137,7 +143,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families, as they are now."""
         yield from self._traffic()
-        yield self._histogram()
+        yield from self._histograms()
         for name, text, value in (
             ("evictions", "Blobs removed to keep the bound of the disk.", self._evictions),
             ("evicted_bytes", "Bytes removed to keep the bound of the disk.", self._evicted),
@@ -164,8 +170,7 @@ class Metrics(Collector):
         labels = self._upstreams.get(event.upstream, _OTHER), event.kind, event.outcome, event.status // 100
         row = self._rows.get(labels) or self._row(labels)
         row.requests += 1
-        row.timing.seconds += event.seconds
-        row.timing.buckets[bisect_left(_BOUNDS, event.seconds)] += 1
+        row.timing.add(event.seconds)
         for source, size in event.sent.items():
             if source is Source.CACHE:
                 row.sent.cache += size
@@ -210,16 +215,23 @@ class Metrics(Collector):
             failed.add_metric([upstream, reason], count)
         yield failed
 
-    def _histogram(self) -> Metric:
+    def _histograms(self) -> Iterator[Metric]:
         seconds = HistogramMetricFamily(
             "pullthrough_request_seconds",
             "Seconds from a request to the last byte of its answer.",
             labels=["kind", "outcome"],
         )
         for (kind, outcome), timing in self._timings.items():
-            buckets = list(zip(_LABELS, map(float, accumulate(timing.buckets)), strict=True))
-            seconds.add_metric([kind.value, outcome.value], buckets, timing.seconds)
-        return seconds
+            seconds.add_metric([kind.value, outcome.value], timing.labelled(), timing.seconds)
+        yield seconds
+        stale = HistogramMetricFamily(
+            "pullthrough_stale_age_seconds",
+            "Seconds since upstream confirmed what was served past its life.",
+            labels=["upstream"],
+        )
+        for upstream, ages in self._stale.items():
+            stale.add_metric([upstream], ages.labelled(), ages.seconds)
+        yield stale
 
 
 def _reasons() -> list[str]:

@@ -128,6 +128,7 @@ class Site:
     own: frozenset[str] | None = None  # hosts (`host`, `host:port`) whose pages count as its own; None: any
     redirected_is_missing: bool = False  # a page that it redirects to any other host is one that it does not have
     authenticated: bool = False  # the settings have credentials for it: what it gives is not for strangers
+    agent: str = ""  # what it is told in User-Agent; empty: this program's own name
     named: bool = True  # the settings name the host of `base`; else the hosts came with requests, and are not trusted
 
     def owns(self, url: str) -> bool:
@@ -232,67 +233,3 @@ class Blob:
     digest: Digest
     size: int  # bytes
     path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One answered request. Lengths in bytes, time in seconds."""
-
-    upstream: str  # mount, or "-" for the program's own pages
-    kind: Kind
-    outcome: Outcome
-    status: int
-    sent: dict[Source, int]
-    seconds: float
-    method: str
-    path: str
-    client: str = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """Body bytes that upstream sent, reported as they arrive."""
-
-    upstream: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamFailed:
-    """An attempt upstream that failed; `reason` as in `errors.UpstreamError`."""
-
-    upstream: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evicted:
-    """A blob was removed to keep the bound."""
-
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The store's present volume after a change, in bytes and blobs."""
-
-    size: int
-    blobs: int
-
-
-@dataclass(frozen=True, slots=True)
-class Flying:
-    """The number of downloads under way changed."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tunnelled:
-    """Bytes that passed through a tunnel, by direction, reported as they pass."""
-
-    to_client: int = 0
-    to_host: int = 0
-
-
-Event = Served | Fetched | UpstreamFailed | Evicted | Stored | Flying | Tunnelled

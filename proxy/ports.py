@@ -11,7 +11,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from proxy.model import Ask, Blob, Digest, Entry, Event, Validator
+from proxy.events import Event
+from proxy.model import Ask, Blob, Digest, Entry, Validator
 from proxy.way import Proxy
 
 

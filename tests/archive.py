@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
@@ -67,6 +67,8 @@ class Archive:
     valid_until: float | None = None
     names: Sequence[str] = ("Packages.gz", "Packages")
     architecture: str = "amd64"
+    kinds: Sequence[str] = ("SHA256",)
+    key: str = ""  # with which it is signed; the signatures of another one have another length if it has
     shown: set[str] = field(default_factory=set)
 
     @property
@@ -79,22 +81,33 @@ class Archive:
         """Where the indexes are, below `folder`."""
         return "" if self.flat else f"main/binary-{self.architecture}/"
 
-    def state(self, *debs: Deb, modified: float = LONG_AGO, date: float | None = None, more: str = "") -> State:
-        """The archive with these packages. `more`: a further file `Translation-en`, so that there are two indexes."""
+    def state(
+        self,
+        *debs: Deb,
+        modified: float = LONG_AGO,
+        date: float | None = None,
+        more: str = "",
+        further: Mapping[str, bytes] | None = None,
+    ) -> State:
+        """The archive with these packages. `more`: a further file `Translation-en`, so that there are two indexes.
+
+        `further`: other files that it lists, by path below the suite.
+        """
         text = "\n".join(deb.paragraph() for deb in debs).encode()
         forms = {"Packages": text, "Packages.gz": gzip.compress(text, mtime=0)}
         indexes = {f"{self.binary}{name}": forms[name] for name in self.names}
         if more:
             indexes["main/i18n/Translation-en"] = more.encode()
+        indexes |= further or {}
         hashed = {}
         for path, body in indexes.items():
             folder, _, _ = path.rpartition("/")
-            digest = hashlib.sha256(body).hexdigest()
-            hashed[f"{folder}/by-hash/SHA256/{digest}".removeprefix("/")] = body
+            for kind in self.kinds:
+                hashed[f"{folder}/by-hash/{kind}/{_digest(kind, body)}".removeprefix("/")] = body
         listing = self._listing(indexes, modified if date is None else date)
-        release = {"InRelease": signed(listing)} if self.inline else {}
+        release = {"InRelease": signed(listing, self.key)} if self.inline else {}
         if not self.inline:
-            release = {"Release": listing, "Release.gpg": signature(listing)}
+            release = {"Release": listing, "Release.gpg": signature(listing, self.key)}
         return State(release, indexes, hashed if self.by_hash else {}, debs, modified)
 
     def show(self, state: State, *, release: bool = True, indexes: bool = True, debs: bool = True) -> None:
@@ -126,8 +139,9 @@ class Archive:
             lines.append(f"Valid-Until: {_rfc2822(self.valid_until)}")
         if self.by_hash:
             lines.append("Acquire-By-Hash: yes")
-        lines.append(f"Architectures: {self.architecture}\nComponents: main\nSHA256:")
-        lines += _rows(indexes.items())
+        lines.append(f"Architectures: {self.architecture}\nComponents: main")
+        for kind in self.kinds:
+            lines += [f"{kind}:", *_rows(kind, indexes.items())]
         return "\n".join([*lines, ""]).encode()
 
 
@@ -137,20 +151,27 @@ def deb(name: str, content: Body | bytes | str | None = None, version: str = "1.
     return Deb(name, body, version, "pool/main/d/demo/" if folder is None else folder)
 
 
-def signed(listing: bytes) -> bytes:
+def signed(listing: bytes, key: str = "") -> bytes:
     """The clearsigned form of a Release file (RFC 9580 §7)."""
-    text = "".join(f"{'- ' if line.startswith('-') else ''}{line}\n" for line in listing.decode().splitlines())
-    return f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{text}".encode() + signature(listing)
+    text = "".join(
+        f"{'- ' if line.startswith('-') else ''}{line}\n" for line in listing.decode("latin-1").split("\n")[:-1]
+    )
+    return f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{text}".encode("latin-1") + signature(listing, key)
 
 
-def signature(listing: bytes) -> bytes:
-    """What stands for a signature of a Release file."""
-    digest = hashlib.sha256(b"signed " + listing).hexdigest()
-    return f"-----BEGIN PGP SIGNATURE-----\n\n{digest}\n-----END PGP SIGNATURE-----\n".encode()
+def signature(listing: bytes, key: str = "") -> bytes:
+    """What stands for a signature of a Release file by a key; what the key is called is part of it."""
+    digest = hashlib.sha256(f"signed {key} ".encode() + listing).hexdigest()
+    return f"-----BEGIN PGP SIGNATURE-----\n\n{digest}{key}\n-----END PGP SIGNATURE-----\n".encode()
 
 
-def _rows(bodies: Iterable[tuple[str, bytes]]) -> list[str]:
-    return [f" {hashlib.sha256(body).hexdigest()} {len(body):8} {path}" for path, body in bodies]
+def _rows(kind: str, bodies: Iterable[tuple[str, bytes]]) -> list[str]:
+    return [f" {_digest(kind, body)} {len(body):8} {path}" for path, body in bodies]
+
+
+def _digest(kind: str, body: bytes) -> str:
+    """`kind` as Release files call it."""
+    return hashlib.new(kind.lower().removesuffix("sum"), body, usedforsecurity=False).hexdigest()
 
 
 def _rfc2822(seconds: float) -> str:

@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 from proxy.cache.extents import Extents
 from proxy.errors import BlobDamaged, StoreBroken, StoreError, StoreFull
-from proxy.model import Blob, Digest, Entry, Event, Evicted, Stored
+from proxy.events import Event, Evicted, Stored
+from proxy.model import Blob, Digest, Entry
 from proxy.ports import Observer, Spool, SpoolState
 
 

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from proxy.errors import Forwarded, PullthroughError, UpstreamBroken, UpstreamError
-from proxy.model import Ask, Event, Fetched, UpstreamFailed
+from proxy.events import Event, Fetched, UpstreamFailed
+from proxy.model import Ask
 from proxy.ports import Observer, Reply
 from proxy.upstream import answers
 

@@ -25,6 +25,7 @@ _HELD_ELSEWHERE = {
     "cache.lanes": "values only",
     "cache.representation": "values only",
     "commands.serve": "tests/test_cli.py: a process",
+    "events": "values only",
     "ports": "contracts: tests/contract",
     "python.question": "values only",
     "storage.changes": "tests/storage/test_index.py and tests/storage/test_backlog.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,13 @@ def test_apt__lines_are_those_of_the_program() -> None:
 
     assert "\n".join(apt_lines(base)) in text
     assert [] == [archive for archive in archives if f"URIs: {prefixed(archive, base)}\n" not in text]
+
+
+def test_apt__settings_are_valid() -> None:
+    """All settings that the page of apt gives can stand in one file."""
+    text = (_ROOT / "docs" / "apt.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+    given = Settings.model_validate({"data": _ROOT, "archives": tomllib.loads("\n".join(blocks))["archive"]})
+
+    assert {"env:GITLAB_APT", ""} == {archive.credentials for archive in given.archives}

@@ -9,19 +9,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.events import Evicted, Fetched, Flying, Served, Stored, Tunnelled, UpstreamFailed
 from proxy.metrics import Metrics
-from proxy.model import (
-    Evicted,
-    Fetched,
-    Flying,
-    Kind,
-    Outcome,
-    Served,
-    Source,
-    Stored,
-    Tunnelled,
-    UpstreamFailed,
-)
+from proxy.model import Kind, Outcome, Source
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
 

@@ -3,14 +3,15 @@
 `parse` reads the prefix form, `/<host>/<path>` and `/HTTPS///<host>/<path>`, and `prefix` writes it; `parse_proxied`
 reads the proxy form, `http://<host>/<path>` and `http://HTTPS///<host>/<path>`. All give one value, so that all share
 what is kept. A path is decoded once, here; what flat repositories make of it (`/./`, `//`) is smoothed, since apt asks
-both ways. Never decides whether a host or a path is allowed, and never repeats a piece of the address in a message.
+both ways. Upstream is asked in the client's own spelling, since servers tell some from others. Never decides whether a
+host or a path is allowed, and never repeats a piece of the address in a message.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from urllib.parse import quote
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from proxy import spelling
 from proxy.errors import BadTarget
@@ -18,6 +19,14 @@ from proxy.errors import BadTarget
 _SECURE = "HTTPS"  # in place of a host: the archive is fetched by https, as users of apt-cacher-ng write it
 _PORTS = {"http": 80, "https": 443}
 _PATH_LIMIT = 2048  # bytes, decoded
+# What stands for itself in a segment (RFC 3986 §3.3), but for the plus sign, which object stores take for a space.
+_USUAL = "/:@!$&'()*,;="
+_PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")  # a path of which there is one spelling only
+_SMOOTHED = frozenset(("", "."))
+_SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
+_FINAL_DOT = re.compile(
+    r"(?<=[^.\]])\.(?=(?::[0-9]+)?$)"
+)  # of a name that is whole (RFC 1034 §3.1): it names the same host
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +34,22 @@ class ArchiveAddress:
     """A file of an archive. `host` is in lower case, with its port unless the scheme has it by default.
 
     `path` is decoded, without a slash at its front, and has no empty, `.` or `..` segment; a trailing slash is kept.
+    `spelt` is the path as the client wrote it, where that is not the usual spelling: two spellings are one address.
     """
 
     scheme: str
     host: str
     path: str
+    spelt: str = field(default="", compare=False, repr=False)
 
     @property
     def url(self) -> str:
         """Upstream's address, encoded."""
-        return f"{self.scheme}://{self.host}/{quote(self.path)}"
+        return f"{self.scheme}://{self.host}/{_encoded(self)}"
+
+    def at(self, path: str) -> ArchiveAddress:
+        """Another path of the same host; what both have at their front is spelt alike."""
+        return replace(self, path=path)
 
     @property
     def key(self) -> str:
@@ -68,31 +83,35 @@ def parse(path: str) -> ArchiveAddress:
 
 
 def parse_proxied(url: str) -> ArchiveAddress:
-    """Read the undecoded address of a request in proxy form. Raises BadTarget."""
+    """Read the undecoded address of a request in proxy form. Raises BadTarget.
+
+    A user name in front of the host is left out: apt says the same in `Authorization`.
+    """
     scheme, separator, rest = url.partition("://")
     if scheme.lower() != "http" or not separator or "?" in rest or "#" in rest:
         # An https address in proxy form would have to be asked for with CONNECT.
         raise BadTarget("The address of an archive in proxy form is http://<host>/<path>, without a query.")
     first, _, rest = rest.partition("/")
-    return _address(first, rest)
+    return _address(first.rpartition("@")[2], rest)
 
 
 def prefix(address: ArchiveAddress) -> str:
     """The path that `parse` reads as `address`."""
     front = f"/{_SECURE}///" if address.scheme == "https" else "/"
-    return f"{front}{address.host}/{quote(address.path)}"
+    return f"{front}{address.host}/{_encoded(address)}"
 
 
 def _address(first: str, rest: str) -> ArchiveAddress:
-    if first != _SECURE:
-        return ArchiveAddress("http", _host(first, "http"), _path(rest))
-    host, _, rest = rest.lstrip("/").partition("/")
-    return ArchiveAddress("https", _host(host, "https"), _path(rest))
+    scheme, host = "http", first
+    if first == _SECURE:
+        scheme = "https"
+        host, _, rest = rest.lstrip("/").partition("/")
+    return ArchiveAddress(scheme, _host(host, scheme), *_path(rest))
 
 
 def _host(text: str, scheme: str) -> str:
     """A host in the one spelling that keys and permissions know."""
-    name, port = spelling.host(text)
+    name, port = spelling.host(_FINAL_DOT.sub("", text))
     if port in (None, _PORTS[scheme]):
         return name
     if port in _PORTS.values():
@@ -100,12 +119,36 @@ def _host(text: str, scheme: str) -> str:
     return f"{name}:{port}"
 
 
-def _path(text: str) -> str:
-    """Decode and check a path; empty segments and those of one dot are left out."""
-    decoded = spelling.decoded(text)
-    segments = [segment for segment in decoded.split("/") if segment not in {"", "."}]
-    if ".." in segments:
+def _path(text: str) -> tuple[str, str]:
+    """Decode and check a path; empty segments and those of one dot are left out. Its spelling, if it is not usual."""
+    plain = _PLAIN.fullmatch(text) is not None
+    decoded = text if plain else spelling.decoded(text, slashes=True)
+    segments = [segment for segment in decoded.split("/") if segment not in _SMOOTHED]
+    if ".." in (segments if plain else decoded.replace(spelling.SLASH, "/").split("/")):
         raise BadTarget("The address has a segment of two dots.")
     spelling.bounded(segments, _PATH_LIMIT)
-    path = "/".join(segments)
-    return f"{path}/" if segments and decoded.endswith(("/", "/.")) else path
+    end = "/" if segments and decoded.endswith(("/", "/.")) else ""
+    path = "/".join(segments) + end
+    if plain:
+        return path, ""
+    pairs = zip(decoded.split("/"), text.split("/"), strict=True)
+    spelt = "/".join(raw for segment, raw in pairs if segment not in _SMOOTHED) + end
+    return path, "" if spelt == spelling.quoted(path, _USUAL) else spelt
+
+
+def _encoded(address: ArchiveAddress) -> str:
+    """The path, percent-encoded: what the client spelt in its own way is left so (RFC 3986 §2.2), segment by segment.
+
+    Since a path may be made of another, a segment's spelling counts only if it says the same.
+    """
+    if not address.spelt:
+        return spelling.quoted(address.path, _USUAL)
+    segments, spelt = address.path.split("/"), address.spelt.split("/")
+    return "/".join(
+        raw if _SEGMENT.fullmatch(raw) and spelling.decoded(raw, slashes=True) == segment else _quoted(segment)
+        for segment, raw in zip_longest(segments, spelt[: len(segments)], fillvalue="")
+    )
+
+
+def _quoted(segment: str) -> str:
+    return spelling.quoted(segment, _USUAL)

@@ -45,10 +45,17 @@ def whole(  # noqa: PLR0913, PLR0917 the parts of a representation
     )
 
 
-def file(  # noqa: PLR0913, PLR0917 the parts of a representation
-    body: Body, expected: Digest | None, dated: Dated, kind: Kind, source: Source, fresh_until: float
+def file(  # noqa: PLR0913 the parts of a representation
+    body: Body,
+    expected: Digest | None,
+    dated: Dated,
+    kind: Kind,
+    source: Source,
+    *,
+    lasting: bool,
+    fresh_until: float = 0.0,
 ) -> Representation:
-    """A file that lasts under its digest. `fresh_until` 0: not under its name."""
+    """A file. `lasting`: its name stands for these bytes for ever. `fresh_until`: until when it may be given again."""
     digest = body.digest if isinstance(body, Blob) else expected
     date = dates.passable(dated.last_modified)
     return Representation(
@@ -56,7 +63,7 @@ def file(  # noqa: PLR0913, PLR0917 the parts of a representation
         kind=kind,
         mount=MOUNT,
         content_type="application/octet-stream",
-        cache_control=_LASTING if fresh_until else _ASK,
+        cache_control=_LASTING if lasting else _ASK,
         etag=f'"{digest.algorithm}:{digest.value}"' if digest and digest.algorithm == "sha256" else None,
         outcome=_OUTCOMES[source],
         source=source,

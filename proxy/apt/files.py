@@ -1,45 +1,67 @@
-"""Files that last under their names: packages, sources, patches.
+"""Files: packages, sources, patches, which last under their names if an index vouches for them; and all others.
 
-The service asks for one at a time; what a client has asked for behind it on the same connection is foreseen: its
-download begins before its turn. So a client that sends ten requests at once waits for upstream once, not ten times.
-Never decides whether an address is allowed.
+What none vouches for goes to `confirmed`. The service asks for one at a time; what a client has asked for behind it on
+the same connection is foreseen: its download begins before its turn. So a client that sends ten requests at once waits
+for upstream once, not ten times. Never decides whether an address is allowed.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from proxy.apt import answers
+from proxy.apt import answers, packages
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
-from proxy.apt.paths import is_package
+from proxy.apt.confirmed import Confirmed
+from proxy.apt.policy import Policy
+from proxy.apt.release import Listed
 from proxy.apt.request import Request
+from proxy.apt.vouching import Vouched, Vouching
 from proxy.cache.access import Access
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import Flight, Wanted
 from proxy.cache.flights import Flights
+from proxy.cache.following import landing
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
-from proxy.errors import PullthroughError
-from proxy.model import Blob, Digest, Kind, Site, Source
+from proxy.errors import NotFound, PullthroughError, StoreError, UpstreamError
+from proxy.model import Blob, Digest, Kind, Outcome, Source
 from proxy.ports import Clock, Store
 
 _REMEMBERED = 60.0  # seconds for which an answer with a package may be given again without a look at the indexes
+_READING = 10.0  # seconds for which an index that no Release file lists is waited for
 _FORESEEN = 1000  # downloads that began before their turn, and whose client did not come to its turn yet
 
 
 class Files:
     """Answers for files. Mutable state: the downloads that began before their turn."""
 
-    def __init__(self, store: Store, downloads: Downloads, catalog: Catalog, clock: Clock, site: Site) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 what it is built on
+        self,
+        store: Store,
+        downloads: Downloads,
+        confirmed: Confirmed,
+        catalog: Catalog,
+        vouching: Vouching,
+        gone: Callable[[ArchiveAddress], None],
+        clock: Clock,
+        policy: Policy,
+    ) -> None:
+        """`gone` is told of what upstream has not, though an index lists it."""
         self._store = store
         self._downloads = downloads
         self._access = Access(downloads)
+        self._confirmed = confirmed
         self._catalog = catalog
+        self._vouching = vouching
+        self._gone = gone
         self._clock = clock
-        self._site = site
+        self._policy = policy
         self._beginning: Flights[None] = Flights()
         self._foreseen: OrderedDict[str, None] = OrderedDict()
 
@@ -48,22 +70,83 @@ class Files:
 
         Raises NotFound, WrongBytes, or another UpstreamError.
         """
-        wanted = await self._wanted(request.address, digest)
+        wanted = self._wanted(request.address)
+        vouched = Vouched()
+        if digest is None:
+            vouched = await self._vouching.of(request, self._store.find(wanted.key))
         begun = self._beginning.get(wanted.key)
         if begun is not None:
             await self._beginning.result(begun)
-        body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
+        if digest is not None:
+            shown = await self._promised(request, [replace(wanted, digest=digest)], Vouched(own=1))
+        elif listed := vouched.listed or await self._right(wanted, vouched.beside):
+            promised = [replace(wanted, digest=one.digest, size=one.size) for one in listed]
+            shown = await self._promised(request, promised, vouched)
+        else:
+            shown = await self._confirmed.file(request, wanted, Kind.FILE)
+            stands, unchanged = shown.stands, self._catalog.unchanged(request.address)
+            shown = replace(shown, stands=lambda: unchanged() and (stands is None or stands()))
         if wanted.key in self._foreseen and not request.head:
             # It was fetched for this client: else nobody would count as the one for whom it came from upstream.
             del self._foreseen[wanted.key]
-            source = Source.UPSTREAM
-        entry = self._store.find(wanted.key)
-        dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
-        fresh_until = self._clock.monotonic() + _REMEMBERED
-        shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, fresh_until)
-        if entry is not None and isinstance(body, Blob):
-            return replace(shown, age=max(self._clock.now() - entry.checked, 0.0))
+            return replace(shown, outcome=Outcome.MISS, source=Source.UPSTREAM, age=None)
         return shown
+
+    async def document(self, request: Request) -> Representation:
+        """A file that changes under its name by itself. Raises as `file` does."""
+        address = request.address
+        key = document_key(address)
+        shown = await self._confirmed.file(
+            request, replace(self._wanted(address), key=key, kind=Kind.OTHER), Kind.OTHER
+        )
+        if packages.readable(address.path) and not isinstance(shown.body, bytes) and not request.head:
+            # It says what packages have to be: so it is read before the client can ask for them.
+            if isinstance(shown.body, Flight):
+                with suppress(TimeoutError, StoreError):
+                    async with asyncio.timeout(_READING):
+                        await landing(shown.body)
+            self._catalog.served_alone(address, key, shown.body)
+        return shown
+
+    async def _promised(self, request: Request, promised: list[Wanted], vouched: Vouched) -> Representation:
+        """The file as indexes list it: as those of the client do, else as another does that upstream is right about."""
+        address = request.address
+        for wanted in promised[: vouched.own or None]:
+            if await self._downloads.kept(wanted) is not None:
+                promised = [wanted, *(other for other in promised if other is not wanted)]
+                break
+        failure: PullthroughError | None = None
+        for wanted in promised:
+            try:
+                body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
+            except (NotFound, UpstreamError) as error:
+                failure = failure or error
+                continue
+            entry = self._store.find(wanted.key)
+            dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
+            # Another client may have other indexes: its next request is judged by itself.
+            until = self._clock.monotonic() + _REMEMBERED if len(promised) == 1 else 0.0
+            shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=True, fresh_until=until)
+            shown = replace(shown, stands=self._catalog.unchanged(address))
+            if entry is None or not isinstance(body, Blob):
+                return shown
+            if entry.checked < vouched.since and entry.promised is not None:
+                with suppress(StoreError):
+                    await self._store.save(replace(entry, checked=self._clock.now()))
+            return replace(shown, age=max(self._clock.now() - entry.checked, 0.0))
+        assert failure is not None, "an index lists it, and it failed"
+        if isinstance(failure, NotFound) and vouched.present:
+            self._gone(address)
+        raise failure.again()
+
+    async def _right(self, wanted: Wanted, listed: tuple[Listed, ...]) -> tuple[Listed, ...]:
+        """Those that say what is kept."""
+        entry = self._store.find(wanted.key)
+        with suppress(StoreError):
+            for one in listed:
+                if entry is not None and await self._downloads.comparing.right(entry, one.digest):
+                    return (one,)
+        return ()
 
     def foresee(self, address: ArchiveAddress) -> None:
         """Begin the download of a file that is not here; whoever asks for it later finds it under way.
@@ -79,7 +162,10 @@ class Files:
         await self._beginning.close()
 
     async def _begin(self, address: ArchiveAddress) -> None:
-        wanted = await self._wanted(address, None)
+        wanted = self._wanted(address)
+        vouched = await self._vouching.of(Request(address))
+        if vouched.listed:
+            wanted = replace(wanted, digest=vouched.listed[0].digest, size=vouched.listed[0].size)
         try:
             body, began = await self._downloads.open(wanted, ahead=True)
         except PullthroughError:
@@ -91,13 +177,14 @@ class Files:
             if len(self._foreseen) > _FORESEEN:
                 self._foreseen.popitem(last=False)
 
-    async def _wanted(self, address: ArchiveAddress, digest: Digest | None) -> Wanted:
-        key = _key(address)
-        size = None
-        if digest is None and is_package(address.path):
-            listed = await self._catalog.find(address, wait=self._store.find(key) is None)
-            digest, size = (listed.digest, listed.size) if listed is not None else (None, None)
-        return Wanted(key, address.url, self._site, digest, size, signed=True)
+    def _wanted(self, address: ArchiveAddress) -> Wanted:
+        site = self._policy.site_of(address)
+        return Wanted(_key(address), address.url, site, binary=False, signed=True, looked_at=True)
+
+
+def document_key(address: ArchiveAddress) -> str:
+    """The store's key of a file that changes under its name."""
+    return f"apt:document:{address.key}"
 
 
 def _key(address: ArchiveAddress) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
 
+from proxy.apt import packages
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.release import Listed
 from proxy.apt.suites import Snapshot
@@ -26,7 +27,8 @@ from proxy.ports import Store
 # Seconds that a client waits for an index to be whole and checked: until then an error can be told as one. apt itself
 # gives up after 30 s without a byte.
 _PATIENCE = 10.0
-_BY_HASH = {"sha256": "SHA256", "sha512": "SHA512"}
+_SHORT = 1 << 20  # bytes; what is longer, and is not read here, leaves as it comes
+_BY_HASH = {"sha256": "SHA256", "sha512": "SHA512", "sha1": "SHA1", "md5": "MD5Sum"}
 
 
 class Indexes:
@@ -38,13 +40,15 @@ class Indexes:
 
     def wanted(self, suite: ArchiveAddress, path: str, listed: Listed, site: Site, url: str | None = None) -> Wanted:
         """The wish for an index; `url` is where, if not at its plain name."""
-        url = url or ArchiveAddress(suite.scheme, suite.host, suite.path + path).url
+        url = url or suite.at(suite.path + path).url
         return Wanted(_key(suite, path, listed), url, site, listed.digest, listed.size, signed=True)
 
     async def open(
         self, suite: ArchiveAddress, snapshot: Snapshot, path: str, site: Site, first: str | None = None
     ) -> tuple[Body, bool]:
-        """The index at `path` of `snapshot`, whole if that does not take long; and whether this asker began it.
+        """The index at `path` of `snapshot`, and whether this asker began it. Whole, if that does not take long.
+
+        Contents, icons and installer images are long, and nothing is asked for that they say: they come as they come.
 
         `first` is an address where it may be, to be tried before the others. Raises WrongBytes where upstream has
         another version, NotFound, or another UpstreamError.
@@ -53,8 +57,8 @@ class Indexes:
         *others, last = dict.fromkeys([*([first] if first else []), *_places(suite, snapshot, path, listed)])
         for url in others:
             with contextlib.suppress(NotFound, WrongBytes):
-                return await self._open(self.wanted(suite, path, listed, site, url))
-        return await self._open(self.wanted(suite, path, listed, site, last))
+                return await self._open(self.wanted(suite, path, listed, site, url), path)
+        return await self._open(self.wanted(suite, path, listed, site, last), path)
 
     async def bring(self, suite: ArchiveAddress, snapshot: Snapshot, path: str, site: Site) -> None:
         """Have the index at `path` of `snapshot`. Raises as `open` does."""
@@ -96,9 +100,9 @@ class Indexes:
                 with contextlib.suppress(StoreError):
                     await self._store.forget(f"{_keys(suite)}{digest}:{path}")
 
-    async def _open(self, wanted: Wanted) -> tuple[Body, bool]:
+    async def _open(self, wanted: Wanted, path: str) -> tuple[Body, bool]:
         body, began = await self._downloads.open(wanted)
-        if isinstance(body, Flight):
+        if isinstance(body, Flight) and (packages.readable(path) or (wanted.size or 0) <= _SHORT):
             with contextlib.suppress(TimeoutError, StoreError):
                 async with asyncio.timeout(_PATIENCE):
                     await landing(body)
@@ -117,8 +121,8 @@ def _places(suite: ArchiveAddress, snapshot: Snapshot, path: str, listed: Listed
     folder, _, _ = path.rpartition("/")
     if snapshot.release.by_hash and listed.digest.algorithm in _BY_HASH:
         name = f"by-hash/{_BY_HASH[listed.digest.algorithm]}/{listed.digest.value}"
-        yield ArchiveAddress(suite.scheme, suite.host, suite.path + (f"{folder}/{name}" if folder else name)).url
-    yield ArchiveAddress(suite.scheme, suite.host, suite.path + path).url
+        yield suite.at(suite.path + (f"{folder}/{name}" if folder else name)).url
+    yield suite.at(suite.path + path).url
 
 
 def _keys(suite: ArchiveAddress) -> str:

@@ -11,11 +11,11 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
-from proxy.apt import release, suites
+from proxy.apt import paths, release, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.fetching import Sent
 from proxy.apt.indexes import Indexes
-from proxy.apt.suites import Form, Held, Snapshot
+from proxy.apt.suites import Away, Form, Held, Snapshot
 from proxy.cache import dates
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, StoreError
@@ -23,6 +23,7 @@ from proxy.model import Blob, Digest, Entry
 from proxy.ports import Clock, Store
 
 _FILES_MOST = 200_000  # files that all lists in memory may name together
+_WRITTEN = 600.0  # seconds after which it is written that a Release file was confirmed again
 
 
 @dataclass(slots=True)
@@ -36,7 +37,8 @@ class Line:
     used: dict[str, float] = field(default_factory=dict)  # indexes that clients asked for: seconds since the epoch
     checked: float = float("-inf")
     error: PullthroughError | None = None  # why the last look upstream changed nothing
-    held_since: float | None = None  # seconds since the epoch
+    away: Away | None = None  # since when upstream has something else than the present snapshot
+    gone: bool = False  # packages that the present snapshot lists were not there any more
     missing: NotFound | None = None
     missing_until: float = float("-inf")
     preparing: bool = False
@@ -104,15 +106,24 @@ class Lines:
                 with contextlib.suppress(StoreError):
                     await self._store.forget(key)
 
-    async def confirm(self, line: Line, snapshot: Snapshot) -> None:
-        """The present snapshot is what upstream has, described by `snapshot` anew."""
-        present = line.present
+    async def confirm(self, line: Line, found: Snapshot | None) -> None:
+        """The present snapshot is what upstream has, described by `found` anew, if it is."""
+        present, now = line.present, self._clock.now()
         if present is None:  # evicted meanwhile
             return
-        entry = replace(present.listing.entry, validator=snapshot.listing.entry.validator)
-        changed = entry != present.listing.entry
-        line.recent[0] = replace(present, listing=replace(present.listing, entry=entry), settled=snapshot.settled)
-        if changed:
+        signature = present.signature
+        listing = _confirmed(present.listing, found.listing if found else None, now)
+        if signature is not None:
+            signature = _confirmed(signature, found.signature if found else None, now)
+        line.recent[0] = replace(present, listing=listing, signature=signature)
+        # That it was confirmed is written now and then only: after a restart it says how old the copy is.
+        before = self._store.find(line.key)
+        late = before is None or now - before.checked >= _WRITTEN
+        if late or any(
+            old.entry.validator != new.entry.validator
+            for old, new in ((present.listing, listing), (present.signature, signature))
+            if old is not None and new is not None
+        ):
             await self._save(line)
 
     async def hold(self, line: Line, name: str, sent: Sent) -> Held:
@@ -124,7 +135,26 @@ class Lines:
         digest = blob.digest if blob is not None else release.digest(sent.body)
         key = line.key if name == line.form.value else f"{_signatures(line)}new"
         entry = Entry(key, sent.url, digest, len(sent.body), "text/plain", sent.validator, now, now)
-        return Held(entry, None if blob is not None else sent.body)
+        settled = suites.settled(sent.validator, sent.date, now)
+        return Held(entry, None if blob is not None else sent.body, settled)
+
+    def of(self, address: ArchiveAddress) -> list[Line]:
+        """The lines in memory of the suites of the archive that a package belongs to."""
+        return [
+            line
+            for line in self._lines.values()
+            if (line.suite.scheme, line.suite.host) == (address.scheme, address.host)
+            and paths.names_in(address.path, line.suite.path)
+        ]
+
+    async def withdraw(self, line: Line) -> None:
+        """Forget the present snapshot: upstream took this form of the suite away."""
+        line.recent.clear()
+        line.left.clear()
+        signatures = self._store.keys(_signatures(line)) if line.form is Form.DETACHED else ()
+        for key in (line.key, *signatures):
+            with contextlib.suppress(StoreError):
+                await self._store.forget(key)
 
     def blob(self, held: Held) -> Blob | bytes | None:
         """The body of a Release file; None if it was evicted."""
@@ -155,9 +185,8 @@ class Lines:
             found = await self._workers.run(release.parse, body, clearsigned=line.form is Form.INLINE)
         except PullthroughError:
             return
-        settled = dates.settled(entry.validator.last_modified, entry.stored)
-        snapshot = Snapshot(line.form, Held(entry), found, settled, Held(signature) if signature else None)
-        line.recent = [snapshot]
+        line.recent = [Snapshot(line.form, _left(entry), found, _left(signature) if signature else None)]
+        snapshot = line.recent[0]
         line.used = dict.fromkeys(self._indexes.kept(line.suite, snapshot), self._clock.now())
 
     async def _read(self, digest: Digest) -> bytes:
@@ -172,6 +201,18 @@ class Lines:
         while weight > _FILES_MOST and len(self._lines) > 1:
             _, line = self._lines.popitem(last=False)
             weight -= line.weight
+
+
+def _confirmed(held: Held, found: Held | None, now: float) -> Held:
+    """The same file, confirmed `now`, as upstream describes it by now."""
+    if found is None:
+        return replace(held, entry=replace(held.entry, checked=now))
+    return replace(held, entry=replace(held.entry, validator=found.entry.validator, checked=now), settled=found.settled)
+
+
+def _left(entry: Entry) -> Held:
+    """What an earlier run left."""
+    return Held(entry, settled=dates.settled(entry.validator.last_modified, entry.stored))
 
 
 def _signatures(line: Line) -> str:

@@ -1,5 +1,6 @@
-"""Indexes of packages, made small: for each file name its size and sha256, in 48 bytes (Debian has 63,000 a suite).
+"""Indexes of packages and sources, made small: for each file name its size and digest, in 48 bytes.
 
+Debian has 63,000 packages a suite.
 `catalog` makes tables and asks them. Pure, and slow for long indexes: to be called in a thread. A packed index is
 unpacked piece by piece; neither it nor what is read from it is ever in memory as a whole.
 """
@@ -9,83 +10,184 @@ from __future__ import annotations
 import bz2
 import hashlib
 import lzma
+import re
+import sys
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from proxy.apt.release import Listed
 from proxy.errors import UpstreamBroken
-from proxy.model import Digest
+from proxy.model import ALGORITHMS, Digest
+
+try:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+except ImportError:  # some Pythons are built without
+    _ZSTD = False
+else:
+    _ZSTD = True
 
 _NAME = 8  # bytes of a name's hash
-_RECORD = _NAME + 32 + 8  # with the digest and the size
+_SIZE = 8  # bytes of a file's size
 _PIECE = 1 << 20  # bytes unpacked at once
 _MOST = 1 << 30  # bytes of an unpacked index; more is a trap
 _PARAGRAPH = 4 << 20  # bytes of one package's paragraph
 _RECORDS = 400_000
+_LENGTHS = {name: hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}
+# What holds the sums, in order of trust: of a package, of a source, of the patches of an index.
+_OF_PACKAGE = (("sha256", b"\nSHA256:"), ("sha512", b"\nSHA512:"), ("sha1", b"\nSHA1:"), ("md5", b"\nMD5sum:"))
+_OF_SOURCE = (
+    ("sha256", b"\nChecksums-Sha256:"),
+    ("sha512", b"\nChecksums-Sha512:"),
+    ("sha1", b"\nChecksums-Sha1:"),
+    ("md5", b"\nFiles:"),
+)
+_OF_PATCHES = (("sha256", b"\nSHA256-Download:"), ("sha512", b"\nSHA512-Download:"), ("sha1", b"\nSHA1-Download:"))
+_ENDINGS = {"", "gz", "bz2", "xz", "lzma", *(["zst"] if _ZSTD else [])}
+
+_Record = tuple[bytes, int, str, bytes]  # name, size, algorithm, digest
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What one index says of files: records of name, digest and size, sorted."""
+    """What one index says of files. `groups`: by algorithm, records of name, digest and size, sorted."""
 
-    records: bytes
+    groups: tuple[tuple[str, bytes], ...]
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory."""
+        return sum(len(records) for _, records in self.groups)
 
     def find(self, name: str) -> Listed | None:
         """What it says of the file of this name, relative to the archive's root."""
-        wanted = _hash(name.encode())
-        place = bisect_left(range(len(self.records) // _RECORD), wanted, key=self._name) * _RECORD
-        record = self.records[place : place + _RECORD]
-        if record[:_NAME] != wanted:
-            return None
-        return Listed(int.from_bytes(record[-8:], "big"), Digest("sha256", record[_NAME:-8].hex()))
+        return self.look_up(hashed(name))
 
-    def _name(self, number: int) -> bytes:
-        return self.records[number * _RECORD : number * _RECORD + _NAME]
+    def look_up(self, wanted: bytes) -> Listed | None:
+        """The same, by what `hashed` makes of the name."""
+        for algorithm, records in self.groups:
+            width = _NAME + _LENGTHS[algorithm] + _SIZE
+            starts = range(0, len(records), width)
+            place = bisect_left(starts, wanted, key=partial(_named, records)) * width
+            record = records[place : place + width]
+            if record[:_NAME] == wanted:
+                return Listed(int.from_bytes(record[-_SIZE:], "big"), Digest(algorithm, record[_NAME:-_SIZE].hex()))
+        return None
+
+
+def hashed(name: str) -> bytes:
+    """What stands for a name in tables."""
+    return _hash(name.encode())
+
+
+def _named(records: bytes, start: int) -> bytes:
+    return records[start : start + _NAME]
 
 
 def readable(path: str) -> bool:
-    """Whether the index at `path` is one of packages, in a form that can be read here."""
-    return path.rpartition("/")[2] in {"Packages", "Packages.gz", "Packages.xz", "Packages.bz2", "Packages.lzma"}
+    """Whether the index at `path` says what files have to be, in a form that can be read here."""
+    name = path.rpartition("/")[2]
+    if of_patches(path):
+        return name == "Index"
+    kind, _, ending = name.partition(".")
+    return kind in {"Packages", "Sources"} and ending in _ENDINGS
+
+
+def of_patches(path: str) -> bool:
+    """Whether what is at `path` belongs to the patches of an index, whose names are relative to their own folder."""
+    return f"/{path.rpartition('/')[0]}".endswith(".diff")
 
 
 def table(path: str, pieces: Iterable[bytes]) -> Table:
-    """Read an index; its name says how it is packed. Raises UpstreamBroken for what is none, or is a trap."""
-    records = set()
+    """Read an index; its name says what it is of, and how it is packed.
+
+    Raises UpstreamBroken for what is none, or is a trap.
+    """
+    read = _reader(path)
+    groups: dict[str, set[bytes]] = {}
+    number = 0
     for paragraph in _paragraphs(_unpacked(path, pieces)):
-        try:
-            name, size, digest = (
-                _value(paragraph, b"\nFilename:"),
-                int(_value(paragraph, b"\nSize:")),
-                _sha256(paragraph),
-            )
-        except ValueError:
-            continue
-        if name and len(digest) == 32 and 0 <= size < 1 << 63:  # noqa: PLR2004 bytes of a sha256
-            records.add(_hash(_plain(name)) + digest + size.to_bytes(8, "big"))
-        if len(records) > _RECORDS:
+        for name, size, algorithm, digest in read(paragraph):
+            if name and len(digest) == _LENGTHS[algorithm] and 0 <= size < 1 << 63:
+                groups.setdefault(algorithm, set()).add(_hash(_plain(name)) + digest + size.to_bytes(_SIZE, "big"))
+                number += 1
+        if number > _RECORDS:
             raise UpstreamBroken("An index of packages has more entries than can be looked up here.")
-    return Table(b"".join(sorted(records)))
+    return Table(tuple((name, b"".join(sorted(groups[name]))) for name in ALGORITHMS if name in groups))
+
+
+def _reader(path: str) -> Callable[[bytes], Iterable[_Record]]:
+    if of_patches(path):
+        return _patches
+    return _source if path.rpartition("/")[2].startswith("Sources") else _package
+
+
+def _package(paragraph: bytes) -> Iterable[_Record]:
+    name = _value(paragraph, b"\nFilename:")
+    try:
+        for algorithm, field in _OF_PACKAGE if name else ():
+            value = _value(paragraph, field)
+            if value:
+                return ((name, int(_value(paragraph, b"\nSize:")), algorithm, bytes.fromhex(value.decode())),)
+    except ValueError:
+        pass
+    return ()
+
+
+def _source(paragraph: bytes) -> Iterable[_Record]:
+    folder = _value(paragraph, b"\nDirectory:")
+    for name, size, algorithm, digest in _sums(paragraph, _OF_SOURCE):
+        yield folder + b"/" + name, size, algorithm, digest
+
+
+def _patches(paragraph: bytes) -> Iterable[_Record]:
+    return _sums(paragraph, _OF_PATCHES)
+
+
+def _sums(paragraph: bytes, fields: Iterable[tuple[str, bytes]]) -> Iterator[_Record]:
+    """What the first of `fields` that is there lists, a line a file: digest, size, name."""
+    for algorithm, field in fields:
+        start = _start(paragraph, field)
+        if start < 0:
+            continue
+        for line in paragraph[start:].split(b"\n")[1:]:
+            if line[:1] not in {b" ", b"\t"}:
+                break
+            try:
+                digest, size, name = line.split()
+                yield name, int(size), algorithm, bytes.fromhex(digest.decode())
+            except ValueError:
+                continue
+        return
 
 
 def _value(paragraph: bytes, field: bytes) -> bytes:
     """The value of a field in one line, or nothing. Half as long as a regular expression takes, and there are many."""
-    start = paragraph.find(field)
+    start = _start(paragraph, field)
     if start < 0:
         return b""
-    start += len(field)
     end = paragraph.find(b"\n", start)
     return paragraph[start : len(paragraph) if end < 0 else end].strip()
 
 
-def _sha256(paragraph: bytes) -> bytes:
-    return bytes.fromhex(_value(paragraph, b"\nSHA256:").decode())
+def _start(paragraph: bytes, field: bytes) -> int:
+    """Where the value of a field begins; below 0 if it is not there. Names are as usual, or in any case."""
+    start = paragraph.find(field)
+    if start >= 0:
+        return start + len(field)
+    match = re.search(field, paragraph, re.IGNORECASE)
+    return match.end() if match is not None else -1
 
 
 def _plain(name: bytes) -> bytes:
     """A file name as addresses have it here: flat repositories write `./x.deb`."""
-    if b"//" not in name and b"./" not in name:
+    if b"//" not in name and b"./" not in name and not name.startswith(b"/"):
         return name
     return b"/".join(segment for segment in name.split(b"/") if segment not in {b"", b"."})
 
@@ -98,7 +200,7 @@ def _paragraphs(pieces: Iterable[bytes]) -> Iterator[bytes]:
     rest, total = b"", 0
     for piece in pieces:
         total += len(piece)
-        *whole, rest = (rest + piece).split(b"\n\n")
+        *whole, rest = (rest + (piece.replace(b"\r", b"") if b"\r" in piece else piece)).split(b"\n\n")
         if total > _MOST or len(rest) > _PARAGRAPH:
             raise UpstreamBroken("An index of packages is larger than any that is known; it is not read.")
         yield from (b"\n" + paragraph for paragraph in whole)
@@ -107,6 +209,7 @@ def _paragraphs(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _unpacked(path: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     ending = path.rpartition("/")[2].partition(".")[2]
+    broken = (OSError, EOFError, lzma.LZMAError, zlib.error) + ((zstd.ZstdError,) if _ZSTD else ())
     try:
         match ending:
             case "":
@@ -117,11 +220,25 @@ def _unpacked(path: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
                 yield from _streamed(bz2.BZ2Decompressor, pieces)
             case "xz" | "lzma":
                 yield from _streamed(lzma.LZMADecompressor, pieces)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+            case "zst":
+                yield from _streamed(zstd.ZstdDecompressor, pieces)
+    except broken as error:
         raise UpstreamBroken("An index of packages cannot be unpacked.") from error
 
 
-def _streamed(make: type[bz2.BZ2Decompressor | lzma.LZMADecompressor], pieces: Iterable[bytes]) -> Iterator[bytes]:
+class _Unpacker(Protocol):
+    """What the decompressors of the library have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
+
+
+def _streamed(make: Callable[[], _Unpacker], pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Unpack one stream after another, a bounded piece at a time."""
     unpacker = make()
     for received in pieces:

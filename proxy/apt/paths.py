@@ -53,16 +53,29 @@ _INDEX = re.compile(
     rf"|Components-[^/]+|icons-[^/]+|CID-Index-[^/]+"
 )
 _DEB = re.compile(r"[^/]+\.(?:deb|udeb|ddeb)")
+_SIGNED = r"(?:\.(?:asc|sig))?"
 _SOURCE = re.compile(
-    r"[^/]+_[^/]+\.(?:dsc|changes|buildinfo|diff\.gz|tar(?:\.(?:gz|bz2|xz|lzma|zst))?|git|zip)(?:\.(?:asc|sig))?"
+    rf"[^/]+_[^/]+\.(?:dsc|changes|buildinfo|diff\.gz|tar(?:\.(?:gz|bz2|xz|lzma|zst|lz))?|git|zip){_SIGNED}"
 )
-_KEY = re.compile(r"[^/]+\.(?:gpg|asc|key|pub|pgp)|gpg|GPG-KEY[^/]*|KEY(?:\.gpg|\.asc)?")
-_LATEST = re.compile(r"meta-release[^/]*|[^/]*changelog(?:\.[^/]+)?|[^/]+\.(?:list|sources)|mirrors\.txt")
+_POOLED = re.compile(rf"[^/]+\.(?:tar\.[^/]+|(?:dsc|changes|buildinfo|diff\.[^/.]+|tar|git|zip|debdelta){_SIGNED})")
+# Keys have no form of name in common. These are those of vendors, and what their manuals make of them.
+_KEY = re.compile(
+    r"(?i:[^/]+\.(?:gpg|asc|key|pub|pgp)|gpg|keys?(?:ring)?(?:\.txt)?"
+    r"|(?:[^/]*[-_.])?(?:apt|archive|deb|gpg|pgp|pub|public|release|repo|signing)[-_.]?(?:pub[-_.]?)?keys?(?:[-_.][^/]*)?)"
+)
+_KEY_PATH = re.compile(r"(?:.*/)?(?:gpg/key|keypair/[^/]+)/public")  # of repository managers
+_MIRRORS = re.compile(r"(?i:[a-z]{2}\.txt|[^/.]*mirror[^/.]*(?:\.(?:txt|list|lst|masterlist))?)")
+_LATEST = re.compile(
+    r"meta-release[^/]*|[^/]*changelog(?:\.[^/]+)?|[^/]+\.(?:list|sources)|ls-lR(?:\.patch)?(?:\.gz)?|README[^/]*"
+)
+# What archives have beside dists/ and pool/, right below their roots.
+_BESIDE = re.compile(r"(?:[^/]+/){0,3}(?:project|indices|doc|tools)/.+")
 _BY_HASH = re.compile(
     r"(?P<folder>(?:.*/)?)by-hash/(?P<name>MD5Sum|SHA1|SHA224|SHA256|SHA384|SHA512)/(?P<hex>[0-9A-Fa-f]+)"
 )
 _ALGORITHMS = {"MD5Sum": "md5"}
 _SUITE_DEPTH = 3  # segments of a suite's name, at most: `buster/updates` has two
+_FLAT_DEPTH = 4  # folders between a file of a flat archive and its Release file, at most
 _SUBFOLDER = re.compile(r"(?:binary-[^/]+|source|installer-[^/]+|debian-installer|i18n|dep11|cnf)$")
 
 
@@ -84,46 +97,83 @@ def classify(path: str) -> PathClass:  # noqa: PLR0911 one for each class
     if folder.endswith(".diff/"):
         # Patches are named by the moments that they lead from and to; their list is one of the Release's files.
         return Index(_suites(folder)) if name == "Index" else Immutable(suites=_suites(folder))
-    if _DEB.fullmatch(name) or (_SOURCE.fullmatch(name) and not _KEY.fullmatch(name)) or _pooled(folder, name):
+    if _DEB.fullmatch(name) or (_SOURCE.fullmatch(name) and not name.endswith(".asc")) or _pooled(folder, name):
         return Immutable()
     if _INDEX.fullmatch(name) or name in RELEASES:
         return Index(_suites(folder))
     if _below_dists(folder):
         return Volatile(_suites(folder))
-    if _KEY.fullmatch(name) or _LATEST.fullmatch(name) or "/changelogs/" in f"/{folder}":
+    if _beside(path, folder, name):
         return Volatile()
     raise _refused()
 
 
-def is_package(path: str) -> bool:
-    """Whether an index of packages may say what the file at `path` has to be."""
-    return path.endswith((".deb", ".udeb", ".ddeb"))
+def is_of_lists(kind: PathClass) -> bool:
+    """Whether a file is one of those that clients keep as lists (`apt-get update`)."""
+    return isinstance(kind, ReleaseFile) or bool(kind.suites)
 
 
-def archive_roots(suite: str) -> tuple[str, ...]:
-    """The folders that file names in the suite's indexes may be relative to, each empty or with a slash at its end."""
-    match = re.match(r"((?:.*?/)?)dists/", suite)
-    if match is not None:
-        return (match[1],)
-    # A flat repository: `deb http://host/a b/` has names relative to a/, its Release in a/b/; both are one path here.
-    parts = suite.rstrip("/").split("/") if suite else []
-    return tuple("".join(f"{part}/" for part in parts[:count]) for count in range(len(parts), -1, -1))
+def archive_root(folder: str) -> str | None:
+    """The folder that file names in an index in `folder` are relative to; None where that is a flat repository."""
+    match = re.match(r"((?:.*?/)?)dists/", folder)
+    return match[1] if match is not None else None
+
+
+def names_in(address: str, folder: str) -> tuple[str, ...]:
+    """What an index in `folder` may call the file at `address`; empty if it is of another archive.
+
+    A flat repository, `deb http://host/a b/`, has its index in a/b/, and names relative to a/, as `b/x.deb`. Nobody
+    knows from the path where a ends: so its files are those below its own folder, by whatever part of their path.
+    """
+    root = archive_root(folder)
+    if root is not None:
+        return (address.removeprefix(root),) if address.startswith(root) else ()
+    if not address.startswith(folder):
+        return ()
+    parts = folder.split("/")[:-1]
+    return tuple(address.removeprefix("".join(f"{part}/" for part in parts[:n])) for n in range(len(parts), -1, -1))
+
+
+def names_beside(address: str, folder: str) -> tuple[str, ...]:
+    """What an index of a flat repository in `folder` may call a file that lies beside that, below a folder above it."""
+    if archive_root(folder) is not None:
+        return ()
+    parts = folder.split("/")[:-1]
+    above = ("".join(f"{part}/" for part in parts[:n]) for n in range(len(parts) - 1, -1, -1))
+    return tuple(address.removeprefix(root) for root in above if address.startswith(root))
+
+
+def enclosing(path: str) -> tuple[str, ...]:
+    """Folders above that of `path` in which a flat archive's Release file may be, the nearest first."""
+    folder, _, _ = path.rpartition("/")
+    if not folder or _below_dists(f"{folder}/"):
+        return ()
+    parts = folder.split("/")
+    above = range(len(parts) - 1, max(len(parts) - 1 - _FLAT_DEPTH, -1), -1)
+    return tuple("".join(f"{part}/" for part in parts[:count]) for count in above)
 
 
 def _below_dists(folder: str) -> bool:
     return folder.startswith("dists/") or "/dists/" in folder
 
 
+def _beside(path: str, folder: str, name: str) -> bool:
+    """What archives have that no index and no Release file lists: keys, lists of mirrors, changelogs, documents."""
+    named = any(one.fullmatch(name) for one in (_KEY, _MIRRORS, _LATEST))
+    return named or "/changelogs/" in f"/{folder}" or any(one.fullmatch(path) for one in (_KEY_PATH, _BESIDE))
+
+
 def _pooled(folder: str, name: str) -> bool:
-    """Signatures beside sources in a pool: `_KEY` takes the same names elsewhere for keys, which change."""
-    return "/pool/" in f"/{folder}" and _SOURCE.fullmatch(name) is not None
+    """Sources in a pool, however they are packed. Elsewhere a signature's name may be that of a key, which changes."""
+    return "/pool/" in f"/{folder}" and _POOLED.fullmatch(name) is not None
 
 
 def _suites(folder: str) -> tuple[str, ...]:
     """Folders above `folder`, or itself, where the suite's Release file may be."""
     match = re.match(r"((?:.*?/)?dists/)(.+)", folder)
     if match is None:
-        return (folder,)
+        # A list of patches lies beside the index that they change.
+        return (f"{folder.rstrip('/').rpartition('/')[0]}/".lstrip("/") if folder.endswith(".diff/") else folder,)
     parts = match[2].rstrip("/").split("/")
     return tuple(
         match[1] + "".join(f"{part}/" for part in parts[:count])

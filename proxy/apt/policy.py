@@ -6,52 +6,110 @@ resolve to are the guard's business (`proxy.upstream.guard`): it learns from the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from proxy.apt import paths
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.paths import PathClass, Volatile
+from proxy.config import archives
+from proxy.config.fronts import Front
 from proxy.errors import NotAllowed
 from proxy.model import Site
 
-MOUNT = "apt"  # what metrics and logs call all archives together; never a mount
+MOUNT = archives.MOUNT
 _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
+class Archive:
+    """What the settings say of the addresses below `front`. `window` None: as of all. `patterns`: of paths below it.
+
+    `authenticated`: they have credentials for it. `client_credentials`: what a client says of itself is passed on.
+    """
+
+    front: Front
+    authenticated: bool = False
+    client_credentials: bool = False
+    patterns: tuple[str, ...] = ()
+    window: float | None = None
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings. `window` in seconds; `hosts` as `host` or `host:port`; `patterns` in the manner of a shell."""
+    """The settings. `window` in seconds; `hosts` as `host` or `host:port`; `patterns` in the manner of a shell.
+
+    `retries`: how often a request for what is of lists is tried again. `agent`: the User-Agent that archives are told.
+    """
 
     hosts: frozenset[str] = frozenset()
     patterns: tuple[str, ...] = ()
     window: float = 20.0
     serve_expired: bool = False
+    retries: int = 0
+    agent: str = ""
+    archives: tuple[Archive, ...] = ()
+    _sites: dict[Archive | None, Site] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
-    def site(self) -> Site:
-        """All archives, as the upstream client sees them."""
-        return Site(MOUNT, "", "", self.window, self.hosts, named=False)
+    def archive_of(self, address: ArchiveAddress) -> Archive | None:
+        """What the settings say of the archive of an address: the entry with the longest path, or with a scheme."""
+        found = [one for one in self.archives if one.front.covers(address.scheme, address.host, address.path)]
+        return max(found, key=lambda one: (len(one.front.path), one.front.scheme == address.scheme), default=None)
+
+    def site_of(self, address: ArchiveAddress) -> Site:
+        """The archive of an address, as the upstream client sees it. `ttl`: how long upstream's word counts there."""
+        archive = self.archive_of(address) if self.archives else None
+        site = self._sites.get(archive)
+        if site is None:
+            site = self._sites[archive] = self._site(archive)
+        return site
+
+    def _site(self, archive: Archive | None) -> Site:
+        if archive is None:
+            return Site(MOUNT, "", "", self.window, self.hosts, named=False, agent=self.agent)
+        return Site(
+            MOUNT,
+            "",
+            "",
+            self.window if archive.window is None else archive.window,
+            self.hosts | archive.front.places,
+            named=False,
+            agent=archive.agent or self.agent,
+            authenticated=archive.authenticated,
+        )
 
     def admit(self, address: ArchiveAddress) -> None:
         """Raise NotAllowed for a host or a port that the settings do not open."""
+        if self.archive_of(address) is not None:
+            return
         exact = address.host if not address.usual_port else f"{address.host}:{_PORTS[address.scheme]}"
         named = exact in self.hosts
         if not address.usual_port and not named:
             raise NotAllowed(
-                "Archives are fetched from the ports 80 and 443 only; name host:port under apt.hosts in the settings "
-                "to open another one."
+                "Archives are fetched from the ports 80 and 443 only; name host:port under apt.hosts in the settings, "
+                "or the archive in an [[archive]], to open another one."
             )
         if self.hosts and not named and address.host not in self.hosts:
             raise NotAllowed(
-                "The settings open certain archives only; name further hosts under apt.hosts to open them."
+                "The settings open certain archives only; name further hosts under apt.hosts, or an archive in an "
+                "[[archive]], to open them."
             )
 
-    def classify(self, path: str) -> PathClass:
-        """What the file at `path` is. Raises NotAllowed for what is no file of an archive, and matches no pattern."""
+    def classify(self, address: ArchiveAddress) -> PathClass:
+        """What the file there is. Raises NotAllowed for what is no file of an archive, and matches no pattern."""
         try:
-            return paths.classify(path)
+            return paths.classify(address.path)
         except NotAllowed:
-            if path and not path.endswith("/") and any(fnmatchcase(path, pattern) for pattern in self.patterns):
+            if address.path and not address.path.endswith("/") and self._matches(address):
                 return Volatile()
             raise
+
+    def _matches(self, address: ArchiveAddress) -> bool:
+        if any(fnmatchcase(address.path, pattern) for pattern in self.patterns):
+            return True
+        archive = self.archive_of(address)
+        if archive is None:
+            return False
+        below = address.path.removeprefix(archive.front.path)
+        return any(fnmatchcase(below, pattern) for pattern in archive.patterns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 
@@ -19,9 +19,17 @@ MOST = 10_000_000  # bytes of a Release file: apt takes no more (Acquire::MaxRel
 
 _BEGIN = "-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
-# In order of trust; md5 and sha1 are no promise any more.
-_SECTIONS = (("sha256", "SHA256"), ("sha512", "SHA512"))
+# In order of trust, as `model.ALGORITHMS`. A weak sum promises nothing, but it tells one state of a file from another.
+_SECTIONS = {
+    "sha256": "sha256",
+    "sha512": "sha512",
+    "sha384": "sha384",
+    "sha224": "sha224",
+    "sha1": "sha1",
+    "md5": "md5sum",
+}
 _LINE = re.compile(r"\s+([0-9A-Fa-f]+)\s+([0-9]{1,18})\s+(\S+)\s*")
+_TELLING = frozenset({"date", "suite", "codename", "origin", *_SECTIONS.values()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,13 @@ class Listed:
     """What a Release file says of one of its suite's files."""
 
     size: int  # bytes
-    digest: Digest
+    digest: Digest  # the one that is checked: the first of `model.ALGORITHMS` that is given
+    others: tuple[Digest, ...] = ()  # of further kinds
+
+    @property
+    def digests(self) -> tuple[Digest, ...]:
+        """All of them: the file may be asked for by any (by-hash)."""
+        return (self.digest, *self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +57,18 @@ class Release:
 
 
 def parse(body: bytes, *, clearsigned: bool) -> Release:
-    """Read a Release file. Raises UpstreamBroken for what is none, such as the page of a portal."""
+    """Read a Release file, no more strictly than apt does. Raises UpstreamBroken for what is none: a portal's page."""
     try:
         text = body.decode()
     except UnicodeError:
-        raise _unreadable() from None
-    fields = _fields(_signed(text) if clearsigned else text)
-    if not fields.keys() & {"date", "suite", "codename", "origin", "md5sum", "sha1", "sha256", "sha512"}:
+        text = body.decode("latin-1")  # a label, perhaps; what matters here is ASCII
+    text = text.removeprefix("\ufeff")
+    if text.lstrip()[:1] == "<":
+        raise _unreadable()
+    # apt knows one line end; a form feed, say, may stand within a field, and `splitlines` would part it.
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    fields = _fields(_signed(lines) if clearsigned else lines)
+    if not fields.keys() & _TELLING:
         raise _unreadable()
     return Release(
         files=MappingProxyType(_files(fields)),
@@ -64,48 +83,51 @@ def digest(body: bytes) -> Digest:
     return Digest("sha256", hashlib.sha256(body).hexdigest())
 
 
-def _signed(text: str) -> str:
-    """The text that a clearsigned message signs (RFC 9580 §7)."""
-    lines = text.splitlines()
+def _signed(lines: list[str]) -> list[str]:
+    """The lines that a clearsigned message signs (RFC 9580 §7)."""
+    plain = [line.rstrip() for line in lines]
     try:
-        begin = lines.index(_BEGIN)
-        start = next(number for number in range(begin + 1, len(lines)) if not lines[number].strip()) + 1
-        end = lines.index(_SIGNATURE, start)
-    except (ValueError, StopIteration):
+        begin = plain.index(_BEGIN)
+        start = plain.index("", begin + 1) + 1
+        end = plain.index(_SIGNATURE, start)
+    except ValueError:
         raise _unreadable() from None
-    return "\n".join(line.removeprefix("- ") for line in lines[start:end])
+    return [line.removeprefix("- ") for line in lines[start:end]]
 
 
-def _fields(text: str) -> dict[str, str]:
-    """The fields of the one paragraph, under lower-case names; what goes on in further lines keeps its line ends."""
+def _fields(lines: list[str]) -> dict[str, str]:
+    """The fields under lower-case names; what goes on in further lines keeps its line ends. The first of a name counts.
+
+    What is no field is passed over, as apt does.
+    """
     parts: dict[str, list[str]] = {}
     current: list[str] = []
-    for line in text.splitlines():
+    for line in lines:
         if line[:1] in {" ", "\t"}:
             current.append(line)
             continue
-        if not line.strip():
-            continue
         name, colon, value = line.partition(":")
-        if not colon or not re.fullmatch(r"[A-Za-z0-9-]+", name):
-            raise _unreadable()
-        current = parts[name.lower()] = [value]
+        current = []
+        if colon:
+            current = [value]
+            parts.setdefault(name.strip().lower(), current)
     return {name: "\n".join(lines) for name, lines in parts.items()}
 
 
 def _files(fields: Mapping[str, str]) -> dict[str, Listed]:
-    for algorithm, name in _SECTIONS:
-        section = fields.get(name.lower())
-        if section is None:
-            continue
-        files = {}
-        for line in section.split("\n"):
+    files: dict[str, Listed] = {}
+    for algorithm, name in _SECTIONS.items():
+        for line in fields.get(name, "").split("\n"):
             match = _LINE.fullmatch(line)
             digest = Digest.parse(f"{algorithm}={match[1]}") if match else None
             if match is not None and digest is not None:
-                files[match[3].removeprefix("./")] = Listed(int(match[2]), digest)
-        return files
-    return {}
+                path = match[3].removeprefix("./")
+                known = files.get(path)
+                if known is None:
+                    files[path] = Listed(int(match[2]), digest)
+                elif all(digest.algorithm != other.algorithm for other in known.digests):
+                    files[path] = replace(known, others=(*known.others, digest))
+    return files
 
 
 def _time(value: str | None) -> float | None:

@@ -11,7 +11,10 @@ from proxy.model import Span
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`memory` is the connection's of the client, `client` its own address."""
+    """`memory` is the client's on its connection, `client` what it is known by on others.
+
+    `shared`: others may be known by the same.
+    """
 
     address: ArchiveAddress
     span: Span | None = None
@@ -20,3 +23,5 @@ class Request:
     head: bool = False  # only the head of the answer is wanted
     client: str = "-"
     memory: Memory = field(default_factory=dict)
+    shared: bool = False
+    authorization: str | None = field(default=None, repr=False)  # what it says of who it is (RFC 9110 §11.6.2)

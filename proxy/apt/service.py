@@ -1,46 +1,48 @@
 """apt archives: what is answered at each address of an archive, whatever host it came with.
 
-Release files and indexes come from `snapshots`, packages and whatever else has a lasting name from `files`, all else
-from `documents`. Never talks HTTP: it is given an address and what the client asks of it, and gives a representation.
+Release files and indexes come from `snapshots`, all else from `files`. Never talks HTTP: it is given an address and
+what the client asks of it, and gives a representation.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
-from proxy.apt import answers, suites
+from proxy.apt import answers, paths, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
-from proxy.apt.files import Files
+from proxy.apt.confirmed import Confirmed
+from proxy.apt.files import Files, document_key
 from proxy.apt.given import Given
+from proxy.apt.hiccups import Hiccups
 from proxy.apt.indexes import Indexes
-from proxy.apt.paths import Immutable, Index, ReleaseFile, Volatile
-from proxy.apt.policy import Policy
+from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile
+from proxy.apt.policy import MOUNT, Policy
+from proxy.apt.private import Private
 from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
-from proxy.cache import dates, plausible
+from proxy.apt.vouching import Vouching
 from proxy.cache.bodies import Bodies
-from proxy.cache.documents import Documents, Wish
+from proxy.cache.confirming import Confirming
+from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Wanted
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
-from proxy.errors import BlobDamaged, NotAllowed, NotFound, TooLarge, Unsettled, UpstreamError, WrongBytes
-from proxy.model import Blob, Entry, Kind, Outcome, Source, UpstreamFailed
+from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamDenied, UpstreamError, WrongBytes
+from proxy.events import UpstreamFailed
+from proxy.model import Blob, Kind, Outcome, Source
 from proxy.ports import Clock, Observer, Store, Upstream
 
-_LARGE = 256  # documents remembered as too large to be kept
 _SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
 
 
 class AptArchives:
-    """Answers for all archives. Mutable state: which snapshots clients were given, and documents that are too large."""
+    """Answers for all archives. Mutable state: which snapshots clients were given."""
 
     def __init__(  # noqa: PLR0913, PLR0917 the ports and what it is built on
         self,
@@ -51,16 +53,14 @@ class AptArchives:
         observer: Observer,
         documents: Documents,
         downloads: Downloads,
+        confirming: Confirming,
         bodies: Bodies,
         patience: Patience,
     ) -> None:
         self._policy = policy
-        self._site = policy.site
         self._store = store
         self._observer = observer
         self._clock = clock
-        self._documents = documents
-        self._downloads = downloads
         self._indexes = Indexes(downloads, store)
         self._snapshots = Snapshots(
             store,
@@ -70,18 +70,37 @@ class AptArchives:
             self._indexes,
             bodies,
             patience,
-            policy.window,
             serve_expired=policy.serve_expired,
         )
-        self._catalog = Catalog(store)
-        self._files = Files(store, downloads, self._catalog, clock, self._site)
+        self._catalog = Catalog(store, clock)
         self._given = Given()
-        self._large: OrderedDict[str, None] = OrderedDict()
+        self._files = Files(
+            store,
+            downloads,
+            Confirmed(store, downloads, documents, confirming, clock),
+            self._catalog,
+            Vouching(self._catalog, self._snapshots, self._given, clock),
+            self._snapshots.gone,
+            clock,
+            policy,
+        )
+        self._private = Private(policy, downloads)
+        self._hiccups = Hiccups(upstream, clock, policy.retries)
 
     async def answer(self, request: Request) -> Representation:
         """Answer a request. Raises NotAllowed, NotFound, or another UpstreamError."""
         self._policy.admit(request.address)
-        kind = self._policy.classify(request.address.path)
+        kind = self._policy.classify(request.address)
+        try:
+            if paths.is_of_lists(kind):
+                return await self._hiccups.past(request.address.url, partial(self._answer, request, kind))
+            return await self._answer(request, kind)
+        except UpstreamDenied as error:
+            raise self._private.explained(request, error) from None
+
+    async def _answer(self, request: Request, kind: PathClass) -> Representation:
+        if self._private.meant(request):
+            return await self._private.answer(request)
         match kind:
             case ReleaseFile():
                 return await self._release(request, kind)
@@ -94,28 +113,42 @@ class AptArchives:
             case _:
                 assert_never(kind)
 
+    def secret(self, address: ArchiveAddress) -> bool:
+        """Whether what is there is given to those alone whom the cache, or the client, names."""
+        return self._policy.site_of(address).authenticated or self._private.passes(address)
+
+    def final(self, address: ArchiveAddress) -> bool:
+        """Whether a client is not to go on without what is there: lists of packages, and what they need."""
+        try:
+            return paths.is_of_lists(self._policy.classify(address))
+        except NotAllowed:
+            return False
+
     def foresee(self, addresses: Iterable[ArchiveAddress]) -> None:
         """A client has asked for these behind others: let the downloads of packages begin before their turn."""
         for address in addresses:
             with suppress(NotAllowed):
                 self._policy.admit(address)
-                kind = self._policy.classify(address.path)
-                if isinstance(kind, Immutable) and kind.digest is None:
+                kind = self._policy.classify(address)
+                if isinstance(kind, Immutable) and kind.digest is None and not self._private.passes(address):
                     self._files.foresee(address)
 
     async def close(self) -> None:
         """Break off the work under way."""
+        await self._hiccups.close()
         await self._files.close()
         await self._snapshots.close()
         await self._catalog.close()
 
     async def _release(self, request: Request, kind: ReleaseFile) -> Representation:
-        suite = replace(request.address, path=kind.suite)
+        suite = request.address.at(kind.suite)
         form = Form.INLINE if kind.name == Form.INLINE.value else Form.DETACHED
         signature = kind.name not in {one.value for one in Form}
         snapshot, outcome = await self._given_to(request, suite) if signature else None, Outcome.HIT
         if snapshot is None or snapshot.form is not form:
-            snapshot, outcome = await self._snapshots.present(suite, form, self._site, revalidate=request.revalidate)
+            snapshot, outcome = await self._snapshots.present(
+                suite, form, self._policy.site_of(suite), revalidate=request.revalidate
+            )
         held = snapshot.signature if signature else snapshot.listing
         if held is None:
             raise NotFound("Upstream has no signature beside this Release file.")
@@ -132,8 +165,11 @@ class AptArchives:
     async def _index(self, request: Request, folders: Sequence[str], *, ask: bool) -> Representation:
         """What a Release file lists, as it lists it; what none lists, as upstream has it. `ask` for that file."""
         path = request.address.path
-        found = [replace(request.address, path=folder) for folder in folders]
-        for suite in found:
+        if path.rpartition("/")[2] in paths.RELEASES:
+            # The Release file of a component: tools list it before they write it, and no client compares the sums.
+            return await self._files.document(request)
+        found = [request.address.at(folder) for folder in folders]
+        for suite in (*found, *map(request.address.at, paths.enclosing(path))):
             snapshot = await self._snapshot_for(request, suite)
             if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
                 return await self._listed(request, suite, snapshot, path.removeprefix(suite.path))
@@ -141,34 +177,34 @@ class AptArchives:
             try:
                 snapshot = await self._snapshot_for(request, suite) or await self._asked_for(suite)
             except UpstreamError:
-                if self._documents.peek(_document_key(request.address), self._site) is None:
+                if self._store.find(document_key(request.address)) is None:
                     raise
                 break
             if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
                 return await self._listed(request, suite, snapshot, path.removeprefix(suite.path))
             if snapshot is not None:
                 break
-        return await self._document(request)
+        return await self._files.document(request)
 
     async def _listed(
         self, request: Request, suite: ArchiveAddress, snapshot: Snapshot, path: str, *, by_hash: bool = False
     ) -> Representation:
         """The index at `path` of `snapshot`."""
-        first = request.address.url if by_hash else None
+        first, site = request.address.url if by_hash else None, self._policy.site_of(suite)
         try:
-            body, began = await self._indexes.open(suite, snapshot, path, self._site, first)
+            body, began = await self._indexes.open(suite, snapshot, path, site, first)
         except WrongBytes:
             if by_hash:
                 raise  # another snapshot's index has another name
             # Upstream has it, as another snapshot lists it: the next one is not to be adopted without it.
             await self._snapshots.used(suite, snapshot, path)
             with suppress(UpstreamError, NotFound):
-                await self._snapshots.present(suite, snapshot.form, self._site, revalidate=True)
+                await self._snapshots.present(suite, snapshot.form, site, revalidate=True)
             snapshot = await self._snapshot_for(request, suite) or snapshot
             try:
-                body, began = await self._indexes.open(suite, snapshot, path, self._site, first)
+                body, began = await self._indexes.open(suite, snapshot, path, site, first)
             except (WrongBytes, KeyError) as error:
-                self._observer(UpstreamFailed(self._site.mount, Unsettled.reason))
+                self._observer(UpstreamFailed(MOUNT, Unsettled.reason))
                 raise Unsettled(
                     "Upstream is between two states: this index is not the one that the Release file lists. Try again."
                 ) from error
@@ -180,41 +216,19 @@ class AptArchives:
             answers.told(body, self._indexes.last_modified(suite, path, listed)),
             self._indexes.dated(suite, path, listed, await self._snapshots.known(suite), self._clock.now()),
         )
-        return answers.file(body, listed.digest, dated, Kind.INDEX, source, float("inf") if by_hash else 0.0)
+        until = float("inf") if by_hash else 0.0
+        return answers.file(body, listed.digest, dated, Kind.INDEX, source, lasting=by_hash, fresh_until=until)
 
     async def _immutable(self, request: Request, kind: Immutable) -> Representation:
         digest, path = kind.digest, request.address.path
         if digest is not None:
             folder = path.rpartition("/by-hash/")[0] if "/by-hash/" in path else ""
-            for suite in (replace(request.address, path=folder) for folder in kind.suites):
+            for suite in map(request.address.at, (*kind.suites, *paths.enclosing(path))):
                 for snapshot in await self._snapshots.known(suite):
                     listed = suites.listed_by_hash(snapshot, f"{folder}/".removeprefix(suite.path), digest)
                     if listed is not None:
                         return await self._listed(request, suite, snapshot, listed, by_hash=True)
         return await self._files.file(request, digest)
-
-    async def _document(self, request: Request) -> Representation:
-        """A file that changes under its name by itself."""
-        address = request.address
-        key = _document_key(address)
-        wish = Wish(key, address.url, self._site, "*/*", request.revalidate, _refuse_page, raw=True)
-        document = None
-        if key not in self._large:
-            try:
-                document = await self._documents.get(wish)
-            except TooLarge:
-                self._large[key] = None
-                if len(self._large) > _LARGE:
-                    self._large.popitem(last=False)
-        if document is None:
-            passage = await self._downloads.past(Wanted(key, address.url, self._site), 0, None)
-            return answers.file(passage, None, Dated(passage.last_modified), Kind.OTHER, Source.UPSTREAM, 0.0)
-        entry = document.entry
-        body = self._store.blob(entry.digest) or await document.read()
-        source = Source.UPSTREAM if document.fetched else _SOURCES.get(document.outcome, Source.CACHE)
-        date = entry.validator.last_modified
-        dated = Dated(date, dates.settled(date, self._clock.now()))
-        return replace(answers.whole(body, entry.digest, dated, Kind.OTHER, document.outcome, source), age=document.age)
 
     async def _given_to(self, request: Request, suite: ArchiveAddress) -> Snapshot | None:
         """The snapshot that the client was given. Raises Unsettled if it is known no more."""
@@ -225,7 +239,7 @@ class AptArchives:
         for snapshot in await self._snapshots.known(suite):
             if snapshot.name == name:
                 return snapshot
-        if suite.key not in request.memory:  # the address may be that of many clients
+        if request.shared or suite.key not in request.memory:  # it may be another client that was given it
             return None
         raise Unsettled("The Release file that this client was given is known no more. Ask for it again.")
 
@@ -240,15 +254,5 @@ class AptArchives:
         """The snapshot of a suite that nobody asked for yet; None where upstream has no Release file there."""
         for form in Form:
             with suppress(NotFound):
-                return (await self._snapshots.present(suite, form, self._site))[0]
+                return (await self._snapshots.present(suite, form, self._policy.site_of(suite)))[0]
         return None
-
-
-def _document_key(address: ArchiveAddress) -> str:
-    return f"apt:document:{address.key}"
-
-
-async def _refuse_page(entry: Entry, _: bytes) -> None:
-    """Raise WrongBytes for the page of a portal in place of a file."""
-    if plausible.is_page(entry.content_type):
-        raise WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")

@@ -10,18 +10,20 @@ import asyncio
 import logging
 from typing import assert_never
 
-from proxy.apt import release, suites
+from proxy.apt import suites
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.fetching import Sent, fetch
 from proxy.apt.indexes import Indexes
 from proxy.apt.lines import Line, Lines
+from proxy.apt.policy import MOUNT
+from proxy.apt.reading import Reading, Torn, address_of
 from proxy.apt.suites import Form, Held, Snapshot, Verdict
 from proxy.cache.bodies import Bodies
 from proxy.cache.flights import Flights, Flying
 from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, Unsettled
-from proxy.model import Blob, Outcome, Site, UpstreamFailed
+from proxy.events import StaleServed, UpstreamFailed
+from proxy.model import Blob, Outcome, Site
 from proxy.ports import Clock, Observer, Store, Upstream
 
 _log = logging.getLogger(__name__)
@@ -30,13 +32,12 @@ _PREPARATION = 10.0  # seconds that it waits for the indexes of a new one
 _COALESCE = 2.0  # seconds: who asks for a revalidation shares one that is younger
 _MISSING = 10.0  # seconds for which a Release file is known not to be there
 _AT_ONCE = 4  # indexes that are brought at once
-_ROUNDS = 3  # tries to read a list and its signature without a change in between
 
 
 class Snapshots:
     """Keeps suites in one piece. Mutable state: the lines, and the looks upstream that are under way."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 the ports, and the two settings
+    def __init__(  # noqa: PLR0913, PLR0917 the ports, and a setting
         self,
         store: Store,
         upstream: Upstream,
@@ -45,21 +46,17 @@ class Snapshots:
         indexes: Indexes,
         bodies: Bodies,
         patience: Patience,
-        window: float,
         *,
         serve_expired: bool,
     ) -> None:
-        """`window`: seconds for which upstream's word counts."""
-        self._upstream = upstream
         self._clock = clock
         self._observer = observer
         self._indexes = indexes
-        self._bodies = bodies
         self._patience = patience
-        self._window = window
         self._serve_expired = serve_expired
         self._workers = Workers("releases", 2)
         self._lines = Lines(store, clock, indexes, self._workers)
+        self._reading = Reading(upstream, bodies, clock, patience, self._lines, self._workers)
         self._flights: Flights[tuple[Snapshot, Outcome]] = Flights()
 
     async def present(
@@ -71,11 +68,14 @@ class Snapshots:
         """
         line = await self._lines.get(suite, form)
         age = self._clock.monotonic() - line.checked
-        if line.present is not None and age < (min(self._window, _COALESCE) if revalidate else self._window):
-            return (line.present, Outcome.HIT) if line.error is None else self._stale(line, line.error)
+        if line.present is not None:
+            trusted = suites.trusted_for(line.present, site.ttl)
+            if age < (min(trusted, _COALESCE) if revalidate else trusted):
+                return (line.present, Outcome.HIT) if line.error is None else self._stale(line, line.error)
         if line.missing is not None and self._clock.monotonic() < line.missing_until:
             raise line.missing.again()
-        task, began = self._flights.join(line.key, lambda: self._look(line, site))
+        anew = revalidate or line.gone
+        task, began = self._flights.join(line.key, lambda: self._look(line, site, anew=anew))
         if line.present is None:
             return _shared(await self._flights.result(task), began=began)
         try:
@@ -85,9 +85,9 @@ class Snapshots:
 
     async def _patiently(self, line: Line, task: Flying[tuple[Snapshot, Outcome]]) -> tuple[Snapshot, Outcome]:
         """Wait for a look upstream as long as a client with a present snapshot should. Raises TimeoutError."""
-        url = self._url(line, line.form.value)
+        url = address_of(line, line.form.value)
         try:
-            return await self._flights.result(task, self._patience.seconds(url))
+            return await self._flights.result(task, self._patience.worth(url, self._age(line)))
         except TimeoutError:
             if not line.preparing:
                 self._patience.ran_out(url)
@@ -109,6 +109,13 @@ class Snapshots:
         line = await self._lines.get(suite, snapshot.form)
         line.used[path] = self._clock.now()
 
+    def gone(self, address: ArchiveAddress) -> None:
+        """Upstream has no package at `address`, which an index of a present snapshot lists: a new look says more."""
+        for line in self._lines.of(address):
+            line.gone = True
+            if self._clock.monotonic() - line.checked >= _COALESCE:
+                line.checked = float("-inf")
+
     def body(self, held: Held) -> Blob | bytes | None:
         """The body of a Release file; None if it was evicted."""
         return self._lines.blob(held)
@@ -121,22 +128,36 @@ class Snapshots:
     def _stale(self, line: Line, error: Exception) -> tuple[Snapshot, Outcome]:
         """The present snapshot although upstream gave none. Raises `error` where clients would refuse it by its age."""
         present = line.present
+        if present is None and isinstance(error, NotFound):  # upstream took this form away
+            raise error.again()
         if present is None:  # evicted while upstream was asked
             raise Unsettled("The stored Release file is gone, and upstream gives no other. Try again in a moment.")
         if suites.expired(present, self._clock.now()) and not self._serve_expired:
             if isinstance(error, PullthroughError):
                 raise error.again()
             raise Unsettled("The suite is past its Valid-Until, and upstream is slow to give a newer one. Try again.")
-        _log.warning("stale suite served", extra={"upstream": "apt", "reason": type(error).__name__})
+        age = self._age(line)
+        self._observer(StaleServed(MOUNT, age))
+        extra = {"upstream": MOUNT, "reason": type(error).__name__, "confirmed_seconds_ago": round(age)}
+        _log.warning("stale suite served", extra=extra)
         return present, Outcome.STALE
 
-    async def _look(self, line: Line, site: Site) -> tuple[Snapshot, Outcome]:
-        """Ask upstream; gives the present snapshot after that. Raises what kept it from becoming a newer one."""
+    def _age(self, line: Line) -> float:
+        """Seconds since upstream confirmed the present snapshot, in an earlier run if it has to be."""
+        return max(self._clock.now() - line.present.listing.entry.checked, 0.0) if line.present is not None else 0.0
+
+    async def _look(self, line: Line, site: Site, *, anew: bool) -> tuple[Snapshot, Outcome]:
+        """Ask upstream; gives the present snapshot after that. Raises what kept it from becoming a newer one.
+
+        `anew`: without conditions, to which an archive with one date for all its files would say that nothing changed.
+        """
         try:
-            answer = await self._settle(line, site)
+            answer = await self._settle(line, site, anew=anew)
         except NotFound as error:
+            if line.present is not None and await self._withdrawn(line, line.present, site):
+                await self._lines.withdraw(line)
             if line.present is None:
-                line.missing, line.missing_until = error.again(), self._clock.monotonic() + min(self._window, _MISSING)
+                line.missing, line.missing_until = error.again(), self._clock.monotonic() + min(site.ttl, _MISSING)
             line.error = error.again()
             raise
         except PullthroughError as error:
@@ -149,35 +170,46 @@ class Snapshots:
             line.preparing = False
             line.checked = self._clock.monotonic()
 
-    async def _settle(self, line: Line, site: Site) -> tuple[Snapshot, Outcome]:
+    async def _withdrawn(self, line: Line, present: Snapshot, site: Site) -> bool:
+        """Whether upstream has the suite in the other form by now, newer than the present snapshot of this one."""
+        other = Form.DETACHED if line.form is Form.INLINE else Form.INLINE
+        try:
+            found, _ = await self.present(line.suite, other, site)
+        except PullthroughError:
+            return False
+        return suites.withdrawn(present, found)
+
+    async def _settle(self, line: Line, site: Site, *, anew: bool) -> tuple[Snapshot, Outcome]:
         present = line.present
-        found = await self._found(line, site)
+        try:
+            found = await self._reading.found(line, site, anew=anew)
+        except Torn:
+            raise self._held(line, None) from None
         now = self._clock.now()
-        verdict = Verdict.SAME if found is None else suites.judge(present, found, line.held_since, now)
+        verdict = Verdict.SAME if found is None else suites.judge(present, found, line.away, now, gone=line.gone)
         if found is None or verdict is Verdict.SAME:
             assert present is not None, "upstream said that it has not changed"
-            if found is not None:
-                await self._lines.confirm(line, found)
-            line.held_since = None
+            await self._lines.confirm(line, found)
+            line.away, line.gone = None, line.gone and not anew
             return line.present or present, Outcome.REVALIDATED
         match verdict:
             case Verdict.ADOPT:
                 pass
             case Verdict.HOLD:
-                raise self._held(line)
+                raise self._held(line, found)
             case Verdict.PREPARE:
                 await self._prepare(line, found, site)
             case _:
                 assert_never(verdict)
         await self._lines.adopt(line, found)
-        line.held_since = None
-        _log.info("suite adopted", extra={"upstream": "apt", "indexes": len(line.used)})
+        line.away, line.gone = None, False
+        _log.info("suite adopted", extra={"upstream": MOUNT, "indexes": len(line.used)})
         return found, Outcome.MISS
 
-    def _held(self, line: Line) -> Unsettled:
-        """Upstream is away from the present snapshot, and not whole."""
-        line.held_since = line.held_since or self._clock.now()
-        self._observer(UpstreamFailed("apt", Unsettled.reason))
+    def _held(self, line: Line, found: Snapshot | None) -> Unsettled:
+        """Upstream is away from the present snapshot, at `found` if that is whole in itself."""
+        line.away = suites.still_away(line.away, found, self._clock.now())
+        self._observer(UpstreamFailed(MOUNT, Unsettled.reason))
         return Unsettled("Upstream is between two states of the suite; it is asked again soon. Try again in a moment.")
 
     async def _prepare(self, line: Line, found: Snapshot, site: Site) -> None:
@@ -198,49 +230,9 @@ class Snapshots:
             for path in suites.needed(found.release, line.used, self._clock.now()):
                 group.create_task(bring(path))
         kept = self._indexes.kept(line.suite, line.present) if line.present is not None else []
-        error = suites.blocking(failed, kept, line.held_since, self._clock.now())
+        error = suites.blocking(failed, kept, line.away, self._clock.now())
         if error is not None:
-            raise self._held(line) from error
-
-    async def _found(self, line: Line, site: Site) -> Snapshot | None:
-        """What upstream has; None if it confirmed the present snapshot."""
-        sent = await self._fetch(line, line.form.value, site, suites.conditions(line.present))
-        if sent is None:
-            return None
-        if line.form is Form.INLINE:
-            return await self._snapshot(line, sent, None)
-        if line.present is not None and release.digest(sent.body) == line.present.listing.entry.digest:
-            return await self._snapshot(line, sent, line.present.signature)
-        for _ in range(_ROUNDS):
-            try:
-                signature = await self._fetch(line, "Release.gpg", site, {})
-            except NotFound:
-                signature = None
-            again = await self._fetch(line, line.form.value, site, {})
-            if again is not None and again.body == sent.body:
-                held = await self._lines.hold(line, "Release.gpg", signature) if signature else None
-                return await self._snapshot(line, sent, held)
-            sent = again or sent
-        raise self._held(line)
-
-    async def _snapshot(self, line: Line, sent: Sent, signature: Held | None) -> Snapshot:
-        found = await self._workers.run(release.parse, sent.body, clearsigned=line.form is Form.INLINE)
-        settled = suites.settled(sent.validator, sent.date, self._clock.now())
-        return Snapshot(line.form, await self._lines.hold(line, line.form.value, sent), found, settled, signature)
-
-    async def _fetch(self, line: Line, name: str, site: Site, conditions: dict[str, str]) -> Sent | None:
-        url, since = self._url(line, name), self._clock.monotonic()
-        try:
-            sent = await fetch(self._upstream, self._bodies, url, site, conditions)
-        except NotFound:
-            self._patience.answered(url, since)
-            raise
-        self._patience.answered(url, since)
-        return sent
-
-    @staticmethod
-    def _url(line: Line, name: str) -> str:
-        return ArchiveAddress(line.suite.scheme, line.suite.host, line.suite.path + name).url
+            raise self._held(line, found) from error
 
 
 def _shared(answer: tuple[Snapshot, Outcome], *, began: bool) -> tuple[Snapshot, Outcome]:

@@ -1,7 +1,7 @@
 """Suites in one piece: the values of a suite's snapshots, and the rules by which one takes the place of another.
 
 `snapshots` acts on them. Pure: `now` is an argument, in seconds since the epoch unless it says otherwise. Why it is so
-is in ADR 3.
+is in ADR 3, and the table of `judge` in ADR 10.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ KEPT_MOST = 64  # however often a suite changes
 HOLD_MOST = 12 * 3600.0  # seconds for which upstream may be between two states before its newest is taken as it is
 HOLD_VAIN = 600.0  # seconds for which an index is waited for that clients of the present snapshot cannot have either
 USED_FOR = 7 * 86_400.0  # seconds after which an index that nobody asked for is not waited for any more
+# Seconds for which upstream has to stay at one state before that is more than a moment of a change, or a late mirror.
+STAYS_SIGNED = 10.0  # a new signature of the same list, with a date that is settled; one that is newer than its list
+STAYS_YOUNG = 60.0  # the same with a date of just now
+STAYS_BACK = 120.0  # an older state
+DOUBTED_FOR = 2.0  # seconds for which a list is served whose signature does not date with it
+_SLACK = 60.0  # seconds by which a signature may seem older than its list: files are not written all at once
+_CLOCKS = 5.0  # seconds between the clock that signs and the one that dates files
+_SAME_LENGTH = 8  # bytes by which the lengths of two signatures of one key may differ
 
 
 class Form(enum.Enum):
@@ -32,20 +40,28 @@ class Form(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A Release file as it came. `body` is None where the store has it."""
+    """A Release file as it came. `body` is None where the store has it.
+
+    `settled`: its Last-Modified was old enough to be a validator when upstream sent it (RFC 9110 §8.8.2.2).
+    """
 
     entry: Entry
     body: bytes | None = None
+    settled: bool = False
+
+    @property
+    def modified(self) -> float | None:
+        """When upstream says that it was written; seconds since the epoch."""
+        return dates.parse(self.entry.validator.last_modified)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One state of a suite. `settled`: its Last-Modified was old enough to be a validator when upstream sent it."""
+    """One state of a suite."""
 
     form: Form
     listing: Held  # `InRelease` or `Release`
     release: Release
-    settled: bool = False
     signature: Held | None = None  # `Release.gpg`
 
     @property
@@ -63,6 +79,20 @@ class Snapshot:
         """The sha256 of its signature."""
         return self.signature.entry.digest.value if self.signature else None
 
+    @property
+    def pair(self) -> tuple[str, str | None]:
+        """What tells list and signature from all other pairs."""
+        return self.name, self.signature_name
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Upstream is away from the present snapshot. Times are in seconds since the epoch."""
+
+    since: float
+    pair: tuple[str, str | None] = ("", None)  # where it was at the last look
+    at: float = 0.0  # since when it has been there
+
 
 class Verdict(enum.Enum):
     """What becomes of a Release file that upstream sent."""
@@ -73,25 +103,89 @@ class Verdict(enum.Enum):
     HOLD = "hold"  # it does not for now: it cannot be whole
 
 
-def judge(  # noqa: PLR0911 one for each rule
-    present: Snapshot | None, found: Snapshot, held_since: float | None, now: float
-) -> Verdict:
-    """Say what becomes of `found`. `held_since`: when upstream was first seen to be away from `present`."""
+def judge(present: Snapshot | None, found: Snapshot, away: Away | None, now: float, *, gone: bool = False) -> Verdict:
+    """Say what becomes of `found`, by the table of ADR 10. `gone`: packages of the present one are not there now."""
     if present is None:
         return Verdict.ADOPT
-    if found.name == present.name and found.signature_name == present.signature_name:
+    if found.pair == present.pair:
         return Verdict.SAME
-    if expired(present, now) or (held_since is not None and now - held_since >= HOLD_MOST):
+    if expired(present, now) or (away is not None and now - away.since >= HOLD_MOST):
         return Verdict.ADOPT
+    stayed = now - away.at if away is not None and away.pair == found.pair else 0.0
     if found.name == present.name:
-        # Another signature of the same list: the one that is here is good. Half a change of both looks like this too.
-        return Verdict.HOLD
-    if found.signature_name is not None and found.signature_name == present.signature_name:
-        return Verdict.HOLD  # no signature fits two lists
+        return Verdict.ADOPT if _signed_again(present, found, stayed) else Verdict.HOLD
+    return Verdict.PREPARE if _succeeds(present, found, stayed, gone=gone) else Verdict.HOLD
+
+
+def _signed_again(present: Snapshot, found: Snapshot, stayed: float) -> bool:
+    """Whether another signature of the same list is good. Half a change of list and signature looks like it."""
+    if found.signature is None:
+        return False
+    if present.signature is None or doubtful(present):
+        return True
+    before, after = present.signature, found.signature
+    if before.modified is not None and after.modified is not None and after.modified < before.modified:
+        return False
+    if abs(after.entry.size - before.entry.size) > _SAME_LENGTH:
+        return True
+    return stayed >= (STAYS_SIGNED if after.settled else STAYS_YOUNG)
+
+
+def _succeeds(present: Snapshot, found: Snapshot, stayed: float, *, gone: bool) -> bool:
+    """Whether another list may take the present one's place, once its indexes are here."""
+    if (
+        present.signature is not None
+        and not doubtful(present)
+        and found.signature_name in (None, present.signature_name)
+    ):
+        return gone and stayed >= STAYS_BACK  # no signature fits two lists, and nobody stops signing by intent
+    if (doubtful(found) and stayed < HOLD_VAIN) or (_signed_late(found) and stayed < STAYS_SIGNED):
+        return False
     before, after = present.release.date, found.release.date
-    if before is not None and after is not None and after < before:
-        return Verdict.HOLD  # a mirror that lags behind; apt would not take it either
-    return Verdict.PREPARE
+    older = before is not None and after is not None and after < before
+    return not older or gone or stayed >= STAYS_BACK
+
+
+def doubtful(snapshot: Snapshot) -> bool:
+    """Whether the signature is older than the list, as far as upstream's dates tell: it is of another list then."""
+    if snapshot.signature is None:
+        return False
+    listed, signed, date = snapshot.listing.modified, snapshot.signature.modified, snapshot.release.date
+    if listed is None or signed is None:
+        return False
+    # Some archives give all their files one old date, which tells nothing of when they were signed.
+    honest = date is not None and listed >= date - _CLOCKS
+    return signed < listed - _SLACK or (honest and date is not None and signed < date - _CLOCKS)
+
+
+def _signed_late(snapshot: Snapshot) -> bool:
+    """Whether the signature is much newer than the list: it was signed again, or it is the next list's."""
+    if snapshot.signature is None:
+        return False
+    listed, signed = snapshot.listing.modified, snapshot.signature.modified
+    return listed is not None and signed is not None and signed > listed + _SLACK
+
+
+def trusted_for(snapshot: Snapshot, window: float) -> float:
+    """Seconds for which the snapshot is served without another look; `window` if nothing speaks against it."""
+    unsigned = snapshot.form is Form.DETACHED and snapshot.signature is None and not snapshot.listing.settled
+    return min(window, DOUBTED_FOR) if unsigned or doubtful(snapshot) else window
+
+
+def still_away(away: Away | None, found: Snapshot | None, now: float) -> Away:
+    """What is known of upstream's being away after one more look, which found this; None: nothing whole."""
+    away = away or Away(now, at=now)
+    if found is None or found.pair == away.pair:
+        return away
+    return Away(away.since, found.pair, now)
+
+
+def withdrawn(present: Snapshot, other: Snapshot) -> bool:
+    """Whether a Release file that upstream has no more gives way to one of the other form, which seems to be whole."""
+    if other.form is Form.DETACHED and (other.signature is None or doubtful(other)):
+        return False
+    before, after = present.release.date, other.release.date
+    return after is not None and (before is None or after > before)
 
 
 def expired(snapshot: Snapshot, now: float) -> bool:
@@ -105,31 +199,29 @@ def needed(found: Release, used: Mapping[str, float], now: float) -> dict[str, L
     return {path: found.files[path] for path, last in used.items() if path in found.files and now - last < USED_FOR}
 
 
-def blocking(
-    failed: Mapping[str, Exception], kept: Container[str], held_since: float | None, now: float
-) -> Exception | None:
+def blocking(failed: Mapping[str, Exception], kept: Container[str], away: Away | None, now: float) -> Exception | None:
     """The failure that keeps a new snapshot from being adopted, among those of the indexes that it needs.
 
     `kept`: what the present snapshot has. Waiting spares its clients something only for an index that is there, in
     another version; one that is missing, or that they cannot have, is waited for in case upstream is about to finish.
     """
-    vain = held_since is not None and now - held_since >= HOLD_VAIN
+    vain = away is not None and now - away.since >= HOLD_VAIN
     return next(
         (error for path, error in failed.items() if not vain or (path in kept and not isinstance(error, NotFound))),
         None,
     )
 
 
-def conditions(present: Snapshot | None) -> dict[str, str]:
-    """Header fields that ask upstream whether `present` still is what it has."""
-    if present is None:
+def conditions(held: Held | None) -> dict[str, str]:
+    """Header fields that ask upstream whether `held` still is what it has."""
+    if held is None:
         return {}
-    validator = present.listing.entry.validator
+    validator = held.entry.validator
     fields = {}
     if validator.etag and not validator.etag.startswith("W/"):
         fields["If-None-Match"] = validator.etag
     # RFC 9110 §8.8.2.2: within a minute the file may have changed twice, and both have this date.
-    if validator.last_modified and present.settled:
+    if validator.last_modified and held.settled:
         fields["If-Modified-Since"] = validator.last_modified
     return fields
 
@@ -157,8 +249,8 @@ def retained(others: Iterable[Snapshot], left: Mapping[str, float], now: float) 
 
 
 def listed_by_hash(snapshot: Snapshot, folder: str, digest: Digest) -> str | None:
-    """The path of the file that `folder`'s by-hash has under `digest`, both relative to the suite."""
+    """The path of the file that `folder`'s by-hash has under `digest`, of any kind, both relative to the suite."""
     for path, listed in snapshot.release.files.items():
-        if listed.digest.value == digest.value and path.rpartition("/")[0] == folder.rstrip("/"):
-            return path if listed.digest == digest else None
+        if digest in listed.digests and path.rpartition("/")[0] == folder.rstrip("/"):
+            return path
     return None

@@ -7,23 +7,30 @@ the upstream's time to live. One conditional request for all who ask (RFC 9110 ย
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 from http import HTTPStatus
 
+from proxy.cache import dates
 from proxy.cache.conditional import conditional
 from proxy.cache.flight import Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
+from proxy.cache.passage import coded
 from proxy.cache.patience import Patience
-from proxy.errors import NotFound, StoreError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import NotFound, StoreError, UpstreamError, UpstreamTimeout, UpstreamUnreachable, Withheld
 from proxy.model import Ask, Entry, Outcome, Validator
 from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
+_LEAST = 3.0  # seconds for which a host that is far away or busy is waited for, where a file may well have changed
+_CHANGED = 1000  # files remembered as other ones upstream
+_LENGTH = re.compile(r"bytes \d+-\d+/(\d+)")
+
 
 class Confirming:
-    """Confirms kept files. Mutable state: the requests under way."""
+    """Confirms kept files. Mutable state: the requests under way, and kept files that upstream had others for."""
 
     def __init__(self, store: Store, upstream: Upstream, clock: Clock, patience: Patience) -> None:
         self._store = store
@@ -31,35 +38,59 @@ class Confirming:
         self._clock = clock
         self._patience = patience
         self._flights: Flights[Outcome] = Flights()
+        self._changed: dict[str, Entry] = {}
 
-    async def outcome(self, wanted: Wanted, entry: Entry) -> Outcome:
-        """HIT: confirmed lately. REVALIDATED: confirmed now. STALE: upstream did not say. MISS: it has another file."""
-        match judge(entry, self._clock.now(), wanted.site.ttl):
+    async def outcome(
+        self, wanted: Wanted, entry: Entry, *, exact: bool = False, gone: bool = False, anew: bool = False
+    ) -> Outcome:
+        """HIT: confirmed lately. REVALIDATED: confirmed now. STALE: upstream did not say. MISS: it has another file.
+
+        `exact`: dates may be set back, or be the same for all versions. They are compared, with the length, and are
+        no condition: to that, upstream says of any older file that it has not changed. And the older the copy is, the
+        longer upstream is waited for.
+        `gone`: raise NotFound where upstream has no such file any more; else it is STALE.
+        `anew`: what was not confirmed a moment ago is to be fetched, since validators may hide that it changed.
+        """
+        match judge(entry, self._clock.now(), wanted.site.ttl, revalidate=anew):
             case Verdict.FRESH:
                 return Outcome.HIT
             case Verdict.STALE:
                 pass
         if self._upstream.down(wanted.url, file=True):
             return Outcome.STALE
-        task, _ = self._flights.join(wanted.key, lambda: self._ask(wanted, entry))
+        if anew or self._changed.get(wanted.key) == entry:
+            return Outcome.MISS
+        seconds = self.patience(wanted.url, entry, exact=exact)
+        task, _ = self._flights.join(wanted.key, lambda: self._ask(wanted, entry, exact=exact))
         try:
-            return await self._flights.result(task, self._patience.seconds(wanted.url))
+            return await self._flights.result(task, seconds)
         except TimeoutError:
             self._patience.ran_out(wanted.url)
             return Outcome.STALE
+        except (NotFound, UpstreamError) as error:
+            if gone and isinstance(error, NotFound) and not isinstance(error, Withheld):
+                raise
+            # Gone upstream is no reason to lose it here.
+            _log.warning("kept file not confirmed", extra={"upstream": wanted.site.mount, "reason": str(error)})
+            return Outcome.STALE
+
+    def patience(self, url: str, entry: Entry, *, exact: bool) -> float:
+        """Seconds for which upstream's word is waited for."""
+        if not exact:
+            return self._patience.seconds(url)
+        worth = self._patience.worth(url, self._clock.now() - entry.checked)
+        return max(worth, _LEAST) if worth else 0.0
 
     async def close(self) -> None:
         """Break off the requests under way."""
         await self._flights.close()
 
-    async def _ask(self, wanted: Wanted, entry: Entry) -> Outcome:
-        try:
-            same = await self._same(wanted, entry)
-        except (NotFound, UpstreamError) as error:
-            # Gone upstream is no reason to lose it here.
-            _log.warning("kept file not confirmed", extra={"upstream": wanted.site.mount, "reason": str(error)})
-            return Outcome.STALE
-        if not same:
+    async def _ask(self, wanted: Wanted, entry: Entry, *, exact: bool) -> Outcome:
+        self._changed.pop(wanted.key, None)
+        if not await self._same(wanted, entry, exact=exact):
+            self._changed[wanted.key] = entry  # who did not wait for this has it fetched the next time
+            if len(self._changed) > _CHANGED:
+                del self._changed[next(iter(self._changed))]
             return Outcome.MISS
         if self._store.find(entry.key) != entry:
             return Outcome.REVALIDATED  # another file, or nothing, is there by now: nothing to renew
@@ -69,24 +100,37 @@ class Confirming:
             _log.debug("entry not kept", extra={"reason": str(error)})
         return Outcome.REVALIDATED
 
-    async def _same(self, wanted: Wanted, entry: Entry) -> bool:
+    async def _same(self, wanted: Wanted, entry: Entry, *, exact: bool) -> bool:
         """Whether upstream has the kept file. Raises NotFound or an UpstreamError."""
-        conditions = entry.validator.conditions
+        known, length = entry.validator, None
+        conditions = known.conditions
+        if exact:
+            length = entry.size
+            conditions.pop("If-Modified-Since", None)
+            if not dates.settled(known.last_modified, entry.stored):
+                known = replace(known, last_modified=None)  # RFC 9110 ยง8.8.2.2: it may have changed twice since
         try:
             # A range, so that an upstream that has another file, or knows no conditions, does not begin to send it.
-            return await self._answered(wanted, entry, {"Range": "bytes=0-0", **conditions}, {})
+            return await self._answered(wanted, known, length, {"Range": "bytes=0-0", **conditions}, {})
         except (UpstreamTimeout, UpstreamUnreachable):
             raise
         except (NotFound, UpstreamError):  # that may be about the range
-            return await self._answered(wanted, entry, {}, conditions)
+            return await self._answered(wanted, known, length, {}, conditions)
 
     async def _answered(
-        self, wanted: Wanted, entry: Entry, headers: dict[str, str], conditions: dict[str, str]
+        self,
+        wanted: Wanted,
+        known: Validator,
+        length: int | None,
+        headers: dict[str, str],
+        conditions: dict[str, str],
     ) -> bool:
         since = self._clock.monotonic()
         async with conditional(self._upstream, Ask(wanted.url, wanted.site, headers), conditions) as reply:
             self._patience.answered(wanted.url, since)
-            return reply.status == HTTPStatus.NOT_MODIFIED or _same(entry.validator, reply)
+            if reply.status == HTTPStatus.NOT_MODIFIED:
+                return True
+            return _same(known, reply) and (length is None or _length(reply) in {None, length})
 
 
 def _same(known: Validator, reply: Reply) -> bool:
@@ -95,3 +139,14 @@ def _same(known: Validator, reply: Reply) -> bool:
     if known.etag and fresh.etag:
         return known.etag == fresh.etag
     return known.last_modified is not None and known.last_modified == fresh.last_modified
+
+
+def _length(reply: Reply) -> int | None:
+    """How long the whole is, in bytes; None where the answer does not say, or is in a coding of its own."""
+    if coded(reply):
+        return None
+    if reply.status == HTTPStatus.OK:
+        length = reply.headers.get("content-length", "")
+        return int(length) if length.isdigit() else None
+    match = _LENGTH.fullmatch(reply.headers.get("content-range", ""))
+    return int(match[1]) if match else None

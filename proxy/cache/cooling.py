@@ -28,7 +28,8 @@ class Cooling:
         step = min(step * 2, _LONGEST)
         while len(self._sources) >= _MOST:
             del self._sources[next(iter(self._sources))]
-        self._sources[source] = (self._clock.monotonic() + step, step)
+        # No longer than upstream's word counts, be it a wrong one.
+        self._sources[source] = (self._clock.monotonic() + min(step, wanted.site.ttl), step)
 
     def right(self, wanted: Wanted) -> None:
         """The file came as it was promised."""

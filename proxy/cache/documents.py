@@ -37,7 +37,8 @@ from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
-_NEGATIVE = 10.0  # seconds for which "not found" is remembered: a new release must appear soon
+# Seconds for which "not found" is remembered, unless upstream's word counts for less: a new release must appear soon.
+_NEGATIVE = 10.0
 _NEGATIVES = 10_000  # addresses remembered as not found, at most
 
 
@@ -230,7 +231,8 @@ class Documents:
             self._patience.answered(wish.url, since)
             while len(self._negative) >= _NEGATIVES:
                 del self._negative[next(iter(self._negative))]
-            self._negative[wish.key] = (self._clock.monotonic() + _NEGATIVE, error.again())
+            until = self._clock.monotonic() + min(_NEGATIVE, wish.site.ttl)
+            self._negative[wish.key] = (until, error.again())
             raise
 
     async def _replace(self, wish: Wish, reply: Reply, body: bytes, now: float) -> _Refreshed:

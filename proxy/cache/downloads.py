@@ -36,7 +36,8 @@ from proxy.errors import (
     UpstreamUnreachable,
     WrongBytes,
 )
-from proxy.model import Blob, Digest, Flying, Validator
+from proxy.events import Flying
+from proxy.model import Blob, Digest, Validator
 from proxy.ports import Clock, Observer, Spool, Store, Upstream
 
 _log = logging.getLogger(__name__)

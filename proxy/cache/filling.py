@@ -17,9 +17,9 @@ from proxy.cache.extents import Extents
 from proxy.cache.flight import Changed, Flight, Place
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.manners import Manners
-from proxy.cache.passage import coded, paged, refuse, strange
+from proxy.cache.passage import coded, page_instead, paged, refuse, strange
 from proxy.cache.pen import Pen
-from proxy.errors import UpstreamBroken, WrongBytes
+from proxy.errors import Coded, UpstreamBroken, WrongBytes
 from proxy.model import Ask, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
@@ -205,17 +205,20 @@ class Filling:
     async def _peek(self, reply: Reply, job: Job, size: int | None) -> bytes:
         """The first bytes of a body, where they have to tell whether it is the file, a page, or in a coding."""
         wanted = self._flight.wanted
-        packed, page = wanted.digest is None and coded(reply), paged(reply, wanted)
-        if not packed and not page:
+        told, page = wanted.digest is not None, paged(reply, wanted)
+        packed, looked = not told and coded(reply), not told and wanted.looked_at
+        if not (packed or page or looked):
             return b""
         buffer, filled = memoryview(bytearray(plausible.HEAD)), 0
         while filled < len(buffer) and (got := await reply.readinto(buffer[filled:])):
             filled += got
         head = bytes(buffer[:filled])
         if packed and not plausible.begins(wanted.name, head):
-            raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+            raise Coded("Upstream sent a file in a content coding that was not asked for.")
         if page and not job.plain and plausible.is_markup(head):
             raise UpstreamBroken("Upstream answered a range of a file with a page.")
+        if looked and plausible.is_html(wanted.name, head):
+            raise page_instead()
         if (error := strange(reply, wanted, size, head)) is not None:
             raise UpstreamBroken(str(error)) if self._flight.started.done() else error
         return head

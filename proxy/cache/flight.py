@@ -52,7 +52,8 @@ class Wanted:
     `again`: looks where the file is now, when its address does not work any more; None where it is no other one.
     `signed`: size and digest stand in one signed list, so that another length is another file; the size on an index
     page is a hint where it gives a digest too. `called`: the file's name, where the address does not end in it.
-    `text`: it is text, whose content coding the caller takes off.
+    `text`: it is text, whose content coding the caller takes off. `looked_at`: without a digest, a page of HTML in its
+    place is told by its first bytes, whatever it is called.
     """
 
     key: str
@@ -69,6 +70,7 @@ class Wanted:
     signed: bool = False
     called: str | None = None
     text: bool = False
+    looked_at: bool = False
 
     @property
     def length(self) -> int | None:

@@ -14,13 +14,12 @@ from http import HTTPStatus
 from proxy.cache import plausible
 from proxy.cache.digesting import Digesting
 from proxy.cache.flight import HELD_BACK, Wanted
-from proxy.errors import UpstreamBroken, WrongBytes
+from proxy.errors import Coded, UpstreamBroken, WrongBytes
 from proxy.model import Ask, Kind
 from proxy.ports import Reply, Upstream
 
 # Bytes of a part that is read for what is in it, and not for the file; it arrives whole, whoever reads it how slowly.
 _SMALL = 512 << 10
-_PAGE = "Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept."
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -31,11 +30,16 @@ def refuse(reply: Reply, wanted: Wanted, size: int | None) -> None:
     the first bytes have to tell; see `strange`.
     """
     if wanted.digest is None and paged(reply, wanted):
-        raise WrongBytes(_PAGE)
+        raise page_instead()
     if size == 0 and not _may_be_empty(wanted):
         raise unlikely(wanted)
     if size is not None and wanted.length not in (None, size):
         raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was kept.")
+
+
+def page_instead() -> WrongBytes:
+    """What is raised for the page of a portal."""
+    return WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")
 
 
 def paged(reply: Reply, wanted: Wanted) -> bool:
@@ -50,7 +54,7 @@ def strange(reply: Reply, wanted: Wanted, size: int | None, head: bytes) -> Wron
     """
     other = size is not None and wanted.size not in (None, size)
     other = other or (bool(head.strip()) and plausible.shape(wanted.name) is not None)
-    return WrongBytes(_PAGE) if other and paged(reply, wanted) and plausible.is_markup(head) else None
+    return page_instead() if other and paged(reply, wanted) and plausible.is_markup(head) else None
 
 
 def coded(reply: Reply) -> bool:
@@ -117,7 +121,7 @@ class Passage:
             refuse(reply, wanted, self.size)
             packed = coded(reply) and not wanted.text
             if packed and wanted.digest is None and plausible.shape(wanted.name) is None:
-                raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+                raise Coded("Upstream sent a file in a content coding that was not asked for.")
             return
         if reply.status == HTTPStatus.OK:
             raise Whole("Upstream does not give parts of this file.")
@@ -127,7 +131,7 @@ class Passage:
         first, last, self.size = (int(group) for group in match.groups())
         refuse(reply, wanted, self.size if wanted.signed else None)  # the part says where it lies, whatever pages say
         if coded(reply) and wanted.digest is None:
-            raise UpstreamBroken("Upstream sent a part of a file in a content coding that was not asked for.")
+            raise Coded("Upstream sent a part of a file in a content coding that was not asked for.")
         if first != (start if start >= 0 else max(self.size + start, 0)) or (end is not None and last >= end):
             raise UpstreamBroken("Upstream answered another range than the one asked for.")
         self.start, self.end = first, last + 1
@@ -194,25 +198,28 @@ class _Looks:
         self._reply = reply
         self._coded = coded(reply) and not told and not wanted.text
         self._paged = told and whole and paged(reply, wanted)
+        self._markup = whole and wanted.looked_at and not told
         self._head = b""
         self._shape = plausible.shape(wanted.name) if whole and not told and wanted.size is None else None
         self._measured = reply.headers.get("content-length", "").isdigit()
 
     def feed(self, piece: bytes) -> None:
         """The next bytes."""
-        if (self._coded or self._paged) and len(self._head) < plausible.HEAD:
+        if (self._coded or self._paged or self._markup) and len(self._head) < plausible.HEAD:
             self._head += piece[: plausible.HEAD - len(self._head)]
         if self._shape is not None and not self._measured:
             self._shape.feed(piece)
 
     def begins(self) -> None:
-        """Raise UpstreamBroken where it is in a coding of its own, WrongBytes where it is a page."""
+        """Raise Coded where it is in a coding of its own, WrongBytes where it is a page."""
         length = self._reply.headers.get("content-length", "")
         size = int(length) if length.isdigit() else None
         if self._paged and (error := strange(self._reply, self._wanted, size, self._head)) is not None:
             raise error
         if self._coded and not plausible.begins(self._wanted.name, self._head):
-            raise UpstreamBroken("Upstream sent a file in a content coding that was not asked for.")
+            raise Coded("Upstream sent a file in a content coding that was not asked for.")
+        if self._markup and plausible.is_html(self._wanted.name, self._head):
+            raise page_instead()
 
     def ends(self, size: int) -> None:
         """Raise WrongBytes where it is empty, or ends with its connection and is cut short."""

@@ -12,6 +12,12 @@ from typing import Protocol
 
 _PAGES = frozenset(("text/html", "application/xhtml+xml", "application/xml", "text/xml"))
 
+_HTML = (".html", ".htm", ".xhtml")
+_MARKUP = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|title|meta)\b",
+    re.DOTALL | re.IGNORECASE,
+)
+
 _ZIP = (".whl", ".zip", ".egg", ".conda")
 _GZIP = (".gz", ".tgz")
 _AR = (".deb", ".udeb", ".ddeb")
@@ -38,6 +44,14 @@ def is_page(content_type: str) -> bool:
 def is_markup(head: bytes) -> bool:
     """Whether a body that begins so, and that is called a page, is one, and not a binary file; an empty one may be."""
     return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"", b"<"}
+
+
+def is_html(name: str, head: bytes) -> bool:
+    """Whether the first bytes are those of a page of HTML, and the file is not called one.
+
+    For files that any media type is given to: servers call all they have text/html, and portals say anything.
+    """
+    return not name.lower().endswith(_HTML) and _MARKUP.match(head) is not None
 
 
 class Shape(Protocol):

@@ -7,26 +7,123 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from proxy.config.fronts import Front
 from proxy.config.hosts import ListedHosts
 from proxy.config.quantities import Duration
 
 _HOST = re.compile(
     r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?",
 )
+_FIELD = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")  # RFC 9110 §5.5, without what is obsolete
+_CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*|auth\.conf(?::[^\x00-\x1f\x7f]+)?")
 _PATTERN = re.compile(r"[^\x00-\x20\x7f\\/][^\x00-\x1f\x7f\\]*")
 
 
-# Publishers of packages for apt that are reached by https only. Each serves downloads and nothing else.
+MOUNT = "apt"  # what credentials, metrics and logs call all archives together; never a mount
+
+# Publishers of packages for apt that are reached by https only, and where apt finds changelogs and apt-listbugs bugs.
+# Each serves downloads and nothing else.
 TUNNELS = frozenset(
     {
         "apt.llvm.org",
         "apt.repos.intel.com",
+        "bugs.debian.org",
+        "changelogs.ubuntu.com",
         "developer.download.nvidia.com",
         "download.docker.com",
+        "metadata.ftp-master.debian.org",
         "packages.microsoft.com",
         "repo.radeon.com",
     }
 )
+
+
+USER_AGENT = "Debian APT-HTTP/1.3 (2.6.1) pullthrough"
+
+
+class ArchiveSettings(BaseModel):
+    """What is said of one archive, or of all below one address."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: str = Field(
+        description="Address of the archive, or what the addresses of several begin with: a host, `host:port` or "
+        "`host/path`, for http and https, or with `http://` or `https://` in front for one of them. Of several entries "
+        "for one address the longest counts. It may have a private address and any port, and is served beside the "
+        "hosts of `apt.hosts`, but only below its path."
+    )
+    credentials: str = Field(
+        "",
+        description="Where user name and password for it come from. `env:NAME`, a variable that holds `user:password`. "
+        "`netrc`, the file that `$NETRC` names, else `~/.netrc`. `auth.conf`, apt's own files `/etc/apt/auth.conf` and "
+        "`/etc/apt/auth.conf.d`, or `auth.conf:` and the path of a file or folder of that form. They are read again "
+        "when the archive refuses them, and are sent over plain HTTP only where `url` begins with `http://`, or the "
+        "entry of `auth.conf` does. Whoever may use the cache gets what they open.",
+    )
+    client_credentials: bool = Field(
+        default=False,
+        description="Whether what a client itself says of who it is (`Authorization`) is passed on: `true` or `false`. "
+        "Such an answer is not kept, and nobody else gets it.",
+    )
+    paths: frozenset[str] = Field(
+        frozenset(),
+        description="Patterns of paths below `url` that are served beside those that apt asks for, such as `*.json`.",
+    )
+    window: Duration | None = Field(
+        None,
+        description="How long a Release file counts as fresh here, instead of `apt.window`.",
+        json_schema_extra={"shown_default": "`apt.window`"},
+    )
+    user_agent: str = Field(
+        "",
+        description="What it is told in `User-Agent`, instead of `apt.user_agent`.",
+        json_schema_extra={"shown_default": "`apt.user_agent`"},
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return str(Front.read(value))
+
+    @field_validator("credentials")
+    @classmethod
+    def _check_credentials(cls, value: str) -> str:
+        """The message does not show the value: it may be a password in the wrong place."""
+        if not _CREDENTIALS.fullmatch(value):
+            raise ValueError(
+                "must be netrc, auth.conf, auth.conf: and a path, or env: and the name of a variable, such as "
+                "env:CORP_APT"
+            )
+        return value
+
+    @field_validator("paths")
+    @classmethod
+    def _check_paths(cls, value: frozenset[str]) -> frozenset[str]:
+        return check_patterns(value)
+
+    @field_validator("user_agent")
+    @classmethod
+    def _check_user_agent(cls, value: str) -> str:
+        return check_field(value) if value else value
+
+    @property
+    def front(self) -> Front:
+        """What its addresses have in common."""
+        return Front.read(self.url)
+
+
+def check_patterns(value: frozenset[str]) -> frozenset[str]:
+    """Patterns of paths. Raises ValueError."""
+    if not all(map(_PATTERN.fullmatch, value)):
+        raise ValueError("must be patterns of paths without a slash at their front, such as ubuntu/isos/*.iso")
+    return value
+
+
+def check_field(value: str) -> str:
+    """What may stand in a header field. Raises ValueError."""
+    if not _FIELD.fullmatch(value):
+        raise ValueError("must be words in one line of ASCII, such as those of the default")
+    return value
 
 
 class AptSettings(BaseModel):
@@ -58,11 +155,20 @@ class AptSettings(BaseModel):
         "CONNECT, as apt does for `https://` sources. What passes through one is not kept. A host that is added here "
         "may have a private address.",
     )
+    user_agent: str = Field(
+        USER_AGENT,
+        description="What archives are told in `User-Agent`. Some let only apt through, so it begins as apt's does.",
+    )
     announce: bool = Field(
         default=False,
         description="Whether to announce the cache on the local network (DNS-SD, `_apt_proxy._tcp`), where clients "
         "with squid-deb-proxy-client find it. Needs the extra `pullthrough[announce]`.",
     )
+
+    @field_validator("user_agent")
+    @classmethod
+    def _check_user_agent(cls, value: str) -> str:
+        return check_field(value)
 
     @field_validator("hosts", "paths", mode="before")
     @classmethod
@@ -82,7 +188,4 @@ class AptSettings(BaseModel):
     @field_validator("paths")
     @classmethod
     def _check_paths(cls, value: frozenset[str]) -> frozenset[str]:
-        wrong = sorted(pattern for pattern in value if not _PATTERN.fullmatch(pattern))
-        if wrong:
-            raise ValueError("must be patterns of paths without a slash at their front, such as ubuntu/isos/*.iso")
-        return value
+        return check_patterns(value)

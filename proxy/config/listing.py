@@ -47,7 +47,9 @@ def _lines(resolved: Resolved, ways: KnownWays) -> Iterator[str]:
             for key, field in model.model_fields.items():
                 told = _told(origin, (name,)) if key in entry.model_fields_set else "default"
                 value = getattr(entry, key)
-                if value is None:  # its proxy, where it has none of its own
+                if value is None and name == "archives":
+                    yield _line(f"# {key}", shown(resolved.settings.apt.window, field), "default")
+                elif value is None:  # its proxy, where it has none of its own
                     way = ways.proxy(entry.mount, entry.url)
                     yield _line(f"# {key}", str(way or DIRECT), way.source if way else "default")
                 else:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from proxy.config.archives import ArchiveSettings
 from proxy.config.groups import GroupSettings
 from proxy.config.quantities import Duration, Size, show_duration, show_size
 from proxy.config.settings import PREFIX, Settings
@@ -23,6 +24,7 @@ SettingPath = tuple[str, ...]
 LISTS: dict[str, tuple[str, type[BaseModel]]] = {
     "upstreams": ("upstream", UpstreamSettings),
     "groups": ("group", GroupSettings),
+    "archives": ("archive", ArchiveSettings),
 }
 
 
@@ -111,4 +113,5 @@ def nested(flat: Mapping[SettingPath, Any]) -> dict[str, Any]:
 
 
 def _has(field: FieldInfo, kind: Any) -> bool:  # noqa: ANN401 - an annotated type
-    return any(mark in field.metadata for mark in kind.__metadata__[:1])
+    inner = [mark for part in get_args(field.annotation) for mark in getattr(part, "__metadata__", ())]  # of `… | None`
+    return any(mark in [*field.metadata, *inner] for mark in kind.__metadata__[:1])

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from proxy.config.archives import ArchiveSettings
 from proxy.config.groups import GroupSettings
 from proxy.config.naming import flag, key, settings_fields, shown, variable
 from proxy.config.upstreams import UpstreamSettings
@@ -102,6 +103,19 @@ same as a JSON list.
 """
 
 
+_ARCHIVES = """\
+Archives of apt need no setting unless `apt.hosts` lists some. An `[[archive]]` of the file says more of one: who the
+cache is there, how fresh it is kept, what else is served. `PULLTHROUGH_ARCHIVES` holds the same as a JSON list. How
+clients are set up for private archives is in [apt.md](apt.md#private-archives).
+
+```toml
+[[archive]]
+url = "https://gitlab.corp.example/api/v4/projects/42/packages/debian"
+credentials = "env:CORP_APT"
+```
+"""
+
+
 def reference() -> str:
     """The whole document in Markdown."""
     return "\n".join(
@@ -118,6 +132,9 @@ def reference() -> str:
             "## Groups\n",
             _GROUPS,
             *_table(GroupSettings),
+            "## Archives\n",
+            _ARCHIVES,
+            *_table(ArchiveSettings),
         ]
     )
 

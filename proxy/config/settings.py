@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from proxy.config.archives import AptSettings
+from proxy.config.archives import AptSettings, ArchiveSettings
 from proxy.config.groups import GroupSettings, problem, shadowing
 from proxy.config.listening import Addresses, Names
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
@@ -156,6 +156,7 @@ class Settings(BaseSettings):
         (), description="The upstreams. Some are built in; an entry with the mount of one replaces it."
     )
     groups: tuple[GroupSettings, ...] = Field((), description="Groups of upstreams at one address.")
+    archives: tuple[ArchiveSettings, ...] = Field((), description="What is said of single apt archives.")
 
     @classmethod
     def settings_customise_sources(
@@ -175,7 +176,7 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at least {show_size(LEAST_DISK)}: the cache's database takes a part of it")
         return value
 
-    @field_validator("upstreams", "groups", mode="before")
+    @field_validator("upstreams", "groups", "archives", mode="before")
     @classmethod
     def _read_json(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever stands in the environment
         """An environment variable holds the list as JSON."""
@@ -200,6 +201,13 @@ class Settings(BaseSettings):
             wrong = problem(value, _with_builtin(info.data["upstreams"]))
             if wrong is not None:
                 raise ValueError(wrong)
+        return value
+
+    @field_validator("archives")
+    @classmethod
+    def _check_archives(cls, value: tuple[ArchiveSettings, ...]) -> tuple[ArchiveSettings, ...]:
+        for url in repeated([archive.url for archive in value]):
+            raise ValueError(f"{url} is there twice; each archive needs one entry")
         return value
 
     def sites(self, known: Callable[[str], frozenset[str]] = lambda _: frozenset()) -> tuple[Site, ...]:

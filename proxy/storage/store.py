@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from proxy.errors import StoreBroken, StoreError, StoreRefused
-from proxy.model import Blob, Digest, Entry, Evicted, Stored
+from proxy.events import Evicted, Stored
+from proxy.model import Blob, Digest, Entry
 from proxy.ports import Clock, Observer, Spool
 from proxy.storage.adoption import Adoption
 from proxy.storage.backlog import Backlog

@@ -30,7 +30,8 @@ from proxy.errors import (
     UpstreamThrottled,
     UpstreamTimeout,
 )
-from proxy.model import Ask, UpstreamFailed
+from proxy.events import UpstreamFailed
+from proxy.model import Ask
 from proxy.ports import Clock, Credentials, Observer, Reply, Ways
 from proxy.upstream import answers, guard, redirects
 from proxy.upstream.failures import Failed
@@ -137,7 +138,11 @@ class AiohttpUpstream:
     async def _follow(self, ask: Ask) -> Transfer:
         """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
         url, site = redirects.parse(ask.url), ask.site
-        headers, named = ask.headers, True
+        headers = ask.headers
+        # Who speaks for somebody else does not speak for the cache as well.
+        named = "authorization" not in map(str.lower, headers)
+        if site.agent:
+            headers = {**headers, "User-Agent": site.agent}
         for number in range(redirects.LIMIT + 1):
             trust = guard.admit(url, site, redirected=number > 0)
             hop = functools.partial(self._hop, ask, url, trust)

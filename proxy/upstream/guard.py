@@ -108,11 +108,11 @@ def admit(url: URL, site: Site, *, redirected: bool) -> Trust:
         return Trust.NAMED
     if site.hosts and not redirected:
         raise NotAllowed(
-            "This host, or this port of it, is not one that the upstream's files come from; add it to `hosts` in the "
-            "settings."
+            "This host, or this port of it, is not one that the upstream's files come from; "
+            f"add it to {_setting(site)}."
         )
     if port not in _USUAL and any(host == known for known, _ in named):
-        raise NotAllowed("This is another port of an upstream's host; add host:port to `hosts` in the settings.")
+        raise NotAllowed(f"This is another port of an upstream's host; add host:port to {_setting(site)}.")
     if _is_address(host) and private(host):
         raise _refused()
     return Trust.OPEN
@@ -155,8 +155,14 @@ class GuardedResolver(AbstractResolver):
 
 def _refused() -> NotAllowed:
     return NotAllowed(
-        "The host has a loopback, link-local or private address; name host:port in the upstream's `hosts` to allow it."
+        "The host has a loopback, link-local or private address; name host:port in the settings to allow it: in the "
+        "upstream's `hosts`, for an apt archive under apt.hosts."
     )
+
+
+def _setting(site: Site) -> str:
+    """Which setting opens hosts of a site."""
+    return "`hosts` in the settings" if site.named else "apt.hosts in the settings"
 
 
 @lru_cache(maxsize=256)

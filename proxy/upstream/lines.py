@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from proxy.errors import BadTarget, NotAllowed, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.model import UpstreamFailed
+from proxy.events import UpstreamFailed
 from proxy.ports import Observer, Ways
 from proxy.upstream import guard, proxying
 from proxy.upstream.guard import GuardedResolver, Trust
@@ -84,8 +84,9 @@ class Lines:
         trust = self._allowed.get(to)
         if trust is None:
             raise NotAllowed(
-                "This cache opens no tunnel to that host and port. Add the host to `apt.tunnels` in the settings, or "
-                "write http://HTTPS/// for https:// in the apt source so that it is cached, or use no proxy for https."
+                "This cache opens no tunnel to that host. pip and uv: use the cache as an index, and no https_proxy. "
+                "apt: write http://HTTPS/// for https:// in the source, or add the host to `apt.tunnels` in the "
+                "settings."
             )
         try:
             return await self._open(to, trust)

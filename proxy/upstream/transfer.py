@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 
 from proxy.errors import UpstreamBroken, UpstreamError
-from proxy.model import Fetched, UpstreamFailed
+from proxy.events import Fetched, UpstreamFailed
 from proxy.ports import Observer
 from proxy.upstream import answers, failures
 from proxy.upstream.connections import part_at_end

@@ -6,7 +6,7 @@ import json
 import time
 from datetime import UTC, datetime
 
-from proxy.model import Event, Served
+from proxy.events import Event, Served
 from proxy.web.log_writer import LogWriter
 
 

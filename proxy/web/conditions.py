@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from proxy.errors import BadTarget
 from proxy.model import Span
@@ -59,3 +60,9 @@ def not_modified(
     if if_none_match.strip() == "*":
         return True
     return any(tag.removeprefix("W/") == etag.removeprefix("W/") for tag in _TAG.findall(if_none_match))
+
+
+def authorization(values: Sequence[str]) -> str | None:
+    """What a request says of who asks (RFC 9110 §11.6.2), if it says one thing in one line of ASCII."""
+    value = values[0] if len(values) == 1 else ""
+    return value if value.isascii() and value.isprintable() and value else None

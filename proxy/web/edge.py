@@ -14,9 +14,10 @@ import re
 import time
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from urllib.parse import parse_qs, quote
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import MOUNT as ARCHIVES
@@ -24,7 +25,8 @@ from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
 from proxy.errors import BadTarget, BlobDamaged, PullthroughError
-from proxy.model import Kind, Outcome, Served, Target
+from proxy.events import Served
+from proxy.model import Kind, Outcome, Target
 from proxy.ports import Observer
 from proxy.python import addresses, negotiation
 from proxy.python.later import MOST, Later
@@ -33,7 +35,7 @@ from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from proxy.upstream import lines
-from proxy.web import browsers, conditions, failures, forms
+from proxy.web import browsers, conditions, failures, forms, refusing, sharing
 from proxy.web.browsers import READABLE
 from proxy.web.operations import Operations
 from proxy.web.plans import Asked
@@ -85,7 +87,7 @@ class Edge:
         try:
             return told.readable(await self._answer(request, told))
         except PullthroughError as error:
-            response = told.readable(failures.response_of(error))
+            response = told.readable(self._failed(error, told))
             told.outcome, told.exchange.status = Outcome.ERROR, response.status
             if request.method == "CONNECT":
                 response.force_close()  # what comes next may be meant for the host
@@ -104,8 +106,20 @@ class Edge:
         finally:
             self._observer(told.event())
 
+    def _failed(self, error: PullthroughError, told: _Told) -> web.StreamResponse:
+        """The answer that tells an error."""
+        asked, address = told.exchange.asked, told.archived
+        if address is None:
+            return failures.response_of(error, aloud=asked.method == "CONNECT" or told.path == "-")  # as a proxy
+        # Who has an older copy goes on with that when an archive cannot be reached, as without a cache.
+        final = not asked.if_modified_since and self._archives.final(address)
+        response = failures.response_of(error, aloud=True, final=final)
+        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.warning("archive not answered", extra={"upstream": ARCHIVES, "reason": str(error)})
+        return response
+
     async def _answer(self, request: web.BaseRequest, told: _Told) -> web.StreamResponse:
-        refusal = _refusal(request, self._via)
+        refusal = refusing.refusal(request, self._via)
         if refusal is not None:
             told.exchange.status = refusal.status
             return refusal
@@ -146,7 +160,7 @@ class Edge:
         if isinstance(target, forms.Own):
             with contextlib.suppress(PullthroughError):
                 public = addresses.parse(target.path, self._indexes.mounts).mount in self._indexes.public
-        answer = browsers.preflight() if public else _no_such_method()
+        answer = browsers.preflight() if public else refusing.no_such_method()
         told.exchange.status = answer.status
         told.outcome = Outcome.HIT if public else Outcome.ERROR
         return answer
@@ -156,17 +170,23 @@ class Edge:
     ) -> web.StreamResponse:
         told.mount = ARCHIVES
         headers, connection = request.headers, told.exchange.connection
+        told.archived = address
+        if request.raw_path.startswith("/") and self._archives.secret(address):
+            browsers.refuse_stranger(request.raw_path, headers, self._names)
         # RFC 9110 §14.2: a range of anything but a GET means nothing
         span = conditions.parse_range(headers.get("Range")) if request.method == "GET" else None
         told.exchange.asked = replace(told.exchange.asked, span=span)
+        client = sharing.client_of(connection.client, headers)
         asked = Request(
             address,
             span,
             headers.get("If-Range"),
             revalidate="no-cache" in headers.get("Cache-Control", "").lower(),
             head=request.method == "HEAD",
-            client=connection.client,
-            memory=connection.given,
+            client=client,
+            memory=connection.given.memory(client),
+            shared=sharing.is_shared(headers),
+            authorization=conditions.authorization(headers.getall("Authorization", ())),
         )
         self._archives.foresee(forms.archived(connection.waiting(), connection.own, self._indexes.mounts, self._names))
         try:
@@ -224,6 +244,7 @@ class _Told:
     mount: str = "-"
     kind: Kind = Kind.OTHER
     outcome: Outcome = Outcome.ERROR
+    archived: ArchiveAddress | None = None
 
     def readable(self, response: web.StreamResponse) -> web.StreamResponse:
         """The answer; pages of other sites may read it, an error too, where they may read what was asked for."""
@@ -247,36 +268,6 @@ class _Told:
             self.path,
             client,
         )
-
-
-def _refusal(request: web.BaseRequest, via: str) -> web.StreamResponse | None:
-    """Why a request is not looked at any further."""
-    if request.method not in ("GET", "HEAD", "CONNECT", "OPTIONS") or request.raw_path == "*":
-        return _no_such_method()
-    if _has_body(request):
-        answer = failures.plain(400, "A request with a body is not answered: send GET or HEAD without one.")
-    elif len(hosts := request.headers.getall("Host", ())) > 1 or (not hosts and request.version >= (1, 1)):
-        answer = failures.plain(400, "A request needs exactly one Host header.")
-    elif any(via in passed for passed in request.headers.getall("Via", ())):
-        # RFC 9110 §7.6.3: it would ask itself again, for ever.
-        answer = failures.plain(508, "This cache has itself for a proxy to upstream: see `proxy` in its settings.")
-    else:
-        return None
-    answer.force_close()
-    return answer
-
-
-def _no_such_method() -> web.Response:
-    answer = failures.plain(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
-    answer.force_close()
-    return answer
-
-
-def _has_body(request: web.BaseRequest) -> bool:
-    if request.method != "CONNECT":
-        return request.body_exists
-    # RFC 9110 §9.3.6: what follows the head of a CONNECT is no body, and the head announces none.
-    return hdrs.CONTENT_LENGTH in request.headers or hdrs.TRANSFER_ENCODING in request.headers
 
 
 def _format_of(query: str) -> str | None:

@@ -12,7 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.model import Blob, Served
+from proxy.events import Served
+from proxy.model import Blob
 
 _HEADS = 4096
 _BYTES = 32 << 20

@@ -21,6 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.spelling import plain
 from proxy.web import failures
+from proxy.web.sharing import Shared
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Connection(web.RequestHandler):
         # Whether all of the last answer was written, though aiohttp's task may not have come round to see it.
         self._finished = False
         self._heads: deque[bytes | None] = deque()  # of the requests that wait for their handler
-        self.given: dict[str, str] = {}  # what of changing things this client was given; services' own
+        self.given = Shared()  # what of changing things its clients were given; services' own
         self.head: bytes | None = None  # the request under way as it came, if it came alone and as one piece
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

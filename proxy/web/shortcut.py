@@ -12,7 +12,8 @@ from http import HTTPStatus
 
 from proxy.cache.representation import Representation
 from proxy.errors import StoreError
-from proxy.model import Blob, Outcome, Served, Source
+from proxy.events import Served
+from proxy.model import Blob, Outcome, Source
 from proxy.ports import Clock, Observer
 from proxy.web import heads
 from proxy.web.hot import INLINE, Hot, HotAnswer

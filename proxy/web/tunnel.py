@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from proxy.model import Tunnelled
+from proxy.events import Tunnelled
 from proxy.ports import Observer
 from proxy.upstream.lines import Line, Place
 from proxy.web.responses import Exchange, Sent

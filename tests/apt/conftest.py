@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
@@ -16,6 +17,7 @@ from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
 from proxy.cache.access import Body
 from proxy.cache.bodies import Bodies
+from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight
@@ -24,14 +26,14 @@ from proxy.cache.lanes import Lanes
 from proxy.cache.passage import Passage
 from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers
-from proxy.model import Event
+from proxy.events import Event
 from tests.archive import signature, signed
 from tests.cache.conftest import HandClock, documents_of
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
 
 SUITE = ArchiveAddress("http", "deb.example", "debian/dists/stable/")
-SITE = Policy().site
+SITE = Policy().site_of(SUITE)
 WALL = 1_800_000_000.0
 OLD = WALL - 86_400
 
@@ -45,6 +47,7 @@ class World:
     clock: HandClock
     downloads: Downloads
     documents: Documents
+    confirming: Confirming
     bodies: Bodies
     patience: Patience
     workers: Workers
@@ -61,6 +64,7 @@ class World:
             self.seen.append,
             self.documents,
             self.downloads,
+            self.confirming,
             self.bodies,
             self.patience,
         )
@@ -82,14 +86,23 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     """A world in which nothing is yet."""
+    async with world_of() as made:
+        yield made
+
+
+@asynccontextmanager
+async def world_of() -> AsyncIterator[World]:
+    """A world in which nothing is yet, for tests that make one for each example."""
     store, upstream, clock = MemoryStore(), MemoryUpstream(), HandClock(WALL)
     seen: list[Event] = []
     downloads = Downloads(store, upstream, clock, seen.append, Lanes(1, 1 << 20))
     documents = documents_of(store, upstream, clock)
     bodies, patience = Bodies(clock, 1 << 20), Patience(upstream, clock)
     workers = Workers("releases", 1)
-    yield World(store, upstream, clock, downloads, documents, bodies, patience, workers, seen)
+    confirming = Confirming(store, upstream, clock, patience)
+    yield World(store, upstream, clock, downloads, documents, confirming, bodies, patience, workers, seen)
     await workers.close()
+    await confirming.close()
     await downloads.close()
     await documents.close()
 

@@ -23,6 +23,10 @@ SECURE = ArchiveAddress("https", "deb.example", "debian/dists/stable/InRelease")
         ("/HTTPS///deb.example/debian/dists/stable/InRelease", SECURE),
         ("/HTTPS/deb.example/debian/dists/stable/InRelease", SECURE),
         ("/HTTPS///deb.example:443/debian/dists/stable/InRelease", SECURE),
+        ("/deb.example./debian/dists/stable/InRelease", FILE),
+        ("/deb.example.:80/debian/dists/stable/InRelease", FILE),
+        ("/HTTPS///deb.example./debian/dists/stable/InRelease", SECURE),
+        ("/deb.example/projects/a%2Fb/c", ArchiveAddress("http", "deb.example", "projects/a\\b/c")),
         ("/deb.example:8080/a", ArchiveAddress("http", "deb.example:8080", "a")),
         ("/[2001:DB8::1]/a", ArchiveAddress("http", "[2001:db8::1]", "a")),
         ("/[2001:db8:0:0::1]:8080/a", ArchiveAddress("http", "[2001:db8::1]:8080", "a")),
@@ -50,6 +54,9 @@ def test_parse(target: str, expected: ArchiveAddress) -> None:
         ("HTTP://deb.example:80/debian/dists/stable/InRelease", FILE),
         ("http://HTTPS///deb.example/debian/dists/stable/InRelease", SECURE),
         ("http://HTTPS//deb.example/debian/dists/stable/InRelease", SECURE),
+        ("http://deb.example./debian/dists/stable/InRelease", FILE),
+        ("http://me:p%40ss@deb.example/debian/dists/stable/InRelease", FILE),
+        ("http://other.example@deb.example:80/debian/dists/stable/InRelease", FILE),
         ("http://deb.example", ArchiveAddress("http", "deb.example", "")),
     ],
 )
@@ -61,11 +68,13 @@ def test_parse_proxied(target: str, expected: ArchiveAddress) -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        "deb.example/a", "/deb.example/../a", "/deb.example/%2E%2e/a", "/deb.example/a%2Fb", "/deb.example/a\\b",
+        "deb.example/a", "/deb.example/../a", "/deb.example/%2E%2e/a", "/deb.example/a%2F..%2Fb",
+        "/deb.example/a%2F..", "/deb.example/a\\b",
         "/deb.example/a%5cb", "/deb.example/a%0ab", "/deb.example/a%7f", "/deb.example/%C2%85", "/deb.example/%",
         "/deb.example/%4", "/deb.example/%ff", "/deb.example/a?b", "/deb.example/a#b", "/a@deb.example/a",
         "/deb..example/a",
-        "/.deb/a", "/deb./a", "/-deb.example/a", "/deb.example:0/a", "/deb.example:65536/a", "/deb.example:/a",
+        "/.deb/a", "/deb../a", "/[::1]./a", "/deb.:8080./a",
+        "/-deb.example/a", "/deb.example:0/a", "/deb.example:65536/a", "/deb.example:/a",
         "/deb.example:443/a", "/HTTPS///deb.example:80/a", "/HTTPS", "/HTTPS///", "/[::1/a", "/[1.2.3]/a", "/[::1]x/a",
         "/d%65b.example/a", "/deb.example/" + 256 * "a", "/deb.example" + 700 * "/abc", "/" + 255 * "a" + "/a", "//a",
     ],
@@ -76,7 +85,9 @@ def test_parse__malformed(target: str) -> None:
         parse(target)
 
 
-@pytest.mark.parametrize("target", ["https://deb.example/a", "ftp://deb.example/a", "deb.example/a", "http://a@b/c"])
+@pytest.mark.parametrize(
+    "target", ["https://deb.example/a", "ftp://deb.example/a", "deb.example/a", "http://a@/c", "http://@"]
+)
 def test_parse_proxied__malformed(target: str) -> None:
     """The proxy form is http, with a plain host."""
     with pytest.raises(BadTarget):
@@ -98,11 +109,50 @@ def test_is_prefix(path: str, expected: bool) -> None:
 
 
 def test_url__is_encoded() -> None:
-    """Upstream is asked as pip and apt write addresses: only unreserved characters stay."""
-    address = ArchiveAddress("https", "deb.example", "pool/g++_1:2~x@_amd64.deb")
+    """Where no client spelt it, what may stand for itself does so, but for the plus sign, as apt has it."""
+    address = ArchiveAddress("https", "deb.example", "pool/g++_1:2~x@ä_amd64.deb")
 
-    assert "https://deb.example/pool/g%2B%2B_1%3A2~x%40_amd64.deb" == address.url
-    assert "https://deb.example/pool/g++_1:2~x@_amd64.deb" == address.key
+    assert "https://deb.example/pool/g%2B%2B_1:2~x@%C3%A4_amd64.deb" == address.url
+    assert "https://deb.example/pool/g++_1:2~x@ä_amd64.deb" == address.key
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pool/g++_1:2~x@_amd64.deb", "pool/g%2b%2B_1%3a2%7ex%40_amd64.deb", "a/(b)!$&'*,;=.deb", "a%20b/c%28.deb",
+        "projects/a%2Fb%2fc/d/", "a%25%2B/b.deb", "%C3%A4/b", "plain/path.deb",
+    ],
+)  # fmt: skip
+def test_url__as_the_client_spelt_it(path: str) -> None:
+    """A server may tell `+` from `%2B` (RFC 3986 §2.2); all the same both are one file here."""
+    address = parse(f"/deb.example/{path}")
+
+    assert f"http://deb.example/{path}" == address.url
+    assert f"/deb.example/{path}" == prefix(address)
+    assert ArchiveAddress("http", "deb.example", address.path) == address
+
+
+@pytest.mark.parametrize(
+    ("target", "url"),
+    [
+        ("/deb.example/a//b+c/./d/", "http://deb.example/a/b+c/d/"),
+        ("/deb.example/%2e/a+b", "http://deb.example/a+b"),
+        ('/deb.example/a"b+c/d+e', "http://deb.example/a%22b%2Bc/d+e"),
+    ],
+)
+def test_url__smoothed(target: str, url: str) -> None:
+    """What is left out is left out of the spelling, and what is no spelling of RFC 3986 is encoded."""
+    assert url == parse(target).url
+
+
+def test_at() -> None:
+    """What an address shares with the one that it is made of is spelt as that one; the rest as usual."""
+    address = parse("/deb.example/a+b/c:d/dists/x+y/InRelease")
+
+    assert "http://deb.example/a+b/c:d/dists/x+y/main/z%2B" == address.at("a+b/c:d/dists/x+y/main/z+").url
+    assert "http://deb.example/" == address.at("").url
+    assert "http://deb.example/a+b/" == address.at("a+b/").url
+    assert "http://deb.example/%2B/c:d" == address.at("+/c:d").url
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_whole() -> None:
 
 def test_file() -> None:
     """A package lasts, and its date stands for it."""
-    shown = answers.file(BLOB, None, Dated(DATE, only=True), Kind.FILE, Source.SHARED, 5.0)
+    shown = answers.file(BLOB, None, Dated(DATE, only=True), Kind.FILE, Source.SHARED, lasting=True, fresh_until=5.0)
 
     assert "immutable" in shown.cache_control
     assert (Outcome.SHARED, f'"sha256:{SHA.value}"', True) == (shown.outcome, shown.etag, shown.dated)
@@ -35,7 +35,8 @@ def test_file() -> None:
 
 def test_file__nothing_is_known_of_it() -> None:
     """Without a digest there is no tag; a date that cannot be sent stands for nothing."""
-    shown = answers.file(b"", None, Dated("soon", only=True), Kind.INDEX, Source.UPSTREAM, 0.0)  # type: ignore[arg-type]
+    dated = Dated("soon", only=True)
+    shown = answers.file(b"", None, dated, Kind.INDEX, Source.UPSTREAM, lasting=False)  # type: ignore[arg-type]
 
     assert (None, None, False, "no-cache") == (shown.etag, shown.last_modified, shown.dated, shown.cache_control)
 

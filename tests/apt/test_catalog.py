@@ -11,7 +11,7 @@ import pytest
 
 from proxy.apt import catalog as module
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.catalog import Catalog
+from proxy.apt.catalog import Catalog, ReadAgain
 from proxy.apt.release import Listed
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.following import landing
@@ -40,14 +40,21 @@ async def keep(world: World, *debs: Deb, suite: ArchiveAddress = SUITE, path: st
     """Put an index into the store, as `indexes` does."""
     blob = await world.store.put(gzip.compress("\n".join(one.paragraph() for one in debs).encode(), mtime=0))
     key = f"apt:index:{suite.key}:{blob.digest.value}:{path}"
-    await world.store.save(Entry(key, "http://x/", blob.digest, blob.size, "", Validator(), 0.0, 0.0))
+    now = world.clock.now()
+    world.clock.advance(1)
+    await world.store.save(Entry(key, "http://x/", blob.digest, blob.size, "", Validator(), now, now))
     return blob.digest
+
+
+async def find(catalog: Catalog, address: ArchiveAddress, *, wait: bool = True) -> Listed | None:
+    """What the latest index says of a file that lies where the index's files do."""
+    return next((match.listed for match in await catalog.find(address, wait=wait) if match.near), None)
 
 
 @pytest.fixture
 async def catalog(world: World) -> AsyncIterator[Catalog]:
     """A catalog that knows nothing."""
-    made = Catalog(world.store)
+    made = Catalog(world.store, world.clock)
     yield made
     await made.close()
 
@@ -56,11 +63,11 @@ async def test_find__learnt(world: World, catalog: Catalog) -> None:
     """What an index that was served says is found, by the package's full address."""
     catalog.learn(SUITE, PATH, await keep(world, DEMO))
 
-    assert listed(DEMO) == await catalog.find(of(DEMO), wait=True)
-    assert await catalog.find(of(deb("other")), wait=True) is None
-    assert await catalog.find(of(DEMO, "ubuntu/"), wait=True) is None
-    assert await catalog.find(replace(of(DEMO), host="other.example"), wait=True) is None
-    assert await catalog.find(replace(of(DEMO), scheme="https"), wait=True) is None
+    assert listed(DEMO) == await find(catalog, of(DEMO))
+    assert await find(catalog, of(deb("other"))) is None
+    assert await find(catalog, of(DEMO, "ubuntu/")) is None
+    assert await find(catalog, replace(of(DEMO), host="other.example")) is None
+    assert await find(catalog, replace(of(DEMO), scheme="https")) is None
 
 
 async def test_served__table_is_made_at_once(world: World, catalog: Catalog) -> None:
@@ -72,7 +79,7 @@ async def test_served__table_is_made_at_once(world: World, catalog: Catalog) -> 
     while not catalog._tables:
         await asyncio.sleep(0.01)
 
-    assert listed(DEMO) == await catalog.find(of(DEMO), wait=False)
+    assert listed(DEMO) == await find(catalog, of(DEMO), wait=False)
 
 
 async def test_served__before_the_store_has_it(world: World, catalog: Catalog) -> None:
@@ -86,7 +93,7 @@ async def test_served__before_the_store_has_it(world: World, catalog: Catalog) -
 
     catalog.served(SUITE, PATH, digest_of(body), flight)
 
-    assert listed(DEMO) == await catalog.find(of(DEMO), wait=True)
+    assert listed(DEMO) == await find(catalog, of(DEMO))
 
 
 async def test_find__left_by_an_earlier_run(world: World, catalog: Catalog) -> None:
@@ -94,8 +101,8 @@ async def test_find__left_by_an_earlier_run(world: World, catalog: Catalog) -> N
     await keep(world, DEMO)
     await keep(world, deb("other"), suite=replace(SUITE, host="deb.example:8080"))
 
-    assert listed(DEMO) == await catalog.find(of(DEMO), wait=True)
-    assert await catalog.find(of(deb("other")), wait=True) is None
+    assert listed(DEMO) == await find(catalog, of(DEMO))
+    assert await find(catalog, of(deb("other"))) is None
 
 
 async def test_find__newest_first(world: World, catalog: Catalog) -> None:
@@ -104,7 +111,7 @@ async def test_find__newest_first(world: World, catalog: Catalog) -> None:
     catalog.learn(SUITE, PATH, await keep(world, DEMO))
     catalog.learn(SUITE, PATH, await keep(world, newer))
 
-    assert listed(newer) == await catalog.find(of(DEMO), wait=True)
+    assert listed(newer) == await find(catalog, of(DEMO))
 
 
 @pytest.mark.parametrize("root", ["cuda/x86_64/", "cuda/", ""])
@@ -114,7 +121,7 @@ async def test_find__flat(world: World, catalog: Catalog, root: str) -> None:
     package = deb("demo", folder="./" + "cuda/x86_64/".removeprefix(root))
     catalog.learn(suite, "Packages.gz", await keep(world, package, suite=suite, path="Packages.gz"))
 
-    found = await catalog.find(ArchiveAddress("http", "deb.example", "cuda/x86_64/demo_1.0_amd64.deb"), wait=True)
+    found = await find(catalog, ArchiveAddress("http", "deb.example", "cuda/x86_64/demo_1.0_amd64.deb"))
 
     assert listed(package) == found
 
@@ -123,17 +130,17 @@ async def test_find__does_not_wait(world: World, catalog: Catalog) -> None:
     """Who has the package already does not wait for a table; it is made meanwhile."""
     catalog.learn(SUITE, PATH, await keep(world, DEMO))
 
-    assert await catalog.find(of(DEMO), wait=False) is None
+    assert await find(catalog, of(DEMO), wait=False) is None
     while not catalog._tables:
         await asyncio.sleep(0.01)
-    assert listed(DEMO) == await catalog.find(of(DEMO), wait=False)
+    assert listed(DEMO) == await find(catalog, of(DEMO), wait=False)
 
 
 async def test_find__index_was_evicted(world: World, catalog: Catalog) -> None:
     """An index that is gone says nothing, and is not looked for again."""
     catalog.learn(SUITE, PATH, Digest("sha256", "ab" * 32))
 
-    assert await catalog.find(of(DEMO), wait=True) is None
+    assert await find(catalog, of(DEMO)) is None
     assert {} == dict(catalog._sources["http://deb.example/"])
 
 
@@ -142,7 +149,7 @@ async def test_find__damaged_index(world: World, catalog: Catalog) -> None:
     blob = await world.store.put(b"not packed")
     catalog.learn(SUITE, PATH, blob.digest)
 
-    assert await catalog.find(of(DEMO), wait=True) is None
+    assert await find(catalog, of(DEMO)) is None
 
 
 async def test_tables__are_bounded(world: World, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,17 +158,96 @@ async def test_tables__are_bounded(world: World, catalog: Catalog, monkeypatch: 
     digests = [await keep(world, deb(name), deb(f"{name}2")) for name in "abc"]
     for digest in digests:
         catalog.learn(SUITE, PATH, digest)
-        await catalog.find(of(deb("a")), wait=True)
+        await find(catalog, of(deb("a")))
 
     assert [digests[2].value] == list(catalog._tables)
-    assert [digests[2].value] == list(catalog._sources["http://deb.example/"])
+    assert [digests[2].value] == [one.table for one in catalog._sources["http://deb.example/"].values()]
     assert 96 == catalog._bytes
+
+
+async def test_find__order_survives_a_restart(world: World, catalog: Catalog) -> None:
+    """Indexes are known by when they came, whatever their digests are."""
+    for number in range(8):
+        newest = deb("demo", f"bytes {number}")
+        await keep(world, newest)
+
+        again = Catalog(world.store, world.clock)
+        found = await again.find(of(DEMO))
+        await again.close()
+
+        assert number + 1 == len(found)
+        assert listed(newest) == found[0].listed
+
+
+async def test_find__beside_a_flat_repository(world: World, catalog: Catalog) -> None:
+    """A file above the folder of a flat repository may be of another one that lists it."""
+    suite = replace(SUITE, path="repo/inner/")
+    catalog.learn(suite, "Packages.gz", await keep(world, deb("x", folder="./"), suite=suite, path="Packages.gz"))
+
+    found = await catalog.find(ArchiveAddress("http", "deb.example", "repo/x_1.0_amd64.deb"))
+
+    assert [False] == [match.near for match in found]
+
+
+async def test_served_alone(world: World, catalog: Catalog) -> None:
+    """An index without a Release file says what is below its folder, until another one is in its place."""
+    newer = deb("demo", "others", folder="./")
+    index = ArchiveAddress("http", "deb.example", "builds/Packages")
+    address = ArchiveAddress("http", "deb.example", "builds/demo_1.0_amd64.deb")
+    key = f"apt:document:{index.key}"
+    for package in (deb("demo", folder="./"), newer):
+        blob = await world.store.put(package.paragraph().encode())
+        await world.store.save(Entry(key, index.url, blob.digest, blob.size, "", Validator(), 0.0, 0.0))
+        catalog.served_alone(index, key, blob)
+        assert [listed(package)] == [match.listed for match in await catalog.find(address)]
+
+    again = Catalog(world.store, world.clock)
+    assert listed(newer) == await find(again, address)
+    await again.close()
+    catalog.served_alone(index, key, b"")  # type: ignore[arg-type]
+    assert [] == await catalog.find(address)
+
+
+async def test_unchanged(world: World, catalog: Catalog) -> None:
+    """What was judged stands until an index of the host is learnt that was not known."""
+    digest = await keep(world, DEMO)
+    catalog.learn(SUITE, PATH, digest)
+    unchanged = catalog.unchanged(of(DEMO))
+    catalog.learn(SUITE, PATH, digest)
+    catalog.learn(replace(SUITE, host="other.example"), PATH, digest)
+    catalog.learn(SUITE, "main/Contents-amd64.gz", digest)
+    assert unchanged()
+
+    catalog.learn(SUITE, PATH, await keep(world, deb("demo", "others")))
+    assert not unchanged()
+    assert catalog.unchanged(of(DEMO))()
+
+
+async def test_learn_kept(world: World, catalog: Catalog) -> None:
+    """Only what is in the store, and not known yet, is news."""
+    assert listed(DEMO) != await find(catalog, of(DEMO))
+    digest = await keep(world, DEMO)
+    assert [True, False] == [catalog.learn_kept(SUITE, PATH, digest) for _ in range(2)]
+    assert not catalog.learn_kept(SUITE, PATH, Digest("sha256", "ab" * 32))
+    assert listed(DEMO) == await find(catalog, of(DEMO))
+
+
+async def test_find__read_again(world: World, catalog: Catalog) -> None:
+    """After a start, indexes are read again; that does not matter for what was compared after the last of them came."""
+    before = world.clock.now()
+    await keep(world, DEMO)
+    await keep(world, deb("other"), suite=replace(SUITE, path="ubuntu/dists/stable/"))
+
+    with pytest.raises(ReadAgain):
+        await catalog.find(of(DEMO), checked=before + 0.5)
+    assert 1 == len(await catalog.find(of(DEMO), checked=before))
+    assert 1 == len(await catalog.find(of(DEMO), checked=before + 0.5))
 
 
 async def test_hosts__are_bounded(world: World, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names of hosts that somebody makes up do not fill the memory."""
     monkeypatch.setattr(module, "_HOSTS", 3)
     for number in range(10):
-        await catalog.find(replace(of(DEMO), host=f"h{number}.example"), wait=True)
+        await find(catalog, replace(of(DEMO), host=f"h{number}.example"), wait=True)
 
     assert 3 == len(catalog._sources)

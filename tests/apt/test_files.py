@@ -9,12 +9,12 @@ import pytest
 
 from proxy.apt import files as module
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.catalog import Catalog
 from proxy.apt.files import Files
+from proxy.apt.policy import Policy
 from proxy.apt.request import Request
 from proxy.errors import NotFound, StoreFull
 from proxy.model import Outcome
-from tests.apt.conftest import SITE, World, content, settle
+from tests.apt.conftest import World, content, settle
 from tests.memory_upstream import Gate, Scripted
 
 ADDRESS = ArchiveAddress("http", "deb.example", "debian/pool/demo_1.0_amd64.deb")
@@ -23,11 +23,9 @@ ADDRESS = ArchiveAddress("http", "deb.example", "debian/pool/demo_1.0_amd64.deb"
 @pytest.fixture
 async def files(world: World) -> AsyncIterator[Files]:
     """Files of archives."""
-    catalog = Catalog(world.store)
-    made = Files(world.store, world.downloads, catalog, world.clock, SITE)
-    yield made
-    await made.close()
-    await catalog.close()
+    service = world.service(Policy())
+    yield service._files
+    await service.close()
 
 
 async def begun(files: Files) -> None:

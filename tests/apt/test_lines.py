@@ -31,7 +31,7 @@ async def adopt(known: Lines, line: Line, body: bytes, signature: bytes | None =
     held = await known.hold(line, line.form.value, sent)
     gpg = await known.hold(line, "Release.gpg", replace(sent, body=signature)) if signature else None
     parsed = release.parse(body, clearsigned=line.form is Form.INLINE)
-    snapshot = Snapshot(line.form, held, parsed, settled=True, signature=gpg)
+    snapshot = Snapshot(line.form, held, parsed, signature=gpg)
     await known.adopt(line, snapshot)
     return snapshot
 
@@ -54,7 +54,8 @@ async def test_line__outlives_the_process(world: World) -> None:
     line = await lines(world).get(SUITE, Form.INLINE)
 
     assert line.present is not None
-    assert (snapshot.name, snapshot.release, True) == (line.present.name, line.present.release, line.present.settled)
+    assert (snapshot.name, snapshot.release) == (line.present.name, line.present.release)
+    assert line.present.listing.settled
     assert {PATH: world.clock.now()} == line.used
     assert body == read(world, known, line.present.listing)
     assert (await lines(world).get(SUITE, Form.DETACHED)).present is None
@@ -119,13 +120,13 @@ async def test_confirm__new_date(world: World) -> None:
     snapshot = await adopt(known, line, inline({PATH: b"one"}))
     entry = replace(snapshot.listing.entry, validator=Validator(None, "Thu, 02 Jan 2020 00:00:00 GMT"))
 
-    await known.confirm(line, replace(snapshot, listing=Held(entry), settled=False))
+    await known.confirm(line, replace(snapshot, listing=Held(entry)))
 
     again = (await lines(world).get(SUITE, Form.INLINE)).present
     assert line.present is not None
     assert again is not None
     assert ["Thu, 02 Jan 2020 00:00:00 GMT"] * 2 == [line.present.date_of(), again.date_of()]
-    assert not line.present.settled
+    assert not line.present.listing.settled
 
 
 async def test_lines__are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

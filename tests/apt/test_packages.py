@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +19,11 @@ from proxy.apt.packages import table
 from proxy.apt.release import Listed
 from proxy.errors import UpstreamBroken
 from proxy.model import Digest
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 SHA = "ab" * 32
 TEXT = f"""Package: demo
@@ -47,6 +53,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
     "Packages.bz2": bz2.compress,
     "Packages.xz": lzma.compress,
     "Packages.lzma": lambda body: lzma.compress(body, lzma.FORMAT_ALONE),
+    "Packages.zst": zstd.compress,
 }
 
 
@@ -67,7 +74,7 @@ def test_table(name: str, size: int) -> None:
     assert [None] * 4 == [read.find(name) for name in ("pool/none.deb", "pool/wrong.deb", "not/this/one", "")]
 
 
-@pytest.mark.parametrize("name", ["Packages.gz", "Packages.bz2", "Packages.xz"])
+@pytest.mark.parametrize("name", ["Packages.gz", "Packages.bz2", "Packages.xz", "Packages.zst"])
 def test_table__several_streams(name: str) -> None:
     """A packed file may be several, one after another."""
     first, second = TEXT.encode().split(b"\n\n", 1)
@@ -101,14 +108,75 @@ def test_table__is_small() -> None:
     """48 bytes a package."""
     text = "\n".join(f"Filename: pool/{n}.deb\nSize: {n}\nSHA256: {os.urandom(32).hex()}\n" for n in range(1000))
 
-    assert 48_000 == len(table("Packages", [text.encode()]).records)
+    assert 48_000 == table("Packages", [text.encode()]).weight
+
+
+@pytest.mark.parametrize(
+    ("field", "algorithm", "length"),
+    [("SHA512", "sha512", 128), ("SHA1", "sha1", 40), ("MD5sum", "md5", 32), ("Md5Sum", "md5", 32)],
+)
+def test_table__other_sums(field: str, algorithm: str, length: int) -> None:
+    """The sum that is trusted most counts, of whatever kind it is; each package has its own."""
+    value = "cd" * (length // 2)
+    text = f"Filename: a.deb\nSize: 1\n{field}: {value}\n\nFilename: b.deb\nSize: 2\nMD5sum: {'00' * 16}\n"
+    text += f"SHA256: {SHA}\n\nFilename: c.deb\nSize: 3\n{field}: {value[2:]}\n"
+
+    read = table("Packages", [text.encode()])
+
+    assert Listed(1, Digest(algorithm, value)) == read.find("a.deb")
+    assert Listed(2, Digest("sha256", SHA)) == read.find("b.deb")
+    assert read.find("c.deb") is None
+
+
+def test_table__line_ends_of_other_systems() -> None:
+    """A carriage return before each line end is none of the text."""
+    text = TEXT.replace("\n", "\r\n").encode()
+
+    assert table("Packages", [TEXT.encode()]) == table("Packages", pieces(text, 7))
+
+
+SOURCE = f"""Package: demo
+Files:
+ {"00" * 16} 5 demo_1.0.dsc
+Directory: pool/main/d/demo
+Checksums-Sha256:
+ {SHA} 5 demo_1.0.dsc
+ {"ef" * 32} 123 demo_1.0.orig.tar.xz
+ damaged line
+Homepage: http://x.example/
+
+Package: old
+Directory: pool/o
+Files:
+ {"11" * 16} 7 old_1.dsc
+"""
+
+
+def test_table__sources() -> None:
+    """Files of sources lie in their package's folder."""
+    read = table("main/source/Sources.xz", [lzma.compress(SOURCE.encode())])
+
+    assert Listed(5, Digest("sha256", SHA)) == read.find("pool/main/d/demo/demo_1.0.dsc")
+    assert Listed(123, Digest("sha256", "ef" * 32)) == read.find("pool/main/d/demo/demo_1.0.orig.tar.xz")
+    assert Listed(7, Digest("md5", "11" * 16)) == read.find("pool/o/old_1.dsc")
+    assert [None] * 2 == [read.find(name) for name in ("demo_1.0.dsc", "pool/main/d/demo/line")]
+
+
+def test_table__patches() -> None:
+    """The patches of an index are told by their packed form, which is what is fetched."""
+    text = f"SHA256-Current: {SHA} 9\nSHA256-History:\n {SHA} 9 T-1\nSHA256-Download:\n {'ef' * 32} 4 T-1.gz\n"
+
+    read = table("main/binary-amd64/Packages.diff/Index", [text.encode()])
+
+    assert (Listed(4, Digest("sha256", "ef" * 32)), None) == (read.find("T-1.gz"), read.find("T-1"))
 
 
 def test_readable() -> None:
-    """Only indexes of packages in forms that can be unpacked are read."""
-    names = ["Packages", "a/Packages.xz", "Packages.zst", "Sources.xz", "a/Packages.diff/Index", "Packages.gz"]
+    """Indexes are read in forms that can be unpacked."""
+    right = ["Packages", "a/Packages.xz", "Packages.zst", "Sources.xz", "a/Packages.diff/Index", "Packages.gz"]
+    wrong = ["Packages.lz4", "Release", "Index", "a/Packages.diff/T-1.gz", "Contents-amd64.gz", "Packages.gz.asc"]
 
-    assert [True, True, False, False, False, True] == [packages.readable(name) for name in names]
+    assert right == [name for name in right + wrong if packages.readable(name)]
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}){0,2}", fullmatch=True), st.integers(0, 1 << 40)))

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile, archive_roots, classify, is_package
+from proxy.apt.paths import (
+    Immutable,
+    Index,
+    PathClass,
+    ReleaseFile,
+    Volatile,
+    classify,
+    enclosing,
+    names_beside,
+    names_in,
+)
 from proxy.errors import NotAllowed
 from proxy.model import Digest
 
@@ -24,6 +34,14 @@ STABLE = ("debian/dists/stable/", "debian/dists/stable/main/", "debian/dists/sta
         "debian/pool/main/d/demo/demo_1.0-1.debian.tar.xz",
         "debian/pool/main/d/demo/demo_1.0-1.diff.gz",
         "debian/pool/main/d/demo/demo_1.0.tar.zst",
+        "debian/pool/main/d/demo/demo_1.0.orig.tar.lz",
+        "debian/pool/main/d/demo/demo_1.0.orig-part.tar.xz.asc",
+        "debian/pool/main/d/demo/demo-1.0.tar.lzo",
+        "debian/pool/main/d/demo/demo-1.0.tar.Z.sig",
+        "debian/pool/main/d/demo/demo_1.0-1.diff.xz",
+        "debian/pool/main/d/demo/demo_1.0-1_amd64.changes",
+        "debian-deltas/pool/main/d/demo/demo_1.0_1.1_amd64.debdelta",
+        "flat/signing-key_1.0.orig.tar.lz",
         "linux/debian/dists/stable/pool/stable/amd64/docker-ce_1.0_amd64.deb",
         "cuda/x86_64/cuda-keyring_1.0-1_all.deb",
         "ubuntu/pool/main/h/hello/hello_2.10-5_amd64v3.deb",
@@ -60,6 +78,30 @@ def test_classify__architectures(architecture: str) -> None:
         assert suite == kind.suites[0]
     by_hash = Immutable(Digest("sha256", SHA), (suite, f"{suite}main/", folder))
     assert by_hash == classify(f"{folder}by-hash/SHA256/{SHA}")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("Packages", ()),
+        ("a/Packages", ("",)),
+        ("a/b/i18n/Translation-en", ("a/b/", "a/", "")),
+        ("1/2/3/4/5/6/Packages", ("1/2/3/4/5/", "1/2/3/4/", "1/2/3/", "1/2/")),
+        ("debian/dists/sid/main/Contents-amd64.gz", ()),
+        ("dists/sid/x", ()),
+    ],
+)
+def test_enclosing(path: str, expected: tuple[str, ...]) -> None:
+    """What a flat archive has in subfolders may be listed further up; below dists/ the suite's folder is known."""
+    assert expected == enclosing(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "suite"), [("Packages.diff/Index", ""), ("a/Packages.diff/Index", "a/"), ("a/b/Packages", "a/b/")]
+)
+def test_classify__flat(path: str, suite: str) -> None:
+    """A list of patches lies beside its index."""
+    assert (suite,) == suites_of(classify(path))
 
 
 def suites_of(kind: PathClass) -> tuple[str, ...]:
@@ -124,6 +166,15 @@ def test_classify__flat_index(path: str) -> None:
         "debian/dists/stable/main/installer-amd64/current/images/SHA256SUMS",
         "debian/dists/stable/ChangeLog", "linux/debian/gpg", "keys/archive.asc", "KEY.gpg", "a/b.key",
         "changelogs/main/d/demo/demo_1.0_changelog", "changelogs/pool/main/d/demo/demo_1/changelog", "meta-release-lts",
+        "linux/gpgkey", "gpgkey/vendor-repo.gpg.key", "keys/GPG-PUB-KEY-VENDOR-2023.PUB", "RPM-GPG-KEY-vendor",
+        "GPG-KEY-vendor", "debian/KEY",
+        "a/KEYS", "release-key.txt", "a/repo_signing_key.pub", "pubkey", "a/archive-key",
+        "artifactory/api/gpg/key/public", "artifactory/api/security/keypair/main/public", "apt.GPG", "A.ASC",
+        "US.txt", "mirrors.txt", "debian-mirrors.txt", "mirrorlist", "a/mirror.lst", "mirrors.list",
+        "Mirrors.masterlist",
+        "debian/project/trace/mirror.example", "project/trace/master", "debian/indices/Maintainers.gz",
+        "debian/indices/override.stable.main.gz", "debian/doc/mailing-lists.txt", "debian/tools/loader.exe",
+        "pub/mirror/ubuntu/indices/md5sums.gz", "debian/ls-lR.gz", "debian/README", "debian/README.mirrors.txt",
         "cuda/x86_64/cuda.list", "debian/pool/main/d/demo/demo_1.0_amd64.changelog", "dists/x/y.tar.gz",
     ],
 )  # fmt: skip
@@ -139,7 +190,9 @@ def test_classify__volatile(path: str) -> None:
         "latest/meta-data",
         f"dists/a/by-hash/SHA256/{SHA}0", "dists/a/by-hash/SHA256/x", f"dists/a/by-hash/SHA256/{SHA}/x",
         "a/by-hash/b.deb",
-        ".git/config", "wp-login.php", "a.exe", "by-hash/CRC32/00",
+        ".git/config", "wp-login.php", "a.exe", "monkey.html", "a/keyboard.txt", "a/mirror.php", "USA.txt", "project/",
+        "a/b/c/d/doc/e", "mydoc/a", "public", "a/key/public.html", "tools", "pool/a.tarx", "a/turkey",
+        "by-hash/CRC32/00",
     ],
 )  # fmt: skip
 def test_classify__nothing_of_an_archive(path: str) -> None:
@@ -149,20 +202,19 @@ def test_classify__nothing_of_an_archive(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suite", "roots"),
+    ("folder", "address", "names", "beside"),
     [
-        ("debian/dists/stable/", ("debian/",)),
-        ("dists/stable/updates/", ("",)),
-        ("a/dists/b/dists/c/", ("a/",)),
-        ("cuda/x86_64/", ("cuda/x86_64/", "cuda/", "")),
-        ("", ("",)),
+        ("debian/dists/stable/", "debian/pool/x.deb", ("pool/x.deb",), ()),
+        ("dists/stable/updates/", "pool/x.deb", ("pool/x.deb",), ()),
+        ("a/dists/b/dists/c/", "a/x.deb", ("x.deb",), ()),
+        ("debian/dists/stable/", "ubuntu/pool/x.deb", (), ()),
+        ("a/b/", "a/b/x.deb", ("x.deb", "b/x.deb", "a/b/x.deb"), ("b/x.deb", "a/b/x.deb")),
+        ("a/b/", "a/b/c/x.deb", ("c/x.deb", "b/c/x.deb", "a/b/c/x.deb"), ("b/c/x.deb", "a/b/c/x.deb")),
+        ("a/b/", "a/pool/x.deb", (), ("pool/x.deb", "a/pool/x.deb")),
+        ("a/b/", "c/x.deb", (), ("c/x.deb",)),
+        ("", "c/x.deb", ("c/x.deb",), ()),
     ],
 )
-def test_archive_roots(suite: str, roots: tuple[str, ...]) -> None:
-    """File names in an index are relative to what lies above dists/; in a flat repository to any folder above."""
-    assert roots == archive_roots(suite)
-
-
-def test_is_package() -> None:
-    """Only packages are in indexes of packages."""
-    assert [True, True, True, False] == [is_package(f"a.{end}") for end in ("deb", "udeb", "ddeb", "dsc")]
+def test_names_in(folder: str, address: str, names: tuple[str, ...], beside: tuple[str, ...]) -> None:
+    """Names are relative to what lies above dists/; in a flat repository, files lie below the folder of its index."""
+    assert (names, beside) == (names_in(address, folder), names_beside(address, folder))

@@ -10,7 +10,7 @@ from proxy.errors import UpstreamBroken
 from proxy.model import Digest
 from tests.archive import signed
 
-SHA, LONG = "ab" * 32, "cd" * 64
+SHA, LONG, MD5 = "ab" * 32, "cd" * 64, "d41d8cd98f00b204e9800998ecf8427e"
 LISTING = f"""Origin: Debian
 Suite: stable
 Codename: bookworm
@@ -20,7 +20,10 @@ Acquire-By-Hash: yes
 Description: A test
 - of a line that begins with a dash
 MD5Sum:
- d41d8cd98f00b204e9800998ecf8427e        0 main/empty
+ {MD5}        0 main/empty
+ {MD5}      123 main/binary-amd64/Packages.xz
+SHA512:
+ {LONG}      123 main/binary-amd64/Packages.xz
 SHA256:
  {SHA}      123 main/binary-amd64/Packages.xz
  {SHA.upper()} 5 ./Packages
@@ -29,6 +32,7 @@ SHA256:
  {SHA} x main/no-size
 """
 WELL = LISTING.replace("- of a line that begins with a dash\n", " - with a dash\n")
+WEAK = Digest("md5", MD5)
 
 
 @pytest.mark.parametrize("form", ["plain", "signed", "crlf"])
@@ -40,7 +44,8 @@ def test_parse(form: str) -> None:
 
     digest = Digest("sha256", SHA)
     assert {
-        "main/binary-amd64/Packages.xz": Listed(123, digest),
+        "main/empty": Listed(0, WEAK),
+        "main/binary-amd64/Packages.xz": Listed(123, digest, (Digest("sha512", LONG), WEAK)),
         "Packages": Listed(5, digest),
         "main/dep11/icons-64x64@2.tar.gz": Listed(7, digest),
     } == dict(parsed.files)
@@ -56,11 +61,56 @@ def test_parse__only_sha512() -> None:
 
 
 def test_parse__only_weak_digests() -> None:
-    """MD5 and SHA1 promise nothing: no files are listed."""
-    parsed = parse(b"Suite: x\nMD5Sum:\n d41d8cd98f00b204e9800998ecf8427e 0 Packages\n", clearsigned=False)
+    """Old archives have MD5 and SHA1 only: the longer one is checked."""
+    body = f"Suite: x\nMD5Sum:\n {MD5} 0 Packages\nSHA1:\n {SHA[:40]} 0 Packages\n".encode()
 
-    assert {} == dict(parsed.files)
+    parsed = parse(body, clearsigned=False)
+
+    assert {"Packages": Listed(0, Digest("sha1", SHA[:40]), (WEAK,))} == dict(parsed.files)
     assert (False, None, None) == (parsed.by_hash, parsed.date, parsed.valid_until)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Label: M\xfcnchen",
+        b"Label: a\x0cb",
+        "Label: \u2028 \x85".encode(),
+        b"Changelogs_Uri: x",
+        b"X.Y: x",
+        b"no field at all",
+        b"- of a line",
+        b"# a comment",
+        b"\x00: y",
+        b":",
+        b"",
+        b" ",
+        b"\r",
+        b"Suite : x",
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+@pytest.mark.parametrize("clearsigned", [False, True])
+def test_parse__what_apt_takes(line: bytes, place: str, clearsigned: bool) -> None:
+    """A line that is no field, in odd bytes or with an odd name, keeps nothing else from being read."""
+    lines = WELL.encode().split(b"\n")[:-1]
+    lines.insert({"first": 0, "middle": 4, "last": len(lines)}[place], line)
+    body = b"\n".join([*lines, b""])
+
+    parsed = parse(signed(body) if clearsigned else body, clearsigned=clearsigned)
+
+    assert parse(WELL.encode(), clearsigned=False) == parsed
+
+
+def test_parse__fields_that_are_there_twice() -> None:
+    """The first one counts: apt reads one paragraph, whatever follows it."""
+    assert (
+        0.0
+        == parse(
+            b"Date: Thu, 01 Jan 1970 00:00:00 UTC\n\nDate: Sat, 11 Oct 2025 09:00:00 UTC\n", clearsigned=False
+        ).date
+    )
 
 
 def test_parse__unreadable_date() -> None:
@@ -70,7 +120,7 @@ def test_parse__unreadable_date() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\xff", b"<html></html>", b"Package: a\n", b"Suite x\n", b"Suite: x\n\x00: y\n", LISTING.encode()],
+    [b"", b"\xff", b"<html></html>", b"\n <html>\nDate: now\n", b"Package: a\n", b"Suite x\n", b" Suite: x\n"],
 )
 @pytest.mark.parametrize("clearsigned", [True, False])
 def test_parse__something_else(body: bytes, clearsigned: bool) -> None:

@@ -14,7 +14,8 @@ from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
 from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamUnreachable, WrongBytes
-from proxy.model import Kind, Outcome, UpstreamFailed
+from proxy.events import UpstreamFailed
+from proxy.model import Kind, Outcome
 from tests.apt.conftest import OLD, SUITE, World, content, inline, listing, settle
 from tests.archive import deb
 from tests.cache.conftest import sha256
@@ -256,7 +257,9 @@ async def test_document__page_in_its_place(world: World, archives: AptArchives) 
     key = ArchiveAddress("http", "deb.example", "keys/archive.asc")
     world.upstream.on(key.url, Scripted(b"key"), Scripted(b"<html>", headers={"Content-Type": "text/html; x=y"}))
 
-    first, second = [await ask(archives, key) for _ in range(2)]
+    first = await ask(archives, key)
+    await settle(world)
+    second = await ask(archives, key)
 
     assert [Outcome.MISS, Outcome.STALE] == [first.outcome, second.outcome]
     assert b"key" == await content(world, second.body)

@@ -9,14 +9,17 @@ from dataclasses import replace
 import pytest
 
 from proxy.apt.indexes import Indexes
+from proxy.apt.policy import Policy
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form
 from proxy.errors import NotFound, Unsettled, UpstreamUnreachable
-from proxy.model import Outcome, UpstreamFailed
-from tests.apt.conftest import OLD, SITE, SUITE, WALL, World, beside, inline, listing
+from proxy.events import UpstreamFailed
+from proxy.model import Outcome
+from tests.apt.conftest import OLD, SUITE, WALL, World, beside, inline, listing
 from tests.memory_upstream import Gate, Scripted
 
 PATH = "main/binary-amd64/Packages"
+TEN = Policy(window=10.0).site_of(SUITE)
 ONE, TWO = {PATH: b"one"}, {PATH: b"second"}
 
 
@@ -32,7 +35,6 @@ async def snapshots(world: World) -> AsyncIterator[Snapshots]:
         indexes,
         world.bodies,
         world.patience,
-        10.0,
         serve_expired=False,
     )
     yield made
@@ -41,13 +43,13 @@ async def snapshots(world: World) -> AsyncIterator[Snapshots]:
 
 async def present(snapshots: Snapshots, form: Form = Form.INLINE) -> tuple[dict[str, int], Outcome]:
     """Sizes of what the present snapshot lists, which tell it, and how it came about."""
-    snapshot, outcome = await snapshots.present(SUITE, form, SITE)
+    snapshot, outcome = await snapshots.present(SUITE, form, TEN)
     return {path: listed.size for path, listed in snapshot.release.files.items()}, outcome
 
 
 async def use(world: World, snapshots: Snapshots) -> None:
     """Let a client have used the index of the present snapshot."""
-    snapshot, _ = await snapshots.present(SUITE, Form.INLINE, SITE)
+    snapshot, _ = await snapshots.present(SUITE, Form.INLINE, TEN)
     await snapshots.used(SUITE, snapshot, PATH)
 
 
@@ -207,7 +209,7 @@ async def test_present__unchanged_body(world: World, snapshots: Snapshots) -> No
 
     outcome = (await present(snapshots))[1]
 
-    snapshot, _ = await snapshots.present(SUITE, Form.INLINE, SITE)
+    snapshot, _ = await snapshots.present(SUITE, Form.INLINE, TEN)
     assert Outcome.REVALIDATED is outcome
     assert snapshot.date_of() is not None
     assert 1 == len(await snapshots.known(SUITE))

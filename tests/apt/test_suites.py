@@ -9,53 +9,162 @@ import pytest
 
 from proxy.apt import suites
 from proxy.apt.release import Listed, Release
-from proxy.apt.suites import Form, Held, Snapshot, Verdict, judge
+from proxy.apt.suites import Away, Form, Held, Snapshot, Verdict, judge
 from proxy.errors import NotFound, WrongBytes
 from proxy.model import Digest, Entry, Validator
 
 NOW = 1_800_000_000.0
 
 
-def held(name: str, modified: float | None = None, etag: str | None = None) -> Held:
-    """A Release file whose digest is made of `name`."""
+def held(name: str, modified: float | None = None, etag: str | None = None, *, size: int = 5) -> Held:
+    """A Release file, or a signature, whose digest is made of `name`; its date is settled a minute after it."""
     date = formatdate(modified, usegmt=True) if modified is not None else None
     digest = Digest("sha256", name * 64)
-    return Held(Entry("key", "http://deb.example/", digest, 5, "", Validator(etag, date), NOW, NOW))
+    entry = Entry("key", "http://deb.example/", digest, size, "", Validator(etag, date), NOW, NOW)
+    return Held(entry, settled=modified is not None and NOW - modified >= 60)
 
 
 def snapshot(
-    name: str, *, date: float | None = None, until: float | None = None, signature: str | None = None
+    name: str,
+    *,
+    date: float | None = None,
+    until: float | None = None,
+    signature: Held | str | None = None,
+    modified: float | None = None,
 ) -> Snapshot:
     """A snapshot."""
     release = Release({}, date=date, valid_until=until)
-    return Snapshot(Form.INLINE, held(name), release, signature=held(signature) if signature else None)
+    gpg = held(signature) if isinstance(signature, str) else signature
+    return Snapshot(Form.DETACHED if gpg else Form.INLINE, held(name, modified), release, signature=gpg)
+
+
+def away(found: Snapshot, *, since: float = 0.0, at: float | None = None) -> Away:
+    """Upstream is away for some seconds, and for some at `found`."""
+    return Away(NOW - since, found.pair, NOW - (since if at is None else at))
+
+
+A, B = snapshot("a"), snapshot("b")
+SIGNED, OTHER_LIST = snapshot("a", signature="c"), snapshot("b", signature="d")
+OLD_KEY = snapshot("a", date=NOW - 9000, modified=NOW - 9000, signature=held("c", NOW - 8999))
+NEXT = snapshot("b", date=NOW - 900, modified=NOW - 900, signature=held("d", NOW - 800))
+LATE = snapshot("a", date=NOW - 60, modified=NOW - 50, signature=held("c", NOW - 7000))
+
+
+def signed_again(modified: float | None, size: int = 5) -> Snapshot:
+    """The list of OLD_KEY with another signature."""
+    return replace(OLD_KEY, signature=held("d", modified, size=size))
 
 
 @pytest.mark.parametrize(
-    ("present", "found", "since", "expected"),
+    ("present", "found", "known", "gone", "expected"),
     [
-        (None, snapshot("a"), None, Verdict.ADOPT),
-        (snapshot("a"), snapshot("a"), None, Verdict.SAME),
-        (snapshot("a"), snapshot("a"), NOW - 86_400, Verdict.SAME),
-        (snapshot("a"), snapshot("b"), None, Verdict.PREPARE),
-        (snapshot("a"), snapshot("b"), NOW - 60, Verdict.PREPARE),
-        (snapshot("a"), snapshot("b"), NOW - suites.HOLD_MOST, Verdict.ADOPT),
-        (snapshot("a", until=NOW - 1), snapshot("b"), None, Verdict.ADOPT),
-        (snapshot("a", until=NOW + 1), snapshot("b"), None, Verdict.PREPARE),
-        (snapshot("a", date=5), snapshot("b", date=4), None, Verdict.HOLD),
-        (snapshot("a", date=5), snapshot("b", date=5), None, Verdict.PREPARE),
-        (snapshot("a", date=5), snapshot("b"), None, Verdict.PREPARE),
-        (snapshot("a", date=5, until=NOW - 1), snapshot("b", date=4), None, Verdict.ADOPT),
-        (snapshot("a", signature="c"), snapshot("a", signature="c"), None, Verdict.SAME),
-        (snapshot("a", signature="c"), snapshot("b", signature="c"), None, Verdict.HOLD),
-        (snapshot("a", signature="c"), snapshot("a", signature="d"), None, Verdict.HOLD),
-        (snapshot("a", signature="c"), snapshot("a", signature="d"), NOW - suites.HOLD_MOST, Verdict.ADOPT),
-        (snapshot("a", signature="c"), snapshot("b", signature="d"), None, Verdict.PREPARE),
+        (None, A, None, False, Verdict.ADOPT),
+        (A, A, None, False, Verdict.SAME),
+        (A, A, away(B, since=86_400), True, Verdict.SAME),
+        (A, B, None, False, Verdict.PREPARE),
+        (A, B, away(B, since=60), False, Verdict.PREPARE),
+        (A, B, away(B, since=suites.HOLD_MOST), False, Verdict.ADOPT),
+        (snapshot("a", until=NOW - 1), B, None, False, Verdict.ADOPT),
+        (snapshot("a", until=NOW + 1), B, None, False, Verdict.PREPARE),
+        # A Date that goes back.
+        (snapshot("a", date=5), snapshot("b", date=4), None, False, Verdict.HOLD),
+        (snapshot("a", date=5), snapshot("b", date=4), None, True, Verdict.PREPARE),
+        (snapshot("a", date=5), snapshot("b", date=4), away(B, since=119), False, Verdict.HOLD),
+        (snapshot("a", date=5), snapshot("b", date=4), away(B, since=120), False, Verdict.PREPARE),
+        (snapshot("a", date=5), snapshot("b", date=4), away(A, since=900), False, Verdict.HOLD),
+        (snapshot("a", date=5), snapshot("b", date=4), away(B, since=900, at=60), False, Verdict.HOLD),
+        (snapshot("a", date=5), snapshot("b", date=5), None, False, Verdict.PREPARE),
+        (snapshot("a", date=5), B, None, False, Verdict.PREPARE),
+        (snapshot("a", date=5, until=NOW - 1), snapshot("b", date=4), None, False, Verdict.ADOPT),
+        # Another list: with the signature of the kept one, without one, with one that does not date with it.
+        (SIGNED, SIGNED, None, False, Verdict.SAME),
+        (SIGNED, OTHER_LIST, None, False, Verdict.PREPARE),
+        (SIGNED, snapshot("b", signature="c"), None, False, Verdict.HOLD),
+        (SIGNED, snapshot("b", signature="c"), away(snapshot("b", signature="c"), since=900), False, Verdict.HOLD),
+        (SIGNED, snapshot("b", signature="c"), away(snapshot("b", signature="c"), since=120), True, Verdict.PREPARE),
+        (SIGNED, B, None, False, Verdict.HOLD),
+        (SIGNED, B, None, True, Verdict.HOLD),
+        (SIGNED, B, away(B, since=120), True, Verdict.PREPARE),
+        (SIGNED, B, away(B, since=suites.HOLD_MOST), False, Verdict.ADOPT),
+        (A, OTHER_LIST, None, False, Verdict.PREPARE),
+        (OTHER_LIST, LATE, None, False, Verdict.HOLD),
+        (OTHER_LIST, LATE, away(LATE, since=suites.HOLD_VAIN), False, Verdict.PREPARE),
+        (SIGNED, NEXT, None, False, Verdict.HOLD),
+        (SIGNED, NEXT, away(NEXT, since=9), False, Verdict.HOLD),
+        (SIGNED, NEXT, away(NEXT, since=10), False, Verdict.PREPARE),
+        (LATE, snapshot("b", signature="c"), None, False, Verdict.PREPARE),
+        # The same list with another signature.
+        (A, SIGNED, None, False, Verdict.ADOPT),
+        (SIGNED, A, None, False, Verdict.HOLD),
+        (SIGNED, A, away(A, since=900), True, Verdict.HOLD),
+        (LATE, replace(LATE, signature=held("d", NOW - 40)), None, False, Verdict.ADOPT),
+        (OLD_KEY, signed_again(NOW - 9), None, False, Verdict.HOLD),
+        (OLD_KEY, signed_again(NOW - 9), away(signed_again(0), since=59), False, Verdict.HOLD),
+        (OLD_KEY, signed_again(NOW - 9), away(signed_again(0), since=60), False, Verdict.ADOPT),
+        (OLD_KEY, signed_again(NOW - 90), None, False, Verdict.HOLD),
+        (OLD_KEY, signed_again(NOW - 90), away(signed_again(0), since=10), False, Verdict.ADOPT),
+        (OLD_KEY, signed_again(NOW - 9, size=400), None, False, Verdict.ADOPT),
+        (OLD_KEY, signed_again(NOW - 9999, size=400), None, False, Verdict.HOLD),
+        (OLD_KEY, signed_again(NOW - 9999), away(signed_again(0), since=900), False, Verdict.HOLD),
+        (OLD_KEY, signed_again(NOW - 9999), away(signed_again(0), since=suites.HOLD_MOST), False, Verdict.ADOPT),
     ],
 )
-def test_judge(present: Snapshot | None, found: Snapshot, since: float | None, expected: Verdict) -> None:
+def test_judge(present: Snapshot | None, found: Snapshot, known: Away | None, gone: bool, expected: Verdict) -> None:
     """What becomes of a Release file that upstream sent."""
-    assert expected is judge(present, found, since, NOW)
+    assert expected is judge(present, found, known, NOW, gone=gone)
+
+
+@pytest.mark.parametrize(
+    ("listed", "signed", "date", "expected"),
+    [
+        (NOW, NOW, NOW, False),
+        (NOW, NOW + 30, NOW, False),
+        (NOW + 50, NOW, NOW, False),  # written in another order
+        (NOW + 61, NOW, NOW, True),
+        (NOW + 30, NOW - 6, NOW, True),  # signed before it was made
+        (5, 5, NOW, False),  # one date for all files
+        (NOW, None, NOW, False),
+        (None, NOW, NOW, False),
+        (NOW, NOW, None, False),
+    ],
+)
+def test_doubtful(listed: float | None, signed: float | None, date: float | None, expected: bool) -> None:
+    """A signature that is older than its list is another list's."""
+    found = snapshot("a", date=date, modified=listed, signature=held("c", signed))
+
+    assert expected is suites.doubtful(found)
+
+
+def test_trusted_for() -> None:
+    """What may be half of a change is looked at again soon."""
+    bare = Snapshot(Form.DETACHED, held("a", NOW - 9), Release({}))
+    settled = Snapshot(Form.DETACHED, held("a", NOW - 90), Release({}))
+
+    assert [20.0, 20.0, 2.0, 2.0, 20.0] == [suites.trusted_for(one, 20.0) for one in (A, SIGNED, LATE, bare, settled)]
+    assert 1.0 == suites.trusted_for(LATE, 1.0)
+
+
+def test_still_away() -> None:
+    """How long upstream is away, and how long at one state, are two things."""
+    first = suites.still_away(None, A, NOW)
+    same = suites.still_away(first, A, NOW + 5)
+    other = suites.still_away(same, B, NOW + 9)
+
+    assert Away(NOW, A.pair, NOW) == first == same
+    assert Away(NOW, B.pair, NOW + 9) == other == suites.still_away(other, None, NOW + 20)
+
+
+def test_withdrawn() -> None:
+    """Only a newer Date in the other form says that this form is history."""
+    old, new = snapshot("a", date=5), snapshot("b", date=6)
+    half = snapshot("b", date=NOW - 60, modified=NOW - 50, signature=held("c", NOW - 7000))
+    unsigned = replace(new, form=Form.DETACHED)
+
+    assert [False, False] == [suites.withdrawn(old, one) for one in (half, unsigned)]
+    assert suites.withdrawn(old, replace(half, signature=held("c", NOW - 40)))
+    assert [True, False, False, False, True] == [
+        suites.withdrawn(*pair) for pair in ((old, new), (old, old), (new, old), (old, A), (A, old))
+    ]
 
 
 def test_needed__what_clients_used_of_late() -> None:
@@ -70,17 +179,18 @@ def test_needed__what_clients_used_of_late() -> None:
     ("error", "kept", "since", "expected"),
     [
         (WrongBytes("x"), True, None, True),
-        (WrongBytes("x"), True, NOW - suites.HOLD_VAIN, True),
+        (WrongBytes("x"), True, suites.HOLD_VAIN, True),
         (WrongBytes("x"), False, None, True),
-        (WrongBytes("x"), False, NOW - suites.HOLD_VAIN + 1, True),
-        (WrongBytes("x"), False, NOW - suites.HOLD_VAIN, False),
+        (WrongBytes("x"), False, suites.HOLD_VAIN - 1, True),
+        (WrongBytes("x"), False, suites.HOLD_VAIN, False),
         (NotFound("x"), True, None, True),
-        (NotFound("x"), True, NOW - suites.HOLD_VAIN, False),
+        (NotFound("x"), True, suites.HOLD_VAIN, False),
     ],
 )
 def test_blocking(error: Exception, kept: bool, since: float | None, expected: bool) -> None:
     """An index in another version is waited for long, one that nobody can have for minutes."""
-    found = suites.blocking({"Packages": error}, ["Packages"] if kept else [], since, NOW)
+    known = away(B, since=since) if since is not None else None
+    found = suites.blocking({"Packages": error}, ["Packages"] if kept else [], known, NOW)
 
     assert (error if expected else None) is found
 
@@ -93,12 +203,13 @@ def test_blocking__nothing_failed() -> None:
 def test_conditions() -> None:
     """Upstream is asked by a strong ETag, and by a date if that was settled."""
     date = formatdate(5, usegmt=True)
-    known = replace(snapshot("a"), listing=held("a", 5, '"x"'))
+    known = held("a", 5, '"x"')
+    young = replace(known, settled=False)
 
     assert {} == suites.conditions(None)
-    assert {"If-None-Match": '"x"'} == suites.conditions(known)
-    assert {"If-None-Match": '"x"', "If-Modified-Since": date} == suites.conditions(replace(known, settled=True))
-    assert {} == suites.conditions(replace(known, listing=held("a", 5, 'W/"x"')))
+    assert {"If-None-Match": '"x"'} == suites.conditions(young)
+    assert {"If-None-Match": '"x"', "If-Modified-Since": date} == suites.conditions(known)
+    assert {} == suites.conditions(replace(young, entry=held("a", 5, 'W/"x"').entry))
 
 
 @pytest.mark.parametrize(
@@ -136,12 +247,14 @@ def test_retained() -> None:
 
 def test_listed_by_hash() -> None:
     """A file by hash is found by digest, in the folder that it lies in."""
-    digest = Digest("sha256", "a" * 64)
-    found = Release({"main/x/Packages": Listed(1, digest), "Packages": Listed(1, digest)})
+    digest, other = Digest("sha256", "a" * 64), Digest("md5", "a" * 32)
+    found = Release({"main/x/Packages": Listed(1, digest), "Packages": Listed(1, digest, (other,))})
     known = replace(snapshot("a"), release=found)
 
     assert "main/x/Packages" == suites.listed_by_hash(known, "main/x/", digest)
     assert "Packages" == suites.listed_by_hash(known, "", digest)
+    assert "Packages" == suites.listed_by_hash(known, "", other)
+    assert suites.listed_by_hash(known, "main/x/", other) is None
     assert suites.listed_by_hash(known, "main/", digest) is None
     assert suites.listed_by_hash(known, "", Digest("sha512", "a" * 64)) is None
     assert suites.listed_by_hash(known, "", Digest("sha256", "b" * 64)) is None

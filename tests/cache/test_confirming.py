@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from email.utils import formatdate
 
 import pytest
 
+from proxy.cache import confirming as module
 from proxy.cache.confirming import Confirming
 from proxy.cache.patience import Patience
-from proxy.errors import NotFound, PullthroughError, StoreBroken, UpstreamBroken, UpstreamThrottled, UpstreamUnreachable
+from proxy.errors import (
+    NotFound,
+    PullthroughError,
+    StoreBroken,
+    UpstreamBroken,
+    UpstreamThrottled,
+    UpstreamUnreachable,
+    Withheld,
+)
 from proxy.model import Entry, Outcome, Validator
 from tests.cache.conftest import BODY, SITE, URL, HandClock, wanted
 from tests.memory_store import MemoryStore
@@ -159,6 +169,16 @@ async def test_outcome__upstream_is_silent(
     assert Outcome.REVALIDATED is await confirming.outcome(WANTED, entry)
 
 
+async def test_patience(confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """Where its word matters a host that takes a second and more is waited for; one that was silent is not."""
+    entry = await keep(store, clock)
+    assert [1.0, 3.0] == [confirming.patience(URL, entry, exact=exact) for exact in (False, True)]
+    clock.advance(7 * 86_400)
+    assert [1.0, 10.0] == [round(confirming.patience(URL, entry, exact=exact), 3) for exact in (False, True)]
+    confirming._patience.ran_out(URL)
+    assert [0.0, 0.0] == [confirming.patience(URL, entry, exact=exact) for exact in (False, True)]
+
+
 async def test_outcome__known_to_be_down(
     confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
 ) -> None:
@@ -212,6 +232,112 @@ async def test_outcome__file_replaced_meanwhile(
     gate.open()
     await asking
     assert new == store.find(WANTED.key)
+
+
+@pytest.mark.parametrize(
+    ("validator", "answer", "expected"),
+    [
+        (TAGGED, Scripted(status=304), Outcome.REVALIDATED),
+        (DATED, Scripted(BODY, ranges=True, headers=DATE), Outcome.REVALIDATED),
+        (DATED, Scripted(BODY, headers=DATE), Outcome.REVALIDATED),
+        (DATED, Scripted(BODY + b"!", ranges=True, headers=DATE), Outcome.MISS),
+        (DATED, Scripted(BODY + b"!", headers=DATE), Outcome.MISS),
+        (DATED, Scripted(b"packed", headers={**DATE, "content-encoding": "gzip"}), Outcome.REVALIDATED),
+        (DATED, Scripted(BODY, headers={"last-modified": "Tue, 31 Dec 2024 00:00:00 GMT"}), Outcome.MISS),
+        (TAGGED, Scripted(BODY + b"!", ranges=True, headers=ETAG), Outcome.MISS),
+    ],
+)
+async def test_outcome__exact(
+    confirming: Confirming,
+    store: MemoryStore,
+    upstream: MemoryUpstream,
+    clock: HandClock,
+    validator: Validator,
+    answer: Scripted,
+    expected: Outcome,
+) -> None:
+    """Where dates may be set back they are compared, with the length, and upstream is not asked about them."""
+    clock.advance(1_800_000_000.0 - clock.now())
+    entry = await keep(store, clock, validator)
+    upstream.on(URL, answer)
+    clock.advance(LATER)
+    assert expected is await confirming.outcome(WANTED, entry, exact=True)
+    assert "If-Modified-Since" not in upstream.asks[0].headers
+    assert ("If-None-Match" in upstream.asks[0].headers) is (validator is TAGGED)
+
+
+async def test_outcome__exact_and_just_changed(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """A date less than a minute older than the copy may be that of two versions (RFC 9110 §8.8.2.2)."""
+    just = {"last-modified": formatdate(clock.now() - 30, usegmt=True)}
+    entry = await keep(store, clock, Validator(None, just["last-modified"]))
+    upstream.on(URL, Scripted(BODY, headers=just))
+    clock.advance(LATER)
+    assert Outcome.MISS is await confirming.outcome(WANTED, entry, exact=True)
+
+
+async def test_outcome__other_file_found_too_late(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """Who did not wait for upstream's word has the other file fetched the next time, without asking again."""
+    entry = await keep(store, clock)
+    gate = Gate()
+    upstream.on(URL, Scripted(BODY, headers={"etag": '"two"'}, gate=gate))
+    clock.advance(LATER)
+    asking = asyncio.create_task(confirming.outcome(WANTED, entry))
+    await gate.reached.wait()
+    asking.cancel()
+    gate.open()
+    while WANTED.key not in confirming._changed:
+        await asyncio.sleep(0)
+
+    assert (Outcome.MISS, 1) == (await confirming.outcome(WANTED, entry), len(upstream.asks))
+    assert Outcome.HIT is await confirming.outcome(WANTED, replace(entry, checked=clock.now()))
+
+
+async def test_changed__is_bounded(
+    confirming: Confirming,
+    store: MemoryStore,
+    upstream: MemoryUpstream,
+    clock: HandClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files that change do not fill the memory."""
+    monkeypatch.setattr(module, "_CHANGED", 3)
+    entry = await keep(store, clock)
+    upstream.on(URL, Scripted(BODY, headers={"etag": '"two"'}))
+    clock.advance(LATER)
+    for number in range(10):
+        assert Outcome.MISS is await confirming.outcome(replace(WANTED, key=str(number)), entry)
+
+    assert ["7", "8", "9"] == list(confirming._changed)
+
+
+async def test_outcome__gone(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """Who wants to know is told that upstream has no such file any more; a refusal is no such word."""
+    entry = await keep(store, clock)
+    upstream.on(URL, Scripted(error=NotFound("gone")))
+    clock.advance(LATER)
+    with pytest.raises(NotFound):
+        await confirming.outcome(WANTED, entry, gone=True)
+    upstream.on(URL, Scripted(error=Withheld("no")))
+    assert Outcome.STALE is await confirming.outcome(WANTED, entry, gone=True)
+
+
+async def test_outcome__anew(
+    confirming: Confirming, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
+) -> None:
+    """What is to be fetched anew is, unless that was done a moment ago, or upstream is down."""
+    entry = await keep(store, clock)
+    assert Outcome.HIT is await confirming.outcome(WANTED, entry, anew=True)
+    clock.advance(3)
+    assert Outcome.MISS is await confirming.outcome(WANTED, entry, anew=True)
+    upstream.down_urls.add(URL)
+    assert Outcome.STALE is await confirming.outcome(WANTED, entry, anew=True)
+    assert [] == upstream.asks
 
 
 async def test_close__breaks_off(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> None:

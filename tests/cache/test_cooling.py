@@ -62,3 +62,15 @@ def test_wrong__bounded(clock: HandClock) -> None:
     cooling.refuse(replace(wanted(), url="https://files.example/0"))
     with pytest.raises(WrongBytes):
         cooling.refuse(replace(wanted(), url="https://files.example/10049"))
+
+
+@pytest.mark.parametrize("ttl", [0.0, 3.0])
+def test_wrong__no_longer_than_upstream_is_believed(clock: HandClock, ttl: float) -> None:
+    """A source whose word counts for some seconds is asked again after these, also when it was wrong."""
+    cooling = Cooling(clock)
+    one = replace(wanted(), site=replace(wanted().site, ttl=ttl))
+    for _ in range(9):
+        cooling.wrong(one)
+    clock.advance(ttl)
+
+    cooling.refuse(one)

@@ -151,6 +151,16 @@ async def test_get__missing_is_remembered_briefly(
     assert Outcome.MISS is (await documents.get(wish())).outcome
 
 
+async def test_get__missing_is_not_remembered(documents: Documents, upstream: MemoryUpstream) -> None:
+    """Where upstream's word counts for no time at all, neither does that there is nothing; a herd asks once."""
+    upstream.on(URL, Scripted(error=NotFound("none")), Scripted(PAGE, headers=TAGGED))
+    asked = replace(wish(), site=replace(SITE, ttl=0.0))
+    herd = await asyncio.gather(*(documents.get(asked) for _ in range(9)), return_exceptions=True)
+    assert [NotFound] * 9 == [type(one) for one in herd]
+    assert 1 == upstream.count(URL)
+    assert Outcome.MISS is (await documents.get(asked)).outcome
+
+
 async def test_get__refused_to_a_stranger(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
     """A 403, to a condition or without one, does not say that a document is gone: the copy stays, nobody asks again."""
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=403))

@@ -23,7 +23,8 @@ from proxy.errors import (
     UpstreamUnreachable,
     WrongBytes,
 )
-from proxy.model import Blob, Event, Flying
+from proxy.events import Event, Flying
+from proxy.model import Blob
 from tests.cache.conftest import BODY, SITE, URL, HandClock, sha256, wanted
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted

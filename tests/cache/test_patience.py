@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from proxy.cache.patience import Patience
 from tests.cache.conftest import HandClock
 from tests.memory_upstream import MemoryUpstream
@@ -55,3 +57,29 @@ def test_ran_out__names_made_up(upstream: MemoryUpstream, clock: HandClock) -> N
         patience.ran_out(f"https://host{number}.example/")
 
     assert [1.0, 0.0] == [patience.seconds(f"https://host{number}.example/") for number in (0, 2999)]
+
+
+@pytest.mark.parametrize(
+    ("age", "least", "most"),
+    [(0, 1, 1), (-5, 1, 1), (300, 1, 1), (3600, 1, 3), (86_400, 3, 9), (7 * 86_400, 10, 10), (90 * 86_400, 20, 20)],
+)
+def test_worth__by_age(upstream: MemoryUpstream, clock: HandClock, age: float, least: float, most: float) -> None:
+    """The older a suite's copy is, the longer it is held back; never as long as apt waits."""
+    assert least <= Patience(upstream, clock).worth(URL, age) <= most
+
+
+def test_worth__host_that_takes_its_time(upstream: MemoryUpstream, clock: HandClock) -> None:
+    """A host that answers late, but answers, is waited for; one that said nothing is not, until it does."""
+    patience = Patience(upstream, clock)
+    asked = clock.monotonic()
+    clock.advance(2)
+    patience.answered(URL, asked)
+    slow = patience.worth(OTHER, 0)
+    patience.ran_out(URL)
+    silent = patience.worth(OTHER, 0)
+    patience.answered(URL, asked)
+
+    assert (6.0, 0.0, 6.0) == (slow, silent, patience.worth(OTHER, 0))
+    assert 0.0 == patience.seconds(OTHER)
+    upstream.down_urls.add(OTHER)
+    assert 0.0 == patience.worth(OTHER, 0)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.plausible import HEAD, begins, is_markup, is_page, shape
+from proxy.cache.plausible import HEAD, begins, is_html, is_markup, is_page, shape
 
 
 def _zip(members: int = 3, comment: bytes = b"") -> bytes:
@@ -155,3 +155,26 @@ def test_is_page(content_type: str, expected: bool) -> None:
 def test_is_markup(head: bytes, expected: bool) -> None:
     """What is called a page and begins as a binary file is that file."""
     assert expected is is_markup(head)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "expected"),
+    [
+        ("a.asc", b"<!DOCTYPE html><html>", True),
+        ("a.asc", b"\xef\xbb\xbf\r\n <HTML lang=en>", True),
+        ("a.asc", b"<!doctype  HTML PUBLIC>", True),
+        ("a.asc", b'<?xml version="1.0"?>\n<!-- login -->\n<html xmlns="x">', True),
+        ("linux.gz", b"<head><title>Please log in", True),
+        ("changelog", b"<script>location = 1</script>", True),
+        ("index.html", b"<!DOCTYPE html><html>", False),
+        ("MANUAL.HTM", b"<!DOCTYPE html><html>", False),
+        ("a.asc", b"-----BEGIN PGP", False),
+        ("a.list", b"deb http://html <html>", False),
+        ("a.xml", b'<?xml version="1.0"?><components>', False),
+        ("a.xml", b"<header>", False),
+        ("a", b"", False),
+    ],
+)
+def test_is_html(name: str, head: bytes, expected: bool) -> None:
+    """A page is told by how it begins; where a page is asked for, it is what was meant."""
+    assert expected is is_html(name, head)

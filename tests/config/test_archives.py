@@ -40,6 +40,13 @@ def test_hosts__malformed(host: str) -> None:
         AptSettings(hosts=frozenset({host}))
 
 
+@pytest.mark.parametrize("agent", ["", "a\nb", "ä", " a", "a" * 300])
+def test_user_agent__malformed(agent: str) -> None:
+    """A header field has one line of ASCII."""
+    with pytest.raises(ValidationError, match="must be words in one line"):
+        AptSettings(user_agent=agent)
+
+
 @pytest.mark.parametrize("pattern", ["/a", "", "a\\b", "a\nb"])
 def test_paths__malformed(pattern: str) -> None:
     """A pattern is of a path without its leading slash."""
@@ -64,6 +71,7 @@ def test_defaults__tunnel_to_few_and_announce_nothing(tmp_path: Path) -> None:
     apt = resolve({}, _HOME, tmp_path).settings.apt
     assert (TUNNELS, False) == (apt.tunnels, apt.announce)
     assert [] == [host for host in TUNNELS if ":" in host]
+    assert {"metadata.ftp-master.debian.org", "changelogs.ubuntu.com"} < TUNNELS, "apt-get changelog asks these"
 
 
 def test_sources__file_variable_flag(tmp_path: Path) -> None:
@@ -76,3 +84,51 @@ def test_sources__file_variable_flag(tmp_path: Path) -> None:
     assert (frozenset({"a.example"}), True) == (file.tunnels, file.announce)
     assert (frozenset({"b.example", "c.example:8443"}), False) == (variable.tunnels, variable.announce)
     assert (frozenset(), True) == (flag.tunnels, flag.announce)
+
+
+def test_archive__from_the_file(tmp_path: Path) -> None:
+    """What is said of one archive; the list may stand in a variable."""
+    (tmp_path / "pullthrough.toml").write_text(
+        '[[archive]]\nurl = "GitLab.example/api/v4"\ncredentials = "auth.conf"\nwindow = "1m"\npaths = ["*.json"]\n'
+        'client_credentials = true\nuser_agent = "corp"\n'
+    )
+    (one,) = resolve({"data": str(tmp_path)}, {}, tmp_path).settings.archives
+
+    assert ("gitlab.example/api/v4/", "auth.conf", 60.0, frozenset({"*.json"}), True, "corp") == (
+        one.url,
+        one.credentials,
+        one.window,
+        one.paths,
+        one.client_credentials,
+        one.user_agent,
+    )
+    environ = {"PULLTHROUGH_ARCHIVES": '[{"url": "https://deb.example"}]'}
+    (other,) = resolve({"data": str(tmp_path)}, environ, tmp_path).settings.archives
+    assert ("https://deb.example/", "", None, False) == (
+        other.url,
+        other.credentials,
+        other.window,
+        other.client_credentials,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('url = "https://me:hunter2@deb.example"', "archive #1: url: must not hold a user name or password"),
+        ('url = "a"\ncredentials = "me:hunter2"', "archive #1: credentials: must be netrc, auth.conf"),
+        ('url = "a"\ncredential = "netrc"', "credential: no such setting; did you mean credentials?"),
+        ('url = "a"\npaths = ["/x"]', "archive #1: paths: must be patterns"),
+        ('url = "a"\nuser_agent = "ä"', "archive #1: user_agent: must be words"),
+        ('url = "a"\nwindow = "soon"', "archive #1: window: must be a time"),
+        ('credentials = "netrc"', "archive #1: url: is missing"),
+        ('url = "https://A:443/b"\n[[archive]]\nurl = "https://a/b/"', "https://a/b/ is there twice"),
+    ],
+)
+def test_archive__malformed(tmp_path: Path, line: str, reason: str) -> None:
+    """Each complaint names the entry and the key, and shows no password."""
+    (tmp_path / "pullthrough.toml").write_text(f"[[archive]]\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve({"data": str(tmp_path)}, {}, tmp_path)
+    assert reason in str(caught.value)
+    assert "hunter2" not in str(caught.value)

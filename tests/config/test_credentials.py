@@ -464,3 +464,76 @@ async def test_renewed__of_another_mount() -> None:
     environ.looks = 0
     assert await known.renewed("pypi", _URL, None) is None
     assert environ.looks == 0
+
+
+def archive(url: str, credentials: str) -> dict[str, Any]:
+    """An archive of the settings."""
+    return {"url": url, "credentials": credentials}
+
+
+def told(environ: dict[str, str], *archives: dict[str, Any], urls: list[str]) -> list[str | None]:
+    """What archives are told at these addresses."""
+    known = KnownCredentials.find(Settings(data=Path("/data"), archives=archives), environ)
+    assert SECRET not in repr(known)
+    return [known.authorization("apt", url) for url in urls]
+
+
+def test_archives__by_their_addresses(tmp_path: Path) -> None:
+    """The longest one counts, also where it has none; plain HTTP is told something only where it is written so."""
+    netrc(tmp_path, f"machine net.example login n password {SECRET}\ndefault login d password {SECRET}\n")
+    environ = {"HOME": str(tmp_path), "ONE": f"one:{SECRET}", "TWO": f"two:{SECRET}"}
+    entries = [
+        archive("https://deb.example/", "env:ONE"),
+        archive("deb.example/two", "env:TWO"),
+        archive("deb.example/two/open", ""),
+        archive("http://10.0.0.7:8080/", "env:ONE"),
+        archive("net.example", "netrc"),
+    ]
+    expected = {
+        "https://deb.example/debian/a": f"one:{SECRET}",
+        "https://deb.example:443/twofold/a": f"one:{SECRET}",
+        "http://deb.example/debian/a": None,
+        "https://deb.example/two/a": f"two:{SECRET}",
+        "http://deb.example/two/a": None,
+        "https://deb.example/two/open/a": None,
+        "http://10.0.0.7:8080/a": f"one:{SECRET}",
+        "http://10.0.0.7/a": None,
+        "https://net.example/a": f"n:{SECRET}",
+        "https://other.example/a": None,
+    }
+    assert [basic(pair) if pair else None for pair in expected.values()] == told(environ, *entries, urls=list(expected))
+
+
+def test_archives__file_of_apt(tmp_path: Path) -> None:
+    """The entry of the file says whether it is meant for plain HTTP; what the file has for others is for nobody."""
+    (tmp_path / "auth").write_text(
+        f"machine deb.example/a login a password {SECRET}\nmachine http://deb.example/b login b password {SECRET}\n"
+        f"machine other.example login o password {SECRET}\n"
+    )
+    urls = [f"{scheme}://{rest}" for scheme in ("http", "https") for rest in ("deb.example/a/x", "deb.example/b/x")]
+    entries = [archive("deb.example", "auth.conf:~/auth")]
+    got = told({"HOME": str(tmp_path)}, *entries, urls=[*urls, "https://other.example/x"])
+
+    assert [None, basic(f"b:{SECRET}"), basic(f"a:{SECRET}"), None, None] == got
+
+
+@pytest.mark.parametrize(
+    ("credentials", "reason"),
+    [
+        ("env:MISSING", "set the variable MISSING"),
+        ("netrc", "cannot be read"),
+        ("auth.conf:/nowhere/auth.conf", "/nowhere/auth.conf cannot be read"),
+        ("auth.conf:~/empty", "no entry with a login and a password"),
+        ("auth.conf:~/https", "one for plain HTTP begins with http://"),
+    ],
+)
+def test_archives__not_there(tmp_path: Path, credentials: str, reason: str) -> None:
+    """What is missing is said at the start."""
+    (tmp_path / "empty").write_text(f"machine other.example login me password {SECRET}\n")
+    (tmp_path / "https").write_text(f"machine deb.example login me password {SECRET}\n")
+    made = Settings(data=Path("/data"), archives=(archive("http://deb.example/", credentials),))
+    with pytest.raises(ConfigError, match=r"credentials of the archive http://deb\.example/: ") as caught:
+        KnownCredentials.find(made, {"HOME": str(tmp_path)})
+    (line,) = caught.value.errors
+    assert reason in line
+    assert SECRET not in line

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import BlobDamaged, StoreFull
-from proxy.model import Blob, Digest, Entry, Event, Evicted, Stored, Validator
+from proxy.events import Event, Evicted, Stored
+from proxy.model import Blob, Digest, Entry, Validator
 from proxy.ports import Spool, SpoolState, Store
 from proxy.storage.store import DiskStore
 from tests.memory_store import MemoryStore

@@ -19,7 +19,8 @@ from proxy.errors import (
     UpstreamError,
     UpstreamThrottled,
 )
-from proxy.model import Ask, Event, Fetched, Site, UpstreamFailed
+from proxy.events import Event, Fetched, UpstreamFailed
+from proxy.model import Ask, Site
 from proxy.ports import Upstream
 from proxy.upstream.client import AiohttpUpstream
 from tests.memory_upstream import MemoryUpstream, Scripted

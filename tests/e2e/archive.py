@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import itertools
 import lzma
 import os
 import random
@@ -40,11 +41,18 @@ class Layout(Enum):
     BY_HASH = "by hash"  # a suite below dists/ whose indexes are also there under their hashes
     PLAIN = "plain names"
     FLAT = "flat"  # all in one folder, as NVIDIA's and many small archives
+    PAIR = "list and signature apart"  # no InRelease, as made by older tools
+    ALL_SUMS = "by hash, sums of all kinds"  # apt asks by the strongest
 
     @property
     def suite(self) -> str:
         """What stands in a source for the suite."""
         return "./" if self is Layout.FLAT else SUITE
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """The kinds of sums by which the indexes are to be had."""
+        return {Layout.BY_HASH: ("SHA256",), Layout.ALL_SUMS: ("MD5Sum", "SHA1", "SHA256", "SHA512")}.get(self, ())
 
     @property
     def components(self) -> str:
@@ -161,15 +169,14 @@ class Archive:
             file = staging / path.removeprefix(folder)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(body)
-        if self.layout is Layout.BY_HASH:
-            for path, body in made.items():
-                self._hashed[f"{path.rpartition('/')[0]}/by-hash/SHA256/{hashlib.sha256(body).hexdigest()}"] = File(
-                    body, date
-                )
+        for kind, (path, body) in itertools.product(self.layout.sums, made.items()):
+            digest = hashlib.new(kind.lower().removesuffix("sum"), body, usedforsecurity=False).hexdigest()
+            self._hashed[f"{path.rpartition('/')[0]}/by-hash/{kind}/{digest}"] = File(body, date)
         release = self._release(staging, date)
         made[f"{folder}Release"] = release
         made[f"{folder}Release.gpg"] = self.key.detached(release)
-        made[f"{folder}InRelease"] = self.key.inline(release)
+        if self.layout is not Layout.PAIR:
+            made[f"{folder}InRelease"] = self.key.inline(release)
         return {path: File(body, date) for path, body in made.items()}
 
     def _release(self, staging: Path, date: float) -> bytes:
@@ -181,13 +188,14 @@ class Archive:
             "Components": "main",
             "Date": formatdate(date, usegmt=True),
         }
-        if self.layout is Layout.BY_HASH:
+        if self.layout.sums:
             given["Acquire-By-Hash"] = "yes"
         options = [
             part for name, value in given.items() for part in ("-o", f"APT::FTPArchive::Release::{name}={value}")
         ]
-        # As Debian's own: apt asks for an index by the strongest hash that is listed.
-        options += ["-o", "APT::FTPArchive::SHA512=false"]
+        if self.layout is not Layout.ALL_SUMS:
+            # As Debian's own: apt asks for an index by the strongest hash that is listed.
+            options += ["-o", "APT::FTPArchive::SHA512=false"]
         return tool(["apt-ftparchive", *options, "release", "."], cwd=staging)
 
 

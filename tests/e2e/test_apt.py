@@ -37,6 +37,7 @@ _NAMES = [f"demo-{number}" for number in range(20)]
 _CLIENTS = 8
 _STEPS = 200
 _CROWD = 64
+_COMPARED = (Layout.BY_HASH, Layout.PLAIN, Layout.FLAT)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -142,7 +143,7 @@ def test_churn__no_mismatch(
 ) -> None:
     """An archive changes two hundred times, each time torn for a while, and no client ever sees two states at once.
 
-    The same run through apt-cacher-ng is printed beside it.
+    The same run through apt-cacher-ng is printed beside it, in the layouts that most archives have.
     """
     archive = Archive(tmp_path / "archive", layout, key, _NAMES)
     archive.publish()
@@ -173,11 +174,13 @@ def test_churn__no_mismatch(
         for client in clients:
             check(client.update())
             assert any(archive.states[-1].files[path].body in client.lists() for path in _release_paths(layout))
-    with Mirror(archive.states[0]) as mirror, apt_cacher_ng(tmp_path / "apt-cacher-ng") as url:
-        theirs = churn(mirror, archive.states[1:], roots(mirror, url), seed=1)
+    theirs = None
+    if layout in _COMPARED:
+        with Mirror(archive.states[0]) as mirror, apt_cacher_ng(tmp_path / "apt-cacher-ng") as url:
+            theirs = churn(mirror, archive.states[1:], roots(mirror, url), seed=1)
     with capsys.disabled():
         print(f"\n{layout.value}: {_STEPS} states, {_CLIENTS} clients")  # noqa: T201 it is for the person who waits
-        print(f"  pullthrough:   {ours}\n  apt-cacher-ng: {theirs}")  # noqa: T201
+        print(f"  pullthrough:   {ours}\n  apt-cacher-ng: {theirs or 'not tried'}")  # noqa: T201
 
     assert (0, 0, []) == (ours.mismatches, ours.failed, ours.said)
     assert ours.updates > _CLIENTS
@@ -296,4 +299,5 @@ def test_detecting_script__cache_stopped(tmp_path: Path, home: Path, key: Key) -
 
 
 def _release_paths(layout: Layout) -> list[str]:
-    return ["InRelease"] if layout is Layout.FLAT else ["dists/stable/InRelease"]
+    name = "Release" if layout is Layout.PAIR else "InRelease"
+    return [name] if layout is Layout.FLAT else [f"dists/stable/{name}"]

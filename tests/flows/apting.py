@@ -90,6 +90,6 @@ async def update(apt: Client, archive: Archive, name: str = "Packages.gz") -> tu
     listed = release.parse(inrelease.body, clearsigned=True).files[archive.binary + name]
     index = await apt.get(archive.url(archive.folder + archive.binary + name))
     if index.status != 200:
-        assert index.body, "apt takes an error without a body for final"
+        assert not index.body, "apt takes an error with a body for a hiccup"
         return inrelease, index, True
     return inrelease, index, (listed.size, listed.digest.value) == (len(index.body), index.sha256)

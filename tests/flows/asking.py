@@ -80,7 +80,7 @@ async def get(http: aiohttp.ClientSession, url: str, method: str = "GET", **head
 
 async def until_kept(http: aiohttp.ClientSession, url: str) -> Got:
     """Ask for the head until the file comes from the disk."""
-    while (got := await get(http, url, "HEAD")).headers.get("x-cache") != "hit":
+    while (got := await get(http, url, "HEAD")).headers.get("x-cache") not in {"hit", "revalidated"}:
         assert got.status == 200, got
     return got
 

@@ -44,11 +44,13 @@ async def running(make_proxy: MakeProxy, origin: Origin) -> Running:
 async def test_package__first_and_again(
     archive: Archive, running: Running, http: aiohttp.ClientSession, metric: Callable[..., float]
 ) -> None:
-    """A package is fetched once; both answers are whole, and say what upstream said of it."""
+    """A package that an index lists is fetched once; both answers are whole, and say what upstream said of it."""
     url = running.url + archive.url(POOL)
+    async with client(running) as apt:
+        await update(apt, archive)
 
     first = await get(http, url)
-    await until_kept(http, url)
+    await until_idle(running)
     again = await get(http, url)
 
     assert (200, "miss", sha256(BIG)) == (first.status, first.source, first.sha256)
@@ -58,11 +60,14 @@ async def test_package__first_and_again(
         assert str(BIG.size) == got.headers["content-length"]
         assert "Wed, 01 Jan 2025 00:00:00 GMT" == got.headers["last-modified"]
         assert "content-encoding" not in got.headers
-    assert BIG.size == metric(running, "pullthrough_fetched_bytes_total", upstream="apt")
+        assert "max-age=365000000, immutable, public" == got.headers["cache-control"]
+    assert BIG.size < metric(running, "pullthrough_fetched_bytes_total", upstream="apt") < BIG.size + 10_000
 
 
 async def test_forms__share_what_is_kept(archive: Archive, running: Running, http: aiohttp.ClientSession) -> None:
     """Prefix form, with other spellings of the path, and proxy form are one address."""
+    async with client(running) as apt:
+        await update(apt, archive)
     await get(http, running.url + archive.url(POOL))
     await until_idle(running)
     host = f"{archive.origin.host}:{archive.origin.port}"
@@ -230,9 +235,11 @@ async def test_document__revalidated(origin: Origin, running: Running, http: aio
     url = f"{running.url}/{origin.host}:{origin.port}{path}"
     origin.file(path, b"one", etag=None)
     first = await get(http, url)
+    await until_idle(running)
     again = await get(http, url)
     origin.file(path, b"two", etag=None, last_modified="Thu, 02 Jan 2025 00:00:00 GMT")
     changed = await get(http, url)
+    await until_idle(running)
     await origin.stop()
     stale = await get(http, url)
 
@@ -241,19 +248,21 @@ async def test_document__revalidated(origin: Origin, running: Running, http: aio
     assert "Thu, 02 Jan 2025 00:00:00 GMT" == stale.headers["last-modified"]
 
 
-async def test_document__too_large_to_be_kept(
-    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
-) -> None:
-    """A document beyond the bound goes through to the client."""
+async def test_document__larger_than_pages(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """A document is kept whatever its size: it is never whole in memory."""
     running = await make_proxy(
         "https://index.example/", apt={"hosts": {f"{origin.host}:{origin.port}"}}, page_limit=1000
     )
     path = "/debian/dists/stable/main/installer-amd64/current/images/boot.img.gz"
     origin.file(path, BIG)
 
-    answers = [await get(http, f"{running.url}/{origin.host}:{origin.port}{path}") for _ in range(2)]
+    url = f"{running.url}/{origin.host}:{origin.port}{path}"
+    first = await get(http, url)
+    await until_idle(running)
+    again = await get(http, url)
 
-    assert [(200, sha256(BIG))] * 2 == [(answer.status, answer.sha256) for answer in answers]
+    assert [(200, sha256(BIG))] * 2 == [(answer.status, answer.sha256) for answer in (first, again)]
+    assert ("miss", "hit", BIG.size) == (first.source, again.source, origin.sent_body_bytes(path))
 
 
 async def test_document__packed_by_its_name(origin: Origin, running: Running, http: aiohttp.ClientSession) -> None:

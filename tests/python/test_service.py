@@ -15,7 +15,8 @@ from proxy.cache.lanes import Lanes
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
-from proxy.model import Blob, Event, Group, Kind, Member, Outcome, Site, Source, Target
+from proxy.events import Event
+from proxy.model import Blob, Group, Kind, Member, Outcome, Site, Source, Target
 from proxy.python.files import FILE_LIFE
 from proxy.python.pages import PAGE_LIFE
 from proxy.python.question import Question

@@ -16,7 +16,8 @@ from proxy.cache.lanes import Lanes
 from proxy.cache.passage import Passage
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
-from proxy.model import Blob, Digest, Entry, Event, Flying, Site, Target, Validator
+from proxy.events import Event, Flying
+from proxy.model import Blob, Digest, Entry, Site, Target, Validator
 from proxy.python import addresses
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files

@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
-from proxy.model import Digest, Entry, Event, Validator
+from proxy.events import Event
+from proxy.model import Digest, Entry, Validator
 from proxy.storage.late import LateStore
 from proxy.storage.proof import INLINE
 from proxy.storage.store import DiskStore

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import BlobDamaged, StoreBroken, StoreError
-from proxy.model import Digest, Event, Stored, Validator
+from proxy.events import Event, Stored
+from proxy.model import Digest, Validator
 from proxy.ports import SpoolState
 from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.model import Event, Fetched, UpstreamFailed
+from proxy.events import Event, Fetched, UpstreamFailed
 from proxy.upstream.client import AiohttpUpstream
 from tests.upstream.scripted import Scripted, scripted
 

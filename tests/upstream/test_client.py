@@ -90,6 +90,14 @@ async def test_get__headers_of_the_request(server: Scripted, make: Make) -> None
     assert second["accept-encoding"] == "gzip"
 
 
+async def test_get__name_of_the_asker(server: Scripted, make: Make) -> None:
+    """A site may be told another name than the program's own."""
+    server.on("/x", plain(b"1"))
+    asked = ask(server)
+    await read(make(), replace(asked, site=replace(asked.site, agent="Debian APT-HTTP/1.3")))
+    assert ["Debian APT-HTTP/1.3"] == [seen.headers["user-agent"] for seen in server.seen]
+
+
 async def test_get__address_as_written(server: Scripted, make: Make) -> None:
     """Percent-encoding reaches upstream as it stands in the address."""
     server.on("/a%2Bb+c%20d/?q=%2F", plain(b"here"))

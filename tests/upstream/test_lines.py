@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from proxy.config import Settings
 from proxy.config.ways import KnownWays
 from proxy.errors import BadTarget, NotAllowed, UpstreamTimeout, UpstreamUnreachable
-from proxy.model import Event, UpstreamFailed
+from proxy.events import Event, UpstreamFailed
 from proxy.upstream.guard import Trust
 from proxy.upstream.lines import Lines, Place, place, places
 from tests.certificates import bundle, server_context

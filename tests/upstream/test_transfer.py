@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from proxy.errors import NotFound, UpstreamBroken
-from proxy.model import Ask, Fetched, Site
+from proxy.events import Fetched
+from proxy.model import Ask, Site
 from tests.upstream.conftest import Make, Seen
 from tests.upstream.scripted import Line, Scripted, Then, plain
 

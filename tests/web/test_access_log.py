@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 
-from proxy.model import Fetched, Kind, Outcome, Served, Source
+from proxy.events import Fetched, Served
+from proxy.model import Kind, Outcome, Source
 from proxy.web.access_log import AccessLog
 from proxy.web.log_writer import LogWriter
 

@@ -132,3 +132,12 @@ def test_not_modified__weak_comparison(if_none_match: str | None, expected: bool
 def test_not_modified__date(if_none_match: str | None, since: str | None, date: str | None, expected: bool) -> None:
     """The very date means the same copy; it counts only where no tag is given (RFC 9110 §13.1.3)."""
     assert expected is conditions.not_modified(if_none_match, '"a"', since, date)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [(["Basic YTpi"], "Basic YTpi"), ([], None), (["Basic YTpi", "Basic Yjpj"], None), (["a\nb"], None), (["ä"], None)],
+)
+def test_authorization(values: list[str], expected: str | None) -> None:
+    """One field, in one line."""
+    assert expected == conditions.authorization(values)

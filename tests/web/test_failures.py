@@ -44,3 +44,29 @@ def test_response_of__helps_a_program() -> None:
     assert failures.response_of(errors.RangeNotSatisfiable(7)).headers["Content-Range"] == "bytes */7"
     assert failures.response_of(errors.UpstreamThrottled("x", 17)).headers["Retry-After"] == "17"
     assert int(failures.response_of(errors.UpstreamThrottled("x")).headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    "error", [errors.UpstreamBroken("x"), errors.UpstreamThrottled("x"), errors.UpstreamTimeout("x")]
+)
+def test_response_of__final(error: errors.PullthroughError) -> None:
+    """apt goes on after a 5xx that has a body; the text stands in a header, and where apt shows it."""
+    answer = failures.response_of(error, aloud=True, final=True)
+
+    assert (None, "x", True) == (answer.body, answer.headers["X-Error"], answer.reason.endswith(" (x)"))
+
+
+def test_response_of__final_all_the_same() -> None:
+    """Of a 4xx apt makes no hiccup, with a body or without."""
+    answer = failures.response_of(errors.NotFound("x"), aloud=True, final=True)
+
+    assert ("x\n", "Not Found (x)") == (answer.text, answer.reason)
+
+
+def test_response_of__one_line() -> None:
+    """What stands in a status line is short, and one line of ASCII."""
+    answer = failures.response_of(errors.NotAllowed("a\nb § " + "c" * 1000), aloud=True)
+
+    assert answer.reason.isascii()
+    assert answer.reason.startswith("Forbidden (a b ? c")
+    assert len(answer.reason) < 300

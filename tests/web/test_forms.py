@@ -26,6 +26,7 @@ DEB = Archived(ArchiveAddress("http", "deb.example", "debian/a.deb"))
         ("http://any.example:3142/deb.example/debian/a.deb", DEB),
         ("http://deb.example/debian/a.deb", DEB),
         ("http://deb.example:80/debian/a.deb", DEB),
+        ("http://u:p@deb.example/debian/a.deb", DEB),
         ("http://HTTPS///deb.example/a", Archived(ArchiveAddress("https", "deb.example", "a"))),
         ("/HTTPS///deb.example/a", Archived(ArchiveAddress("https", "deb.example", "a"))),
         ("http://deb.example", Archived(ArchiveAddress("http", "deb.example", ""))),
@@ -71,7 +72,7 @@ def test_read__other_schemes(target: str) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["/a#b", "*", "a/b", "http:///a", "http:a", "http://a:b/", "/deb.example/a?b", "http://u:p@a.example/a.deb"],
+    ["/a#b", "*", "a/b", "http:///a", "http:a", "http://a:b/", "/deb.example/a?b", "http://u:p@/a.deb"],
 )
 def test_read__malformed(target: str) -> None:
     """What is in no form is no address."""

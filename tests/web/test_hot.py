@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from proxy.model import Kind, Outcome, Served
+from proxy.events import Served
+from proxy.model import Kind, Outcome
 from proxy.web.hot import Hot, HotAnswer
 
 

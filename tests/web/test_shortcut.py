@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from proxy.cache.representation import Representation
-from proxy.model import Event, Kind, Outcome, Served, Source, Span
+from proxy.events import Event, Served
+from proxy.model import Kind, Outcome, Source, Span
 from proxy.web.plans import Asked
 from proxy.web.responses import Exchange, Responder
 from proxy.web.server import Connection

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from proxy.model import Event, Tunnelled
+from proxy.events import Event, Tunnelled
 from proxy.upstream.lines import Line, Place
 from proxy.web.plans import Asked
 from proxy.web.responses import Exchange

@@ -1,0 +1,128 @@
+"""Files that no index vouches for: kept as they came, and confirmed with upstream while they are served.
+
+Called by `files` for packages that no index lists, and for all that changes under its name: keys, installer images,
+changelogs, indexes without a Release file. Such a file leaves as it comes, whatever its size. It is served from the
+store within the archive's window; then upstream is asked whether it still has it, and at once where the client says
+`no-cache`. Never tells a client that a file lasts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import replace
+
+from proxy.apt import answers
+from proxy.apt.answers import Dated
+from proxy.apt.request import Request
+from proxy.cache import dates, plausible
+from proxy.cache.access import Access
+from proxy.cache.confirming import Confirming
+from proxy.cache.documents import Documents, Wish
+from proxy.cache.downloads import Downloads
+from proxy.cache.flight import Wanted
+from proxy.cache.representation import Representation
+from proxy.errors import Coded, NotFound, UpstreamError, Withheld, WrongBytes
+from proxy.model import Blob, Entry, Kind, Outcome, Source
+from proxy.ports import Clock, Store
+
+_log = logging.getLogger(__name__)
+
+_NEGATIVE = 10.0  # seconds for which "not found" is remembered, where upstream's word counts for so long
+_MOST = 1000  # addresses remembered as not found, or as coded
+_SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
+
+
+class Confirmed:
+    """Answers for such files. Mutable state: what was not found lately, and what came in a coding of its own."""
+
+    def __init__(
+        self, store: Store, downloads: Downloads, documents: Documents, confirming: Confirming, clock: Clock
+    ) -> None:
+        self._store = store
+        self._access = Access(downloads)
+        self._documents = documents
+        self._confirming = confirming
+        self._clock = clock
+        self._coded: OrderedDict[str, None] = OrderedDict()
+        self._negative: OrderedDict[str, tuple[float, NotFound]] = OrderedDict()
+
+    async def file(self, request: Request, wanted: Wanted, kind: Kind) -> Representation:
+        """The file, or the range of it that is asked for. A package that is gone upstream is kept, all else is not.
+
+        Raises NotFound, or another UpstreamError where nothing is kept.
+        """
+        entry = self._store.find(wanted.key)
+        blob = self._store.blob(entry.digest) if entry is not None else None
+        if entry is None or blob is None:
+            self._refuse_known_missing(request, wanted)
+            return await self._fetched(request, wanted, kind)
+        lasts = kind is Kind.FILE
+        outcome = await self._confirming.outcome(wanted, entry, exact=True, gone=not lasts, anew=request.revalidate)
+        if outcome is Outcome.MISS:
+            try:
+                return await self._fetched(request, replace(wanted, renew=True), kind)
+            except (NotFound, UpstreamError) as error:
+                if isinstance(error, NotFound) and not lasts and not isinstance(error, Withheld):
+                    raise
+                _log.warning("stale file served", extra={"upstream": wanted.site.mount, "reason": type(error).__name__})
+                outcome = Outcome.STALE
+        return self._kept(wanted, entry, blob, kind, outcome)
+
+    def _kept(self, wanted: Wanted, entry: Entry, blob: Blob, kind: Kind, outcome: Outcome) -> Representation:
+        now, date = self._clock.now(), entry.validator.last_modified
+        age = max(now - entry.checked, 0.0)
+        left = wanted.site.ttl - age if outcome is Outcome.HIT else 0.0
+        until = self._clock.monotonic() + left if left > 0 else 0.0
+        dated = Dated(date, dates.settled(date, now))
+        shown = answers.file(blob, None, dated, kind, Source.CACHE, lasting=False, fresh_until=until)
+        age_shown = None if outcome is Outcome.REVALIDATED else age
+        return replace(shown, outcome=outcome, age=age_shown, stands=lambda: self._store.find(entry.key) == entry)
+
+    async def _fetched(self, request: Request, wanted: Wanted, kind: Kind) -> Representation:
+        try:
+            if wanted.key not in self._coded:
+                return await self._opened(request, wanted, kind)
+        except Coded:
+            self._coded[wanted.key] = None
+            if len(self._coded) > _MOST:
+                self._coded.popitem(last=False)
+        except NotFound as error:
+            if kind is not Kind.FILE:
+                until = self._clock.monotonic() + min(wanted.site.ttl, _NEGATIVE)
+                self._negative[wanted.key] = until, error.again()
+                if len(self._negative) > _MOST:
+                    self._negative.popitem(last=False)
+            raise
+        return await self._unpacked(wanted, kind)
+
+    async def _opened(self, request: Request, wanted: Wanted, kind: Kind) -> Representation:
+        body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
+        date = answers.told(body, None)
+        dated = Dated(date, dates.settled(date, self._clock.now()))
+        return answers.file(body, None, dated, kind, source, lasting=False)
+
+    async def _unpacked(self, wanted: Wanted, kind: Kind) -> Representation:
+        """The document in what comes in a content coding, though identity was asked for: whole in memory, bounded."""
+
+        async def refuse_page(_: Entry, body: bytes) -> None:
+            if plausible.is_html(wanted.name, body[: plausible.HEAD]):
+                raise WrongBytes("Upstream sent an HTML page in place of the file. Nothing was kept.")
+
+        wish = Wish(wanted.key, wanted.url, wanted.site, "*/*", check=refuse_page, raw=True, anew=True)
+        document = await self._documents.get(wish)
+        entry = document.entry
+        body = self._store.blob(entry.digest) or await document.read()
+        source = Source.UPSTREAM if document.fetched else _SOURCES.get(document.outcome, Source.CACHE)
+        date = entry.validator.last_modified
+        dated = Dated(date, dates.settled(date, self._clock.now()))
+        shown = answers.whole(body, entry.digest, dated, kind, document.outcome, source)
+        return replace(shown, age=document.age)
+
+    def _refuse_known_missing(self, request: Request, wanted: Wanted) -> None:
+        until, error = self._negative.get(wanted.key, (0.0, None))
+        if error is None:
+            return
+        if self._clock.monotonic() < until and not request.revalidate:
+            raise error.again()
+        del self._negative[wanted.key]

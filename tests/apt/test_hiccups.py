@@ -1,0 +1,147 @@
+"""Passing failures are tried again, together, and no longer than clients wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.apt.hiccups import Hiccups
+from proxy.errors import (
+    NotFound,
+    PullthroughError,
+    TooLarge,
+    Unsettled,
+    UpstreamBroken,
+    UpstreamDenied,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from tests.cache.conftest import HandClock
+from tests.memory_upstream import MemoryUpstream
+
+URL = "http://deb.example/debian/dists/stable/InRelease"
+LOST = UpstreamUnreachable("x")
+
+
+class Trial:
+    """A room in which sleeping takes no time, and something to ask for that fails first."""
+
+    def __init__(self, *errors: PullthroughError, retries: int = 2) -> None:
+        self.clock, self.upstream = HandClock(), MemoryUpstream()
+        self.slept: list[float] = []
+        self.asked = 0
+        self._errors = list(errors)
+        self.hiccups = Hiccups(self.upstream, self.clock, retries, self._sleep)
+
+    async def ask(self) -> str:
+        self.asked += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return "it"
+
+    def fail(self, error: PullthroughError) -> None:
+        """Let it fail once more."""
+        self._errors.append(error)
+
+    async def outcome(self) -> str | None:
+        """What is there in the end; None: an error."""
+        try:
+            return await self.hiccups.past(URL, self.ask)
+        except PullthroughError:
+            return None
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(seconds)
+
+
+@pytest.mark.parametrize(
+    ("errors", "slept", "outcome"),
+    [
+        ([], [], "it"),
+        ([LOST], [1.0], "it"),
+        ([UpstreamTimeout("x"), UpstreamBroken("x")], [1.0, 2.0], "it"),
+        ([Unsettled("x"), Unsettled("x"), Unsettled("x")], [1.0, 2.0], None),
+        ([UpstreamThrottled("x", 4)], [4.0], "it"),
+        ([UpstreamThrottled("x", 4), UpstreamThrottled("x", 7)], [4.0], None),
+        ([UpstreamThrottled("x", 3600)], [], None),
+        ([NotFound("x")], [], None),
+        ([UpstreamDenied("x")], [], None),
+        ([TooLarge("x")], [], None),
+    ],
+)
+async def test_past(errors: list[PullthroughError], slept: list[float], outcome: str | None) -> None:
+    """What passes is tried again, after the wait that upstream asks for; what does not, is not."""
+    trial = Trial(*errors)
+
+    assert (outcome, slept) == (await trial.outcome(), trial.slept)
+
+
+async def test_past__settings_want_none() -> None:
+    """Without retries there is one try."""
+    trial = Trial(LOST, retries=0)
+
+    assert (None, 1) == (await trial.outcome(), trial.asked)
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"), [(LOST, 1), (UpstreamTimeout("x"), 1), (UpstreamBroken("x"), 2), (UpstreamThrottled("x"), 2)]
+)
+async def test_past__known_to_be_out_of_reach(error: PullthroughError, asked: int) -> None:
+    """Of all the files of a host that is not there, the first one alone waits."""
+    trial = Trial(error)
+    trial.upstream.down_urls.add(URL)
+
+    await trial.outcome()
+
+    assert asked == trial.asked
+
+
+async def test_past__in_vain() -> None:
+    """A host that went on failing is waited for once, until it gives something or half a minute is over."""
+    down = [UpstreamBroken("x") for _ in range(20)]
+    trial = Trial(*down)
+    asked = []
+    for seconds in (0, 0, 29, 0, 31):
+        trial.clock.advance(seconds)
+        before = trial.asked
+        await trial.outcome()
+        asked.append(trial.asked - before)
+    assert [3, 1, 1, 1, 3] == asked
+
+    trial = Trial(*down[:3])
+    await trial.outcome()
+    await trial.outcome()  # it gives something
+    trial.fail(UpstreamBroken("x"))
+    assert "it" == await trial.outcome()
+
+
+async def test_past__silence() -> None:
+    """Who asked is told in time that nothing comes; the work is not theirs, and goes on."""
+    hiccups = Hiccups(MemoryUpstream(), HandClock(), 2, limit=0.01)
+    for _ in range(2):
+        with pytest.raises(UpstreamTimeout, match="says nothing"):
+            await hiccups.past(URL, asyncio.Event().wait)
+    await hiccups.close()
+
+
+async def test_past__time_limit_of_something_else() -> None:
+    """What is no silence of the archive's is not told as one."""
+    trial = Trial()
+
+    async def ask() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await trial.hiccups.past(URL, ask)
+
+
+async def test_past__many_wait_together() -> None:
+    """All who ask for one address share a wait."""
+    trial = Trial(LOST, LOST, LOST)
+
+    assert ["it"] * 3 == await asyncio.gather(*(trial.outcome() for _ in range(3)))
+    assert [1.0] == trial.slept
+    await trial.hiccups.close()

@@ -1,0 +1,80 @@
+"""What one client gets of an archive that wants to know who asks. What comes over the wire is held by the flows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.policy import Archive, Policy
+from proxy.apt.private import Private
+from proxy.apt.request import Request
+from proxy.apt.service import AptArchives
+from proxy.cache.passage import Passage
+from proxy.config.fronts import Front
+from proxy.errors import ClientDenied, UpstreamDenied
+from tests.apt.conftest import World
+from tests.memory_upstream import Scripted
+
+POLICY = Policy(
+    window=60.0,
+    archives=(
+        Archive(Front.read("deb.example"), client_credentials=True),
+        Archive(Front.read("own.example"), authenticated=True),
+    ),
+)
+FILE = ArchiveAddress("https", "deb.example", "debian/pool/demo_1.0_amd64.deb")
+
+
+def asked(host: str = "deb.example", said: str | None = "Basic bWU6") -> Request:
+    """A request of somebody who says who it is, or does not."""
+    return Request(ArchiveAddress("https", host, FILE.path), authorization=said)
+
+
+@pytest.fixture
+async def service(world: World) -> AsyncIterator[AptArchives]:
+    """The room."""
+    made = world.service(POLICY)
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [(asked(), True), (asked(said=None), False), (asked("own.example"), False), (asked("other.example"), False)],
+)
+def test_meant(world: World, request_: Request, expected: bool) -> None:
+    """It is for one client where that says who it is and the settings pass it on."""
+    assert expected == Private(POLICY, world.downloads).meant(request_)
+
+
+async def test_answer__kept_for_nobody(world: World, service: AptArchives) -> None:
+    """Upstream is told what the client said, each time; the store has nothing of it."""
+    world.upstream.on(FILE.url, Scripted(b"!<arch>\n" + b"x" * 100))
+    for _ in range(2):
+        shown = await service.answer(asked())
+        assert isinstance(shown.body, Passage)
+        assert 108 == len(b"".join([chunk async for chunk in shown.body.chunks()]))
+        await shown.body.close()
+
+    assert ["Basic bWU6"] * 2 == [ask.headers.get("Authorization") for ask in world.upstream.asks]
+    assert [] == list(world.store.keys(""))
+    assert "bWU6" not in repr(asked())
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "word"),
+    [
+        (asked(), ClientDenied, "does not know"),
+        (asked(said=None), ClientDenied, "wants to know"),
+        (asked("other.example"), UpstreamDenied, "client_credentials"),
+        (asked("other.example", None), UpstreamDenied, "original"),
+        (asked("own.example"), UpstreamDenied, "original"),
+    ],
+)
+def test_explained(world: World, request_: Request, kind: type[UpstreamDenied], word: str) -> None:
+    """A client learns what it can do about a refusal."""
+    error = Private(POLICY, world.downloads).explained(request_, UpstreamDenied("original"))
+
+    assert (kind, True) == (type(error), word in str(error))

@@ -1,0 +1,245 @@
+"""Which indexes are believed of a file that several list, or that former ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.policy import Policy
+from proxy.apt.request import Request
+from proxy.apt.service import AptArchives
+from proxy.errors import NotFound, UpstreamError, WrongBytes
+from tests.apt.conftest import OLD, SUITE, WALL, World, content, inline, settle
+from tests.archive import Deb, deb
+from tests.memory_upstream import Scripted
+
+PATH = "main/binary-amd64/Packages.gz"
+OTHER = replace(SUITE, path="debian/dists/other/")
+ONE, TWO = deb("demo", "one"), deb("demo", "two, longer")
+POOL = ArchiveAddress("http", "deb.example", f"debian/{ONE.path}")
+
+
+@pytest.fixture
+async def archives(world: World) -> AsyncIterator[AptArchives]:
+    """The room."""
+    made = world.service()
+    yield made
+    await made.close()
+
+
+def publish(world: World, package: Deb, suite: ArchiveAddress = SUITE, date: float = OLD) -> None:
+    """Let a suite list this package; its file is not changed."""
+    index = gzip.compress(package.paragraph().encode(), mtime=0)
+    below = "../" + suite.path.removeprefix("debian/dists/") if suite is not SUITE else ""
+    for path, body in ((PATH, index), ("InRelease", inline({PATH: index}, date=date))):
+        if below:
+            world.upstream.on(replace(suite, path=suite.path + path).url, Scripted(body))
+        else:
+            world.put(path, body, modified=date)
+
+
+def has(world: World, package: Deb) -> None:
+    """Let upstream have its file."""
+    world.upstream.on(POOL.url, Scripted(package.body.read(0, package.body.size)))
+
+
+async def update(
+    world: World, archives: AptArchives, memory: dict[str, str] | None = None, suite: ArchiveAddress = SUITE
+) -> None:
+    """What a client asks for before it asks for packages."""
+    memory = {} if memory is None else memory
+    for path in ("InRelease", PATH):
+        address = replace(suite, path=suite.path + path)
+        await archives.answer(Request(address, memory=memory, client=str(id(memory))))
+    await settle(world)
+
+
+async def get(world: World, archives: AptArchives, memory: dict[str, str] | None = None) -> bytes | type[Exception]:
+    """The package, or what is raised."""
+    memory = {} if memory is None else memory
+    try:
+        shown = await archives.answer(Request(POOL, memory=memory, client=str(id(memory))))
+        body = await content(world, shown.body)
+    except (NotFound, UpstreamError) as error:
+        return type(error)
+    await settle(world)
+    return body
+
+
+def body(package: Deb) -> bytes:
+    """Its file."""
+    return package.body.read(0, package.body.size)
+
+
+async def test_two_suites(world: World, archives: AptArchives) -> None:
+    """The client of the suite that is right gets the file, whatever others asked for, and so do strangers."""
+    publish(world, ONE)
+    publish(world, TWO, OTHER)
+    has(world, ONE)
+    mine: dict[str, str] = {}
+    theirs: dict[str, str] = {}
+    await update(world, archives, mine)
+    await update(world, archives, theirs, OTHER)
+
+    assert body(ONE) == await get(world, archives, {})
+    assert body(ONE) == await get(world, archives, mine)
+    assert body(ONE) == await get(world, archives, theirs)  # as without a cache; its client sees that it is another one
+
+
+async def test_two_suites__nothing_that_they_list(world: World, archives: AptArchives) -> None:
+    """What neither lists is given to nobody."""
+    publish(world, ONE)
+    publish(world, TWO, OTHER)
+    has(world, deb("demo", "three, the longest"))
+    for suite in (SUITE, OTHER):
+        await update(world, archives, suite=suite)
+
+    assert WrongBytes is await get(world, archives)
+
+
+async def test_replaced(world: World, archives: AptArchives) -> None:
+    """A package that was replaced under its name is fetched again as soon as an index says so."""
+    publish(world, ONE)
+    has(world, ONE)
+    old: dict[str, str] = {}
+    await update(world, archives, old)
+    assert body(ONE) == await get(world, archives, old)
+    publish(world, TWO, date=OLD + 3600)
+    has(world, TWO)
+    assert body(ONE) == await get(world, archives, old)
+    await update(world, archives)
+
+    assert body(TWO) == await get(world, archives)
+    assert body(TWO) == await get(world, archives, old)  # the one that its index lists is nowhere any more
+
+
+async def test_replaced__before_anybody_asked_for_the_index(world: World, archives: AptArchives) -> None:
+    """An index that was brought with a new state counts, though nobody was given it."""
+    publish(world, ONE)
+    has(world, ONE)
+    await update(world, archives)
+    assert body(ONE) == await get(world, archives)
+    publish(world, TWO, date=OLD + 3600)
+    has(world, TWO)
+    await archives.answer(Request(replace(SUITE, path=SUITE.path + "InRelease"), client="somebody"))
+    await settle(world)
+
+    assert body(TWO) == await get(world, archives)
+
+
+async def test_replaced__after_a_restart(world: World) -> None:
+    """A new process believes the same."""
+    for number in range(4):
+        package = deb("demo", f"bytes {number}")
+        has(world, package)
+        publish(world, package, date=OLD + 60 * number)
+        archives = world.service(Policy(window=0.0))
+        await update(world, archives)
+        assert body(package) == await get(world, archives)
+        await archives.close()
+        world.clock.advance(1)
+
+        archives = world.service(Policy(window=0.0))
+        assert body(package) == await get(world, archives)
+        await archives.close()
+
+
+async def test_restart__waits_for_no_table(world: World) -> None:
+    """What was compared with all indexes that there are is given while they are read again; then it is compared."""
+    publish(world, ONE)
+    has(world, ONE)
+    archives = world.service()
+    await update(world, archives)
+    assert body(ONE) == await get(world, archives)
+    world.clock.advance(1)
+    publish(world, ONE, date=OLD + 3600)
+    await update(world, archives)
+    world.clock.advance(1)
+    assert body(ONE) == await get(world, archives)
+    asked = len(world.upstream.asks)
+    await archives.close()
+
+    again = world.service()
+    assert body(ONE) == await get(world, again)
+    while again._catalog._making._tasks:
+        await asyncio.sleep(0)
+    assert body(ONE) == await get(world, again)
+    assert asked == len(world.upstream.asks)
+    await again.close()
+
+
+async def test_former__gone(world: World) -> None:
+    """What only a former state lists may be gone: that says nothing against the present one."""
+    archives = world.service(Policy(window=3600.0))
+    publish(world, ONE)
+    await update(world, archives)
+    publish(world, deb("another"), date=OLD + 3600)
+    world.clock.advance(3601)
+    await update(world, archives)
+    world.clock.advance(60)
+    release = replace(SUITE, path=SUITE.path + "InRelease")
+    asked = world.upstream.count(release.url)
+
+    assert NotFound is await get(world, archives)
+    await archives.answer(Request(release, client="somebody"))
+
+    assert asked == world.upstream.count(release.url)
+    await archives.close()
+
+
+async def test_removed_from_the_index(world: World, archives: AptArchives) -> None:
+    """A package that the present index does not list any more is what the former one lists."""
+    publish(world, ONE)
+    has(world, ONE)
+    await update(world, archives)
+    publish(world, deb("another"), date=OLD + 3600)
+    await update(world, archives)
+    asked = world.upstream.count(POOL.url)
+
+    assert body(ONE) == await get(world, archives)
+    assert asked + 1 == world.upstream.count(POOL.url)
+
+
+async def test_gone(world: World, archives: AptArchives) -> None:
+    """Where upstream has not what an index lists, the suite is asked for anew, though its window is not over."""
+    made = world.service(Policy(window=3600.0))
+    publish(world, ONE)
+    await update(world, made)
+    world.clock.advance(60)
+    world.upstream.on(POOL.url, Scripted(error=NotFound("gone")))
+    assert NotFound is await get(world, made)
+    release = replace(SUITE, path=SUITE.path + "InRelease")
+    asked = world.upstream.count(release.url)
+
+    await made.answer(Request(release, client="somebody"))
+
+    assert asked < world.upstream.count(release.url)
+    await made.close()
+
+
+async def test_beside(world: World, archives: AptArchives) -> None:
+    """What lies beside a flat repository that lists it is right if it is what is listed, and else confirmed."""
+    package = deb("demo", "flat", folder="pool/")
+    address = ArchiveAddress("http", "deb.example", "apt/pool/demo_1.0_amd64.deb")
+    flat = ArchiveAddress("http", "deb.example", "apt/stable/")
+    index = gzip.compress(package.paragraph().encode(), mtime=0)
+    for path, content_ in (("Packages.gz", index), ("InRelease", inline({"Packages.gz": index}))):
+        world.upstream.on(replace(flat, path=flat.path + path).url, Scripted(content_))
+        await archives.answer(Request(replace(flat, path=flat.path + path)))
+        await settle(world)
+
+    for right, lasting in ((body(package), True), (b"another one", False)):
+        world.upstream.on(address.url, Scripted(right))
+        first = await archives.answer(Request(address, revalidate=True))
+        assert right == await content(world, first.body)
+        await settle(world)
+        shown = await archives.answer(Request(address))
+        assert (right, lasting) == (await content(world, shown.body), "immutable" in shown.cache_control)
+        await settle(world)
+        await world.store.forget(f"apt:file:{address.key}")
+    assert WALL <= world.clock.now()

@@ -1,0 +1,269 @@
+"""States of a suite that archives are in: signatures that come late, lists that are signed again, states taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from email.utils import formatdate
+
+import pytest
+
+from tests.archive import LONG_AGO, Archive, State, deb, signature
+from tests.flows.apting import Client, client, start, update
+from tests.flows.asking import SteppedClock
+from tests.flows.conftest import MakeClocked
+from tests.origin import Origin
+
+ONE, TWO = deb("one"), deb("two")
+LATER = LONG_AGO + 3600
+KINDS = ("MD5Sum", "SHA1", "SHA256", "SHA512")
+
+
+@pytest.fixture
+def pairs(origin: Origin) -> Archive:
+    """An archive without InRelease."""
+    return Archive(origin, inline=False, by_hash=False)
+
+
+def sign(archive: Archive, state: State, key: str = "", modified: float | None = None) -> bytes:
+    """Put a signature of a list beside it, dated `modified`."""
+    made = signature(state.release["Release"], key)
+    date = formatdate(state.modified if modified is None else modified, usegmt=True)
+    archive.origin.file(f"{archive.folder}Release.gpg", made, etag=None, last_modified=date)
+    return made
+
+
+async def pair(apt: Client, archive: Archive) -> tuple[bytes, bytes | int]:
+    """The list and its signature, or the status in place of that."""
+    listing = await apt.get(archive.url(f"{archive.folder}Release"))
+    signed = await apt.get(archive.url(f"{archive.folder}Release.gpg"))
+    return listing.body, signed.body if signed.status == 200 else signed.status
+
+
+@pytest.mark.parametrize("before", ["of the list before", "none"])
+@pytest.mark.parametrize("restart", [False, True])
+async def test_signature__later_than_its_list(
+    pairs: Archive, make_clocked: MakeClocked, clock: SteppedClock, before: str, restart: bool
+) -> None:
+    """A cache that met the list alone has the pair as soon as the archive has, and looks soon."""
+    old, new = pairs.state(ONE), pairs.state(TWO, modified=LATER)
+    pairs.show(new)
+    if before == "none":
+        pairs.origin.remove(f"{pairs.folder}Release.gpg")
+        now = formatdate(None, usegmt=True)  # young: it may be in the middle of a change
+        pairs.origin.file(f"{pairs.folder}Release", new.release["Release"], etag=None, last_modified=now)
+    else:
+        sign(pairs, old)
+    running = await start(make_clocked, pairs.origin, window=20)
+
+    async with client(running) as apt:
+        half = await pair(apt, pairs)
+    signed = sign(pairs, new)
+    if restart:
+        await running.close()
+        running = await start(make_clocked, pairs.origin, window=20)
+    clock.advance(3)
+    async with client(running) as apt:
+        whole = await pair(apt, pairs)
+
+    assert new.release["Release"] == half[0] == whole[0]
+    assert signed == whole[1] != half[1]
+
+
+async def test_signature__of_another_key(pairs: Archive, make_clocked: MakeClocked, clock: SteppedClock) -> None:
+    """The same list signed again is seen at the next look: the length says that it is another key."""
+    running = await start(make_clocked, pairs.origin, window=20)
+    state = pairs.publish(ONE)
+
+    async with client(running) as apt:
+        await pair(apt, pairs)
+        signed = sign(pairs, state, "another key", LATER)
+        clock.advance(21)
+        again = await pair(apt, pairs)
+    async with client(running) as other:
+        theirs = await pair(other, pairs)
+
+    assert (state.release["Release"], signed) == again == theirs
+
+
+async def test_signature__of_the_next_list(pairs: Archive, make_clocked: MakeClocked, clock: SteppedClock) -> None:
+    """A signature that is there before its list is held back; when it stays, the list was signed again."""
+    running = await start(make_clocked, pairs.origin, window=1)
+    before, after = pairs.publish(ONE), pairs.state(TWO, modified=LATER)
+
+    async with client(running) as apt:
+        await pair(apt, pairs)
+        signed = sign(pairs, after)
+        clock.advance(2)
+        between = await pair(apt, pairs)
+        pairs.show(after)
+        clock.advance(2)
+        then = await pair(apt, pairs)
+        again = sign(pairs, after, modified=LATER + 60)
+        assert again == signed
+        same = signature(after.release["Release"] + b" ")  # by the same key, once more
+        date = formatdate(LATER + 60, usegmt=True)
+        pairs.origin.file(f"{pairs.folder}Release.gpg", same, etag=None, last_modified=date)
+        clock.advance(2)
+        held = await pair(apt, pairs)
+        clock.advance(11)
+        stays = await pair(apt, pairs)
+
+    assert before.release["Release.gpg"] == between[1]
+    assert (after.release["Release"], signed) == then == held
+    assert (after.release["Release"], same) == stays
+
+
+async def test_signature__gone(pairs: Archive, make_clocked: MakeClocked, clock: SteppedClock) -> None:
+    """An unsigned list after a signed one is half a change: the pair is served on."""
+    running = await start(make_clocked, pairs.origin, window=1)
+    before, after = pairs.publish(ONE), pairs.state(TWO, modified=LATER)
+
+    async with client(running) as apt:
+        await pair(apt, pairs)
+        pairs.origin.remove(f"{pairs.folder}Release.gpg")
+        clock.advance(70)
+        alone = await pair(apt, pairs)
+        pairs.origin.file(f"{pairs.folder}Release", after.release["Release"], etag=None, last_modified=None)
+        clock.advance(70)
+        half = await pair(apt, pairs)
+        pairs.show(after)
+        clock.advance(70)
+        whole = await pair(apt, pairs)
+
+    expected = (before.release["Release"], before.release["Release.gpg"])
+    assert expected == alone == half
+    assert (after.release["Release"], after.release["Release.gpg"]) == whole
+
+
+async def test_form__withdrawn(origin: Origin, make_clocked: MakeClocked, clock: SteppedClock) -> None:
+    """An archive that takes InRelease away and goes on with the pair is followed, also after a restart."""
+    archive = Archive(origin, by_hash=False)
+    other = replace(archive, inline=False)
+    running = await start(make_clocked, origin, window=1)
+    archive.publish(ONE)
+
+    async with client(running) as apt:
+        first = await update(apt, archive)
+        after = other.publish(TWO, modified=LATER)
+        origin.remove(f"{archive.folder}InRelease")
+        clock.advance(2)
+        gone = await apt.get(archive.url(f"{archive.folder}InRelease"))
+        found = await pair(apt, other)
+        index = await apt.get(archive.url(f"{archive.folder}{archive.binary}Packages.gz"))
+    await running.close()
+    running = await start(make_clocked, origin, window=1)
+    async with client(running) as apt:
+        again = await apt.get(archive.url(f"{archive.folder}InRelease"))
+
+    assert (True, 404, 404) == (first[2], gone.status, again.status)
+    assert (after.release["Release"], after.release["Release.gpg"]) == found
+    assert after.indexes[f"{archive.binary}Packages.gz"] == index.body
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["nothing beside it", "the same state beside it"])
+async def test_form__missing(origin: Origin, make_clocked: MakeClocked, clock: SteppedClock, same: bool) -> None:
+    """Without anything newer beside it, a Release file that is missing for a while is served on."""
+    archive = Archive(origin)
+    running = await start(make_clocked, origin, window=1)
+    state = archive.publish(ONE)
+
+    async with client(running) as apt:
+        await update(apt, archive)
+        if same:
+            replace(archive, inline=False).publish(ONE)
+        origin.remove(f"{archive.folder}InRelease")
+        clock.advance(2)
+        got = await apt.get(archive.url(f"{archive.folder}InRelease"))
+
+    assert (200, "stale", state.inrelease) == (got.status, got.headers["x-cache"], got.body)
+
+
+async def test_date__goes_back(origin: Origin, make_clocked: MakeClocked, clock: SteppedClock) -> None:
+    """An older state that stays is what the archive has; one that is there for a moment is a mirror that lags."""
+    archive = Archive(origin)
+    running = await start(make_clocked, origin, window=1)
+    old, new = archive.state(ONE), archive.publish(TWO, modified=LATER)
+
+    async with client(running) as apt:
+        await update(apt, archive)
+        archive.show(old)
+        seen = []
+        for seconds in (2, 60, 61):
+            clock.advance(seconds)
+            seen.append((await update(apt, archive))[0].body)
+
+    assert [new.inrelease, new.inrelease, old.inrelease] == seen
+
+
+async def test_no_cache__where_all_files_have_one_date(
+    origin: Origin, make_clocked: MakeClocked, clock: SteppedClock
+) -> None:
+    """An archive that dates all it has alike hides a change from conditions, and from nobody who says no-cache."""
+    archive = Archive(origin, by_hash=False)
+    running = await start(make_clocked, origin, window=1)
+    archive.publish(ONE)
+
+    async with client(running) as apt:
+        await update(apt, archive)
+        after = archive.state(TWO, date=LATER)
+        archive.show(after)
+        clock.advance(5)
+        hidden = await apt.get(archive.url(f"{archive.folder}InRelease"))
+        clock.advance(5)
+        seen = await apt.get(archive.url(f"{archive.folder}InRelease"), "Cache-Control: no-cache")
+
+    assert (200, "revalidated") == (hidden.status, hidden.headers["x-cache"])
+    assert (200, after.inrelease) == (seen.status, seen.body)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_by_hash__of_each_kind(origin: Origin, make_clocked: MakeClocked, clock: SteppedClock, kind: str) -> None:
+    """Whatever kind of sum clients ask by, the new Release waits for the indexes, and the old ones are to be had."""
+    archive = Archive(origin, kinds=KINDS)
+    running = await start(make_clocked, origin, window=1)
+    before, after = archive.publish(ONE), archive.state(TWO, modified=LATER)
+    ending = f"{archive.binary}Packages.gz"
+
+    def path(state: State) -> str:
+        body = state.indexes[ending]
+        return next(path for path, known in state.hashed.items() if known == body and f"/{kind}/" in path)
+
+    async with client(running) as apt:
+        await apt.get(archive.url(f"{archive.folder}InRelease"))
+        await apt.get(archive.url(archive.folder + path(before)))
+        archive.show(after, indexes=False)
+        for index in before.hashed:
+            origin.remove(archive.folder + index)
+        clock.advance(2)
+        held = await apt.get(archive.url(f"{archive.folder}InRelease"))
+        kept = await apt.get(archive.url(archive.folder + path(before)))
+        archive.show(after)
+        clock.advance(70)
+        then = await apt.get(archive.url(f"{archive.folder}InRelease"))
+        new = await apt.get(archive.url(archive.folder + path(after)))
+
+    assert (before.inrelease, before.indexes[ending]) == (held.body, kept.body)
+    assert (after.inrelease, after.indexes[ending]) == (then.body, new.body)
+
+
+async def test_stale__how_old(
+    origin: Origin, make_clocked: MakeClocked, clock: SteppedClock, metric: Callable[..., float]
+) -> None:
+    """Whoever is given an older state finds how old it is in the metrics, after a restart too."""
+    archive = Archive(origin)
+    running = await start(make_clocked, origin, window=1)
+    archive.publish(ONE)
+    async with client(running) as apt:
+        await update(apt, archive)
+    await running.close()
+    await origin.stop()
+    clock.advance(7200)
+    running = await start(make_clocked, origin, window=1)
+
+    async with client(running) as apt:
+        got = await apt.get(archive.url(f"{archive.folder}InRelease"))
+
+    assert "stale" == got.headers["x-cache"]
+    name, labels = "pullthrough_stale_age_seconds_bucket", {"upstream": "apt"}
+    assert [0, 1] == [metric(running, name, le=le, **labels) for le in ("3600.0", "21600.0")]
