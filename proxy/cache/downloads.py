@@ -43,7 +43,6 @@ from proxy.ports import Clock, Observer, Spool, Store, Upstream
 _log = logging.getLogger(__name__)
 
 _EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # what hosts say of an address that was good for a while
-
 _PIECE = 1 << 20  # bytes read at once
 
 
