@@ -69,6 +69,10 @@ class Confirmed:
                 outcome = Outcome.STALE
         return self._kept(wanted, entry, blob, kind, outcome)
 
+    async def changed(self, wanted: Wanted, entry: Entry) -> bool:
+        """Whether upstream has another file than the kept one, as far as it says."""
+        return await self._confirming.outcome(wanted, entry, exact=True) is Outcome.MISS
+
     def _kept(self, wanted: Wanted, entry: Entry, blob: Blob, kind: Kind, outcome: Outcome) -> Representation:
         now, date = self._clock.now(), entry.validator.last_modified
         age = max(now - entry.checked, 0.0)

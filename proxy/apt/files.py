@@ -22,7 +22,7 @@ from proxy.apt.policy import Policy
 from proxy.apt.release import Listed
 from proxy.apt.request import Request
 from proxy.apt.vouching import Vouched, Vouching
-from proxy.cache.access import Access
+from proxy.cache.access import Access, Body
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.flights import Flights
@@ -34,7 +34,7 @@ from proxy.model import Blob, Digest, Kind, Outcome, Source
 from proxy.ports import Clock, Store
 
 _REMEMBERED = 60.0  # seconds for which an answer with a package may be given again without a look at the indexes
-_READING = 10.0  # seconds for which an index that no Release file lists is waited for
+_READING = 10.0  # seconds for which a file is waited for that has to be whole before it is answered
 _FORESEEN = 1000  # downloads that began before their turn, and whose client did not come to its turn yet
 
 
@@ -101,32 +101,29 @@ class Files:
         )
         if packages.readable(address.path) and not isinstance(shown.body, bytes) and not request.head:
             # It says what packages have to be: so it is read before the client can ask for them.
-            if isinstance(shown.body, Flight):
-                with suppress(TimeoutError, StoreError):
-                    async with asyncio.timeout(_READING):
-                        await landing(shown.body)
+            await self._checked(shown.body)
             self._catalog.served_alone(address, key, shown.body)
         return shown
 
     async def _promised(self, request: Request, promised: list[Wanted], vouched: Vouched) -> Representation:
         """The file as indexes list it: as those of the client do, else as another does that upstream is right about."""
         address = request.address
-        for wanted in promised[: vouched.own or None]:
-            if await self._downloads.kept(wanted) is not None:
-                promised = [wanted, *(other for other in promised if other is not wanted)]
-                break
+        promised = await self._in_order(promised, vouched.own)
         failure: PullthroughError | None = None
-        for wanted in promised:
+        for number, wanted in enumerate(promised, 1):
             try:
                 body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
+                if number < len(promised):
+                    await self._checked(body)
             except (NotFound, UpstreamError) as error:
                 failure = failure or error
                 continue
             entry = self._store.find(wanted.key)
             dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
-            # Another client may have other indexes: its next request is judged by itself.
-            until = self._clock.monotonic() + _REMEMBERED if len(promised) == 1 else 0.0
-            shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=True, fresh_until=until)
+            # Where indexes disagree the name stands for other bytes tomorrow, and for other clients.
+            sure = len(promised) == 1
+            until = self._clock.monotonic() + _REMEMBERED if sure else 0.0
+            shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=sure, fresh_until=until)
             shown = replace(shown, stands=self._catalog.unchanged(address))
             if entry is None or not isinstance(body, Blob):
                 return shown
@@ -138,6 +135,27 @@ class Files:
         if isinstance(failure, NotFound) and vouched.present:
             self._gone(address)
         raise failure.again()
+
+    async def _in_order(self, promised: list[Wanted], own: int) -> list[Wanted]:
+        """What is kept first; where the client's indexes, or others, disagree, only if upstream has it still."""
+        asked = promised[: own or None]
+        for wanted in asked:
+            if await self._downloads.kept(wanted) is None:
+                continue
+            others = [other for other in promised if other is not wanted]
+            entry = self._store.find(wanted.key)
+            if len(asked) > 1 and entry is not None and await self._confirmed.changed(wanted, entry):
+                return [*others, wanted]
+            return [wanted, *others]
+        return promised
+
+    @staticmethod
+    async def _checked(body: Body) -> None:
+        """Wait, not for long, until a download is known to be what an index lists. Raises what it fails with."""
+        if isinstance(body, Flight):
+            with suppress(TimeoutError, StoreError):
+                async with asyncio.timeout(_READING):
+                    await landing(body)
 
     async def _right(self, wanted: Wanted, listed: tuple[Listed, ...]) -> tuple[Listed, ...]:
         """Those that say what is kept."""

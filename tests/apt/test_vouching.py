@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -89,6 +91,23 @@ async def test_two_suites(world: World, archives: AptArchives) -> None:
     assert body(ONE) == await get(world, archives, {})
     assert body(ONE) == await get(world, archives, mine)
     assert body(ONE) == await get(world, archives, theirs)  # as without a cache; its client sees that it is another one
+
+
+@pytest.mark.parametrize("content_", ["two, longer", "eno"], ids=["other-length", "same-length"])
+async def test_two_suites__both_in_use(world: World, archives: AptArchives, content_: str) -> None:
+    """Where a client's own indexes disagree it is given what upstream has now, and is not told that this lasts."""
+    two = deb("demo", content_)
+    publish(world, ONE)
+    publish(world, two, OTHER)
+    client: dict[str, str] = {}
+    for suite in (SUITE, OTHER):
+        await update(world, archives, client, suite)
+
+    for package in (ONE, two, ONE):
+        has(world, package)
+        assert body(package) == await get(world, archives, client)
+        shown = await archives.answer(Request(POOL, memory=client, client=str(id(client))))
+        assert ("no-cache", 0.0) == (shown.cache_control, shown.fresh_until)
 
 
 async def test_two_suites__nothing_that_they_list(world: World, archives: AptArchives) -> None:
@@ -243,3 +262,44 @@ async def test_beside(world: World, archives: AptArchives) -> None:
         await settle(world)
         await world.store.forget(f"apt:file:{address.key}")
     assert WALL <= world.clock.now()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_any_history(world: World, seed: int) -> None:
+    """Whoever has the lists of an archive that is whole gets its file, whatever others have asked for, and when."""
+    rng = random.Random(seed)
+    archives = world.service()
+    suites = [SUITE, OTHER, ArchiveAddress("http", "deb.example", "debian/dists/third/")]
+    clients: list[dict[str, str]] = [{} for _ in range(3)]
+    date = OLD - 86_400
+    shown: dict[str, Deb] = {}
+    known: set[bytes] = set()
+    for number in range(40):
+        world.clock.advance(rng.choice([0.0, 1.0, 700.0]))
+        match rng.choice(["publish", "publish", "update", "get", "restart", "evict"]):
+            case "publish":
+                # One suite is right about the file from now on; the others list what was there before.
+                suite, date = rng.choice(suites), date + 60
+                package = deb("demo", f"{number:04}" + "x" * rng.choice([0, 0, 5]))
+                publish(world, package, suite, date)
+                has(world, package)
+                shown = {suite.key: package}
+                known.add(body(package))
+                client = rng.choice(clients)
+                await update(world, archives, client, suite)
+                assert body(package) == await get(world, archives, client), number
+            case "update":
+                with suppress(NotFound, UpstreamError):
+                    await update(world, archives, rng.choice(clients), rng.choice(suites))
+            case "get":
+                got = await get(world, archives, rng.choice([*clients, {}]))
+                assert isinstance(got, type) or got in known
+            case "restart":
+                await archives.close()
+                archives = world.service()
+            case "evict":
+                await world.store.forget(rng.choice([*world.store.keys("apt:"), "nothing"]))
+    for suite_key, package in shown.items():
+        await update(world, archives, clients[0], next(one for one in suites if one.key == suite_key))
+        assert body(package) == await get(world, archives, clients[0])
+    await archives.close()
