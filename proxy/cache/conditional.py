@@ -1,7 +1,8 @@
 """Conditional requests (RFC 9110 §13): whether upstream still has what is kept, or the plain way what it has now.
 
-Some servers, and gateways before them, answer a condition by an error, and the same request without one by the body. So
-an error may be about the condition alone. Asked by whoever keeps what changes under its address; never reads a body.
+Some servers, and gateways before them, answer a condition by an error, or not at all, and the same request without one
+by the body. So an error may be about the condition alone, and so may silence. Asked by whoever keeps what changes under
+its address; never reads a body.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-from proxy.errors import Forwarded, NotFound, UpstreamError, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import Forwarded, NotFound, UpstreamError, UpstreamThrottled, UpstreamUnreachable
 from proxy.model import Ask
 from proxy.ports import Reply, Upstream
 
 # They are about the host, or about who asks, and not about the condition.
-_CLEAR = (Forwarded, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable)
+_CLEAR = (Forwarded, UpstreamThrottled, UpstreamUnreachable)
 
 
 @asynccontextmanager

@@ -32,7 +32,9 @@ async def test_conditional__confirmed(upstream: MemoryUpstream) -> None:
     assert [ASK.headers | CONDITIONS] == [ask.headers for ask in upstream.asks]
 
 
-@pytest.mark.parametrize("error", [NotFound(""), Withheld(""), UpstreamDenied(""), UpstreamBroken("")])
+@pytest.mark.parametrize(
+    "error", [NotFound(""), Withheld(""), UpstreamDenied(""), UpstreamBroken(""), UpstreamTimeout("")]
+)
 async def test_conditional__error(upstream: MemoryUpstream, error: PullthroughError) -> None:
     """An error may be about the condition: the same request without one is the last word."""
     upstream.on(URL, Scripted(error=error), Scripted(b"new"))
@@ -41,7 +43,7 @@ async def test_conditional__error(upstream: MemoryUpstream, error: PullthroughEr
     assert [ASK.headers | CONDITIONS, ASK.headers] == [ask.headers for ask in upstream.asks]
 
 
-@pytest.mark.parametrize("error", [Forwarded(""), UpstreamThrottled(""), UpstreamTimeout(""), UpstreamUnreachable("")])
+@pytest.mark.parametrize("error", [Forwarded(""), UpstreamThrottled(""), UpstreamUnreachable("")])
 async def test_conditional__clear_error(upstream: MemoryUpstream, error: PullthroughError) -> None:
     """What is about the host, or about who asks, is told at once."""
     upstream.on(URL, Scripted(error=error), Scripted(b"new"))
