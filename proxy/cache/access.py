@@ -11,11 +11,12 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passage import Passage, Whole
 from proxy.cache.passages import NEXT
-from proxy.errors import NotAllowed, NotFound
+from proxy.errors import NotAllowed, NotFound, UpstreamDenied
 from proxy.model import Blob, Source, Span
 
 _SMALL_SPAN = 1 << 20  # a range of a cold file up to this many bytes does not start a download
 _PATIENCE = 1.0  # seconds for a request that only asks how long a file is
+_CLEAR = (NotFound, NotAllowed, UpstreamDenied)  # what a plain request gets of a file is the last word
 _AHEAD = 32 << 20  # a range that begins further than this behind what is here goes upstream by itself
 
 Body = Blob | Flight | Passage
@@ -51,8 +52,7 @@ class Access:
         """The head of a cold file: its size, without fetching it."""
         passage = await self._probe(wanted)
         if passage is None:
-            passage = await self._downloads.past(wanted, 0, None)
-            await passage.close()
+            passage = await self._whole(wanted)
         passage.start, passage.end = 0, passage.size
         return passage
 
@@ -77,6 +77,43 @@ class Access:
         """
         if self._downloads.honours_ranges(wanted) is False:
             return None, True
+        asking = asyncio.create_task(self._asked(wanted, span, if_range))
+        kept: Passage | None = None
+        try:
+            done, _ = await asyncio.wait([asking], timeout=self._downloads.manners.patience(wanted.places[0]))
+            if not done and await self._plainly(wanted, asking):
+                self._downloads.manners.suspect(wanted.places[0])
+                return None, False
+            kept, failed = await asking
+            return kept, failed
+        finally:
+            await _let_go(asking, kept)
+
+    async def _plainly(self, wanted: Wanted, asking: asyncio.Task[tuple[Passage | None, bool]]) -> bool:
+        """Whether the file is given without a range before there is any answer to the range that is asked for."""
+        looking = asyncio.create_task(self._whole(wanted))
+        try:
+            await asyncio.wait([asking, looking], return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done() and isinstance(looking.exception(), (type(None), *_CLEAR)):
+                await looking
+                return True
+            # Upstream may be slow, or in trouble, with whatever it is asked for.
+            _, failed = await asking
+            if failed:
+                await looking
+            return failed
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _whole(self, wanted: Wanted) -> Passage:
+        """The head of the whole file; the passage is closed."""
+        passage = await self._downloads.past(wanted, 0, None)
+        await passage.close()
+        return passage
+
+    async def _asked(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passage | None, bool]:
+        """See `_part`: the same, however long it takes."""
         condition = {"If-Range": if_range} if if_range else None
         try:
             size = wanted.size
@@ -98,6 +135,14 @@ class Access:
                 raise
             return None, True
         return None, False
+
+
+async def _let_go(asking: asyncio.Task[tuple[Passage | None, bool]], kept: Passage | None) -> None:
+    """End a request for a part, unless its answer is the one that is `kept`."""
+    asking.cancel()
+    for result in await asyncio.gather(asking, return_exceptions=True):
+        if isinstance(result, tuple) and result[0] is not None and result[0] is not kept:
+            await result[0].close()
 
 
 def _by_itself(flight: Flight | None, span: Span, size: int | None) -> bool:

@@ -1,9 +1,10 @@
 """The crew of one download: which connection fetches which part, and what happens when one of them fails.
 
-One connection begins. If it turns out to be slow, and ranges are honoured, further ones take what is missing, in
-order. All are alike: one that is refused, breaks, lags or falls silent leaves its part to the others, so that help
-never harms. A download fails only when its last connection fails, again and again, without a new byte. `filling` makes
-a crew for each place of a file, and does the talking.
+One connection begins. While it gets no answer to its range, the file is asked for without one beside it. If it turns
+out to be slow, and ranges are honoured, further ones take what is missing, in order. All are alike: one that is
+refused, breaks, lags or falls silent leaves its part to the others, so that help never harms. A download fails only
+when its last connection fails, again and again, without a new byte. `filling` makes a crew for each place of a file,
+and does the talking.
 """
 
 from __future__ import annotations
@@ -19,11 +20,22 @@ from proxy.cache.lanes import Job, Lanes
 from proxy.cache.manners import Manners
 from proxy.cache.pacing import Pacing
 from proxy.cache.retrying import BACKOFF, Retrying, afresh
-from proxy.errors import PullthroughError, StoreError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, WrongBytes
+from proxy.errors import (
+    NotAllowed,
+    NotFound,
+    PullthroughError,
+    StoreError,
+    UpstreamBroken,
+    UpstreamDenied,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    WrongBytes,
+)
 
 _log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds between looks at how everybody does
+_CLEAR = (NotFound, NotAllowed, UpstreamDenied, WrongBytes)  # what a plain request gets of a file is the last word
 
 
 class Crew:
@@ -67,6 +79,13 @@ class Crew:
         finally:
             await self._stop()
 
+    def chosen(self, job: Job) -> None:
+        """What this one gets is of use. Before the first answer that ends who asks for the same in another way."""
+        if not self._flight.started.done():
+            for other in self._jobs:
+                if other is not job:
+                    other.drop()
+
     def answered(self, job: Job) -> None:
         """The head of an answer came, and it is right."""
         self._pacing.answered(job, self._now(), self._flight.extents.total, self._brought(job))
@@ -81,11 +100,22 @@ class Crew:
         while (probe := self._more()) is not None and (part := self._free()) is not None:
             first = self._flight.size is None and not self._flight.extents.ranges
             plain = self.retrying.plain or (self.small and first)
-            job = Job(*part, self._now(), plain=plain, helper=bool(self._jobs), probe=probe)
-            self._manners.take(self._url)
-            job.task = asyncio.create_task(self._work(job), name="lane")
-            job.task.add_done_callback(lambda _: self._wake.set())
-            self._jobs.append(job)
+            self._begin(Job(*part, self._now(), plain=plain, helper=bool(self._jobs), probe=probe))
+
+    def _begin(self, job: Job) -> None:
+        self._manners.take(self._url)
+        job.task = asyncio.create_task(self._work(job), name="lane")
+        job.task.add_done_callback(lambda _: self._wake.set())
+        self._jobs.append(job)
+
+    def _ask_beside(self, now: float) -> None:
+        """Where the first range is met by silence, ask for the whole as well: whoever is answered first does it."""
+        if self._flight.started.done() or self.retrying.beside or len(self._jobs) != 1:
+            return
+        job = self._jobs[0]
+        if not job.plain and not job.dropped and now - job.begun > self._manners.patience(self._place):
+            self.retrying.beside = True
+            self._begin(Job(0, None, now, plain=True))
 
     def _more(self) -> bool | None:
         """Whether a connection more would be one more than were welcome so far. None: there is to be none."""
@@ -156,21 +186,33 @@ class Crew:
         ended = self._ended()
         if len(ended) + len(self._jobs) > 1:
             self.retrying.together = self._now()
-        failed: list[tuple[Job, BaseException]] = []
+        failed = [(job, error) for job, error in ended if error is not None and not job.dropped]
         for job, error in ended:
-            if isinstance(error, StoreError) or (isinstance(error, WrongBytes) and job.answered is not None):
-                raise afresh(error)
-            if error is None:
-                self._pacing.done(job, self._now(), self._brought(job))
-            elif not job.dropped:
-                failed.append((job, error))
-                self._note(job, error)
+            self._learn(job, error)
         if self._jobs:
-            return
-        if failed:
+            self._heed(failed)
+        elif failed:
             await self.retrying.failed(*failed[-1])
         elif any(job.dropped for job, _ in ended):
+            self.retrying.dropped(silent=any(job.silent for job, _ in ended))
             await asyncio.sleep(BACKOFF)  # until its host has noticed
+
+    def _learn(self, job: Job, error: BaseException | None) -> None:
+        """See how a job ended. Raises what ends the download, whoever finds out."""
+        if isinstance(error, StoreError) or (isinstance(error, WrongBytes) and job.answered is not None):
+            raise afresh(error)
+        if job.silent:
+            self._note_silence(job)
+        elif error is not None and not job.dropped:
+            self._note(job, error)
+        else:
+            self._pacing.done(job, self._now(), self._brought(job))
+
+    def _heed(self, failed: list[tuple[Job, BaseException]]) -> None:
+        """Raise what a plain request got of the file, while another one for a range still waits for any answer."""
+        for job, error in failed:
+            if job.plain and not self._flight.started.done() and isinstance(error, _CLEAR):
+                raise afresh(error)
 
     def _ended(self) -> list[tuple[Job, BaseException | None]]:
         """The jobs that ended since, and what they failed with; they are at work no more."""
@@ -185,13 +227,20 @@ class Crew:
         """Learn from one of several that failed how many the host allows, or that this file comes from one only."""
         if not job.probe:
             self._welcome = max(1, self._welcome - 1)
-        if not self._jobs and not job.helper:
+        if not self._flight.started.done() or (not self._jobs and not job.helper):
             return
         if isinstance(error, Changed):
             self._single = True
         elif job.answered is None or not self._brought(job) or self._manners.shaken(self._url, job.answered):
             wait = error.retry_after if isinstance(error, UpstreamThrottled) else None
             self._manners.refused(self._url, float(wait or 0))
+
+    def _note_silence(self, job: Job) -> None:
+        """One fell silent: beside others that is a refusal, however far it came."""
+        if job.answered is not None or not job.probe:
+            self._welcome = max(1, self._welcome - 1)
+        if self._jobs or job.helper:
+            self._manners.refused(self._url)
 
     async def _stop(self) -> None:
         jobs, self._jobs = self._jobs, []
@@ -214,15 +263,18 @@ class Crew:
         if flight.started.done() and pacing_.trickles(now, flight.came):
             raise UpstreamTimeout("Upstream sends so slowly that the download was given up. Try again later.")
         idle = self._spare() and self._free() is None
+        others = len(self._jobs) > 1
         for job in self._jobs:
-            if pacing_.silent(job, now, idle=idle):
+            brought = self._brought(job)
+            stalled = pacing_.stalls(job, now, brought, idle=idle and others)
+            if stalled or pacing_.silent(job, now, idle=idle, others=others):
+                job.silent = not job.dropped
                 job.drop()
-                if job.helper:
-                    self._manners.refused(self._url)
-            elif pacing_.lags(job, now, self._brought(job)):
+            elif pacing_.lags(job, now, brought):
                 job.drop()
         if len(self._jobs) > 1 and self._jobs[-1].helper and self._manners.crowded(self._url):
             self._jobs[-1].drop()  # somebody has no connection at all
+        self._ask_beside(now)
 
     def _brought(self, job: Job) -> int:
         """Bytes that landed in a job's part."""

@@ -61,8 +61,8 @@ class Downloads:
         self.comparing = Comparing(store)
         self._keeping = Keeping(store, self.comparing, clock)
         self._hashing = Workers("hashing")
-        self._manners = Manners()
-        self._passages = Passages(upstream, self._manners, self._hashing)
+        self.manners = Manners()
+        self._passages = Passages(upstream, self.manners, self._hashing)
         self._places = asyncio.Semaphore(lanes.downloads)
 
     async def kept(self, wanted: Wanted) -> Blob | None:
@@ -109,16 +109,16 @@ class Downloads:
 
     def final(self, wanted: Wanted, error: Exception) -> bool:
         """Whether what a ranged request failed with is the last word; else a plain one may get the file."""
-        return self._manners.final(wanted.places[0], error)
+        return self.manners.final(wanted.places[0], error)
 
     def honours_ranges(self, wanted: Wanted) -> bool | None:
         """Whether the file's host is known to honour ranges. False: a range got an error there lately."""
-        return self._manners.honours(wanted.places[0])
+        return self.manners.honours(wanted.places[0])
 
     def room(self, url: str) -> int:
         """How many downloads more the host of `url` is likely to allow now; for work ahead of clients."""
-        begun = sum(self._manners.same(url, flight.wanted.url) for flight in self._flights.values())
-        return self._manners.room(url, self._lanes.connections, begun)
+        begun = sum(self.manners.same(url, flight.wanted.url) for flight in self._flights.values())
+        return self.manners.room(url, self._lanes.connections, begun)
 
     async def followed(self, flight: Flight) -> AsyncGenerator[bytes]:
         """All bytes of a flight whose length is unknown, past the store from where the disk gave up."""
@@ -297,4 +297,4 @@ class Downloads:
         return await self._fill_from(flight, place_now, spool)
 
     async def _fill_from(self, flight: Flight, place: Place, spool: Spool) -> None:
-        await Filling(flight, place, spool, self._upstream, self._lanes, self._manners).run()
+        await Filling(flight, place, spool, self._upstream, self._lanes, self.manners).run()

@@ -155,13 +155,16 @@ class Filling:
         if flight.size not in (None, total) or (not flight.wanted.digest and _differs(reply, flight.validator)):
             raise Changed
         self._admit(reply, total)
+        self._crew.chosen(job)
         self._parts = True
         self._manners.note(self._place, ranges=True)
         if start < job.start:
             await self._compare(reply, start, job.start)
         peeked = await self._peek(reply, job, total) if not job.start else b""
         await self._begin(job, reply, total)
-        await Pen(self._spool, flight, job.start).pour(reply, last + 1, peeked)
+        pen = Pen(self._spool, flight, job.start)
+        job.busy = pen.busy
+        await pen.pour(reply, last + 1, peeked)
 
     async def _whole(self, job: Job, reply: Reply) -> None:
         flight, wanted = self._flight, self._flight.wanted
@@ -171,9 +174,10 @@ class Filling:
         if size is not None and flight.size not in (None, size):
             raise Changed
         self._admit(reply, size)
+        self._crew.chosen(job)
         if not wanted.digest and not flight.started.done() and flight.extents.ranges:
             await self._restart()  # cheaper than to compare it all, and nobody has any of it
-        job.start, job.end = 0, None
+        job.start, job.end, job.whole = 0, None, True
         peeked = await self._peek(reply, job, size)
         await self._begin(job, reply, size)
         pen = Pen(self._spool, flight, 0, comparing=not wanted.digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -28,7 +29,9 @@ class Job:
 
     `end` None: all that is behind `start`. `helper`: others are at work, and go on if this one fails. `probe`: it is
     one more than were welcome so far. `answered` is when the head of the answer was found right; `looked` when it was
-    last measured, and how many bytes it had brought. `dropped`: it is to end, and what it ends with means nothing.
+    last measured, and how many bytes it had brought; `moved` the same when it last brought something. `whole`: the
+    answer is the whole file, and cannot be gone on with elsewhere. `busy`: whether what it brought is still being
+    written. `dropped`: it is to end, and what it ends with means nothing; `silent`: because nothing came.
     """
 
     start: int
@@ -39,7 +42,11 @@ class Job:
     probe: bool = False
     answered: float | None = None
     looked: tuple[float, int] = (0.0, 0)
+    moved: tuple[float, int] = (0.0, 0)
+    whole: bool = False
+    busy: Callable[[], bool] = field(default=lambda: False, repr=False)
     dropped: bool = False
+    silent: bool = False
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def drop(self) -> None:

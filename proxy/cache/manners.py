@@ -22,7 +22,6 @@ from proxy.errors import (
     NotFound,
     UpstreamDenied,
     UpstreamThrottled,
-    UpstreamTimeout,
     UpstreamUnreachable,
 )
 
@@ -30,7 +29,10 @@ _HOSTS = 1024  # remembered
 _PAUSE = 10.0  # seconds after a refusal before one connection more is tried; twice as long after each further one
 _LONGEST = 3600.0  # seconds
 _SHOCK = 1.0  # seconds
+_PATIENT = 3.0  # seconds without a head after which a range may be what a host is silent about,
+_TRUSTING = 8.0  # and at a host that honours ranges
 _DISTRUST = 600.0  # seconds for which files are asked for plainly, where a range got an error and the whole did not
+_SUSPECT = 60.0  # seconds of that, where a range got no answer at all
 _ANSWERS = (NotFound, UpstreamDenied, UpstreamThrottled, UpstreamUnreachable)
 
 
@@ -178,13 +180,21 @@ class Manners:
         while len(self._ranges) > _HOSTS:
             self._ranges.popitem(last=False)
 
+    def patience(self, place: Place) -> float:
+        """Seconds that a ranged request there is waited for before a plain one is sent beside it."""
+        return _TRUSTING if self.honours(place) else _PATIENT
+
+    def suspect(self, place: Place) -> None:
+        """A range was met by silence there, and a plain request was not: for a minute files are asked for plainly."""
+        self.note(place, ranges=False, seconds=_SUSPECT)
+
     def final(self, place: Place, error: BaseException) -> bool:
         """Whether `error` to a ranged request is the last word; else a plain one may get the file.
 
-        Who honours ranges means what it says of a file; everywhere else the range may have been the trouble. A
-        silence has cost its time already, and so has waiting in the cache's own queue.
+        Who honours ranges means what it says of a file; everywhere else the range may have been the trouble. Waiting
+        in the cache's own queue has cost its time already.
         """
-        if isinstance(error, (NotAllowed, UpstreamTimeout, Crowded)):
+        if isinstance(error, (NotAllowed, Crowded)):
             return True
         return self.honours(place) is True and isinstance(error, _ANSWERS)
 

@@ -12,7 +12,8 @@ LOOK = 0.1  # seconds between looks at how fast a single connection is
 _FAST = 100_000_000  # bytes a second from which on one connection is enough
 _SILENT = 2.0  # seconds without an answer, at least, after which a further connection counts as refused,
 _SOON = 0.5  # if somebody else has nothing to do,
-_HANGS = 5.0  # and after which the only one does no good
+_HANGS = 5.0  # and after which the only one does no good,
+_STALLED = 4.0  # or one that was answered and brings nothing; as soon as a further one if somebody else is idle
 _SPAN = 5.0  # seconds over which it is measured how fast a connection is,
 _BRIEF = 0.2  # seconds below which it says nothing,
 _LAGGING = 8  # and which part of the others' pace is too slow
@@ -32,7 +33,7 @@ class Pacing:
 
     def answered(self, job: Job, now: float, landed: int, brought: int) -> None:
         """The head of an answer came. `landed`: bytes of the file that are here; `brought`: those of the job's part."""
-        job.answered, job.looked = now, (now, brought)
+        job.answered, job.looked, job.moved = now, (now, brought), (now, brought)
         if self._alone is None:
             self._alone, self._latency = (now, landed), now - job.begun
 
@@ -55,20 +56,33 @@ class Pacing:
         if job.answered is not None and now - job.answered >= _BRIEF:
             self._pace = brought / (now - job.answered)
 
-    def silent(self, job: Job, now: float, *, idle: bool = False) -> bool:
+    def silent(self, job: Job, now: float, *, idle: bool = False, others: bool = False) -> bool:
         """Whether a connection has been without an answer for too long.
 
-        A further one: its host allows no more, perhaps; sooner if another is `idle` and could do its part. The only
-        one, after others were answered: a bounded number of times, for it may take that long.
+        A further one, or one beside `others`: its host allows no more, perhaps; sooner if another is `idle` and could
+        do its part. The only one, after others were answered: a bounded number of times, for it may take that long,
+        the more so for the whole.
         """
         if job.answered is not None or self._alone is None:
             return False
-        if job.helper:
+        if job.helper or others:
             return now - job.begun > max(_SOON if idle else _SILENT, 4 * self._latency)
-        if now - job.begun <= max(_HANGS, 8 * self._latency) or self._replaced >= self._lanes.connections:
+        patience = max(_HANGS, 8 * self._latency) * (2 if job.plain else 1)
+        if now - job.begun <= patience or self._replaced >= self._lanes.connections:
             return False
         self._replaced += 1
         return True
+
+    def stalls(self, job: Job, now: float, brought: int, *, idle: bool = False) -> bool:
+        """Whether a connection fell silent in the middle of its part, which another could go on with.
+
+        It is asked at each look. `idle` as of `silent`.
+        """
+        if job.answered is None or job.plain or job.whole:
+            return False
+        if brought != job.moved[1] or job.busy():
+            job.moved = (now, brought)
+        return now - job.moved[0] > (_SILENT if idle else _STALLED)
 
     def lags(self, job: Job, now: float, brought: int) -> bool:
         """Whether a connection is so much slower than others were that a new one should take its part.

@@ -27,6 +27,10 @@ class Pen:
         self._comparing = comparing
         self._work: deque[asyncio.Task[None]] = deque()  # one for each buffer in use, in order
 
+    def busy(self) -> bool:
+        """Whether something is being written: no more may come for that alone."""
+        return any(not task.done() for task in self._work)
+
     async def pour(self, reply: Reply, end: int | None, first: bytes = b"") -> int:
         """Write the whole body; gives the position behind its last byte. `first`: what was read of it already.
 

@@ -30,8 +30,8 @@ BACKOFF = 0.2  # seconds before the first of them, doubling
 _WAIT = 30.0  # seconds: a longer Retry-After ends the transfer, since no client waits for it
 _TURN = 10.0  # seconds for which a request waits for other downloads of its host to make room
 _SETTLED = 3.0  # seconds after which a host has noticed that further connections are gone
+_LITTLE = 64 << 20  # bytes that may well be fetched again
 _QUICK = 3.0  # seconds within which a connection that fails may have been closed for what was asked
-_SUSPECT = 60.0  # seconds for which files are asked for plainly at a host that was silent when a range was wanted
 _REFUSALS = (UpstreamThrottled, UpstreamUnreachable)
 
 
@@ -42,6 +42,7 @@ class Retrying:
         self.plain = False  # ask without ranges
         self.provable = True  # parts that come one after another can be told to belong to one file
         self.together = 0.0  # when there was more than one connection
+        self.beside = False  # a plain request was sent beside the first one, which got no answer
         self._flight = flight
         self._place = place
         self._manners = manners
@@ -49,17 +50,29 @@ class Retrying:
         self._failures = 0  # in a row, since the last one that brought something
         self._total = flight.extents.total  # bytes that were here at the last failure
         self._doubtful = flight.plain  # a ranged request got an error that may be about the range
+        self._unheard = False  # or no answer
+        self._silences = 0  # of the only connection in a row, since the last new bytes
 
     def answered(self, job: Job) -> None:
         """The head of an answer came, and it is right."""
         if self._doubtful and job.plain:
             self._manners.note(self._place, ranges=False)
+        elif job.plain and (self.beside or self._unheard):
+            self._manners.suspect(self._place)
+
+    def dropped(self, *, silent: bool) -> None:
+        """The last connection was let go. If it was `silent` the range may be the trouble.
+
+        It is tried once more, and more often where much is here already that would have to come again.
+        """
+        self._silences = silent + (0 if self._progress() else self._silences)
+        if self._silences > (1 if self._total <= _LITTLE else 4) and not self.plain:
+            self.plain = self._unheard = True
 
     async def failed(self, job: Job, error: BaseException) -> None:
         """Wait until it may be tried again, and decide how. Raises the error if there is no use."""
-        progress = self._flight.extents.total - self._total >= _LEAST
-        self._total = self._flight.extents.total
-        self._failures = 1 if progress else self._failures + 1
+        progress = self._progress()
+        self._failures, self._silences = (1, 0) if progress else (self._failures + 1, self._silences)
         if not self._flight.started.done():
             await self._not_begun(job, error)
             return
@@ -83,22 +96,29 @@ class Retrying:
         """No answer was of use yet, and clients can still be told so. The client library has tried again already."""
         if await self._turn(error, self._begun + _TURN - self._manners.now()):
             return
-        silent = isinstance(error, UpstreamTimeout) and not job.plain
-        if silent and self._manners.honours(self._place) is None:
-            self._manners.note(self._place, ranges=False, seconds=_SUSPECT)
+        unheard = isinstance(error, UpstreamTimeout)
         # Nobody closes a connection for a range so late; and where the file is elsewhere too, it is not waited for.
         away = isinstance(error, UpstreamUnreachable) and (
             bool(self._flight.wanted.others) or self._manners.now() - job.begun > _QUICK
         )
-        if job.plain or isinstance(error, Changed) or away or self._manners.final(self._place, error):
+        tried = job.plain or (unheard and self.beside)
+        if tried or isinstance(error, Changed) or away or self._manners.final(self._place, error):
             raise afresh(error)
-        self._ask_plainly(error)
+        if unheard:
+            self.plain = self._unheard = True
+        else:
+            self._ask_plainly(error)
 
     def _about_the_range(self, job: Job, error: BaseException) -> bool:
         """Whether an error may be about the range alone, in the middle of a file."""
         if job.plain or job.answered is not None or isinstance(error, (UpstreamTimeout, UpstreamUnreachable)):
             return False
         return isinstance(error, Changed) or self._manners.honours(self._place) is not True
+
+    def _progress(self) -> bool:
+        """Whether something new is here since this was last asked."""
+        before, self._total = self._total, self._flight.extents.total
+        return self._total - before >= _LEAST
 
     def _ask_plainly(self, error: BaseException) -> None:
         self.plain = True

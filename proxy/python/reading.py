@@ -7,6 +7,7 @@ whole.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import re
@@ -22,13 +23,14 @@ from proxy.cache.flight import Place, Wanted
 from proxy.cache.following import landing
 from proxy.cache.passage import Passage
 from proxy.cache.workers import Workers
-from proxy.errors import StoreError, UpstreamBroken, WrongBytes
+from proxy.errors import StoreError, UpstreamBroken, UpstreamTimeout, WrongBytes
 from proxy.model import Blob, Digest, Kind
 from proxy.python import wheel
 from proxy.python.wheel import Unreadable
 
 _MOST = 16 << 20  # bytes of a METADATA file
 _TOGETHER = 32 << 20  # bytes: twice that is what all that are read at the same time may hold
+_PATIENCE = 8.0  # seconds for the head of an answer to a range: where it is silent, the whole may be had
 _SMALL = 256 << 10  # bytes of one that is unpacked without further ado
 _HEADERS = re.compile(rb"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+(?=\n|\Z)")  # core metadata: like an e-mail's
 
@@ -104,7 +106,7 @@ class Reading:
             try:
                 return _agreed(await self._unpacked(partial(_from_window, window), subject), subject)
             except wheel.NeedBytes as need:
-                passage = await self._downloads.past(subject.wanted, need.start, need.end)
+                passage = await _part(self._downloads, subject.wanted, need.start, need.end)
 
     async def by_whole(self, subject: Subject, *, plain: bool = False) -> bytes:
         """The wheel, fetched whole and kept; `plain`: a range of it did not come.
@@ -160,15 +162,24 @@ async def _end(downloads: Downloads, wanted: Wanted) -> Passage:
     """The end of a wheel, where its directory is: by the size that the page gives, or as its last bytes."""
     if wanted.size is not None:
         try:
-            return await downloads.past(wanted, *wheel.first_range(wanted.size))
+            return await _part(downloads, wanted, *wheel.first_range(wanted.size))
         except (UpstreamBroken, WrongBytes):
             pass  # pages give wrong sizes, too
     try:
-        return await downloads.past(wanted, -wheel.FIRST, None)
+        return await _part(downloads, wanted, -wheel.FIRST, None)
     except UpstreamBroken:  # some honour only ranges that say where they begin
         size = (await downloads.probe(wanted)).size
     assert size is not None, "a 206 says the size of the whole"
-    return await downloads.past(wanted, *wheel.first_range(size))
+    return await _part(downloads, wanted, *wheel.first_range(size))
+
+
+async def _part(downloads: Downloads, wanted: Wanted, start: int, end: int | None) -> Passage:
+    """A part of a wheel, unless its host says nothing for a while. Raises UpstreamTimeout then."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await downloads.past(wanted, start, end)
+    except TimeoutError:
+        raise UpstreamTimeout("Upstream says nothing when it is asked for a part of a file.") from None
 
 
 def _agreed(body: bytes, subject: Subject) -> bytes:

@@ -13,7 +13,7 @@ from proxy.cache.flight import Changed, Flight, Place
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.manners import Manners
 from proxy.errors import NotFound, StoreFull, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, WrongBytes
-from tests.cache.conftest import SITE, URL, wanted
+from tests.cache.conftest import SITE, URL, HandClock, wanted
 
 SEGMENT = 1000
 SIZE = 20 * SEGMENT
@@ -25,12 +25,18 @@ Do = Callable[["Bed", Job], Awaitable[None]]
 class Bed:
     """A file that is begun, and somebody who does the jobs."""
 
-    def __init__(self, do: Do, lanes: Lanes = Lanes(4, SEGMENT), size: int | None = SIZE) -> None:  # noqa: B008 frozen
+    def __init__(
+        self,
+        do: Do,
+        lanes: Lanes = Lanes(4, SEGMENT),  # noqa: B008 frozen
+        size: int | None = SIZE,
+        clock: HandClock | None = None,
+    ) -> None:
         self.flight = Flight(wanted())
         self.flight.size = size
         self.jobs: list[Job] = []
         self.most = self.now = 0
-        self.manners = Manners()
+        self.manners = Manners() if clock is None else Manners(clock.monotonic)
         self._do = do
         self.crew = Crew(self.flight, Place(URL, SITE), lanes, self.manners, self.do)
         self.crew.parallel = True
@@ -176,6 +182,131 @@ async def test_run__one_is_silent() -> None:
     bed = Bed(do)
     await bed.run()
     assert 1 == sum(job.dropped for job in bed.jobs)
+
+
+async def test_run__one_falls_silent_in_the_middle(clock: HandClock) -> None:
+    """The rest of its part is fetched by the others, and its host is asked for less at once."""
+
+    async def do(bed: Bed, job: Job) -> None:
+        if job.probe and not any(other.silent for other in bed.jobs):
+            bed.answer(job)
+            bed.flight.landed(job.start, job.start + 100)
+            await asyncio.Event().wait()
+        await right(bed, job)
+        clock.advance(0.3)
+
+    bed = Bed(do, clock=clock)
+    await bed.run()
+    fell = [job for job in bed.jobs if job.silent]
+    assert 1 <= len(fell) <= 3
+    assert {job.start + 100 for job in fell} <= {job.start for job in bed.jobs}
+    assert bed.manners.room(URL, 4) < 4
+
+
+async def test_run__the_only_one_falls_silent_in_the_middle(clock: HandClock) -> None:
+    """Another one goes on where it was; unless what it brought is still being written."""
+    bed = Bed(right, Lanes(1, SEGMENT), clock=clock)
+    writing = [True]
+
+    async def do(bed: Bed, job: Job) -> None:
+        if len(bed.jobs) > 1:
+            await right(bed, job)
+            return
+        job.busy = lambda: writing[0]
+        bed.answer(job)
+        bed.flight.landed(0, 100)
+        await asyncio.Event().wait()
+
+    bed._do = do
+    running = asyncio.create_task(bed.run())
+    while not bed.jobs or bed.jobs[0].moved[1] != 100:
+        await asyncio.sleep(STEP)
+    clock.advance(5)
+    while bed.jobs[0].moved[0] != clock.monotonic():
+        await asyncio.sleep(STEP)
+    assert 1 == len(bed.jobs)
+    writing[0] = False
+    clock.advance(5)
+    await running
+    assert [(0, False), (100, False)] == [(job.start, job.plain) for job in bed.jobs[:2]]
+
+
+def met_by_silence(gate: asyncio.Event, beside: Callable[[Bed, Job], Awaitable[None]]) -> Do:
+    """A host that answers ranges when the gate opens, and a plain request as `beside` says."""
+
+    async def do(bed: Bed, job: Job) -> None:
+        if job.plain:
+            await beside(bed, job)
+        else:
+            await gate.wait()
+        bed.crew.chosen(job)
+        await right(bed, job)
+
+    return do
+
+
+async def asked(bed: Bed, clock: HandClock, count: int, seconds: float) -> asyncio.Task[None]:
+    """Run it until it asked so often, after some silence."""
+    running = asyncio.create_task(bed.run())
+    while not bed.jobs:
+        await asyncio.sleep(0)
+    clock.advance(seconds)
+    while len(bed.jobs) < count:
+        await asyncio.sleep(STEP)
+    return running
+
+
+@pytest.mark.parametrize(("known", "seconds"), [(None, 3.1), (True, 8.1)])
+async def test_run__first_range_is_met_by_silence(clock: HandClock, known: bool | None, seconds: float) -> None:
+    """The whole is asked for beside it, later where ranges are known to work, and then that is how it comes."""
+
+    async def given(bed: Bed, job: Job) -> None:
+        pass
+
+    bed = Bed(met_by_silence(asyncio.Event(), given), size=None, clock=clock)
+    if known:
+        bed.manners.note(Place(URL, SITE), ranges=True)
+    running = await asked(bed, clock, 1, seconds - 0.2)
+    await asyncio.sleep(0.3)  # more than one look
+    assert 1 == len(bed.jobs)
+    clock.advance(0.2)
+    await running
+    assert [(False, True), (True, False)] == [(job.plain, job.dropped) for job in bed.jobs]
+    assert bed.manners.honours(Place(URL, SITE)) is False
+
+
+async def test_run__first_range_takes_its_time(clock: HandClock) -> None:
+    """A host that is slow with whatever it is asked gives its parts: the plain request is let go without an answer."""
+    gate = asyncio.Event()
+
+    async def slow(bed: Bed, job: Job) -> None:
+        await asyncio.Event().wait()
+
+    bed = Bed(met_by_silence(gate, slow), size=None, clock=clock)
+    running = await asked(bed, clock, 2, 3.1)
+    gate.set()
+    await running
+    assert [True] == [job.dropped for job in bed.jobs if job.plain]
+    assert bed.manners.honours(Place(URL, SITE)) is None
+
+
+async def test_run__plain_request_beside_it_fails(clock: HandClock) -> None:
+    """What it gets of the file is the answer; a refusal may be about the second connection, and nothing is learnt."""
+    gate = asyncio.Event()
+
+    async def missing(bed: Bed, job: Job) -> None:
+        raise NotFound("gone")
+
+    async def refused(bed: Bed, job: Job) -> None:
+        raise UpstreamThrottled("later")
+
+    with pytest.raises(NotFound):
+        await (await asked(Bed(met_by_silence(gate, missing), size=None, clock=clock), clock, 2, 3.1))
+    bed = Bed(met_by_silence(gate, refused), size=None, clock=clock)
+    running = await asked(bed, clock, 2, 3.1)
+    gate.set()
+    await running
+    assert 4 == bed.manners.room(URL, 4)
 
 
 async def test_run__somebody_has_no_connection() -> None:

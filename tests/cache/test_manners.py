@@ -224,7 +224,7 @@ def test_honours__what_was_seen(manners: Manners, clock: HandClock) -> None:
         (UpstreamThrottled(""), False, True),
         (UpstreamUnreachable(""), False, True),
         (UpstreamBroken(""), False, False),
-        (UpstreamTimeout(""), True, True),
+        (UpstreamTimeout(""), False, False),
         (NotAllowed(""), True, True),
         (Crowded(""), True, True),
     ],

@@ -75,6 +75,30 @@ def test_silent__the_only_one() -> None:
     assert [False, True, True, True, False] == [pacing.silent(alone, now) for now in (14.9, 15.1, 15.1, 15.1, 99.0)]
 
 
+def test_silent__beside_others() -> None:
+    """Whoever is not alone is a further one; and the whole may take longer than a part to come."""
+    pacing = Pacing(LANES)
+    answered(pacing)
+    first = Job(0, 1, 10.0)
+    assert [False, True] == [pacing.silent(first, now, others=True) for now in (11.9, 12.1)]
+    assert [False, True] == [pacing.silent(first, now, idle=True, others=True) for now in (10.4, 10.6)]
+    whole = Job(0, None, 10.0, plain=True)
+    assert [False, True] == [pacing.silent(whole, now) for now in (19.9, 20.1)]
+
+
+def test_stalls__in_the_middle() -> None:
+    """Nothing new for some seconds, sooner where another is idle; not the whole, nor what is still being written."""
+    pacing = Pacing(LANES)
+    job = answered(pacing)
+    seen = [(1.0, 10), (4.9, 10), (5.1, 10), (6.0, 20), (9.9, 20)]
+    assert [False, False, True, False, False] == [pacing.stalls(job, *at) for at in seen]
+    assert [False, True] == [pacing.stalls(answered(pacing), now, 0, idle=True) for now in (1.9, 2.1)]
+    whole, writing = answered(pacing), answered(pacing)
+    whole.whole, writing.busy = True, lambda: True
+    for other in (whole, writing, answered(pacing, plain=True), Job(0, 1, 0.0)):
+        assert not pacing.stalls(other, 100.0, 0)
+
+
 def test_lags__behind_the_others() -> None:
     """One that brings a small part of what others brought is replaced, a bounded number of times."""
     pacing = Pacing(LANES)

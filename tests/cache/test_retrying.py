@@ -69,7 +69,7 @@ async def bed(clock: HandClock) -> Bed:
         (UpstreamThrottled("", 7), "plain", "given up"),
         (UpstreamUnreachable(""), "plain", "given up"),
         (UpstreamBroken(""), "plain", "plain"),
-        (UpstreamTimeout(""), "given up", "given up"),
+        (UpstreamTimeout(""), "plain", "plain"),
         (NotAllowed(""), "given up", "given up"),
         (Crowded(""), "given up", "given up"),
         (Changed(), "given up", "given up"),
@@ -94,12 +94,34 @@ async def test_failed__away(clock: HandClock, elsewhere: bool) -> None:
         await Bed(clock, wanted()).retrying.failed(late, UpstreamUnreachable(""))
 
 
-async def test_failed__silence_is_remembered(bed: Bed) -> None:
-    """A host that said nothing when a range was wanted is asked without for a minute."""
-    assert "given up" == await bed.tried(UpstreamTimeout(""))
+@pytest.mark.parametrize("beside", [True, False])
+async def test_answered__silence_is_remembered(bed: Bed, beside: bool) -> None:
+    """A host that said nothing when a range was wanted, and gave the whole, is asked without ranges for a minute."""
+    if beside:
+        bed.retrying.beside = True
+        assert "given up" == await bed.tried(UpstreamTimeout(""))  # both said nothing
+    else:
+        assert "plain" == await bed.tried(UpstreamTimeout(""))
+    assert bed.manners.honours(PLACE) is None
+    bed.retrying.answered(Job(0, None, 0.0, plain=True))
     assert bed.manners.honours(PLACE) is False
     bed.clock.advance(61)
     assert bed.manners.honours(PLACE) is None
+
+
+async def test_dropped__for_silence(bed: Bed) -> None:
+    """A range that is met by silence twice, or five times where much would have to come again, is asked plainly."""
+    asked = []
+    for here, silences in ((1000, 3), (100 << 20, 6)):
+        other = Bed(bed.clock, wanted())
+        other.begin(ranges=True)
+        other.retrying.dropped(silent=True)
+        other.flight.landed(0, here)
+        for _ in range(silences):
+            other.retrying.dropped(silent=True)
+            other.retrying.dropped(silent=False)  # it was slow
+            asked.append(other.retrying.plain)
+    assert [False, True, True] + [False] * 4 + [True] * 2 == asked
 
 
 @pytest.mark.parametrize("error", [NotFound(""), UpstreamBroken(""), Changed()])

@@ -24,6 +24,7 @@ from tests.bodies import Body, Flipped, Noise, sha256
 from tests.conftest import MakeProxy
 from tests.faults import Fault
 from tests.flows.asking import SMALL, SteppedClock, address, get, until_idle
+from tests.gates import Gate
 from tests.memory_store import MemoryStore
 from tests.origin import Limit, Origin
 from tests.wheels import Package, wheel
@@ -154,17 +155,61 @@ async def test_first_connection__dies_while_others_go_on(
     assert (False, package.sha256) == (got.broken, got.sha256)
 
 
-async def test_silent__first_request_of_a_range_has_been_long(
-    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package
+async def test_silent__until_the_read_timeout(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
 ) -> None:
-    """A range that got no answer in time is an error once; then the file is asked for without."""
-    publish(origin, package, listed=True)
-    origin.misbehave(PATH + package.filename, faults.silent(), when=lambda asked: "range" in asked.headers)
+    """A range that got no answer in time is followed by a plain request; the next file is asked for so at once."""
+    one, two = wheel("one", padding=SIZE), wheel("two", padding=SIZE)
+    for package in (one, two):
+        publish(origin, package, listed=True)
+        origin.misbehave(PATH + package.filename, faults.silent(), when=lambda asked: "range" in asked.headers)
     running = await make_proxy(origin.url, fetch=SMALL | {"read_timeout": 0.2, "connect_timeout": 0.2})
 
-    first, second = [await get(http, address(running, package)) for _ in range(2)]
+    first, second = [await get(http, address(running, package)) for package in (one, two)]
 
-    assert (504, 200, package.sha256) == (first.status, second.status, second.sha256)
+    assert [(200, one.sha256), (200, two.sha256)] == [(got.status, got.sha256) for got in (first, second)]
+    assert [2, 1] == [origin.count(PATH + package.filename) for package in (one, two)]
+
+
+@pytest.mark.parametrize("which", ["first", "second", "further ones"])
+@pytest.mark.parametrize("listed", [True, False])
+async def test_silent__in_the_middle(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package, which: str, listed: bool
+) -> None:
+    """What a connection leaves that falls silent in the middle of its part comes by the others, or a new one."""
+    publish(origin, package, listed=listed)
+    origin.misbehave(PATH + package.filename, faults.throttled(RATE))
+    arrived = count()
+
+    def falls_silent(request: Request, answer: Answer) -> Answer:
+        return faults.hold_body(1000, Gate())(request, answer) if next(arrived) == (which == "second") else answer
+
+    if which == "further ones":
+        origin.limit = Limit(1, faults.hold_body(1000, Gate()))
+    else:
+        origin.misbehave(None, falls_silent, when=lambda asked: "range" in asked.headers)
+    running = await make_proxy(origin.url, fetch=SMALL | {"read_timeout": 600, "connect_timeout": 600})
+
+    got = await get(http, address(running, package))
+
+    assert (200, False, package.sha256) == (got.status, got.broken, got.sha256)
+    await until_idle(running)
+
+
+async def test_silent__all_ranges_but_the_first(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package
+) -> None:
+    """In the end the file is asked for without a range."""
+    publish(origin, package, listed=True)
+    arrived = count()
+    origin.misbehave(
+        PATH + package.filename, faults.silent(), when=lambda asked: "range" in asked.headers and next(arrived) > 0
+    )
+    running = await make_proxy(origin.url, fetch=SMALL | {"read_timeout": 600, "connect_timeout": 600})
+
+    got = await get(http, address(running, package))
+
+    assert (200, False, package.sha256) == (got.status, got.broken, got.sha256)
 
 
 def publish(origin: Origin, package: Package, *, listed: bool) -> None:

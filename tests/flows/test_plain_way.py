@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import aiohttp
@@ -15,6 +16,7 @@ from tests.conftest import MakeProxy
 from tests.faults import Fault
 from tests.flows.asking import SEGMENT, SMALL, SteppedClock, address, content, get, until_idle
 from tests.flows.conftest import MakeClocked
+from tests.gates import Gate
 from tests.origin import Origin
 from tests.pages import Link
 from tests.wheels import Package, wheel
@@ -97,6 +99,59 @@ async def test_odd__head_of_a_cold_file(
     assert (200, str(package.body.size)) == (got.status, got.headers["content-length"])
 
 
+@pytest.mark.parametrize("asked", ASKED)
+async def test_silent__range_of_a_cold_file(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package, asked: str
+) -> None:
+    """An upstream that says nothing when it is asked for a range is one without ranges, long before it is a 504."""
+    publish(origin, package, listed=asked != "end")
+    origin.misbehave(PATH + package.filename, faults.silent(), when=ranged)
+    running = await make_proxy(origin.url, fetch=SMALL | {"read_timeout": 600, "connect_timeout": 600})
+    headers, part = ASKED[asked]
+
+    got = await get(http, address(running, package), **headers)
+
+    assert (206 if headers else 200, part(content(package.body))) == (got.status, got.body)
+    await until_idle(running)
+
+
+async def test_silent__missing_file(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package
+) -> None:
+    """There, too, what a plain request gets is the answer."""
+    publish(origin, package, listed=True)
+    origin.remove(PATH + package.filename)
+    origin.misbehave(PATH + package.filename, faults.silent(), when=ranged)
+    running = await make_proxy(origin.url, fetch=SMALL | {"read_timeout": 600, "connect_timeout": 600})
+
+    answers = [await get(http, address(running, package), **ASKED[asked][0]) for asked in ("whole", "part")]
+
+    assert [404, 404] == [got.status for got in answers]
+
+
+@pytest.mark.parametrize("asked", ["whole", "part"])
+async def test_slow__with_whatever_it_is_asked(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package, asked: str
+) -> None:
+    """An upstream that takes its time is asked beside, and sends nothing twice."""
+    publish(origin, package, listed=True)
+    range_gate, plain_gate = Gate(), Gate()
+    path = PATH + package.filename
+    origin.misbehave(path, faults.hold_head(range_gate), when=ranged)
+    origin.misbehave(path, faults.hold_head(plain_gate), when=lambda request: not ranged(request))
+    running = await make_proxy(origin.url, fetch=SMALL)
+    headers, part = ASKED[asked]
+
+    asking = asyncio.create_task(get(http, address(running, package), **headers))
+    await plain_gate.reached.wait()
+    range_gate.open()
+    got = await asking
+
+    assert part(content(package.body)) == got.body
+    assert len(got.body) == origin.sent_body_bytes(path)
+    await until_idle(running)
+
+
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 async def test_silent__question_for_the_length(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, package: Package, method: str
@@ -153,6 +208,23 @@ async def test_odd__condition_of_a_page(
     await get(http, f"{running.url}/pypi/simple/demo/")
     origin.publish(wheel(), wheel(version="2.0"))
     origin.misbehave("/simple/demo/", faults.status(code), when=asks_whether)
+    clock.advance(601)
+
+    got = await get(http, f"{running.url}/pypi/simple/demo/")
+
+    assert (200, "miss") == (got.status, got.source)
+    assert b"demo-2.0" in got.body
+
+
+async def test_silent__condition_of_a_page(
+    make_clocked: MakeClocked, origin: Origin, http: aiohttp.ClientSession, clock: SteppedClock
+) -> None:
+    """Nor does one that says nothing to them."""
+    running = await make_clocked(origin.url, fetch={"read_timeout": 0.2})
+    origin.publish(wheel())
+    await get(http, f"{running.url}/pypi/simple/demo/")
+    origin.publish(wheel(), wheel(version="2.0"))
+    origin.misbehave("/simple/demo/", faults.silent(), when=asks_whether)
     clock.advance(601)
 
     got = await get(http, f"{running.url}/pypi/simple/demo/")
