@@ -70,25 +70,25 @@ class Files:
 
         Raises NotFound, WrongBytes, or another UpstreamError.
         """
-        wanted = self._wanted(request.address)
-        vouched = Vouched()
+        address, vouched = request.address, Vouched()
+        key = _key(address)
         if digest is None:
-            vouched = await self._vouching.of(request, self._store.find(wanted.key))
-        begun = self._beginning.get(wanted.key)
+            vouched = await self._vouching.of(request, self._store.find(key))
+        begun = self._beginning.get(key)
         if begun is not None:
             await self._beginning.result(begun)
         if digest is not None:
-            shown = await self._promised(request, [replace(wanted, digest=digest)], Vouched(own=1))
-        elif listed := vouched.listed or await self._right(wanted, vouched.beside):
-            promised = [replace(wanted, digest=one.digest, size=one.size) for one in listed]
+            shown = await self._promised(request, [self._wanted(address, digest)], Vouched(own=1))
+        elif listed := vouched.listed or await self._right(key, vouched.beside):
+            promised = [self._wanted(address, one.digest, one.size) for one in listed]
             shown = await self._promised(request, promised, vouched)
         else:
-            shown = await self._confirmed.file(request, wanted, Kind.FILE)
-            stands, unchanged = shown.stands, self._catalog.unchanged(request.address)
+            shown = await self._confirmed.file(request, self._wanted(address), Kind.FILE)
+            stands, unchanged = shown.stands, self._catalog.unchanged(address)
             shown = replace(shown, stands=lambda: unchanged() and (stands is None or stands()))
-        if wanted.key in self._foreseen and not request.head:
+        if key in self._foreseen and not request.head:
             # It was fetched for this client: else nobody would count as the one for whom it came from upstream.
-            del self._foreseen[wanted.key]
+            del self._foreseen[key]
             return replace(shown, outcome=Outcome.MISS, source=Source.UPSTREAM, age=None)
         return shown
 
@@ -108,7 +108,8 @@ class Files:
     async def _promised(self, request: Request, promised: list[Wanted], vouched: Vouched) -> Representation:
         """The file as indexes list it: as those of the client do, else as another does that upstream is right about."""
         address = request.address
-        promised = await self._in_order(promised, vouched.own)
+        if len(promised) > 1:
+            promised = await self._in_order(promised, vouched.own)
         failure: PullthroughError | None = None
         for number, wanted in enumerate(promised, 1):
             try:
@@ -124,13 +125,13 @@ class Files:
             sure = len(promised) == 1
             until = self._clock.monotonic() + _REMEMBERED if sure else 0.0
             shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=sure, fresh_until=until)
-            shown = replace(shown, stands=self._catalog.unchanged(address))
+            stands = self._catalog.unchanged(address)
             if entry is None or not isinstance(body, Blob):
-                return shown
+                return replace(shown, stands=stands)
             if entry.checked < vouched.since and entry.promised is not None:
                 with suppress(StoreError):
                     await self._store.save(replace(entry, checked=self._clock.now()))
-            return replace(shown, age=max(self._clock.now() - entry.checked, 0.0))
+            return replace(shown, stands=stands, age=max(self._clock.now() - entry.checked, 0.0))
         assert failure is not None, "an index lists it, and it failed"
         if isinstance(failure, NotFound) and vouched.present:
             self._gone(address)
@@ -157,9 +158,9 @@ class Files:
                 async with asyncio.timeout(_READING):
                     await landing(body)
 
-    async def _right(self, wanted: Wanted, listed: tuple[Listed, ...]) -> tuple[Listed, ...]:
+    async def _right(self, key: str, listed: tuple[Listed, ...]) -> tuple[Listed, ...]:
         """Those that say what is kept."""
-        entry = self._store.find(wanted.key)
+        entry = self._store.find(key)
         with suppress(StoreError):
             for one in listed:
                 if entry is not None and await self._downloads.comparing.right(entry, one.digest):
@@ -183,7 +184,7 @@ class Files:
         wanted = self._wanted(address)
         vouched = await self._vouching.of(Request(address))
         if vouched.listed:
-            wanted = replace(wanted, digest=vouched.listed[0].digest, size=vouched.listed[0].size)
+            wanted = self._wanted(address, vouched.listed[0].digest, vouched.listed[0].size)
         try:
             body, began = await self._downloads.open(wanted, ahead=True)
         except PullthroughError:
@@ -195,9 +196,9 @@ class Files:
             if len(self._foreseen) > _FORESEEN:
                 self._foreseen.popitem(last=False)
 
-    def _wanted(self, address: ArchiveAddress) -> Wanted:
+    def _wanted(self, address: ArchiveAddress, digest: Digest | None = None, size: int | None = None) -> Wanted:
         site = self._policy.site_of(address)
-        return Wanted(_key(address), address.url, site, binary=False, signed=True, looked_at=True)
+        return Wanted(_key(address), address.url, site, digest, size, binary=False, signed=True, looked_at=True)
 
 
 def document_key(address: ArchiveAddress) -> str:

@@ -338,3 +338,15 @@ async def test_missing__nothing_is_remembered(archive: Archive, make_proxy: Make
         then = [(await apt.get(archive.url(path))).status for path in paths]
 
     assert ([404] * 4, [200] * 4) == (first, then)
+
+
+async def test_error__passes(archive: Archive, make_proxy: MakeProxy) -> None:
+    """What fails for a moment is asked for again by the cache, so that apt has no need to."""
+    hosts = {f"{archive.origin.host}:{archive.origin.port}"}
+    running = await make_proxy("https://index.example/", apt={"hosts": hosts, "window": 0}, fetch={"retries": 1})
+    archive.origin.misbehave(IN, status(503), times=1)
+
+    async with client(running) as apt:
+        got = await apt.get(archive.url(IN))
+
+    assert (200, 2) == (got.status, archive.origin.count(IN))
