@@ -41,7 +41,6 @@ from proxy.model import Blob, Digest, Validator
 from proxy.ports import Clock, Observer, Spool, Store, Upstream
 
 _log = logging.getLogger(__name__)
-
 _EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # what hosts say of an address that was good for a while
 _PIECE = 1 << 20  # bytes read at once
 
@@ -67,7 +66,8 @@ class Downloads:
 
     async def kept(self, wanted: Wanted) -> Blob | None:
         """The stored file, if it is here, under this address or, by its digest, under any other."""
-        return await self._keeping.find(wanted)
+        flight = self._flights.get(wanted.flight_key)
+        return await self._keeping.find(wanted, flight.validator if flight else None)
 
     async def open(
         self, wanted: Wanted, *, plain: bool = False, ahead: bool = False

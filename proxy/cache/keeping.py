@@ -26,8 +26,11 @@ class Keeping:
         self._comparing = comparing
         self._clock = clock
 
-    async def find(self, wanted: Wanted) -> Blob | None:
-        """The stored file, under its address or, by its digest, under any other."""
+    async def find(self, wanted: Wanted, validator: Validator | None = None) -> Blob | None:
+        """The stored file, under its address or, by its digest, under any other.
+
+        `validator`: of a download that is about to note the file, whose blob is in the store already.
+        """
         if wanted.renew:
             return None
         entry, digest = self._store.find(wanted.key), wanted.digest
@@ -38,7 +41,7 @@ class Keeping:
                 return self._store.blob(entry.digest)
         blob = self._named(digest)
         if blob is not None:
-            await self._save(self._entry(wanted, blob, Validator()))
+            await self._save(self._entry(wanted, blob, validator or Validator()))
         return blob
 
     async def note(self, wanted: Wanted, blob: Blob, validator: Validator) -> None:

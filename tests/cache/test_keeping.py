@@ -65,6 +65,17 @@ async def test_find__under_another_address(store: MemoryStore, keeping: Keeping,
     assert (found is not None) is (store.find("file:other") is not None)
 
 
+async def test_find__between_adoption_and_note(store: MemoryStore, keeping: Keeping) -> None:
+    """Who finds the blob of a download before that wrote it down says of it what upstream said."""
+    blob = await store.put(BODY)
+    wish = replace(wanted(None), digest=digest("sha256"))
+
+    assert blob == await keeping.find(wish, TAGGED)
+    entry = store.find(wish.key)
+    assert entry is not None
+    assert TAGGED == entry.validator
+
+
 async def test_find__is_not_to(store: MemoryStore, keeping: Keeping) -> None:
     """What is kept under the key is not it any more."""
     await bring(store, keeping, None)

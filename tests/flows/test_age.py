@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 
 from tests import faults
-from tests.flows.asking import SteppedClock, address, get, until_kept
+from tests.flows.asking import SteppedClock, address, get, until_idle, until_kept
 from tests.flows.conftest import MakeClocked
 from tests.origin import Origin
 from tests.pages import JSON
@@ -79,6 +79,7 @@ async def test_file_and_metadata(
             first = await get(http, path)
             assert ("miss", None) == (first.source, first.headers.get("age"))
         await until_kept(http, url)
+        await until_idle(running)
         for step in (1, 2):
             clock.advance(40)
             for path in (url, f"{url}.metadata"):
