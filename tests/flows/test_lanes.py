@@ -282,7 +282,7 @@ QUICK = sorted(set(REFUSALS) - {"silence"})
 FILE = "/file.whl"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.sampled_from(QUICK), max_size=12),
     st.integers(1, 3),
@@ -321,7 +321,7 @@ def renewing(origin: Origin, body: Body, etag: str) -> Fault:
     return fault
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from([None, *SPOILT]), max_size=10), st.booleans())
 def test_property__right_or_broken(listed: list[str | None], known: bool) -> None:
     """Whatever happens to whichever connection: what arrives whole is one version of the file, and the promised one."""
