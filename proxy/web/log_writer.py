@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import os
 import select
+import stat
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
@@ -20,8 +22,9 @@ T = TypeVar("T")
 _EVERY = 0.25  # seconds between writes
 _MOST = 8 << 20  # bytes that may wait, about
 _EACH = 600  # bytes that a line costs while it waits, beside its text
-# A pipe that is ready takes so much without blocking (POSIX: PIPE_BUF is 512 at least, 4096 on Linux).
+# A pipe that is ready takes so much without blocking (POSIX: PIPE_BUF is 512 at least, 4096 on Linux); a file, all.
 _PIECE = select.PIPE_BUF
+_OF_FILES = 1 << 20
 _GRACE = 2.0  # seconds that `close` gives to what is left
 _BATCH = 256  # lines that are made at once
 _SOON = 2000  # lines that wait: then they are written before their time
@@ -40,6 +43,7 @@ class LogWriter:
         self.dropped = 0
         self._stream = stream
         self._descriptor = _descriptor(stream)
+        self._piece = _OF_FILES if _is_file(self._descriptor) else _PIECE
         self._lost = lost
         self._most = most
         self._waiting: deque[tuple[Callable[[Any], str], Any, int]] = deque()  # lines are made by the thread
@@ -82,8 +86,12 @@ class LogWriter:
         self._flush()
 
     def _flush(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+        # What comes meanwhile waits for the next time: lines in small batches would keep taking the interpreter from
+        # the event loop.
+        left = len(self._waiting)
+        while left:
+            batch = [self._waiting.popleft() for _ in range(min(left, _BATCH))]
+            left -= len(batch)
             self._went += sum(size + _EACH for _, _, size in batch)
             try:
                 lines = "".join([form(what) for form, what, _ in batch])
@@ -107,7 +115,7 @@ class LogWriter:
             while left:
                 self._until_ready(self._descriptor)
                 try:
-                    left = left[os.write(self._descriptor, left[:_PIECE]) :]
+                    left = left[os.write(self._descriptor, left[: self._piece]) :]
                 except BlockingIOError:  # somebody else, who has the same terminal, made it so
                     time.sleep(_LOOK)
         except (OSError, _Blocked):
@@ -144,3 +152,14 @@ def _descriptor(stream: IO[str] | None) -> int | None:
         return None if stream is None else stream.fileno()
     except (OSError, ValueError):
         return None
+
+
+def _is_file(descriptor: int | None) -> bool:
+    """Whether what is written lands on a disk, or nowhere: nobody has to read it first."""
+    if descriptor is None:
+        return False
+    try:
+        found = os.fstat(descriptor)
+        return stat.S_ISREG(found.st_mode) or found.st_rdev == Path(os.devnull).stat().st_rdev
+    except OSError:
+        return False

@@ -35,7 +35,7 @@ Shortcut = Callable[["Connection", bytes], bool]
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_at_boundary", "_finished", "_heads", "_shortcut", "given", "head")
+    __slots__ = ("_at_boundary", "_finished", "_heads", "_shortcut", "client", "given", "head")
 
     def __init__(self, manager: web.Server, shortcut: Shortcut, **options: Any) -> None:  # noqa: ANN401 aiohttp's own
         super().__init__(manager, **options)
@@ -46,10 +46,13 @@ class Connection(web.RequestHandler):
         self._finished = False
         self._heads: deque[bytes | None] = deque()  # of the requests that wait for their handler
         self.given = Shared()  # what of changing things its clients were given; services' own
+        self.client = "-"  # its address, for the log
         self.head: bytes | None = None  # the request under way as it came, if it came alone and as one piece
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if isinstance(self.peername, tuple):
+            self.client = plain(self.peername[0])
         # Draining must mean "nothing left": sender threads write to the same socket.
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=0)
@@ -117,12 +120,6 @@ class Connection(web.RequestHandler):
         # aiohttp pauses it when much came early.
         transport.resume_reading()
         return reader, asyncio.StreamWriter(transport, protocol, reader, self._loop)
-
-    @property
-    def client(self) -> str:
-        """The client's address, for the log."""
-        peer = self.peername
-        return plain(peer[0]) if isinstance(peer, tuple) else "-"
 
     @property
     def waits(self) -> bool:

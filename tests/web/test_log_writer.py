@@ -87,6 +87,21 @@ def test_take__in_order(texts: list[str]) -> None:
     assert 0 == log.dropped
 
 
+@pytest.mark.parametrize("name", ["log", os.devnull])
+def test_take__more_than_a_pipe_takes(tmp_path: Path, name: str) -> None:
+    """A file takes long runs of lines, whole and in order; nothing is dropped where they go nowhere."""
+    path = tmp_path / name
+    lines = [f"{number} {'x' * 1000}\n" for number in range(5000)]
+    with path.open("w") as stream:
+        log = LogWriter(stream, lost, most=1 << 30)
+        for line in lines:
+            log.take(str, line, len(line))
+        log.close()
+
+    assert 0 == log.dropped
+    assert path.read_text() == ("" if name == os.devnull else "".join(lines))
+
+
 def test_take__nobody_reads(pipe: Pipe) -> None:
     """What waits is bounded, what is too much is counted, and whoever hands lines over goes on."""
     before = pipe.fill()
