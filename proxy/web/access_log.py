@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
 
 from proxy.events import Event, Served
 from proxy.web.log_writer import LogWriter
+
+_encode = msgspec.json.Encoder().encode
 
 
 class AccessLog:
@@ -34,7 +41,7 @@ def _sent(event: Served) -> dict[str, int]:
 def _json_line(what: tuple[float, Served]) -> str:
     when, event = what
     shown = {
-        "time": datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds"),
+        "time": f"{_second(int(when))}.{int(when % 1 * 1000):03d}+00:00",
         "client": event.client,
         "method": event.method,
         "path": event.path,
@@ -44,7 +51,22 @@ def _json_line(what: tuple[float, Served]) -> str:
         "sent": _sent(event),
         "seconds": round(event.seconds, 6),
     }
-    return json.dumps(shown) + "\n"
+    return in_ascii(shown) + "\n"
+
+
+@lru_cache(maxsize=2)
+def _second(when: int) -> str:
+    """Date and time in UTC; most lines have that of the line before."""
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def in_ascii(shown: dict[str, Any]) -> str:
+    """JSON in ASCII, whatever the texts: nothing in it can steer a terminal. Quick, since each request has a line."""
+    with contextlib.suppress(UnicodeEncodeError):  # half of a surrogate pair
+        text = _encode(shown)
+        if text.isascii():
+            return text.decode()
+    return json.dumps(shown, separators=(",", ":"))
 
 
 def _text_line(what: tuple[float, Served]) -> str:

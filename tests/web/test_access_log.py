@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from proxy.events import Fetched, Served
 from proxy.model import Kind, Outcome, Source
-from proxy.web.access_log import AccessLog
+from proxy.web.access_log import AccessLog, _json_line, in_ascii
 from proxy.web.log_writer import LogWriter
 
 EVENT = Served(
@@ -42,6 +46,24 @@ def test_structured() -> None:
         "sent": {"cache": 3, "shared": 4},
         "seconds": 0.25,
     }
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(codec=None)))
+def test_in_ascii(text: str) -> None:
+    """Whatever a path holds, a line is ASCII, is one, and says it."""
+    line = in_ascii({"path": text})
+    assert line.isascii()
+    assert line.isprintable()
+    assert {"path": text} == json.loads(line)
+
+
+@pytest.mark.parametrize(
+    ("when", "shown"), [(0.0, "1970-01-01T00:00:00.000+00:00"), (1e9 + 0.25, "2001-09-09T01:46:40.250+00:00")]
+)
+def test_structured__time(when: float, shown: str) -> None:
+    """In UTC, by milliseconds (RFC 3339)."""
+    assert shown == json.loads(_json_line((when, EVENT)))["time"]
 
 
 def test_text() -> None:
