@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.events import Fetched, Served
 from proxy.model import Kind, Outcome, Source
-from proxy.web.access_log import AccessLog, _json_line, in_ascii
+from proxy.web.access_log import AccessLog, _json_line
 from proxy.web.log_writer import LogWriter
 
 EVENT = Served(
@@ -49,13 +50,18 @@ def test_structured() -> None:
 
 
 @settings(deadline=None)
-@given(st.text(st.characters(codec=None)))
-def test_in_ascii(text: str) -> None:
-    """Whatever a path holds, a line is ASCII, is one, and says it."""
-    line = in_ascii({"path": text})
+@given(st.text(st.characters(codec=None)), st.floats(0, 1e6), st.dictionaries(st.sampled_from(Source), st.integers(0)))
+def test_structured__of_any_request(text: str, seconds: float, sent: dict[Source, int]) -> None:
+    """Whatever a request holds, its line is one, is JSON in ASCII, and says it."""
+    line = _json_line((0.0, replace(EVENT, path=text, upstream=text, client=text, seconds=seconds, sent=sent)))
+    shown = json.loads(line)
     assert line.isascii()
-    assert line.isprintable()
-    assert {"path": text} == json.loads(line)
+    assert line.endswith("}\n")
+    assert line[:-1].isprintable()
+    assert (text, text, text) == (shown["path"], shown["upstream"], shown["client"])
+    assert round(seconds, 6) == shown["seconds"]
+    assert {source.value: size for source, size in sent.items() if size} == shown["sent"]
+    assert json.dumps(shown) + "\n" == line
 
 
 @pytest.mark.parametrize(
