@@ -194,8 +194,8 @@ class Catalog:
             return fresh if said.differs(fresh) else None
         return None
 
-    async def wanted(self, target: Target, site: Site, said: Said) -> Wanted:
-        """The wish for a file, by what pages say of it."""
+    def wanted(self, target: Target, site: Site, said: Said) -> Wanted:
+        """The wish for a file, by what pages say of it; see `elsewhere` for further places."""
         key, binary, file = file_key(target), is_binary(target.path), said.file
         if file is None:
             first, *others = self.whereabouts.places(target, site)
@@ -214,7 +214,6 @@ class Catalog:
             file.best_digest,
             file.size,
             binary=binary,
-            others=await self.elsewhere(file, site),
             called=file.filename,
             again=again,
         )

@@ -14,7 +14,7 @@ from dataclasses import replace
 from proxy.cache.access import Access
 from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight
+from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passage import Passage
 from proxy.cache.representation import Representation
 from proxy.errors import NotFound, StoreError, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
@@ -47,6 +47,7 @@ class Files:
         clock: Clock,
     ) -> None:
         self._store = store
+        self._running = downloads.running
         self._access = Access(downloads)
         self._catalog = catalog
         self._metadata = metadata
@@ -101,7 +102,7 @@ class Files:
 
     async def _provided(self, key: str, wheel: Target, site: Site, name: str, said: Said) -> Representation:
         """The metadata of a wheel of which pages say this."""
-        whl = await self._catalog.wanted(wheel, site, said)
+        whl = await self._wanted(wheel, site, said)
         held = self._store.find(file_key(wheel))
         if held is not None and await self._standing.judge(wheel, site, held, said) is Outcome.MISS:
             whl = replace(whl, renew=said.digest is None)  # what is kept would tell of another wheel
@@ -121,12 +122,21 @@ class Files:
 
     async def _opened(self, question: Question, site: Site, said: Said, *, renew: bool) -> Representation:
         target = question.target
-        wanted = replace(await self._catalog.wanted(target, site, said), renew=renew)
+        wanted = replace(await self._wanted(target, site, said), renew=renew)
         # RFC 9110 §13.1.5: a range of what the client does not have the rest of is not to be answered as such.
         applies = question.if_range is None or question.if_range.strip() == _etag(wanted.digest)
         body, source = await self._access.body(wanted, question.span if applies else None, None, head=question.head)
         digest = wanted.digest or (body.digest if isinstance(body, Blob) else None)
         return _file_of(site, body, digest, source, lasting=_lasting(target, site, said))
+
+    async def _wanted(self, target: Target, site: Site, said: Said) -> Wanted:
+        """The wish for a file. Where else its bytes are is looked for once, for all who want it at the time."""
+        wanted = self._catalog.wanted(target, site, said)
+        if said.file is None:
+            return wanted
+        flight = self._running(wanted)
+        places = flight.wanted.places if flight is not None else await self._catalog.elsewhere(said.file, site)
+        return replace(wanted, others=tuple(place for place in places if place.url != wanted.url))
 
     def _age(self, entry: Entry) -> float:
         return max(self._clock.now() - entry.checked, 0.0)

@@ -68,11 +68,11 @@ class Standing:
 
     async def _confirmed(self, target: Target, site: Site, entry: Entry, said: Said) -> Outcome:
         """Whether upstream still has the file; asked at a new address if the one that is known has expired."""
-        outcome = await self._confirming.outcome(await self._catalog.wanted(target, site, said), entry)
+        outcome = await self._confirming.outcome(self._catalog.wanted(target, site, said), entry)
         again = await self._catalog.again(said, target, site, _HURRY) if outcome is Outcome.STALE else None
         if again is None:
             return outcome
-        return await self._confirming.outcome(await self._catalog.wanted(target, site, again), entry)
+        return await self._confirming.outcome(self._catalog.wanted(target, site, again), entry)
 
     async def of_metadata(self, wheel: Target, site: Site, entry: Entry) -> tuple[Said, Outcome]:
         """What pages say now of the wheel of kept metadata, and how the metadata stands."""

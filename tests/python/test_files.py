@@ -310,7 +310,7 @@ async def test_file__range_of_a_cold_one(world: World, span: Span, part: bool, k
         meant = span.within(len(BODY))
         assert meant is not None
         assert BODY[meant[0] : meant[1]] == await world.read(shown)
-        assert world.downloads.running(await world.catalog.wanted(FILE, SITE, Said())) is None
+        assert world.downloads.running(world.catalog.wanted(FILE, SITE, Said())) is None
     else:
         assert isinstance(shown.body, Flight)
         assert BODY == await world.read(shown)
