@@ -11,14 +11,14 @@ import ipaddress
 from shlex import quote
 from urllib.parse import urlsplit
 
-from proxy import spelling
+from proxy import address_text
 
 _PLAIN = "/+@:~!$&'()*,;="  # characters of a path that need no escape in an address
 
 
 def index_url(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
     """The index address to give to a client. `index`: the path of its index below the mount, decoded."""
-    return f"{base_url.rstrip('/')}/{mount}/{spelling.quoted(index, safe=_PLAIN)}"
+    return f"{base_url.rstrip('/')}/{mount}/{address_text.quoted(index, safe=_PLAIN)}"
 
 
 def pip_lines(base_url: str, mount: str = "pypi", index: str = "simple/") -> list[str]:

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from proxy import spelling
+from proxy import address_text
 from proxy.errors import BadTarget
 
 _SECURE = "HTTPS"  # in place of a host: the archive is fetched by https, as users of apt-cacher-ng write it
@@ -111,7 +111,7 @@ def _address(first: str, rest: str) -> ArchiveAddress:
 
 def _host(text: str, scheme: str) -> str:
     """A host in the one spelling that keys and permissions know."""
-    name, port = spelling.host(_FINAL_DOT.sub("", text))
+    name, port = address_text.host(_FINAL_DOT.sub("", text))
     if port in (None, _PORTS[scheme]):
         return name
     if port in _PORTS.values():
@@ -122,18 +122,18 @@ def _host(text: str, scheme: str) -> str:
 def _path(text: str) -> tuple[str, str]:
     """Decode and check a path; empty segments and those of one dot are left out. Its spelling, if it is not usual."""
     plain = _PLAIN.fullmatch(text) is not None
-    decoded = text if plain else spelling.decoded(text, slashes=True)
+    decoded = text if plain else address_text.decoded(text, slashes=True)
     segments = [segment for segment in decoded.split("/") if segment not in _SMOOTHED]
-    if ".." in (segments if plain else decoded.replace(spelling.SLASH, "/").split("/")):
+    if ".." in (segments if plain else decoded.replace(address_text.SLASH, "/").split("/")):
         raise BadTarget("The address has a segment of two dots.")
-    spelling.bounded(segments, _PATH_LIMIT)
+    address_text.bounded(segments, _PATH_LIMIT)
     end = "/" if segments and decoded.endswith(("/", "/.")) else ""
     path = "/".join(segments) + end
     if plain:
         return path, ""
     pairs = zip(decoded.split("/"), text.split("/"), strict=True)
     spelt = "/".join(raw for segment, raw in pairs if segment not in _SMOOTHED) + end
-    return path, "" if spelt == spelling.quoted(path, _USUAL) else spelt
+    return path, "" if spelt == address_text.quoted(path, _USUAL) else spelt
 
 
 def _encoded(address: ArchiveAddress) -> str:
@@ -142,13 +142,13 @@ def _encoded(address: ArchiveAddress) -> str:
     Since a path may be made of another, a segment's spelling counts only if it says the same.
     """
     if not address.spelt:
-        return spelling.quoted(address.path, _USUAL)
+        return address_text.quoted(address.path, _USUAL)
     segments, spelt = address.path.split("/"), address.spelt.split("/")
     return "/".join(
-        raw if _SEGMENT.fullmatch(raw) and spelling.decoded(raw, slashes=True) == segment else _quoted(segment)
+        raw if _SEGMENT.fullmatch(raw) and address_text.decoded(raw, slashes=True) == segment else _quoted(segment)
         for segment, raw in zip_longest(segments, spelt[: len(segments)], fillvalue="")
     )
 
 
 def _quoted(segment: str) -> str:
-    return spelling.quoted(segment, _USUAL)
+    return address_text.quoted(segment, _USUAL)

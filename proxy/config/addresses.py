@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator
 
-from proxy import spelling
+from proxy import address_text
 from proxy.errors import BadTarget
 
 _FORM = "must be an address such as https://index.example/"
@@ -43,7 +43,7 @@ def check_base(value: str) -> str:
     if "?" in value or "#" in value:
         raise ValueError("must not have a query or a fragment")
     try:
-        host, _ = spelling.host(f"[{name}]" if ":" in name else spelling.ascii_host(name))
+        host, _ = address_text.host(f"[{name}]" if ":" in name else address_text.ascii_host(name))
     except BadTarget:
         raise ValueError(f"{_FORM}: its host is neither a name nor an address") from None
     if port not in (None, _PORTS[parts.scheme]):
@@ -65,12 +65,12 @@ def check_folder(value: str) -> str:
 
 def folder_path(folder: str) -> str:
     """The path of a folder as targets have it: decoded."""
-    return spelling.decoded(folder, slashes=True)
+    return address_text.decoded(folder, slashes=True)
 
 
 def _check_path(path: str) -> None:
     try:
-        decoded = spelling.decoded(path, slashes=True)
+        decoded = address_text.decoded(path, slashes=True)
     except BadTarget as error:
         raise ValueError(f"has a path that could be read in two ways. {error}") from None
     if {".", ".."} & set(_SEGMENT.split(decoded)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
-from proxy import spelling
+from proxy import address_text
 from proxy.config.addresses import check_base
 
 _PORTS = {"http": 80, "https": 443}
@@ -42,7 +42,7 @@ class Front:
         elif scheme is None and port == _PORTS["https"]:
             scheme, port = "https", None
         host = f"[{base.hostname}]" if ":" in (base.hostname or "") else base.hostname or ""
-        return cls(scheme, host.removesuffix("."), port, spelling.decoded(base.path.lstrip("/"), slashes=True))
+        return cls(scheme, host.removesuffix("."), port, address_text.decoded(base.path.lstrip("/"), slashes=True))
 
     @property
     def schemes(self) -> tuple[str, ...]:
@@ -71,13 +71,13 @@ class Front:
         host = f"[{host}]" if ":" in host else host
         if parts.port not in {None, _PORTS.get(parts.scheme)}:
             host = f"{host}:{parts.port}"
-        return self.covers(parts.scheme, host, spelling.decoded(parts.path.lstrip("/"), slashes=True))
+        return self.covers(parts.scheme, host, address_text.decoded(parts.path.lstrip("/"), slashes=True))
 
     def __str__(self) -> str:
         """As one would write it."""
         front = f"{self.scheme}://" if self.scheme else ""
         port = f":{self.port}" if self.port else ""
-        return f"{front}{self.host}{port}/{spelling.quoted(self.path)}"
+        return f"{front}{self.host}{port}/{address_text.quoted(self.path)}"
 
 
 def _written_port(text: str) -> int | None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from packaging.utils import NormalizedName, canonicalize_name
 
-from proxy import spelling
+from proxy import address_text
 from proxy.errors import BadTarget, NotFound
 from proxy.model import Site, Target
 from proxy.python import filenames, marks, urls
@@ -31,7 +31,7 @@ def parse(raw_path: str, mounts: Container[str]) -> Target:
     """
     if not raw_path.startswith("/") or "?" in raw_path or "#" in raw_path:
         raise BadTarget("The address is not a plain path that begins with a slash.")
-    mount, slash, path = urls.checked(spelling.decoded(raw_path[1:], slashes=True)).partition("/")
+    mount, slash, path = urls.checked(address_text.decoded(raw_path[1:], slashes=True)).partition("/")
     if mount not in mounts:
         raise NotFound("There is no index at this address. An [[upstream]] of the settings adds one, by its mount.")
     if not slash:
@@ -213,7 +213,7 @@ def _base(base: str) -> tuple[str, str, str]:
 
 def _host(text: str) -> str:
     """A host in the one spelling that keys and permissions know: lower case, no default port. Raises BadTarget."""
-    name, port = spelling.host(text)
+    name, port = address_text.host(text)
     return name if port in (None, urls.HTTPS) else f"{name}:{port}"
 
 

@@ -10,9 +10,9 @@ import re
 from typing import NamedTuple, Self
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from proxy.address_text import SLASH
 from proxy.errors import BadTarget
 from proxy.python import urls
-from proxy.spelling import SLASH
 
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 # Links that no rule of joining would change: pages have thousands of them.

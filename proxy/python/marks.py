@@ -11,7 +11,7 @@ has
     +name             before a name that is not part of the path upstream: the page says what is
 
 A segment of upstream's own that reads like one of these gets one more plus sign in front. Encoded slashes stand as
-`spelling.SLASH`, and need no mark.
+`address_text.SLASH`, and need no mark.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from proxy.address_text import quoted
 from proxy.errors import NotFound
 from proxy.model import Site, Target
 from proxy.python import addresses, filenames, marks
-from proxy.spelling import quoted
 
 _CHANNEL = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9._~+-]*")  # what indexes below a mount are called, as torch-2.8.0+cu126
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
-from proxy import spelling
+from proxy import address_text
+from proxy.address_text import HOST_LIMIT, LABEL, LAST_PORT, SLASH
 from proxy.errors import BadTarget
-from proxy.spelling import HOST_LIMIT, LABEL, LAST_PORT, SLASH
 
 PATH_LIMIT = 4096  # bytes, decoded
 _PORTS = {"http": 80, "https": 443}
@@ -46,11 +46,12 @@ def dissect(url: str) -> tuple[str, str, str]:
         raise BadTarget("Only http and https addresses can be fetched.")
     if "\\" in parts.netloc:
         raise BadTarget("The address of a link has a backslash where browsers and libraries read different hosts.")
-    host, number = spelling.host(f"[{name}]" if ":" in name else spelling.ascii_host(name))[0], port or _PORTS[scheme]
+    host, _ = address_text.host(f"[{name}]" if ":" in name else address_text.ascii_host(name))
+    number = port or _PORTS[scheme]
     if port == 0:
         raise BadTarget("The address of a link has no port that can be asked.")
     # Browsers and pip take a percent sign that begins no escape for itself.
-    path = checked(spelling.decoded(_STRAY_PERCENT.sub("%25", parts.path[1:]), slashes=True))
+    path = checked(address_text.decoded(_STRAY_PERCENT.sub("%25", parts.path[1:]), slashes=True))
     return scheme, host if number == HTTPS == _PORTS[scheme] else f"{host}:{number}", path
 
 
@@ -82,7 +83,7 @@ def quoted(path: str) -> str:
     """The path encoded as pip would: only unreserved characters stay (RFC 3986 §2.3)."""
     if _UNRESERVED.fullmatch(path.replace("+", "")):
         return path.replace("+", "%2B")  # nearly all are so, and there are thousands
-    return spelling.quoted(path)
+    return address_text.quoted(path)
 
 
 def checked(path: str) -> str:
@@ -90,5 +91,5 @@ def checked(path: str) -> str:
     segments = _SLASHES.split(path)
     if "." in segments or ".." in segments:
         raise BadTarget("The address has a segment of dots.")
-    spelling.bounded(segments, PATH_LIMIT)
+    address_text.bounded(segments, PATH_LIMIT)
     return path

@@ -10,10 +10,10 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from proxy.address_text import plain
 from proxy.apt import addresses
 from proxy.apt.addresses import ArchiveAddress
 from proxy.errors import BadTarget, NotAllowed
-from proxy.spelling import plain
 
 _HTTP = 80
 _SECURE = "https"  # in place of a host: what apt-cacher-ng's users write before an archive that has TLS

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from proxy import clients
-from proxy.spelling import plain
+from proxy.address_text import plain
 from proxy.web import failures
 
 # What may stand in a text that a shell reads: a plain host name or address, and a port.

@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from proxy.spelling import plain
+from proxy.address_text import plain
 from proxy.web import failures
 from proxy.web.sharing import Shared
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.address_text import bounded, decoded, host, plain
 from proxy.errors import BadTarget
-from proxy.spelling import bounded, decoded, host, plain
 
 
 @pytest.mark.parametrize(
