@@ -97,6 +97,18 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The bytes `[start, end)` that an answer has of a representation of `size` bytes (RFC 9110 §14.4).
+
+    `size` is None where upstream does not say it.
+    """
+
+    start: int
+    end: int
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A request's address below a mount, decoded once.
 
@@ -196,6 +208,17 @@ class Validator:
         if self.etag and not self.etag.startswith("W/"):
             return self.etag
         return self.last_modified
+
+    def same(self, other: Validator) -> bool | None:
+        """Whether both belong to one version of a representation; None where they do not tell.
+
+        An answer need not repeat all validators. An ETag, where both have one, outranks the date.
+        """
+        if self.etag and other.etag:
+            return self.etag == other.etag
+        if self.last_modified is None or other.last_modified is None:
+            return None
+        return self.last_modified == other.last_modified
 
     @property
     def conditions(self) -> dict[str, str]:

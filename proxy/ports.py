@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.events import Event
-from proxy.model import Ask, Blob, Digest, Entry, Validator
+from proxy.model import Ask, Blob, Digest, Entry, Part, Validator
 from proxy.way import Proxy
 
 
@@ -32,14 +32,21 @@ class Observer(Protocol):
 class Reply(Protocol):
     """An answer of upstream whose head has arrived: status is 200, 206, 304 or 416, never another.
 
-    `headers` has lower-case names. `url` is the address that answered, after redirects. `chunks` gives the body as it
-    comes, never decoded; it raises `UpstreamBroken` when the body ends before its framing says so and
-    `UpstreamTimeout` when it stalls. Bytes are reported to the observer by the adapter as they arrive.
+    `url` is the address that answered, after redirects. `headers` has lower-case names. What they say of the body is
+    parsed once: `part` is what a 206 has, and that is what was asked for; None for other answers. `size` is the length
+    of the whole representation in bytes, as it is sent; None where upstream does not say it. `validator` tells versions
+    of the representation apart.
+
+    `chunks` gives the body as it comes, never decoded; it raises `UpstreamBroken` when the body ends before its framing
+    says so and `UpstreamTimeout` when it stalls. Bytes are reported to the observer by the adapter as they arrive.
     """
 
     status: int
     url: str
     headers: dict[str, str]
+    part: Part | None
+    size: int | None
+    validator: Validator
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 

@@ -11,7 +11,7 @@ from proxy.errors import Forwarded, PullthroughError, UpstreamBroken, UpstreamEr
 from proxy.events import Event, Fetched, UpstreamFailed
 from proxy.model import Ask
 from proxy.ports import Observer, Reply
-from proxy.upstream import answers
+from proxy.upstream import response_head
 
 _MISSING = 404
 
@@ -88,7 +88,7 @@ class MemoryUpstream:
             await script.gate.wait()
         asked = {name.lower(): value for name, value in ask.headers.items()}
         status, headers, body = _ranged(script, asked)
-        error = script.error or answers.refusal(status, headers, asked, 0.0)
+        error = script.error or response_head.refusal(status, headers, asked, 0.0)
         if ask.own and not ask.site.owns(script.url or ask.url):
             error = Forwarded("Upstream redirects this page to another host.")
         if error is not None:
@@ -115,6 +115,9 @@ class _MemoryReply:
         self.status = status
         self.url = script.url or ask.url
         self.headers = headers
+        self.part = response_head.part_of(status, headers)
+        self.size = response_head.size_of(status, headers)
+        self.validator = response_head.validator_of(headers)
         self._owner = owner
         self._ask = ask
         self._script = script

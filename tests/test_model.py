@@ -48,6 +48,25 @@ def test_strong__what_may_stand_in_if_range(validator: Validator, strong: str | 
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (Validator('"a"'), Validator('"a"'), True),
+        (Validator('"a"'), Validator('"b"'), False),
+        (Validator('"a"', "Monday"), Validator('"a"', "Tuesday"), True),
+        (Validator('"a"', "Monday"), Validator('"b"', "Monday"), False),
+        (Validator('"a"', "Monday"), Validator(None, "Monday"), True),
+        (Validator('"a"', "Monday"), Validator(None, "Tuesday"), False),
+        (Validator('"a"'), Validator(None, "Monday"), None),
+        (Validator(None, "Monday"), Validator(), None),
+        (Validator(), Validator(), None),
+    ],
+)
+def test_same__of_one_version(one: Validator, other: Validator, same: bool | None) -> None:
+    """ETags decide where both have one, else dates; where nothing can be compared, nobody knows."""
+    assert [same, same] == [one.same(other), other.same(one)]
+
+
+@pytest.mark.parametrize(
     ("url", "owned"),
     [
         ("https://index.example/simple/x/", True),

@@ -38,7 +38,5 @@ async def fetch(upstream: Upstream, bodies: Bodies, url: str, site: Site, condit
             return None
         if reply.status != HTTPStatus.OK:
             raise UpstreamBroken("Upstream gave part of a Release file, or nothing, where the whole was asked.")
-        headers = reply.headers
-        validator = Validator(headers.get("etag"), headers.get("last-modified"))
         async with bodies.whole(reply, url, text=True, most=release.MOST) as body:
-            return Sent(reply.url, body, validator, headers.get("date"))
+            return Sent(reply.url, body, reply.validator, reply.headers.get("date"))

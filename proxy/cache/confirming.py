@@ -7,7 +7,6 @@ the upstream's time to live. One conditional request for all who ask (RFC 9110 Â
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -20,13 +19,12 @@ from proxy.cache.passage import coded
 from proxy.cache.patience import Patience
 from proxy.errors import NotFound, StoreError, UpstreamError, UpstreamTimeout, UpstreamUnreachable, Withheld
 from proxy.model import Ask, Entry, Outcome, Validator
-from proxy.ports import Clock, Reply, Store, Upstream
+from proxy.ports import Clock, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
 _LEAST = 3.0  # seconds for which a host that is far away or busy is waited for, where a file may well have changed
 _CHANGED = 1000  # files remembered as other ones upstream
-_LENGTH = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
 class Confirming:
@@ -130,23 +128,6 @@ class Confirming:
             self._patience.answered(wanted.url, since)
             if reply.status == HTTPStatus.NOT_MODIFIED:
                 return True
-            return _same(known, reply) and (length is None or _length(reply) in {None, length})
-
-
-def _same(known: Validator, reply: Reply) -> bool:
-    """Whether an answer that is no 304 bears the validators of what is kept."""
-    fresh = Validator(reply.headers.get("etag"), reply.headers.get("last-modified"))
-    if known.etag and fresh.etag:
-        return known.etag == fresh.etag
-    return known.last_modified is not None and known.last_modified == fresh.last_modified
-
-
-def _length(reply: Reply) -> int | None:
-    """How long the whole is, in bytes; None where the answer does not say, or is in a coding of its own."""
-    if coded(reply):
-        return None
-    if reply.status == HTTPStatus.OK:
-        length = reply.headers.get("content-length", "")
-        return int(length) if length.isdigit() else None
-    match = _LENGTH.fullmatch(reply.headers.get("content-range", ""))
-    return int(match[1]) if match else None
+            # In a coding of its own, the length says nothing of the file.
+            size = None if coded(reply) else reply.size
+            return known.same(reply.validator) is True and (length is None or size in {None, length})

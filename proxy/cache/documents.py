@@ -32,7 +32,7 @@ from proxy.errors import (
     UpstreamTimeout,
     Withheld,
 )
-from proxy.model import Ask, Digest, Entry, Kind, Outcome, Site, Validator
+from proxy.model import Ask, Digest, Entry, Kind, Outcome, Site
 from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
@@ -236,14 +236,12 @@ class Documents:
             raise
 
     async def _replace(self, wish: Wish, reply: Reply, body: bytes, now: float) -> _Refreshed:
-        headers = reply.headers
-        validator = Validator(headers.get("etag"), headers.get("last-modified"))
-        content_type = headers.get("content-type", "")
+        content_type = reply.headers.get("content-type", "")
         digest = Digest("sha256", hashlib.sha256(body).hexdigest())
-        entry = Entry(wish.key, reply.url, digest, len(body), content_type, validator, now, now)
+        entry = Entry(wish.key, reply.url, digest, len(body), content_type, reply.validator, now, now)
         if wish.check is not None:
             await wish.check(entry, body)
-        if wish.site.honour_no_store and "no-store" in headers.get("cache-control", "").lower():
+        if wish.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
             return _Refreshed(entry, confirmed=False, body=body)  # good for this answer only
         try:
             await self._store.put(body)

@@ -8,7 +8,6 @@ or else each further request is conditional (`If-Range`, RFC 9110 §13.1.5), and
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 
 from proxy.cache import dates, plausible
@@ -23,7 +22,6 @@ from proxy.errors import Coded, UpstreamBroken, WrongBytes
 from proxy.model import Ask, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _OVERLAP = 64 << 10  # bytes before the place where a transfer broke that are fetched again, and compared
 _BEYOND = 16 << 20  # bytes by which a body of unknown length may be longer than a page says, where a digest decides
 
@@ -146,31 +144,31 @@ class Filling:
 
     async def _part(self, job: Job, reply: Reply, start: int, end: int | None) -> None:
         flight = self._flight
-        match = _CONTENT_RANGE.fullmatch(reply.headers.get("content-range", ""))
-        if match is None:
-            raise UpstreamBroken("Upstream answered a range without saying which.")
-        first, last, total = (int(group) for group in match.groups())
-        if first != start or (end is not None and last >= end) or last >= total:
+        part, size = reply.part, reply.size
+        if part is None or size is None:
+            raise UpstreamBroken("Upstream answered a range without saying of how much.")
+        if part.start != start or (end is not None and part.end > end):
             raise UpstreamBroken("Upstream answered another range than the one asked for.")
-        if flight.size not in (None, total) or (not flight.wanted.digest and _differs(reply, flight.validator)):
+        other = not flight.wanted.digest and flight.validator.same(reply.validator) is False
+        if other or flight.size not in (None, size):
             raise Changed
-        self._admit(reply, total)
+        self._admit(reply, size)
         self._crew.chosen(job)
         self._parts = True
         self._manners.note(self._place, ranges=True)
         if start < job.start:
             await self._compare(reply, start, job.start)
-        peeked = await self._peek(reply, job, total) if not job.start else b""
-        await self._begin(job, reply, total)
+        peeked = await self._peek(reply, job, size) if not job.start else b""
+        await self._begin(job, reply, size)
         pen = Pen(self._spool, flight, job.start)
         job.busy = pen.busy
-        await pen.pour(reply, last + 1, peeked)
+        await pen.pour(reply, part.end, peeked)
 
     async def _whole(self, job: Job, reply: Reply) -> None:
         flight, wanted = self._flight, self._flight.wanted
         if job.helper:
             raise Changed  # the others have their parts of it already
-        size = _length(reply)
+        size = reply.size
         if size is not None and flight.size not in (None, size):
             raise Changed
         self._admit(reply, size)
@@ -246,7 +244,7 @@ class Filling:
         if flight.size is None:
             flight.size = size
             if not begun:
-                flight.validator = _validator(reply)
+                flight.validator = reply.validator
             self._condition = self._condition or _condition(reply)
         self._prove()
         if not begun:
@@ -257,26 +255,9 @@ class Filling:
         self._crew.answered(job)
 
 
-def _length(reply: Reply) -> int | None:
-    length = reply.headers.get("content-length", "")
-    return int(length) if length.isdigit() else None
-
-
-def _validator(reply: Reply) -> Validator:
-    return Validator(reply.headers.get("etag"), reply.headers.get("last-modified"))
-
-
-def _differs(reply: Reply, known: Validator) -> bool:
-    """Whether an answer bears other validators than the file that was begun. It need not repeat them all."""
-    fresh = _validator(reply)
-    if fresh.etag and known.etag:
-        return fresh.etag != known.etag
-    return None not in (fresh.last_modified, known.last_modified) and fresh.last_modified != known.last_modified
-
-
 def _condition(reply: Reply) -> str | None:
     """What may stand in `If-Range`: a strong ETag, or a date that no other version can have (RFC 9110 §8.8.2.2)."""
-    etag, date = reply.headers.get("etag"), reply.headers.get("last-modified")
+    etag, date = reply.validator.etag, reply.validator.last_modified
     if etag and not etag.startswith("W/"):
         return etag
     said = reply.headers.get("date")

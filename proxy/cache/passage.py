@@ -6,7 +6,6 @@ The whole of a file with a known digest is checked on its way, its end held back
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
@@ -20,7 +19,6 @@ from proxy.ports import Reply, Upstream
 
 # Bytes of a part that is read for what is in it, and not for the file; it arrives whole, whoever reads it how slowly.
 _SMALL = 512 << 10
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 def refuse(reply: Reply, wanted: Wanted, size: int | None) -> None:
@@ -110,14 +108,13 @@ class Passage:
         small = -_SMALL <= start < 0 or (end is not None and end - start <= _SMALL)
         ask = Ask(wanted.url, wanted.site, headers, Kind.METADATA if small else wanted.kind)
         reply = self._reply = await self._stack.enter_async_context(self._upstream.get(ask))
-        length = reply.headers.get("content-length", "")
-        self.framed = bool(length) or "transfer-encoding" in reply.headers
+        self.framed = bool(reply.headers.get("content-length")) or "transfer-encoding" in reply.headers
         self.content_type = reply.headers.get("content-type", "")
         self.url = reply.url
-        self.last_modified = reply.headers.get("last-modified")
+        self.last_modified = reply.validator.last_modified
         self.coding = reply.headers.get("content-encoding")
         if reply.status == HTTPStatus.OK and not ranged:
-            self.size = self.end = int(length) if length.isdigit() else None
+            self.size = self.end = reply.size
             refuse(reply, wanted, self.size)
             packed = coded(reply) and not wanted.text
             if packed and wanted.digest is None and plausible.shape(wanted.name) is None:
@@ -125,16 +122,15 @@ class Passage:
             return
         if reply.status == HTTPStatus.OK:
             raise Whole("Upstream does not give parts of this file.")
-        match = _CONTENT_RANGE.fullmatch(reply.headers.get("content-range", ""))
-        if reply.status != HTTPStatus.PARTIAL_CONTENT or match is None or not ranged:
+        part, self.size = reply.part, reply.size
+        if part is None or self.size is None or not ranged:
             raise UpstreamBroken("Upstream does not give parts of this file.")
-        first, last, self.size = (int(group) for group in match.groups())
         refuse(reply, wanted, self.size if wanted.signed else None)  # the part says where it lies, whatever pages say
         if coded(reply) and wanted.digest is None:
             raise Coded("Upstream sent a part of a file in a content coding that was not asked for.")
-        if first != (start if start >= 0 else max(self.size + start, 0)) or (end is not None and last >= end):
+        if part.start != (start if start >= 0 else max(self.size + start, 0)) or (end is not None and part.end > end):
             raise UpstreamBroken("Upstream answered another range than the one asked for.")
-        self.start, self.end = first, last + 1
+        self.start, self.end = part.start, part.end
 
     @property
     def whole(self) -> bool:
@@ -201,7 +197,7 @@ class _Looks:
         self._markup = whole and wanted.looked_at and not told
         self._head = b""
         self._shape = plausible.shape(wanted.name) if whole and not told and wanted.size is None else None
-        self._measured = reply.headers.get("content-length", "").isdigit()
+        self._measured = reply.size is not None
 
     def feed(self, piece: bytes) -> None:
         """The next bytes."""
@@ -212,9 +208,7 @@ class _Looks:
 
     def begins(self) -> None:
         """Raise Coded where it is in a coding of its own, WrongBytes where it is a page."""
-        length = self._reply.headers.get("content-length", "")
-        size = int(length) if length.isdigit() else None
-        if self._paged and (error := strange(self._reply, self._wanted, size, self._head)) is not None:
+        if self._paged and (error := strange(self._reply, self._wanted, self._reply.size, self._head)) is not None:
             raise error
         if self._coded and not plausible.begins(self._wanted.name, self._head):
             raise Coded("Upstream sent a file in a content coding that was not asked for.")

@@ -33,14 +33,14 @@ from proxy.errors import (
 from proxy.events import UpstreamFailed
 from proxy.model import Ask
 from proxy.ports import Clock, Credentials, Observer, Reply, Ways
-from proxy.upstream import answers, guard, redirects
+from proxy.upstream import guard, redirects, response_head
 from proxy.upstream.failures import Failed
 from proxy.upstream.guard import Trust
-from proxy.upstream.health import Health, Part
+from proxy.upstream.health import Aspect, Health
 from proxy.upstream.identity import Identity
 from proxy.upstream.places import Rank
 from proxy.upstream.pools import Pools, authority
-from proxy.upstream.transfer import Transfer, drop
+from proxy.upstream.reply import AiohttpReply, drop
 
 _log = logging.getLogger(__name__)
 
@@ -94,30 +94,30 @@ class AiohttpUpstream:
     @asynccontextmanager
     async def get(self, ask: Ask) -> AsyncIterator[Reply]:
         """See `ports.Upstream.get`."""
-        transfer = await self._open(ask)
+        reply = await self._open(ask)
         try:
-            yield transfer
+            yield reply
         finally:
-            transfer.close()
+            reply.close()
 
     def down(self, url: str, *, file: bool = False) -> bool:
         """See `ports.Upstream.down`: 1 s after a first failure, up to 30 s if they go on."""
-        return self._down(url, Part.FILES if file else Part.DOCUMENTS)
+        return self._down(url, Aspect.FILES if file else Aspect.DOCUMENTS)
 
     async def close(self) -> None:
         """Drop all connections."""
         await self._pools.close()
 
-    def _down(self, url: str, part: Part) -> bool:
+    def _down(self, url: str, part: Aspect) -> bool:
         try:
             host = authority(redirects.parse(url))
         except NotAllowed:
             return False
         return self._health.down(host, part, self._clock.monotonic())
 
-    async def _open(self, ask: Ask) -> Transfer:
+    async def _open(self, ask: Ask) -> AiohttpReply:
         """Try, and try again where that may help: not for a host that is known to be down, nor for bulk."""
-        tries = 1 if ask.bulk or self._down(ask.url, Part.of(ask)) else 1 + self._retries
+        tries = 1 if ask.bulk or self._down(ask.url, Aspect.of(ask)) else 1 + self._retries
         for tried in range(1, tries + 1):
             try:
                 return await self._follow(ask)
@@ -135,7 +135,7 @@ class AiohttpUpstream:
             await self._sleep(_BACKOFF * 2 ** (tried - 1) * random.uniform(0.5, 1.0))  # noqa: S311 jitter
         raise AssertionError("the last try returns or raises")
 
-    async def _follow(self, ask: Ask) -> Transfer:
+    async def _follow(self, ask: Ask) -> AiohttpReply:
         """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
         url, site = redirects.parse(ask.url), ask.site
         headers = ask.headers
@@ -148,17 +148,17 @@ class AiohttpUpstream:
             hop = functools.partial(self._hop, ask, url, trust)
             # Whom the settings do not name sends nobody on with credentials: neither to others nor back.
             asking = self._identity if named else _STRANGER
-            transfer, known = await asking.introduce(hop, site.mount, str(url), headers)
+            reply, known = await asking.introduce(hop, site.mount, str(url), headers)
             named = named and trust is Trust.NAMED
             try:
-                if transfer.status not in redirects.STATUSES:
+                if reply.status not in redirects.STATUSES:
                     # Where the settings say that a refusal always means "missing", it does so for those it knows, too.
-                    await self._judge(transfer, ask, url, known=known and site.withholds)
-                    return transfer
-                target = redirects.follow(url, transfer.headers.get("location"))
-                await transfer.drain()
+                    await self._judge(reply, ask, url, known=known and site.withholds)
+                    return reply
+                target = redirects.follow(url, reply.headers.get("location"))
+                await reply.drain()
             except BaseException:
-                transfer.close()
+                reply.close()
                 raise
             if ask.own and not site.owns(str(target)):
                 raise Forwarded(
@@ -169,7 +169,7 @@ class AiohttpUpstream:
             url, headers = target, redirects.headers_for(target, url, headers)
         raise UpstreamBroken("Upstream redirects in circles.")
 
-    async def _hop(self, ask: Ask, url: URL, trust: Trust, headers: dict[str, str]) -> Transfer:
+    async def _hop(self, ask: Ask, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
         """One request and the head of its answer, straight or through a proxy."""
         proxy = self._ways.proxy(ask.site.mount, str(url)) if self._ways else None
         self._health.asked(authority(url), authority(URL(proxy.url)) if proxy else None)
@@ -178,44 +178,44 @@ class AiohttpUpstream:
         else:
             guard.admit_unseen(url, trust)
             response = await self._pools.send_through(proxy, url, headers, Rank.of(ask))
-            self._health.answered(authority(URL(proxy.url)), Part.LINE)
-        self._health.answered(authority(url), Part.LINE)
+            self._health.answered(authority(URL(proxy.url)), Aspect.LINE)
+        self._health.answered(authority(url), Aspect.LINE)
         try:
             ended = functools.partial(self._ended, ask, url)
-            return Transfer(response, ask.site.mount, str(url), self._observer, ended, self._silence)
+            return AiohttpReply(response, ask.site.mount, str(url), self._observer, ended, self._silence)
         except BaseException:
             drop(response)
             raise
 
-    async def _judge(self, transfer: Transfer, ask: Ask, url: URL, *, known: bool) -> None:
+    async def _judge(self, reply: AiohttpReply, ask: Ask, url: URL, *, known: bool) -> None:
         """Raise what the head says, if it says that the answer is of no use. `known`: it was told who asks."""
         asked = {name.lower(): value for name, value in ask.headers.items()}
-        error = answers.refusal(transfer.status, transfer.headers, asked, self._clock.now(), known=known)
+        error = response_head.refusal(reply.status, reply.headers, asked, self._clock.now(), known=known)
         if error is None:
             # A document has come when its body has.
-            if Part.of(ask) is Part.FILES or transfer.status == HTTPStatus.NOT_MODIFIED:
+            if Aspect.of(ask) is Aspect.FILES or reply.status == HTTPStatus.NOT_MODIFIED:
                 self._answered(ask, url)
             return
-        await transfer.drain()
+        await reply.drain()
         host = authority(url)
         if isinstance(error, UpstreamThrottled):
             raise Failed(error, host=host, wait=float(error.retry_after or 0)) from None
-        if isinstance(error, UpstreamError) and answers.unwell(transfer.status):
-            raise Failed(error, again=transfer.status in answers.TRANSIENT, host=host) from None
+        if isinstance(error, UpstreamError) and response_head.unwell(reply.status):
+            raise Failed(error, again=reply.status in response_head.TRANSIENT, host=host) from None
         self._answered(ask, url)
         raise error.again()
 
     def _answered(self, ask: Ask, url: URL) -> None:
         """The host gave what was asked for, and so did the one that sent us there."""
         for host in {authority(url), authority(redirects.parse(ask.url))}:
-            self._health.answered(host, Part.of(ask))
+            self._health.answered(host, Aspect.of(ask))
 
     def _failed(self, ask: Ask, failed: Failed) -> None:
         """Remember whose failure it was. The refusal of bulk says nothing: its host may give one at a time."""
         if failed.host is None or ask.bulk:
             return
-        now, part = self._clock.monotonic(), Part.of(ask)
-        self._health.failed(failed.host, Part.LINE if failed.line else part, now, failed.wait)
+        now, part = self._clock.monotonic(), Aspect.of(ask)
+        self._health.failed(failed.host, Aspect.LINE if failed.line else part, now, failed.wait)
         asked = authority(redirects.parse(ask.url))
         if failed.host != asked and not failed.proxy:  # it sent us there
             self._health.failed(asked, part, now, failed.wait)
@@ -224,7 +224,7 @@ class AiohttpUpstream:
         """A body came whole, or broke off. Of files a lane tries on where it broke: only silence counts."""
         if error is None:
             self._answered(ask, url)
-        elif isinstance(error, UpstreamTimeout) or Part.of(ask) is Part.DOCUMENTS:
+        elif isinstance(error, UpstreamTimeout) or Aspect.of(ask) is Aspect.DOCUMENTS:
             self._failed(ask, Failed(error, host=authority(url)))
 
     def _report(self, ask: Ask, error: UpstreamError) -> None:

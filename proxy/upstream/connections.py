@@ -1,6 +1,6 @@
 """Connections to upstream, as the client keeps them: who reads one owns it alone.
 
-The client makes a `Connector` for each pool, and `transfer` lets `part_at_end` see to every body. A connection that is
+The client makes a `Connector` for each pool, and `reply` lets `part_at_end` see to every body. A connection that is
 handed back must hold nothing that was not read, and nobody who has read from it may reach it any more.
 """
 

@@ -35,7 +35,7 @@ def after_failure(before: Back | None, now: float, at_least: float = 0.0) -> Bac
     return Back(failures, until if before is None else max(until, before.until))
 
 
-class Part(enum.Enum):
+class Aspect(enum.Enum):
     """What of a host fails: each has its own back-off, and an answer of one says nothing of the other."""
 
     LINE = "line"  # there is no connection: nothing can be had
@@ -43,7 +43,7 @@ class Part(enum.Enum):
     FILES = "files"
 
     @classmethod
-    def of(cls, ask: Ask) -> Part:
+    def of(cls, ask: Ask) -> Aspect:
         """Where a request belongs."""
         return cls.DOCUMENTS if ask.kind in (Kind.PAGE, Kind.RELEASE, Kind.INDEX) else cls.FILES
 
@@ -56,19 +56,19 @@ class Health:
     """
 
     def __init__(self) -> None:
-        self._backs: dict[tuple[str, Part], Back] = {}
+        self._backs: dict[tuple[str, Aspect], Back] = {}
         self._proxies: dict[str, str] = {}
 
-    def failed(self, authority: str, part: Part, now: float, at_least: float = 0.0) -> None:
+    def failed(self, authority: str, part: Aspect, now: float, at_least: float = 0.0) -> None:
         """The host could not be reached, failed, said nothing in time, or wants to be left alone for some seconds."""
         back = after_failure(self._backs.pop((authority, part), None), now, at_least)
         self._backs[authority, part] = back
         if len(self._backs) > _HOSTS:
             del self._backs[next(iter(self._backs))]
 
-    def answered(self, authority: str, part: Part) -> None:
+    def answered(self, authority: str, part: Aspect) -> None:
         """The host gave an answer."""
-        self._backs.pop((authority, Part.LINE), None)
+        self._backs.pop((authority, Aspect.LINE), None)
         self._backs.pop((authority, part), None)
 
     def asked(self, authority: str, proxy: str | None) -> None:
@@ -79,7 +79,7 @@ class Health:
             if len(self._proxies) > _HOSTS:
                 del self._proxies[next(iter(self._proxies))]
 
-    def down(self, authority: str, part: Part, now: float) -> bool:
+    def down(self, authority: str, part: Aspect, now: float) -> bool:
         """Whether this part of the host is within its back-off, or the line to it or to the last proxy on the way."""
-        keys = (authority, part), (authority, Part.LINE), (self._proxies.get(authority, ""), Part.LINE)
+        keys = (authority, part), (authority, Aspect.LINE), (self._proxies.get(authority, ""), Aspect.LINE)
         return any((back := self._backs.get(key)) is not None and now < back.until for key in keys)

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 
 from proxy.ports import Credentials
 from proxy.upstream import redirects
-from proxy.upstream.transfer import Transfer
+from proxy.upstream.reply import AiohttpReply
 
 # What an index may say to somebody whom it does not know: to ask for a name and a password, to deny that there is
 # anything, to send to a page for signing in, or on to a public index.
 _TO_STRANGERS = redirects.STATUSES | frozenset((401, 403, 404))
 
-Hop = Callable[[dict[str, str]], Awaitable[Transfer]]
+Hop = Callable[[dict[str, str]], Awaitable[AiohttpReply]]
 
 
 class Identity:
@@ -25,21 +25,21 @@ class Identity:
     def __init__(self, credentials: Credentials | None) -> None:
         self._credentials = credentials
 
-    async def introduce(self, hop: Hop, mount: str, url: str, headers: dict[str, str]) -> tuple[Transfer, bool]:
+    async def introduce(self, hop: Hop, mount: str, url: str, headers: dict[str, str]) -> tuple[AiohttpReply, bool]:
         """The answer of a hop that is told who asks, where the settings say so; and whether it was told."""
         if self._credentials is None:
             return await hop(headers), False
         authorization = self._credentials.authorization(mount, url)
-        transfer = await hop(_with(headers, authorization))
-        if transfer.status not in _TO_STRANGERS:
-            return transfer, authorization is not None
+        reply = await hop(_with(headers, authorization))
+        if reply.status not in _TO_STRANGERS:
+            return reply, authorization is not None
         try:
             renewed = await self._credentials.renewed(mount, url, authorization)
             if renewed is None:
-                return transfer, authorization is not None
-            await transfer.drain()
+                return reply, authorization is not None
+            await reply.drain()
         except BaseException:
-            transfer.close()
+            reply.close()
             raise
         return await hop(_with(headers, renewed)), True
 

@@ -23,7 +23,7 @@ from proxy.upstream.failures import Failed
 from proxy.upstream.guard import GuardedResolver, Trust
 from proxy.upstream.names import SystemResolver
 from proxy.upstream.places import Places, Rank
-from proxy.upstream.transfer import drop
+from proxy.upstream.reply import drop
 from proxy.way import Proxy
 
 _KEEP_ALIVE = 30.0  # seconds

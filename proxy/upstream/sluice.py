@@ -1,6 +1,6 @@
 """A long body, taken off its connection straight into the reader's buffers.
 
-Used by `transfer` once aiohttp has read the head and what came with it. From there on the framing is only a number of
+Used by `reply` once aiohttp has read the head and what came with it. From there on the framing is only a number of
 bytes, so nothing is parsed, copied or queued any more: the connection reads when somebody reads, into memory that is
 used again and again. At the end the connection goes back to aiohttp's pool. Until then it belongs to the sluice alone:
 a byte that comes while nobody reads breaks it, and a read that did not end breaks it too, since what it took is lost.

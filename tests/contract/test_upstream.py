@@ -20,7 +20,7 @@ from proxy.errors import (
     UpstreamThrottled,
 )
 from proxy.events import Event, Fetched, UpstreamFailed
-from proxy.model import Ask, Site
+from proxy.model import Ask, Part, Site, Validator
 from proxy.ports import Upstream
 from proxy.upstream.client import AiohttpUpstream
 from tests.memory_upstream import MemoryUpstream, Scripted
@@ -178,6 +178,17 @@ async def test_get__part(stage: Stage) -> None:
     stage.player(206, {"Content-Range": "bytes 10-19/1000"}, b"0123456789")
     status, headers, body = await read(stage, {"Range": "bytes=10-19"})
     assert (status, headers["content-range"], body) == (206, "bytes 10-19/1000", b"0123456789")
+
+
+async def test_get__what_the_head_says_of_the_body(stage: Stage) -> None:
+    """Which bytes there are, of how many, and of which version, is read for who asks."""
+    stage.player(206, {"Content-Range": "bytes 10-19/1000", "ETag": '"one"'}, b"0123456789")
+    async with stage.upstream.get(stage.ask({"Range": "bytes=10-19"})) as part:
+        assert (Part(10, 20, 1000), 1000, Validator('"one"')) == (part.part, part.size, part.validator)
+    stage.player(200, {"Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"}, b"0123456789")
+    async with stage.upstream.get(stage.ask()) as whole:
+        date = Validator(None, "Wed, 01 Jan 2025 00:00:00 GMT")
+        assert (None, 10, date) == (whole.part, whole.size, whole.validator)
 
 
 async def test_get__other_part(stage: Stage) -> None:

@@ -30,7 +30,7 @@ from proxy.errors import (
 )
 from proxy.model import Ask, Kind, Site
 from proxy.upstream.client import AiohttpUpstream
-from proxy.upstream.transfer import Transfer
+from proxy.upstream.reply import AiohttpReply
 from tests.upstream.conftest import HandClock, Make, Seen
 from tests.upstream.scripted import Line, Scripted, Then, plain, scripted
 from tests.upstream.test_guard import Fixed
@@ -657,7 +657,7 @@ async def test_tls__left_in_the_middle(make: Make) -> None:
         secure.on("/x", deaf)
         async with make(ssl_context=trusting).get(Ask(base + "x", Site("demo", base, "", 600.0))) as reply:
             await anext(aiter(reply.chunks()))
-            assert isinstance(reply, Transfer)
+            assert isinstance(reply, AiohttpReply)
             connection = reply._response.connection
             assert connection is not None
             assert connection.transport is not None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.model import Ask, Kind, Site
-from proxy.upstream.health import Back, Health, Part, after_failure
+from proxy.upstream.health import Aspect, Back, Health, after_failure
 
-PAGES, FILES, LINE = Part.DOCUMENTS, Part.FILES, Part.LINE
+PAGES, FILES, LINE = Aspect.DOCUMENTS, Aspect.FILES, Aspect.LINE
 
 
 def test_after_failure__again_and_again() -> None:
@@ -55,21 +55,23 @@ def test_health__an_answer_clears() -> None:
         (PAGES, LINE, {PAGES}, {PAGES}),
     ],
 )
-def test_health__parts(failing: Part, answering: Part, after_failing: set[Part], after_answering: set[Part]) -> None:
+def test_health__parts(
+    failing: Aspect, answering: Aspect, after_failing: set[Aspect], after_answering: set[Aspect]
+) -> None:
     """A host that gives files may fail at pages, and the reverse; one that cannot be reached gives nothing."""
     health = Health()
     health.failed("a:80", failing, 10.0)
-    assert after_failing == {part for part in Part if health.down("a:80", part, 10.5)}
+    assert after_failing == {part for part in Aspect if health.down("a:80", part, 10.5)}
     health.answered("a:80", answering)
-    assert after_answering == {part for part in Part if health.down("a:80", part, 10.5)}
+    assert after_answering == {part for part in Aspect if health.down("a:80", part, 10.5)}
 
 
 @pytest.mark.parametrize(
     ("kind", "part"), [(Kind.PAGE, PAGES), (Kind.RELEASE, PAGES), (Kind.FILE, FILES), (Kind.METADATA, FILES)]
 )
-def test_part__of_a_request(kind: Kind, part: Part) -> None:
+def test_part__of_a_request(kind: Kind, part: Aspect) -> None:
     """Metadata comes from where files are."""
-    assert part is Part.of(Ask("http://a/", Site("demo", "http://a/", "", 600.0), kind=kind))
+    assert part is Aspect.of(Ask("http://a/", Site("demo", "http://a/", "", 600.0), kind=kind))
 
 
 def test_health__made_up_names() -> None:

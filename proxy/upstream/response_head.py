@@ -1,7 +1,7 @@
-"""Answers: what the head of upstream's answer means for the one who asked.
+"""The head of an upstream response: its fields, what they say of the body, and whether the response can be used.
 
-Called by the client for every head that is not a redirect. Pure rules over status and headers, so that a 304 that
-nobody asked for, or the wrong part of a file, is refused before a byte of it is used. Never reads a body.
+`reply` parses each head once, and the client refuses what is of no use. Pure rules over status and headers, so that a
+304 that nobody asked for, or the wrong part of a file, is refused before a byte of it is used. Never reads a body.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamDenied, UpstreamThrottled, Withheld
+from proxy.model import Part, Validator
 
 TRANSIENT = frozenset((408, 500, 502, 504))  # worth another try at once
 _NOT_ABLE = frozenset((501, 505))  # says something of the request, as 4xx do
 _MISSING = frozenset((404, 410))
 _DENIED = frozenset((401, 403, 407, 451))
+_OK = 200
+_PARTIAL = 206
+_NOT_MODIFIED = 304
 _FORBIDDEN = 403
+_UNSATISFIABLE = 416
 _THROTTLED = frozenset((429, 503))
-_PART = 206
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_ASKED = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-_GIVEN = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _LONGEST_WAIT = 86_400  # seconds: a Retry-After beyond a day is passed on as a day
 # RFC 9110 §5.3: these are no lists; two that differ leave open how long the body is, or which body it is.
 _FRAMING = frozenset(("content-length", "content-range", "content-encoding", "transfer-encoding", "location"))
@@ -31,10 +35,10 @@ _LISTS = frozenset(("accept-ranges", "cache-control", "connection", "link", "var
 
 
 def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The fields of an answer under lower-case names, decoded as ISO 8859-1 (RFC 9110 §5.5).
+    """The fields of a response under lower-case names, decoded as ISO 8859-1 (RFC 9110 §5.5).
 
-    Of a repeated field the first counts, except of lists, which are joined. Raises UpstreamBroken for control
-    characters, for framing that can be read in two ways (RFC 9112 §6.3), and for lengths that are none.
+    The first of a repeated field counts; lists are joined. Raises UpstreamBroken for control characters, for framing
+    that can be read in two ways (RFC 9112 §6.3), and for a length that is no number.
     """
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw:
@@ -54,18 +58,41 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
+def part_of(status: int, headers: Mapping[str, str]) -> Part | None:
+    """Which bytes a 206 has, as it says itself (RFC 9110 §14.4); None for other responses, or if it does not say it."""
+    match = _CONTENT_RANGE.fullmatch(headers.get("content-range", "")) if status == _PARTIAL else None
+    if match is None:
+        return None
+    return Part(int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3]))
+
+
+def size_of(status: int, headers: Mapping[str, str]) -> int | None:
+    """The length of the whole representation in bytes, as a 200 or a 206 says it; None if it does not."""
+    if status == _OK:
+        length = headers.get("content-length", "")
+        return int(length) if _NUMBER.fullmatch(length) else None
+    part = part_of(status, headers)
+    return None if part is None else part.size
+
+
+def validator_of(headers: Mapping[str, str]) -> Validator:
+    """What tells versions of the representation apart (RFC 9110 §8.8)."""
+    return Validator(headers.get("etag"), headers.get("last-modified"))
+
+
 def refusal(
     status: int, headers: Mapping[str, str], asked: Mapping[str, str], now: float, *, known: bool = False
 ) -> PullthroughError | None:
-    """Why an answer cannot be used; None if it can: 200, or a 206, 304 or 416 that was asked for.
+    """Why a response cannot be used; None if it can: 200, or a 206, 304 or 416 that was asked for.
 
-    `headers` as of `headers_of`, `asked` with lower-case names, `now` in seconds since the epoch. `known`: upstream was
-    told who asks. To strangers, stores of objects say 403 of what is not there; to somebody they know it means no.
+    `headers` as of `headers_of`; `asked`: the request's, with lower-case names; `now` in seconds since the epoch.
+    `known`: the request carried credentials. Without them S3-like stores answer 403 for missing keys; with them 403
+    means forbidden.
     """
     conditional = "if-none-match" in asked or "if-modified-since" in asked
-    if status == _PART:
-        return _wrong_part(headers, asked.get("range"))
-    if status == 200 or (status == 304 and conditional) or (status == 416 and "range" in asked):  # noqa: PLR2004
+    if status == _PARTIAL:
+        return _wrong_part(part_of(status, headers), headers.get("content-length"), asked.get("range"))
+    if status == _OK or (status == _NOT_MODIFIED and conditional) or (status == _UNSATISFIABLE and "range" in asked):
         return None
     if status in _MISSING or (status == _FORBIDDEN and not known):
         return _absence(status)
@@ -84,14 +111,8 @@ def _absence(status: int) -> NotFound:
 
 
 def unwell(status: int) -> bool:
-    """Whether a status says that the server fails, and may fail at other addresses too."""
+    """Whether a status says that the server itself fails, and may fail at other addresses too."""
     return status in TRANSIENT or (status >= 500 and status not in _NOT_ABLE)  # noqa: PLR2004
-
-
-def part_size(status: int, headers: Mapping[str, str]) -> int | None:
-    """How many bytes the body of a checked 206 has; None for other answers."""
-    match = _GIVEN.fullmatch(headers.get("content-range", "")) if status == _PART else None
-    return int(match[2]) - int(match[1]) + 1 if match else None
 
 
 def retry_after(value: str | None, now: float) -> int | None:
@@ -107,19 +128,16 @@ def retry_after(value: str | None, now: float) -> int | None:
     return max(0, min(round(seconds), _LONGEST_WAIT))
 
 
-def _wrong_part(headers: Mapping[str, str], asked: str | None) -> UpstreamBroken | None:
+def _wrong_part(part: Part | None, length: str | None, asked: str | None) -> UpstreamBroken | None:
     """Why a 206 is not the part that was asked for (RFC 9110 §15.3.7); None if it is."""
-    wanted = _ASKED.fullmatch(asked or "")
-    given = _GIVEN.fullmatch(headers.get("content-range", ""))
-    if wanted is None or given is None:
+    wanted = _RANGE.fullmatch(asked or "")
+    if wanted is None or part is None:
         return UpstreamBroken("Upstream sent a part of the file that nobody asked for, or does not say which part.")
-    first, last = int(given[1]), int(given[2])
-    total = None if given[3] == "*" else int(given[3])
-    length = headers.get("content-length")
-    if first > last or (total is not None and last >= total) or (length and int(length) != last - first + 1):
+    start, end, size = part.start, part.end, part.size
+    if start >= end or (size is not None and end > size) or (length and int(length) != end - start):
         return UpstreamBroken("Upstream contradicts itself about which part of the file it sent.")
     if wanted[1]:
-        right = first == int(wanted[1]) and (not wanted[2] or last <= int(wanted[2]))
+        right = start == int(wanted[1]) and (not wanted[2] or end <= int(wanted[2]) + 1)
     else:  # RFC 9110 §14.1.2: `bytes=-n`, the last n bytes
-        right = total is not None and last == total - 1 and first == max(0, total - int(wanted[2] or 0))
+        right = size is not None and end == size and start == max(0, size - int(wanted[2] or 0))
     return None if right else UpstreamBroken("Upstream answered another range than the one asked for.")

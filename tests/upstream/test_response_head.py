@@ -1,11 +1,12 @@
-"""What the head of an answer means."""
+"""What the head of an upstream response means."""
 
 from __future__ import annotations
 
 import pytest
 
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamDenied, UpstreamThrottled, Withheld
-from proxy.upstream.answers import headers_of, part_size, refusal, retry_after
+from proxy.model import Part, Validator
+from proxy.upstream.response_head import headers_of, part_of, refusal, retry_after, size_of, validator_of
 
 NOW = 1_750_000_000.0  # Sun, 15 Jun 2025 15:06:40 GMT
 
@@ -126,10 +127,43 @@ def test_refusal__part_whose_length_contradicts() -> None:
     assert isinstance(refusal(206, headers, {"range": "bytes=0-99"}, NOW), UpstreamBroken)
 
 
-@pytest.mark.parametrize(("status", "size"), [(206, 11), (200, None)])
-def test_part_size__of_a_part_only(status: int, size: int | None) -> None:
-    """Only a 206 says by its Content-Range how long its body is."""
-    assert size == part_size(status, {"content-range": "bytes 10-20/100"})
+@pytest.mark.parametrize(
+    ("status", "field", "part"),
+    [
+        (206, "bytes 10-20/100", Part(10, 21, 100)),
+        (206, "bytes 10-20/*", Part(10, 21, None)),
+        (206, "bytes 10-20", None),
+        (206, "", None),
+        (200, "bytes 10-20/100", None),
+        (416, "bytes */100", None),
+    ],
+)
+def test_part_of__a_206_only(status: int, field: str, part: Part | None) -> None:
+    """Only a 206 says by its Content-Range which bytes its body has."""
+    assert part == part_of(status, {"content-range": field})
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "size"),
+    [
+        (200, {"content-length": "100"}, 100),
+        (200, {"content-length": "0"}, 0),
+        (200, {}, None),
+        (206, {"content-length": "11", "content-range": "bytes 10-20/100"}, 100),
+        (206, {"content-length": "11", "content-range": "bytes 10-20/*"}, None),
+        (304, {"content-length": "100"}, None),
+        (416, {"content-length": "7", "content-range": "bytes */100"}, None),
+    ],
+)
+def test_size_of__the_whole(status: int, headers: dict[str, str], size: int | None) -> None:
+    """The length is that of the whole representation, also where a part of it came."""
+    assert size == size_of(status, headers)
+
+
+def test_validator_of__both() -> None:
+    """The ETag and the date are taken as they came."""
+    headers = {"etag": 'W/"a"', "last-modified": "yesterday"}
+    assert [Validator('W/"a"', "yesterday"), Validator()] == [validator_of(headers), validator_of({})]
 
 
 @pytest.mark.parametrize(

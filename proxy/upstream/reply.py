@@ -1,8 +1,8 @@
-"""A transfer: an answer of upstream on its way, implementing `ports.Reply`.
+"""An upstream response whose head has arrived, and whose body is on its way: the `ports.Reply` of the client.
 
 The client makes one for each head that it read. Chunks are passed on as they came off the connection; of a chunked
-body those that are there are joined, since upstream may cut it into single bytes. Never decodes, and never ends a body
-that its framing says is longer.
+body those that have arrived are joined, since upstream may cut it into single bytes. Never decodes, and never ends a
+body that its framing says is longer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import aiohttp
 from proxy.errors import UpstreamBroken, UpstreamError
 from proxy.events import Fetched, UpstreamFailed
 from proxy.ports import Observer
-from proxy.upstream import answers, failures
+from proxy.upstream import failures, response_head
 from proxy.upstream.connections import part_at_end
 from proxy.upstream.sluice import Sluice
 
@@ -24,7 +24,7 @@ _LONG = 256 << 10  # bytes of a body that are worth taking the connection
 _DRAIN_TIME = 0.2  # seconds that this may take
 
 
-class Transfer:
+class AiohttpReply:
     """See `ports.Reply`. `ended` is called once, when all of the body came, or with what it broke off by."""
 
     def __init__(  # noqa: PLR0913, PLR0917 an answer and who is told of it
@@ -39,13 +39,16 @@ class Transfer:
         """Raises UpstreamBroken for headers that cannot be relied on. `silence`: seconds that a body may stall."""
         self.status = response.status
         self.url = url
-        self.headers = answers.headers_of(response.raw_headers)
+        self.headers = response_head.headers_of(response.raw_headers)
+        self.part = response_head.part_of(self.status, self.headers)
+        self.size = response_head.size_of(self.status, self.headers)
+        self.validator = response_head.validator_of(self.headers)
         self._response = response
         self._mount = mount
         self._observer = observer
         self._ended: Callable[[UpstreamError | None], None] | None = ended
         self._chunked = "transfer-encoding" in self.headers
-        self._left = answers.part_size(self.status, self.headers)
+        self._left = None if self.part is None else self.part.end - self.part.start
         self._silence = silence
         self._sluice: Sluice | None = None
         self._kept = b""  # read off the connection, but not yet by the reader
