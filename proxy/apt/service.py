@@ -18,12 +18,12 @@ from proxy.apt.catalog import Catalog
 from proxy.apt.confirmed import Confirmed
 from proxy.apt.files import Files, document_key
 from proxy.apt.given import Given
-from proxy.apt.hiccups import Hiccups
 from proxy.apt.indexes import Indexes
 from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile
 from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.private import Private
 from proxy.apt.request import Request
+from proxy.apt.retries import Hiccups
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
 from proxy.apt.vouching import Vouching

@@ -13,9 +13,9 @@ from typing import assert_never
 from proxy.apt import suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.indexes import Indexes
-from proxy.apt.lines import Line, Lines
 from proxy.apt.policy import MOUNT
-from proxy.apt.reading import Reading, Torn, address_of
+from proxy.apt.release_fetcher import Reading, Torn, address_of
+from proxy.apt.suite_history import Line, Lines
 from proxy.apt.suites import Form, Held, Snapshot, Verdict
 from proxy.cache.bodies import Bodies
 from proxy.cache.flights import Flights, Flying

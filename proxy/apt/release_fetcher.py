@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from proxy.apt import release, suites
 from proxy.apt.fetching import Sent, fetch
-from proxy.apt.lines import Line, Lines
+from proxy.apt.suite_history import Line, Lines
 from proxy.apt.suites import Form, Held, Snapshot
 from proxy.cache.bodies import Bodies
 from proxy.cache.patience import Patience

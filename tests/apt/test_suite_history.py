@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.apt import lines as module
 from proxy.apt import release
+from proxy.apt import suite_history as module
 from proxy.apt.fetching import Sent
 from proxy.apt.indexes import Indexes
-from proxy.apt.lines import Line, Lines
+from proxy.apt.suite_history import Line, Lines
 from proxy.apt.suites import Form, Held, Snapshot
 from proxy.model import Blob, Validator
 from tests.apt.conftest import SITE, SUITE, World, beside, inline, listing, settle

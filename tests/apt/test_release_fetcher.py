@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from proxy.apt.indexes import Indexes
-from proxy.apt.lines import Line, Lines
-from proxy.apt.reading import Reading, Torn, address_of
+from proxy.apt.release_fetcher import Reading, Torn, address_of
+from proxy.apt.suite_history import Line, Lines
 from proxy.apt.suites import Form
 from proxy.errors import NotFound
 from tests.apt.conftest import OLD, SITE, SUITE, World, beside, inline, listing

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.apt.hiccups import Hiccups
+from proxy.apt.retries import Hiccups
 from proxy.errors import (
     NotFound,
     PullthroughError,
