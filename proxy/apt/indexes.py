@@ -60,7 +60,7 @@ class Indexes:
                 return await self._open(self.wanted(suite, path, listed, site, url), path)
         return await self._open(self.wanted(suite, path, listed, site, last), path)
 
-    async def bring(self, suite: ArchiveAddress, snapshot: Snapshot, path: str, site: Site) -> None:
+    async def fetch(self, suite: ArchiveAddress, snapshot: Snapshot, path: str, site: Site) -> None:
         """Have the index at `path` of `snapshot`. Raises as `open` does."""
         body, _ = await self.open(suite, snapshot, path, site)
         if isinstance(body, Passage):  # the disk cannot take it, but upstream has one of the right size
@@ -88,7 +88,7 @@ class Indexes:
             self.last_modified(suite, path, other) != date for other in others.values()
         )
 
-    def kept(self, suite: ArchiveAddress, snapshot: Snapshot) -> list[str]:
+    def cached(self, suite: ArchiveAddress, snapshot: Snapshot) -> list[str]:
         """Paths of the indexes of `snapshot` that are here."""
         return [path for path, digest in self._keys(suite) if _value(snapshot, path) == digest]
 

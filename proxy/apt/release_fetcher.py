@@ -1,22 +1,24 @@
-"""Reading what upstream has of a suite: a Release file, or the list and its signature as one pair.
+"""Fetches what upstream has of a suite: a Release file, or a list and its signature as one pair.
 
-`snapshots` asks at each look, and decides what becomes of it. Keeps the bodies, and nothing else.
+`snapshots` calls it for each look, and decides what becomes of it. Stores the bodies, and nothing else.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from proxy.apt import release, suites
-from proxy.apt.fetching import Sent, fetch
-from proxy.apt.suite_history import Line, Lines
-from proxy.apt.suites import Form, Held, Snapshot
+from proxy.apt.suite_history import SuiteHistory
+from proxy.apt.suites import Form, Received, Snapshot
 from proxy.cache.bodies import Bodies
+from proxy.cache.conditional import conditional
 from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers
-from proxy.errors import NotFound
-from proxy.model import Site
-from proxy.ports import Clock, Upstream
+from proxy.errors import NotFound, StoreError, UpstreamBroken
+from proxy.model import Ask, Blob, Entry, Kind, Site, Validator
+from proxy.ports import Clock, Store, Upstream
 
 _SIGNATURE = "Release.gpg"
 _ROUNDS = 3  # tries to read a list and its signature without a change in between
@@ -26,65 +28,105 @@ class Torn(Exception):
     """The list changed each time while its signature was read."""
 
 
-class Reading:
-    """Reads Release files from upstream."""
+class ReleaseFetcher:
+    """Fetches Release files. It has no state of its own."""
 
     def __init__(  # noqa: PLR0913, PLR0917 the ports, and what it is built on
-        self, upstream: Upstream, bodies: Bodies, clock: Clock, patience: Patience, lines: Lines, workers: Workers
+        self,
+        store: Store,
+        upstream: Upstream,
+        clock: Clock,
+        bodies: Bodies,
+        patience: Patience,
+        workers: Workers,
     ) -> None:
+        """`workers`: the threads that parse Release files."""
+        self._store = store
         self._upstream = upstream
-        self._bodies = bodies
         self._clock = clock
+        self._bodies = bodies
         self._patience = patience
-        self._lines = lines
         self._workers = workers
 
-    async def found(self, line: Line, site: Site, *, anew: bool) -> Snapshot | None:
-        """What upstream has; None if it confirmed the present snapshot. `anew`: it is asked without conditions.
+    async def fetch(self, history: SuiteHistory, site: Site, *, unconditional: bool) -> Snapshot | None:
+        """What upstream has; None if it confirmed the present snapshot. `unconditional`: no conditions are sent.
 
         Raises Torn, NotFound, UpstreamBroken for what is no Release file, or another UpstreamError.
         """
-        present = line.present
-        known = None if anew else present
-        sent = await self._fetch(line, line.form.value, site, suites.conditions(known.listing if known else None))
-        found = present if sent is None else await self._snapshot(line, sent)
-        if found is None or line.form is Form.INLINE:
-            return None if sent is None else found
+        present = history.present
+        known = None if unconditional else present
+        listing = await self._get(history, history.form.value, site, known.listing if known else None)
+        found = present if listing is None else await self._snapshot(history, listing)
+        if found is None or history.form is Form.INLINE:
+            return None if listing is None else found
         for _ in range(_ROUNDS):
-            signature = await self._signed(line, site, known.signature if known else None)
+            signature = await self._signature(history, site, known.signature if known else None)
             found = replace(found, signature=signature)
             if present is not None and found.pair == present.pair:
                 return found
-            again = await self._fetch(line, line.form.value, site, {})
+            again = await self._get(history, history.form.value, site, None)
             assert again is not None, "nothing was asked on a condition"
             if release.digest(again.body) == found.listing.entry.digest:
                 return found
-            found = await self._snapshot(line, again)
+            found = await self._snapshot(history, again)
         raise Torn
 
-    async def _signed(self, line: Line, site: Site, known: Held | None) -> Held | None:
+    async def _signature(self, history: SuiteHistory, site: Site, known: Received | None) -> Received | None:
         """The signature that upstream has beside the list, `known` if it still is that; None where there is none."""
         try:
-            sent = await self._fetch(line, _SIGNATURE, site, suites.conditions(known))
+            fetched = await self._get(history, _SIGNATURE, site, known)
         except NotFound:
             return None
-        return known if sent is None else await self._lines.hold(line, _SIGNATURE, sent)
+        return known if fetched is None else await self._put(history.signature_key("new"), fetched)
 
-    async def _snapshot(self, line: Line, sent: Sent) -> Snapshot:
-        found = await self._workers.run(release.parse, sent.body, clearsigned=line.form is Form.INLINE)
-        return Snapshot(line.form, await self._lines.hold(line, line.form.value, sent), found)
+    async def _snapshot(self, history: SuiteHistory, listing: _Fetched) -> Snapshot:
+        parsed = await self._workers.run(release.parse, listing.body, clearsigned=history.form is Form.INLINE)
+        return Snapshot(history.form, await self._put(history.key, listing), parsed)
 
-    async def _fetch(self, line: Line, name: str, site: Site, conditions: dict[str, str]) -> Sent | None:
-        url, since = address_of(line, name), self._clock.monotonic()
+    async def _get(self, history: SuiteHistory, name: str, site: Site, known: Received | None) -> _Fetched | None:
+        """Get a file of the suite; None if upstream confirms that it still is `known`.
+
+        Raises TooLarge, UpstreamBroken, UpstreamTimeout, and what `Upstream.get` raises.
+        """
+        url, since, conditions = address_of(history, name), self._clock.monotonic(), suites.conditions(known)
+        # As apt asks: caches on the way to the archive are to ask it (RFC 9111 §5.2.1.1).
+        ask = Ask(url, site, {"Cache-Control": "max-age=0"}, Kind.RELEASE)
         try:
-            sent = await fetch(self._upstream, self._bodies, url, site, conditions)
+            async with conditional(self._upstream, ask, conditions) as reply:
+                fetched = None
+                if reply.status != HTTPStatus.NOT_MODIFIED or not conditions:
+                    if reply.status != HTTPStatus.OK:
+                        raise UpstreamBroken("Upstream sent part of a Release file, or none, instead of the whole.")
+                    async with self._bodies.whole(reply, url, text=True, most=release.MOST) as body:
+                        fetched = _Fetched(reply.url, body, reply.validator, reply.headers.get("date"))
         except NotFound:
             self._patience.answered(url, since)
             raise
         self._patience.answered(url, since)
-        return sent
+        return fetched
+
+    async def _put(self, key: str, fetched: _Fetched) -> Received:
+        """Put a file into the store; into memory, where the disk does not take it."""
+        now = self._clock.now()
+        blob: Blob | None = None
+        with contextlib.suppress(StoreError):
+            blob = await self._store.put(fetched.body)
+        digest = blob.digest if blob is not None else release.digest(fetched.body)
+        entry = Entry(key, fetched.url, digest, len(fetched.body), "text/plain", fetched.validator, now, now)
+        settled = suites.settled(fetched.validator, fetched.date, now)
+        return Received(entry, None if blob is not None else fetched.body, settled)
 
 
-def address_of(line: Line, name: str) -> str:
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A file that upstream sent. `url`: after redirects. `date`: upstream's clock, as its answer has it."""
+
+    url: str
+    body: bytes
+    validator: Validator
+    date: str | None
+
+
+def address_of(history: SuiteHistory, name: str) -> str:
     """Upstream's address of a file in the suite's folder."""
-    return line.suite.at(line.suite.path + name).url
+    return history.suite.at(history.suite.path + name).url

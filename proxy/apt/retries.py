@@ -38,7 +38,7 @@ class _Vain:
     silent: bool
 
 
-class Hiccups:
+class Retries:
     """Mutable state: the waits under way, which all who ask for one address share, and so their next request.
 
     And the hosts at which further tries were in vain, oldest first.

@@ -23,7 +23,7 @@ from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile
 from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.private import Private
 from proxy.apt.request import Request
-from proxy.apt.retries import Hiccups
+from proxy.apt.retries import Retries
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
 from proxy.apt.vouching import Vouching
@@ -85,7 +85,7 @@ class AptArchives:
             policy,
         )
         self._private = Private(policy, downloads)
-        self._hiccups = Hiccups(upstream, clock, policy.retries)
+        self._retries = Retries(upstream, clock, policy.retries)
 
     async def answer(self, request: Request) -> Representation:
         """Answer a request. Raises NotAllowed, NotFound, or another UpstreamError."""
@@ -93,7 +93,7 @@ class AptArchives:
         kind = self._policy.classify(request.address)
         try:
             if paths.is_of_lists(kind):
-                return await self._hiccups.past(request.address.url, partial(self._answer, request, kind))
+                return await self._retries.past(request.address.url, partial(self._answer, request, kind))
             return await self._answer(request, kind)
         except UpstreamDenied as error:
             raise self._private.explained(request, error) from None
@@ -135,7 +135,7 @@ class AptArchives:
 
     async def close(self) -> None:
         """Break off the work under way."""
-        await self._hiccups.close()
+        await self._retries.close()
         await self._files.close()
         await self._snapshots.close()
         await self._catalog.close()

@@ -1,7 +1,7 @@
-"""Suites in one piece: the values of a suite's snapshots, and the rules by which one takes the place of another.
+"""Snapshots of suites: their values, and the rules by which one takes the place of another.
 
-`snapshots` acts on them. Pure: `now` is an argument, in seconds since the epoch unless it says otherwise. Why it is so
-is in ADR 3, and the table of `judge` in ADR 10.
+`snapshots` acts on them. Pure: `now` is an argument, in seconds since the epoch unless a function says otherwise.
+ADR 3 says why suites are served from snapshots; `judge` is the table of ADR 10.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from proxy.cache import dates
 from proxy.errors import NotFound
 from proxy.model import Digest, Entry, Validator
 
-KEPT = 2  # former snapshots of a suite that stay known in any case
-KEPT_FOR = 600.0  # seconds for which further ones do: longer than any client takes to fetch what belongs to one
-KEPT_MOST = 64  # however often a suite changes
+FORMER = 2  # former snapshots of a suite that always stay known
+FORMER_FOR = 600.0  # seconds for which further ones stay known: longer than any client takes to fetch their indexes
+FORMER_MOST = 64  # former snapshots, however often a suite changes
 HOLD_MOST = 12 * 3600.0  # seconds for which upstream may be between two states before its newest is taken as it is
-HOLD_VAIN = 600.0  # seconds for which an index is waited for that clients of the present snapshot cannot have either
+HOLD_SHORT = 600.0  # seconds to wait for an index that clients of the present snapshot cannot have either
 USED_FOR = 7 * 86_400.0  # seconds after which an index that nobody asked for is not waited for any more
 # Seconds for which upstream has to stay at one state before that is more than a moment of a change, or a late mirror.
 STAYS_SIGNED = 10.0  # a new signature of the same list, with a date that is settled; one that is newer than its list
@@ -39,8 +39,8 @@ class Form(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A Release file as it came. `body` is None where the store has it.
+class Received:
+    """A Release file, or its signature, as upstream sent it. `body` is None where the store has it.
 
     `settled`: its Last-Modified was old enough to be a validator when upstream sent it (RFC 9110 §8.8.2.2).
     """
@@ -60,19 +60,19 @@ class Snapshot:
     """One state of a suite."""
 
     form: Form
-    listing: Held  # `InRelease` or `Release`
+    listing: Received  # `InRelease` or `Release`
     release: Release
-    signature: Held | None = None  # `Release.gpg`
+    signature: Received | None = None  # `Release.gpg`
 
     @property
     def name(self) -> str:
-        """What tells it from all others: the sha256 of its list."""
+        """The sha256 of its list, which tells it from all other snapshots."""
         return self.listing.entry.digest.value
 
     def date_of(self, *, signature: bool = False) -> str | None:
-        """The Last-Modified of its list, or of the signature beside that, if it may be sent on."""
-        held = self.signature if signature else self.listing
-        return dates.passable(held.entry.validator.last_modified) if held is not None else None
+        """The Last-Modified of its list, or of the signature beside that, if it may be sent to clients."""
+        received = self.signature if signature else self.listing
+        return dates.passable(received.entry.validator.last_modified) if received is not None else None
 
     @property
     def signature_name(self) -> str | None:
@@ -87,34 +87,34 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """Upstream is away from the present snapshot. Times are in seconds since the epoch."""
+    """Upstream has something other than the present snapshot. Times are in seconds since the epoch."""
 
     since: float
-    pair: tuple[str, str | None] = ("", None)  # where it was at the last look
-    at: float = 0.0  # since when it has been there
+    pair: tuple[str, str | None] = ("", None)  # what it had at the last look
+    pair_since: float = 0.0
 
 
-class Verdict(enum.Enum):
+class Decision(enum.Enum):
     """What becomes of a Release file that upstream sent."""
 
     SAME = "same"  # it is the present one
     ADOPT = "adopt"  # it takes the present one's place
-    PREPARE = "prepare"  # it does, as soon as the used indexes are here as it lists them
+    PREPARE = "prepare"  # it does, as soon as the used indexes are cached as it lists them
     HOLD = "hold"  # it does not for now: it cannot be whole
 
 
-def judge(present: Snapshot | None, found: Snapshot, away: Away | None, now: float, *, gone: bool = False) -> Verdict:
-    """Say what becomes of `found`, by the table of ADR 10. `gone`: packages of the present one are not there now."""
+def judge(present: Snapshot | None, found: Snapshot, away: Away | None, now: float, *, gone: bool = False) -> Decision:
+    """Decide what becomes of `found`, by the table of ADR 10. `gone`: upstream lacks packages of the present one."""
     if present is None:
-        return Verdict.ADOPT
+        return Decision.ADOPT
     if found.pair == present.pair:
-        return Verdict.SAME
+        return Decision.SAME
     if expired(present, now) or (away is not None and now - away.since >= HOLD_MOST):
-        return Verdict.ADOPT
-    stayed = now - away.at if away is not None and away.pair == found.pair else 0.0
+        return Decision.ADOPT
+    stayed = now - away.pair_since if away is not None and away.pair == found.pair else 0.0
     if found.name == present.name:
-        return Verdict.ADOPT if _signed_again(present, found, stayed) else Verdict.HOLD
-    return Verdict.PREPARE if _succeeds(present, found, stayed, gone=gone) else Verdict.HOLD
+        return Decision.ADOPT if _signed_again(present, found, stayed) else Decision.HOLD
+    return Decision.PREPARE if _succeeds(present, found, stayed, gone=gone) else Decision.HOLD
 
 
 def _signed_again(present: Snapshot, found: Snapshot, stayed: float) -> bool:
@@ -132,14 +132,14 @@ def _signed_again(present: Snapshot, found: Snapshot, stayed: float) -> bool:
 
 
 def _succeeds(present: Snapshot, found: Snapshot, stayed: float, *, gone: bool) -> bool:
-    """Whether another list may take the present one's place, once its indexes are here."""
+    """Whether another list may take the present one's place, once its indexes are cached."""
     if (
         present.signature is not None
         and not doubtful(present)
         and found.signature_name in (None, present.signature_name)
     ):
         return gone and stayed >= STAYS_BACK  # no signature fits two lists, and nobody stops signing by intent
-    if (doubtful(found) and stayed < HOLD_VAIN) or (_signed_late(found) and stayed < STAYS_SIGNED):
+    if (doubtful(found) and stayed < HOLD_SHORT) or (_signed_late(found) and stayed < STAYS_SIGNED):
         return False
     before, after = present.release.date, found.release.date
     older = before is not None and after is not None and after < before
@@ -173,15 +173,15 @@ def trusted_for(snapshot: Snapshot, window: float) -> float:
 
 
 def still_away(away: Away | None, found: Snapshot | None, now: float) -> Away:
-    """What is known of upstream's being away after one more look, which found this; None: nothing whole."""
-    away = away or Away(now, at=now)
+    """Update `away` after one more look, which found this; None: nothing whole."""
+    away = away or Away(now, pair_since=now)
     if found is None or found.pair == away.pair:
         return away
     return Away(away.since, found.pair, now)
 
 
 def withdrawn(present: Snapshot, other: Snapshot) -> bool:
-    """Whether a Release file that upstream has no more gives way to one of the other form, which seems to be whole."""
+    """Whether a Release file that upstream no longer has gives way to one of the other form, which seems whole."""
     if other.form is Form.DETACHED and (other.signature is None or doubtful(other)):
         return False
     before, after = present.release.date, other.release.date
@@ -195,33 +195,36 @@ def expired(snapshot: Snapshot, now: float) -> bool:
 
 
 def needed(found: Release, used: Mapping[str, float], now: float) -> dict[str, Listed]:
-    """The indexes that have to be had before `found` is adopted. `used`: paths, and when they were last asked for."""
+    """The indexes that must be cached before `found` is adopted. `used`: paths, and when they were last asked for."""
     return {path: found.files[path] for path, last in used.items() if path in found.files and now - last < USED_FOR}
 
 
-def blocking(failed: Mapping[str, Exception], kept: Container[str], away: Away | None, now: float) -> Exception | None:
+def blocking(
+    failed: Mapping[str, Exception], cached: Container[str], away: Away | None, now: float
+) -> Exception | None:
     """The failure that keeps a new snapshot from being adopted, among those of the indexes that it needs.
 
-    `kept`: what the present snapshot has. Waiting spares its clients something only for an index that is there, in
-    another version; one that is missing, or that they cannot have, is waited for in case upstream is about to finish.
+    `cached`: the indexes of the present snapshot that the cache has. Waiting spares its clients something only for
+    those, if upstream has another version. What it lacks, or upstream does, is waited for only as long as upstream may
+    be about to finish.
     """
-    vain = away is not None and now - away.since >= HOLD_VAIN
+    patient = away is None or now - away.since < HOLD_SHORT
     return next(
-        (error for path, error in failed.items() if not vain or (path in kept and not isinstance(error, NotFound))),
+        (error for path, error in failed.items() if patient or (path in cached and not isinstance(error, NotFound))),
         None,
     )
 
 
-def conditions(held: Held | None) -> dict[str, str]:
-    """Header fields that ask upstream whether `held` still is what it has."""
-    if held is None:
+def conditions(received: Received | None) -> dict[str, str]:
+    """Header fields that ask upstream whether `received` still is what it has."""
+    if received is None:
         return {}
-    validator = held.entry.validator
+    validator = received.entry.validator
     fields = {}
     if validator.etag and not validator.etag.startswith("W/"):
         fields["If-None-Match"] = validator.etag
     # RFC 9110 §8.8.2.2: within a minute the file may have changed twice, and both have this date.
-    if validator.last_modified and held.settled:
+    if validator.last_modified and received.settled:
         fields["If-Modified-Since"] = validator.last_modified
     return fields
 
@@ -239,12 +242,12 @@ def dated(snapshot: Snapshot, others: Iterable[Snapshot], *, signature: bool = F
     )
 
 
-def retained(others: Iterable[Snapshot], left: Mapping[str, float], now: float) -> list[Snapshot]:
-    """Which of the former snapshots, newest first, stay known. `left`: when each was given up; monotonic seconds."""
+def retained(others: Iterable[Snapshot], replaced: Mapping[str, float], now: float) -> list[Snapshot]:
+    """Which former snapshots, newest first, stay known. `replaced`: when each was; `now`: both in monotonic seconds."""
     return [
         snapshot
         for place, snapshot in enumerate(others)
-        if place < KEPT or (place < KEPT_MOST and now - left.get(snapshot.name, now) < KEPT_FOR)
+        if place < FORMER or (place < FORMER_MOST and now - replaced.get(snapshot.name, now) < FORMER_FOR)
     ]
 
 

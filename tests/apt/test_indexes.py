@@ -8,7 +8,7 @@ import pytest
 
 from proxy.apt import release
 from proxy.apt.indexes import Indexes
-from proxy.apt.suites import Form, Held, Snapshot
+from proxy.apt.suites import Form, Received, Snapshot
 from proxy.errors import NotFound, UpstreamError, WrongBytes
 from proxy.model import Entry, Validator
 from tests.apt.conftest import OLD, SITE, SUITE, WALL, World, content, listing, settle
@@ -25,7 +25,7 @@ def snapshot(body: bytes, *, by_hash: bool = False) -> Snapshot:
     """A snapshot that lists `body` at PATH."""
     text = listing({PATH: body}, by_hash=by_hash)
     entry = Entry("k", "http://x/", sha256(text), len(text), "", Validator(), WALL, WALL)
-    return Snapshot(Form.INLINE, Held(entry), release.parse(text, clearsigned=False))
+    return Snapshot(Form.INLINE, Received(entry), release.parse(text, clearsigned=False))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def test_open__another_version_upstream(world: World, indexes: Indexes) ->
         with pytest.raises(WrongBytes):
             await indexes.open(SUITE, snapshot(ONE), PATH, SITE)
 
-    assert [] == indexes.kept(SUITE, snapshot(ONE))
+    assert [] == indexes.cached(SUITE, snapshot(ONE))
 
 
 async def test_open__by_hash_first(world: World, indexes: Indexes) -> None:
@@ -100,16 +100,16 @@ async def test_open__broken_in_the_middle(world: World, indexes: Indexes) -> Non
 
 
 @pytest.mark.parametrize("full", [False, True])
-async def test_bring(world: World, indexes: Indexes, full: bool) -> None:
+async def test_fetch(world: World, indexes: Indexes, full: bool) -> None:
     """Afterwards the index is here, or, where the disk takes nothing, known to be upstream with the right size."""
     if full:
         world.downloads._store = MemoryStore(limit=10)
     world.put(PATH, ONE)
 
-    await indexes.bring(SUITE, snapshot(ONE), PATH, SITE)
+    await indexes.fetch(SUITE, snapshot(ONE), PATH, SITE)
 
     with pytest.raises(WrongBytes):
-        await indexes.bring(SUITE, snapshot(TWO + b"!"), PATH, SITE)
+        await indexes.fetch(SUITE, snapshot(TWO + b"!"), PATH, SITE)
 
 
 async def test_dated(world: World, indexes: Indexes) -> None:
@@ -140,7 +140,7 @@ async def test_prune(world: World, indexes: Indexes) -> None:
     await indexes.prune(SUITE, [snapshot(TWO)])
 
     assert [[], [PATH], [PATH]] == [
-        indexes.kept(SUITE, snapshot(ONE)),
-        indexes.kept(SUITE, snapshot(TWO)),
-        indexes.kept(other, snapshot(ONE)),
+        indexes.cached(SUITE, snapshot(ONE)),
+        indexes.cached(SUITE, snapshot(TWO)),
+        indexes.cached(other, snapshot(ONE)),
     ]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from email.utils import formatdate
 
 import pytest
 
+from proxy.apt import release
 from proxy.apt.indexes import Indexes
-from proxy.apt.release_fetcher import Reading, Torn, address_of
-from proxy.apt.suite_history import Line, Lines
+from proxy.apt.release_fetcher import ReleaseFetcher, Torn, address_of
+from proxy.apt.suite_history import SuiteHistories, SuiteHistory
 from proxy.apt.suites import Form
-from proxy.errors import NotFound
+from proxy.errors import NotFound, TooLarge, UpstreamBroken
+from proxy.model import Validator
 from tests.apt.conftest import OLD, SITE, SUITE, World, beside, inline, listing
 from tests.memory_upstream import Scripted
 
@@ -18,20 +21,20 @@ ONE, TWO = {"Packages": b"one"}, {"Packages": b"second"}
 
 
 class Asked:
-    """A line, and what reads it."""
+    """A history, and what fetches for it."""
 
     def __init__(self, world: World, form: Form) -> None:
         self.world = world
-        self.line = Line(SUITE, form)
-        self.lines = Lines(world.store, world.clock, Indexes(world.downloads, world.store), world.workers)
-        parts = (world.upstream, world.bodies, world.clock, world.patience)
-        self.reading = Reading(*parts, self.lines, world.workers)
+        self.history = SuiteHistory(SUITE, form)
+        self.histories = SuiteHistories(world.store, world.clock, Indexes(world.downloads, world.store), world.workers)
+        ports = (world.store, world.upstream, world.clock)
+        self.fetcher = ReleaseFetcher(*ports, world.bodies, world.patience, world.workers)
 
     async def adopt(self) -> None:
         """Let what upstream has be the present snapshot."""
-        found = await self.reading.found(self.line, SITE, anew=False)
+        found = await self.fetcher.fetch(self.history, SITE, unconditional=False)
         assert found is not None
-        await self.lines.adopt(self.line, found)
+        await self.histories.adopt(self.history, found)
         self.world.upstream.asks.clear()
 
     def asks(self) -> list[tuple[str, bool]]:
@@ -39,7 +42,52 @@ class Asked:
         return [(ask.url.rpartition("/")[2], "If-Modified-Since" in ask.headers) for ask in self.world.upstream.asks]
 
 
-async def test_found__unchanged(world: World) -> None:
+async def test_fetch(world: World) -> None:
+    """The body as it came, what upstream said of it, and its own clock; asked for as apt asks, and then by ETag."""
+    asked = Asked(world, Form.INLINE)
+    now = formatdate(OLD + 60, usegmt=True)
+    date = formatdate(OLD, usegmt=True)
+    headers = {"ETag": '"1"', "Last-Modified": date, "Date": now, "Content-Encoding": "gzip"}
+    answer = Scripted(inline(ONE), headers=headers, url="http://other.example/InRelease")
+    world.upstream.on(address_of(asked.history, "InRelease"), answer, Scripted(status=304))
+
+    found = await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
+
+    assert found is not None
+    entry = found.listing.entry
+    assert ("http://other.example/InRelease", Validator('"1"', date), release.digest(inline(ONE))) == (
+        entry.url,
+        entry.validator,
+        entry.digest,
+    )
+    assert found.listing.settled
+    asked.history.recent = [found]
+    assert await asked.fetcher.fetch(asked.history, SITE, unconditional=False) is None
+    plain = {"Cache-Control": "max-age=0"}
+    assert [plain, {**plain, "If-None-Match": '"1"', "If-Modified-Since": date}] == [
+        ask.headers for ask in world.upstream.asks
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (Scripted(bytes(release.MOST + 1)), TooLarge),
+        (Scripted(status=404), NotFound),
+        (Scripted(status=304), UpstreamBroken),
+        (Scripted(inline(ONE), cut=50), UpstreamBroken),
+    ],
+)
+async def test_fetch__refused(world: World, script: Scripted, error: type[Exception]) -> None:
+    """Too much, nothing, or less than there should be."""
+    asked = Asked(world, Form.INLINE)
+    world.upstream.on(address_of(asked.history, "InRelease"), script)
+
+    with pytest.raises(error):
+        await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
+
+
+async def test_fetch__unchanged(world: World) -> None:
     """Each file is asked for by its own date, and nothing is read twice."""
     for form, names in ((Form.INLINE, ["InRelease"]), (Form.DETACHED, ["Release", "Release.gpg"])):
         asked = Asked(world, form)
@@ -48,15 +96,15 @@ async def test_found__unchanged(world: World) -> None:
         world.put("Release.gpg", beside(listing(ONE)), modified=OLD + 1)
         await asked.adopt()
 
-        found = await asked.reading.found(asked.line, SITE, anew=False)
+        found = await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
 
         assert [(name, True) for name in names] == asked.asks()
-        present = asked.line.present
+        present = asked.history.present
         assert present is not None
-        assert found is None or found.pair == present.pair
+        assert (None if form is Form.INLINE else present.pair) == (found.pair if found else None)
 
 
-async def test_found__without_conditions(world: World) -> None:
+async def test_fetch__without_conditions(world: World) -> None:
     """What conditions would hide is seen when they are left out."""
     asked = Asked(world, Form.DETACHED)
     world.put("Release", listing(ONE))
@@ -65,18 +113,18 @@ async def test_found__without_conditions(world: World) -> None:
     world.put("Release", listing(TWO))
     world.put("Release.gpg", beside(listing(TWO)))
 
-    hidden = await asked.reading.found(asked.line, SITE, anew=False)
-    seen = await asked.reading.found(asked.line, SITE, anew=True)
+    hidden = await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
+    seen = await asked.fetcher.fetch(asked.history, SITE, unconditional=True)
 
-    assert asked.line.present is not None
+    assert asked.history.present is not None
     assert hidden is not None
     assert seen is not None
-    assert hidden.pair == asked.line.present.pair != seen.pair
+    assert hidden.pair == asked.history.present.pair != seen.pair
     assert 6 == seen.release.files["Packages"].size
 
 
 @pytest.mark.parametrize("signed", [True, False])
-async def test_found__signature_alone(world: World, signed: bool) -> None:
+async def test_fetch__signature_alone(world: World, signed: bool) -> None:
     """A signature that comes, goes or changes is found, though the list is the same."""
     asked = Asked(world, Form.DETACHED)
     world.put("Release", listing(ONE))
@@ -85,9 +133,9 @@ async def test_found__signature_alone(world: World, signed: bool) -> None:
     await asked.adopt()
     world.put("Release.gpg", beside(listing(ONE)), modified=OLD + 1)
 
-    found = await asked.reading.found(asked.line, SITE, anew=False)
+    found = await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
 
-    present = asked.line.present
+    present = asked.history.present
     assert present is not None
     assert found is not None
     assert found.name == present.name
@@ -95,7 +143,7 @@ async def test_found__signature_alone(world: World, signed: bool) -> None:
     assert ["Release", "Release.gpg", "Release"] == [name for name, _ in asked.asks()]
 
 
-async def test_found__list_that_changes_each_time(world: World) -> None:
+async def test_fetch__list_that_changes_each_time(world: World) -> None:
     """A pair that is never the same before and after is not taken."""
     asked = Asked(world, Form.DETACHED)
     bodies = [listing({"Packages": bytes(number)}) for number in range(9)]
@@ -103,17 +151,17 @@ async def test_found__list_that_changes_each_time(world: World) -> None:
     world.put("Release.gpg", beside(bodies[0]))
 
     with pytest.raises(Torn):
-        await asked.reading.found(asked.line, SITE, anew=False)
+        await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
 
 
-async def test_found__nothing(world: World) -> None:
+async def test_fetch__nothing(world: World) -> None:
     """404 of the list is told; 404 of the signature is an unsigned suite."""
     asked = Asked(world, Form.DETACHED)
     with pytest.raises(NotFound):
-        await asked.reading.found(asked.line, SITE, anew=False)
+        await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
     world.put("Release", listing(ONE))
 
-    found = await asked.reading.found(asked.line, SITE, anew=False)
+    found = await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
 
     assert found is not None
     assert found.signature is None
@@ -121,6 +169,6 @@ async def test_found__nothing(world: World) -> None:
 
 def test_address_of() -> None:
     """A file in the suite's folder."""
-    line = Line(SUITE, Form.INLINE)
+    history = SuiteHistory(SUITE, Form.INLINE)
 
-    assert "http://deb.example/debian/dists/stable/InRelease" == address_of(line, "InRelease")
+    assert "http://deb.example/debian/dists/stable/InRelease" == address_of(history, "InRelease")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.apt.retries import Hiccups
+from proxy.apt.retries import Retries
 from proxy.errors import (
     NotFound,
     PullthroughError,
@@ -33,7 +33,7 @@ class Trial:
         self.slept: list[float] = []
         self.asked = 0
         self._errors = list(errors)
-        self.hiccups = Hiccups(self.upstream, self.clock, retries, self._sleep)
+        self.retries = Retries(self.upstream, self.clock, retries, self._sleep)
 
     async def ask(self) -> str:
         self.asked += 1
@@ -48,7 +48,7 @@ class Trial:
     async def outcome(self) -> str | None:
         """What is there in the end; None: an error."""
         try:
-            return await self.hiccups.past(URL, self.ask)
+            return await self.retries.past(URL, self.ask)
         except PullthroughError:
             return None
 
@@ -120,11 +120,11 @@ async def test_past__in_vain() -> None:
 
 async def test_past__silence() -> None:
     """Who asked is told in time that nothing comes; the work is not theirs, and goes on."""
-    hiccups = Hiccups(MemoryUpstream(), HandClock(), 2, limit=0.01)
+    retries = Retries(MemoryUpstream(), HandClock(), 2, limit=0.01)
     for _ in range(2):
         with pytest.raises(UpstreamTimeout, match="says nothing"):
-            await hiccups.past(URL, asyncio.Event().wait)
-    await hiccups.close()
+            await retries.past(URL, asyncio.Event().wait)
+    await retries.close()
 
 
 async def test_past__time_limit_of_something_else() -> None:
@@ -135,7 +135,7 @@ async def test_past__time_limit_of_something_else() -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        await trial.hiccups.past(URL, ask)
+        await trial.retries.past(URL, ask)
 
 
 async def test_past__many_wait_together() -> None:
@@ -144,4 +144,4 @@ async def test_past__many_wait_together() -> None:
 
     assert ["it"] * 3 == await asyncio.gather(*(trial.outcome() for _ in range(3)))
     assert [1.0] == trial.slept
-    await trial.hiccups.close()
+    await trial.retries.close()

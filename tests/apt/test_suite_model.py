@@ -316,7 +316,7 @@ async def test_suite__whatever_the_archive_does(shape: Shape, history: list[Step
         try:
             for step in history:
                 await step(archive, clients)
-                if not archive.whole and world.clock.now() - archive.since >= suites.HOLD_VAIN:
+                if not archive.whole and world.clock.now() - archive.since >= suites.HOLD_SHORT:
                     clients.cold = True  # halves that stay are what the archive has
                 for kind in (None, *shape.kinds[-1:]) if shape.by_hash else (None,):
                     got = await clients.update(kind)

@@ -9,19 +9,19 @@ import pytest
 
 from proxy.apt import suites
 from proxy.apt.release import Listed, Release
-from proxy.apt.suites import Away, Form, Held, Snapshot, Verdict, judge
+from proxy.apt.suites import Away, Decision, Form, Received, Snapshot, judge
 from proxy.errors import NotFound, WrongBytes
 from proxy.model import Digest, Entry, Validator
 
 NOW = 1_800_000_000.0
 
 
-def held(name: str, modified: float | None = None, etag: str | None = None, *, size: int = 5) -> Held:
+def held(name: str, modified: float | None = None, etag: str | None = None, *, size: int = 5) -> Received:
     """A Release file, or a signature, whose digest is made of `name`; its date is settled a minute after it."""
     date = formatdate(modified, usegmt=True) if modified is not None else None
     digest = Digest("sha256", name * 64)
     entry = Entry("key", "http://deb.example/", digest, size, "", Validator(etag, date), NOW, NOW)
-    return Held(entry, settled=modified is not None and NOW - modified >= 60)
+    return Received(entry, settled=modified is not None and NOW - modified >= 60)
 
 
 def snapshot(
@@ -29,7 +29,7 @@ def snapshot(
     *,
     date: float | None = None,
     until: float | None = None,
-    signature: Held | str | None = None,
+    signature: Received | str | None = None,
     modified: float | None = None,
 ) -> Snapshot:
     """A snapshot."""
@@ -58,58 +58,58 @@ def signed_again(modified: float | None, size: int = 5) -> Snapshot:
 @pytest.mark.parametrize(
     ("present", "found", "known", "gone", "expected"),
     [
-        (None, A, None, False, Verdict.ADOPT),
-        (A, A, None, False, Verdict.SAME),
-        (A, A, away(B, since=86_400), True, Verdict.SAME),
-        (A, B, None, False, Verdict.PREPARE),
-        (A, B, away(B, since=60), False, Verdict.PREPARE),
-        (A, B, away(B, since=suites.HOLD_MOST), False, Verdict.ADOPT),
-        (snapshot("a", until=NOW - 1), B, None, False, Verdict.ADOPT),
-        (snapshot("a", until=NOW + 1), B, None, False, Verdict.PREPARE),
+        (None, A, None, False, Decision.ADOPT),
+        (A, A, None, False, Decision.SAME),
+        (A, A, away(B, since=86_400), True, Decision.SAME),
+        (A, B, None, False, Decision.PREPARE),
+        (A, B, away(B, since=60), False, Decision.PREPARE),
+        (A, B, away(B, since=suites.HOLD_MOST), False, Decision.ADOPT),
+        (snapshot("a", until=NOW - 1), B, None, False, Decision.ADOPT),
+        (snapshot("a", until=NOW + 1), B, None, False, Decision.PREPARE),
         # A Date that goes back.
-        (snapshot("a", date=5), snapshot("b", date=4), None, False, Verdict.HOLD),
-        (snapshot("a", date=5), snapshot("b", date=4), None, True, Verdict.PREPARE),
-        (snapshot("a", date=5), snapshot("b", date=4), away(B, since=119), False, Verdict.HOLD),
-        (snapshot("a", date=5), snapshot("b", date=4), away(B, since=120), False, Verdict.PREPARE),
-        (snapshot("a", date=5), snapshot("b", date=4), away(A, since=900), False, Verdict.HOLD),
-        (snapshot("a", date=5), snapshot("b", date=4), away(B, since=900, at=60), False, Verdict.HOLD),
-        (snapshot("a", date=5), snapshot("b", date=5), None, False, Verdict.PREPARE),
-        (snapshot("a", date=5), B, None, False, Verdict.PREPARE),
-        (snapshot("a", date=5, until=NOW - 1), snapshot("b", date=4), None, False, Verdict.ADOPT),
+        (snapshot("a", date=5), snapshot("b", date=4), None, False, Decision.HOLD),
+        (snapshot("a", date=5), snapshot("b", date=4), None, True, Decision.PREPARE),
+        (snapshot("a", date=5), snapshot("b", date=4), away(B, since=119), False, Decision.HOLD),
+        (snapshot("a", date=5), snapshot("b", date=4), away(B, since=120), False, Decision.PREPARE),
+        (snapshot("a", date=5), snapshot("b", date=4), away(A, since=900), False, Decision.HOLD),
+        (snapshot("a", date=5), snapshot("b", date=4), away(B, since=900, at=60), False, Decision.HOLD),
+        (snapshot("a", date=5), snapshot("b", date=5), None, False, Decision.PREPARE),
+        (snapshot("a", date=5), B, None, False, Decision.PREPARE),
+        (snapshot("a", date=5, until=NOW - 1), snapshot("b", date=4), None, False, Decision.ADOPT),
         # Another list: with the signature of the kept one, without one, with one that does not date with it.
-        (SIGNED, SIGNED, None, False, Verdict.SAME),
-        (SIGNED, OTHER_LIST, None, False, Verdict.PREPARE),
-        (SIGNED, snapshot("b", signature="c"), None, False, Verdict.HOLD),
-        (SIGNED, snapshot("b", signature="c"), away(snapshot("b", signature="c"), since=900), False, Verdict.HOLD),
-        (SIGNED, snapshot("b", signature="c"), away(snapshot("b", signature="c"), since=120), True, Verdict.PREPARE),
-        (SIGNED, B, None, False, Verdict.HOLD),
-        (SIGNED, B, None, True, Verdict.HOLD),
-        (SIGNED, B, away(B, since=120), True, Verdict.PREPARE),
-        (SIGNED, B, away(B, since=suites.HOLD_MOST), False, Verdict.ADOPT),
-        (A, OTHER_LIST, None, False, Verdict.PREPARE),
-        (OTHER_LIST, LATE, None, False, Verdict.HOLD),
-        (OTHER_LIST, LATE, away(LATE, since=suites.HOLD_VAIN), False, Verdict.PREPARE),
-        (SIGNED, NEXT, None, False, Verdict.HOLD),
-        (SIGNED, NEXT, away(NEXT, since=9), False, Verdict.HOLD),
-        (SIGNED, NEXT, away(NEXT, since=10), False, Verdict.PREPARE),
-        (LATE, snapshot("b", signature="c"), None, False, Verdict.PREPARE),
+        (SIGNED, SIGNED, None, False, Decision.SAME),
+        (SIGNED, OTHER_LIST, None, False, Decision.PREPARE),
+        (SIGNED, snapshot("b", signature="c"), None, False, Decision.HOLD),
+        (SIGNED, snapshot("b", signature="c"), away(snapshot("b", signature="c"), since=900), False, Decision.HOLD),
+        (SIGNED, snapshot("b", signature="c"), away(snapshot("b", signature="c"), since=120), True, Decision.PREPARE),
+        (SIGNED, B, None, False, Decision.HOLD),
+        (SIGNED, B, None, True, Decision.HOLD),
+        (SIGNED, B, away(B, since=120), True, Decision.PREPARE),
+        (SIGNED, B, away(B, since=suites.HOLD_MOST), False, Decision.ADOPT),
+        (A, OTHER_LIST, None, False, Decision.PREPARE),
+        (OTHER_LIST, LATE, None, False, Decision.HOLD),
+        (OTHER_LIST, LATE, away(LATE, since=suites.HOLD_SHORT), False, Decision.PREPARE),
+        (SIGNED, NEXT, None, False, Decision.HOLD),
+        (SIGNED, NEXT, away(NEXT, since=9), False, Decision.HOLD),
+        (SIGNED, NEXT, away(NEXT, since=10), False, Decision.PREPARE),
+        (LATE, snapshot("b", signature="c"), None, False, Decision.PREPARE),
         # The same list with another signature.
-        (A, SIGNED, None, False, Verdict.ADOPT),
-        (SIGNED, A, None, False, Verdict.HOLD),
-        (SIGNED, A, away(A, since=900), True, Verdict.HOLD),
-        (LATE, replace(LATE, signature=held("d", NOW - 40)), None, False, Verdict.ADOPT),
-        (OLD_KEY, signed_again(NOW - 9), None, False, Verdict.HOLD),
-        (OLD_KEY, signed_again(NOW - 9), away(signed_again(0), since=59), False, Verdict.HOLD),
-        (OLD_KEY, signed_again(NOW - 9), away(signed_again(0), since=60), False, Verdict.ADOPT),
-        (OLD_KEY, signed_again(NOW - 90), None, False, Verdict.HOLD),
-        (OLD_KEY, signed_again(NOW - 90), away(signed_again(0), since=10), False, Verdict.ADOPT),
-        (OLD_KEY, signed_again(NOW - 9, size=400), None, False, Verdict.ADOPT),
-        (OLD_KEY, signed_again(NOW - 9999, size=400), None, False, Verdict.HOLD),
-        (OLD_KEY, signed_again(NOW - 9999), away(signed_again(0), since=900), False, Verdict.HOLD),
-        (OLD_KEY, signed_again(NOW - 9999), away(signed_again(0), since=suites.HOLD_MOST), False, Verdict.ADOPT),
+        (A, SIGNED, None, False, Decision.ADOPT),
+        (SIGNED, A, None, False, Decision.HOLD),
+        (SIGNED, A, away(A, since=900), True, Decision.HOLD),
+        (LATE, replace(LATE, signature=held("d", NOW - 40)), None, False, Decision.ADOPT),
+        (OLD_KEY, signed_again(NOW - 9), None, False, Decision.HOLD),
+        (OLD_KEY, signed_again(NOW - 9), away(signed_again(0), since=59), False, Decision.HOLD),
+        (OLD_KEY, signed_again(NOW - 9), away(signed_again(0), since=60), False, Decision.ADOPT),
+        (OLD_KEY, signed_again(NOW - 90), None, False, Decision.HOLD),
+        (OLD_KEY, signed_again(NOW - 90), away(signed_again(0), since=10), False, Decision.ADOPT),
+        (OLD_KEY, signed_again(NOW - 9, size=400), None, False, Decision.ADOPT),
+        (OLD_KEY, signed_again(NOW - 9999, size=400), None, False, Decision.HOLD),
+        (OLD_KEY, signed_again(NOW - 9999), away(signed_again(0), since=900), False, Decision.HOLD),
+        (OLD_KEY, signed_again(NOW - 9999), away(signed_again(0), since=suites.HOLD_MOST), False, Decision.ADOPT),
     ],
 )
-def test_judge(present: Snapshot | None, found: Snapshot, known: Away | None, gone: bool, expected: Verdict) -> None:
+def test_judge(present: Snapshot | None, found: Snapshot, known: Away | None, gone: bool, expected: Decision) -> None:
     """What becomes of a Release file that upstream sent."""
     assert expected is judge(present, found, known, NOW, gone=gone)
 
@@ -179,12 +179,12 @@ def test_needed__what_clients_used_of_late() -> None:
     ("error", "kept", "since", "expected"),
     [
         (WrongBytes("x"), True, None, True),
-        (WrongBytes("x"), True, suites.HOLD_VAIN, True),
+        (WrongBytes("x"), True, suites.HOLD_SHORT, True),
         (WrongBytes("x"), False, None, True),
-        (WrongBytes("x"), False, suites.HOLD_VAIN - 1, True),
-        (WrongBytes("x"), False, suites.HOLD_VAIN, False),
+        (WrongBytes("x"), False, suites.HOLD_SHORT - 1, True),
+        (WrongBytes("x"), False, suites.HOLD_SHORT, False),
         (NotFound("x"), True, None, True),
-        (NotFound("x"), True, suites.HOLD_VAIN, False),
+        (NotFound("x"), True, suites.HOLD_SHORT, False),
     ],
 )
 def test_blocking(error: Exception, kept: bool, since: float | None, expected: bool) -> None:
@@ -240,9 +240,9 @@ def test_retained() -> None:
     others = [snapshot(name) for name in "abcd"]
     left = {one.name: 100.0 for one in others} | {others[3].name: 0.0}
 
-    assert others[:3] == suites.retained(others, left, 0.0 + suites.KEPT_FOR)
-    assert others[:2] == suites.retained(others, left, 100.0 + suites.KEPT_FOR)
-    assert suites.KEPT_MOST == len(suites.retained([snapshot("a")] * 100, {}, 0.0))
+    assert others[:3] == suites.retained(others, left, 0.0 + suites.FORMER_FOR)
+    assert others[:2] == suites.retained(others, left, 100.0 + suites.FORMER_FOR)
+    assert suites.FORMER_MOST == len(suites.retained([snapshot("a")] * 100, {}, 0.0))
 
 
 def test_listed_by_hash() -> None:
