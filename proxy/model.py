@@ -113,7 +113,7 @@ class Target:
     """A request's address below a mount, decoded once.
 
     `host` is None for what lies below the mount's base URL, else the foreign host (`host` or `host:port`) of a
-    `+files` address. `path` is decoded, has no leading slash, and no empty, `.` or `..` segment; a trailing slash is
+    `~files` address. `path` is decoded, has no leading slash, and no empty, `.` or `..` segment; a trailing slash is
     kept, since it tells a page from a file.
     """
 

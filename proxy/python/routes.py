@@ -64,7 +64,7 @@ def classify(target: Target, site: Site) -> Route:
     last = addresses.name_of(target)
     if target.host is not None:
         if not last:
-            raise NotFound("There is no page at this address; files lie below +files/<host>/.")
+            raise NotFound("There is no page at this address; files lie below ~files/<host>/.")
         return PackageFile(last)
     if last and addresses.is_marked(target):
         return PackageFile(last)
@@ -124,8 +124,10 @@ def file_key(target: Target) -> str:
     """The store's key of a file; all files of a project on a mount share the front of it."""
     project = addresses.project_of(target) or ""
     # No host has a slash: so its port ends where the path begins, whatever that begins with.
-    host = (target.host or "").replace(":", "/")
-    return f"{file_keys(target.mount, project)}{host}:{target.path}"
+    host, path = (target.host or "").replace(":", "/"), target.path
+    if host and addresses.MARKER in path:  # upstream is a cache of this kind; see ADR 12
+        path = "/".join([addresses.EARLIER_MARKER if part == addresses.MARKER else part for part in path.split("/")])
+    return f"{file_keys(target.mount, project)}{host}:{path}"
 
 
 def file_keys(mount: str, project: str | None = None) -> str:

@@ -106,13 +106,13 @@ async def test_path__of_any_kind(
     assert 1 == origin.count(path.replace("+", "%2B"), "GET")
 
 
-@pytest.mark.parametrize("path", ["/pypi/a//b%2Fc/{}", "/pypi//a/{}", "/pypi/+files/127.0.0.1:PORT/x//{}"])
+@pytest.mark.parametrize("path", ["/pypi/a//b%2Fc/{}", "/pypi//a/{}", "/pypi/~files/127.0.0.1:PORT/x//{}"])
 async def test_client__writes_empty_segments_and_encoded_slashes(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, path: str
 ) -> None:
     """What stands in a client's own address is what it is upstream."""
     path = path.format(ONE.filename).replace("PORT", str(origin.port))
-    there = path.removeprefix("/pypi").removeprefix(f"/+files/127.0.0.1:{origin.port}")
+    there = path.removeprefix("/pypi").removeprefix(f"/~files/127.0.0.1:{origin.port}")
     origin.route(there, origin.file("/elsewhere", ONE.body).answer)
     running = await make_proxy(origin.url, hosts=frozenset({f"127.0.0.1:{origin.port}"}))
     url = URL(running.url + path, encoded=True)

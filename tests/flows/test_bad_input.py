@@ -53,7 +53,7 @@ async def say(running: Running, head: str | bytes, *, host: str | None = "cache.
         "/pypi/%2e%2e/simple/demo/",
         "/pypi/simple/..%2fdemo/",
         "/pypi/..%2F..%2Fetc%2Fpasswd",
-        "/pypi/+files/..%2Fetc/x.whl",
+        "/pypi/~files/..%2Fetc/x.whl",
         "/%2F%2F%2F..%2F..%2Fetc%2Fpasswd",
         "/pypi/simple/de%00mo/",
         "/pypi/simple/de%0d%0aX-Bad:%20yes/",
@@ -63,11 +63,11 @@ async def say(running: Running, head: str | bytes, *, host: str | None = "cache.
         "/pypi/simple/de%/",
         f"/pypi/simple/{'d' * 256}/",
         "/pypi/simple/" + "d/" * 2100,
-        "/pypi/+files/files.example",
-        "/pypi/+files/",
-        "/pypi/+files/user@files.example/x.whl",
-        "/pypi/+files/files.example:99999/x.whl",
-        "/pypi/+files/[::1/x.whl",
+        "/pypi/~files/files.example",
+        "/pypi/~files/",
+        "/pypi/~files/user@files.example/x.whl",
+        "/pypi/~files/files.example:99999/x.whl",
+        "/pypi/~files/[::1/x.whl",
         "/pypi/simple/demo/#x",
         "*",
         "pypi/simple/demo/",
@@ -105,7 +105,7 @@ async def test_malformed_address(unmoved: Running, path: str) -> None:
         "/pypi/simple/-demo/",
         "/pypi/simple/d%C3%A9mo/",
         "/pypi/simple/a%20b/",
-        "/pypi/+files/files.example/",
+        "/pypi/~files/files.example/",
     ],
 )
 async def test_address_of_nothing(unmoved: Running, path: str) -> None:
@@ -123,7 +123,7 @@ async def test_file_on_a_private_host(
     """A file on a host that no page links to is refused, a private one above all, and outside its base the index's."""
     proxy = await make_proxy(f"{origin.url}/index/")
     origin.publish(wheel())
-    got = await get(http, f"{proxy.url}/pypi/+files/{host}:{origin.port}/packages/demo-1.0-py3-none-any.whl")
+    got = await get(http, f"{proxy.url}/pypi/~files/{host}:{origin.port}/packages/demo-1.0-py3-none-any.whl")
     assert got.status == 403
     assert origin.count("/packages/demo-1.0-py3-none-any.whl") == 0
 

@@ -103,7 +103,7 @@ async def test_hosts__with_passwords_of_their_own(tmp_path: Path, origin: Origin
         async with start(tmp_path, entry(origin.url, hosts=hosts, credentials='"netrc"')) as running:
             for package in (ONE, TWO):
                 assert 200 == (await get(http, f"{running.url}/house/simple/{package.project}/")).status
-                at = f"{running.url}/house/+files/127.0.0.2:{files.port}/packages/{package.filename}"
+                at = f"{running.url}/house/~files/127.0.0.2:{files.port}/packages/{package.filename}"
                 got = [await get(http, at), await get(http, f"{at}.metadata")]
                 assert ([200, 200], content(package.body)) == ([each.status for each in got], got[0].body)
 
@@ -121,7 +121,7 @@ async def test_hosts__of_variables(tmp_path: Path, origin: Origin, http: aiohttp
         environ = {"INDEX": "reader:index-s3cret", "FILES": "reader:files-s3cret"}
         async with start(tmp_path, entry(origin.url, **more), **environ) as running:
             assert 200 == (await get(http, f"{running.url}/house/simple/one/")).status
-            at = f"{running.url}/house/+files/127.0.0.2:{files.port}/packages/{ONE.filename}"
+            at = f"{running.url}/house/~files/127.0.0.2:{files.port}/packages/{ONE.filename}"
             assert content(ONE.body) == (await get(http, at)).body
 
 
@@ -152,8 +152,8 @@ async def everything(http: aiohttp.ClientSession, running: Running, files: Origi
         "house/simple/sent-on/",
         "house/simple/broken/",
         "open/simple/one/",
-        f"house/+files/127.0.0.2:{files.port}/packages/{ONE.filename}",
-        f"house/+files/127.0.0.2:{files.port}/packages/{ONE.filename}.metadata",
+        f"house/~files/127.0.0.2:{files.port}/packages/{ONE.filename}",
+        f"house/~files/127.0.0.2:{files.port}/packages/{ONE.filename}.metadata",
         "127.0.0.1/debian/dists/stable/InRelease",
         "deb.invalid/debian/dists/stable/InRelease",
         "metrics",

@@ -49,7 +49,7 @@ async def test_file__on_a_forge(
     hosts = [f"{origin.host}:{origin.port}", forge]
     mount = {"mount": "m", "url": f"{origin.url}/", "index": index, "kind": kind, "hosts": hosts}
     running = await make_proxy(origin.url, upstreams=(mount,), fetch={"retries": 0})
-    address = f"{running.url}/m/+files/{forge}{FORGE}{package.filename}"
+    address = f"{running.url}/m/~files/{forge}{FORGE}{package.filename}"
     got = await get(http, address)
     assert (200, content(package.body)) == (got.status, got.body)
     await until_kept(http, address)
@@ -111,7 +111,7 @@ async def test_file__beside_that_of_another_project(
         running = await make_proxy(origin.url, upstreams=(mount,))
         if not restarted:
             await get(http, f"{running.url}/m/whl/cu129/other/")
-        got = await get(http, f"{running.url}/m/+files/{forge}{FORGE}{PACKAGE.filename}")
+        got = await get(http, f"{running.url}/m/~files/{forge}{FORGE}{PACKAGE.filename}")
         assert (200, f'"sha256:{PACKAGE.sha256}"') == (got.status, got.headers["etag"])
         for key in (*running.store.keys("file:"), *running.store.keys("page:m:acme-jit:")):
             await running.store.forget(key)

@@ -167,12 +167,12 @@ async def test_file__http_1_0_and_length_unknown(
 async def test_file__on_another_host(
     make_proxy: MakeProxy, origin: Origin, other_origin: Origin, http: aiohttp.ClientSession
 ) -> None:
-    """A file that the page links to on another host is at +files, and is kept too."""
+    """A file that the page links to on another host is at ~files, and is kept too."""
     package = wheel(padding=2 * SEGMENT)
     origin.publish(package, files=other_origin)
     host = f"{other_origin.host}:{other_origin.port}"
     running = await make_proxy(origin.url, fetch=SMALL, hosts=frozenset({host}))
-    url = f"{running.url}/pypi/+files/{host}/packages/{package.filename}"
+    url = f"{running.url}/pypi/~files/{host}/packages/{package.filename}"
 
     first = await get(http, url)
     await until_kept(http, url)

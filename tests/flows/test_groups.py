@@ -187,7 +187,7 @@ async def test_group__member_below_a_mount(
         ("/all/simple/Secret/", 302),
         ("/all/", 404),
         (f"/all/packages/{INTERNAL.filename}", 404),
-        ("/all/+files/127.0.0.1/x.whl", 404),
+        ("/all/~files/127.0.0.1/x.whl", 404),
     ],
 )
 async def test_group__other_addresses(

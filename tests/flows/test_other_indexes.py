@@ -66,7 +66,7 @@ async def test_channel__page_and_file(
     assert [
         f"/torch/whl/cu126/{encoded}",
         f"/torch/whl/{encoded}",
-        f"/torch/+files/127.0.0.2:{other_origin.port}/whl/cu126/{encoded}",
+        f"/torch/~files/127.0.0.2:{other_origin.port}/whl/cu126/{encoded}",
     ] == [urlsplit(link).path for link in links]
     sources = []
     for link in links:
@@ -283,7 +283,7 @@ async def test_private__credentials(
         got = await get(http, f"{running.url}/private/simple/one/")
         assert expected == got.status
         if expected == 200:
-            file = await get(http, f"{running.url}/private/+files/127.0.0.2:{other_origin.port}/{one.filename}")
+            file = await get(http, f"{running.url}/private/~files/127.0.0.2:{other_origin.port}/{one.filename}")
             assert content(one.body) == file.body
             assert all("authorization" not in request.headers for request in other_origin.requests)
     finally:

@@ -90,13 +90,13 @@ async def test_links__lead_to_the_file_below_the_mount(
 async def test_links__to_another_host(
     make_proxy: MakeProxy, origin: Origin, other_origin: Origin, http: aiohttp.ClientSession
 ) -> None:
-    """A file on another host is below `+files/<host>/`, and is fetched from there."""
+    """A file on another host is below `~files/<host>/`, and is fetched from there."""
     running = await make_proxy(origin.url, hosts=frozenset({other_origin.host}))
     package = wheel()
     origin.publish(package, files=other_origin)
     page = await get(http, running.url + PAGE, accept=pages.JSON)
     (file,) = page.json["files"]
-    assert file["url"] == f"../../+files/{other_origin.host}:{other_origin.port}/packages/{package.filename}"
+    assert file["url"] == f"../../~files/{other_origin.host}:{other_origin.port}/packages/{package.filename}"
     got = await get(http, urljoin(running.url + PAGE, file["url"]))
     assert package.body.read(0, package.body.size) == got.body
     assert other_origin.count(f"/packages/{package.filename}") == 1

@@ -71,7 +71,7 @@ async def test_release__signature_expires_in_between(make_proxy: MakeProxy, http
         mount = UpstreamSettings(mount="fi", url=f"{index.pages.url}/", index="whl/", hosts=HOSTS)
         running = await make_proxy(index.pages.url, upstreams=(mount,), fetch={"retries": 2})
         await get(http, f"{running.url}/fi/whl/cu126/flashinfer-jit-cache/")
-        address = f"{running.url}/fi/+files/127.0.0.2:{index.forge.port}{path}"
+        address = f"{running.url}/fi/~files/127.0.0.2:{index.forge.port}{path}"
 
         def expiring(request: Any, answer: Any) -> Any:
             index.expire()
@@ -119,7 +119,7 @@ async def test_private__password_stays(http: aiohttp.ClientSession, data_folder:
             ]
             got += [
                 await get(http, f"{running.url}/private/packages/{inside.filename}"),
-                await get(http, f"{running.url}/private/+files/127.0.0.2:{other.port}/d/{linked.filename}"),
+                await get(http, f"{running.url}/private/~files/127.0.0.2:{other.port}/d/{linked.filename}"),
                 await get(http, f"{running.url}/private/packages/{moved.filename}"),
                 await get(http, f"{running.url}/metrics"),
                 await get(http, f"{running.url}/"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -25,12 +25,12 @@ ROOT = Site("whl", "http://127.0.0.1:8080/", "", 600.0)
         ("/whl/a%252Fb", Target("whl", None, "a%2Fb")),
         ("/whl/caf%C3%A9", Target("whl", None, "café")),
         ("/whl/café", Target("whl", None, "café")),
-        ("/pypi/+files/files.example/a/b.whl", Target("pypi", "files.example", "a/b.whl")),
-        ("/pypi/%2Bfiles/FILES.example/a/b.whl", Target("pypi", "files.example", "a/b.whl")),
-        ("/pypi/+files/files.example%3A8443/b.whl", Target("pypi", "files.example:8443", "b.whl")),
-        ("/pypi/+files/files.example:443/b.whl", Target("pypi", "files.example", "b.whl")),
-        ("/pypi/+files/[0:0::1]:8080/b.whl", Target("pypi", "[::1]:8080", "b.whl")),
-        ("/pypi/+files/%5B::1%5D/b.whl", Target("pypi", "[::1]", "b.whl")),
+        ("/pypi/~files/files.example/a/b.whl", Target("pypi", "files.example", "a/b.whl")),
+        ("/pypi/%7Efiles/FILES.example/a/b.whl", Target("pypi", "files.example", "a/b.whl")),
+        ("/pypi/~files/files.example%3A8443/b.whl", Target("pypi", "files.example:8443", "b.whl")),
+        ("/pypi/~files/files.example:443/b.whl", Target("pypi", "files.example", "b.whl")),
+        ("/pypi/~files/[0:0::1]:8080/b.whl", Target("pypi", "[::1]:8080", "b.whl")),
+        ("/pypi/~files/%5B::1%5D/b.whl", Target("pypi", "[::1]", "b.whl")),
         # An encoded slash parts no segments
         ("/pypi/a%2Fb", Target("pypi", None, "a\\b")),
         ("/pypi/a%2fb/", Target("pypi", None, "a\\b/")),
@@ -39,17 +39,17 @@ ROOT = Site("whl", "http://127.0.0.1:8080/", "", 600.0)
         ("/pypi/simple//torch/", Target("pypi", None, "simple/+empty/torch/")),
         ("/pypi//", Target("pypi", None, "+empty/")),
         ("/pypi/simple/+empty/torch/", Target("pypi", None, "simple/+empty/torch/")),
-        ("/pypi/+files/files.example/a//b.whl", Target("pypi", "files.example", "a/+empty/b.whl")),
-        ("/pypi/+files/files.example//b.whl", Target("pypi", "files.example", "+empty/b.whl")),
+        ("/pypi/~files/files.example/a//b.whl", Target("pypi", "files.example", "a/+empty/b.whl")),
+        ("/pypi/~files/files.example//b.whl", Target("pypi", "files.example", "+empty/b.whl")),
         # Marks, with their plus sign as pip writes it; those that say nothing go
         ("/pypi/get/%2Bname/x.whl", Target("pypi", None, "get/+name/x.whl")),
         ("/pypi/a.whl/+name/a.whl", Target("pypi", None, "a.whl")),
         ("/pypi/a/+file/b", Target("pypi", None, "a/+file/b")),
         ("/pypi/a/+file/b.whl", Target("pypi", None, "a/b.whl")),
-        ("/pypi/+files/files.example/a/+file/b", Target("pypi", "files.example", "a/b")),
+        ("/pypi/~files/files.example/a/+file/b", Target("pypi", "files.example", "a/b")),
         ("/pypi/+of/acme/1.0.zip", Target("pypi", None, "+of/acme/1.0.zip")),
         ("/pypi/+of/acme/Acme-1.0.zip", Target("pypi", None, "Acme-1.0.zip")),
-        ("/pypi/+files/files.example/folder/", Target("pypi", "files.example", "folder/")),
+        ("/pypi/~files/files.example/folder/", Target("pypi", "files.example", "folder/")),
         ("/%70ypi/simple/", Target("pypi", None, "simple/")),
     ],
 )
@@ -87,20 +87,20 @@ def test_parse__well_formed(path: str, target: Target) -> None:
         "/pypi/" + "a" * 256,
         "/pypi/" + "%C3%A9" * 128,
         "/pypi/" + "aaaaaaa/" * 513,
-        "/pypi/+files",
-        "/pypi/+files/",
-        "/pypi/+files/files.example",
-        "/pypi/+files//b.whl",
-        "/pypi/+files/user@files.example/b.whl",
-        "/pypi/+files/files.example:0/b.whl",
-        "/pypi/+files/files.example:65536/b.whl",
-        "/pypi/+files/files.example:x/b.whl",
-        "/pypi/+files/files..example/b.whl",
-        "/pypi/+files/files.example./b.whl",
-        "/pypi/+files/[::1/b.whl",
-        "/pypi/+files/[:::1]/b.whl",
-        "/pypi/+files/[fe80::1%25eth0]/b.whl",
-        "/pypi/+files/" + "a." * 127 + "a/b.whl",
+        "/pypi/~files",
+        "/pypi/~files/",
+        "/pypi/~files/files.example",
+        "/pypi/~files//b.whl",
+        "/pypi/~files/user@files.example/b.whl",
+        "/pypi/~files/files.example:0/b.whl",
+        "/pypi/~files/files.example:65536/b.whl",
+        "/pypi/~files/files.example:x/b.whl",
+        "/pypi/~files/files..example/b.whl",
+        "/pypi/~files/files.example./b.whl",
+        "/pypi/~files/[::1/b.whl",
+        "/pypi/~files/[:::1]/b.whl",
+        "/pypi/~files/[fe80::1%25eth0]/b.whl",
+        "/pypi/~files/" + "a." * 127 + "a/b.whl",
     ],
 )
 def test_parse__malformed(path: str) -> None:
@@ -113,7 +113,7 @@ def test_parse__malformed(path: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("path", ["/", "/other/simple/", "/pypi", "/%2Bfiles/x/y"])
+@pytest.mark.parametrize("path", ["/", "/other/simple/", "/pypi", "/%7Efiles/x/y"])
 def test_parse__no_such_mount(path: str) -> None:
     """A mount that the settings do not have is not found, and neither is one without its slash."""
     with pytest.raises(NotFound) as caught:
@@ -126,8 +126,8 @@ def test_parse__no_such_mount(path: str) -> None:
     [
         (Target("pypi", None, ""), "/pypi/"),
         (Target("whl", None, "cu126/torch-2.0+cu126.whl"), "/whl/cu126/torch-2.0%2Bcu126.whl"),
-        (Target("pypi", "files.example:8080", "a b~c.whl"), "/pypi/+files/files.example:8080/a%20b~c.whl"),
-        (Target("pypi", "[::1]:8080", "x?y#z%2F"), "/pypi/+files/%5B::1%5D:8080/x%3Fy%23z%252F"),
+        (Target("pypi", "files.example:8080", "a b~c.whl"), "/pypi/~files/files.example:8080/a%20b~c.whl"),
+        (Target("pypi", "[::1]:8080", "x?y#z%2F"), "/pypi/~files/%5B::1%5D:8080/x%3Fy%23z%252F"),
         (Target("pypi", None, "a\\b/+empty/c"), "/pypi/a%2Fb/%2Bempty/c"),
     ],
 )
@@ -182,11 +182,15 @@ def test_upstream_url__scheme_given() -> None:
         ("https://[::1]:8080/a.whl", Target("pypi", "[::1]:8080", "a.whl")),
         ("https://files.example", Target("pypi", "files.example", "")),
         (
-            "https://index.example/base/+files/files.example/a.whl",
+            "https://index.example/base/~files/files.example/a.whl",
+            Target("pypi", "index.example", "base/~files/files.example/a.whl"),
+        ),
+        ("https://index.example/base/%7Efiles", Target("pypi", "index.example", "base/~files")),
+        (
+            "https://index.example/base/%2Bfiles/files.example/a.whl",
             Target("pypi", "index.example", "base/+files/files.example/a.whl"),
         ),
-        ("https://index.example/base/%2Bfiles", Target("pypi", "index.example", "base/+files")),
-        ("https://index.example/base/a/+files/a.whl", Target("pypi", None, "a/+files/a.whl")),
+        ("https://index.example/base/a/~files/a.whl", Target("pypi", None, "a/~files/a.whl")),
         ("https://files.example:65535/a.whl", Target("pypi", "files.example:65535", "a.whl")),
         ("https://files.example/a//b.whl", Target("pypi", "files.example", "a/+empty/b.whl")),
         ("https://index.example/base//b.whl", Target("pypi", None, "+empty/b.whl")),
@@ -251,13 +255,25 @@ def test_locate__refused(url: str) -> None:
         (
             Target("pypi", None, "simple/x/"),
             Target("pypi", "files.example:8443", "p/x.whl"),
-            "../../+files/files.example:8443/p/x.whl",
+            "../../~files/files.example:8443/p/x.whl",
         ),
     ],
 )
 def test_relative__link(page: Target, to: Target, link: str) -> None:
     """The shortest way from the page's folder, and a bare name where the file lies beside the page."""
     assert link == addresses.relative(page, to)
+
+
+@pytest.mark.parametrize("marker", ["~files", "+files", "%2Bfiles", "~filesystem"])
+def test_links__of_a_cache_upstream(marker: str) -> None:
+    """Its marker below the base is not read as one of this cache, the quick way or the long way."""
+    page = Target("pypi", None, "simple/demo/")
+    url = f"https://index.example/base/{marker}/files.example/demo-1.0.tar.gz"
+    target = addresses.locate_file(url, SITE, "demo-1.0.tar.gz")
+    link = addresses.Links(page, SITE).to(url, "demo-1.0.tar.gz")
+    assert addresses.relative(page, target) == link
+    assert target == addresses.parse(urlsplit(urljoin("http://cache.example/pypi/simple/demo/", link)).path, MOUNTS)
+    assert (None if marker == "~filesystem" else "index.example") == target.host
 
 
 def test_relative__colon_first() -> None:

@@ -65,6 +65,23 @@ async def test_file__kept_and_no_page_known(world: World) -> None:
     assert (Outcome.HIT, 0) == ((await world.file(FILE)).outcome, len(world.upstream.asks))
 
 
+@pytest.mark.parametrize("now", ["+files", "~files"])
+async def test_file__kept_from_another_cache(make: Make, now: str) -> None:
+    """What an older version of the cache that is upstream gave is found again, whichever marker its pages have now."""
+    world = make(replace(SITE, base="https://cache.example/pypi/"))
+    url = f"https://cache.example/pypi/{now}/files.example/p/{PACKAGE.filename}"
+    world.publish(replace(of(PACKAGE), url=url))
+    listed = await world.listed()
+    assert (
+        f"../../~files/cache.example/pypi/{now.replace('+', '%2B')}/files.example/p/{PACKAGE.filename}"
+        == (listed[PACKAGE.filename]["url"])
+    )
+    entry = await world.hold(Target("pypi", "cache.example", f"pypi/+files/files.example/p/{PACKAGE.filename}"), BODY)
+    assert f"file:pypi:demo:cache.example:pypi/+files/files.example/p/{PACKAGE.filename}" == entry.key
+    shown = await world.file(Target("pypi", "cache.example", f"pypi/{now}/files.example/p/{PACKAGE.filename}"))
+    assert (Outcome.HIT, BODY, 0) == (shown.outcome, await world.read(shown), world.upstream.count(url))
+
+
 async def test_file__page_promises_another(world: World) -> None:
     """What is kept is not it any more: it is fetched, by its new hash, and takes its place."""
     world.publish(of(OTHER))

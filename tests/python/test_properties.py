@@ -46,7 +46,7 @@ hosts = st.sampled_from(
 
 def typed(host: str | None, path: str) -> Target:
     """What a client asks for that writes this path, marks and empty segments and all."""
-    front = f"+files/{host}/" if host else ""
+    front = f"~files/{host}/" if host else ""
     return addresses.parse(f"/pypi/{front}{urls.quoted(path)}", MOUNTS)
 
 
@@ -248,7 +248,7 @@ def test_render__html_survives(listed: list[File], status: str | None, fmt: Form
     page = Page("torch", tuple(listed), html=True, api_version="1.4", status=status)
     body = render(page, here, SITES[0], fmt)
     again = parse(body, fmt.content_type, f"https://cache.example{addresses.format_path(here)}")
-    moved = [file.url.replace("https://cache.example/pypi/%2Bfiles/", "https://") for file in again.files]
+    moved = [file.url.replace("https://cache.example/pypi/~files/", "https://") for file in again.files]
     assert [file.url for file in listed] == moved
     assert [(f.digests, f.requires_python, f.core_metadata, f.yanked, f.gpg_sig, f.size) for f in listed] == [
         (f.digests, f.requires_python, f.core_metadata, f.yanked, f.gpg_sig, f.size) for f in again.files

@@ -74,7 +74,7 @@ def test_render__html_page() -> None:
         '    <meta name="pypi:project-status" content="archived">\n'
         '    <meta name="pypi:project-status-reason" content="&lt;old&gt;">\n'
         "    <title>Links for torch</title>\n  </head>\n  <body>\n    <h1>Links for torch</h1>\n"
-        f'    <a href="../../+files/files.example/p/x-1-py3-none-any.whl#sha256={HEX}"'
+        f'    <a href="../../~files/files.example/p/x-1-py3-none-any.whl#sha256={HEX}"'
         ' data-dist-info-metadata="true" data-core-metadata="true">x-1-py3-none-any.whl</a><br />\n'
         "  </body>\n</html>\n"
     )
@@ -106,7 +106,7 @@ def test_render__json_page() -> None:
         ],
     }
     page = parse(json.dumps(body).encode(), JSON_TYPE, "https://index.example/simple/torch/")
-    body["files"][0]["url"] = "../../+files/files.example/p/x-1.tar.gz"  # type: ignore[index]
+    body["files"][0]["url"] = "../../~files/files.example/p/x-1.tar.gz"  # type: ignore[index]
     assert body == as_json(page)
 
 
@@ -116,8 +116,8 @@ def test_render__json_page() -> None:
         ("https://index.example/simple/torch/x.whl", "x.whl"),
         ("https://index.example/simple/torch/x%2Bcpu.whl", "x%2Bcpu.whl"),
         ("https://index.example/whl/x.whl", "../../whl/x.whl"),
-        ("https://files.example:8443/x.whl?sig=1", "../../+files/files.example:8443/x.whl"),
-        ("http://files.example/x.whl", "../../+files/files.example:80/x.whl"),
+        ("https://files.example:8443/x.whl?sig=1", "../../~files/files.example:8443/x.whl"),
+        ("http://files.example/x.whl", "../../~files/files.example:80/x.whl"),
     ],
 )
 def test_render__links(url: str, href: str) -> None:
@@ -210,12 +210,12 @@ def test_render__attributes() -> None:
         "requires-python": ">=3.8,<4", "gpg-sig": "false", "size": "5", "upload-time": "2026-01-02T03:04:05Z",
         "provenance": "https://index.example/p?a=1&b",
     }  # fmt: skip
-    assert {"href": f"../../+files/files.example/p/x-1-py3-none-any.whl#sha256={HEX}"} | {
+    assert {"href": f"../../~files/files.example/p/x-1-py3-none-any.whl#sha256={HEX}"} | {
         f"data-{name}": value for name, value in known.items()
     } == attributes
     assert item == known | {
         "filename": WHEEL.filename,
-        "url": "../../+files/files.example/p/x-1-py3-none-any.whl",
+        "url": "../../~files/files.example/p/x-1-py3-none-any.whl",
         "hashes": {"sha256": HEX},
         "gpg-sig": False,
         "size": 5,
@@ -237,7 +237,7 @@ def test_render__attributes() -> None:
 def test_render__fragment(file: File, fragment: str) -> None:
     """The best digest stands behind the address, or whatever upstream had there."""
     attributes, _ = one(Page("x", (file,), html=True))
-    assert f"../../+files/files.example/p/x-1-py3-none-any.whl{fragment}" == attributes["href"]
+    assert f"../../~files/files.example/p/x-1-py3-none-any.whl{fragment}" == attributes["href"]
 
 
 def test_render__html_to_html() -> None:

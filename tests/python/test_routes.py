@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import NotFound
 from proxy.model import Site, Target
+from proxy.python import addresses
 from proxy.python.routes import (
     Elsewhere,
     FlatPage,
@@ -146,6 +147,15 @@ def test_keys__of_files_share_their_projects_front(path: str, front: str) -> Non
     assert front == file_keys("pypi", front.split(":")[2])
     assert key.startswith(file_keys("pypi"))
     assert not key.startswith(file_keys("pyp"))
+
+
+@pytest.mark.parametrize("marker", [addresses.MARKER, addresses.EARLIER_MARKER])
+def test_keys__of_another_cache_upstream(marker: str) -> None:
+    """The files of a cache that is upstream keep their keys, whichever marker its version has in its addresses."""
+    target = Target("pypi", "cache.example:3142", f"pypi/{marker}/files.example/p/demo-1.0.tar.gz")
+    assert "file:pypi:demo:cache.example/3142:pypi/+files/files.example/p/demo-1.0.tar.gz" == file_key(target)
+    below = Target("pypi", None, f"p/{marker}/demo-1.0.tar.gz")
+    assert f"file:pypi:demo::p/{marker}/demo-1.0.tar.gz" == file_key(below)
 
 
 def test_removed_key__is_no_page() -> None:

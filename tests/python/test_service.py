@@ -240,7 +240,7 @@ async def test_group__page(grouped: PythonIndexes) -> None:
     answer = await grouped.answer(Question(Target("all", None, "simple/demo/")))
     assert isinstance(answer, Representation)
     assert (Kind.PAGE, "pypi") == (answer.kind, answer.mount)
-    assert f"../../../pypi/+files/files.example/p/{PACKAGE.filename}".encode() in bytes(answer.body)  # type: ignore[arg-type]
+    assert f"../../../pypi/~files/files.example/p/{PACKAGE.filename}".encode() in bytes(answer.body)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
