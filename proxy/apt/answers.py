@@ -8,7 +8,7 @@ from proxy.apt.policy import MOUNT
 from proxy.cache import dates
 from proxy.cache.access import Body
 from proxy.cache.flight import Flight
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.model import Blob, Digest, Kind, Outcome, Source
 
@@ -77,4 +77,4 @@ def told(body: Body, kept: str | None) -> str | None:
     """The Last-Modified of a body: as upstream just said, or as was `kept`."""
     if isinstance(body, Flight):
         return body.validator.last_modified
-    return body.last_modified if isinstance(body, Passage) else kept
+    return body.last_modified if isinstance(body, Passthrough) else kept

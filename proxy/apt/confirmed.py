@@ -15,7 +15,7 @@ from dataclasses import replace
 from proxy.apt import answers
 from proxy.apt.answers import Dated
 from proxy.apt.request import Request
-from proxy.cache import dates, plausible
+from proxy.cache import dates, file_kinds
 from proxy.cache.access import Access
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents, Wish
@@ -110,7 +110,7 @@ class Confirmed:
         """The document in what comes in a content coding, though identity was asked for: whole in memory, bounded."""
 
         async def refuse_page(_: Entry, body: bytes) -> None:
-            if plausible.is_html(wanted.name, body[: plausible.HEAD]):
+            if file_kinds.is_html(wanted.name, body[: file_kinds.HEAD]):
                 raise WrongBytes("Upstream sent an HTML page in place of the file. Nothing was kept.")
 
         wish = Wish(wanted.key, wanted.url, wanted.site, "*/*", check=refuse_page, raw=True, anew=True)

@@ -27,7 +27,7 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.following import landing
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import NotFound, PullthroughError, StoreError, UpstreamError
 from proxy.model import Blob, Digest, Kind, Outcome, Source
@@ -189,7 +189,7 @@ class Files:
             body, began = await self._downloads.open(wanted, ahead=True)
         except PullthroughError:
             return  # the client is told when it comes to its turn
-        if isinstance(body, Passage):
+        if isinstance(body, Passthrough):
             await body.close()
         elif began:
             self._foreseen[wanted.key] = None

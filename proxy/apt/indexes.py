@@ -19,7 +19,7 @@ from proxy.cache.access import Body
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.following import landing
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound, StoreError, WrongBytes
 from proxy.model import Site
 from proxy.ports import Store
@@ -63,7 +63,7 @@ class Indexes:
     async def fetch(self, suite: ArchiveAddress, snapshot: Snapshot, path: str, site: Site) -> None:
         """Have the index at `path` of `snapshot`. Raises as `open` does."""
         body, _ = await self.open(suite, snapshot, path, site)
-        if isinstance(body, Passage):  # the disk cannot take it, but upstream has one of the right size
+        if isinstance(body, Passthrough):  # the disk cannot take it, but upstream has one of the right size
             await body.close()
         elif isinstance(body, Flight):
             with contextlib.suppress(StoreError):

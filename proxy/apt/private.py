@@ -15,7 +15,7 @@ from proxy.apt.policy import Policy
 from proxy.apt.request import Request
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import ClientDenied, UpstreamBroken, UpstreamDenied
 from proxy.model import Kind, Source, Span
@@ -41,10 +41,12 @@ class Private:
 
     async def answer(self, request: Request) -> Representation:
         """The file, as upstream gives it to this client. Raises UpstreamDenied where upstream does not know it."""
-        passage = await self._passage(request, None if request.head else request.span)
+        passthrough = await self._passthrough(request, None if request.head else request.span)
         if request.head:
-            await passage.close()
-        shown = answers.file(passage, None, Dated(passage.last_modified), Kind.OTHER, Source.UPSTREAM, lasting=False)
+            await passthrough.close()
+        shown = answers.file(
+            passthrough, None, Dated(passthrough.last_modified), Kind.OTHER, Source.UPSTREAM, lasting=False
+        )
         return replace(shown, cache_control=_NOBODY_ELSE)
 
     def explained(self, request: Request, error: UpstreamDenied) -> UpstreamDenied:
@@ -58,7 +60,7 @@ class Private:
             "settings has client_credentials; else give the cache credentials for it there."
         )
 
-    async def _passage(self, request: Request, span: Span | None) -> Passage:
+    async def _passthrough(self, request: Request, span: Span | None) -> Passthrough:
         address = request.address
         site = self._policy.site_of(address)
         wanted = Wanted(f"apt:private:{address.key}", address.url, site, binary=False, kind=Kind.OTHER)

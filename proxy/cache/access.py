@@ -1,6 +1,6 @@
-"""The way to one file for one asker: the stored file, its flight, or, for a part that would have to wait, a passage.
+"""Opens a file for one request: the stored file, its flight, or a passthrough for a part that would have to wait.
 
-Services of archives call it. Decides only what costs the asker least; `downloads` does the work and owns the flights.
+The services call it. It decides what costs the client least; `downloads` does the work and owns the flights.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import asyncio
 
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Wanted
-from proxy.cache.passage import Passage, Whole
-from proxy.cache.passages import NEXT
+from proxy.cache.passthrough import Passthrough, Whole
+from proxy.cache.passthroughs import NEXT
 from proxy.errors import NotAllowed, NotFound, UpstreamDenied
 from proxy.model import Blob, Source, Span
 
@@ -19,7 +19,7 @@ _PATIENCE = 1.0  # seconds for a request that only asks how long a file is
 _CLEAR = (NotFound, NotAllowed, UpstreamDenied)  # what a plain request gets of a file is the last word
 _AHEAD = 32 << 20  # a range that begins further than this behind what is here goes upstream by itself
 
-Body = Blob | Flight | Passage
+Body = Blob | Flight | Passthrough
 
 
 class Access:
@@ -48,15 +48,15 @@ class Access:
         body, began = await self._downloads.open(wanted, plain=plain)
         return body, Source.UPSTREAM if began else Source.CACHE if isinstance(body, Blob) else Source.SHARED
 
-    async def _look(self, wanted: Wanted) -> Passage:
+    async def _look(self, wanted: Wanted) -> Passthrough:
         """The head of a cold file: its size, without fetching it."""
-        passage = await self._probe(wanted)
-        if passage is None:
-            passage = await self._whole(wanted)
-        passage.start, passage.end = 0, passage.size
-        return passage
+        passthrough = await self._probe(wanted)
+        if passthrough is None:
+            passthrough = await self._whole(wanted)
+        passthrough.start, passthrough.end = 0, passthrough.size
+        return passthrough
 
-    async def _probe(self, wanted: Wanted) -> Passage | None:
+    async def _probe(self, wanted: Wanted) -> Passthrough | None:
         """What the first byte of a file tells; None if that takes long or fails, for whatever reason."""
         if self._downloads.honours_ranges(wanted) is False:
             return None
@@ -70,7 +70,7 @@ class Access:
                 raise
             return None
 
-    async def _part(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passage | None, bool]:
+    async def _part(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passthrough | None, bool]:
         """A range from upstream; None where upstream gives no parts, or has another version.
 
         And whether the request for it got an error, which may be about the range alone.
@@ -78,7 +78,7 @@ class Access:
         if self._downloads.honours_ranges(wanted) is False:
             return None, True
         asking = asyncio.create_task(self._asked(wanted, span, if_range))
-        kept: Passage | None = None
+        kept: Passthrough | None = None
         try:
             done, _ = await asyncio.wait([asking], timeout=self._downloads.manners.patience(wanted.places[0]))
             if not done and await self._plainly(wanted, asking):
@@ -89,7 +89,7 @@ class Access:
         finally:
             await _let_go(asking, kept)
 
-    async def _plainly(self, wanted: Wanted, asking: asyncio.Task[tuple[Passage | None, bool]]) -> bool:
+    async def _plainly(self, wanted: Wanted, asking: asyncio.Task[tuple[Passthrough | None, bool]]) -> bool:
         """Whether the file is given without a range before there is any answer to the range that is asked for."""
         looking = asyncio.create_task(self._whole(wanted))
         try:
@@ -106,13 +106,13 @@ class Access:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
 
-    async def _whole(self, wanted: Wanted) -> Passage:
-        """The head of the whole file; the passage is closed."""
-        passage = await self._downloads.past(wanted, 0, None)
-        await passage.close()
-        return passage
+    async def _whole(self, wanted: Wanted) -> Passthrough:
+        """The head of the whole file; the passthrough is closed."""
+        passthrough = await self._downloads.past(wanted, 0, None)
+        await passthrough.close()
+        return passthrough
 
-    async def _asked(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passage | None, bool]:
+    async def _asked(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passthrough | None, bool]:
         """See `_part`: the same, however long it takes."""
         condition = {"If-Range": if_range} if if_range else None
         try:
@@ -137,7 +137,7 @@ class Access:
         return None, False
 
 
-async def _let_go(asking: asyncio.Task[tuple[Passage | None, bool]], kept: Passage | None) -> None:
+async def _let_go(asking: asyncio.Task[tuple[Passthrough | None, bool]], kept: Passthrough | None) -> None:
     """End a request for a part, unless its answer is the one that is `kept`."""
     asking.cancel()
     for result in await asyncio.gather(asking, return_exceptions=True):

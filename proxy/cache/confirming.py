@@ -15,7 +15,7 @@ from proxy.cache.conditional import conditional
 from proxy.cache.flight import Wanted
 from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
-from proxy.cache.passage import coded
+from proxy.cache.passthrough import coded
 from proxy.cache.patience import Patience
 from proxy.errors import NotFound, StoreError, UpstreamError, UpstreamTimeout, UpstreamUnreachable, Withheld
 from proxy.model import Ask, Entry, Outcome, Validator

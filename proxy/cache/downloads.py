@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 
-from proxy.cache import plausible
+from proxy.cache import file_kinds
 from proxy.cache.comparing import Comparing
 from proxy.cache.cooling import Cooling
 from proxy.cache.digesting import Digesting
@@ -22,8 +22,8 @@ from proxy.cache.following import follow
 from proxy.cache.keeping import Keeping
 from proxy.cache.lanes import Lanes
 from proxy.cache.manners import Manners
-from proxy.cache.passage import Passage, unlikely
-from proxy.cache.passages import NEXT, Passages, told
+from proxy.cache.passthrough import Passthrough, unlikely
+from proxy.cache.passthroughs import NEXT, Passthroughs, told
 from proxy.cache.retrying import afresh
 from proxy.cache.workers import Workers
 from proxy.errors import (
@@ -61,7 +61,7 @@ class Downloads:
         self._keeping = Keeping(store, self.comparing, clock)
         self._hashing = Workers("hashing")
         self.manners = Manners()
-        self._passages = Passages(upstream, self.manners, self._hashing)
+        self._passthroughs = Passthroughs(upstream, self.manners, self._hashing)
         self._places = asyncio.Semaphore(lanes.downloads)
 
     async def kept(self, wanted: Wanted) -> Blob | None:
@@ -71,12 +71,12 @@ class Downloads:
 
     async def open(
         self, wanted: Wanted, *, plain: bool = False, ahead: bool = False
-    ) -> tuple[Blob | Flight | Passage, bool]:
+    ) -> tuple[Blob | Flight | Passthrough, bool]:
         """The stored file, or the flight that brings it, begun; and whether this asker began it.
 
-        `plain`: a ranged request for it failed just now. `ahead`: no client waits for it yet. A `Passage` is the file
-        past the store, when the disk cannot take it, or too many downloads are under way. Raises NotFound, WrongBytes
-        or another UpstreamError when upstream fails before the first byte.
+        `plain`: a ranged request for it failed just now. `ahead`: no client waits for it yet. A `Passthrough` is the
+        file past the store, when the disk cannot take it, or too many downloads are under way. Raises NotFound,
+        WrongBytes or another UpstreamError when upstream fails before the first byte.
         """
         blob = await self.kept(wanted)
         if blob is not None:
@@ -94,18 +94,15 @@ class Downloads:
             return await self.past(wanted, 0, None), True
         return flight, began
 
-    async def past(self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None) -> Passage:
-        """A file, `[start, end)` of it, or with `start` below 0 its last bytes, straight from upstream.
+    async def past(
+        self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None
+    ) -> Passthrough:
+        """A file, or a part of it, straight from upstream, as `Passthroughs.past`. The caller closes it."""
+        return await self._passthroughs.past(wanted, start, end, headers)
 
-        Nothing is kept. The caller closes the passage.
-
-        Raises the errors of `Upstream.get`, and UpstreamBroken when upstream does not honour the range.
-        """
-        return await self._passages.past(wanted, start, end, headers)
-
-    async def probe(self, wanted: Wanted) -> Passage:
-        """Ask for the first byte of a file, to learn its size; the passage is closed. Raises as `past` does."""
-        return await self._passages.probe(wanted)
+    async def probe(self, wanted: Wanted) -> Passthrough:
+        """Ask for the first byte of a file, to learn its size; the passthrough is closed. Raises as `past` does."""
+        return await self._passthroughs.probe(wanted)
 
     def final(self, wanted: Wanted, error: Exception) -> bool:
         """Whether what a ranged request failed with is the last word; else a plain one may get the file."""
@@ -135,8 +132,8 @@ class Downloads:
                         yield piece
 
     def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
-        """The bytes `[position, end)` of a flight that the disk gave up; see `Passages.rest`. Raises UpstreamError."""
-        return self._passages.rest(flight, descriptor, position, end)
+        """The bytes `[position, end)` of a flight that the disk gave up. Raises UpstreamError."""
+        return self._passthroughs.rest(flight, descriptor, position, end)
 
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
         """Open a stored file for sending, as `Store.lease`."""
@@ -265,7 +262,7 @@ class Downloads:
     async def _judge(self, flight: Flight, spool: Spool) -> None:
         """Raise WrongBytes for what cannot be what it is called, where neither digest nor length tells."""
         wanted, size = flight.wanted, flight.size or 0
-        shape = plausible.shape(wanted.name) if wanted.digest is None and wanted.size is None else None
+        shape = file_kinds.shape(wanted.name) if wanted.digest is None and wanted.size is None else None
         if shape is not None and (flight.unmeasured or not size):
             for at in range(0, size, _PIECE):
                 await self._hashing.run(shape.feed, await spool.read(at, min(_PIECE, size - at)))
@@ -276,7 +273,7 @@ class Downloads:
         """Fetch a file from where it is, or, when that fails, from where else its bytes are, or where it is by now."""
         failure: PullthroughError | None = None
         own = Validator()
-        for place in self._passages.in_order(flight.wanted):
+        for place in self._passthroughs.in_order(flight.wanted):
             if failure is not None:
                 flight.validator = Validator()  # another host's word; here the digest alone tells
             try:

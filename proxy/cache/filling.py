@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from proxy.cache import dates, plausible
+from proxy.cache import dates, file_kinds
 from proxy.cache.crew import Crew
 from proxy.cache.extents import Extents
 from proxy.cache.flight import Changed, Flight, Place
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.manners import Manners
-from proxy.cache.passage import coded, page_instead, paged, refuse, strange
+from proxy.cache.passthrough import coded, page_instead, paged, refuse, strange
 from proxy.cache.pen import Pen
 from proxy.errors import Coded, UpstreamBroken, WrongBytes
 from proxy.model import Ask, Validator
@@ -211,15 +211,15 @@ class Filling:
         packed, looked = not told and coded(reply), not told and wanted.looked_at
         if not (packed or page or looked):
             return b""
-        buffer, filled = memoryview(bytearray(plausible.HEAD)), 0
+        buffer, filled = memoryview(bytearray(file_kinds.HEAD)), 0
         while filled < len(buffer) and (got := await reply.readinto(buffer[filled:])):
             filled += got
         head = bytes(buffer[:filled])
-        if packed and not plausible.begins(wanted.name, head):
+        if packed and not file_kinds.begins(wanted.name, head):
             raise Coded("Upstream sent a file in a content coding that was not asked for.")
-        if page and not job.plain and plausible.is_markup(head):
+        if page and not job.plain and file_kinds.is_markup(head):
             raise UpstreamBroken("Upstream answered a range of a file with a page.")
-        if looked and plausible.is_html(wanted.name, head):
+        if looked and file_kinds.is_html(wanted.name, head):
             raise page_instead()
         if (error := strange(reply, wanted, size, head)) is not None:
             raise UpstreamBroken(str(error)) if self._flight.started.done() else error

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.cache.flight import Flight
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.model import Blob, Kind, Outcome, Source
 
 
@@ -22,7 +22,7 @@ class Representation:
     representation of this address is known to have it, so that it may stand for this one in a condition.
     """
 
-    body: bytes | Blob | Flight | Passage
+    body: bytes | Blob | Flight | Passthrough
     kind: Kind
     mount: str
     content_type: str

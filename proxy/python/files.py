@@ -15,7 +15,7 @@ from proxy.cache.access import Access
 from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Wanted
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import NotFound, StoreError, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Site, Source, Target
@@ -189,7 +189,7 @@ def _etag(digest: Digest | None) -> str | None:
 
 
 def _file_of(
-    site: Site, body: Blob | Flight | Passage, digest: Digest | None, source: Source, *, lasting: bool
+    site: Site, body: Blob | Flight | Passthrough, digest: Digest | None, source: Source, *, lasting: bool
 ) -> Representation:
     return Representation(
         body=body,

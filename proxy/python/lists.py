@@ -80,13 +80,13 @@ class Lists:
     async def _open(self, stack: AsyncExitStack, site: Site, target: Target, accept: str) -> _Came:
         address = addresses.upstream_url(target, site)
         wanted = Wanted("", address, site, binary=False, text=True)
-        passage = await self._downloads.past(wanted, 0, None, {"Accept": accept})
-        stack.push_async_callback(passage.close)
-        if not site.owns(passage.url):
+        passthrough = await self._downloads.past(wanted, 0, None, {"Accept": accept})
+        stack.push_async_callback(passthrough.close)
+        if not site.owns(passthrough.url):
             raise UpstreamDenied("Upstream redirects its list of projects to another host, whose word is not its own.")
-        pieces = uncoded(passage.chunks(), passage.coding, Nature.TEXT, (address, passage.url))
+        pieces = uncoded(passthrough.chunks(), passthrough.coding, Nature.TEXT, (address, passthrough.url))
         stack.push_async_callback(pieces.aclose)
-        head, form = b"", typed(passage.content_type)
+        head, form = b"", typed(passthrough.content_type)
         while form is None and len(head) < LOOKED_AT:
             piece = await anext(pieces, b"")
             head += piece
@@ -95,7 +95,7 @@ class Lists:
         form = form or begun(head)
         if form is None:
             raise UpstreamBroken("Upstream sent something other than a list of projects.")
-        return _Came(passage.url, form, head, pieces)
+        return _Came(passthrough.url, form, head, pieces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from proxy.cache.budget import Budget, Claim
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Place, Wanted
 from proxy.cache.following import landing
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.workers import Workers
 from proxy.errors import StoreError, UpstreamBroken, UpstreamTimeout, WrongBytes
 from proxy.model import Blob, Digest, Kind
@@ -90,23 +90,23 @@ class Reading:
         whl = subject.wanted
         others = tuple(Place(beside(place.url), place.site) for place in whl.others)
         file = Wanted(key, beside(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
-        passage = await self._downloads.past(file, 0, None)
-        body = await self._read(passage, subject)
-        if subject.digest is None and not (passage.framed and is_metadata(body)):
+        passthrough = await self._downloads.past(file, 0, None)
+        body = await self._read(passthrough, subject)
+        if subject.digest is None and not (passthrough.framed and is_metadata(body)):
             raise WrongBytes("Upstream's metadata file is not one, or not all of it.")
         return _agreed(body, subject)
 
     async def by_parts(self, subject: Subject) -> bytes:
         """The zip's directory and the one member, by ranges. Raises WrongBytes, and what `Downloads.past` does."""
-        passage = await _end(self._downloads, subject.wanted)
-        assert passage.size is not None, "a 206 says the size of the whole"
-        window = wheel.Window(passage.size)
+        passthrough = await _end(self._downloads, subject.wanted)
+        assert passthrough.size is not None, "a 206 says the size of the whole"
+        window = wheel.Window(passthrough.size)
         while True:
-            window.add(passage.start, await self._read(passage, subject))
+            window.add(passthrough.start, await self._read(passthrough, subject))
             try:
                 return _agreed(await self._unpacked(partial(_from_window, window), subject), subject)
             except wheel.NeedBytes as need:
-                passage = await _part(self._downloads, subject.wanted, need.start, need.end)
+                passthrough = await _part(self._downloads, subject.wanted, need.start, need.end)
 
     async def by_whole(self, subject: Subject, *, plain: bool = False) -> bytes:
         """The wheel, fetched whole and kept; `plain`: a range of it did not come.
@@ -114,7 +114,7 @@ class Reading:
         Raises what `Downloads.open` does, and StoreError if it has no room.
         """
         body, _ = await self._downloads.open(subject.wanted, plain=plain)
-        if isinstance(body, Passage):
+        if isinstance(body, Passthrough):
             await body.close()
             raise StoreError("The disk has no room for the wheel whose metadata is asked for.")
         if isinstance(body, Blob):
@@ -132,17 +132,17 @@ class Reading:
         await self._budget.grow(subject.claim, room)
         return await self._unpacking.run(read, subject.name, room)
 
-    async def _read(self, passage: Passage, subject: Subject) -> bytes:
+    async def _read(self, passthrough: Passthrough, subject: Subject) -> bytes:
         """A small body, whole."""
         body = io.BytesIO()
         try:
-            async for chunk in passage.chunks():
+            async for chunk in passthrough.chunks():
                 if body.tell() + len(chunk) > _MOST:
                     raise WrongBytes("Upstream sent far more than a metadata file has.")
                 await self._budget.grow(subject.claim, len(chunk))
                 body.write(chunk)
         finally:
-            await passage.close()
+            await passthrough.close()
         return body.getvalue()
 
 
@@ -158,7 +158,7 @@ def _from_descriptor(descriptor: int, name: str, room: int) -> bytes:
             raise Unreadable(str(error)) from error  # all of it is here: another try changes nothing
 
 
-async def _end(downloads: Downloads, wanted: Wanted) -> Passage:
+async def _end(downloads: Downloads, wanted: Wanted) -> Passthrough:
     """The end of a wheel, where its directory is: by the size that the page gives, or as its last bytes."""
     if wanted.size is not None:
         try:
@@ -173,7 +173,7 @@ async def _end(downloads: Downloads, wanted: Wanted) -> Passage:
     return await _part(downloads, wanted, *wheel.first_range(size))
 
 
-async def _part(downloads: Downloads, wanted: Wanted, start: int, end: int | None) -> Passage:
+async def _part(downloads: Downloads, wanted: Wanted, start: int, end: int | None) -> Passthrough:
     """A part of a wheel, unless its host says nothing for a while. Raises UpstreamTimeout then."""
     try:
         async with asyncio.timeout(_PATIENCE):

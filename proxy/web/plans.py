@@ -8,7 +8,7 @@ from typing import Self
 
 from aiohttp import web
 
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import RangeNotSatisfiable
 from proxy.model import Span
@@ -84,7 +84,7 @@ def stream(asked: Asked, fields: list[tuple[str, str]]) -> Plan:
 
 def _part(shown: Representation, asked: Asked) -> tuple[HTTPStatus, int, int | None]:
     body, size = shown.body, shown.size
-    if isinstance(body, Passage):  # opened for what was asked
+    if isinstance(body, Passthrough):  # opened for what was asked
         whole = body.whole or body.end is None
         return HTTPStatus.OK if whole else HTTPStatus.PARTIAL_CONTENT, body.start, body.end
     date = shown.last_modified if shown.dated else None

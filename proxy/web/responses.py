@@ -1,7 +1,8 @@
 """Sending a representation: the body leaves by the way that fits where it is.
 
-Bodies in memory leave with their head, or through a sender thread when long; blobs and flights by sendfile; passages
-chunk by chunk. What has begun and cannot be ended rightly is broken off: an error never ends a body early and whole.
+Bodies in memory leave with their head, or through a sender thread when long; blobs and flights by sendfile;
+passthroughs chunk by chunk. What has begun and cannot be ended rightly is broken off: an error never ends a body early
+and whole.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from aiohttp import web
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import HELD_BACK, Flight
 from proxy.cache.following import landing
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import PullthroughError, StoreError
 from proxy.model import Blob, Source
@@ -99,7 +100,7 @@ class Responder:
             _tell(broken, shown.mount)
             raise
         finally:
-            if isinstance(body, Passage):
+            if isinstance(body, Passthrough):
                 await body.close()
         if answer.keep_alive:
             exchange.connection.finished()

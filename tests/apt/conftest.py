@@ -23,7 +23,7 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
 from proxy.cache.lanes import Lanes
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers
 from proxy.events import Event
@@ -135,7 +135,7 @@ async def content(world: World, body: bytes | Body) -> bytes:
         return body
     if isinstance(body, Flight):
         return b"".join([piece async for piece in follow(body, 0)])
-    if isinstance(body, Passage):
+    if isinstance(body, Passthrough):
         return b"".join([piece async for piece in body.chunks()])
     with world.store.lease(body) as descriptor:
         return os.pread(descriptor, body.size, 0)

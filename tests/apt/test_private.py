@@ -11,7 +11,7 @@ from proxy.apt.policy import Archive, Policy
 from proxy.apt.private import Private
 from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.config.fronts import Front
 from proxy.errors import ClientDenied, UpstreamDenied
 from tests.apt.conftest import World
@@ -54,7 +54,7 @@ async def test_answer__kept_for_nobody(world: World, service: AptArchives) -> No
     world.upstream.on(FILE.url, Scripted(b"!<arch>\n" + b"x" * 100))
     for _ in range(2):
         shown = await service.answer(asked())
-        assert isinstance(shown.body, Passage)
+        assert isinstance(shown.body, Passthrough)
         assert 108 == len(b"".join([chunk async for chunk in shown.body.chunks()]))
         await shown.body.close()
 

@@ -12,7 +12,7 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
 from proxy.cache.lanes import Lanes
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound
 from proxy.model import Blob, Source, Span
 from tests.cache.conftest import BODY, URL, HandClock, wanted
@@ -31,7 +31,7 @@ async def access(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock)
     await downloads.close()
 
 
-async def whole(access: Access) -> tuple[Blob | Flight | Passage, Source]:
+async def whole(access: Access) -> tuple[Blob | Flight | Passthrough, Source]:
     """The file, asked for without a range."""
     return await access.body(wanted(), None, None, head=False)
 
@@ -61,7 +61,7 @@ async def test_body__short_range_of_a_cold_file(access: Access, upstream: Memory
 
     part, source = await access.body(wanted(None), Span(5, 10), DATE, head=False)
 
-    assert isinstance(part, Passage)
+    assert isinstance(part, Passthrough)
     assert (Source.UPSTREAM, 5, 10, DATE) == (source, part.start, part.end, part.last_modified)
     assert BODY[5:10] == b"".join([piece async for piece in part.chunks()])
     assert DATE == upstream.asks[0].headers["If-Range"]
@@ -83,7 +83,7 @@ async def test_body__last_bytes(access: Access, upstream: MemoryUpstream) -> Non
 
     part, _ = await access.body(wanted(None), Span(suffix=3), None, head=False)
 
-    assert isinstance(part, Passage)
+    assert isinstance(part, Passthrough)
     assert BODY[-3:] == b"".join([piece async for piece in part.chunks()])
     await part.close()
 
@@ -102,7 +102,7 @@ async def test_body__head(access: Access, upstream: MemoryUpstream, ranges: bool
 
     body, _ = await access.body(wanted(None), None, None, head=True)
 
-    assert isinstance(body, Passage)
+    assert isinstance(body, Passthrough)
     assert (0, len(BODY), DATE) == (body.start, body.end, body.last_modified)
 
 

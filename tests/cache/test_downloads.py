@@ -12,7 +12,7 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Place, Wanted
 from proxy.cache.following import follow, landing
 from proxy.cache.lanes import Lanes
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.errors import (
     NotAllowed,
     NotFound,
@@ -159,12 +159,12 @@ async def test_open__no_room(make_bed: MakeBed, upstream: MemoryUpstream) -> Non
     bed = make_bed(MemoryStore(limit=1000))
     upstream.on(URL, Scripted(BODY))
 
-    passage, began = await bed.downloads.open(wanted())
+    passthrough, began = await bed.downloads.open(wanted())
 
-    assert isinstance(passage, Passage)
+    assert isinstance(passthrough, Passthrough)
     assert began
-    assert BODY == b"".join([piece async for piece in passage.chunks()])
-    await passage.close()
+    assert BODY == b"".join([piece async for piece in passthrough.chunks()])
+    await passthrough.close()
 
 
 async def test_open__room_ends_on_the_way(make_bed: MakeBed, upstream: MemoryUpstream) -> None:
@@ -342,9 +342,9 @@ async def test_past__other_place(bed: Bed, upstream: MemoryUpstream) -> None:
     """A range goes elsewhere too; the connection of the one that failed is let go."""
     upstream.on(URL, Scripted(BODY))  # gives no parts
     upstream.on(SIBLING, Scripted(BODY, ranges=True))
-    passage = await bed.downloads.past(spread(), 100, 200)
-    assert BODY[100:200] == b"".join([piece async for piece in passage.chunks()])
-    await passage.close()
+    passthrough = await bed.downloads.past(spread(), 100, 200)
+    assert BODY[100:200] == b"".join([piece async for piece in passthrough.chunks()])
+    await passthrough.close()
     assert (100, 0) == (upstream.sent, upstream.open)
 
 
@@ -446,7 +446,7 @@ async def test_open__as_many_as_there_may_be(upstream: MemoryUpstream, store: Me
     while upstream.asks[1:] == []:
         await asyncio.sleep(0)
     past, began = await downloads.open(wishes[2])
-    assert isinstance(past, Passage)
+    assert isinstance(past, Passthrough)
     assert began
     assert BODY == b"".join([piece async for piece in past.chunks()])
     await past.close()
@@ -499,7 +499,7 @@ async def test_open__is_no_such_file(
     wish = wanted(None, url=url)
     with pytest.raises(WrongBytes):
         found, _ = await bed.downloads.open(wish)
-        pieces = found.chunks() if isinstance(found, Passage) else bed.downloads.followed(found)  # type: ignore[arg-type]
+        pieces = found.chunks() if isinstance(found, Passthrough) else bed.downloads.followed(found)  # type: ignore[arg-type]
         _ = [piece async for piece in pieces]
     await idle(bed)
     assert await bed.downloads.kept(wish) is None
@@ -507,7 +507,7 @@ async def test_open__is_no_such_file(
     clock.advance(10)
     if body:  # its length tells
         found, _ = await bed.downloads.open(wish)
-        if isinstance(found, Passage):
+        if isinstance(found, Passthrough):
             await found.close()
     await idle(bed)
     await bed.downloads.close()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.flight import Flight
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamUnreachable
 from proxy.model import Blob, Digest, Outcome, Site, Source, Span, Target, Validator
 from proxy.python.files import FILE_LIFE, VOLATILE_LIFE
@@ -287,7 +287,7 @@ async def test_file__disk_is_full(make: Make) -> None:
     world.publish(of(PACKAGE))
     world.upstream.on(URL, Scripted(BODY))
     shown = await world.file(FILE)
-    assert isinstance(shown.body, Passage)
+    assert isinstance(shown.body, Passthrough)
     assert (Source.UPSTREAM, BODY) == (shown.source, await world.read(shown))
 
 
@@ -299,7 +299,7 @@ async def test_file__head_of_a_cold_one(world: World) -> None:
     for ranges in (True, False):
         world.upstream.on(URL, Scripted(BODY, ranges=ranges))
         shown = await world.file(FILE, head=True)
-        assert isinstance(shown.body, Passage)
+        assert isinstance(shown.body, Passthrough)
         assert (len(BODY), 1, 0) == (shown.size, world.upstream.sent - before, world.upstream.open)
     assert world.store.find(file_key(FILE)) is None
 
@@ -323,7 +323,7 @@ async def test_file__range_of_a_cold_one(world: World, span: Span, part: bool, k
     world.upstream.on(URL, Scripted(BODY, ranges=True))
     shown = await world.file(FILE, span=span)
     if part or (not known and span.end is not None):
-        assert isinstance(shown.body, Passage)
+        assert isinstance(shown.body, Passthrough)
         meant = span.within(len(BODY))
         assert meant is not None
         assert BODY[meant[0] : meant[1]] == await world.read(shown)
@@ -339,7 +339,7 @@ async def test_file__range_of_what_the_client_has_a_part_of(world: World, if_ran
     world.publish(of(PACKAGE))
     world.upstream.on(URL, Scripted(BODY, ranges=True))
     shown = await world.file(FILE, span=Span(0, 1000), if_range=if_range)
-    assert isinstance(shown.body, Passage if part else Flight)
+    assert isinstance(shown.body, Passthrough if part else Flight)
     await world.read(shown)
 
 

@@ -13,7 +13,7 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
 from proxy.cache.lanes import Lanes
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.events import Event, Flying
@@ -127,7 +127,7 @@ class World:
         if isinstance(body, Blob):
             with self.store.lease(body) as descriptor:
                 return os.pread(descriptor, body.size, 0)
-        if isinstance(body, Passage):
+        if isinstance(body, Passthrough):
             parts = [piece async for piece in body.chunks()]
             await body.close()
             return b"".join(parts)

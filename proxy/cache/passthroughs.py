@@ -1,4 +1,4 @@
-"""Passages opened: parts of files, and files that the disk cannot take, from wherever they can be had.
+"""Passthroughs opened: parts of files, and files that the disk cannot take, from wherever they can be had.
 
 Called by `downloads`, and through it by whoever needs a part of a file that is not here. Keeps nothing but what it
 learns of hosts.
@@ -15,7 +15,7 @@ from dataclasses import replace
 from proxy.cache.digesting import Digesting
 from proxy.cache.flight import Flight, Place, Wanted
 from proxy.cache.manners import Manners
-from proxy.cache.passage import Passage
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.workers import Workers
 from proxy.errors import NotAllowed, NotFound, PullthroughError, UpstreamBroken, UpstreamError
 from proxy.ports import Upstream
@@ -24,8 +24,8 @@ NEXT = (NotFound, NotAllowed, UpstreamError)  # after these another place is ask
 _OVERLAP = 64 << 10  # bytes that are fetched again and compared, where no digest tells
 
 
-class Passages:
-    """Opens passages. It has no state of its own."""
+class Passthroughs:
+    """Opens passthroughs. It has no state of its own."""
 
     def __init__(self, upstream: Upstream, manners: Manners, hashing: Workers) -> None:
         self._upstream = upstream
@@ -36,7 +36,9 @@ class Passages:
         """The places of a file, those that are known to be down last."""
         return sorted(wanted.places, key=lambda place: self._upstream.down(place.url, file=True))
 
-    async def past(self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None) -> Passage:
+    async def past(
+        self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None
+    ) -> Passthrough:
         """A file, `[start, end)` of it, or with `start` below 0 its last bytes, straight from upstream.
 
         Raises the errors of `Upstream.get`, and UpstreamBroken when upstream does not honour the range.
@@ -45,29 +47,29 @@ class Passages:
         for place in self.in_order(wanted):
             try:
                 async with AsyncExitStack() as stack:
-                    passage = Passage(
+                    passthrough = Passthrough(
                         self._upstream, replace(wanted, url=place.url, site=place.site, called=wanted.name)
                     )
-                    stack.push_async_callback(passage.close)
-                    await passage.open(start, end, headers or {})
+                    stack.push_async_callback(passthrough.close)
+                    await passthrough.open(start, end, headers or {})
                     stack.pop_all()
                     if start or end is not None:
                         self._manners.note(place, ranges=True)
-                    return passage
+                    return passthrough
             except NEXT as error:
                 failure = told(failure, error, place, wanted)
         assert failure is not None, "there is a place, and it failed"
         raise failure.again()
 
-    async def probe(self, wanted: Wanted) -> Passage:
-        """Ask for the first byte of a file, to learn its size; the passage is closed. Raises as `past` does."""
-        passage = await self.past(wanted, 0, 1)
+    async def probe(self, wanted: Wanted) -> Passthrough:
+        """Ask for the first byte of a file, to learn its size; the passthrough is closed. Raises as `past` does."""
+        passthrough = await self.past(wanted, 0, 1)
         try:
-            async for _ in passage.chunks():
+            async for _ in passthrough.chunks():
                 pass  # read out, the connection can be used again
         finally:
-            await passage.close()
-        return passage
+            await passthrough.close()
+        return passthrough
 
     async def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
         """The bytes `[position, end)` of a flight that the disk gave up, from upstream; all before are on disk.
@@ -76,21 +78,21 @@ class Passages:
         """
         digesting = Digesting(flight.wanted.digest, self._hashing)
         await digesting.advance(descriptor, position)
-        passage, before = await self._rest(flight, descriptor, position)
-        if passage.start == 0 and not flight.wanted.digest:
+        passthrough, before = await self._rest(flight, descriptor, position)
+        if passthrough.start == 0 and not flight.wanted.digest:
             before = digesting.so_far()
         try:
-            if None not in (passage.size, flight.size) and passage.size != flight.size:
+            if None not in (passthrough.size, flight.size) and passthrough.size != flight.size:
                 raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.")
-            async for piece in passage.checked(digesting, before):
+            async for piece in passthrough.checked(digesting, before):
                 part = piece if end is None else piece[: max(end - position, 0)]  # the client may want less than all
                 position += len(part)
                 if part:
                     yield part
         finally:
-            await passage.close()
+            await passthrough.close()
 
-    async def _rest(self, flight: Flight, descriptor: int, position: int) -> tuple[Passage, bytes | None]:
+    async def _rest(self, flight: Flight, descriptor: int, position: int) -> tuple[Passthrough, bytes | None]:
         """From a little before `position` on, or else the whole again; and the sha256 of what is repeated."""
         wanted = flight.wanted
         # With a digest the bytes may come from another place, which knows nothing of this one's validators.

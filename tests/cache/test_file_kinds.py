@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.plausible import HEAD, begins, is_html, is_markup, is_page, shape
+from proxy.cache.file_kinds import HEAD, begins, is_html, is_markup, is_page, shape
 
 
 def _zip(members: int = 3, comment: bytes = b"") -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 
-from proxy.cache import plausible
+from proxy.cache import file_kinds
 from proxy.cache.digesting import Digesting
 from proxy.cache.flight import HELD_BACK, Wanted
 from proxy.errors import Coded, UpstreamBroken, WrongBytes
@@ -42,7 +42,7 @@ def page_instead() -> WrongBytes:
 
 def paged(reply: Reply, wanted: Wanted) -> bool:
     """Whether an answer is a page by its media type, in place of a binary file."""
-    return wanted.binary and plausible.is_page(reply.headers.get("content-type", ""))
+    return wanted.binary and file_kinds.is_page(reply.headers.get("content-type", ""))
 
 
 def strange(reply: Reply, wanted: Wanted, size: int | None, head: bytes) -> WrongBytes | None:
@@ -51,8 +51,8 @@ def strange(reply: Reply, wanted: Wanted, size: int | None, head: bytes) -> Wron
     It is one where it has another size, or where no file of that kind begins so.
     """
     other = size is not None and wanted.size not in (None, size)
-    other = other or (bool(head.strip()) and plausible.shape(wanted.name) is not None)
-    return page_instead() if other and paged(reply, wanted) and plausible.is_markup(head) else None
+    other = other or (bool(head.strip()) and file_kinds.shape(wanted.name) is not None)
+    return page_instead() if other and paged(reply, wanted) and file_kinds.is_markup(head) else None
 
 
 def coded(reply: Reply) -> bool:
@@ -69,7 +69,7 @@ def unlikely(wanted: Wanted) -> WrongBytes:
 def _may_be_empty(wanted: Wanted) -> bool:
     digest = wanted.digest
     if digest is None:
-        return plausible.shape(wanted.name) is None
+        return file_kinds.shape(wanted.name) is None
     return digest.value == hashlib.new(digest.algorithm, usedforsecurity=False).hexdigest()
 
 
@@ -77,7 +77,7 @@ class Whole(UpstreamBroken):
     """Upstream gives the whole file where a part was asked for: it honours no ranges, or has another version."""
 
 
-class Passage:
+class Passthrough:
     """One request upstream, open until `close`. `start`, `end` and `size` are in bytes; `size` None: unknown."""
 
     def __init__(self, upstream: Upstream, wanted: Wanted) -> None:
@@ -117,7 +117,7 @@ class Passage:
             self.size = self.end = reply.size
             refuse(reply, wanted, self.size)
             packed = coded(reply) and not wanted.text
-            if packed and wanted.digest is None and plausible.shape(wanted.name) is None:
+            if packed and wanted.digest is None and file_kinds.shape(wanted.name) is None:
                 raise Coded("Upstream sent a file in a content coding that was not asked for.")
             return
         if reply.status == HTTPStatus.OK:
@@ -196,13 +196,13 @@ class _Looks:
         self._paged = told and whole and paged(reply, wanted)
         self._markup = whole and wanted.looked_at and not told
         self._head = b""
-        self._shape = plausible.shape(wanted.name) if whole and not told and wanted.size is None else None
+        self._shape = file_kinds.shape(wanted.name) if whole and not told and wanted.size is None else None
         self._measured = reply.size is not None
 
     def feed(self, piece: bytes) -> None:
         """The next bytes."""
-        if (self._coded or self._paged or self._markup) and len(self._head) < plausible.HEAD:
-            self._head += piece[: plausible.HEAD - len(self._head)]
+        if (self._coded or self._paged or self._markup) and len(self._head) < file_kinds.HEAD:
+            self._head += piece[: file_kinds.HEAD - len(self._head)]
         if self._shape is not None and not self._measured:
             self._shape.feed(piece)
 
@@ -210,9 +210,9 @@ class _Looks:
         """Raise Coded where it is in a coding of its own, WrongBytes where it is a page."""
         if self._paged and (error := strange(self._reply, self._wanted, self._reply.size, self._head)) is not None:
             raise error
-        if self._coded and not plausible.begins(self._wanted.name, self._head):
+        if self._coded and not file_kinds.begins(self._wanted.name, self._head):
             raise Coded("Upstream sent a file in a content coding that was not asked for.")
-        if self._markup and plausible.is_html(self._wanted.name, self._head):
+        if self._markup and file_kinds.is_html(self._wanted.name, self._head):
             raise page_instead()
 
     def ends(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Passages: parts from wherever they are, and the rest of a file that the disk gave up."""
+"""Passthroughs: parts from wherever they are, and the rest of a file that the disk gave up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from proxy.cache.flight import Flight, Place, Wanted
 from proxy.cache.manners import Manners
-from proxy.cache.passages import Passages
+from proxy.cache.passthroughs import Passthroughs
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamError, UpstreamThrottled, WrongBytes
 from proxy.model import Validator
@@ -23,10 +23,10 @@ AT = 200_000  # bytes that are on disk
 
 
 @pytest.fixture
-async def passages(upstream: MemoryUpstream) -> AsyncIterator[Passages]:
+async def passthroughs(upstream: MemoryUpstream) -> AsyncIterator[Passthroughs]:
     """What is tested."""
     hashing = Workers("hashing")
-    yield Passages(upstream, Manners(), hashing)
+    yield Passthroughs(upstream, Manners(), hashing)
     await hashing.close()
 
 
@@ -39,34 +39,36 @@ def descriptor() -> Iterator[int]:
     os.close(number)
 
 
-async def rest(passages: Passages, wish: Wanted, descriptor: int, size: int | None = len(BODY)) -> bytes:
+async def rest(passthroughs: Passthroughs, wish: Wanted, descriptor: int, size: int | None = len(BODY)) -> bytes:
     """The rest of a file whose beginning is on disk."""
     flight = Flight(wish)
     flight.size, flight.validator = size, Validator('"v1"')
-    return b"".join([piece async for piece in passages.rest(flight, descriptor, AT, size)])
+    return b"".join([piece async for piece in passthroughs.rest(flight, descriptor, AT, size)])
 
 
-async def test_past__learns_of_ranges(passages: Passages, upstream: MemoryUpstream) -> None:
+async def test_past__learns_of_ranges(passthroughs: Passthroughs, upstream: MemoryUpstream) -> None:
     """A part that came shows that its host gives parts."""
     upstream.on(URL, Scripted(BODY, ranges=True))
-    assert passages._manners.honours(Place(URL, SITE)) is None
-    await (await passages.past(wanted(), 5, 10)).close()
-    assert passages._manners.honours(Place(URL, SITE)) is True
+    assert passthroughs._manners.honours(Place(URL, SITE)) is None
+    await (await passthroughs.past(wanted(), 5, 10)).close()
+    assert passthroughs._manners.honours(Place(URL, SITE)) is True
 
 
-async def test_past__down_last(passages: Passages, upstream: MemoryUpstream) -> None:
+async def test_past__down_last(passthroughs: Passthroughs, upstream: MemoryUpstream) -> None:
     """A place that is known to be down is asked last."""
     upstream.on(SIBLING, Scripted(BODY))
     upstream.down_urls.add(URL)
-    await (await passages.past(replace(wanted(), others=(Place(SIBLING, SITE),)), 0, None)).close()
+    await (await passthroughs.past(replace(wanted(), others=(Place(SIBLING, SITE),)), 0, None)).close()
     assert [SIBLING] == [ask.url for ask in upstream.asks]
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_rest__by_a_range(passages: Passages, upstream: MemoryUpstream, descriptor: int, known: bool) -> None:
+async def test_rest__by_a_range(
+    passthroughs: Passthroughs, upstream: MemoryUpstream, descriptor: int, known: bool
+) -> None:
     """Only what is missing is fetched, and, where no digest tells, a little of what is here."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers=ETAG))
-    assert BODY[AT:] == await rest(passages, wanted(BODY if known else None), descriptor)
+    assert BODY[AT:] == await rest(passthroughs, wanted(BODY if known else None), descriptor)
     assert len(BODY) - AT + (0 if known else 65_536) == upstream.sent
 
 
@@ -76,40 +78,40 @@ async def test_rest__by_a_range(passages: Passages, upstream: MemoryUpstream, de
     [Scripted(BODY, headers=ETAG), *(Scripted(error=kind("no")) for kind in (NotFound, UpstreamBroken))],
 )
 async def test_rest__by_the_whole(
-    passages: Passages, upstream: MemoryUpstream, descriptor: int, known: bool, odd: Scripted
+    passthroughs: Passthroughs, upstream: MemoryUpstream, descriptor: int, known: bool, odd: Scripted
 ) -> None:
     """Where a range gets the whole, or an error, the whole is fetched again."""
     upstream.on(URL, lambda ask: odd if "Range" in ask.headers else Scripted(BODY, headers=ETAG))
-    assert BODY[AT:] == await rest(passages, wanted(BODY if known else None), descriptor)
+    assert BODY[AT:] == await rest(passthroughs, wanted(BODY if known else None), descriptor)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("other", [BODY[: AT - 1] + b"!" + BODY[AT:], BODY + b"?", BODY[:-1]])
 async def test_rest__of_another_version(
-    passages: Passages, upstream: MemoryUpstream, descriptor: int, ranges: bool, other: bytes
+    passthroughs: Passthroughs, upstream: MemoryUpstream, descriptor: int, ranges: bool, other: bytes
 ) -> None:
     """Bytes that are not those on disk, or another length, show another file: the two are not glued."""
     upstream.on(URL, Scripted(other, ranges=ranges, headers=ETAG))
     with pytest.raises(UpstreamError):
-        await rest(passages, wanted(None), descriptor)
+        await rest(passthroughs, wanted(None), descriptor)
 
 
-async def test_rest__that_is_too_short(passages: Passages, upstream: MemoryUpstream, descriptor: int) -> None:
+async def test_rest__that_is_too_short(passthroughs: Passthroughs, upstream: MemoryUpstream, descriptor: int) -> None:
     """A whole that ends before what is here is no such file."""
     for body in (BODY[: AT - 5], b""):
         upstream.on(URL, Scripted(body, headers={"content-length": "?"}))
         for wish in (wanted(), wanted(None)):
             with pytest.raises((UpstreamBroken, WrongBytes)):
-                await rest(passages, wish, descriptor, None)
+                await rest(passthroughs, wish, descriptor, None)
 
 
 @pytest.mark.parametrize("error", [NotFound("gone"), UpstreamThrottled("busy")])
 async def test_rest__clear_answer(
-    passages: Passages, upstream: MemoryUpstream, descriptor: int, error: PullthroughError
+    passthroughs: Passthroughs, upstream: MemoryUpstream, descriptor: int, error: PullthroughError
 ) -> None:
     """Where ranges are known to work, what the range got is the answer."""
-    passages._manners.note(Place(URL, SITE), ranges=True)
+    passthroughs._manners.note(Place(URL, SITE), ranges=True)
     upstream.on(URL, Scripted(error=error))
     with pytest.raises(type(error)):
-        await rest(passages, wanted(), descriptor)
+        await rest(passthroughs, wanted(), descriptor)
     assert 1 == len(upstream.asks)

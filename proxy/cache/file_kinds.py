@@ -1,7 +1,7 @@
-"""Whether bytes can be what the file's name says, for when neither a digest nor a length tells.
+"""Kinds of files: whether bytes can be what the file's name says, where neither a digest nor a length tells.
 
-Fed piece by piece, in order. Asked by `filling`, `downloads` and `passage`, and by whoever keeps bodies without digest.
-Pure: no I/O. It knows beginnings and ends, and never says that a file is right: only that it cannot be.
+`body_checks` and whoever stores bodies without a digest use it. Pure: no I/O. It knows beginnings and ends, and never
+says that a file is right: only that it cannot be.
 """
 
 from __future__ import annotations
