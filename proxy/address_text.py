@@ -1,7 +1,8 @@
-"""How addresses are spelt: hosts and encoded paths, read in one way wherever they come from. Pure.
+"""The grammar of addresses: hosts, ports and percent-encoded paths, read in one way wherever they come from. Pure.
 
-Addresses of indexes and of archives are read with these rules, so that what one of them refuses no other lets through.
-Never decides what may be fetched, and never repeats a piece of the address in a message.
+Settings, links, requests and redirects are all read with these rules, so that what one reader refuses no other lets
+through. Never decides what may be fetched, and never repeats a piece of the address in a message: it may hold a
+password.
 """
 
 from __future__ import annotations
@@ -9,28 +10,33 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from proxy.errors import BadTarget
 
-LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"  # of a host's name
-_HOST = re.compile(rf"(?P<name>{LABEL}(?:\.{LABEL})*|\[(?P<v6>[0-9a-f:.]+)\])(?::(?P<port>[1-9][0-9]{{0,4}}))?")
+PORTS = {"http": 80, "https": 443}  # of addresses that name none
+LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"  # of a host name
+_NAME = rf"{LABEL}(?:\.{LABEL})*"
+_HOST = re.compile(rf"(?P<name>{_NAME}|\[(?P<v6>[0-9a-f:.]+)\])(?::(?P<port>[1-9][0-9]{{0,4}}))?")
+_HOST_NAME = re.compile(_NAME)
+_ROOT = re.compile(r"(?<=[^.\]])\.(?=(?::[0-9]+)?$)")  # the final dot of a complete name (RFC 1034 §3.1)
 HOST_LIMIT = 253  # characters (RFC 1035 §2.3.4, in text form)
 LAST_PORT = 65535
-_SEGMENT_LIMIT = 255  # bytes, decoded: what file systems of clients take as a name
+_SEGMENT_LIMIT = 255  # bytes, decoded: the longest file name that clients' file systems take
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
-SLASH = "\\"  # how an encoded slash, which parts no segments, stands in a decoded path: a backslash is allowed in none
-# What may stand nowhere in a decoded path: a backslash, which some programs take for a slash, and control characters.
+SLASH = "\\"  # stands for an encoded slash in a decoded path, where it parts no segments: no path may have a backslash
+# No decoded path may have these: a backslash, which some programs take for a slash, and control characters.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
-def host(text: str) -> tuple[str, int | None]:
-    """A host in the one spelling that keys and permissions know, lower case, and its port if it has one.
+def host(text: str, *, rooted: bool = False) -> tuple[str, int | None]:
+    """`name`, `name:port`, `[address]` or `[address]:port`: the host as keys and permissions have it, and its port.
 
-    Raises BadTarget.
+    The host is in lower case; an IPv6 address is in brackets and in its shortest form. `rooted`: a name may end in the
+    dot of the root, which is left out. Raises BadTarget.
     """
-    match = _HOST.fullmatch(text.lower())
+    match = _HOST.fullmatch((_ROOT.sub("", text) if rooted else text).lower())
     if match is None or len(match["name"]) > HOST_LIMIT or int(match["port"] or 1) > LAST_PORT:
         raise BadTarget("The address has no plain host: a name or [address], and a port if need be.")
     name = match["name"]
@@ -38,14 +44,54 @@ def host(text: str) -> tuple[str, int | None]:
         try:
             name = f"[{ipaddress.IPv6Address(match['v6'])}]"
         except ValueError:
-            raise BadTarget("The address has brackets round what is no IPv6 address.") from None
+            raise BadTarget("The brackets of the address hold no IPv6 address.") from None
     return name, int(match["port"]) if match["port"] else None
 
 
-def decoded(path: str, *, slashes: bool = False) -> str:
-    """A percent-encoded path, decoded once (RFC 3986 §2.1). Raises BadTarget for what could be read in two ways.
+def host_name(text: str) -> str:
+    """A host name or IPv4 address alone, in lower case and without the dot of the root. Raises BadTarget."""
+    name = _ROOT.sub("", text).lower()
+    if not _HOST_NAME.fullmatch(name) or len(name) > HOST_LIMIT:
+        raise BadTarget("The address has no plain host name.")
+    return name
 
-    `slashes`: encoded slashes are allowed, and stand as `SLASH` then.
+
+def parsed_host(hostname: str) -> str:
+    """The host of a parsed address (`urlsplit(url).hostname`), as `host` gives it.
+
+    A name in another script is put into ASCII (IDNA, UTS 46). Raises BadTarget.
+    """
+    if ":" in hostname:
+        return host(f"[{hostname}]")[0]
+    if not hostname.isascii():
+        import idna  # noqa: PLC0415 - late: such names are rare, and its tables are large
+
+        try:
+            hostname = idna.encode(hostname, uts46=True).decode()
+        except idna.IDNAError:
+            raise BadTarget("The host name of the address cannot be written in ASCII (IDNA).") from None
+    return host(hostname.removesuffix("."))[0]
+
+
+def bracketed(name: str) -> str:
+    """A host as addresses write it: an IPv6 address in brackets."""
+    return f"[{name}]" if ":" in name else name
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address (RFC 6454 §4), the same whether or not the default port is written out.
+
+    The host is in lower case, without brackets and without the dot of the root. The port is 0 if the address has none
+    and its scheme no default. Raises ValueError for a port that is none.
+    """
+    parts = urlsplit(url)
+    return parts.scheme, (parts.hostname or "").removesuffix("."), parts.port or PORTS.get(parts.scheme, 0)
+
+
+def decoded(path: str, *, slashes: bool = False) -> str:
+    """A percent-encoded path, decoded once (RFC 3986 §2.1). Raises BadTarget for one that can be read in two ways.
+
+    `slashes`: encoded slashes are allowed, and become `SLASH`.
     """
     pieces = [path]
     if "%" in path:
@@ -64,32 +110,23 @@ def decoded(path: str, *, slashes: bool = False) -> str:
 
 
 def quoted(path: str, safe: str = "/") -> str:
-    """A decoded path, percent-encoded: what is neither unreserved (RFC 3986 §2.3) nor in `safe`, and each `SLASH`."""
+    """A decoded path, percent-encoded: all but unreserved characters (RFC 3986 §2.3) and those in `safe`.
+
+    `SLASH` becomes an encoded slash.
+    """
     return quote(path, safe=safe).replace("%5C", "%2F")
 
 
-def ascii_host(name: str) -> str:
-    """A host's name as it is looked up: lower case, ASCII (IDNA, UTS 46), without a final dot. Raises BadTarget."""
-    if not name.isascii():
-        import idna  # noqa: PLC0415 - late: such names are rare, and its tables are large
-
-        try:
-            name = idna.encode(name, uts46=True).decode()
-        except idna.IDNAError:
-            raise BadTarget("The address has a host whose name is none.") from None
-    return name.lower().removesuffix(".")
-
-
 def bounded(segments: Sequence[str], most: int) -> None:
-    """Raise BadTarget for a decoded path longer than `most` bytes, or with a segment longer than a file's name."""
+    """Raise BadTarget for a decoded path of more than `most` bytes, or with a segment too long for a file name."""
     try:
         sizes = [len(segment.encode()) for segment in segments]
     except UnicodeError:
         raise BadTarget("The address is not UTF-8.") from None
     if max(sizes, default=0) > _SEGMENT_LIMIT or sum(sizes) + len(sizes) - 1 > most:
-        raise BadTarget(f"The address is too long: {_SEGMENT_LIMIT} bytes a segment and {most} in all are read.")
+        raise BadTarget(f"The address is too long: at most {_SEGMENT_LIMIT} bytes a segment, and {most} bytes in all.")
 
 
-def plain(address: str) -> str:
-    """An address of IPv4 as such, where a socket of IPv6 gives it (RFC 4291 §2.5.5.2)."""
+def unmapped(address: str) -> str:
+    """The IPv4 address that an IPv6 socket gives as `::ffff:…` (RFC 4291 §2.5.5.2); any other address as it is."""
     return address.removeprefix("::ffff:") if address.startswith("::ffff:") and "." in address else address

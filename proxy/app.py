@@ -24,6 +24,7 @@ from functools import partial
 
 from aiohttp import http_parser, web
 
+from proxy import address_text
 from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.apt.policy import Archive, Policy
 from proxy.apt.service import AptArchives
@@ -251,7 +252,7 @@ def _announcing() -> Callable[[Sequence[str], int], AbstractAsyncContextManager[
 
 def _url(address: tuple[str, int]) -> str:
     host, port = address
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{address_text.bracketed(host)}:{port}"
 
 
 def _lanes(fetch: FetchSettings) -> Lanes:

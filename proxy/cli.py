@@ -7,13 +7,13 @@ Exit statuses: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from proxy import version
 from proxy.config import ConfigError, resolve
 from proxy.config.credentials import KnownCredentials
 from proxy.config.naming import explanation
@@ -45,9 +45,9 @@ def _working_folder() -> Path:
         raise ConfigError(["the working folder was removed; change to another one"]) from None
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - a callback of the library
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - a callback of the library
     if wanted:
-        typer.echo(f"pullthrough {importlib.metadata.version('pullthrough')}")
+        typer.echo(f"pullthrough {version()}")
         raise typer.Exit
 
 
@@ -55,7 +55,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - a callback of the library
 def everywhere(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """A pull-through caching proxy for pip and apt."""

@@ -7,7 +7,6 @@ render. Labels come from closed sets: an upstream that was not configured counts
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import platform
 import time
@@ -22,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from proxy import version
 from proxy.errors import UpstreamError
 from proxy.events import Event, Evicted, Fetched, Flying, Served, StaleServed, Stored, Tunnelled, UpstreamFailed
 from proxy.model import Kind, Outcome, Source
@@ -163,7 +163,7 @@ class Metrics(Collector):
         ):
             yield GaugeMetricFamily(f"pullthrough_{name}", text, value=number)
         build = GaugeMetricFamily("pullthrough_build_info", "Always 1.", labels=["version", "python"])
-        build.add_metric([_version(), platform.python_version()], 1)
+        build.add_metric([version(), platform.python_version()], 1)
         yield build
 
     def _served(self, event: Served) -> None:
@@ -237,10 +237,3 @@ class Metrics(Collector):
 def _reasons() -> list[str]:
     """The closed set of reasons: those of `UpstreamError` and its kinds."""
     return sorted({UpstreamError.reason, *(kind.reason for kind in UpstreamError.__subclasses__())})
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("pullthrough")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was not installed
-        return "0"

@@ -7,12 +7,12 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import urlsplit
+
+from proxy import address_text
 
 # In order of trust; the first of these that an index gives for a file is the one that is checked.
 ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
 _HEX = re.compile(r"[0-9a-f]+")
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +148,11 @@ class Site:
         if self.own is None or url.startswith(self.base):
             return True
         try:
-            parts = urlsplit(url)
-            port = parts.port or _PORTS[parts.scheme]
-        except (ValueError, KeyError):
+            _, host, port = address_text.origin(url)
+        except ValueError:
             return False
-        host = (parts.hostname or "").removesuffix(".")
-        host = f"[{host}]" if ":" in host else host
-        return host in self.own or f"{host}:{port}" in self.own
+        host = address_text.bracketed(host)
+        return port != 0 and (host in self.own or f"{host}:{port}" in self.own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""How addresses are spelt: what is read, and what is refused because it could be read in two ways."""
+"""The grammar of addresses: what is read, and what is refused because it could be read in two ways."""
 
 from __future__ import annotations
 
 import pytest
 
-from proxy.address_text import bounded, decoded, host, plain
+from proxy.address_text import bounded, bracketed, decoded, host, host_name, origin, parsed_host, unmapped
 from proxy.errors import BadTarget
 
 
@@ -37,6 +37,82 @@ def test_host__none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Files.Example.", ("files.example", None)),
+        ("files.example.:8080", ("files.example", 8080)),
+        ("files.example", ("files.example", None)),
+    ],
+)
+def test_host__with_the_dot_of_the_root(text: str, expected: tuple[str, int | None]) -> None:
+    """Where a complete name may end in a dot, it names the same host."""
+    assert expected == host(text, rooted=True)
+
+
+@pytest.mark.parametrize("text", [".", "a..", "[::1].", "a.:", "..:80"])
+def test_host__dots_of_nothing(text: str) -> None:
+    """A dot behind anything but a name is refused."""
+    with pytest.raises(BadTarget):
+        host(text, rooted=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("Cache.Example.", "cache.example"), ("10.0.0.7", "10.0.0.7"), ("a_1", "a_1")]
+)
+def test_host_name(text: str, expected: str) -> None:
+    """A name alone, in lower case and without the dot of the root."""
+    assert expected == host_name(text)
+
+
+@pytest.mark.parametrize("text", ["", "a:80", "[::1]", "::1", "a..b", "-a", "a b", "a\n", "a" * 254])
+def test_host_name__none(text: str) -> None:
+    """A port, brackets and what no name may have are refused."""
+    with pytest.raises(BadTarget):
+        host_name(text)
+
+
+@pytest.mark.parametrize(
+    ("hostname", "expected"),
+    [("2001:DB8::0:1", "[2001:db8::1]"), ("Bücher.example", "xn--bcher-kva.example"), ("a.example.", "a.example")],
+)
+def test_parsed_host(hostname: str, expected: str) -> None:
+    """The host of an address that the library took apart gets its brackets back, and its name is put into ASCII."""
+    assert expected == parsed_host(hostname)
+
+
+@pytest.mark.parametrize("hostname", ["", "ä..b", "a b", "\u2488", "1:2"])
+def test_parsed_host__none(hostname: str) -> None:
+    """What is no host is refused."""
+    with pytest.raises(BadTarget):
+        parsed_host(hostname)
+
+
+def test_bracketed() -> None:
+    """Only an IPv6 address has brackets."""
+    assert ("[::1]", "10.0.0.7", "a.example") == tuple(map(bracketed, ("::1", "10.0.0.7", "a.example")))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://A.example./b", ("http", "a.example", 80)),
+        ("https://a.example:443", ("https", "a.example", 443)),
+        ("https://user:password@[::1]:8443/", ("https", "::1", 8443)),
+        ("ftp://a.example/", ("ftp", "a.example", 0)),
+    ],
+)
+def test_origin(url: str, expected: tuple[str, str, int]) -> None:
+    """Addresses of one server have one origin, whether or not the usual port is written out."""
+    assert expected == origin(url)
+
+
+def test_origin__port_that_is_none() -> None:
+    """A port that cannot be read is an error."""
+    with pytest.raises(ValueError, match=r"[Pp]ort"):
+        origin("http://a.example:99999/")
+
+
+@pytest.mark.parametrize(
     ("path", "expected"), [("a/b", "a/b"), ("a%2Bb+c", "a+b+c"), ("%C3%A4", "ä"), ("a%253a", "a%3a"), ("", "")]
 )
 def test_decoded__once(path: str, expected: str) -> None:
@@ -63,6 +139,6 @@ def test_bounded() -> None:
     ("given", "expected"),
     [("::ffff:10.0.0.7", "10.0.0.7"), ("10.0.0.7", "10.0.0.7"), ("::ffff:a00:7", "::ffff:a00:7"), ("::1", "::1")],
 )
-def test_plain(given: str, expected: str) -> None:
+def test_unmapped(given: str, expected: str) -> None:
     """As sockets give it, an address of IPv4 within IPv6 is one of IPv4."""
-    assert expected == plain(given)
+    assert expected == unmapped(given)

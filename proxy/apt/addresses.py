@@ -14,19 +14,16 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from proxy import address_text
+from proxy.address_text import PORTS
 from proxy.errors import BadTarget
 
 _SECURE = "HTTPS"  # in place of a host: the archive is fetched by https, as users of apt-cacher-ng write it
-_PORTS = {"http": 80, "https": 443}
 _PATH_LIMIT = 2048  # bytes, decoded
 # What stands for itself in a segment (RFC 3986 §3.3), but for the plus sign, which object stores take for a space.
 _USUAL = "/:@!$&'()*,;="
 _PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")  # a path of which there is one spelling only
 _SMOOTHED = frozenset(("", "."))
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
-_FINAL_DOT = re.compile(
-    r"(?<=[^.\]])\.(?=(?::[0-9]+)?$)"
-)  # of a name that is whole (RFC 1034 §3.1): it names the same host
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +108,10 @@ def _address(first: str, rest: str) -> ArchiveAddress:
 
 def _host(text: str, scheme: str) -> str:
     """A host in the one spelling that keys and permissions know."""
-    name, port = address_text.host(_FINAL_DOT.sub("", text))
-    if port in (None, _PORTS[scheme]):
+    name, port = address_text.host(text, rooted=True)
+    if port in (None, PORTS[scheme]):
         return name
-    if port in _PORTS.values():
+    if port in PORTS.values():
         raise BadTarget("The port of the address belongs to the other one of http and https.")
     return f"{name}:{port}"
 

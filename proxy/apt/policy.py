@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from proxy.address_text import PORTS
 from proxy.apt import paths
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.paths import PathClass, Volatile
@@ -18,7 +19,6 @@ from proxy.errors import NotAllowed
 from proxy.model import Site
 
 MOUNT = archives.MOUNT
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Policy:
         """Raise NotAllowed for a host or a port that the settings do not open."""
         if self.archive_of(address) is not None:
             return
-        exact = address.host if not address.usual_port else f"{address.host}:{_PORTS[address.scheme]}"
+        exact = address.host if not address.usual_port else f"{address.host}:{PORTS[address.scheme]}"
         named = exact in self.hosts
         if not address.usual_port and not named:
             raise NotAllowed(

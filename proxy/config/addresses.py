@@ -16,7 +16,6 @@ from proxy import address_text
 from proxy.errors import BadTarget
 
 _FORM = "must be an address such as https://index.example/"
-_PORTS = {"http": 80, "https": 443}
 _PATH = "/%:@!$&'()*+,;=-._~"  # characters of a path that stay as they are written (RFC 3986 §3.3)
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _SEGMENT = re.compile(r"[/\\]")
@@ -36,17 +35,17 @@ def check_base(value: str) -> str:
         name, port = parts.hostname or "", parts.port
     except ValueError:
         raise ValueError(f"{_FORM}: its host or port cannot be read") from None
-    if parts.scheme not in _PORTS or not name or port == 0:
+    if parts.scheme not in address_text.PORTS or not name or port == 0:
         raise ValueError(_FORM)
     if "@" in parts.netloc:
         raise ValueError("must not hold a user name or password; see credentials")
     if "?" in value or "#" in value:
         raise ValueError("must not have a query or a fragment")
     try:
-        host, _ = address_text.host(f"[{name}]" if ":" in name else address_text.ascii_host(name))
+        host = address_text.parsed_host(name)
     except BadTarget:
         raise ValueError(f"{_FORM}: its host is neither a name nor an address") from None
-    if port not in (None, _PORTS[parts.scheme]):
+    if port not in (None, address_text.PORTS[parts.scheme]):
         host = f"{host}:{port}"
     path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
     _check_path(path)

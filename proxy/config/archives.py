@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from proxy.config.fronts import Front
-from proxy.config.hosts import ListedHosts
+from proxy.config.hosts import ListedHosts, read_list
 from proxy.config.quantities import Duration
 
-_HOST = re.compile(
-    r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?",
-)
 _FIELD = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")  # RFC 9110 §5.5, without what is obsolete
 _CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*|auth\.conf(?::[^\x00-\x1f\x7f]+)?")
 _PATTERN = re.compile(r"[^\x00-\x20\x7f\\/][^\x00-\x1f\x7f\\]*")
@@ -37,8 +34,17 @@ TUNNELS = frozenset(
     }
 )
 
-
 USER_AGENT = "Debian APT-HTTP/1.3 (2.6.1) pullthrough"
+
+
+def _check_patterns(value: frozenset[str]) -> frozenset[str]:
+    if not all(map(_PATTERN.fullmatch, value)):
+        raise ValueError("must be patterns of paths without a slash at their front, such as ubuntu/isos/*.iso")
+    return value
+
+
+Patterns = Annotated[frozenset[str], AfterValidator(_check_patterns)]
+ListedPatterns = Annotated[Patterns, BeforeValidator(read_list)]  # of a setting that a flag or a variable may give, too
 
 
 class ArchiveSettings(BaseModel):
@@ -65,7 +71,7 @@ class ArchiveSettings(BaseModel):
         description="Whether what a client itself says of who it is (`Authorization`) is passed on: `true` or `false`. "
         "Such an answer is not kept, and nobody else gets it.",
     )
-    paths: frozenset[str] = Field(
+    paths: Patterns = Field(
         frozenset(),
         description="Patterns of paths below `url` that are served beside those that apt asks for, such as `*.json`.",
     )
@@ -96,11 +102,6 @@ class ArchiveSettings(BaseModel):
             )
         return value
 
-    @field_validator("paths")
-    @classmethod
-    def _check_paths(cls, value: frozenset[str]) -> frozenset[str]:
-        return check_patterns(value)
-
     @field_validator("user_agent")
     @classmethod
     def _check_user_agent(cls, value: str) -> str:
@@ -110,13 +111,6 @@ class ArchiveSettings(BaseModel):
     def front(self) -> Front:
         """What its addresses have in common."""
         return Front.read(self.url)
-
-
-def check_patterns(value: frozenset[str]) -> frozenset[str]:
-    """Patterns of paths. Raises ValueError."""
-    if not all(map(_PATTERN.fullmatch, value)):
-        raise ValueError("must be patterns of paths without a slash at their front, such as ubuntu/isos/*.iso")
-    return value
 
 
 def check_field(value: str) -> str:
@@ -131,13 +125,13 @@ class AptSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hosts: frozenset[str] = Field(
+    hosts: ListedHosts = Field(
         frozenset(),
         description="Hosts (`host` or `host:port`) of the archives that are served; with none named, all at public "
         "addresses. A host at a private address, or a port other than 80 and 443, must be named. On the command line "
         "and in the environment: with commas between them.",
     )
-    paths: frozenset[str] = Field(
+    paths: ListedPatterns = Field(
         frozenset(),
         description="Patterns (as `ubuntu/isos/*.iso`) of paths that are served beside those that apt asks for.",
     )
@@ -169,23 +163,3 @@ class AptSettings(BaseModel):
     @classmethod
     def _check_user_agent(cls, value: str) -> str:
         return check_field(value)
-
-    @field_validator("hosts", "paths", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the environment
-        """A flag or a variable holds the list as one text."""
-        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-    @field_validator("hosts")
-    @classmethod
-    def _check_hosts(cls, value: frozenset[str]) -> frozenset[str]:
-        hosts = frozenset(host.lower() for host in value)
-        if not all(map(_HOST.fullmatch, hosts)):
-            # Not shown: somebody who writes more than a host may have written a password too.
-            raise ValueError("must be names of hosts such as deb.example or 10.0.0.7:8080, without a scheme or path")
-        return hosts
-
-    @field_validator("paths")
-    @classmethod
-    def _check_paths(cls, value: frozenset[str]) -> frozenset[str]:
-        return check_patterns(value)

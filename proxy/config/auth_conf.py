@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
+from proxy import address_text
+
 FILE, FOLDER = Path("/etc/apt/auth.conf"), Path("/etc/apt/auth.conf.d")
-_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z0-9_.-]+\.conf")  # of files in a folder that apt reads
 _VALUES = ("login", "password")
 
@@ -43,11 +44,10 @@ class Machine:
 
     def matches(self, url: str) -> bool:
         """Whether it is for this address: for a front of its path, which need not end at a slash."""
-        parts = urlsplit(url)
-        port = parts.port or _PORTS.get(parts.scheme)
-        if (parts.scheme, (parts.hostname or "").removesuffix(".")) != (self.scheme, self.host):
+        scheme, host, port = address_text.origin(url)
+        if (scheme, host) != (self.scheme, self.host) or self.port not in {None, port}:
             return False
-        return self.port in {None, port} and (parts.path or "/").startswith(self.path or "/")
+        return (urlsplit(url).path or "/").startswith(self.path or "/")
 
 
 @dataclass(frozen=True, slots=True)

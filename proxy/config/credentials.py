@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
+from proxy import address_text
 from proxy.config import netrc_file
 from proxy.config.archives import MOUNT, ArchiveSettings
 from proxy.config.auth_conf import AuthConf
@@ -29,7 +29,6 @@ from proxy.config.upstreams import UpstreamSettings
 _log = logging.getLogger(__name__)
 
 _NETRC, _AUTH_CONF = "netrc", "auth.conf"  # the sources of credentials that are no variables
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +45,15 @@ class _Sources:
         """As the settings say. What is said of a host by its name outranks the file."""
         further = dict(upstream.host_credentials)
         if upstream.credentials == _NETRC:
-            bases = [_origin(base) for base in upstream.siblings]
-            hosts = (*(f"{_bracketed(host)}:{port}" for _, host, port in bases), *upstream.hosts, *upstream.page_hosts)
+            bases = [address_text.origin(base) for base in upstream.siblings]
+            hosts = (
+                *(f"{address_text.bracketed(host)}:{port}" for _, host, port in bases),
+                *upstream.hosts,
+                *upstream.page_hosts,
+            )
             further = dict.fromkeys(hosts, _NETRC) | further
         places = {_host_and_port(entry): source for entry, source in further.items()}
-        return cls(_origin(upstream.url), upstream.credentials, further, places)
+        return cls(address_text.origin(upstream.url), upstream.credentials, further, places)
 
     @property
     def all(self) -> set[str]:
@@ -62,7 +65,7 @@ class _Sources:
 
         What is meant for HTTPS does not travel in the open: plain HTTP is told something only where `url` has it too.
         """
-        origin = scheme, host, port = _origin(url)
+        origin = scheme, host, port = address_text.origin(url)
         secured = self.base == ("http", host, 80) and (scheme, port) == ("https", 443)
         if self.own and (origin == self.base or secured):
             return self.own, host, True
@@ -95,7 +98,7 @@ class _Archives:
         """As that of an upstream. Of a file of apt's own the entry says whether it is meant for plain HTTP."""
         for entry, front in zip(self.entries, self.fronts, strict=True):
             if front.covers_url(url):
-                scheme, host, _ = _origin(url)
+                scheme, host, _ = address_text.origin(url)
                 told = scheme == "https" or front.scheme == "http" or entry.credentials.startswith(_AUTH_CONF)
                 return (entry.credentials, host, True) if entry.credentials and told else None
         return None
@@ -235,7 +238,7 @@ class KnownCredentials:
             if any(self._auth_confs[source].below(url) for url in urls):
                 return None
             return "there is no entry with a login and a password for it; one for plain HTTP begins with http://"
-        if source == _NETRC and all(self._pair(source, _origin(url)[1], True) is None for url in urls):  # noqa: FBT003
+        if source == _NETRC and all(self._pair(source, address_text.origin(url)[1], True) is None for url in urls):  # noqa: FBT003
             return f"{netrc_file.path(self._environ)} has no entry with a password for its host; add one, or a default"
         return None
 
@@ -265,17 +268,7 @@ def _variable(source: str) -> str:
     return source.removeprefix("env:")
 
 
-def _origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port (RFC 6454 §4), the same whether or not a default port is written out."""
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").removesuffix("."), parts.port or _PORTS.get(parts.scheme, 0)
-
-
 def _host_and_port(entry: str) -> tuple[str, int | None]:
     """A host as the settings write it: `host`, `host:port`, an address of IPv6 in brackets."""
-    parts = urlsplit(f"//{entry}")
-    return (parts.hostname or "").removesuffix("."), parts.port
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    host, port = address_text.host(entry)
+    return host.strip("[]"), port

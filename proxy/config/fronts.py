@@ -11,9 +11,8 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from proxy import address_text
+from proxy.address_text import PORTS
 from proxy.config.addresses import check_base
-
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,41 +36,40 @@ class Front:
         scheme = text.partition("://")[0].lower() if "://" in text else None
         base = urlsplit(check_base(text if scheme else f"http://{text}"))
         port = base.port
-        if scheme is None and port is None and _written_port(text) == _PORTS["http"]:
+        if scheme is None and port is None and _written_port(text) == PORTS["http"]:
             scheme = "http"
-        elif scheme is None and port == _PORTS["https"]:
+        elif scheme is None and port == PORTS["https"]:
             scheme, port = "https", None
-        host = f"[{base.hostname}]" if ":" in (base.hostname or "") else base.hostname or ""
-        return cls(scheme, host.removesuffix("."), port, address_text.decoded(base.path.lstrip("/"), slashes=True))
+        host = address_text.bracketed(base.hostname or "")
+        return cls(scheme, host, port, address_text.decoded(base.path.lstrip("/"), slashes=True))
 
     @property
     def schemes(self) -> tuple[str, ...]:
         """Those that it is asked by."""
-        return (self.scheme,) if self.scheme else tuple(_PORTS)
+        return (self.scheme,) if self.scheme else tuple(PORTS)
 
     @property
     def places(self) -> frozenset[str]:
         """The hosts with their ports, `host:port`."""
-        return frozenset(f"{self.host}:{self.port or _PORTS[scheme]}" for scheme in self.schemes)
+        return frozenset(f"{self.host}:{self.port or PORTS[scheme]}" for scheme in self.schemes)
 
     def covers(self, scheme: str, host: str, path: str) -> bool:
         """Whether an address is below it. `host` with its port unless it is the usual one; `path` as of addresses.
 
         What is meant for http is so for https at its usual port, to which servers redirect.
         """
-        own = self.host if self.port in {None, _PORTS.get(scheme)} else f"{self.host}:{self.port}"
+        own = self.host if self.port in {None, PORTS.get(scheme)} else f"{self.host}:{self.port}"
         if host != own or not path.startswith(self.path):
             return False
         return self.scheme in {None, scheme} or (self.scheme, self.port, scheme) == ("http", None, "https")
 
     def covers_url(self, url: str) -> bool:
         """The same of a whole address, encoded."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").removesuffix(".")
-        host = f"[{host}]" if ":" in host else host
-        if parts.port not in {None, _PORTS.get(parts.scheme)}:
-            host = f"{host}:{parts.port}"
-        return self.covers(parts.scheme, host, address_text.decoded(parts.path.lstrip("/"), slashes=True))
+        scheme, host, port = address_text.origin(url)
+        host = address_text.bracketed(host)
+        if port != PORTS.get(scheme):
+            host = f"{host}:{port}"
+        return self.covers(scheme, host, address_text.decoded(urlsplit(url).path.lstrip("/"), slashes=True))
 
     def __str__(self) -> str:
         """As one would write it."""

@@ -12,14 +12,15 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import PlainValidator
 
-from proxy.config.hosts import HOST
+from proxy import address_text
+from proxy.address_text import PORTS
+from proxy.errors import BadTarget
 from proxy.way import Proxy
 
 DIRECT: Final = "direct"
 ENVIRONMENT: Final = "environment"
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_PORTS = {"http": 80, "https": 443}
 _NO_HOSTS = ("none", "no", "off", "false", "null", ENVIRONMENT)  # what is hardly the name of a host
 _FORM = "must be an address such as http://proxy.example:3128 or http://user:password@proxy.example:3128"
 _MASK = "***"  # what `Proxy.__str__` shows in the place of a password
@@ -36,20 +37,20 @@ def read_proxy(text: str) -> Proxy:
     address = text if _SCHEME.match(text) else f"http://{text}"
     try:
         parts = urlsplit(address)
-        port = parts.port
-    except ValueError:
+        who, _, authority = parts.netloc.rpartition("@")
+        host, port = address_text.host(authority)
+    except (ValueError, BadTarget):
         raise ValueError(f"{_FORM}; write / ? # and @ in user or password as %2F %3F %23 and %40") from None
     if parts.scheme.startswith("socks"):
         raise ValueError("names a SOCKS proxy, which is not supported; name an http:// or https:// proxy, or direct")
-    who, _, authority = parts.netloc.rpartition("@")
-    if parts.scheme not in _PORTS or port == 0 or not HOST.fullmatch(authority.lower()):
+    if parts.scheme not in PORTS:
         raise ValueError(_FORM)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"{_FORM}, with nothing after the port; write / ? and # in a password as %2F %3F and %23")
     if who in (_MASK, f"{_MASK}:{_MASK}"):
         raise ValueError(f"has {_MASK} where user and password were; --print-config leaves them out: write them again")
     return Proxy(
-        f"{parts.scheme}://{_host(parts.hostname or '')}:{port or _PORTS[parts.scheme]}",
+        f"{parts.scheme}://{host}:{port or PORTS[parts.scheme]}",
         authorization=_basic(who) if who else None,
     )
 
@@ -74,10 +75,6 @@ def _read_for_all(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the f
 
 def _read_for_one(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
     return _read(value, (DIRECT,))
-
-
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _basic(who: str) -> str:

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from proxy.config.archives import AptSettings, ArchiveSettings
 from proxy.config.groups import GroupSettings, problem, shadowing
-from proxy.config.listening import Addresses, Names
+from proxy.config.hosts import Addresses, Names
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
 from proxy.config.quantities import Count, Duration, Size, show_size
 from proxy.config.upstreams import UpstreamSettings, builtin, repeated, twice

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from proxy import address_text
+from proxy.address_text import PORTS
 from proxy.config import placement
 from proxy.config.addresses import Base, Folder, folder_path
 from proxy.config.hosts import Hosts, check_host
@@ -177,7 +178,7 @@ class UpstreamSettings(BaseModel):
         """
         alone = self.authenticated or shadows or bool(self.page_hosts)
         # A netrc file knows no ports: what it has for the host of `url` says nothing of another port of that host.
-        host = next(_authorities(self.url)).rpartition(":")[0]
+        host = address_text.bracketed(address_text.origin(self.url)[1])
         others = {entry for entry in known if entry in self.host_credentials or not f"{entry}:".startswith(f"{host}:")}
         return Site(
             self.mount,
@@ -200,9 +201,10 @@ class UpstreamSettings(BaseModel):
 def _authorities(*bases: str) -> Iterator[str]:
     """The hosts of base addresses with their ports; for plain HTTP that of HTTPS too, to which servers redirect."""
     for base in bases:
-        parts = urlsplit(base)
-        for port in (parts.port,) if parts.port else (80, 443) if parts.scheme == "http" else (443,):
-            yield f"{parts.netloc.removesuffix(f':{port}')}:{port}"
+        scheme, host, port = address_text.origin(base)
+        yield f"{address_text.bracketed(host)}:{port}"
+        if (scheme, port) == ("http", PORTS["http"]):
+            yield f"{address_text.bracketed(host)}:{PORTS['https']}"
 
 
 def builtin() -> tuple[UpstreamSettings, ...]:

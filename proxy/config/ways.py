@@ -12,13 +12,14 @@ from dataclasses import replace
 from typing import Self
 from urllib.parse import urlsplit
 
+from proxy import address_text
+from proxy.address_text import PORTS
 from proxy.config.bypass import Bypass
 from proxy.config.loading import ConfigError
 from proxy.config.proxies import DIRECT, ENVIRONMENT, read_proxy
 from proxy.config.settings import Settings
 from proxy.way import Proxy
 
-_PORTS = {"http": 80, "https": 443}
 _UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a connection to these arrives
 
 
@@ -49,7 +50,7 @@ class KnownWays:
         bypass = Bypass.read(_value(environ, "no_proxy")[1])
         by_scheme: dict[str, Proxy] = {}
         if isinstance(settings.proxy, Proxy):
-            by_scheme = dict.fromkeys(_PORTS, replace(settings.proxy, source="`proxy` in the settings"))
+            by_scheme = dict.fromkeys(PORTS, replace(settings.proxy, source="`proxy` in the settings"))
         elif settings.proxy == ENVIRONMENT and not bypass.covers_all:
             by_scheme, notes, errors = _from_environment(settings, environ)
         by_mount = {
@@ -73,11 +74,9 @@ class KnownWays:
         """See `ports.Ways.proxy`. What an upstream says for itself outranks NO_PROXY, too."""
         if mount in self._by_mount:
             return self._by_mount[mount]
-        parts = urlsplit(url)
-        found = self._by_scheme.get(parts.scheme)
-        if found is None or self._bypass.covers(parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)):
-            return None
-        return found
+        scheme, host, port = address_text.origin(url)
+        found = self._by_scheme.get(scheme)
+        return None if found is None or self._bypass.covers(host, port) else found
 
     def in_force(self) -> Iterator[tuple[str, Proxy]]:
         """For each scheme that goes through a proxy: the scheme, and which."""
@@ -89,7 +88,7 @@ def _from_environment(settings: Settings, environ: Mapping[str, str]) -> tuple[d
     found: dict[str, Proxy] = {}
     notes: dict[str, str] = {}
     errors: dict[str, str] = {}
-    for scheme in _PORTS:
+    for scheme in PORTS:
         name, text = _value(environ, f"{scheme}_proxy", "all_proxy")
         if not text:
             continue

@@ -10,12 +10,11 @@ import re
 from urllib.parse import quote, urlsplit
 
 from proxy import address_text
-from proxy.address_text import HOST_LIMIT, LABEL, LAST_PORT, SLASH
+from proxy.address_text import HOST_LIMIT, LABEL, LAST_PORT, PORTS, SLASH
 from proxy.errors import BadTarget
 
 PATH_LIMIT = 4096  # bytes, decoded
-_PORTS = {"http": 80, "https": 443}
-HTTPS = _PORTS["https"]
+HTTPS = PORTS["https"]
 _QUERY = "!$&'()*+,;=:@/?%"  # characters of a query that stay as they are (RFC 3986 §3.4), and what is encoded already
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]*")
 _SLASHES = re.compile(rf"[/{re.escape(SLASH)}]")
@@ -42,17 +41,17 @@ def dissect(url: str) -> tuple[str, str, str]:
     except ValueError:
         raise BadTarget("The address of a link cannot be read.") from None
     scheme = parts.scheme.lower()
-    if scheme not in _PORTS:
+    if scheme not in PORTS:
         raise BadTarget("Only http and https addresses can be fetched.")
     if "\\" in parts.netloc:
         raise BadTarget("The address of a link has a backslash where browsers and libraries read different hosts.")
-    host, _ = address_text.host(f"[{name}]" if ":" in name else address_text.ascii_host(name))
-    number = port or _PORTS[scheme]
+    host = address_text.parsed_host(name)
+    number = port or PORTS[scheme]
     if port == 0:
         raise BadTarget("The address of a link has no port that can be asked.")
     # Browsers and pip take a percent sign that begins no escape for itself.
     path = checked(address_text.decoded(_STRAY_PERCENT.sub("%25", parts.path[1:]), slashes=True))
-    return scheme, host if number == HTTPS == _PORTS[scheme] else f"{host}:{number}", path
+    return scheme, host if number == HTTPS == PORTS[scheme] else f"{host}:{number}", path
 
 
 def plainly(url: str) -> tuple[str, str, str] | None:

@@ -20,7 +20,8 @@ from typing import TypeGuard
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from proxy.errors import NotAllowed
+from proxy import address_text
+from proxy.errors import BadTarget, NotAllowed
 from proxy.model import Site
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -74,7 +75,6 @@ _USUAL = (80, 443)  # ports at which a public host has web servers and nothing e
 # RFC 6761 §6.3, and what the hosts files of distributions add.
 _OWN_NAME = re.compile(r"(?:.*\.)?localhost|localhost6?\.localdomain6?|localhost6|ip6-(?:localhost|loopback)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # as inet_aton(3) takes the parts of an address
-_HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 
 
 class Trust(enum.Enum):
@@ -153,6 +153,10 @@ class GuardedResolver(AbstractResolver):
         """Nothing to do: who made the inner resolver closes it."""
 
 
+def _no_host() -> NotAllowed:
+    return NotAllowed("The address names no host that can be asked.")
+
+
 def _refused() -> NotAllowed:
     return NotAllowed(
         "The host has a loopback, link-local or private address; name host:port in the settings to allow it: in the "
@@ -170,19 +174,24 @@ def _named(bases: tuple[str, ...], hosts: frozenset[str]) -> frozenset[tuple[str
     """The hosts that the settings name for a site, normalised, with their ports; without one: the entry has none."""
     named: set[tuple[str, int | None]] = {(host_of(url), url.port) for url in map(URL, bases)}
     for entry in hosts:
-        url = URL(f"http://[{entry}]" if entry.count(":") > 1 and "[" not in entry else f"http://{entry}")
-        named.add((host_of(url), url.explicit_port))
+        name, port = address_text.host(entry)
+        named.add((_plain(name.strip("[]")), port))
     return frozenset(named)
 
 
 @lru_cache(maxsize=1024)
 def _plain(text: str) -> str:
-    host = text.lower().removesuffix(".")
+    if _is_address(text):
+        return str(ipaddress.ip_address(text))
+    try:
+        host = address_text.host_name(text)
+    except BadTarget:
+        raise _no_host() from None
     if _is_address(host):
-        return str(ipaddress.ip_address(host))
-    if not host or not _HOST.issuperset(host) or all(map(_NUMBER.fullmatch, host.split("."))):
-        # Numbers only: 2130706433, 127.1, 0x7f.1 and the like, which resolvers read as addresses, a proxy's too.
-        raise NotAllowed("The address names no host that can be asked.")
+        return host
+    # Numbers only: 2130706433, 127.1, 0x7f.1 and the like, which resolvers read as addresses, a proxy's too.
+    if all(map(_NUMBER.fullmatch, host.split("."))):
+        raise _no_host()
     return host
 
 

@@ -7,7 +7,6 @@ the guard. Never reads or writes: what passes is between the client and the host
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ import aiohappyeyeballs
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from proxy import address_text
 from proxy.errors import BadTarget, NotAllowed, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.events import UpstreamFailed
 from proxy.ports import Observer, Ways
@@ -26,8 +26,6 @@ from proxy.way import Proxy
 
 _PORT = 443
 _NEXT = 0.25  # seconds until a host's next address is tried beside the one before (RFC 8305 §5)
-# RFC 9112 §3.2.3: host and port, both of them, and nothing else.
-_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,255}):(?P<port>[0-9]{1,5})")
 
 Place = tuple[str, int]
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -35,13 +33,13 @@ Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 def place(authority: str) -> Place:
     """Host and port of a CONNECT request. Raises BadTarget, and NotAllowed if the host is no plain name or address."""
-    match = _AUTHORITY.fullmatch(authority)
-    if match is None or not 0 < int(match["port"]) < 1 << 16:
-        raise BadTarget("CONNECT needs a host and a port, such as files.example:443.")
     try:
-        return guard.host_of(URL.build(scheme="https", host=match["host"].strip("[]"))), int(match["port"])
-    except ValueError:
-        raise BadTarget("CONNECT needs a host and a port, such as files.example:443.") from None
+        host, port = address_text.host(authority, rooted=True)
+    except BadTarget:
+        host, port = "", None
+    if port is None:  # RFC 9112 §3.2.3: both of them, and nothing else
+        raise BadTarget("CONNECT needs a host and a port, such as files.example:443.")
+    return guard.host_of(URL.build(scheme="https", host=host.strip("[]"))), port
 
 
 def places(tunnels: Iterable[str], usual: Iterable[str]) -> dict[Place, Trust]:
@@ -153,7 +151,7 @@ class Lines:
 
 
 def _entry(text: str) -> Place:
-    return place(text if re.search(r":[0-9]+$", text) and not text.endswith("]") else f"{text}:{_PORT}")
+    return place(text if address_text.host(text)[1] else f"{text}:{_PORT}")
 
 
 def _info(result: ResolveResult) -> tuple[int, int, int, str, tuple[str, int]]:

@@ -7,7 +7,6 @@ request, and a proxy have pools and name look-ups of their own. Never follows, r
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from proxy import version
 from proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream import failures, guard, proxying
 from proxy.upstream.connections import Connector
@@ -71,7 +71,7 @@ class Pools:
                     ssl=ssl_context or True,
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=read_timeout),
-                headers={"Accept-Encoding": "identity", "User-Agent": f"pullthrough/{_version()}"},
+                headers={"Accept-Encoding": "identity", "User-Agent": f"pullthrough/{version()}"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,
@@ -148,10 +148,3 @@ def _until_read(response: aiohttp.ClientResponse, give_back: Callable[[], None])
         give_back()
     else:
         response.connection.add_callback(give_back)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("pullthrough")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was not installed
-        return "0"

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from proxy.errors import NotAllowed
+from proxy import address_text
+from proxy.errors import BadTarget, NotAllowed
 from proxy.web import failures
 
 # Fetch standard §3.3: any page may read the answer, and all of its header fields.
@@ -59,12 +60,14 @@ def _is_browser(headers: Mapping[str, str]) -> bool:
 
 def _is_own(host: str, names: AbstractSet[str]) -> bool:
     """Whether a `Host` (RFC 9110 §7.2) is an address, localhost, or one of the names."""
-    name, colon, port = host.rpartition(":")
-    name = (name if colon and port.isdecimal() else host).lower().removesuffix(".")
-    if name in {"localhost", *names}:
+    try:
+        name, _ = address_text.host(host, rooted=True)
+    except BadTarget:
+        return False
+    if name.startswith("[") or name in {"localhost", *names}:
         return True
     try:
-        ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
+        ip_address(name)
     except ValueError:
         return False
     return True

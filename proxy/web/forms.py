@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from proxy.address_text import plain
+from proxy.address_text import unmapped
 from proxy.apt import addresses
 from proxy.apt.addresses import ArchiveAddress
 from proxy.errors import BadTarget, NotAllowed
@@ -63,7 +63,7 @@ def read(raw: str, own: tuple[str, int] | None, mounts: Container[str], names: C
     behind = raw[raw.index("//") + 2 :]
     path = behind[behind.index("/") :] if "/" in behind else "/"
     if own is not None and port == own[1]:
-        host = plain(parts.hostname or "").removesuffix(".")
+        host = unmapped(parts.hostname or "").removesuffix(".")
         if port != _HTTP or (host != _SECURE and (host == own[0] or host in names or _is_ours(path, mounts))):
             return _origin(path)
     return Archived(addresses.parse_proxied(raw))

@@ -6,17 +6,13 @@ status `406 Usage Information`: auto-apt-proxy, and tools like it, know a cache 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from aiohttp import web
 
-from proxy import clients
-from proxy.address_text import plain
+from proxy import address_text, clients
+from proxy.errors import BadTarget
 from proxy.web import failures
-
-# What may stand in a text that a shell reads: a plain host name or address, and a port.
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:]{2,45}\])(?::[0-9]{1,5})?")
 
 
 def front_page(request: web.BaseRequest, indexes: Mapping[str, str]) -> web.Response:
@@ -55,8 +51,10 @@ def _text(base_url: str, indexes: Mapping[str, str]) -> str:
 def _base_url(request: web.BaseRequest) -> str:
     """The address of the cache as the client knows it, if that is a plain one, else the one that it reached."""
     host = request.headers.get("Host", "")
-    if not _HOST.fullmatch(host):
+    try:
+        address_text.host(host, rooted=True)  # nothing else may stand in a text that a shell reads
+    except BadTarget:
         own = request.transport.get_extra_info("sockname") if request.transport else None
-        address, port = (plain(own[0]), own[1]) if own else ("127.0.0.1", 3142)
-        host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        address, port = (address_text.unmapped(own[0]), own[1]) if own else ("127.0.0.1", 3142)
+        host = f"{address_text.bracketed(address)}:{port}"
     return f"http://{host}"

@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from proxy.address_text import plain
+from proxy.address_text import unmapped
 from proxy.web import failures
 from proxy.web.sharing import Shared
 
@@ -52,7 +52,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if isinstance(self.peername, tuple):
-            self.client = plain(self.peername[0])
+            self.client = unmapped(self.peername[0])
         # Draining must mean "nothing left": sender threads write to the same socket.
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=0)
@@ -100,7 +100,7 @@ class Connection(web.RequestHandler):
     def own(self) -> tuple[str, int] | None:
         """The address at which the client found this server; None where it has none."""
         name = self.transport.get_extra_info("sockname") if self.transport is not None else None
-        return (plain(name[0]), name[1]) if isinstance(name, tuple) else None
+        return (unmapped(name[0]), name[1]) if isinstance(name, tuple) else None
 
     def leave_http(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The connection as bare streams, for what comes behind a CONNECT request; it has to be closed after that.

@@ -16,7 +16,7 @@ from proxy.model import Site
 from proxy.upstream.guard import GuardedResolver, Trust, admit, forbidden, host_of, private
 
 SITE = Site("demo", "http://10.1.2.3:8080/", "simple/", 600.0)
-CLOSED = Site("demo", "https://index.example/", "", 600.0, frozenset({"Files.Example", "10.9.9.9:81", "::1"}))
+CLOSED = Site("demo", "https://index.example/", "", 600.0, frozenset({"Files.Example", "10.9.9.9:81", "[::1]"}))
 
 
 class Fixed(AbstractResolver):
