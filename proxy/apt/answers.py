@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from proxy.apt.policy import MOUNT
 from proxy.cache import dates
-from proxy.cache.access import Body
+from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation

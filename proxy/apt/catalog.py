@@ -18,9 +18,9 @@ from proxy.apt import packages, sources
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.packages import Table
 from proxy.apt.sources import Match, Source
-from proxy.cache.access import Body
+from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight
-from proxy.cache.flights import Flights
+from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import PullthroughError, StoreError
 from proxy.model import Blob, Digest
@@ -55,7 +55,7 @@ class Catalog:
         self._changes = 0  # of sources and tables
         self._tables: OrderedDict[str, Table] = OrderedDict()
         self._bytes = 0
-        self._making: Flights[None] = Flights()
+        self._making: SingleFlight[None] = SingleFlight()
         self._tabling = Workers("tables", 2)
 
     def served(self, suite: ArchiveAddress, path: str, digest: Digest, body: Body) -> None:
@@ -67,8 +67,8 @@ class Catalog:
         digest = None
         if isinstance(body, Blob):
             digest = body.digest
-        elif isinstance(body, Flight) and body.verified and body.digesting is not None:
-            digest = body.digesting.check()
+        elif isinstance(body, Flight) and body.verified and body.running_hash is not None:
+            digest = body.running_hash.check()
         known = self._of_host(address)
         if digest is None:
             known.pop(key, None)

@@ -16,10 +16,10 @@ from proxy.apt import answers
 from proxy.apt.answers import Dated
 from proxy.apt.request import Request
 from proxy.cache import dates, file_kinds
-from proxy.cache.access import Access
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
+from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Wanted
 from proxy.cache.representation import Representation
 from proxy.errors import Coded, NotFound, UpstreamError, Withheld, WrongBytes
@@ -40,7 +40,7 @@ class Confirmed:
         self, store: Store, downloads: Downloads, documents: Documents, confirming: Confirming, clock: Clock
     ) -> None:
         self._store = store
-        self._access = Access(downloads)
+        self._opener = FileOpener(downloads)
         self._documents = documents
         self._confirming = confirming
         self._clock = clock
@@ -101,7 +101,7 @@ class Confirmed:
         return await self._unpacked(wanted, kind)
 
     async def _opened(self, request: Request, wanted: Wanted, kind: Kind) -> Representation:
-        body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
+        body, source = await self._opener.body(wanted, request.span, request.if_range, head=request.head)
         date = answers.told(body, None)
         dated = Dated(date, dates.settled(date, self._clock.now()))
         return answers.file(body, None, dated, kind, source, lasting=False)

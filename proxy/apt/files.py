@@ -22,13 +22,13 @@ from proxy.apt.policy import Policy
 from proxy.apt.release import Listed
 from proxy.apt.request import Request
 from proxy.apt.vouching import Vouched, Vouching
-from proxy.cache.access import Access, Body
 from proxy.cache.downloads import Downloads
+from proxy.cache.file_opener import Body, FileOpener
 from proxy.cache.flight import Flight, Wanted
-from proxy.cache.flights import Flights
 from proxy.cache.following import landing
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
+from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, PullthroughError, StoreError, UpstreamError
 from proxy.model import Blob, Digest, Kind, Outcome, Source
 from proxy.ports import Clock, Store
@@ -55,14 +55,14 @@ class Files:
         """`gone` is told of what upstream has not, though an index lists it."""
         self._store = store
         self._downloads = downloads
-        self._access = Access(downloads)
+        self._opener = FileOpener(downloads)
         self._confirmed = confirmed
         self._catalog = catalog
         self._vouching = vouching
         self._gone = gone
         self._clock = clock
         self._policy = policy
-        self._beginning: Flights[None] = Flights()
+        self._beginning: SingleFlight[None] = SingleFlight()
         self._foreseen: OrderedDict[str, None] = OrderedDict()
 
     async def file(self, request: Request, digest: Digest | None) -> Representation:
@@ -113,7 +113,7 @@ class Files:
         failure: PullthroughError | None = None
         for number, wanted in enumerate(promised, 1):
             try:
-                body, source = await self._access.body(wanted, request.span, request.if_range, head=request.head)
+                body, source = await self._opener.body(wanted, request.span, request.if_range, head=request.head)
                 if number < len(promised):
                     await self._checked(body)
             except (NotFound, UpstreamError) as error:

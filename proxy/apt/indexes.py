@@ -15,8 +15,8 @@ from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.release import Listed
 from proxy.apt.suites import Snapshot
 from proxy.cache import dates
-from proxy.cache.access import Body
 from proxy.cache.downloads import Downloads
+from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.following import landing
 from proxy.cache.passthrough import Passthrough

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from proxy.cache.flights import Flights
+from proxy.cache.single_flight import SingleFlight
 from proxy.errors import Unsettled, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
 from proxy.ports import Clock, Upstream
 
@@ -58,7 +58,7 @@ class Retries:
         self._clock = clock
         self._retries = retries
         self._sleep = sleep
-        self._waits: Flights[None] = Flights()
+        self._waits: SingleFlight[None] = SingleFlight()
         self._vain: OrderedDict[str, _Vain] = OrderedDict()
 
     async def past(self, url: str, ask: Callable[[], Awaitable[T]]) -> T:

@@ -18,8 +18,8 @@ from proxy.apt.release_fetcher import ReleaseFetcher, Torn, address_of
 from proxy.apt.suite_history import SuiteHistories, SuiteHistory
 from proxy.apt.suites import Decision, Form, Received, Snapshot
 from proxy.cache.bodies import Bodies
-from proxy.cache.flights import Flights, Flying
 from proxy.cache.patience import Patience
+from proxy.cache.single_flight import FlightTask, SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, Unsettled
 from proxy.events import StaleServed, UpstreamFailed
@@ -57,7 +57,7 @@ class Snapshots:
         self._workers = Workers("releases", 2)
         self._histories = SuiteHistories(store, clock, indexes, self._workers)
         self._fetcher = ReleaseFetcher(store, upstream, clock, bodies, patience, self._workers)
-        self._flights: Flights[tuple[Snapshot, Outcome]] = Flights()
+        self._flights: SingleFlight[tuple[Snapshot, Outcome]] = SingleFlight()
 
     async def present(
         self, suite: ArchiveAddress, form: Form, site: Site, *, revalidate: bool = False
@@ -113,7 +113,7 @@ class Snapshots:
         await self._workers.close()
 
     async def _patiently(
-        self, history: SuiteHistory, task: Flying[tuple[Snapshot, Outcome]]
+        self, history: SuiteHistory, task: FlightTask[tuple[Snapshot, Outcome]]
     ) -> tuple[Snapshot, Outcome]:
         """Wait for a look upstream as long as a client with a present snapshot should. Raises TimeoutError."""
         url = address_of(history, history.form.value)

@@ -1,7 +1,7 @@
 """Whole bodies in memory: index pages, Release files, documents. Bounded each, and together.
 
 `documents` and the archives' snapshots read what upstream sends through it. It takes off content codings by the rules
-of `coding`, and knows nothing of what a body is for.
+of `content_coding`, and knows nothing of what a body is for.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from proxy.cache import coding
+from proxy.cache import content_coding
 from proxy.cache.budget import Budget, Claim
-from proxy.cache.coding import Gunzip, Nature
+from proxy.cache.content_coding import Gunzip, Nature
 from proxy.errors import TooLarge, UpstreamTimeout
 from proxy.ports import Clock, Reply
 
@@ -75,7 +75,7 @@ class _Unpacking:
         self._refuse(self.received)
         if self._rule is not None:
             self._head += chunk
-            if len(self._head) < coding.LOOKED_AT:
+            if len(self._head) < content_coding.LOOKED_AT:
                 return
             chunk = self._decide(self._rule)
         await self._unpack(chunk)
@@ -94,7 +94,7 @@ class _Unpacking:
         return head
 
     async def _unpack(self, chunk: bytes) -> None:
-        for piece in coding.through(self._layers, chunk):
+        for piece in content_coding.through(self._layers, chunk):
             self._refuse(self._whole.tell() + len(piece))
             await self._budget.grow(self._claim, len(piece))
             self._whole.write(piece)
@@ -110,5 +110,5 @@ def _rule(reply: Reply, url: str, *, text: bool) -> Callable[[bytes], int] | Non
     field, urls = reply.headers.get("content-encoding"), (url, reply.url)
     if not field:
         return None
-    what = Nature.TEXT if text else coding.nature(urls, reply.headers.get("content-type", ""))
-    return lambda head: coding.layers(field, what, urls, head)
+    what = Nature.TEXT if text else content_coding.nature(urls, reply.headers.get("content-type", ""))
+    return lambda head: content_coding.layers(field, what, urls, head)

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from dataclasses import replace
 
-from proxy.cache.flights import Flights
+from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import BlobDamaged, StoreBroken, StoreError
 from proxy.model import Blob, Digest, Entry
@@ -24,7 +24,7 @@ class Comparing:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._flights: Flights[Digest] = Flights()
+        self._flights: SingleFlight[Digest] = SingleFlight()
         self._hashing = Workers("comparing", 2)
 
     async def right(self, entry: Entry, promised: Digest) -> bool:

@@ -13,10 +13,10 @@ from http import HTTPStatus
 from proxy.cache import dates
 from proxy.cache.conditional import conditional
 from proxy.cache.flight import Wanted
-from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
 from proxy.cache.passthrough import coded
 from proxy.cache.patience import Patience
+from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, StoreError, UpstreamError, UpstreamTimeout, UpstreamUnreachable, Withheld
 from proxy.model import Ask, Entry, Outcome, Validator
 from proxy.ports import Clock, Store, Upstream
@@ -35,7 +35,7 @@ class Confirming:
         self._upstream = upstream
         self._clock = clock
         self._patience = patience
-        self._flights: Flights[Outcome] = Flights()
+        self._flights: SingleFlight[Outcome] = SingleFlight()
         self._changed: dict[str, Entry] = {}
 
     async def outcome(

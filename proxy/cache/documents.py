@@ -18,9 +18,9 @@ from typing import assert_never
 from proxy.cache import dates
 from proxy.cache.bodies import Bodies
 from proxy.cache.conditional import conditional
-from proxy.cache.flights import Flights
 from proxy.cache.freshness import Verdict, judge
 from proxy.cache.patience import Patience
+from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import (
     BlobDamaged,
@@ -106,7 +106,7 @@ class Documents:
         self._clock = clock
         self._bodies = bodies
         self._patience = patience
-        self._flights: Flights[_Refreshed] = Flights()
+        self._flights: SingleFlight[_Refreshed] = SingleFlight()
         self._reading = Workers("reading", 2)
         self._negative: dict[str, tuple[float, NotFound]] = {}
 

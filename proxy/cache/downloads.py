@@ -14,17 +14,17 @@ from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from proxy.cache import file_kinds
 from proxy.cache.comparing import Comparing
 from proxy.cache.cooling import Cooling
-from proxy.cache.digesting import Digesting
 from proxy.cache.filling import Filling
-from proxy.cache.flight import Flight, Place, Wanted
-from proxy.cache.flights import Flights
+from proxy.cache.flight import Flight, Location, Wanted
 from proxy.cache.following import follow
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.keeping import Keeping
 from proxy.cache.lanes import Lanes
-from proxy.cache.manners import Manners
 from proxy.cache.passthrough import Passthrough, unlikely
 from proxy.cache.passthroughs import NEXT, Passthroughs, told
-from proxy.cache.retrying import afresh
+from proxy.cache.retry_policy import afresh
+from proxy.cache.running_hash import RunningHash
+from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import (
     NoPlace,
@@ -55,14 +55,14 @@ class Downloads:
         self._observer = observer
         self._lanes = lanes
         self._flights: dict[str, Flight] = {}
-        self._tasks: Flights[None] = Flights()
+        self._tasks: SingleFlight[None] = SingleFlight()
         self._cooling = Cooling(clock)
         self.comparing = Comparing(store)
         self._keeping = Keeping(store, self.comparing, clock)
         self._hashing = Workers("hashing")
-        self.manners = Manners()
-        self._passthroughs = Passthroughs(upstream, self.manners, self._hashing)
-        self._places = asyncio.Semaphore(lanes.downloads)
+        self.host_limits = HostLimits()
+        self._passthroughs = Passthroughs(upstream, self.host_limits, self._hashing)
+        self._slots = asyncio.Semaphore(lanes.downloads)
 
     async def kept(self, wanted: Wanted) -> Blob | None:
         """The stored file, if it is here, under this address or, by its digest, under any other."""
@@ -106,16 +106,16 @@ class Downloads:
 
     def final(self, wanted: Wanted, error: Exception) -> bool:
         """Whether what a ranged request failed with is the last word; else a plain one may get the file."""
-        return self.manners.final(wanted.places[0], error)
+        return self.host_limits.final(wanted.locations[0], error)
 
     def honours_ranges(self, wanted: Wanted) -> bool | None:
         """Whether the file's host is known to honour ranges. False: a range got an error there lately."""
-        return self.manners.honours(wanted.places[0])
+        return self.host_limits.honours(wanted.locations[0])
 
     def room(self, url: str) -> int:
         """How many downloads more the host of `url` is likely to allow now; for work ahead of clients."""
-        begun = sum(self.manners.same(url, flight.wanted.url) for flight in self._flights.values())
-        return self.manners.room(url, self._lanes.connections, begun)
+        begun = sum(self.host_limits.same(url, flight.wanted.url) for flight in self._flights.values())
+        return self.host_limits.room(url, self._lanes.connections, begun)
 
     async def followed(self, flight: Flight) -> AsyncGenerator[bytes]:
         """All bytes of a flight whose length is unknown, past the store from where the disk gave up."""
@@ -164,7 +164,7 @@ class Downloads:
     async def _fly(self, flight: Flight) -> None:
         wanted = flight.wanted
         try:
-            async with self._place():
+            async with self._slot():
                 spool = flight.spool = await self._store.spool(wanted.flight_key, wanted.size)
                 with spool.share():
                     await self._bring(flight, spool)
@@ -184,17 +184,17 @@ class Downloads:
             self._observer(Flying(len(self._flights)))
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """One of the places for downloads. Raises NoPlace."""
+    async def _slot(self) -> AsyncIterator[None]:
+        """One of the slots for downloads. Raises NoPlace."""
         try:
             async with asyncio.timeout(self._lanes.turn):
-                await self._places.acquire()
+                await self._slots.acquire()
         except TimeoutError:
             raise NoPlace("Too many downloads are under way; this file is served past the store.") from None
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
     async def _bring(self, flight: Flight, spool: Spool) -> None:
         """Fill, check, let the followers have the end, adopt: in this order."""
@@ -234,7 +234,7 @@ class Downloads:
 
     async def _filled(self, flight: Flight, spool: Spool) -> Digest:
         """Run the filling and the hashing side by side; gives the sha256. Raises WrongBytes."""
-        digesting = flight.digesting = Digesting(flight.wanted.digest, self._hashing)
+        running_hash = flight.running_hash = RunningHash(flight.wanted.digest, self._hashing)
         more = asyncio.Event()
         stop = flight.listen(more.set)
         filling = asyncio.create_task(self._fill(flight, spool))
@@ -244,10 +244,10 @@ class Downloads:
                 more.clear()
                 # Until upstream said that it is the same file, an earlier run's bytes may yet be thrown away.
                 end = flight.extents.end_from(0) if flight.started.done() else 0
-                if filling.done() and digesting.position >= end:
+                if filling.done() and running_hash.position >= end:
                     break
-                if digesting.behind(end):
-                    await digesting.advance(spool.fd, end)
+                if running_hash.behind(end):
+                    await running_hash.advance(spool.fd, end)
                 else:
                     await more.wait()
             if (failed := filling.exception()) is not None:
@@ -257,7 +257,7 @@ class Downloads:
             filling.cancel()
             await asyncio.wait([filling])
         await self._judge(flight, spool)
-        return digesting.check()
+        return running_hash.check()
 
     async def _judge(self, flight: Flight, spool: Spool) -> None:
         """Raise WrongBytes for what cannot be what it is called, where neither digest nor length tells."""
@@ -273,25 +273,25 @@ class Downloads:
         """Fetch a file from where it is, or, when that fails, from where else its bytes are, or where it is by now."""
         failure: PullthroughError | None = None
         own = Validator()
-        for place in self._passthroughs.in_order(flight.wanted):
+        for location in self._passthroughs.in_order(flight.wanted):
             if failure is not None:
                 flight.validator = Validator()  # another host's word; here the digest alone tells
             try:
-                return await self._fill_from(flight, place, spool)
+                return await self._fill_from(flight, location, spool)
             except WrongBytes:
                 raise
             except NEXT as error:
-                failure = told(failure, error, place, flight.wanted)
-                own = flight.validator if place.url == flight.wanted.url else own
+                failure = told(failure, error, location, flight.wanted)
+                own = flight.validator if location.url == flight.wanted.url else own
         assert failure is not None, "there is a place, and it failed"
         # Before anything came, whoever asked looks for a new address.
         if not flight.started.done() or flight.wanted.again is None or not isinstance(failure, _EXPIRED):
             raise failure.again()
-        place_now = await flight.wanted.again()
-        if place_now is None:
+        location_now = await flight.wanted.again()
+        if location_now is None:
             raise failure.again()
         flight.validator = own
-        return await self._fill_from(flight, place_now, spool)
+        return await self._fill_from(flight, location_now, spool)
 
-    async def _fill_from(self, flight: Flight, place: Place, spool: Spool) -> None:
-        await Filling(flight, place, spool, self._upstream, self._lanes, self.manners).run()
+    async def _fill_from(self, flight: Flight, location: Location, spool: Spool) -> None:
+        await Filling(flight, location, spool, self._upstream, self._lanes, self.host_limits).run()

@@ -1,9 +1,10 @@
-"""Filling a flight's spool file from upstream: one stream, or several ranges at once.
+"""Fills a flight's spool file from upstream, in one stream or in several ranges at once.
 
-The first request asks for the first segment only. A 206 tells the size, and that ranges are honoured; a 200 is the
-whole, from one connection; an error, or an odd answer, is followed by a plain request. `crew` decides who fetches what.
-A transfer that breaks goes on where it stopped. Two versions of a file are never glued: the digest tells in the end,
-or else each further request is conditional (`If-Range`, RFC 9110 §13.1.5), and what it repeats is compared.
+The first request asks for the first segment only. A 206 tells the size, and that ranges are honoured. A 200 is the
+whole file, on one connection. An error or an odd response is followed by a plain request. `parallel_fetch` decides
+which connection fetches what. A transfer that breaks continues where it stopped. Two versions of a file are never
+joined: the digest tells in the end, or else each further request is conditional (`If-Range`, RFC 9110 §13.1.5), and the
+bytes that it repeats are compared.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from proxy.cache import dates, file_kinds
-from proxy.cache.crew import Crew
 from proxy.cache.extents import Extents
-from proxy.cache.flight import Changed, Flight, Place
+from proxy.cache.flight import Changed, Flight, Location
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job, Lanes
-from proxy.cache.manners import Manners
+from proxy.cache.parallel_fetch import ParallelFetch
 from proxy.cache.passthrough import coded, page_instead, paged, refuse, strange
-from proxy.cache.pen import Pen
+from proxy.cache.spool_writer import SpoolWriter
 from proxy.errors import Coded, UpstreamBroken, WrongBytes
 from proxy.model import Ask, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
@@ -30,18 +31,24 @@ class Filling:
     """One attempt to complete a flight's spool file. Mutable state: where a transfer broke, and what it goes on by."""
 
     def __init__(  # noqa: PLR0913, PLR0917 what is fetched from where to where, and how
-        self, flight: Flight, place: Place, spool: Spool, upstream: Upstream, lanes: Lanes, manners: Manners
+        self,
+        flight: Flight,
+        location: Location,
+        spool: Spool,
+        upstream: Upstream,
+        lanes: Lanes,
+        host_limits: HostLimits,
     ) -> None:
         self._flight = flight
-        self._place = place
+        self._location = location
         self._spool = spool
         self._upstream = upstream
         self._lanes = lanes
-        self._manners = manners
+        self._host_limits = host_limits
         self._condition: str | None = None  # what may stand in `If-Range`
         self._parts = False  # a part came as it was asked for
         self._seams: set[int] = set()  # where what is here ends, and was not followed by the rest
-        self._crew = self._made_crew()
+        self._connections = self._new_fetch()
 
     async def run(self) -> None:
         """Fetch what is missing. Raises an UpstreamError, StoreFull or StoreBroken; what landed stays."""
@@ -81,25 +88,25 @@ class Filling:
         flight.extents, flight.size, flight.validator, flight.resumed = Extents(), None, Validator(), 0
         self._condition, self._seams = None, set()
 
-    def _made_crew(self) -> Crew:
-        return Crew(self._flight, self._place, self._lanes, self._manners, self._request)
+    def _new_fetch(self) -> ParallelFetch:
+        return ParallelFetch(self._flight, self._location, self._lanes, self._host_limits, self._request)
 
     async def _fetch(self) -> None:
-        flight, crew = self._flight, self._made_crew()
-        self._crew = crew
+        flight, fetch = self._flight, self._new_fetch()
+        self._connections = fetch
         size = flight.wanted.size
-        crew.small = size is not None and size <= self._lanes.segment
-        crew.retrying.plain = flight.plain or self._manners.honours(self._place) is False
+        fetch.small = size is not None and size <= self._lanes.segment
+        fetch.retries.plain = flight.plain or self._host_limits.honours(self._location) is False
         if flight.extents.ranges:
             self._prove()
-            crew.retrying.plain |= not crew.retrying.provable  # from another place: all of it is compared
-        await crew.run()
+            fetch.retries.plain |= not fetch.retries.provable  # from another place: all of it is compared
+        await fetch.run()
         flight.start()
 
     def _prove(self) -> None:
         """Parts that come one by one have to be told to belong to one file."""
-        self._crew.retrying.provable = bool(self._flight.wanted.digest or self._condition)
-        self._crew.parallel = self._parts and self._crew.retrying.provable
+        self._connections.retries.provable = bool(self._flight.wanted.digest or self._condition)
+        self._connections.parallel = self._parts and self._connections.retries.provable
 
     async def _request(self, job: Job) -> None:
         """Do one job. What breaks was here up to a seam."""
@@ -123,7 +130,7 @@ class Filling:
             if self._condition and not flight.wanted.digest:
                 headers["If-Range"] = self._condition
         before = flight.extents.total
-        ask = Ask(self._place.url, self._place.site, headers, flight.wanted.kind, bulk=job.helper or flight.ahead)
+        ask = Ask(self._location.url, self._location.site, headers, flight.wanted.kind, bulk=job.helper or flight.ahead)
         async with self._upstream.get(ask) as reply:
             if reply.status == HTTPStatus.PARTIAL_CONTENT and not job.plain:
                 await self._part(job, reply, first, end)
@@ -137,7 +144,7 @@ class Filling:
     def _overlap(self, start: int) -> int:
         """How many bytes before `start` are asked for again: where it is a seam and nothing else tells."""
         flight = self._flight
-        if flight.wanted.digest or (start not in self._seams and self._crew.retrying.provable):
+        if flight.wanted.digest or (start not in self._seams and self._connections.retries.provable):
             return 0
         begun = next((begin for begin, end in flight.extents.ranges if end == start), start)
         return min(start - begun, _OVERLAP)
@@ -153,16 +160,16 @@ class Filling:
         if other or flight.size not in (None, size):
             raise Changed
         self._admit(reply, size)
-        self._crew.chosen(job)
+        self._connections.chosen(job)
         self._parts = True
-        self._manners.note(self._place, ranges=True)
+        self._host_limits.note(self._location, ranges=True)
         if start < job.start:
             await self._compare(reply, start, job.start)
         peeked = await self._peek(reply, job, size) if not job.start else b""
         await self._begin(job, reply, size)
-        pen = Pen(self._spool, flight, job.start)
-        job.busy = pen.busy
-        await pen.pour(reply, part.end, peeked)
+        writer = SpoolWriter(self._spool, flight, job.start)
+        job.busy = writer.busy
+        await writer.pour(reply, part.end, peeked)
 
     async def _whole(self, job: Job, reply: Reply) -> None:
         flight, wanted = self._flight, self._flight.wanted
@@ -172,14 +179,14 @@ class Filling:
         if size is not None and flight.size not in (None, size):
             raise Changed
         self._admit(reply, size)
-        self._crew.chosen(job)
+        self._connections.chosen(job)
         if not wanted.digest and not flight.started.done() and flight.extents.ranges:
             await self._restart()  # cheaper than to compare it all, and nobody has any of it
         job.start, job.end, job.whole = 0, None, True
         peeked = await self._peek(reply, job, size)
         await self._begin(job, reply, size)
-        pen = Pen(self._spool, flight, 0, comparing=not wanted.digest)
-        end = await pen.pour(reply, self._bound(), peeked)
+        writer = SpoolWriter(self._spool, flight, 0, comparing=not wanted.digest)
+        end = await writer.pour(reply, self._bound(), peeked)
         if flight.size is None:
             refuse(reply, wanted, end)
             flight.unmeasured = True
@@ -239,7 +246,7 @@ class Filling:
         """Take what the head of an answer says; the first one lets the waiting clients begin."""
         flight = self._flight
         begun = flight.started.done()
-        if self._place.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
+        if self._location.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
             flight.keep = False
         if flight.size is None:
             flight.size = size
@@ -252,7 +259,7 @@ class Filling:
             known = Validator(flight.validator.etag, self._condition and flight.validator.last_modified)
             await self._spool.checkpoint(SpoolState(flight.size, known, flight.extents.ranges))
             flight.start()
-        self._crew.answered(job)
+        self._connections.answered(job)
 
 
 def _condition(reply: Reply) -> str | None:

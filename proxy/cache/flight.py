@@ -1,10 +1,10 @@
-"""A file on its way from upstream to the disk, followed by everybody who asked for it.
+"""A file on its way from upstream to the disk, followed by all clients that asked for it.
 
-The flight writes to a spool file; followers read that file behind the writer, with sendfile, from whatever thread.
-Nobody gets the end of the file before its length and digest were checked (invariant: wrong bytes never arrive whole),
-and no follower is needed to keep the flight going. Large files come in parallel ranges where upstream honours them
-(RFC 9110 §14), written in place. `crew` decides which connection fetches what, `filling` talks to upstream; this is the
-state.
+The flight writes to a spool file. Followers read that file behind the writer, with sendfile, from any thread. Nobody
+gets the end of the file before its length and digest are checked (invariant: wrong bytes never arrive whole), and the
+flight needs no follower to go on. Large files come in parallel ranges where upstream honours them (RFC 9110 §14),
+written in place. This is the state: `parallel_fetch` decides which connection fetches what, `filling` talks to
+upstream.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
-from proxy.cache.digesting import Digesting
 from proxy.cache.extents import Extents
+from proxy.cache.running_hash import RunningHash
 from proxy.errors import PullthroughError
 from proxy.model import Digest, Kind, Site, Validator
 from proxy.ports import Spool
@@ -35,7 +35,7 @@ class Changed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """An address upstream, and the upstream that it belongs to."""
 
     url: str
@@ -62,11 +62,11 @@ class Wanted:
     digest: Digest | None = None
     size: int | None = None
     binary: bool = True
-    others: tuple[Place, ...] = ()
+    others: tuple[Location, ...] = ()
     renew: bool = False
     proved: bool = True
     kind: Kind = Kind.FILE
-    again: Callable[[], Awaitable[Place | None]] | None = field(default=None, compare=False)
+    again: Callable[[], Awaitable[Location | None]] | None = field(default=None, compare=False)
     signed: bool = False
     called: str | None = None
     text: bool = False
@@ -83,9 +83,9 @@ class Wanted:
         return self.called or urlsplit(self.url).path.rpartition("/")[2]
 
     @property
-    def places(self) -> tuple[Place, ...]:
+    def locations(self) -> tuple[Location, ...]:
         """All places where the file is, the first of them first."""
-        return (Place(self.url, self.site), *self.others)
+        return (Location(self.url, self.site), *self.others)
 
     @property
     def flight_key(self) -> str:
@@ -113,7 +113,7 @@ class Flight:
         self.verified = False
         self.error: PullthroughError | None = None
         self.spool: Spool | None = None
-        self.digesting: Digesting | None = None
+        self.running_hash: RunningHash | None = None
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._listeners: dict[int, Callable[[], None]] = {}
         self._listener = 0

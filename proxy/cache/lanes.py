@@ -1,4 +1,7 @@
-"""Lanes: the bounds of a download's connections, and one connection's part of the work, for `crew` and `filling`."""
+"""The limits of a download's connections, and the part of the work that one connection has.
+
+`parallel_fetch` and `filling` use them.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Pacing: how fast a download's connections are, each by itself and all together.
 
-Told by `crew` what came and when; says whether more connections would help, which one is to be replaced, and whether
-the download is worth waiting for. Rules over numbers: it never waits, and looks at no clock.
+`parallel_fetch` reports what came and when. It learns whether more connections would help, which one is to be replaced,
+and whether the download is worth waiting for. Rules over numbers: no waiting, no clock.
 """
 
 from __future__ import annotations

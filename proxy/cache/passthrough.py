@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack
 from http import HTTPStatus
 
 from proxy.cache import file_kinds
-from proxy.cache.digesting import Digesting
 from proxy.cache.flight import HELD_BACK, Wanted
+from proxy.cache.running_hash import RunningHash
 from proxy.errors import Coded, UpstreamBroken, WrongBytes
 from proxy.model import Ask, Kind
 from proxy.ports import Reply, Upstream
@@ -140,22 +140,22 @@ class Passthrough:
     async def chunks(self) -> AsyncGenerator[bytes]:
         """The body. Raises WrongBytes before the end of a whole file that is not the promised one."""
         if self.whole:
-            async for piece in self.checked(Digesting(self._wanted.digest)):
+            async for piece in self.checked(RunningHash(self._wanted.digest)):
                 yield piece
             return
         assert self._reply is not None, "opened before"
         async for chunk in self._reply.chunks():
             yield chunk
 
-    async def checked(self, digesting: Digesting, before: bytes | None = None) -> AsyncGenerator[bytes]:
-        """The body behind what `digesting` has seen, hashed on its way. Raises WrongBytes, UpstreamBroken.
+    async def checked(self, running_hash: RunningHash, before: bytes | None = None) -> AsyncGenerator[bytes]:
+        """The body behind what `running_hash` has seen, hashed on its way. Raises WrongBytes, UpstreamBroken.
 
         Its end is held back until length and digest agree. `before`: the sha256 that those bytes of it have to have
         which were seen, where no digest tells in the end that they belong to the same file.
         """
         assert self._reply is not None, "opened before"
         held = b""
-        known = digesting.position - self.start
+        known = running_hash.position - self.start
         repeated, looks = hashlib.sha256(), _Looks(self._reply, self._wanted, whole=self.start == 0)
         async for received in self._reply.chunks():
             looks.feed(received)
@@ -164,7 +164,7 @@ class Passthrough:
             if chunk and before is not None:
                 _same(before, repeated.digest())
                 before = None
-            digesting.update(chunk)
+            running_hash.update(chunk)
             held += chunk
             if len(held) > 2 * HELD_BACK:
                 looks.begins()
@@ -172,11 +172,11 @@ class Passthrough:
                 held = held[-HELD_BACK:]
         if known or before is not None:
             _same(before or b"", repeated.digest())
-        if self._wanted.length not in (None, digesting.position):
+        if self._wanted.length not in (None, running_hash.position):
             raise WrongBytes("Upstream sent a file of another length than the index promises.")
         looks.begins()
-        looks.ends(digesting.position)
-        digesting.check()
+        looks.ends(running_hash.position)
+        running_hash.check()
         if held:
             yield held
 

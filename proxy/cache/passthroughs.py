@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from proxy.cache.digesting import Digesting
-from proxy.cache.flight import Flight, Place, Wanted
-from proxy.cache.manners import Manners
+from proxy.cache.flight import Flight, Location, Wanted
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.passthrough import Passthrough
+from proxy.cache.running_hash import RunningHash
 from proxy.cache.workers import Workers
 from proxy.errors import NotAllowed, NotFound, PullthroughError, UpstreamBroken, UpstreamError
 from proxy.ports import Upstream
@@ -27,14 +27,14 @@ _OVERLAP = 64 << 10  # bytes that are fetched again and compared, where no diges
 class Passthroughs:
     """Opens passthroughs. It has no state of its own."""
 
-    def __init__(self, upstream: Upstream, manners: Manners, hashing: Workers) -> None:
+    def __init__(self, upstream: Upstream, host_limits: HostLimits, hashing: Workers) -> None:
         self._upstream = upstream
-        self._manners = manners
+        self._host_limits = host_limits
         self._hashing = hashing
 
-    def in_order(self, wanted: Wanted) -> list[Place]:
+    def in_order(self, wanted: Wanted) -> list[Location]:
         """The places of a file, those that are known to be down last."""
-        return sorted(wanted.places, key=lambda place: self._upstream.down(place.url, file=True))
+        return sorted(wanted.locations, key=lambda location: self._upstream.down(location.url, file=True))
 
     async def past(
         self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None
@@ -44,20 +44,20 @@ class Passthroughs:
         Raises the errors of `Upstream.get`, and UpstreamBroken when upstream does not honour the range.
         """
         failure: PullthroughError | None = None
-        for place in self.in_order(wanted):
+        for location in self.in_order(wanted):
             try:
                 async with AsyncExitStack() as stack:
                     passthrough = Passthrough(
-                        self._upstream, replace(wanted, url=place.url, site=place.site, called=wanted.name)
+                        self._upstream, replace(wanted, url=location.url, site=location.site, called=wanted.name)
                     )
                     stack.push_async_callback(passthrough.close)
                     await passthrough.open(start, end, headers or {})
                     stack.pop_all()
                     if start or end is not None:
-                        self._manners.note(place, ranges=True)
+                        self._host_limits.note(location, ranges=True)
                     return passthrough
             except NEXT as error:
-                failure = told(failure, error, place, wanted)
+                failure = told(failure, error, location, wanted)
         assert failure is not None, "there is a place, and it failed"
         raise failure.again()
 
@@ -76,15 +76,15 @@ class Passthroughs:
 
         The end is held back until the whole file was checked. Raises UpstreamError.
         """
-        digesting = Digesting(flight.wanted.digest, self._hashing)
-        await digesting.advance(descriptor, position)
+        running_hash = RunningHash(flight.wanted.digest, self._hashing)
+        await running_hash.advance(descriptor, position)
         passthrough, before = await self._rest(flight, descriptor, position)
         if passthrough.start == 0 and not flight.wanted.digest:
-            before = digesting.so_far()
+            before = running_hash.so_far()
         try:
             if None not in (passthrough.size, flight.size) and passthrough.size != flight.size:
                 raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.")
-            async for piece in passthrough.checked(digesting, before):
+            async for piece in passthrough.checked(running_hash, before):
                 part = piece if end is None else piece[: max(end - position, 0)]  # the client may want less than all
                 position += len(part)
                 if part:
@@ -106,14 +106,16 @@ class Passthroughs:
             try:
                 return await self.past(wanted, start, flight.size, {"If-Range": strong} if strong else None), before
             except NEXT as error:
-                if self._manners.final(Place(wanted.url, wanted.site), error):
+                if self._host_limits.final(Location(wanted.url, wanted.site), error):
                     raise
         return await self.past(wanted, 0, None), None
 
 
-def told(before: PullthroughError | None, error: PullthroughError, place: Place, wanted: Wanted) -> PullthroughError:
+def told(
+    before: PullthroughError | None, error: PullthroughError, location: Location, wanted: Wanted
+) -> PullthroughError:
     """Which failure to tell: what the file's own host did, whenever it was asked. That it fails is no "not found".
 
     A copy: whoever holds it while the others are asked is in the traceback of the one that was raised.
     """
-    return error.again() if before is None or place.url == wanted.url else before
+    return error.again() if before is None or location.url == wanted.url else before

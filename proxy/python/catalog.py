@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from proxy.cache.documents import Document, Documents, Wish
-from proxy.cache.flight import Place, Wanted
+from proxy.cache.flight import Location, Wanted
 from proxy.errors import (
     BlobDamaged,
     Forwarded,
@@ -198,14 +198,14 @@ class Catalog:
         """The wish for a file, by what pages say of it; see `elsewhere` for further places."""
         key, binary, file = file_key(target), is_binary(target.path), said.file
         if file is None:
-            first, *others = self.whereabouts.places(target, site)
+            first, *others = self.whereabouts.locations(target, site)
             called, proved = addresses.name_of(target), said.failure is None
             return Wanted(key, first.url, site, binary=binary, others=tuple(others), proved=proved, called=called)
 
-        async def again() -> Place | None:
+        async def again() -> Location | None:
             now = await self.again(said, target, site)
             same = now is not None and now.digest == said.digest
-            return Place(now.file.url, site) if same and now is not None and now.file is not None else None
+            return Location(now.file.url, site) if same and now is not None and now.file is not None else None
 
         return Wanted(
             key,
@@ -224,31 +224,31 @@ class Catalog:
         # Asked before each answer that is given again: it mostly is the very same.
         return now is page or (now is not None and now.digest == page.digest)
 
-    async def elsewhere(self, file: File, site: Site) -> tuple[Place, ...]:
+    async def elsewhere(self, file: File, site: Site) -> tuple[Location, ...]:
         """Where else the bytes of a file are: on hosts with the same paths, and where pages of other mounts say so."""
         if file.best_digest is None:
             return ()
         bases = (site.base, *site.siblings)
         here = next((base for base in bases if file.url.startswith(base)), None)
         path = file.url.removeprefix(here) if here is not None else ""
-        places = [Place(base + path, site) for base in bases if here not in (None, base)]
+        locations = [Location(base + path, site) for base in bases if here not in (None, base)]
         # Whoever made two files of one md5 may have put the other one on an index of his own.
         strong = {digest for digest in file.digests if digest.strong}
         for other in self._sites.values() if strong else ():
             if other.mount != site.mount:
-                places += await self._same(file, strong, other)
-        return tuple(places)
+                locations += await self._same(file, strong, other)
+        return tuple(locations)
 
-    async def _same(self, file: File, digests: set[Digest], site: Site) -> list[Place]:
+    async def _same(self, file: File, digests: set[Digest], site: Site) -> list[Location]:
         """Places on kept pages of a mount that have a file of this name and one of these digests."""
-        found: list[Place] = []
+        found: list[Location] = []
         for document in self._pages(site, filenames.project_of(file.filename)):
             try:
                 parsed = await self._renderings.parsed(document)
             except (BlobDamaged, UpstreamError):
                 continue
             listed = parsed.by_name.get(file.filename, ())
-            found += [Place(it.url, site) for it in listed if it.fetchable and not digests.isdisjoint(it.digests)]
+            found += [Location(it.url, site) for it in listed if it.fetchable and not digests.isdisjoint(it.digests)]
         return found
 
     async def _forget_validator(self, key: str) -> None:

@@ -11,9 +11,9 @@ import contextlib
 import hashlib
 from dataclasses import replace
 
-from proxy.cache.access import Access
 from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
+from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
@@ -48,7 +48,7 @@ class Files:
     ) -> None:
         self._store = store
         self._running = downloads.running
-        self._access = Access(downloads)
+        self._opener = FileOpener(downloads)
         self._catalog = catalog
         self._metadata = metadata
         self._standing = Standing(store, catalog, downloads.comparing, confirming, clock)
@@ -125,7 +125,7 @@ class Files:
         wanted = replace(await self._wanted(target, site, said), renew=renew)
         # RFC 9110 §13.1.5: a range of what the client does not have the rest of is not to be answered as such.
         applies = question.if_range is None or question.if_range.strip() == _etag(wanted.digest)
-        body, source = await self._access.body(wanted, question.span if applies else None, None, head=question.head)
+        body, source = await self._opener.body(wanted, question.span if applies else None, None, head=question.head)
         digest = wanted.digest or (body.digest if isinstance(body, Blob) else None)
         return _file_of(site, body, digest, source, lasting=_lasting(target, site, said))
 
@@ -135,8 +135,8 @@ class Files:
         if said.file is None:
             return wanted
         flight = self._running(wanted)
-        places = flight.wanted.places if flight is not None else await self._catalog.elsewhere(said.file, site)
-        return replace(wanted, others=tuple(place for place in places if place.url != wanted.url))
+        locations = flight.wanted.locations if flight is not None else await self._catalog.elsewhere(said.file, site)
+        return replace(wanted, others=tuple(location for location in locations if location.url != wanted.url))
 
     def _age(self, entry: Entry) -> float:
         return max(self._clock.now() - entry.checked, 0.0)

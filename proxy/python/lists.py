@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from html import escape
 
-from proxy.cache.coding import Nature, uncoded
+from proxy.cache.content_coding import Nature, uncoded
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied

@@ -13,10 +13,10 @@ from collections import OrderedDict
 from functools import partial
 from urllib.parse import urlsplit
 
-from proxy.cache.attempts import Way, first
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
-from proxy.cache.flights import Flights
+from proxy.cache.hedging import Way, first
+from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, PullthroughError, StoreError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Source, Validator
 from proxy.ports import Clock, Store
@@ -45,7 +45,7 @@ class Metadata:
         self._reading = Reading(downloads)
         self._offering = offering
         self._clock = clock
-        self._flights: Flights[tuple[bytes | Blob, bool]] = Flights()
+        self._flights: SingleFlight[tuple[bytes | Blob, bool]] = SingleFlight()
         self._misses: OrderedDict[str, int] = OrderedDict()  # by host: wheels since one had a file that no page offers
 
     async def get(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:

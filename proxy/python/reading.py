@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from proxy.cache.budget import Budget, Claim
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Place, Wanted
+from proxy.cache.flight import Location, Wanted
 from proxy.cache.following import landing
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.workers import Workers
@@ -88,7 +88,7 @@ class Reading:
     async def own_file(self, subject: Subject, key: str) -> bytes:
         """Upstream's own metadata file. Raises WrongBytes for what is not all of one, and as `Downloads.past`."""
         whl = subject.wanted
-        others = tuple(Place(beside(place.url), place.site) for place in whl.others)
+        others = tuple(Location(beside(location.url), location.site) for location in whl.others)
         file = Wanted(key, beside(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
         passthrough = await self._downloads.past(file, 0, None)
         body = await self._read(passthrough, subject)

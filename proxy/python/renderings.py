@@ -17,7 +17,7 @@ from functools import partial
 from typing import TypeVar
 
 from proxy.cache.documents import Document
-from proxy.cache.flights import Flights
+from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
 from proxy.model import Entry, Site, Target
 from proxy.python.beside import NOTHING_BESIDE, Beside, is_bare
@@ -75,7 +75,7 @@ class Renderings:
         self._links = 0
         self._rendered: OrderedDict[str, Rendering] = OrderedDict()
         self._bytes = 0
-        self._flights: Flights[Rendering] = Flights()
+        self._flights: SingleFlight[Rendering] = SingleFlight()
         self._parsing = Workers("parsing")
         self._large = asyncio.Lock()
 

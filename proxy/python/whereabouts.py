@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from proxy.cache.flight import Place
+from proxy.cache.flight import Location
 from proxy.model import Site, Target
 from proxy.ports import Store
 from proxy.python import addresses, urls
@@ -57,7 +57,7 @@ class Whereabouts:
         path = addresses.path_of(target)
         return any(host == target.host and path.startswith(base) for host, base in self._bases)
 
-    def places(self, target: Target, site: Site) -> tuple[Place, ...]:
+    def locations(self, target: Target, site: Site) -> tuple[Location, ...]:
         """Where a file is, if no page says its address; more than one where its scheme can only be tried.
 
         A host that the settings name with its port may speak plain http if the index itself does.
@@ -70,7 +70,7 @@ class Whereabouts:
                 schemes = (scheme,)
             elif target.host in site.hosts and site.base.startswith("http:") and _has_port(target.host):
                 schemes = ("https", "http")
-        return tuple(Place(addresses.upstream_url(target, site, scheme), site) for scheme in schemes)
+        return tuple(Location(addresses.upstream_url(target, site, scheme), site) for scheme in schemes)
 
     def _known(self, site: Site) -> OrderedDict[str, None]:
         """The folders of pages; of an earlier run, those of pages that are kept."""

@@ -15,11 +15,11 @@ import pytest
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
-from proxy.cache.access import Body
 from proxy.cache.bodies import Bodies
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
+from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
 from proxy.cache.lanes import Lanes

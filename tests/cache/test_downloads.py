@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight, Place, Wanted
+from proxy.cache.flight import Flight, Location, Wanted
 from proxy.cache.following import follow, landing
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
@@ -235,7 +235,7 @@ async def test_close__flights_under_way(bed: Bed, upstream: MemoryUpstream, stor
 
 def spread(*urls: str, size: bool = True) -> Wanted:
     """The wish for a file that is in other places too."""
-    return replace(wanted(size=size), others=tuple(Place(url, SITE) for url in urls or (SIBLING,)))
+    return replace(wanted(size=size), others=tuple(Location(url, SITE) for url in urls or (SIBLING,)))
 
 
 async def brought(bed: Bed, wish: Wanted) -> bytes:
@@ -382,7 +382,7 @@ async def test_open__no_store_is_the_word_of_the_place(bed: Bed, upstream: Memor
     upstream.on(URL, Scripted(error=NotFound("gone")))
     upstream.on(SIBLING, Scripted(BODY, headers={"cache-control": "no-store"}))
     strict = replace(SITE, mount="strict", honour_no_store=True)
-    assert BODY == await brought(bed, replace(wanted(), others=(Place(SIBLING, strict),)))
+    assert BODY == await brought(bed, replace(wanted(), others=(Location(SIBLING, strict),)))
     assert await bed.downloads.kept(wanted()) is None
 
 
@@ -420,7 +420,7 @@ async def test_places__of_a_file_without_a_digest(bed: Bed, upstream: MemoryUpst
     """What one place began another one goes on with only if all that is here is the same there."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers={"etag": '"a"'}), Scripted(error=NotFound("gone")))
     upstream.on(SIBLING, Scripted(other, ranges=True, headers={"etag": '"b"'}))
-    wish = replace(wanted(None), others=(Place(SIBLING, SITE),))
+    wish = replace(wanted(None), others=(Location(SIBLING, SITE),))
     if other == BODY:
         assert BODY == await brought(bed, wish)
     else:

@@ -11,8 +11,8 @@ import pytest
 
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, Wanted
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Lanes
-from proxy.cache.manners import Manners
 from proxy.errors import (
     NotFound,
     PullthroughError,
@@ -39,7 +39,7 @@ async def fill(
     wish: Wanted,
     lanes: Lanes,
     left: SpoolState | None = None,
-    manners: Manners | None = None,
+    host_limits: HostLimits | None = None,
 ) -> tuple[Flight, bytes]:
     """Fill a file; gives the flight and what the file holds. `left` is what an earlier run had."""
     if left is not None:
@@ -51,7 +51,9 @@ async def fill(
     flight = Flight(wish)
     flight.spool = await store.spool("demo", None)
     try:
-        await Filling(flight, flight.wanted.places[0], flight.spool, upstream, lanes, manners or Manners()).run()
+        await Filling(
+            flight, flight.wanted.locations[0], flight.spool, upstream, lanes, host_limits or HostLimits()
+        ).run()
         return flight, os.pread(flight.spool.fd, 1 << 20, 0)
     finally:
         await flight.spool.close(keep=False)
@@ -240,10 +242,12 @@ async def test_run__ranges_get_an_error(
 ) -> None:
     """Whatever a range gets, the plain request is asked too; and from then on only that one, for a while."""
     upstream.on(URL, lambda ask: odd if "Range" in ask.headers else Scripted(BODY))
-    manners = Manners()
+    host_limits = HostLimits()
     for asked in (2, 1):
         before = len(upstream.asks)
-        _, body = await fill(store, upstream, wanted(BODY if known else None), Lanes(3, 100_000), manners=manners)
+        _, body = await fill(
+            store, upstream, wanted(BODY if known else None), Lanes(3, 100_000), host_limits=host_limits
+        )
         assert (BODY, asked) == (body, len(upstream.asks) - before)
 
 
@@ -252,13 +256,13 @@ async def test_run__clear_answer_of_a_host_that_honours_ranges(
     store: MemoryStore, upstream: MemoryUpstream, error: PullthroughError
 ) -> None:
     """Where ranges are known to work, what a file's first request gets is the answer."""
-    manners = Manners()
+    host_limits = HostLimits()
     upstream.on(URL, Scripted(BODY, ranges=True))
-    await fill(store, upstream, wanted(), Lanes(1, 100_000), manners=manners)
+    await fill(store, upstream, wanted(), Lanes(1, 100_000), host_limits=host_limits)
     upstream.on(URL, Scripted(error=error))
     before = len(upstream.asks)
     with pytest.raises(type(error)):
-        await fill(store, upstream, wanted(), Lanes(1, 100_000), manners=manners)
+        await fill(store, upstream, wanted(), Lanes(1, 100_000), host_limits=host_limits)
     assert 1 == len(upstream.asks) - before
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.cache.flight import Flight, Place, Wanted
-from proxy.cache.manners import Manners
+from proxy.cache.flight import Flight, Location, Wanted
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.passthroughs import Passthroughs
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamError, UpstreamThrottled, WrongBytes
@@ -26,7 +26,7 @@ AT = 200_000  # bytes that are on disk
 async def passthroughs(upstream: MemoryUpstream) -> AsyncIterator[Passthroughs]:
     """What is tested."""
     hashing = Workers("hashing")
-    yield Passthroughs(upstream, Manners(), hashing)
+    yield Passthroughs(upstream, HostLimits(), hashing)
     await hashing.close()
 
 
@@ -49,16 +49,16 @@ async def rest(passthroughs: Passthroughs, wish: Wanted, descriptor: int, size: 
 async def test_past__learns_of_ranges(passthroughs: Passthroughs, upstream: MemoryUpstream) -> None:
     """A part that came shows that its host gives parts."""
     upstream.on(URL, Scripted(BODY, ranges=True))
-    assert passthroughs._manners.honours(Place(URL, SITE)) is None
+    assert passthroughs._host_limits.honours(Location(URL, SITE)) is None
     await (await passthroughs.past(wanted(), 5, 10)).close()
-    assert passthroughs._manners.honours(Place(URL, SITE)) is True
+    assert passthroughs._host_limits.honours(Location(URL, SITE)) is True
 
 
 async def test_past__down_last(passthroughs: Passthroughs, upstream: MemoryUpstream) -> None:
     """A place that is known to be down is asked last."""
     upstream.on(SIBLING, Scripted(BODY))
     upstream.down_urls.add(URL)
-    await (await passthroughs.past(replace(wanted(), others=(Place(SIBLING, SITE),)), 0, None)).close()
+    await (await passthroughs.past(replace(wanted(), others=(Location(SIBLING, SITE),)), 0, None)).close()
     assert [SIBLING] == [ask.url for ask in upstream.asks]
 
 
@@ -110,7 +110,7 @@ async def test_rest__clear_answer(
     passthroughs: Passthroughs, upstream: MemoryUpstream, descriptor: int, error: PullthroughError
 ) -> None:
     """Where ranges are known to work, what the range got is the answer."""
-    passthroughs._manners.note(Place(URL, SITE), ranges=True)
+    passthroughs._host_limits.note(Location(URL, SITE), ranges=True)
     upstream.on(URL, Scripted(error=error))
     with pytest.raises(type(error)):
         await rest(passthroughs, wanted(), descriptor)

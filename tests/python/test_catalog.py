@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.comparing import Comparing
-from proxy.cache.flight import Place
+from proxy.cache.flight import Location
 from proxy.errors import (
     NotAllowed,
     NotFound,
@@ -262,7 +262,7 @@ async def test_elsewhere__without_a_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "places"),
+    ("url", "locations"),
     [
         (f"https://download.example/whl/{NAME}?a=1", [f"https://r2.example/whl/{NAME}?a=1", f"https://r3.example/x/whl/{NAME}?a=1"]),
         (f"https://r2.example/whl/{NAME}", [f"https://download.example/whl/{NAME}", f"https://r3.example/x/whl/{NAME}"]),
@@ -272,11 +272,11 @@ async def test_elsewhere__without_a_digest() -> None:
         (f"https://download.example.evil.example/whl/{NAME}", []),
     ],
 )  # fmt: skip
-async def test_elsewhere__siblings(url: str, places: list[str]) -> None:
+async def test_elsewhere__siblings(url: str, locations: list[str]) -> None:
     """The same path below each of the other bases; for a file that lies below none of them there is no such place."""
     site = replace(TORCH, siblings=("https://r2.example/", "https://r3.example/x/"))
     found = await World(site).catalog.elsewhere(listed(url), site)
-    assert [Place(place, site) for place in places] == list(found)
+    assert [Location(location, site) for location in locations] == list(found)
 
 
 async def test_elsewhere__pages_of_other_mounts() -> None:
@@ -296,5 +296,5 @@ async def test_elsewhere__pages_of_other_mounts() -> None:
         await world.documents.get(world.catalog.wish(site, Target(site.mount, None, page), project))
     asked = len(world.upstream.asks)
     found = await world.catalog.elsewhere(listed(f"https://files.example/{NAME}"), SITE)
-    assert (Place(f"{TORCH.base}whl/cu128/{NAME}", TORCH), Place(f"https://cdn.example/{NAME}", FLAT)) == found
+    assert (Location(f"{TORCH.base}whl/cu128/{NAME}", TORCH), Location(f"https://cdn.example/{NAME}", FLAT)) == found
     assert asked == len(world.upstream.asks)

@@ -23,7 +23,7 @@ def about(*sites: Site, store: MemoryStore | None = None) -> Whereabouts:
 
 def urls(known: Whereabouts, host: str | None, site: Site = PLAIN) -> list[str]:
     """Where a file on a host may be."""
-    return [place.url for place in known.places(Target(site.mount, host, f"a/{NAME}"), site)]
+    return [location.url for location in known.locations(Target(site.mount, host, f"a/{NAME}"), site)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.attempts import Way, first
+from proxy.cache.hedging import Way, first
 from proxy.errors import NotFound, UpstreamBroken, UpstreamTimeout, WrongBytes
 
 Begin = Callable[[], Coroutine[Any, Any, str]]

@@ -22,7 +22,7 @@ _AHEAD = 32 << 20  # a range that begins further than this behind what is here g
 Body = Blob | Flight | Passthrough
 
 
-class Access:
+class FileOpener:
     """Opens files."""
 
     def __init__(self, downloads: Downloads) -> None:
@@ -80,9 +80,9 @@ class Access:
         asking = asyncio.create_task(self._asked(wanted, span, if_range))
         kept: Passthrough | None = None
         try:
-            done, _ = await asyncio.wait([asking], timeout=self._downloads.manners.patience(wanted.places[0]))
+            done, _ = await asyncio.wait([asking], timeout=self._downloads.host_limits.patience(wanted.locations[0]))
             if not done and await self._plainly(wanted, asking):
-                self._downloads.manners.suspect(wanted.places[0])
+                self._downloads.host_limits.suspect(wanted.locations[0])
                 return None, False
             kept, failed = await asking
             return kept, failed

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from proxy.cache.flights import Flights, Flying
+from proxy.cache.single_flight import FlightTask, SingleFlight
 from proxy.errors import UpstreamBroken, UpstreamThrottled
 
 
@@ -18,7 +18,7 @@ class Body:
 
 async def test_join__many_askers_one_work() -> None:
     """The work runs once for all who ask while it runs."""
-    flights: Flights[int] = Flights()
+    flights: SingleFlight[int] = SingleFlight()
     gate = asyncio.Event()
     runs = 0
 
@@ -38,7 +38,7 @@ async def test_join__many_askers_one_work() -> None:
 
 async def test_join__asker_leaves() -> None:
     """An asker that is cancelled does not cancel the work."""
-    flights: Flights[str] = Flights()
+    flights: SingleFlight[str] = SingleFlight()
     gate = asyncio.Event()
 
     async def work() -> str:
@@ -61,7 +61,7 @@ async def test_join__asker_leaves() -> None:
 @pytest.mark.parametrize("failure", [ValueError, UpstreamBroken])
 async def test_join__after_a_failure(failure: type[Exception]) -> None:
     """All askers get the failure, and the next one starts anew."""
-    flights: Flights[int] = Flights()
+    flights: SingleFlight[int] = SingleFlight()
 
     async def fail() -> int:
         raise failure("no")
@@ -78,7 +78,7 @@ async def test_join__after_a_failure(failure: type[Exception]) -> None:
 
 async def test_result__failure_holds_nothing_of_the_work() -> None:
     """What failed work had in hand is free when it ends, however long its failure is kept, and by however many."""
-    flights: Flights[None] = Flights()
+    flights: SingleFlight[None] = SingleFlight()
     body = Body()
     alive = weakref.ref(body)
 
@@ -104,7 +104,7 @@ async def test_result__failure_holds_nothing_of_the_work() -> None:
 
 async def test_close__work_under_way() -> None:
     """Closing cancels and waits."""
-    flights: Flights[None] = Flights()
+    flights: SingleFlight[None] = SingleFlight()
     ended = []
 
     async def work() -> None:
@@ -123,9 +123,9 @@ async def test_close__work_under_way() -> None:
 
 async def test_join__in_the_moment_after_the_end() -> None:
     """Work that ended, but whose end the loop did not report yet, is not joined."""
-    flights: Flights[int] = Flights()
+    flights: SingleFlight[int] = SingleFlight()
     runs: list[int] = []
-    second: list[Flying[int]] = []
+    second: list[FlightTask[int]] = []
 
     async def work() -> int:
         runs.append(1)

@@ -1,9 +1,9 @@
-"""The crew of one download: which connection fetches which part, and what happens when one of them fails.
+"""The fetch of one download: which connection fetches which part, and what happens when one of them fails.
 
 One connection begins. While it gets no answer to its range, the file is asked for without one beside it. If it turns
 out to be slow, and ranges are honoured, further ones take what is missing, in order. All are alike: one that is
 refused, breaks, lags or falls silent leaves its part to the others, so that help never harms. A download fails only
-when its last connection fails, again and again, without a new byte. `filling` makes a crew for each place of a file,
+when its last connection fails, again and again, without a new byte. `filling` makes a fetch for each place of a file,
 and does the talking.
 """
 
@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from proxy.cache import pacing
-from proxy.cache.flight import Changed, Flight, Place
+from proxy.cache.flight import Changed, Flight, Location
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job, Lanes
-from proxy.cache.manners import Manners
 from proxy.cache.pacing import Pacing
-from proxy.cache.retrying import BACKOFF, Retrying, afresh
+from proxy.cache.retry_policy import BACKOFF, RetryPolicy, afresh
 from proxy.errors import (
     NotAllowed,
     NotFound,
@@ -38,24 +38,29 @@ _TICK = 1.0  # seconds between looks at how everybody does
 _CLEAR = (NotFound, NotAllowed, UpstreamDenied, WrongBytes)  # what a plain request gets of a file is the last word
 
 
-class Crew:
+class ParallelFetch:
     """The connections that one download has at one place."""
 
     def __init__(
-        self, flight: Flight, place: Place, lanes: Lanes, manners: Manners, do: Callable[[Job], Awaitable[None]]
+        self,
+        flight: Flight,
+        location: Location,
+        lanes: Lanes,
+        host_limits: HostLimits,
+        do: Callable[[Job], Awaitable[None]],
     ) -> None:
-        self.retrying = Retrying(flight, place, manners)
+        self.retries = RetryPolicy(flight, location, host_limits)
         self.small = False  # the first request is better without a range
         self.parallel = False  # parts are given, and those that come at the same time can be told to belong to one file
         self._flight = flight
-        self._place = place
-        self._url = place.url
+        self._location = location
+        self._url = location.url
         self._lanes = lanes
-        self._manners = manners
+        self._host_limits = host_limits
         self._do = do
         self._jobs: list[Job] = []
         self._wake = asyncio.Event()
-        self._now = manners.now
+        self._now = host_limits.now
         self._pacing = Pacing(lanes)
         self._welcome = 1  # connections that were answered at once
         self._single = False  # another connection got another version
@@ -69,7 +74,7 @@ class Crew:
         try:
             while True:
                 if not self._jobs and self._free() is not None:
-                    await self.retrying.among_others()
+                    await self.retries.among_others()
                 self._open()
                 if not self._jobs:
                     return
@@ -89,9 +94,9 @@ class Crew:
     def answered(self, job: Job) -> None:
         """The head of an answer came, and it is right."""
         self._pacing.answered(job, self._now(), self._flight.extents.total, self._brought(job))
-        self._manners.answered(self._url)
+        self._host_limits.answered(self._url)
         self._welcome += job.probe
-        self.retrying.answered(job)
+        self.retries.answered(job)
         self._wake.set()
 
     # Opening
@@ -99,22 +104,22 @@ class Crew:
     def _open(self) -> None:
         while (probe := self._more()) is not None and (part := self._free()) is not None:
             first = self._flight.size is None and not self._flight.extents.ranges
-            plain = self.retrying.plain or (self.small and first)
+            plain = self.retries.plain or (self.small and first)
             self._begin(Job(*part, self._now(), plain=plain, helper=bool(self._jobs), probe=probe))
 
     def _begin(self, job: Job) -> None:
-        self._manners.take(self._url)
+        self._host_limits.take(self._url)
         job.task = asyncio.create_task(self._work(job), name="lane")
         job.task.add_done_callback(lambda _: self._wake.set())
         self._jobs.append(job)
 
     def _ask_beside(self, now: float) -> None:
         """Where the first range is met by silence, ask for the whole as well: whoever is answered first does it."""
-        if self._flight.started.done() or self.retrying.beside or len(self._jobs) != 1:
+        if self._flight.started.done() or self.retries.beside or len(self._jobs) != 1:
             return
         job = self._jobs[0]
-        if not job.plain and not job.dropped and now - job.begun > self._manners.patience(self._place):
-            self.retrying.beside = True
+        if not job.plain and not job.dropped and now - job.begun > self._host_limits.patience(self._location):
+            self.retries.beside = True
             self._begin(Job(0, None, now, plain=True))
 
     def _more(self) -> bool | None:
@@ -122,11 +127,11 @@ class Crew:
         flight, most = self._flight, self._lanes.connections
         if not self._jobs:
             return False
-        if flight.size is None or self.retrying.plain or not self._pacing.slow:
+        if flight.size is None or self.retries.plain or not self._pacing.slow:
             return None
         if self._single or not self.parallel:
             return None
-        if len(self._jobs) >= most or not self._manners.room(self._url, 1):
+        if len(self._jobs) >= most or not self._host_limits.room(self._url, 1):
             return None
         if self._spare():
             return False
@@ -138,7 +143,7 @@ class Crew:
 
     def _spare(self) -> bool:
         """Whether there are less connections than are known to be welcome."""
-        self._welcome = max(self._welcome, min(self._manners.proven(self._url), self._lanes.connections))
+        self._welcome = max(self._welcome, min(self._host_limits.proven(self._url), self._lanes.connections))
         return len(self._settled()) < self._welcome
 
     def _free(self) -> tuple[int, int | None] | None:
@@ -153,10 +158,10 @@ class Crew:
         free = taken.gaps(flight.size)
         if not free:
             return None
-        if self.retrying.plain:
+        if self.retries.plain:
             return 0, None
         start, end = free[0]
-        return start, min(end, start - start % segment + segment) if self.retrying.provable else None
+        return start, min(end, start - start % segment + segment) if self.retries.provable else None
 
     # Working
 
@@ -167,7 +172,7 @@ class Crew:
             raise
         except Exception as error:
             if not self._logged:
-                _log.exception("a transfer broke unexpectedly", extra={"upstream": self._place.site.mount})
+                _log.exception("a transfer broke unexpectedly", extra={"upstream": self._location.site.mount})
                 self._logged = True
             raise UpstreamBroken("A transfer broke in the cache; its log says why.") from error
 
@@ -185,16 +190,16 @@ class Crew:
         """See who ended. The failure of one counts only if nobody else is at work."""
         ended = self._ended()
         if len(ended) + len(self._jobs) > 1:
-            self.retrying.together = self._now()
+            self.retries.together = self._now()
         failed = [(job, error) for job, error in ended if error is not None and not job.dropped]
         for job, error in ended:
             self._learn(job, error)
         if self._jobs:
             self._heed(failed)
         elif failed:
-            await self.retrying.failed(*failed[-1])
+            await self.retries.failed(*failed[-1])
         elif any(job.dropped for job, _ in ended):
-            self.retrying.dropped(silent=any(job.silent for job, _ in ended))
+            self.retries.dropped(silent=any(job.silent for job, _ in ended))
             await asyncio.sleep(BACKOFF)  # until its host has noticed
 
     def _learn(self, job: Job, error: BaseException | None) -> None:
@@ -220,7 +225,7 @@ class Crew:
         for job, _ in ended:
             self._jobs.remove(job)
             job.task = None  # it may hold a failure, whose frames hold the job
-            self._manners.leave(self._url, answered=job.answered is not None)
+            self._host_limits.leave(self._url, answered=job.answered is not None)
         return [(job, None if task.cancelled() else task.exception()) for job, task in ended]
 
     def _note(self, job: Job, error: BaseException) -> None:
@@ -231,16 +236,16 @@ class Crew:
             return
         if isinstance(error, Changed):
             self._single = True
-        elif job.answered is None or not self._brought(job) or self._manners.shaken(self._url, job.answered):
+        elif job.answered is None or not self._brought(job) or self._host_limits.shaken(self._url, job.answered):
             wait = error.retry_after if isinstance(error, UpstreamThrottled) else None
-            self._manners.refused(self._url, float(wait or 0))
+            self._host_limits.refused(self._url, float(wait or 0))
 
     def _note_silence(self, job: Job) -> None:
         """One fell silent: beside others that is a refusal, however far it came."""
         if job.answered is not None or not job.probe:
             self._welcome = max(1, self._welcome - 1)
         if self._jobs or job.helper:
-            self._manners.refused(self._url)
+            self._host_limits.refused(self._url)
 
     async def _stop(self) -> None:
         jobs, self._jobs = self._jobs, []
@@ -252,7 +257,7 @@ class Crew:
         finally:
             for job in jobs:
                 job.task = None
-                self._manners.leave(self._url, answered=job.answered is not None)
+                self._host_limits.leave(self._url, answered=job.answered is not None)
 
     # Watching
 
@@ -272,7 +277,7 @@ class Crew:
                 job.drop()
             elif pacing_.lags(job, now, brought):
                 job.drop()
-        if len(self._jobs) > 1 and self._jobs[-1].helper and self._manners.crowded(self._url):
+        if len(self._jobs) > 1 and self._jobs[-1].helper and self._host_limits.crowded(self._url):
             self._jobs[-1].drop()  # somebody has no connection at all
         self._ask_beside(now)
 

@@ -1,8 +1,8 @@
-"""Retrying: what a download does when its only connection failed.
+"""What a download does when its only connection failed.
 
-Called by `crew`, which handles the failures of one among several itself. In this order: another download's connection
-may have been in the way; the range may have been the trouble, so the file is asked for without; upstream may be in
-trouble, and is tried again a few times, with growing pauses, and never before it wants to be.
+`parallel_fetch` uses it, and handles the failure of one among several connections itself. In this order: another
+download's connection may have been in the way; the range may have been the trouble, so the file is requested without
+one; upstream may be in trouble, and is tried again a few times, with growing pauses, and never before it allows it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 
-from proxy.cache.flight import Changed, Flight, Place
+from proxy.cache.flight import Changed, Flight, Location
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job
-from proxy.cache.manners import Manners
 from proxy.errors import (
     Crowded,
     NotAllowed,
@@ -35,18 +35,18 @@ _QUICK = 3.0  # seconds within which a connection that fails may have been close
 _REFUSALS = (UpstreamThrottled, UpstreamUnreachable)
 
 
-class Retrying:
+class RetryPolicy:
     """Decides for one download at one place. Mutable state: how it is asked for, and how often it failed lately."""
 
-    def __init__(self, flight: Flight, place: Place, manners: Manners) -> None:
+    def __init__(self, flight: Flight, location: Location, host_limits: HostLimits) -> None:
         self.plain = False  # ask without ranges
         self.provable = True  # parts that come one after another can be told to belong to one file
         self.together = 0.0  # when there was more than one connection
         self.beside = False  # a plain request was sent beside the first one, which got no answer
         self._flight = flight
-        self._place = place
-        self._manners = manners
-        self._begun = manners.now()
+        self._location = location
+        self._host_limits = host_limits
+        self._begun = host_limits.now()
         self._failures = 0  # in a row, since the last one that brought something
         self._total = flight.extents.total  # bytes that were here at the last failure
         self._doubtful = flight.plain  # a ranged request got an error that may be about the range
@@ -56,9 +56,9 @@ class Retrying:
     def answered(self, job: Job) -> None:
         """The head of an answer came, and it is right."""
         if self._doubtful and job.plain:
-            self._manners.note(self._place, ranges=False)
+            self._host_limits.note(self._location, ranges=False)
         elif job.plain and (self.beside or self._unheard):
-            self._manners.suspect(self._place)
+            self._host_limits.suspect(self._location)
 
     def dropped(self, *, silent: bool) -> None:
         """The last connection was let go. If it was `silent` the range may be the trouble.
@@ -86,7 +86,7 @@ class Retrying:
         if exhausted or not self.provable:
             self.plain = True
             self._failures = min(self._failures, _ATTEMPTS - 1)
-        shaken = job.answered is not None and self._manners.shaken(self._place.url, job.answered)
+        shaken = job.answered is not None and self._host_limits.shaken(self._location.url, job.answered)
         if await self._turn(error, _TURN, shaken=shaken):
             return
         if not progress or isinstance(error, _REFUSALS):
@@ -94,15 +94,15 @@ class Retrying:
 
     async def _not_begun(self, job: Job, error: BaseException) -> None:
         """No answer was of use yet, and clients can still be told so. The client library has tried again already."""
-        if await self._turn(error, self._begun + _TURN - self._manners.now()):
+        if await self._turn(error, self._begun + _TURN - self._host_limits.now()):
             return
         unheard = isinstance(error, UpstreamTimeout)
         # Nobody closes a connection for a range so late; and where the file is elsewhere too, it is not waited for.
         away = isinstance(error, UpstreamUnreachable) and (
-            bool(self._flight.wanted.others) or self._manners.now() - job.begun > _QUICK
+            bool(self._flight.wanted.others) or self._host_limits.now() - job.begun > _QUICK
         )
         tried = job.plain or (unheard and self.beside)
-        if tried or isinstance(error, Changed) or away or self._manners.final(self._place, error):
+        if tried or isinstance(error, Changed) or away or self._host_limits.final(self._location, error):
             raise afresh(error)
         if unheard:
             self.plain = self._unheard = True
@@ -113,7 +113,7 @@ class Retrying:
         """Whether an error may be about the range alone, in the middle of a file."""
         if job.plain or job.answered is not None or isinstance(error, (UpstreamTimeout, UpstreamUnreachable)):
             return False
-        return isinstance(error, Changed) or self._manners.honours(self._place) is not True
+        return isinstance(error, Changed) or self._host_limits.honours(self._location) is not True
 
     def _progress(self) -> bool:
         """Whether something new is here since this was last asked."""
@@ -129,22 +129,22 @@ class Retrying:
 
         `shaken`: a connection that was opened later broke this one.
         """
-        url, asked = self._place.url, _asked(error)
+        url, asked = self._location.url, _asked(error)
         refused = isinstance(error, _REFUSALS) and not isinstance(error, Crowded)
-        if not (refused or shaken) or not self._manners.busy(url) or patience <= 0:
+        if not (refused or shaken) or not self._host_limits.busy(url) or patience <= 0:
             return False
-        self._manners.refused(url, asked)
+        self._host_limits.refused(url, asked)
         if asked > patience:
             return False
         await asyncio.sleep(asked)
-        await self._manners.freed(url, patience, begun=self._flight.started.done())
+        await self._host_limits.freed(url, patience, begun=self._flight.started.done())
         return True
 
     async def _pause(self, error: BaseException) -> None:
         """Wait before the next try, as long as upstream asks for. Raises the error where that is too long."""
         seconds = BACKOFF * 2 ** (self._failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
         # What it said while connections of ours were just let go, it said of them.
-        if self._manners.now() - self.together > _SETTLED:
+        if self._host_limits.now() - self.together > _SETTLED:
             seconds = max(seconds, _asked(error))
         if seconds > _WAIT:
             raise afresh(error)
@@ -152,9 +152,9 @@ class Retrying:
 
     async def among_others(self) -> None:
         """Between two parts of a file: where another download waits in the middle of one, take turns with it."""
-        url = self._place.url
-        if self._flight.started.done() and self._manners.pressed(url):
-            await self._manners.freed(url, _TURN, begun=True)
+        url = self._location.url
+        if self._flight.started.done() and self._host_limits.pressed(url):
+            await self._host_limits.freed(url, _TURN, begun=True)
 
 
 def afresh(error: BaseException) -> BaseException:

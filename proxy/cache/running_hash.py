@@ -18,7 +18,7 @@ from proxy.model import Digest
 _PIECE = 1 << 20  # bytes read at once
 
 
-class Digesting:
+class RunningHash:
     """The running hashes of one file: its sha256, which names it, and the digest that the index gives, if another."""
 
     def __init__(self, expected: Digest | None, workers: Workers | None = None) -> None:

@@ -23,20 +23,20 @@ class _Failed:
     error: PullthroughError
 
 
-Flying: TypeAlias = asyncio.Task[T | _Failed]  # work under way; `Flights.result` waits for it
+FlightTask: TypeAlias = asyncio.Task[T | _Failed]  # work under way; `SingleFlight.result` waits for it
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """The pieces of work under way, by key."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, Flying[T]] = {}
+        self._tasks: dict[str, FlightTask[T]] = {}
 
-    def get(self, key: str) -> Flying[T] | None:
+    def get(self, key: str) -> FlightTask[T] | None:
         """The work under way for `key`, if any."""
         return self._tasks.get(key)
 
-    def join(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[Flying[T], bool]:
+    def join(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[FlightTask[T], bool]:
         """The task for `key`, started with `work` if there is none, and whether it was started now.
 
         Wait for it with `result`. A failure that nobody waits for is not reported as lost.
@@ -49,7 +49,7 @@ class Flights(Generic[T]):
         return task, True
 
     @staticmethod
-    async def result(task: Flying[T], patience: float | None = None) -> T:
+    async def result(task: FlightTask[T], patience: float | None = None) -> T:
         """What the work gives. It goes on when the asker goes away, or has waited `patience` seconds: TimeoutError.
 
         Each asker gets an exception of its own: one for all would gather the frames of all of them.
@@ -64,7 +64,7 @@ class Flights(Generic[T]):
             raise ended.error.again()
         return ended
 
-    def _land(self, key: str, task: Flying[T]) -> None:
+    def _land(self, key: str, task: FlightTask[T]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled():

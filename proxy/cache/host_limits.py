@@ -1,8 +1,8 @@
-"""Manners: how each host of upstream wants to be asked, as far as that was learnt.
+"""What is known of each upstream host: how many connections it allows, and whether it honours ranges.
 
-How many connections at once it allows: one more is opened only where it is likely to be welcome. Whether it honours
-ranges: until it does, an error to a ranged request may be about the range alone. Asked by `crew`, by whoever asks for
-a part of a file, and by look-ahead through `downloads`. Nothing of it outlives the process, and none of it is needed.
+One connection more is opened only where the host is likely to allow it. Until a host honours a range, an error to a
+ranged request may be about the range alone. `parallel_fetch` asks, and `file_opener`, and look-ahead through
+`downloads`. Nothing of this outlives the process, and none of it is needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from proxy.cache.flight import Place
+from proxy.cache.flight import Location
 from proxy.errors import (
     Crowded,
     NotAllowed,
@@ -54,7 +54,7 @@ class _Host:
     waiting: list[_Waiting] = field(default_factory=list)
 
 
-class Manners:
+class HostLimits:
     """What is known of hosts. Mutable state: `_hosts` and `_ranges`, longest unused first."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -167,28 +167,28 @@ class Manners:
 
     # Ranges
 
-    def honours(self, place: Place) -> bool | None:
+    def honours(self, location: Location) -> bool | None:
         """Whether ranged requests work there: False where they get an error, None where it is not known."""
-        known, until = self._ranges.get(_realm(place), (None, 0.0))
+        known, until = self._ranges.get(_realm(location), (None, 0.0))
         return known if self.now() < until else None
 
-    def note(self, place: Place, *, ranges: bool, seconds: float = _DISTRUST) -> None:
+    def note(self, location: Location, *, ranges: bool, seconds: float = _DISTRUST) -> None:
         """Ranges work there; or they get an error, and for some seconds files are asked for without."""
-        realm = _realm(place)
+        realm = _realm(location)
         self._ranges[realm] = (ranges, float("inf") if ranges else self.now() + seconds)
         self._ranges.move_to_end(realm)
         while len(self._ranges) > _HOSTS:
             self._ranges.popitem(last=False)
 
-    def patience(self, place: Place) -> float:
+    def patience(self, location: Location) -> float:
         """Seconds that a ranged request there is waited for before a plain one is sent beside it."""
-        return _TRUSTING if self.honours(place) else _PATIENT
+        return _TRUSTING if self.honours(location) else _PATIENT
 
-    def suspect(self, place: Place) -> None:
+    def suspect(self, location: Location) -> None:
         """A range was met by silence there, and a plain request was not: for a minute files are asked for plainly."""
-        self.note(place, ranges=False, seconds=_SUSPECT)
+        self.note(location, ranges=False, seconds=_SUSPECT)
 
-    def final(self, place: Place, error: BaseException) -> bool:
+    def final(self, location: Location, error: BaseException) -> bool:
         """Whether `error` to a ranged request is the last word; else a plain one may get the file.
 
         Who honours ranges means what it says of a file; everywhere else the range may have been the trouble. Waiting
@@ -196,7 +196,7 @@ class Manners:
         """
         if isinstance(error, (NotAllowed, Crowded)):
             return True
-        return self.honours(place) is True and isinstance(error, _ANSWERS)
+        return self.honours(location) is True and isinstance(error, _ANSWERS)
 
     def _host(self, url: str) -> _Host:
         name = _authority(url)
@@ -215,6 +215,6 @@ def _authority(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
-def _realm(place: Place) -> tuple[str, str]:
+def _realm(location: Location) -> tuple[str, str]:
     """One host may honour ranges below one index and not below another."""
-    return place.site.mount, _authority(place.url)
+    return location.site.mount, _authority(location.url)

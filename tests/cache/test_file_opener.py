@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.cache.access import Access
 from proxy.cache.downloads import Downloads
+from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Flight
 from proxy.cache.following import follow
 from proxy.cache.lanes import Lanes
@@ -24,42 +24,42 @@ HEADERS = {"Last-Modified": DATE}
 
 
 @pytest.fixture
-async def access(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> AsyncIterator[Access]:
-    """An access to files of `upstream`."""
+async def opener(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) -> AsyncIterator[FileOpener]:
+    """An opener to files of `upstream`."""
     downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 1 << 20))
-    yield Access(downloads)
+    yield FileOpener(downloads)
     await downloads.close()
 
 
-async def whole(access: Access) -> tuple[Blob | Flight | Passthrough, Source]:
+async def whole(opener: FileOpener) -> tuple[Blob | Flight | Passthrough, Source]:
     """The file, asked for without a range."""
-    return await access.body(wanted(), None, None, head=False)
+    return await opener.body(wanted(), None, None, head=False)
 
 
-async def test_body__flight_then_blob(access: Access, upstream: MemoryUpstream) -> None:
+async def test_body__flight_then_blob(opener: FileOpener, upstream: MemoryUpstream) -> None:
     """The first asker begins a flight, the next shares it, a later one has the stored file."""
     gate = Gate()
     upstream.on(URL, Scripted(BODY, ranges=True, body_gate=gate, gate_at=1000))
 
-    first, source = await whole(access)
-    second, shared = await whole(access)
+    first, source = await whole(opener)
+    second, shared = await whole(opener)
     gate.open()
     assert isinstance(first, Flight)
     assert first is second
     assert BODY == b"".join([piece async for piece in follow(first, 0)])
-    while access._downloads.running(wanted()):
+    while opener._downloads.running(wanted()):
         await asyncio.sleep(0)
-    blob, kept = await whole(access)
+    blob, kept = await whole(opener)
 
     assert [Source.UPSTREAM, Source.SHARED, Source.CACHE] == [source, shared, kept]
     assert isinstance(blob, Blob)
 
 
-async def test_body__short_range_of_a_cold_file(access: Access, upstream: MemoryUpstream) -> None:
+async def test_body__short_range_of_a_cold_file(opener: FileOpener, upstream: MemoryUpstream) -> None:
     """A look at a part starts no download; what upstream said of the file is known."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers=HEADERS))
 
-    part, source = await access.body(wanted(None), Span(5, 10), DATE, head=False)
+    part, source = await opener.body(wanted(None), Span(5, 10), DATE, head=False)
 
     assert isinstance(part, Passthrough)
     assert (Source.UPSTREAM, 5, 10, DATE) == (source, part.start, part.end, part.last_modified)
@@ -68,46 +68,46 @@ async def test_body__short_range_of_a_cold_file(access: Access, upstream: Memory
     await part.close()
 
 
-async def test_body__range_of_another_version(access: Access, upstream: MemoryUpstream) -> None:
+async def test_body__range_of_another_version(opener: FileOpener, upstream: MemoryUpstream) -> None:
     """Where upstream has another version than the condition names, the whole is fetched."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers=HEADERS))
 
-    body, _ = await access.body(wanted(None), Span(5, 10), "Mon, 07 Nov 1994 08:49:37 GMT", head=False)
+    body, _ = await opener.body(wanted(None), Span(5, 10), "Mon, 07 Nov 1994 08:49:37 GMT", head=False)
 
     assert isinstance(body, Flight)
 
 
-async def test_body__last_bytes(access: Access, upstream: MemoryUpstream) -> None:
+async def test_body__last_bytes(opener: FileOpener, upstream: MemoryUpstream) -> None:
     """The end of a file of unknown size is asked for when the size is known."""
     upstream.on(URL, Scripted(BODY, ranges=True))
 
-    part, _ = await access.body(wanted(None), Span(suffix=3), None, head=False)
+    part, _ = await opener.body(wanted(None), Span(suffix=3), None, head=False)
 
     assert isinstance(part, Passthrough)
     assert BODY[-3:] == b"".join([piece async for piece in part.chunks()])
     await part.close()
 
 
-async def test_body__all_of_it_as_a_range(access: Access, upstream: MemoryUpstream) -> None:
+async def test_body__all_of_it_as_a_range(opener: FileOpener, upstream: MemoryUpstream) -> None:
     """A range that is the file is the file."""
     upstream.on(URL, Scripted(BODY, ranges=True))
 
-    assert isinstance((await access.body(wanted(), Span(0), None, head=False))[0], Flight)
+    assert isinstance((await opener.body(wanted(), Span(0), None, head=False))[0], Flight)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-async def test_body__head(access: Access, upstream: MemoryUpstream, ranges: bool) -> None:
+async def test_body__head(opener: FileOpener, upstream: MemoryUpstream, ranges: bool) -> None:
     """The head of a cold file is learnt without the file."""
     upstream.on(URL, Scripted(BODY, ranges=ranges, headers=HEADERS))
 
-    body, _ = await access.body(wanted(None), None, None, head=True)
+    body, _ = await opener.body(wanted(None), None, None, head=True)
 
     assert isinstance(body, Passthrough)
     assert (0, len(BODY), DATE) == (body.start, body.end, body.last_modified)
 
 
-async def test_body__missing(access: Access) -> None:
+async def test_body__missing(opener: FileOpener) -> None:
     """What upstream does not have is not there."""
     for span in (None, Span(5, 10)):
         with pytest.raises(NotFound):
-            await access.body(wanted(), span, None, head=False)
+            await opener.body(wanted(), span, None, head=False)

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from proxy.cache.digesting import Digesting
+from proxy.cache.running_hash import RunningHash
 from proxy.cache.workers import Workers
 from proxy.errors import StoreBroken, WrongBytes
 from proxy.model import Digest
@@ -27,29 +27,29 @@ def descriptor() -> object:
 async def test_check__in_steps(workers: Workers, descriptor: int, algorithm: str | None) -> None:
     """Steps of any size give the sha256, whatever else is checked."""
     expected = Digest(algorithm, hashlib.new(algorithm, BODY).hexdigest()) if algorithm else None
-    digesting = Digesting(expected, workers)
+    running_hash = RunningHash(expected, workers)
     for end in (1, 1000, 1000, 400_000, len(BODY)):
-        await digesting.advance(descriptor, end)
-    assert sha256(BODY) == digesting.check()
+        await running_hash.advance(descriptor, end)
+    assert sha256(BODY) == running_hash.check()
 
 
 async def test_check__disk_then_memory(workers: Workers, descriptor: int) -> None:
     """Bytes that never were on disk go on where the file stopped."""
-    digesting = Digesting(sha256(BODY), workers)
-    await digesting.advance(descriptor, 1234)
-    digesting.update(BODY[1234:])
-    assert sha256(BODY) == digesting.check()
+    running_hash = RunningHash(sha256(BODY), workers)
+    await running_hash.advance(descriptor, 1234)
+    running_hash.update(BODY[1234:])
+    assert sha256(BODY) == running_hash.check()
 
 
 async def test_check__wrong(workers: Workers, descriptor: int) -> None:
     """Another digest is WrongBytes."""
-    digesting = Digesting(sha256(b"other"), workers)
-    await digesting.advance(descriptor, len(BODY))
+    running_hash = RunningHash(sha256(b"other"), workers)
+    await running_hash.advance(descriptor, len(BODY))
     with pytest.raises(WrongBytes):
-        digesting.check()
+        running_hash.check()
 
 
 async def test_advance__file_is_shorter(workers: Workers, descriptor: int) -> None:
     """A file that lost bytes is the disk's failure."""
     with pytest.raises(StoreBroken):
-        await Digesting(None, workers).advance(descriptor, len(BODY) + 1)
+        await RunningHash(None, workers).advance(descriptor, len(BODY) + 1)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from proxy.cache.flight import Flight
-from proxy.cache.pen import Pen
+from proxy.cache.spool_writer import SpoolWriter
 from proxy.errors import StoreFull, UpstreamBroken, WrongBytes
 from proxy.model import Ask
 from tests.cache.conftest import BODY, SITE, URL, wanted
@@ -19,7 +19,7 @@ from tests.memory_upstream import MemoryUpstream, Scripted
 
 
 async def pour(store: MemoryStore, script: Scripted, end: int | None, landed: tuple[int, bytes] | None = None) -> bytes:
-    """Write an answer; gives what the file holds, and raises what the pen raised."""
+    """Write an answer; gives what the file holds, and raises what the writer raised."""
     upstream = MemoryUpstream()
     upstream.on(URL, script)
     flight = Flight(wanted())
@@ -29,7 +29,7 @@ async def pour(store: MemoryStore, script: Scripted, end: int | None, landed: tu
             await spool.write(landed[0], [landed[1]])
             flight.landed(landed[0], landed[0] + len(landed[1]))
         async with upstream.get(Ask(URL, SITE)) as reply:
-            await Pen(spool, flight, 0).pour(reply, end)
+            await SpoolWriter(spool, flight, 0).pour(reply, end)
         return os.pread(spool.fd, 1 << 20, 0)
     finally:
         store.landed = flight.extents.total  # type: ignore[attr-defined]
@@ -88,7 +88,7 @@ async def test_pour__cancelled_while_writes_fail(store: MemoryStore) -> None:
     spool = HeldSpool(store)
     try:
         async with upstream.get(Ask(URL, SITE)) as reply:
-            pouring = asyncio.create_task(Pen(spool, Flight(wanted()), 0).pour(reply, len(BODY)))
+            pouring = asyncio.create_task(SpoolWriter(spool, Flight(wanted()), 0).pour(reply, len(BODY)))
             await spool.gate.until_arrived(3)
             for _ in range(3):
                 pouring.cancel()

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.cache.flight import Changed, Flight, Place, Wanted
+from proxy.cache.flight import Changed, Flight, Location, Wanted
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job
-from proxy.cache.manners import Manners
-from proxy.cache.retrying import Retrying
+from proxy.cache.retry_policy import RetryPolicy
 from proxy.errors import (
     Crowded,
     NotAllowed,
@@ -23,7 +23,7 @@ from proxy.errors import (
 )
 from tests.cache.conftest import SITE, URL, HandClock, wanted
 
-PLACE = Place(URL, SITE)
+PLACE = Location(URL, SITE)
 
 
 class Bed:
@@ -31,16 +31,16 @@ class Bed:
 
     def __init__(self, clock: HandClock, wish: Wanted) -> None:
         self.clock = clock
-        self.manners = Manners(clock.monotonic)
+        self.host_limits = HostLimits(clock.monotonic)
         self.flight = Flight(wish)
-        self.retrying = Retrying(self.flight, PLACE, self.manners)
+        self.retries = RetryPolicy(self.flight, PLACE, self.host_limits)
 
     def begin(self, *, ranges: bool) -> None:
         """An answer came."""
         self.flight.size = 1000
         self.flight.start()
         if ranges:
-            self.manners.note(PLACE, ranges=True)
+            self.host_limits.note(PLACE, ranges=True)
 
     async def tried(self, error: Exception, *, plain: bool = False, answered: bool = False, new: int = 0) -> str:
         """A connection fails, after `new` bytes; whether it is tried again, how, or given up."""
@@ -49,10 +49,10 @@ class Bed:
         job = Job(0, None, self.clock.monotonic(), plain=plain)
         job.answered = self.clock.monotonic() if answered else None
         try:
-            await self.retrying.failed(job, error)
+            await self.retries.failed(job, error)
         except type(error):
             return "given up"
-        return "plain" if self.retrying.plain else "ranged"
+        return "plain" if self.retries.plain else "ranged"
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_failed__nothing_here_yet(bed: Bed, error: Exception, unknown: str
     assert unknown == await bed.tried(error)
     assert "given up" == await bed.tried(error, plain=True)
     other = Bed(bed.clock, wanted())
-    other.manners.note(PLACE, ranges=True)
+    other.host_limits.note(PLACE, ranges=True)
     assert known == await other.tried(error)
 
 
@@ -91,22 +91,22 @@ async def test_failed__away(clock: HandClock, elsewhere: bool) -> None:
     assert ("given up" if elsewhere else "plain") == await bed.tried(UpstreamUnreachable(""))
     late = Job(0, None, clock.monotonic() - 10)
     with pytest.raises(UpstreamUnreachable):
-        await Bed(clock, wanted()).retrying.failed(late, UpstreamUnreachable(""))
+        await Bed(clock, wanted()).retries.failed(late, UpstreamUnreachable(""))
 
 
 @pytest.mark.parametrize("beside", [True, False])
 async def test_answered__silence_is_remembered(bed: Bed, beside: bool) -> None:
     """A host that said nothing when a range was wanted, and gave the whole, is asked without ranges for a minute."""
     if beside:
-        bed.retrying.beside = True
+        bed.retries.beside = True
         assert "given up" == await bed.tried(UpstreamTimeout(""))  # both said nothing
     else:
         assert "plain" == await bed.tried(UpstreamTimeout(""))
-    assert bed.manners.honours(PLACE) is None
-    bed.retrying.answered(Job(0, None, 0.0, plain=True))
-    assert bed.manners.honours(PLACE) is False
+    assert bed.host_limits.honours(PLACE) is None
+    bed.retries.answered(Job(0, None, 0.0, plain=True))
+    assert bed.host_limits.honours(PLACE) is False
     bed.clock.advance(61)
-    assert bed.manners.honours(PLACE) is None
+    assert bed.host_limits.honours(PLACE) is None
 
 
 async def test_dropped__for_silence(bed: Bed) -> None:
@@ -115,12 +115,12 @@ async def test_dropped__for_silence(bed: Bed) -> None:
     for here, silences in ((1000, 3), (100 << 20, 6)):
         other = Bed(bed.clock, wanted())
         other.begin(ranges=True)
-        other.retrying.dropped(silent=True)
+        other.retries.dropped(silent=True)
         other.flight.landed(0, here)
         for _ in range(silences):
-            other.retrying.dropped(silent=True)
-            other.retrying.dropped(silent=False)  # it was slow
-            asked.append(other.retrying.plain)
+            other.retries.dropped(silent=True)
+            other.retries.dropped(silent=False)  # it was slow
+            asked.append(other.retries.plain)
     assert [False, True, True] + [False] * 4 + [True] * 2 == asked
 
 
@@ -129,8 +129,8 @@ async def test_answered__plainly(bed: Bed, error: Exception) -> None:
     """That a range gets an error is learnt when the plain request gets the file; another version is no error."""
     bed.begin(ranges=False)
     assert "plain" == await bed.tried(error)
-    bed.retrying.answered(Job(0, None, 0.0, plain=True))
-    assert (None if isinstance(error, Changed) else False) is bed.manners.honours(PLACE)
+    bed.retries.answered(Job(0, None, 0.0, plain=True))
+    assert (None if isinstance(error, Changed) else False) is bed.host_limits.honours(PLACE)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -143,9 +143,9 @@ async def test_failed__in_the_middle(bed: Bed, ranges: bool, error: Exception, a
     expected = "ranged" if answered or ranges else "plain"
     for _ in range(10):
         assert expected == await bed.tried(error, answered=answered, new=512)
-        bed.retrying.plain = False
+        bed.retries.plain = False
     if expected == "ranged":
-        bed.retrying._failures = 3
+        bed.retries._failures = 3
         assert "ranged" == await bed.tried(error, answered=answered)
         assert "plain" == await bed.tried(error, answered=answered)
     assert "given up" == await bed.tried(error, plain=True)
@@ -161,7 +161,7 @@ async def test_failed__with_next_to_nothing_each_time(bed: Bed) -> None:
 async def test_failed__nothing_to_go_on_by(bed: Bed) -> None:
     """What cannot be told to belong to one file is begun again, all of it."""
     bed.begin(ranges=True)
-    bed.retrying.provable = False
+    bed.retries.provable = False
     assert "plain" == await bed.tried(UpstreamBroken("cut"), answered=True, new=5)
 
 
@@ -170,7 +170,7 @@ async def test_failed__asked_to_wait(bed: Bed, seconds: int, expected: str) -> N
     """A wait that no client has patience for ends it, unless it may be about connections that are gone by now."""
     bed.begin(ranges=True)
     assert expected == await bed.tried(UpstreamThrottled("", seconds), new=1)
-    bed.retrying.together = bed.clock.monotonic() - 2
+    bed.retries.together = bed.clock.monotonic() - 2
     assert "ranged" == await bed.tried(UpstreamThrottled("", seconds), new=1)
 
 
@@ -179,15 +179,15 @@ async def test_failed__others_have_the_connections(bed: Bed, begun: bool) -> Non
     """Where other downloads of the host are under way, one that is refused waits for one of them, and tries again."""
     if begun:
         bed.begin(ranges=True)
-    bed.manners.take(URL)
-    bed.manners.take(URL)
+    bed.host_limits.take(URL)
+    bed.host_limits.take(URL)
 
     async def free() -> None:
-        while not bed.manners.crowded(URL):
+        while not bed.host_limits.crowded(URL):
             await asyncio.sleep(0)
-        assert begun is bed.manners.pressed(URL)
-        bed.manners.leave(URL, answered=False)
+        assert begun is bed.host_limits.pressed(URL)
+        bed.host_limits.leave(URL, answered=False)
 
     _, result = await asyncio.gather(free(), bed.tried(UpstreamThrottled("")))
     assert "ranged" == result
-    assert 1 == bed.manners.room(URL, 6)
+    assert 1 == bed.host_limits.room(URL, 6)

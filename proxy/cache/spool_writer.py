@@ -9,12 +9,12 @@ from proxy.cache.flight import Changed, Flight
 from proxy.errors import UpstreamError, WrongBytes
 from proxy.ports import Reply, Spool
 
-_BUFFERS = 3  # per pen
+_BUFFERS = 3  # per writer
 _SIZE = 256 << 10  # bytes of a buffer
 _SIZE_MOST = 2 << 20  # bytes; what they grow to while a fast upstream fills them
 
 
-class Pen:
+class SpoolWriter:
     """Writes at a position that moves on. What landed before is never written again.
 
     `comparing`: it is compared, where no digest tells in the end whether both belong to one version of the file.
@@ -86,9 +86,9 @@ class Pen:
 
     async def _put(self, offset: int, piece: memoryview) -> None:
         """Write and hash; both use the buffer, so neither is left at it."""
-        end, digesting = offset + len(piece), self._flight.digesting
-        hashing = digesting is not None and digesting.claim(offset, end)
-        hashed = asyncio.create_task(digesting.take(offset, piece)) if digesting is not None and hashing else None
+        end, running_hash = offset + len(piece), self._flight.running_hash
+        hashing = running_hash is not None and running_hash.claim(offset, end)
+        hashed = asyncio.create_task(running_hash.take(offset, piece)) if running_hash is not None and hashing else None
         try:
             await self._spool.write(offset, [piece])
             self._flight.landed(offset, end)

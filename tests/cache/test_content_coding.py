@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.coding import LOOKED_AT, Gunzip, Nature, layers, nature
+from proxy.cache.content_coding import LOOKED_AT, Gunzip, Nature, layers, nature
 from proxy.errors import UpstreamBroken
 
 PLAIN = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n" * 50

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from proxy.cache.crew import Crew
-from proxy.cache.flight import Changed, Flight, Place
+from proxy.cache.flight import Changed, Flight, Location
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job, Lanes
-from proxy.cache.manners import Manners
+from proxy.cache.parallel_fetch import ParallelFetch
 from proxy.errors import NotFound, StoreFull, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, WrongBytes
 from tests.cache.conftest import SITE, URL, HandClock, wanted
 
@@ -36,10 +36,10 @@ class Bed:
         self.flight.size = size
         self.jobs: list[Job] = []
         self.most = self.now = 0
-        self.manners = Manners() if clock is None else Manners(clock.monotonic)
+        self.host_limits = HostLimits() if clock is None else HostLimits(clock.monotonic)
         self._do = do
-        self.crew = Crew(self.flight, Place(URL, SITE), lanes, self.manners, self.do)
-        self.crew.parallel = True
+        self.fetch = ParallelFetch(self.flight, Location(URL, SITE), lanes, self.host_limits, self.do)
+        self.fetch.parallel = True
 
     async def do(self, job: Job) -> None:
         """One job, counted."""
@@ -53,15 +53,15 @@ class Bed:
 
     async def run(self) -> None:
         """All of them."""
-        await self.crew.run()
+        await self.fetch.run()
         assert [] == self.flight.extents.gaps(SIZE)
-        assert 0 == self.manners.busy(URL) == self.now
+        assert 0 == self.host_limits.busy(URL) == self.now
 
     def answer(self, job: Job) -> None:
         """The head of an answer."""
         self.flight.size = SIZE
         self.flight.start()
-        self.crew.answered(job)
+        self.fetch.answered(job)
 
 
 async def right(bed: Bed, job: Job) -> None:
@@ -94,10 +94,10 @@ async def test_run__host_allows_few(known: int) -> None:
     """At a host that is known to allow few connections no more are opened."""
     bed = Bed(right)
     for _ in range(known):
-        bed.manners.take(URL)
-    bed.manners.refused(URL)
+        bed.host_limits.take(URL)
+    bed.host_limits.refused(URL)
     for _ in range(known):
-        bed.manners.leave(URL, answered=False)
+        bed.host_limits.leave(URL, answered=False)
     await bed.run()
     assert bed.most <= known
 
@@ -114,11 +114,11 @@ HARMLESS = [
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[logging.LogRecord]]:
-    """What the crew logs; tracebacks are meant here, so that nobody else sees them."""
+    """What the fetch logs; tracebacks are meant here, so that nobody else sees them."""
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     monkeypatch.setattr(handler, "emit", records.append)
-    logger = logging.getLogger("proxy.cache.crew")
+    logger = logging.getLogger("proxy.cache.parallel_fetch")
     monkeypatch.setattr(logger, "propagate", False)
     logger.addHandler(handler)
     yield records
@@ -168,7 +168,7 @@ async def test_run__what_ends_it(error: Exception) -> None:
     bed = Bed(do)
     with pytest.raises(type(error)):
         await bed.run()
-    assert 0 == bed.manners.busy(URL) == bed.now
+    assert 0 == bed.host_limits.busy(URL) == bed.now
 
 
 async def test_run__one_is_silent() -> None:
@@ -200,7 +200,7 @@ async def test_run__one_falls_silent_in_the_middle(clock: HandClock) -> None:
     fell = [job for job in bed.jobs if job.silent]
     assert 1 <= len(fell) <= 3
     assert {job.start + 100 for job in fell} <= {job.start for job in bed.jobs}
-    assert bed.manners.room(URL, 4) < 4
+    assert bed.host_limits.room(URL, 4) < 4
 
 
 async def test_run__the_only_one_falls_silent_in_the_middle(clock: HandClock) -> None:
@@ -239,7 +239,7 @@ def met_by_silence(gate: asyncio.Event, beside: Callable[[Bed, Job], Awaitable[N
             await beside(bed, job)
         else:
             await gate.wait()
-        bed.crew.chosen(job)
+        bed.fetch.chosen(job)
         await right(bed, job)
 
     return do
@@ -265,14 +265,14 @@ async def test_run__first_range_is_met_by_silence(clock: HandClock, known: bool 
 
     bed = Bed(met_by_silence(asyncio.Event(), given), size=None, clock=clock)
     if known:
-        bed.manners.note(Place(URL, SITE), ranges=True)
+        bed.host_limits.note(Location(URL, SITE), ranges=True)
     running = await asked(bed, clock, 1, seconds - 0.2)
     await asyncio.sleep(0.3)  # more than one look
     assert 1 == len(bed.jobs)
     clock.advance(0.2)
     await running
     assert [(False, True), (True, False)] == [(job.plain, job.dropped) for job in bed.jobs]
-    assert bed.manners.honours(Place(URL, SITE)) is False
+    assert bed.host_limits.honours(Location(URL, SITE)) is False
 
 
 async def test_run__first_range_takes_its_time(clock: HandClock) -> None:
@@ -287,7 +287,7 @@ async def test_run__first_range_takes_its_time(clock: HandClock) -> None:
     gate.set()
     await running
     assert [True] == [job.dropped for job in bed.jobs if job.plain]
-    assert bed.manners.honours(Place(URL, SITE)) is None
+    assert bed.host_limits.honours(Location(URL, SITE)) is None
 
 
 async def test_run__plain_request_beside_it_fails(clock: HandClock) -> None:
@@ -306,7 +306,7 @@ async def test_run__plain_request_beside_it_fails(clock: HandClock) -> None:
     running = await asked(bed, clock, 2, 3.1)
     gate.set()
     await running
-    assert 4 == bed.manners.room(URL, 4)
+    assert 4 == bed.host_limits.room(URL, 4)
 
 
 async def test_run__somebody_has_no_connection() -> None:
@@ -325,8 +325,8 @@ async def test_run__somebody_has_no_connection() -> None:
     running = asyncio.create_task(bed.run())
     while bed.now < 3:
         await asyncio.sleep(STEP)
-    bed.manners.refused(URL)
-    other = asyncio.create_task(bed.manners.freed(URL, 50, begun=False))
+    bed.host_limits.refused(URL)
+    other = asyncio.create_task(bed.host_limits.freed(URL, 50, begun=False))
     await other
     assert any(job.dropped for job in bed.jobs)
     gate.set()
@@ -361,4 +361,4 @@ async def test_run__cancelled() -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert 0 == bed.manners.busy(URL) == bed.now
+    assert 0 == bed.host_limits.busy(URL) == bed.now
