@@ -1,6 +1,6 @@
 """The composition root: the only place that builds concrete things.
 
-A request meets the parts in this order: `web.server` (connection) → `web.shortcut` (seen before) → `web.edge` (checks,
+A request meets the parts in this order: `web.server` (connection) → `web.replay` (seen before) → `web.edge` (checks,
 counting) → `python.service` or `apt.service` (what the address means) → `cache` (kept, or fetched once) →
 `storage` and `upstream` through the ports → `web.responses`.
 """
@@ -50,12 +50,12 @@ from proxy.web.access_log import AccessLog
 from proxy.web.edge import Edge
 from proxy.web.listening import Listening
 from proxy.web.log_writer import LogWriter
-from proxy.web.operations import Operations
+from proxy.web.own_pages import OwnPages
 from proxy.web.program_log import ProgramLog, installed, lost_lines, thread_failed
+from proxy.web.replay import Replay
 from proxy.web.responses import Responder
-from proxy.web.senders import Senders
+from proxy.web.sender_threads import SenderThreads
 from proxy.web.server import Server
-from proxy.web.shortcut import Shortcut
 from proxy.web.tunnel import Tunnels
 
 _DRAIN = 10.0  # seconds that answers under way get at the end
@@ -153,23 +153,23 @@ async def start(
             downloads,
             confirming,
             clock,
-            quarantined=lambda: shortcut.forget(),  # noqa: PLW0108 - it is built below
+            quarantined=lambda: replay.forget(),  # noqa: PLW0108 - it is built below
         )
         stack.push_async_callback(indexes.close)
         archives = AptArchives(
             _policy(settings), store, upstream, clock, observer, documents, downloads, confirming, bodies, patience
         )
         stack.push_async_callback(archives.close)
-        senders = Senders(settings.serve.threads, settings.serve.idle_timeout)
+        senders = SenderThreads(settings.serve.threads, settings.serve.idle_timeout)
         stack.callback(senders.close)
-        operations = Operations(
+        own_pages = OwnPages(
             metrics.render,
             lambda: None if store.healthy else "the disk fails",
             {mount: site.index for mount, site in sites.items()}
             | {group.mount: GROUP_INDEX for group in settings.index_groups()},
         )
         responder = Responder(downloads, senders)
-        shortcut = Shortcut(responder, observer, clock)
+        replay = Replay(responder, observer, clock)
         lines = Lines(
             places(settings.apt.tunnels, TUNNELS),
             observer=observer,
@@ -183,14 +183,14 @@ async def start(
             indexes,
             archives,
             responder,
-            shortcut,
-            operations,
+            replay,
+            own_pages,
             tunnels,
             observer,
             via,
             settings.names | {host.lower() for host in settings.host},
         )
-        server = Server(edge.handle, shortcut, settings.serve.idle_timeout)
+        server = Server(edge.handle, replay, settings.serve.idle_timeout)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

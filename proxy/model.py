@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from proxy import address_text
 
@@ -120,6 +121,46 @@ class Target:
     mount: str
     host: str | None
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who sends a request. `name` is the same on further connections; `shared`: other clients may have it, too.
+
+    `handed_out`: on this connection, which snapshot of each suite the client has.
+    """
+
+    name: str = "-"
+    shared: bool = False
+    handed_out: MutableMapping[str, str] = field(default_factory=dict)
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[T_co]):
+    """What a client asks for, read once at the edge (RFC 9110). `target` is a `Target`, or an archive's address."""
+
+    target: T_co
+    method: str = "GET"
+    span: Span | None = None  # of a GET only (RFC 9110 §14.2)
+    if_range: str | None = None
+    if_none_match: str | None = None
+    if_modified_since: str | None = None
+    no_cache: bool = False  # Cache-Control says so: the answer is confirmed with upstream (RFC 9111 §5.2.1.4)
+    accept: str | None = None
+    accept_encoding: str | None = None
+    format: str | None = None  # the value of ?format= (PEP 691)
+    waited: int = 0  # how often the client was redirected here to wait for the answer
+    user_agent: str | None = None
+    authorization: str | None = field(default=None, repr=False)  # RFC 9110 §11.6.2
+    client: Client = field(default_factory=Client)
+
+    @property
+    def head(self) -> bool:
+        """Whether only the head of the answer is wanted."""
+        return self.method == "HEAD"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ _HELD_ELSEWHERE = {
     "commands.serve": "tests/test_cli.py: a process",
     "events": "values only",
     "ports": "contracts: tests/contract",
-    "python.question": "values only",
     "storage.changes": "tests/storage/test_index.py and tests/storage/test_backlog.py",
     "storage.index_disk": "tests/storage/test_index.py",
     "storage.checking": "tests/storage/test_store.py: doubtful files",

@@ -13,8 +13,8 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from proxy.apt import answers
+from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
-from proxy.apt.request import Request
 from proxy.cache import dates, file_kinds
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents, Wish
@@ -23,7 +23,7 @@ from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Wanted
 from proxy.cache.representation import Representation
 from proxy.errors import Coded, NotFound, UpstreamError, Withheld, WrongBytes
-from proxy.model import Blob, Entry, Kind, Outcome, Source
+from proxy.model import Blob, Entry, Kind, Outcome, Query, Source
 from proxy.ports import Clock, Store
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Confirmed:
         self._coded: OrderedDict[str, None] = OrderedDict()
         self._negative: OrderedDict[str, tuple[float, NotFound]] = OrderedDict()
 
-    async def file(self, request: Request, wanted: Wanted, kind: Kind) -> Representation:
+    async def file(self, query: Query[ArchiveAddress], wanted: Wanted, kind: Kind) -> Representation:
         """The file, or the range of it that is asked for. A package that is gone upstream is kept, all else is not.
 
         Raises NotFound, or another UpstreamError where nothing is kept.
@@ -55,13 +55,13 @@ class Confirmed:
         entry = self._store.find(wanted.key)
         blob = self._store.blob(entry.digest) if entry is not None else None
         if entry is None or blob is None:
-            self._refuse_known_missing(request, wanted)
-            return await self._fetched(request, wanted, kind)
+            self._refuse_known_missing(query, wanted)
+            return await self._fetched(query, wanted, kind)
         lasts = kind is Kind.FILE
-        outcome = await self._confirming.outcome(wanted, entry, exact=True, gone=not lasts, anew=request.revalidate)
+        outcome = await self._confirming.outcome(wanted, entry, exact=True, gone=not lasts, anew=query.no_cache)
         if outcome is Outcome.MISS:
             try:
-                return await self._fetched(request, replace(wanted, renew=True), kind)
+                return await self._fetched(query, replace(wanted, renew=True), kind)
             except (NotFound, UpstreamError) as error:
                 if isinstance(error, NotFound) and not lasts and not isinstance(error, Withheld):
                     raise
@@ -83,10 +83,10 @@ class Confirmed:
         age_shown = None if outcome is Outcome.REVALIDATED else age
         return replace(shown, outcome=outcome, age=age_shown, stands=lambda: self._store.find(entry.key) == entry)
 
-    async def _fetched(self, request: Request, wanted: Wanted, kind: Kind) -> Representation:
+    async def _fetched(self, query: Query[ArchiveAddress], wanted: Wanted, kind: Kind) -> Representation:
         try:
             if wanted.key not in self._coded:
-                return await self._opened(request, wanted, kind)
+                return await self._opened(query, wanted, kind)
         except Coded:
             self._coded[wanted.key] = None
             if len(self._coded) > _MOST:
@@ -100,8 +100,8 @@ class Confirmed:
             raise
         return await self._unpacked(wanted, kind)
 
-    async def _opened(self, request: Request, wanted: Wanted, kind: Kind) -> Representation:
-        body, source = await self._opener.body(wanted, request.span, request.if_range, head=request.head)
+    async def _opened(self, query: Query[ArchiveAddress], wanted: Wanted, kind: Kind) -> Representation:
+        body, source = await self._opener.body(wanted, query.span, query.if_range, head=query.head)
         date = answers.told(body, None)
         dated = Dated(date, dates.settled(date, self._clock.now()))
         return answers.file(body, None, dated, kind, source, lasting=False)
@@ -123,10 +123,10 @@ class Confirmed:
         shown = answers.whole(body, entry.digest, dated, kind, document.outcome, source)
         return replace(shown, age=document.age)
 
-    def _refuse_known_missing(self, request: Request, wanted: Wanted) -> None:
+    def _refuse_known_missing(self, query: Query[ArchiveAddress], wanted: Wanted) -> None:
         until, error = self._negative.get(wanted.key, (0.0, None))
         if error is None:
             return
-        if self._clock.monotonic() < until and not request.revalidate:
+        if self._clock.monotonic() < until and not query.no_cache:
             raise error.again()
         del self._negative[wanted.key]

@@ -20,7 +20,6 @@ from proxy.apt.catalog import Catalog
 from proxy.apt.confirmed import Confirmed
 from proxy.apt.policy import Policy
 from proxy.apt.release import Listed
-from proxy.apt.request import Request
 from proxy.apt.vouching import Vouched, Vouching
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import Body, FileOpener
@@ -30,7 +29,7 @@ from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, PullthroughError, StoreError, UpstreamError
-from proxy.model import Blob, Digest, Kind, Outcome, Source
+from proxy.model import Blob, Digest, Kind, Outcome, Query, Source
 from proxy.ports import Clock, Store
 
 _REMEMBERED = 60.0  # seconds for which an answer with a package may be given again without a look at the indexes
@@ -65,55 +64,53 @@ class Files:
         self._beginning: SingleFlight[None] = SingleFlight()
         self._foreseen: OrderedDict[str, None] = OrderedDict()
 
-    async def file(self, request: Request, digest: Digest | None) -> Representation:
-        """The file at the request's address, or the range of it that is asked for; `digest` if the name says it.
+    async def file(self, query: Query[ArchiveAddress], digest: Digest | None) -> Representation:
+        """The file at the query's target, or the range of it that is asked for; `digest` if the name says it.
 
         Raises NotFound, WrongBytes, or another UpstreamError.
         """
-        address, vouched = request.address, Vouched()
+        address, vouched = query.target, Vouched()
         key = _key(address)
         if digest is None:
-            vouched = await self._vouching.of(request, self._store.find(key))
+            vouched = await self._vouching.of(query, self._store.find(key))
         begun = self._beginning.get(key)
         if begun is not None:
             await self._beginning.result(begun)
         if digest is not None:
-            shown = await self._promised(request, [self._wanted(address, digest)], Vouched(own=1))
+            shown = await self._promised(query, [self._wanted(address, digest)], Vouched(own=1))
         elif listed := vouched.listed or await self._right(key, vouched.beside):
             promised = [self._wanted(address, one.digest, one.size) for one in listed]
-            shown = await self._promised(request, promised, vouched)
+            shown = await self._promised(query, promised, vouched)
         else:
-            shown = await self._confirmed.file(request, self._wanted(address), Kind.FILE)
+            shown = await self._confirmed.file(query, self._wanted(address), Kind.FILE)
             stands, unchanged = shown.stands, self._catalog.unchanged(address)
             shown = replace(shown, stands=lambda: unchanged() and (stands is None or stands()))
-        if key in self._foreseen and not request.head:
+        if key in self._foreseen and not query.head:
             # It was fetched for this client: else nobody would count as the one for whom it came from upstream.
             del self._foreseen[key]
             return replace(shown, outcome=Outcome.MISS, source=Source.UPSTREAM, age=None)
         return shown
 
-    async def document(self, request: Request) -> Representation:
+    async def document(self, query: Query[ArchiveAddress]) -> Representation:
         """A file that changes under its name by itself. Raises as `file` does."""
-        address = request.address
+        address = query.target
         key = document_key(address)
-        shown = await self._confirmed.file(
-            request, replace(self._wanted(address), key=key, kind=Kind.OTHER), Kind.OTHER
-        )
-        if packages.readable(address.path) and not isinstance(shown.body, bytes) and not request.head:
+        shown = await self._confirmed.file(query, replace(self._wanted(address), key=key, kind=Kind.OTHER), Kind.OTHER)
+        if packages.readable(address.path) and not isinstance(shown.body, bytes) and not query.head:
             # It says what packages have to be: so it is read before the client can ask for them.
             await self._checked(shown.body)
             self._catalog.served_alone(address, key, shown.body)
         return shown
 
-    async def _promised(self, request: Request, promised: list[Wanted], vouched: Vouched) -> Representation:
+    async def _promised(self, query: Query[ArchiveAddress], promised: list[Wanted], vouched: Vouched) -> Representation:
         """The file as indexes list it: as those of the client do, else as another does that upstream is right about."""
-        address = request.address
+        address = query.target
         if len(promised) > 1:
             promised = await self._in_order(promised, vouched.own)
         failure: PullthroughError | None = None
         for number, wanted in enumerate(promised, 1):
             try:
-                body, source = await self._opener.body(wanted, request.span, request.if_range, head=request.head)
+                body, source = await self._opener.body(wanted, query.span, query.if_range, head=query.head)
                 if number < len(promised):
                     await self._checked(body)
             except (NotFound, UpstreamError) as error:
@@ -182,7 +179,7 @@ class Files:
 
     async def _begin(self, address: ArchiveAddress) -> None:
         wanted = self._wanted(address)
-        vouched = await self._vouching.of(Request(address))
+        vouched = await self._vouching.of(Query(address))
         if vouched.listed:
             wanted = self._wanted(address, vouched.listed[0].digest, vouched.listed[0].size)
         try:

@@ -7,9 +7,8 @@ an address serves a client whose connection broke, for some minutes. Knows snaps
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import MutableMapping
 
-Memory = MutableMapping[str, str]  # of one connection: suite → snapshot
+from proxy.model import Client
 
 _SUITES = 64  # remembered for one connection
 _CLIENTS = 10_000  # remembered by address and suite
@@ -22,20 +21,21 @@ class Given:
     def __init__(self) -> None:
         self._table: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
 
-    def note(self, memory: Memory, client: str, suite: str, snapshot: str, now: float) -> None:
+    def note(self, client: Client, suite: str, snapshot: str, now: float) -> None:
         """A client was given `snapshot` of `suite`. `now`: seconds of the monotonic clock."""
-        memory.pop(suite, None)
-        memory[suite] = snapshot
-        if len(memory) > _SUITES:
-            del memory[next(iter(memory))]
-        self._table.pop((client, suite), None)
-        self._table[client, suite] = snapshot, now
+        connection = client.handed_out
+        connection.pop(suite, None)
+        connection[suite] = snapshot
+        if len(connection) > _SUITES:
+            del connection[next(iter(connection))]
+        self._table.pop((client.name, suite), None)
+        self._table[client.name, suite] = snapshot, now
         if len(self._table) > _CLIENTS:
             self._table.popitem(last=False)
 
-    def recall(self, memory: Memory, client: str, suite: str, now: float) -> str | None:
+    def recall(self, client: Client, suite: str, now: float) -> str | None:
         """The snapshot of `suite` that the client was given last."""
-        if suite in memory:
-            return memory[suite]
-        snapshot, when = self._table.get((client, suite), ("", float("-inf")))
+        if suite in client.handed_out:
+            return client.handed_out[suite]
+        snapshot, when = self._table.get((client.name, suite), ("", float("-inf")))
         return snapshot if now - when < _LIFE else None

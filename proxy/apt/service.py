@@ -22,7 +22,6 @@ from proxy.apt.indexes import Indexes
 from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile
 from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.private import Private
-from proxy.apt.request import Request
 from proxy.apt.retries import Retries
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
@@ -35,7 +34,7 @@ from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.events import UpstreamFailed
-from proxy.model import Blob, Kind, Outcome, Source
+from proxy.model import Blob, Kind, Outcome, Query, Source
 from proxy.ports import Clock, Observer, Store, Upstream
 
 _SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
@@ -87,29 +86,29 @@ class AptArchives:
         self._private = Private(policy, downloads)
         self._retries = Retries(upstream, clock, policy.retries)
 
-    async def answer(self, request: Request) -> Representation:
-        """Answer a request. Raises NotAllowed, NotFound, or another UpstreamError."""
-        self._policy.admit(request.address)
-        kind = self._policy.classify(request.address)
+    async def answer(self, query: Query[ArchiveAddress]) -> Representation:
+        """Answer a query. Raises NotAllowed, NotFound, or another UpstreamError."""
+        self._policy.admit(query.target)
+        kind = self._policy.classify(query.target)
         try:
             if paths.is_of_lists(kind):
-                return await self._retries.past(request.address.url, partial(self._answer, request, kind))
-            return await self._answer(request, kind)
+                return await self._retries.past(query.target.url, partial(self._answer, query, kind))
+            return await self._answer(query, kind)
         except UpstreamDenied as error:
-            raise self._private.explained(request, error) from None
+            raise self._private.explained(query, error) from None
 
-    async def _answer(self, request: Request, kind: PathClass) -> Representation:
-        if self._private.meant(request):
-            return await self._private.answer(request)
+    async def _answer(self, query: Query[ArchiveAddress], kind: PathClass) -> Representation:
+        if self._private.meant(query):
+            return await self._private.answer(query)
         match kind:
             case ReleaseFile():
-                return await self._release(request, kind)
+                return await self._release(query, kind)
             case Index():
-                return await self._index(request, kind.suites, ask=True)
+                return await self._index(query, kind.suites, ask=True)
             case Volatile():
-                return await self._index(request, kind.suites, ask=False)
+                return await self._index(query, kind.suites, ask=False)
             case Immutable():
-                return await self._immutable(request, kind)
+                return await self._immutable(query, kind)
             case _:
                 assert_never(kind)
 
@@ -140,14 +139,14 @@ class AptArchives:
         await self._snapshots.close()
         await self._catalog.close()
 
-    async def _release(self, request: Request, kind: ReleaseFile) -> Representation:
-        suite = request.address.at(kind.suite)
+    async def _release(self, query: Query[ArchiveAddress], kind: ReleaseFile) -> Representation:
+        suite = query.target.at(kind.suite)
         form = Form.INLINE if kind.name == Form.INLINE.value else Form.DETACHED
         signature = kind.name not in {one.value for one in Form}
-        snapshot, outcome = await self._given_to(request, suite) if signature else None, Outcome.HIT
+        snapshot, outcome = await self._given_to(query, suite) if signature else None, Outcome.HIT
         if snapshot is None or snapshot.form is not form:
             snapshot, outcome = await self._snapshots.present(
-                suite, form, self._policy.site_of(suite), revalidate=request.revalidate
+                suite, form, self._policy.site_of(suite), revalidate=query.no_cache
             )
         held = snapshot.signature if signature else snapshot.listing
         if held is None:
@@ -155,42 +154,48 @@ class AptArchives:
         body = self._snapshots.body(held)
         if body is None:
             raise BlobDamaged("The stored Release file is gone.")
-        if not request.head:
-            self._given.note(request.memory, request.client, suite.key, snapshot.name, self._clock.monotonic())
+        if not query.head:
+            self._given.note(query.client, suite.key, snapshot.name, self._clock.monotonic())
         others = [one for one in await self._snapshots.known(suite) if one.form is form]
         dated = Dated(held.entry.validator.last_modified, suites.dated(snapshot, others, signature=signature))
         source = _SOURCES.get(outcome, Source.CACHE)
         return answers.whole(body, held.entry.digest, dated, Kind.RELEASE, outcome, source)
 
-    async def _index(self, request: Request, folders: Sequence[str], *, ask: bool) -> Representation:
+    async def _index(self, query: Query[ArchiveAddress], folders: Sequence[str], *, ask: bool) -> Representation:
         """What a Release file lists, as it lists it; what none lists, as upstream has it. `ask` for that file."""
-        path = request.address.path
+        path = query.target.path
         if path.rpartition("/")[2] in paths.RELEASES:
             # The Release file of a component: tools list it before they write it, and no client compares the sums.
-            return await self._files.document(request)
-        found = [request.address.at(folder) for folder in folders]
-        for suite in (*found, *map(request.address.at, paths.enclosing(path))):
-            snapshot = await self._snapshot_for(request, suite)
+            return await self._files.document(query)
+        found = [query.target.at(folder) for folder in folders]
+        for suite in (*found, *map(query.target.at, paths.enclosing(path))):
+            snapshot = await self._snapshot_for(query, suite)
             if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
-                return await self._listed(request, suite, snapshot, path.removeprefix(suite.path))
+                return await self._listed(query, suite, snapshot, path.removeprefix(suite.path))
         for suite in found if ask else ():
             try:
-                snapshot = await self._snapshot_for(request, suite) or await self._asked_for(suite)
+                snapshot = await self._snapshot_for(query, suite) or await self._asked_for(suite)
             except UpstreamError:
-                if self._store.find(document_key(request.address)) is None:
+                if self._store.find(document_key(query.target)) is None:
                     raise
                 break
             if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
-                return await self._listed(request, suite, snapshot, path.removeprefix(suite.path))
+                return await self._listed(query, suite, snapshot, path.removeprefix(suite.path))
             if snapshot is not None:
                 break
-        return await self._files.document(request)
+        return await self._files.document(query)
 
     async def _listed(
-        self, request: Request, suite: ArchiveAddress, snapshot: Snapshot, path: str, *, by_hash: bool = False
+        self,
+        query: Query[ArchiveAddress],
+        suite: ArchiveAddress,
+        snapshot: Snapshot,
+        path: str,
+        *,
+        by_hash: bool = False,
     ) -> Representation:
         """The index at `path` of `snapshot`."""
-        first, site = request.address.url if by_hash else None, self._policy.site_of(suite)
+        first, site = query.target.url if by_hash else None, self._policy.site_of(suite)
         try:
             body, began = await self._indexes.open(suite, snapshot, path, site, first)
         except WrongBytes:
@@ -200,7 +205,7 @@ class AptArchives:
             await self._snapshots.used(suite, snapshot, path)
             with suppress(UpstreamError, NotFound):
                 await self._snapshots.present(suite, snapshot.form, site, revalidate=True)
-            snapshot = await self._snapshot_for(request, suite) or snapshot
+            snapshot = await self._snapshot_for(query, suite) or snapshot
             try:
                 body, began = await self._indexes.open(suite, snapshot, path, site, first)
             except (WrongBytes, KeyError) as error:
@@ -219,33 +224,35 @@ class AptArchives:
         until = float("inf") if by_hash else 0.0
         return answers.file(body, listed.digest, dated, Kind.INDEX, source, lasting=by_hash, fresh_until=until)
 
-    async def _immutable(self, request: Request, kind: Immutable) -> Representation:
-        digest, path = kind.digest, request.address.path
+    async def _immutable(self, query: Query[ArchiveAddress], kind: Immutable) -> Representation:
+        digest, path = kind.digest, query.target.path
         if digest is not None:
             folder = path.rpartition("/by-hash/")[0] if "/by-hash/" in path else ""
-            for suite in map(request.address.at, (*kind.suites, *paths.enclosing(path))):
+            for suite in map(query.target.at, (*kind.suites, *paths.enclosing(path))):
                 for snapshot in await self._snapshots.known(suite):
                     listed = suites.listed_by_hash(snapshot, f"{folder}/".removeprefix(suite.path), digest)
                     if listed is not None:
-                        return await self._listed(request, suite, snapshot, listed, by_hash=True)
-        return await self._files.file(request, digest)
+                        return await self._listed(query, suite, snapshot, listed, by_hash=True)
+        return await self._files.file(query, digest)
 
-    async def _given_to(self, request: Request, suite: ArchiveAddress) -> Snapshot | None:
+    async def _given_to(self, query: Query[ArchiveAddress], suite: ArchiveAddress) -> Snapshot | None:
         """The snapshot that the client was given. Raises Unsettled if it is known no more."""
         now = self._clock.monotonic()
-        name = self._given.recall(request.memory, request.client, suite.key, now)
+        name = self._given.recall(query.client, suite.key, now)
         if name is None:
             return None
         for snapshot in await self._snapshots.known(suite):
             if snapshot.name == name:
                 return snapshot
-        if request.shared or suite.key not in request.memory:  # it may be another client that was given it
+        if (
+            query.client.shared or suite.key not in query.client.handed_out
+        ):  # it may be another client that was given it
             return None
         raise Unsettled("The Release file that this client was given is known no more. Ask for it again.")
 
-    async def _snapshot_for(self, request: Request, suite: ArchiveAddress) -> Snapshot | None:
+    async def _snapshot_for(self, query: Query[ArchiveAddress], suite: ArchiveAddress) -> Snapshot | None:
         """The snapshot whose indexes the client is to have: the one it was given, else the present one."""
-        given = await self._given_to(request, suite)
+        given = await self._given_to(query, suite)
         if given is not None:
             return given
         return next(iter(await self._snapshots.known(suite)), None)

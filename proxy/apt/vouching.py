@@ -13,11 +13,10 @@ from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.catalog import Catalog, ReadAgain
 from proxy.apt.given import Given
 from proxy.apt.release import Listed
-from proxy.apt.request import Request
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.sources import Match, Source
 from proxy.apt.suites import Snapshot
-from proxy.model import Digest, Entry
+from proxy.model import Digest, Entry, Query
 from proxy.ports import Clock
 
 _OWN, _OWN_FORMER, _PRESENT, _FORMER = range(4)
@@ -47,12 +46,12 @@ class Vouching:
         self._given = given
         self._clock = clock
 
-    async def of(self, request: Request, kept: Entry | None = None) -> Vouched:
-        """What indexes say of the file at the request's address. `kept`: what the store has there.
+    async def of(self, query: Query[ArchiveAddress], kept: Entry | None = None) -> Vouched:
+        """What indexes say of the file at the query's target. `kept`: what the store has there.
 
         What was right by all indexes that there are is right, while they are read again after a start.
         """
-        address = request.address
+        address = query.target
         try:
             matches = await self._catalog.find(address, checked=kept.checked if kept and kept.promised else None)
         except ReadAgain:
@@ -60,10 +59,10 @@ class Vouching:
             return Vouched((Listed(kept.size, kept.promised or kept.digest),), since=kept.checked)
         if not any(match.near for match in matches):
             return Vouched(beside=_distinct(matches))
-        ranks = await self._ranks(request, matches)
+        ranks = await self._ranks(query, matches)
         if min(ranks.values()) == _FORMER and await self._learn_present(matches):
             matches = await self._catalog.find(address)
-            ranks = await self._ranks(request, matches)
+            ranks = await self._ranks(query, matches)
         near = [match for match in matches if match.near]
         best = [match for match in near if ranks[match.source.key] != _FORMER] or near
         best.sort(key=lambda match: ranks[match.source.key])
@@ -71,7 +70,7 @@ class Vouching:
         present = any(ranks[match.source.key] in {_OWN, _PRESENT} for match in best)
         return Vouched(_distinct(best), len(own), present, near[0].source.since)
 
-    async def _ranks(self, request: Request, matches: list[Match]) -> dict[str, int]:
+    async def _ranks(self, query: Query[ArchiveAddress], matches: list[Match]) -> dict[str, int]:
         known = await self._known(matches)
         ranks = {}
         for source in (match.source for match in matches if match.near):
@@ -79,7 +78,7 @@ class Vouching:
                 ranks[source.key] = _PRESENT
                 continue
             snapshots = known[source.suite.key]
-            name = self._given.recall(request.memory, request.client, source.suite.key, self._clock.monotonic())
+            name = self._given.recall(query.client, source.suite.key, self._clock.monotonic())
             present = not snapshots or _lists(snapshots[0], source)
             if any(one.name == name and _lists(one, source) for one in snapshots):
                 ranks[source.key] = _OWN if present else _OWN_FORMER

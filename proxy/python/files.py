@@ -18,11 +18,10 @@ from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import NotFound, StoreError, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
-from proxy.model import Blob, Digest, Entry, Kind, Outcome, Site, Source, Target
+from proxy.model import Blob, Digest, Entry, Kind, Outcome, Query, Site, Source, Target
 from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog
 from proxy.python.metadata import Metadata
-from proxy.python.question import Question
 from proxy.python.routes import file_key
 from proxy.python.said import Said
 from proxy.python.standing import Standing, is_vouched
@@ -54,15 +53,15 @@ class Files:
         self._standing = Standing(store, catalog, downloads.comparing, confirming, clock)
         self._clock = clock
 
-    async def file(self, question: Question, site: Site) -> Representation:
-        """The file at the question's target, or the range of it that is asked for.
+    async def file(self, query: Query[Target], site: Site) -> Representation:
+        """The file at the query's target, or the range of it that is asked for.
 
         Raises NotFound, NotAllowed, or another UpstreamError.
         """
-        target = question.target
+        target = query.target
         entry, blob = self._stored(file_key(target))
         if entry is None or blob is None:
-            return await self._fetched(question, site, await self._catalog.find(target, site))
+            return await self._fetched(query, site, await self._catalog.find(target, site))
         said, outcome = await self._standing.of_file(target, site, entry)
         lasting = outcome is not Outcome.MISS and _lasting(target, site, said, vouched=entry.promised is not None)
         kept = _file_of(site, blob, said.digest or entry.promised or blob.digest, Source.CACHE, lasting=lasting)
@@ -74,7 +73,7 @@ class Files:
             with contextlib.suppress(StoreError):
                 await self._store.forget(entry.key)  # it was never what the page promises
         try:
-            return await self._fetched(question, site, said, renew=said.digest is None)
+            return await self._fetched(query, site, said, renew=said.digest is None)
         except (NotFound, UpstreamError):
             if said.digest is not None:
                 raise  # a page promises another file than the kept one
@@ -110,22 +109,22 @@ class Files:
         body, source = await self._metadata.get(key, whl, name.removesuffix(".metadata"), advertised)
         return self._metadata_of(site, body, source, said, lasting=_lasting(wheel, site, said))
 
-    async def _fetched(self, question: Question, site: Site, said: Said, *, renew: bool = False) -> Representation:
+    async def _fetched(self, query: Query[Target], site: Site, said: Said, *, renew: bool = False) -> Representation:
         """A file that is not here, from where pages say that it is; or from where its page says after a new look."""
         try:
-            return await self._opened(question, site, said, renew=renew)
+            return await self._opened(query, site, said, renew=renew)
         except _GONE:
-            again = await self._catalog.again(said, question.target, site)
+            again = await self._catalog.again(said, query.target, site)
             if again is None:
                 raise
-            return await self._opened(question, site, again, renew=renew)
+            return await self._opened(query, site, again, renew=renew)
 
-    async def _opened(self, question: Question, site: Site, said: Said, *, renew: bool) -> Representation:
-        target = question.target
+    async def _opened(self, query: Query[Target], site: Site, said: Said, *, renew: bool) -> Representation:
+        target = query.target
         wanted = replace(await self._wanted(target, site, said), renew=renew)
         # RFC 9110 §13.1.5: a range of what the client does not have the rest of is not to be answered as such.
-        applies = question.if_range is None or question.if_range.strip() == _etag(wanted.digest)
-        body, source = await self._opener.body(wanted, question.span if applies else None, None, head=question.head)
+        applies = query.if_range is None or query.if_range.strip() == _etag(wanted.digest)
+        body, source = await self._opener.body(wanted, query.span if applies else None, None, head=query.head)
         digest = wanted.digest or (body.digest if isinstance(body, Blob) else None)
         return _file_of(site, body, digest, source, lasting=_lasting(target, site, said))
 

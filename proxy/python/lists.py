@@ -15,14 +15,13 @@ from proxy.cache.content_coding import Nature, uncoded
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied
-from proxy.model import Group, Member, Site, Target
+from proxy.model import Group, Member, Query, Site, Target
 from proxy.python import addresses, negotiation
 from proxy.python.discretion import Discretion
 from proxy.python.groups import members_for
 from proxy.python.negotiation import UPSTREAM_ACCEPT, Format
 from proxy.python.parsing import LOOKED_AT, begun, typed
 from proxy.python.projects import NamesInHtml, NamesInJson, ProjectListRewriter
-from proxy.python.question import Question
 
 _REMEMBERED = 100_000  # names of earlier members that are not said again
 
@@ -48,20 +47,20 @@ class Lists:
         self._sites = sites
         self._downloads = downloads
 
-    async def of_index(self, question: Question, site: Site) -> ProjectStream:
+    async def of_index(self, query: Query[Target], site: Site) -> ProjectStream:
         """The list of all projects of an index, with links that stay below it. Raises UpstreamError."""
-        fmt = negotiation.choose(question.accept, question.format)
+        fmt = negotiation.choose(query.accept, query.format)
         async with AsyncExitStack() as stack:
-            came = await self._open(stack, site, question.target, fmt.value)
+            came = await self._open(stack, site, query.target, fmt.value)
             return ProjectStream(lambda: _rewritten(came), came.form.content_type, site.mount, stack.pop_all())
         raise AssertionError("unreachable")
 
-    async def of_group(self, question: Question, group: Group) -> ProjectStream:
+    async def of_group(self, query: Query[Target], group: Group) -> ProjectStream:
         """The projects of all members of a group, each once as far as the bound goes, in the order of the members.
 
         A member without a list is passed by. Raises NotFound if none has one, or an UpstreamError.
         """
-        fmt = negotiation.choose(question.accept, question.format)
+        fmt = negotiation.choose(query.accept, query.format)
         async with AsyncExitStack() as stack:
             lists: list[tuple[Member, _Came]] = []
             for member in dict.fromkeys(group.members):

@@ -12,13 +12,12 @@ from dataclasses import replace
 from proxy.cache.documents import Document, Documents, Wish
 from proxy.cache.representation import Representation
 from proxy.errors import Forwarded, NotAllowed, NotFound, UpstreamDenied, UpstreamError, Withheld
-from proxy.model import Group, Kind, Outcome, Site, Source, Target
+from proxy.model import Group, Kind, Outcome, Query, Site, Source, Target
 from proxy.python import addresses, negotiation
 from proxy.python.beside import EVERYTHING, NOTHING_BESIDE, Beside
 from proxy.python.catalog import Catalog
 from proxy.python.groups import is_none_of, members_for
 from proxy.python.offering import Offering
-from proxy.python.question import Question
 from proxy.python.renderings import Renderings, Shown
 from proxy.python.routes import Elsewhere, OtherSpelling
 from proxy.python.supplements import Supplements
@@ -46,13 +45,13 @@ class Pages:
         self._supplements = supplements
         self._offering = offering
 
-    async def page(self, question: Question, site: Site, target: Target, project: str) -> Representation:
-        """The page at `target`, as it is shown where the question asks for it; `project` is empty for a flat page.
+    async def page(self, query: Query[Target], site: Site, target: Target, project: str) -> Representation:
+        """The page at `target`, as it is shown at the query's target; `project` is empty for a flat page.
 
         Raises NotFound, or another UpstreamError when there is no copy to fall back on.
         """
         try:
-            return await self._shown(question, site, target, project)
+            return await self._shown(query, site, target, project)
         except Withheld as refusal:
             if not _is_missing(refusal, site) and (site.authenticated or isinstance(refusal, Forwarded)):
                 # Not 404, which sends clients on to their next index: there may be such a project.
@@ -60,7 +59,7 @@ class Pages:
             raise
 
     async def spelt(
-        self, question: Question, site: Site, target: Target, route: OtherSpelling
+        self, query: Query[Target], site: Site, target: Target, route: OtherSpelling
     ) -> Representation | Elsewhere:
         """What is at an address by a name that no page of a project has: the root of a channel, such as `rocm6.4/`.
 
@@ -68,7 +67,7 @@ class Pages:
         """
         normal = Elsewhere(route.location) if route.location is not None else None
         try:
-            shown = await self.page(question, site, target, route.project)
+            shown = await self.page(query, site, target, route.project)
         except NotFound:
             if normal is None:
                 raise
@@ -83,14 +82,14 @@ class Pages:
             return normal  # upstream sent us there
         return shown
 
-    async def _shown(self, question: Question, site: Site, target: Target, project: str) -> Representation:
+    async def _shown(self, query: Query[Target], site: Site, target: Target, project: str) -> Representation:
         """The page, or what upstream says in its place: Withheld too."""
-        fmt = negotiation.choose(question.accept, question.format)
-        gzip = negotiation.gzip_accepted(question.accept_encoding)
-        wish = self._catalog.wish(site, target, project, revalidate=question.revalidate)
+        fmt = negotiation.choose(query.accept, query.format)
+        gzip = negotiation.gzip_accepted(query.accept_encoding)
+        wish = self._catalog.wish(site, target, project, revalidate=query.no_cache)
         document, beside, lasting = await self._known(wish, project)
         version = self._offering.version
-        rendering = await self._renderings.rendered(Shown(document, question.target, site, beside), fmt, gzip=gzip)
+        rendering = await self._renderings.rendered(Shown(document, query.target, site, beside), fmt, gzip=gzip)
         return Representation(
             body=rendering.body,
             kind=Kind.PAGE,
@@ -101,7 +100,7 @@ class Pages:
             outcome=document.outcome,
             source=_source(document),
             # Who asks for a revalidation is not to be answered from what is remembered of this answer.
-            fresh_until=document.fresh_until if lasting and not question.revalidate else 0.0,
+            fresh_until=document.fresh_until if lasting and not query.no_cache else 0.0,
             encoding="gzip" if gzip else None,
             vary="Accept, Accept-Encoding",
             age=document.age,
@@ -109,7 +108,7 @@ class Pages:
             stands=lambda: self._offering.version == version,
         )
 
-    async def grouped(self, question: Question, group: Group, project: str) -> Representation:
+    async def grouped(self, query: Query[Target], group: Group, project: str) -> Representation:
         """The page of the first member of a group that has the project.
 
         A member that fails, refuses, or had the project before is not passed by: whoever can break an internal index
@@ -118,7 +117,7 @@ class Pages:
         for number, member in enumerate(members_for(group, project)):
             site, target = self._sites[member.mount], Target(member.mount, None, f"{member.index}{project}/")
             try:
-                shown = await self._shown(question, site, target, project)
+                shown = await self._shown(query, site, target, project)
             except Withheld as refusal:
                 forwarded_stranger = isinstance(refusal, Forwarded) and is_none_of(group, member, project)
                 if not forwarded_stranger and not _is_missing(refusal, site):

@@ -1,7 +1,7 @@
 """Python indexes: what is answered at each address below a mount.
 
 The only module of this room that others call for answers: it says what an address is, and hands it to those who answer
-for pages and for files. Never talks HTTP: it is given a question, and gives back a representation.
+for pages and for files. Never talks HTTP: it is given a query, and gives back a representation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.representation import Representation
 from proxy.errors import NotFound
-from proxy.model import Group, Site
+from proxy.model import Group, Query, Site, Target
 from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
@@ -23,7 +23,6 @@ from proxy.python.lists import Lists, ProjectStream
 from proxy.python.metadata import Metadata
 from proxy.python.offering import Offering
 from proxy.python.pages import Pages
-from proxy.python.question import Question
 from proxy.python.renderings import Renderings
 from proxy.python.routes import (
     Elsewhere,
@@ -76,49 +75,49 @@ class PythonIndexes:
         """The mounts whose pages are shown at a mount."""
         return {member.mount for member in self._groups[mount].members} if mount in self._groups else {mount}
 
-    async def answer(self, question: Question) -> Answer:
-        """Answer a question. Raises NotFound, NotAllowed, or another UpstreamError."""
-        target = question.target
+    async def answer(self, query: Query[Target]) -> Answer:
+        """Answer a query. Raises NotFound, NotAllowed, or another UpstreamError."""
+        target = query.target
         group = self._groups.get(target.mount)
         if group is not None:
-            return await self._grouped(question, group)
+            return await self._grouped(query, group)
         site = self._sites[target.mount]
         route = classify(target, site)
         match route:
             case Elsewhere():
                 return route
             case ProjectPage() | FlatPage() | OtherSpelling():
-                return await self._page(question, site, route)
+                return await self._page(query, site, route)
             case ProjectList():
-                return await self._lists.of_index(question, site)
+                return await self._lists.of_index(query, site)
             case PackageFile():
                 if route.name.endswith(".whl.metadata"):
                     metadata = self._files.metadata(target, site, route.name)
-                    return await in_time(metadata, route.name, question.waited, question.agent)
-                return await self._files.file(question, site)
+                    return await in_time(metadata, route.name, query.waited, query.user_agent)
+                return await self._files.file(query, site)
             case _:
                 assert_never(route)
 
     async def _page(
-        self, question: Question, site: Site, route: ProjectPage | FlatPage | OtherSpelling
+        self, query: Query[Target], site: Site, route: ProjectPage | FlatPage | OtherSpelling
     ) -> Representation | Elsewhere:
         if isinstance(route, OtherSpelling):
-            return await self._pages.spelt(question, site, question.target, route)
+            return await self._pages.spelt(query, site, query.target, route)
         project = route.project if isinstance(route, ProjectPage) else ""
-        return await self._pages.page(question, site, question.target, project)
+        return await self._pages.page(query, site, query.target, project)
 
-    async def _grouped(self, question: Question, group: Group) -> Answer:
+    async def _grouped(self, query: Query[Target], group: Group) -> Answer:
         """A group has pages and a list of its projects only: links lead to the mounts of its members."""
-        route = classify(question.target, Site(group.mount, "", GROUP_INDEX, 0.0))
+        route = classify(query.target, Site(group.mount, "", GROUP_INDEX, 0.0))
         match route:
             case Elsewhere():
                 return route
             case OtherSpelling(_, str(location)):
                 return Elsewhere(location)
             case ProjectPage():
-                return await self._pages.grouped(question, group, route.project)
+                return await self._pages.grouped(query, group, route.project)
             case ProjectList():
-                return await self._lists.of_group(question, group)
+                return await self._lists.of_group(query, group)
             case FlatPage() | OtherSpelling() | PackageFile():
                 raise NotFound("A group of indexes has pages of projects only, at /<mount>/simple/<project>/.")
             case _:

@@ -24,16 +24,16 @@ from proxy.cache.following import landing
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import PullthroughError, StoreError
-from proxy.model import Blob, Source
+from proxy.model import Blob, Query, Source
 from proxy.python.lists import ProjectStream
-from proxy.web.hot import INLINE
-from proxy.web.plans import Asked, Plan, plan, stream
+from proxy.web.answer_plan import Framing, Plan, plan, stream
 from proxy.web.sender import BodyBroken, Transfer
-from proxy.web.senders import Senders
+from proxy.web.sender_threads import SenderThreads
 from proxy.web.server import Connection
 
 _log = logging.getLogger(__name__)
 
+INLINE = 64 << 10  # bytes; bodies up to this length leave with their head
 SHORT = 256 << 10  # bytes; longer bodies of files leave through the sender threads
 _AT_ONCE = 4 << 20  # bytes of a body in memory that are offered to the socket on the event loop
 
@@ -57,7 +57,9 @@ class Exchange:
     """One request under way: its connection, and what was sent so far, in bytes by where it came from."""
 
     connection: Connection
-    asked: Asked
+    query: Query[object]
+    framing: Framing
+    readable: bool = False  # pages of any site may read the answer
     started: float = field(default_factory=time.monotonic)
     status: int = 0
     sent: dict[Source, int] = field(default_factory=dict)
@@ -71,7 +73,7 @@ class Exchange:
 class Responder:
     """Sends representations."""
 
-    def __init__(self, downloads: Downloads, senders: Senders) -> None:
+    def __init__(self, downloads: Downloads, senders: SenderThreads) -> None:
         self._downloads = downloads
         self._senders = senders
 
@@ -83,7 +85,7 @@ class Responder:
         """
         body = shown.body
         try:
-            answer = plan(shown, exchange.asked)
+            answer = plan(shown, exchange.query, exchange.framing, readable=exchange.readable)
             if answer.bodiless:
                 await self._memory(exchange, answer, b"", shown.source)
             elif isinstance(body, bytes):
@@ -110,7 +112,7 @@ class Responder:
         """Pass a list of all projects through, its links made relative where they are not."""
         fields = [("Content-Type", projects.content_type), ("Cache-Control", "no-store"), ("X-Cache", "miss")]
         try:
-            answer = stream(exchange.asked, fields)
+            answer = stream(exchange.query, exchange.framing, fields, readable=exchange.readable)
             if answer.bodiless:
                 await self._memory(exchange, answer, b"", Source.UPSTREAM)
             else:

@@ -1,7 +1,7 @@
 """The listening server: aiohttp's, with a short way past it for requests that were answered before.
 
 aiohttp parses, pipelines, limits and times every connection. `Connection` looks at the bytes first: when the
-connection is idle, at a message boundary, and the bytes are a remembered head (see `hot`), the answer leaves at once.
+connection is idle, at a message boundary, and the bytes are a head that `replay` remembers, the answer leaves at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.address_text import unmapped
 from proxy.web import failures
-from proxy.web.sharing import Shared
+from proxy.web.request_head import Clients
 
 _log = logging.getLogger(__name__)
 
@@ -29,23 +29,23 @@ _LINE = 8190  # bytes of a request line or header field, at most
 _FIELDS = 64  # header fields of a request, at most
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Shortcut = Callable[["Connection", bytes], bool]
+Replay = Callable[["Connection", bytes], bool]
 
 
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_at_boundary", "_finished", "_heads", "_shortcut", "client", "given", "head")
+    __slots__ = ("_at_boundary", "_finished", "_heads", "_replay", "client", "clients", "head")
 
-    def __init__(self, manager: web.Server, shortcut: Shortcut, **options: Any) -> None:  # noqa: ANN401 aiohttp's own
+    def __init__(self, manager: web.Server, replay: Replay, **options: Any) -> None:  # noqa: ANN401 aiohttp's own
         super().__init__(manager, **options)
-        self._shortcut = shortcut
+        self._replay = replay
         # Whether the parser holds no part of a message. Once in doubt, the connection stays on aiohttp's way.
         self._at_boundary = True
         # Whether all of the last answer was written, though aiohttp's task may not have come round to see it.
         self._finished = False
         self._heads: deque[bytes | None] = deque()  # of the requests that wait for their handler
-        self.given = Shared()  # what of changing things its clients were given; services' own
+        self.clients = Clients()
         self.client = "-"  # its address, for the log
         self.head: bytes | None = None  # the request under way as it came, if it came alone and as one piece
 
@@ -59,7 +59,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         waiting = self._waiter is not None or self._finished
-        if self._at_boundary and waiting and not self._messages and self._shortcut(self, data):
+        if self._at_boundary and waiting and not self._messages and self._replay(self, data):
             return
         known = len(self._messages)
         super().data_received(data)
@@ -198,13 +198,13 @@ class _Bare(asyncio.StreamReaderProtocol):
 class Server(web.Server):
     """Makes a `Connection` for each client."""
 
-    def __init__(self, handler: Handler, shortcut: Shortcut, idle_timeout: float) -> None:
+    def __init__(self, handler: Handler, replay: Replay, idle_timeout: float) -> None:
         """`idle_timeout`: seconds that a connection may stay without a whole request."""
         super().__init__(handler, handler_cancellation=True)
         self.open_connections = 0
         self._opened: Callable[[asyncio.Transport], None] = lambda _: None
         self._closed: Callable[[], None] = lambda: None
-        self._shortcut = shortcut
+        self._replay = replay
         self._options = {
             "keepalive_timeout": idle_timeout,
             "access_log": None,
@@ -246,4 +246,4 @@ class Server(web.Server):
         self._closed()
 
     def __call__(self) -> Connection:
-        return Connection(self, self._shortcut, loop=self._loop, **self._options)
+        return Connection(self, self._replay, loop=self._loop, **self._options)

@@ -10,10 +10,9 @@ from proxy.apt import confirmed as module
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.confirmed import Confirmed
 from proxy.apt.policy import Policy
-from proxy.apt.request import Request
 from proxy.cache.flight import Wanted
 from proxy.errors import Coded, NotFound, UpstreamUnreachable, Withheld, WrongBytes
-from proxy.model import Kind, Outcome, Span
+from proxy.model import Kind, Outcome, Query, Span
 from tests.apt.conftest import World, content, settle
 from tests.memory_upstream import Gate, Scripted
 
@@ -21,7 +20,7 @@ WINDOW = 20.0
 ADDRESS = ArchiveAddress("http", "deb.example", "keys/archive.asc")
 WANTED = Wanted("key", ADDRESS.url, Policy(window=WINDOW).site_of(ADDRESS), binary=False, looked_at=True)
 ONE, TWO = {"etag": '"1"'}, {"etag": '"2"'}
-PLAIN, ANEW = Request(ADDRESS), Request(ADDRESS, revalidate=True)
+PLAIN, ANEW = Query(ADDRESS), Query(ADDRESS, no_cache=True)
 
 
 @pytest.fixture
@@ -31,10 +30,10 @@ def confirmed(world: World) -> Confirmed:
 
 
 async def ask(
-    world: World, confirmed: Confirmed, request: Request = PLAIN, kind: Kind = Kind.OTHER
+    world: World, confirmed: Confirmed, query: Query[ArchiveAddress] = PLAIN, kind: Kind = Kind.OTHER
 ) -> tuple[Outcome, bytes]:
     """What is answered, once all of it is kept."""
-    shown = await confirmed.file(request, WANTED, kind)
+    shown = await confirmed.file(query, WANTED, kind)
     assert "no-cache" == shown.cache_control
     body = await content(world, shown.body)
     await settle(world)
@@ -73,32 +72,34 @@ async def test_file__no_cache(world: World, confirmed: Confirmed) -> None:
     assert all("If-None-Match" not in asked.headers for asked in world.upstream.asks)
 
 
-@pytest.mark.parametrize("request_", [PLAIN, ANEW])
+@pytest.mark.parametrize("query", [PLAIN, ANEW])
 @pytest.mark.parametrize("error", [UpstreamUnreachable("away"), WrongBytes("portal"), Withheld("no")])
-async def test_file__upstream_fails(world: World, confirmed: Confirmed, request_: Request, error: Exception) -> None:
+async def test_file__upstream_fails(
+    world: World, confirmed: Confirmed, query: Query[ArchiveAddress], error: Exception
+) -> None:
     """What is kept is served when upstream does not give the file, and says how old it is."""
     world.upstream.on(ADDRESS.url, Scripted(b"one"))
     await ask(world, confirmed)
     world.clock.advance(WINDOW + 1)
     world.upstream.on(ADDRESS.url, Scripted(error=error))  # type: ignore[arg-type]
 
-    shown = await confirmed.file(request_, WANTED, Kind.OTHER)
+    shown = await confirmed.file(query, WANTED, Kind.OTHER)
 
     assert (Outcome.STALE, WINDOW + 1, 0.0) == (shown.outcome, shown.age, shown.fresh_until)
     assert b"one" == await content(world, shown.body)
 
 
-@pytest.mark.parametrize("request_", [PLAIN, ANEW])
-async def test_file__gone(world: World, confirmed: Confirmed, request_: Request) -> None:
+@pytest.mark.parametrize("query", [PLAIN, ANEW])
+async def test_file__gone(world: World, confirmed: Confirmed, query: Query[ArchiveAddress]) -> None:
     """A document that upstream has no more is not found; a package is kept."""
     world.upstream.on(ADDRESS.url, Scripted(b"one"))
     await ask(world, confirmed)
     world.clock.advance(WINDOW + 1)
     world.upstream.on(ADDRESS.url, Scripted(error=NotFound("gone")))
 
-    assert (Outcome.STALE, b"one") == await ask(world, confirmed, request_, Kind.FILE)
+    assert (Outcome.STALE, b"one") == await ask(world, confirmed, query, Kind.FILE)
     with pytest.raises(NotFound):
-        await ask(world, confirmed, request_)
+        await ask(world, confirmed, query)
 
 
 async def test_file__not_found_is_remembered(world: World, confirmed: Confirmed) -> None:
@@ -130,7 +131,7 @@ async def test_file__streams(world: World, confirmed: Confirmed) -> None:
     assert body == await content(world, shown.body)
     await settle(world)
 
-    part = await confirmed.file(Request(ADDRESS, Span(5, 10)), WANTED, Kind.OTHER)
+    part = await confirmed.file(Query(ADDRESS, span=Span(5, 10)), WANTED, Kind.OTHER)
     assert (Outcome.HIT, len(body)) == (part.outcome, part.size)
 
 

@@ -11,9 +11,8 @@ from proxy.apt import files as module
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.files import Files
 from proxy.apt.policy import Policy
-from proxy.apt.request import Request
 from proxy.errors import NotFound, StoreFull
-from proxy.model import Outcome
+from proxy.model import Outcome, Query
 from tests.apt.conftest import World, content, settle
 from tests.memory_upstream import Gate, Scripted
 
@@ -42,8 +41,8 @@ async def test_file__foreseen(world: World, files: Files) -> None:
     await gate.reached.wait()
     gate.open()
 
-    shown = await files.file(Request(ADDRESS), None)
-    again = await files.file(Request(ADDRESS), None)
+    shown = await files.file(Query(ADDRESS), None)
+    again = await files.file(Query(ADDRESS), None)
 
     assert (Outcome.MISS, b"body") == (shown.outcome, await content(world, shown.body))
     assert again.outcome in {Outcome.SHARED, Outcome.HIT}
@@ -57,7 +56,7 @@ async def test_file__foreseen_and_kept_by_its_turn(world: World, files: Files) -
     await begun(files)
     await settle(world)
 
-    outcomes = [(await files.file(Request(ADDRESS), None)).outcome for _ in range(2)]
+    outcomes = [(await files.file(Query(ADDRESS), None)).outcome for _ in range(2)]
 
     assert [Outcome.MISS, Outcome.HIT] == outcomes
 
@@ -65,7 +64,7 @@ async def test_file__foreseen_and_kept_by_its_turn(world: World, files: Files) -
 async def test_foresee__what_is_kept(world: World, files: Files) -> None:
     """A file that is here is not asked for."""
     world.upstream.on(ADDRESS.url, Scripted(b"body"))
-    await files.file(Request(ADDRESS), None)
+    await files.file(Query(ADDRESS), None)
     await settle(world)
 
     files.foresee(ADDRESS)
@@ -80,7 +79,7 @@ async def test_foresee__fails(files: Files) -> None:
     files.foresee(ADDRESS)
 
     with pytest.raises(NotFound):
-        await files.file(Request(ADDRESS), None)
+        await files.file(Query(ADDRESS), None)
 
 
 async def test_foresee__disk_takes_nothing(world: World, files: Files) -> None:
@@ -92,7 +91,7 @@ async def test_foresee__disk_takes_nothing(world: World, files: Files) -> None:
     await begun(files)
 
     assert 0 == world.upstream.open
-    shown = await files.file(Request(ADDRESS), None)
+    shown = await files.file(Query(ADDRESS), None)
     assert b"body" == await content(world, shown.body)
 
 

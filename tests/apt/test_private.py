@@ -9,11 +9,11 @@ import pytest
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Archive, Policy
 from proxy.apt.private import Private
-from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
 from proxy.cache.passthrough import Passthrough
 from proxy.config.fronts import Front
 from proxy.errors import ClientDenied, UpstreamDenied
+from proxy.model import Query
 from tests.apt.conftest import World
 from tests.memory_upstream import Scripted
 
@@ -27,9 +27,9 @@ POLICY = Policy(
 FILE = ArchiveAddress("https", "deb.example", "debian/pool/demo_1.0_amd64.deb")
 
 
-def asked(host: str = "deb.example", said: str | None = "Basic bWU6") -> Request:
+def asked(host: str = "deb.example", said: str | None = "Basic bWU6") -> Query[ArchiveAddress]:
     """A request of somebody who says who it is, or does not."""
-    return Request(ArchiveAddress("https", host, FILE.path), authorization=said)
+    return Query(ArchiveAddress("https", host, FILE.path), authorization=said)
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ async def service(world: World) -> AsyncIterator[AptArchives]:
 
 
 @pytest.mark.parametrize(
-    ("request_", "expected"),
+    ("query", "expected"),
     [(asked(), True), (asked(said=None), False), (asked("own.example"), False), (asked("other.example"), False)],
 )
-def test_meant(world: World, request_: Request, expected: bool) -> None:
+def test_meant(world: World, query: Query[ArchiveAddress], expected: bool) -> None:
     """It is for one client where that says who it is and the settings pass it on."""
-    assert expected == Private(POLICY, world.downloads).meant(request_)
+    assert expected == Private(POLICY, world.downloads).meant(query)
 
 
 async def test_answer__kept_for_nobody(world: World, service: AptArchives) -> None:
@@ -64,7 +64,7 @@ async def test_answer__kept_for_nobody(world: World, service: AptArchives) -> No
 
 
 @pytest.mark.parametrize(
-    ("request_", "kind", "word"),
+    ("query", "kind", "word"),
     [
         (asked(), ClientDenied, "does not know"),
         (asked(said=None), ClientDenied, "wants to know"),
@@ -73,8 +73,8 @@ async def test_answer__kept_for_nobody(world: World, service: AptArchives) -> No
         (asked("own.example"), UpstreamDenied, "original"),
     ],
 )
-def test_explained(world: World, request_: Request, kind: type[UpstreamDenied], word: str) -> None:
+def test_explained(world: World, query: Query[ArchiveAddress], kind: type[UpstreamDenied], word: str) -> None:
     """A client learns what it can do about a refusal."""
-    error = Private(POLICY, world.downloads).explained(request_, UpstreamDenied("original"))
+    error = Private(POLICY, world.downloads).explained(query, UpstreamDenied("original"))
 
     assert (kind, True) == (type(error), word in str(error))

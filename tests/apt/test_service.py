@@ -10,12 +10,11 @@ import pytest
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Policy
-from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
 from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamUnreachable, WrongBytes
 from proxy.events import UpstreamFailed
-from proxy.model import Kind, Outcome
+from proxy.model import Client, Kind, Outcome, Query
 from tests.apt.conftest import OLD, SUITE, World, content, inline, listing, settle
 from tests.archive import deb
 from tests.cache.conftest import sha256
@@ -44,7 +43,9 @@ def below(path: str) -> ArchiveAddress:
 
 async def ask(archives: AptArchives, address: ArchiveAddress, memory: dict[str, str] | None = None) -> Representation:
     """What a client is answered, on a connection of its own unless `memory` says on which."""
-    return await archives.answer(Request(address, memory={} if memory is None else memory, client=str(id(memory))))
+    return await archives.answer(
+        Query(address, client=Client(str(id(memory)), handed_out={} if memory is None else memory))
+    )
 
 
 async def test_kinds(world: World, archives: AptArchives) -> None:
@@ -186,7 +187,7 @@ async def test_given__not_by_head(world: World, archives: AptArchives) -> None:
     world.put("InRelease", inline({PATH: ONE}))
     memory: dict[str, str] = {}
 
-    await archives.answer(Request(below("InRelease"), head=True, memory=memory))
+    await archives.answer(Query(below("InRelease"), method="HEAD", client=Client(handed_out=memory)))
 
     assert {} == memory
 

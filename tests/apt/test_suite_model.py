@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 
 from proxy.apt import release, suites
 from proxy.apt.policy import Policy
-from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
 from proxy.errors import NotFound, PullthroughError
-from proxy.model import Digest
+from proxy.model import Client, Digest, Query
 from tests.apt.conftest import OLD, SUITE, World, content, settle, world_of
 from tests.archive import signature, signed
 from tests.memory_upstream import Scripted
@@ -161,7 +160,9 @@ class Clients:
         memory: dict[str, str] = {}
 
         async def get(path: str) -> bytes:
-            request = Request(replace(SUITE, path=SUITE.path + path), client=f"client {self.number}", memory=memory)
+            request = Query(
+                replace(SUITE, path=SUITE.path + path), client=Client(f"client {self.number}", handed_out=memory)
+            )
             return await content(self.world, (await self.archives.answer(request)).body)
 
         try:

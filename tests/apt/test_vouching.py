@@ -13,9 +13,9 @@ import pytest
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Policy
-from proxy.apt.request import Request
 from proxy.apt.service import AptArchives
 from proxy.errors import NotFound, UpstreamError, WrongBytes
+from proxy.model import Client, Query
 from tests.apt.conftest import OLD, SUITE, WALL, World, content, inline, settle
 from tests.archive import Deb, deb
 from tests.memory_upstream import Scripted
@@ -57,7 +57,7 @@ async def update(
     memory = {} if memory is None else memory
     for path in ("InRelease", PATH):
         address = replace(suite, path=suite.path + path)
-        await archives.answer(Request(address, memory=memory, client=str(id(memory))))
+        await archives.answer(Query(address, client=Client(str(id(memory)), handed_out=memory)))
     await settle(world)
 
 
@@ -65,7 +65,7 @@ async def get(world: World, archives: AptArchives, memory: dict[str, str] | None
     """The package, or what is raised."""
     memory = {} if memory is None else memory
     try:
-        shown = await archives.answer(Request(POOL, memory=memory, client=str(id(memory))))
+        shown = await archives.answer(Query(POOL, client=Client(str(id(memory)), handed_out=memory)))
         body = await content(world, shown.body)
     except (NotFound, UpstreamError) as error:
         return type(error)
@@ -106,7 +106,7 @@ async def test_two_suites__both_in_use(world: World, archives: AptArchives, cont
     for package in (ONE, two, ONE):
         has(world, package)
         assert body(package) == await get(world, archives, client)
-        shown = await archives.answer(Request(POOL, memory=client, client=str(id(client))))
+        shown = await archives.answer(Query(POOL, client=Client(str(id(client)), handed_out=client)))
         assert ("no-cache", 0.0) == (shown.cache_control, shown.fresh_until)
 
 
@@ -145,7 +145,7 @@ async def test_replaced__before_anybody_asked_for_the_index(world: World, archiv
     assert body(ONE) == await get(world, archives)
     publish(world, TWO, date=OLD + 3600)
     has(world, TWO)
-    await archives.answer(Request(replace(SUITE, path=SUITE.path + "InRelease"), client="somebody"))
+    await archives.answer(Query(replace(SUITE, path=SUITE.path + "InRelease"), client=Client("somebody")))
     await settle(world)
 
     assert body(TWO) == await get(world, archives)
@@ -205,7 +205,7 @@ async def test_former__gone(world: World) -> None:
     asked = world.upstream.count(release.url)
 
     assert NotFound is await get(world, archives)
-    await archives.answer(Request(release, client="somebody"))
+    await archives.answer(Query(release, client=Client("somebody")))
 
     assert asked == world.upstream.count(release.url)
     await archives.close()
@@ -235,7 +235,7 @@ async def test_gone(world: World, archives: AptArchives) -> None:
     release = replace(SUITE, path=SUITE.path + "InRelease")
     asked = world.upstream.count(release.url)
 
-    await made.answer(Request(release, client="somebody"))
+    await made.answer(Query(release, client=Client("somebody")))
 
     assert asked < world.upstream.count(release.url)
     await made.close()
@@ -249,15 +249,15 @@ async def test_beside(world: World, archives: AptArchives) -> None:
     index = gzip.compress(package.paragraph().encode(), mtime=0)
     for path, content_ in (("Packages.gz", index), ("InRelease", inline({"Packages.gz": index}))):
         world.upstream.on(replace(flat, path=flat.path + path).url, Scripted(content_))
-        await archives.answer(Request(replace(flat, path=flat.path + path)))
+        await archives.answer(Query(replace(flat, path=flat.path + path)))
         await settle(world)
 
     for right, lasting in ((body(package), True), (b"another one", False)):
         world.upstream.on(address.url, Scripted(right))
-        first = await archives.answer(Request(address, revalidate=True))
+        first = await archives.answer(Query(address, no_cache=True))
         assert right == await content(world, first.body)
         await settle(world)
-        shown = await archives.answer(Request(address))
+        shown = await archives.answer(Query(address))
         assert (right, lasting) == (await content(world, shown.body), "immutable" in shown.cache_control)
         await settle(world)
         await world.store.forget(f"apt:file:{address.key}")

@@ -298,7 +298,7 @@ async def test_file__head_of_a_cold_one(world: World) -> None:
     before = world.upstream.sent
     for ranges in (True, False):
         world.upstream.on(URL, Scripted(BODY, ranges=ranges))
-        shown = await world.file(FILE, head=True)
+        shown = await world.file(FILE, method="HEAD")
         assert isinstance(shown.body, Passthrough)
         assert (len(BODY), 1, 0) == (shown.size, world.upstream.sent - before, world.upstream.open)
     assert world.store.find(file_key(FILE)) is None

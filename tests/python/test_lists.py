@@ -8,9 +8,8 @@ import re
 import pytest
 
 from proxy.errors import NotFound, UpstreamDenied, UpstreamUnreachable
-from proxy.model import Group, Member, Site, Target
+from proxy.model import Group, Member, Query, Site, Target
 from proxy.python.lists import ProjectStream
-from proxy.python.question import Question
 from tests.memory_upstream import Scripted
 from tests.pages import JSON
 from tests.python.conftest import Make
@@ -18,7 +17,7 @@ from tests.python.world import HTML, SITE, World
 
 HOUSE = Site("house", "https://house.example/", "", 600.0)
 GROUP = Group("all", (Member("house", "deep/"), Member("pypi", "simple/")))
-ROOT = Question(Target("all", None, "simple/"), accept=JSON)
+ROOT = Query(Target("all", None, "simple/"), accept=JSON)
 HOUSES, PYPIS = "https://house.example/deep/", "https://index.example/simple/"
 
 
@@ -32,7 +31,7 @@ async def whole(stream: ProjectStream) -> bytes:
 async def names(world: World, group: Group = GROUP) -> list[str]:
     """The projects of a group; they are the same in HTML."""
     in_json = json.loads(await whole(await world.lists.of_group(ROOT, group)))
-    shown = await world.lists.of_group(Question(ROOT.target, accept="text/html"), group)
+    shown = await world.lists.of_group(Query(ROOT.target, accept="text/html"), group)
     assert "text/html; charset=utf-8" == shown.content_type
     found = [project["name"] for project in in_json["projects"]]
     assert found == re.findall(r'<a href="([^"]*)/">\1</a>', (await whole(shown)).decode())
@@ -53,7 +52,7 @@ async def test_of_index__passes(world: World, content_type: str, shown: str, rew
     """In whatever form upstream has it, with links that stay below it."""
     body = b'<a href="/simple/x/">x</a>'
     world.upstream.on(PYPIS, Scripted(body, headers={"content-type": content_type}))
-    stream = await world.lists.of_index(Question(Target("pypi", None, "simple/"), accept=JSON), SITE)
+    stream = await world.lists.of_index(Query(Target("pypi", None, "simple/"), accept=JSON), SITE)
     assert (shown, "pypi") == (stream.content_type, stream.mount)
     assert (body.replace(b"/simple/", b"") if rewritten else body) == await whole(stream)
     assert (JSON, [], 0) == (world.upstream.asks[0].headers["Accept"], list(world.store.keys("")), world.upstream.open)
@@ -109,5 +108,5 @@ async def test_of_index__from_elsewhere(make: Make) -> None:
     world = make(site)
     world.upstream.on(PYPIS, Scripted(b"x", headers=HTML, url="https://other.example/simple/"))
     with pytest.raises(UpstreamDenied):
-        await world.lists.of_index(Question(Target("pypi", None, "simple/")), site)
+        await world.lists.of_index(Query(Target("pypi", None, "simple/")), site)
     assert 0 == world.upstream.open

@@ -21,9 +21,8 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from proxy.model import Group, Kind, Member, Outcome, Site, Source, Target
+from proxy.model import Group, Kind, Member, Outcome, Query, Site, Source, Target
 from proxy.python.pages import PAGE_LIFE
-from proxy.python.question import Question
 from proxy.python.routes import file_key
 from tests.memory_upstream import Gate, Scripted
 from tests.pages import JSON, Link
@@ -82,7 +81,7 @@ async def test_page__may_be_reused(world: World, link: Link, revalidate: bool, l
     world.publish(link, etag='"1"')
     await world.page()
     world.clock.advance(100)
-    shown = await world.page(revalidate=revalidate)
+    shown = await world.page(no_cache=revalidate)
     assert (600.0 if lasting else 0.0) == shown.fresh_until
 
 
@@ -190,10 +189,10 @@ def group(make: Make) -> World:
     return make(SITE, HOUSE, CHANNELS)
 
 
-async def ask(world: World, project: str = "demo", **question: Any) -> Representation:
+async def ask(world: World, project: str = "demo", **fields: Any) -> Representation:
     """The group's page of a project."""
     here = Target("all", None, f"simple/{project}/")
-    return await world.pages.grouped(Question(here, **{"accept": JSON} | question), GROUP, project)
+    return await world.pages.grouped(Query(here, **{"accept": JSON} | fields), GROUP, project)
 
 
 def files(shown: Representation) -> list[str]:
@@ -350,7 +349,7 @@ async def test_grouped__confirmed_on_demand(group: World) -> None:
     await ask(group)
     publish(group, AT_HOUSE, "demo-1.tar.gz")
     group.clock.advance(5)
-    assert ("pypi", "house") == ((await ask(group)).mount, (await ask(group, revalidate=True)).mount)
+    assert ("pypi", "house") == ((await ask(group)).mount, (await ask(group, no_cache=True)).mount)
 
 
 async def test_grouped__asked_by_many(group: World) -> None:

@@ -16,10 +16,9 @@ from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
 from proxy.events import Event
-from proxy.model import Blob, Group, Kind, Member, Outcome, Site, Source, Target
+from proxy.model import Blob, Group, Kind, Member, Outcome, Query, Site, Source, Target
 from proxy.python.files import FILE_LIFE
 from proxy.python.pages import PAGE_LIFE
-from proxy.python.question import Question
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from tests.bodies import pieces
@@ -50,9 +49,9 @@ class World:
     upstream: MemoryUpstream
     clock: SteppedClock
 
-    async def ask(self, target: Target, **question: object) -> Representation:
+    async def ask(self, target: Target, **fields: object) -> Representation:
         """Ask for what is a representation."""
-        answer = await self.indexes.answer(Question(target, **question))  # type: ignore[arg-type]
+        answer = await self.indexes.answer(Query(target, **fields))  # type: ignore[arg-type]
         assert isinstance(answer, Representation)
         return answer
 
@@ -96,7 +95,7 @@ async def test_page__may_be_reused_while_it_is_fresh(world: World) -> None:
     await world.ask(PAGE)
     world.clock.advance(100)
     kept = await world.ask(PAGE)
-    asked = await world.ask(PAGE, revalidate=True)
+    asked = await world.ask(PAGE, no_cache=True)
     assert (600.0, 0.0) == (kept.fresh_until, asked.fresh_until)
 
 
@@ -126,7 +125,7 @@ async def test_page__that_cannot_be_kept(world: World) -> None:
     downloads = Downloads(world.store, world.upstream, world.clock, lambda _: None, Lanes(1, 1 << 20))
     confirming = Confirming(world.store, world.upstream, world.clock, Patience(world.upstream, world.clock))
     indexes = PythonIndexes({"pypi": SITE}, (), world.store, documents, downloads, confirming, world.clock)
-    answer = await indexes.answer(Question(PAGE))
+    answer = await indexes.answer(Query(PAGE))
     assert isinstance(answer, Representation)
     assert PACKAGE.filename.encode() in bytes(answer.body)  # type: ignore[arg-type]
     assert list(world.store.keys("")) == []
@@ -149,7 +148,7 @@ async def test_page__whose_blob_is_damaged(world: World) -> None:
 
 async def test_page__of_another_spelling(world: World) -> None:
     """It is a project's if upstream has nothing by that name."""
-    answer = await world.indexes.answer(Question(Target("pypi", None, "simple/De.mo/")))
+    answer = await world.indexes.answer(Query(Target("pypi", None, "simple/De.mo/")))
     assert Elsewhere("../de-mo/") == answer
     assert ["https://index.example/simple/De.mo/"] == [ask.url for ask in world.upstream.asks]
 
@@ -158,7 +157,7 @@ async def test_project_list__that_is_none(world: World) -> None:
     """Something else in place of the list is refused, and upstream's connection is let go."""
     world.upstream.on("https://index.example/simple/", Scripted(b"x", headers={"content-type": "image/png"}))
     with pytest.raises(UpstreamBroken):
-        await world.indexes.answer(Question(Target("pypi", None, "simple/")))
+        await world.indexes.answer(Query(Target("pypi", None, "simple/")))
     assert world.upstream.open == 0
 
 
@@ -237,7 +236,7 @@ async def test_group__has_a_mount(grouped: PythonIndexes) -> None:
 
 async def test_group__page(grouped: PythonIndexes) -> None:
     """It is the member's page, with links that lead to the member's mount."""
-    answer = await grouped.answer(Question(Target("all", None, "simple/demo/")))
+    answer = await grouped.answer(Query(Target("all", None, "simple/demo/")))
     assert isinstance(answer, Representation)
     assert (Kind.PAGE, "pypi") == (answer.kind, answer.mount)
     assert f"../../../pypi/~files/files.example/p/{PACKAGE.filename}".encode() in bytes(answer.body)  # type: ignore[arg-type]
@@ -249,7 +248,7 @@ async def test_group__page(grouped: PythonIndexes) -> None:
 )
 async def test_group__page_of_another_spelling(grouped: PythonIndexes, world: World, path: str, location: str) -> None:
     """A redirect is decided without asking a member: so pins and members see one spelling only."""
-    assert Elsewhere(location) == await grouped.answer(Question(Target("all", None, path)))
+    assert Elsewhere(location) == await grouped.answer(Query(Target("all", None, path)))
     assert 0 == len(world.upstream.asks)
 
 
@@ -270,7 +269,7 @@ async def test_group__page_of_another_spelling(grouped: PythonIndexes, world: Wo
 async def test_group__has_nothing_but_pages(grouped: PythonIndexes, world: World, host: str | None, path: str) -> None:
     """Files and other folders are the members' own."""
     with pytest.raises(NotFound):
-        await grouped.answer(Question(Target("all", host, path)))
+        await grouped.answer(Query(Target("all", host, path)))
     assert 0 == len(world.upstream.asks)
 
 
@@ -280,7 +279,7 @@ async def test_flat__page(grouped: PythonIndexes, world: World) -> None:
     for url in ("https://house.example/x/", "https://index.example/stable.html"):
         world.upstream.on(url, Scripted(links, headers=HTML))
     for target in (Target("house", None, "x/"), Target("pypi", None, "stable.html")):
-        answer = await grouped.answer(Question(target))
+        answer = await grouped.answer(Query(target))
         assert isinstance(answer, Representation)
         assert (Kind.PAGE, target.mount) == (answer.kind, answer.mount)
         assert bytes(answer.body).count(b"<a href") == 2  # type: ignore[arg-type]
@@ -289,4 +288,4 @@ async def test_flat__page(grouped: PythonIndexes, world: World) -> None:
 
 async def test_flat__folder_without_its_slash(grouped: PythonIndexes) -> None:
     """Its links would lead beside it: so the slash is put there first."""
-    assert Elsewhere("./x/") == await grouped.answer(Question(Target("house", None, "x")))
+    assert Elsewhere("./x/") == await grouped.answer(Query(Target("house", None, "x")))

@@ -17,7 +17,7 @@ from proxy.cache.passthrough import Passthrough
 from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.events import Event, Flying
-from proxy.model import Blob, Digest, Entry, Site, Target, Validator
+from proxy.model import Blob, Digest, Entry, Query, Site, Target, Validator
 from proxy.python import addresses
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
@@ -25,7 +25,6 @@ from proxy.python.lists import Lists
 from proxy.python.metadata import Metadata
 from proxy.python.offering import Offering
 from proxy.python.pages import Pages
-from proxy.python.question import Question
 from proxy.python.renderings import Renderings
 from proxy.python.routes import file_key
 from proxy.python.supplements import Supplements
@@ -104,10 +103,10 @@ class World:
         await self.store.save(entry)
         return entry
 
-    async def page(self, target: Target = PAGE, project: str = "demo", **question: Any) -> Representation:
+    async def page(self, target: Target = PAGE, project: str = "demo", **fields: Any) -> Representation:
         """A page as a client gets it."""
-        asked = Question(target, **{"accept": JSON} | question)
-        return await self.pages.page(asked, self.sites[target.mount], target, project)
+        query = Query(target, **{"accept": JSON} | fields)
+        return await self.pages.page(query, self.sites[target.mount], target, project)
 
     async def listed(self, target: Target = PAGE, project: str = "demo") -> dict[str, dict[str, Any]]:
         """By file name, what a page says in JSON. Of several files of one name the last."""
@@ -115,9 +114,9 @@ class World:
         assert isinstance(body, bytes)
         return {file["filename"]: file for file in json.loads(body)["files"]}
 
-    async def file(self, target: Target, **question: Any) -> Representation:
+    async def file(self, target: Target, **fields: Any) -> Representation:
         """A file as a client gets it."""
-        return await self.files.file(Question(target, **question), self.sites[target.mount])
+        return await self.files.file(Query(target, **fields), self.sites[target.mount])
 
     async def read(self, shown: Representation) -> bytes:
         """All of an answer's body, and wait until it is kept."""

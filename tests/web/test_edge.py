@@ -1,23 +1,95 @@
-"""How the edge reads a query. What it does with a request is held by the flows."""
+"""The edge's last lines of defence, over a real connection. What it does with usual requests is held by the flows."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any, cast
+
 import pytest
+from aiohttp import web
 
-from proxy.errors import BadTarget
-from proxy.web.edge import _format_of
-
-
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [("format=a", "a"), ("x=1&format=a%2Bb", "a+b"), ("format=a&format=b", "a"), ("formats=a", None)],
-)
-def test_format_of(query: str, expected: str | None) -> None:
-    """The first `format` counts."""
-    assert expected == _format_of(query)
+from proxy.errors import NotAllowed, UpstreamUnreachable
+from proxy.events import Event, Served
+from proxy.model import Outcome
+from proxy.web.edge import Edge
+from proxy.web.own_pages import OwnPages
+from proxy.web.server import Server
 
 
-def test_format_of__too_many_fields() -> None:
-    """A query is not read for ever."""
-    with pytest.raises(BadTarget):
-        _format_of("&".join(["a=1"] * 100))
+@pytest.fixture
+def complaints() -> Iterator[list[logging.LogRecord]]:
+    """What is logged of failures; a test that does not ask for this must not have any with a traceback."""
+    seen: list[logging.LogRecord] = []
+
+    def swallow(record: logging.LogRecord) -> bool:
+        seen.append(record)
+        return False
+
+    logger = logging.getLogger("proxy.web.edge")
+    logger.addFilter(swallow)
+    yield seen
+    logger.removeFilter(swallow)
+
+
+class Failing:
+    """A service for indexes at which every answer fails with `error`."""
+
+    mounts = frozenset({"pypi"})
+    public = mounts
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    async def answer(self, query: object) -> Any:
+        """Fail."""
+        raise self.error
+
+
+async def asked(error: BaseException, path: str = "/pypi/simple/demo/") -> tuple[bytes, list[Event]]:
+    """All that a client gets whose request meets `error`, and what was counted."""
+    events: list[Event] = []
+    nothing: Any = None
+    pages = OwnPages(lambda: (b"", "text/plain"), lambda: None, {"pypi": "pypi/simple/"})
+    indexes = cast("Any", Failing(error))
+    edge = Edge(indexes, nothing, nothing, nothing, pages, nothing, events.append, "via", frozenset())
+    runner = web.ServerRunner(Server(edge.handle, lambda connection, data: False, 5.0))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server is not None
+    port = cast("asyncio.Server", site._server).sockets[0].getsockname()[1]
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: cache\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+    finally:
+        await runner.cleanup()
+    return answer, events
+
+
+@pytest.mark.parametrize(("error", "status"), [(UpstreamUnreachable("away"), 502), (NotAllowed("no"), 403)])
+async def test_handle__known_error(error: Exception, status: int) -> None:
+    """It is told by its status and its text, counted as an error, and a browser's page may read it."""
+    answer, events = await asked(error)
+
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"Access-Control-Allow-Origin: *" in answer
+    assert answer.endswith(f"{error}\n".encode())
+    (served,) = events
+    assert isinstance(served, Served)
+    assert (status, Outcome.ERROR, "pypi") == (served.status, served.outcome, served.upstream)
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), ConnectionResetError("gone")])
+async def test_handle__unexpected_error(error: Exception, complaints: list[logging.LogRecord]) -> None:
+    """The connection breaks: no answer ends as if it were whole. What is no client's doing is logged."""
+    answer, events = await asked(error)
+
+    assert answer == b""
+    (served,) = events
+    assert isinstance(served, Served)
+    assert (499, Outcome.ERROR) == (served.status, served.outcome)
+    assert isinstance(error, ValueError) == bool(complaints)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import cast
 
-from proxy.model import Source
-from proxy.web.plans import Asked
+from proxy.model import Query, Source
+from proxy.web.answer_plan import Framing
 from proxy.web.responses import Exchange, Sent
 from proxy.web.server import Connection
 
 
 def test_exchange__counts_by_source() -> None:
     """Bytes add up, and sources that sent nothing are not there."""
-    exchange = Exchange(cast("Connection", None), Asked("GET", (1, 1), keep_alive=True))
+    exchange = Exchange(cast("Connection", None), Query(None), Framing((1, 1), keep_alive=True))
     for source, size in ((Source.CACHE, 3), (Source.UPSTREAM, 0), (Source.CACHE, 4)):
         exchange.count(source, size)
     assert exchange.sent == {Source.CACHE: 7}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from proxy.web.sender import BodyBroken, ClientGone, Transfer
-from proxy.web.senders import Senders
+from proxy.web.sender_threads import SenderThreads
 from tests import guards
 from tests.sockets import connected
 
@@ -32,9 +32,9 @@ class Faulty:
 
 
 @pytest.fixture
-async def senders() -> AsyncIterator[Senders]:
+async def senders() -> AsyncIterator[SenderThreads]:
     """One thread."""
-    made = Senders(1, 30.0)
+    made = SenderThreads(1, 30.0)
     yield made
     made.close()
 
@@ -54,14 +54,14 @@ def complaints() -> Iterator[list[logging.LogRecord]]:
     logger.removeFilter(swallow)
 
 
-async def sent(senders: Senders, content: bytes) -> bytes:
+async def sent(senders: SenderThreads, content: bytes) -> bytes:
     """What a client receives of a body that nothing is wrong with."""
     async with connected() as (transport, reader, _):
         await senders.send(transport, Transfer(b"", 0, len(content), memory=content))
         return await reader.readexactly(len(content))
 
 
-async def test_error_of_the_system(senders: Senders, complaints: list[logging.LogRecord]) -> None:
+async def test_error_of_the_system(senders: SenderThreads, complaints: list[logging.LogRecord]) -> None:
     """Every one of them ends its transfer; the thread goes on, and holds nothing of it."""
     before = guards.open_descriptors()
     for number in errno.errorcode:
@@ -73,7 +73,9 @@ async def test_error_of_the_system(senders: Senders, complaints: list[logging.Lo
 
 
 @pytest.mark.parametrize("fault", [ValueError("a bug"), AttributeError("a bug"), MemoryError(), RecursionError()])
-async def test_error_of_this_program(senders: Senders, complaints: list[logging.LogRecord], fault: Exception) -> None:
+async def test_error_of_this_program(
+    senders: SenderThreads, complaints: list[logging.LogRecord], fault: Exception
+) -> None:
     """It ends its transfer too, and the log says where it happened."""
     async with connected() as (transport, _, _):
         with pytest.raises(BodyBroken):
@@ -111,7 +113,7 @@ def write_only() -> Iterator[int]:
 
 @pytest.mark.parametrize("opened", [closed, folder, write_only], ids=lambda opened: opened.__name__)
 async def test_descriptor_that_gives_nothing(
-    senders: Senders, opened: Callable[[], contextlib.AbstractContextManager[int]]
+    senders: SenderThreads, opened: Callable[[], contextlib.AbstractContextManager[int]]
 ) -> None:
     """What the disk does not give breaks the body off; others who are served by the thread do not notice."""
     waiting = Transfer(b"", 0, 4, memory=b"good", growing=(held := Held()))
@@ -144,7 +146,7 @@ async def test_thread_that_ends(complaints: list[logging.LogRecord], monkeypatch
     """Its clients are told, another thread takes its place, and no descriptor is left behind."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     before = guards.open_descriptors()
-    made = Senders(1, 30.0)
+    made = SenderThreads(1, 30.0)
     async with connected() as (bystander, _, _), connected() as (transport, _, _):
         held = Transfer(b"", 0, 4, memory=b"good", growing=Held())
         other = asyncio.create_task(made.send(bystander, held))

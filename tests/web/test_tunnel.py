@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from proxy.events import Event, Tunnelled
+from proxy.model import Query
 from proxy.upstream.lines import Line, Place
-from proxy.web.plans import Asked
+from proxy.web.answer_plan import Framing
 from proxy.web.responses import Exchange
 from proxy.web.server import Connection, Server, reset
 from proxy.web.tunnel import Tunnels
@@ -46,7 +47,10 @@ class Bed:
         assert isinstance(connection, Connection)
         tunnels = Tunnels(self.open, self.idle_timeout, self.events.append)
         try:
-            return await tunnels.carry(Exchange(connection, Asked.of(request, None)), ("files.example", 443))
+            return await tunnels.carry(
+                Exchange(connection, Query(None, request.method), Framing((1, 1), keep_alive=True)),
+                ("files.example", 443),
+            )
         except BaseException as error:
             self.failures.append(error)
             if request.transport is not None:

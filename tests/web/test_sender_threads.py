@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.web.sender import BodyBroken, ClientGone, Transfer
-from proxy.web.senders import Senders
+from proxy.web.sender_threads import SenderThreads
 from tests.sockets import connected
 
 
@@ -27,8 +27,8 @@ class _Growing:
 
 
 @contextlib.contextmanager
-def _senders(stall: float = 30.0) -> Iterator[Senders]:
-    senders = Senders(2, stall)
+def _senders(stall: float = 30.0) -> Iterator[SenderThreads]:
+    senders = SenderThreads(2, stall)
     try:
         yield senders
     finally:

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.errors import BadTarget, NotAllowed
-from proxy.web.forms import Archived, Own, archived, read
+from proxy.web.request_target import Archived, Own, archived, read
 
 US = ("127.0.0.1", 3142)
 MOUNTS = {"pypi"}

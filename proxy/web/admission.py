@@ -1,8 +1,9 @@
-"""What browsers are told: that pages of other sites may read public indexes (pip in the browser), and no other ones.
+"""Which requests are looked at: refusals by method, body, loop, and the browser's page that sends them. Pure.
 
-Whoever has credentials keeps what they open to those who ask this cache by a name that is its own: a page on the
+Pages of other sites may read public indexes (pip in the browser), and no other ones (the Fetch standard's CORS).
+Indexes and archives with credentials answer browsers only under names that are this cache's own: a page on the
 internet can let its name lead here (DNS rebinding), and its browser takes the cache for the page's own site then.
-Asked by the edge. Pure.
+Called by the edge.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from proxy import address_text
 from proxy.errors import BadTarget, NotAllowed
@@ -29,8 +30,32 @@ _PREFLIGHT = {
 }
 
 
+def refusal(request: web.BaseRequest, via: str) -> web.StreamResponse | None:
+    """The answer to a request that is refused by its head; None for all others. `via`: this cache's name in `Via`."""
+    if request.method not in ("GET", "HEAD", "CONNECT", "OPTIONS") or request.raw_path == "*":
+        return no_such_method()
+    if _has_body(request):
+        answer = failures.plain(400, "A request with a body is not answered: send GET or HEAD without one.")
+    elif len(hosts := request.headers.getall("Host", ())) > 1 or (not hosts and request.version >= (1, 1)):
+        answer = failures.plain(400, "A request needs exactly one Host header.")
+    elif any(via in passed for passed in request.headers.getall("Via", ())):
+        # RFC 9110 §7.6.3: it would ask itself again, for ever.
+        answer = failures.plain(508, "This cache has itself for a proxy to upstream: see `proxy` in its settings.")
+    else:
+        return None
+    answer.force_close()
+    return answer
+
+
+def no_such_method() -> web.Response:
+    """The answer to what is neither GET nor HEAD."""
+    answer = failures.plain(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
+    answer.force_close()
+    return answer
+
+
 def preflight() -> web.Response:
-    """What a browser asks before it asks for something that a plain link could not (Fetch standard §4.8)."""
+    """The answer to the preflight request of a browser (Fetch standard §4.8)."""
     return web.Response(status=204, headers={**failures.FIXED, **_PREFLIGHT})
 
 
@@ -49,6 +74,13 @@ def refuse_stranger(target: str, headers: Mapping[str, str], names: AbstractSet[
             "A browser asks for an index with credentials under a host name that is not in the settings. "
             "Use the address of the cache, or add the name to the setting names."
         )
+
+
+def _has_body(request: web.BaseRequest) -> bool:
+    if request.method != "CONNECT":
+        return request.body_exists
+    # RFC 9110 §9.3.6: what follows the head of a CONNECT is no body, and the head announces none.
+    return hdrs.CONTENT_LENGTH in request.headers or hdrs.TRANSFER_ENCODING in request.headers
 
 
 def _is_browser(headers: Mapping[str, str]) -> bool:

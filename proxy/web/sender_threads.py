@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 _AGAIN = 10.0  # seconds until it is tried again to replace a thread
 
 
-class Senders:
+class SenderThreads:
     """The sender threads of one server."""
 
     def __init__(self, threads: int, stall: float) -> None:

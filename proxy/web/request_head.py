@@ -1,0 +1,128 @@
+"""The head of a request, read into a `Query`: ranges, conditions, accepted forms, and who sends it (RFC 9110).
+
+The edge calls it once for each request. Pure, but for the memory that a connection keeps of its clients.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TypeVar
+from urllib.parse import parse_qs
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from proxy.errors import BadTarget
+from proxy.model import Client, Query, Span
+from proxy.python.later import MOST
+
+T = TypeVar("T")
+
+_ONE_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII | re.IGNORECASE)
+_FAR = 10**18 - 2  # further than any file reaches
+_CLIENTS = 64  # remembered for one connection
+_LENGTH = 512  # characters of a header field that count
+_NOBODY = Client()
+
+
+def query_of(request: web.BaseRequest, target: T, parameters: str = "", client: Client = _NOBODY) -> Query[T]:
+    """What `request` asks for at `target`. `parameters`: what stands behind the question mark, undecoded.
+
+    Raises BadTarget for a range or parameters that make no sense.
+    """
+    headers = request.headers
+    method = request.method
+    return Query(
+        target,
+        method,
+        # RFC 9110 §14.2: a range of anything but a GET means nothing.
+        parse_range(headers.get("Range")) if method == "GET" else None,
+        headers.get("If-Range"),
+        headers.get("If-None-Match"),
+        headers.get("If-Modified-Since"),
+        "no-cache" in headers.get("Cache-Control", "").lower(),
+        headers.get("Accept"),
+        headers.get("Accept-Encoding"),
+        _format_of(parameters) if "format" in parameters else None,
+        _waited(parameters) if "waited" in parameters else 0,
+        headers.get("User-Agent"),
+        authorization(headers.getall("Authorization", ())),
+        client,
+    )
+
+
+def parse_range(header: str | None) -> Span | None:
+    """The single range of a `Range` header. None for no range, several, or another unit: the whole is right then.
+
+    Raises BadTarget for a single byte range that makes no sense, as `bytes=9-3` or `bytes=-`.
+    """
+    if header is None or "," in header or not header.lower().startswith("bytes"):
+        return None
+    match = _ONE_RANGE.fullmatch(header)
+    first, last = match.groups() if match else ("", "")
+    if not first and not last:
+        raise BadTarget("The Range header cannot be read; send one range, as bytes=0-99.")
+    if not first:
+        return Span(suffix=_number(last))
+    if last and _number(last) < _number(first):
+        raise BadTarget("The Range header ends before it begins; send one range, as bytes=0-99.")
+    return Span(_number(first), _number(last) + 1 if last else None)
+
+
+def authorization(values: Sequence[str]) -> str | None:
+    """The credentials of a request (RFC 9110 §11.6.2): one field of printable ASCII, else None."""
+    value = values[0] if len(values) == 1 else ""
+    return value if value.isascii() and value.isprintable() and value else None
+
+
+class Clients:
+    """The clients of one connection: several share it where a proxy passes their requests on.
+
+    Mutable state: by client, which snapshots it was handed; the client that asked last is at the end.
+    """
+
+    __slots__ = ("_handed_out",)
+
+    def __init__(self) -> None:
+        self._handed_out: OrderedDict[str, dict[str, str]] = OrderedDict()
+
+    def client(self, address: str, headers: CIMultiDictProxy[str]) -> Client:
+        """Who sends a request with these header fields from `address`."""
+        name = name_of(address, headers)
+        handed_out = self._handed_out.setdefault(name, {})
+        self._handed_out.move_to_end(name)
+        if len(self._handed_out) > _CLIENTS:
+            self._handed_out.popitem(last=False)
+        return Client(name, is_shared(headers), handed_out)
+
+
+def name_of(address: str, headers: CIMultiDictProxy[str]) -> str:
+    """What tells clients apart: the connection's `address`, the client a proxy names (RFC 7239), and the program."""
+    names = (",".join(headers.getall(name, ())) for name in ("X-Forwarded-For", "Forwarded", "User-Agent"))
+    return " ".join([address, *(name[:_LENGTH] for name in names)])
+
+
+def is_shared(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether a proxy passed the request on (RFC 9110 §7.6.3): other clients may use the same connection."""
+    return any(name in headers for name in ("Via", "X-Forwarded-For", "Forwarded"))
+
+
+def _number(digits: str) -> int:
+    """A number of any length (RFC 9110 §14.1.1). All that is further than any file reaches is the same."""
+    digits = digits.lstrip("0")
+    return min(int(digits or 0), _FAR) if len(digits) < len(str(_FAR)) + 1 else _FAR
+
+
+def _format_of(parameters: str) -> str | None:
+    try:
+        return parse_qs(parameters, max_num_fields=20).get("format", [None])[0]
+    except ValueError:
+        raise BadTarget("The query has too many fields; only format= is understood.") from None
+
+
+def _waited(parameters: str) -> int:
+    """How often the client was redirected to wait. Anything but a number of this cache's own counts as the most."""
+    match = re.fullmatch(r"waited=([0-9]{1,2})", parameters)
+    return int(match[1]) if match else MOST

@@ -1,0 +1,218 @@
+"""What an answer will say before any of it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from proxy.cache.representation import Representation
+from proxy.errors import RangeNotSatisfiable
+from proxy.model import Kind, Outcome, Query, Source, Span
+from proxy.web import answer_plan
+from proxy.web.answer_plan import (
+    Framing,
+    fields_of,
+    finished,
+    head_lines,
+    not_modified,
+    plan,
+    range_applies,
+    stream,
+)
+
+SHOWN = Representation(
+    b"0123456789", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag"', Outcome.HIT, Source.CACHE, vary="Accept"
+)
+GET = Query(None)
+STAYS = Framing((1, 1), keep_alive=True)
+
+
+def test_plan__whole() -> None:
+    """A plain GET."""
+    made = plan(SHOWN, GET, STAYS)
+    assert (200, 0, 10, False, None) == (made.status, made.start, made.end, made.bodiless, made.connection)
+    assert {("Content-Length", "10"), ("Content-Type", "text/html"), ("Vary", "Accept")} <= set(made.lines)
+
+
+@pytest.mark.parametrize(
+    ("span", "expected", "content_range"),
+    [
+        (Span(2, 5), (2, 5), "bytes 2-4/10"),
+        (Span(5), (5, 10), "bytes 5-9/10"),
+        (Span(suffix=3), (7, 10), "bytes 7-9/10"),
+        (Span(0, 999), (0, 10), "bytes 0-9/10"),
+        (Span(suffix=999), (0, 10), "bytes 0-9/10"),
+    ],
+)
+def test_plan__part(span: Span, expected: tuple[int, int], content_range: str) -> None:
+    """A range (RFC 9110 §14.4)."""
+    made = plan(SHOWN, replace(GET, span=span), STAYS)
+    assert (206, *expected) == (made.status, made.start, made.end)
+    assert ("Content-Range", content_range) in made.lines
+    assert ("Content-Length", str(expected[1] - expected[0])) in made.lines
+
+
+@pytest.mark.parametrize("span", [Span(10), Span(10, 12), Span(suffix=0)])
+def test_plan__part_out_of_reach(span: Span) -> None:
+    """There is nothing to send."""
+    with pytest.raises(RangeNotSatisfiable) as caught:
+        plan(SHOWN, replace(GET, span=span), STAYS)
+    assert caught.value.size == 10
+
+
+@pytest.mark.parametrize(("if_range", "status"), [('"tag"', 206), ('"other"', 200), ('W/"tag"', 200), ("a date", 200)])
+def test_plan__if_range(if_range: str, status: int) -> None:
+    """RFC 9110 §13.1.5: only the very same strong tag keeps the range."""
+    assert status == plan(SHOWN, replace(GET, span=Span(1, 2), if_range=if_range), STAYS).status
+
+
+def test_plan__not_modified_comes_before_the_range() -> None:
+    """RFC 9110 §13.2.2: a client that has it all needs no part of it. Nothing describes a body."""
+    made = plan(SHOWN, replace(GET, span=Span(99), if_none_match='"tag"'), STAYS)
+    assert (304, True) == (made.status, made.bodiless)
+    assert {"Content-Length", "Content-Type", "Content-Range"}.isdisjoint(name for name, _ in made.lines)
+
+
+def test_plan__coded() -> None:
+    """The coding is named."""
+    assert ("Content-Encoding", "gzip") in plan(replace(SHOWN, encoding="gzip"), GET, STAYS).lines
+
+
+@pytest.mark.parametrize(
+    ("version", "keep_alive", "connection"),
+    [((1, 1), True, None), ((1, 1), False, "close"), ((1, 0), True, "keep-alive"), ((1, 0), False, None)],
+)
+def test_plan__connection(version: tuple[int, int], *, keep_alive: bool, connection: str | None) -> None:
+    """What is the default of a version is not said."""
+    assert connection == plan(SHOWN, GET, Framing(version, keep_alive)).connection
+
+
+def test_stream__to_a_new_client() -> None:
+    """Chunks, and the connection stays."""
+    made = stream(GET, STAYS, [])
+    assert (True, True, ("Transfer-Encoding", "chunked")) == (made.chunked, made.keep_alive, made.lines[-1])
+
+
+def test_stream__to_an_old_client() -> None:
+    """No chunks: the end of the connection ends the body (RFC 9112 §6.3)."""
+    made = stream(GET, Framing((1, 0), keep_alive=True), [])
+    assert (False, False, ()) == (made.chunked, made.keep_alive, made.lines)
+
+
+DATE, OTHER = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
+
+
+@pytest.mark.parametrize(("dated", "date", "status"), [(True, DATE, 304), (True, OTHER, 200), (False, DATE, 200)])
+def test_plan__not_modified_since(dated: bool, date: str, status: int) -> None:
+    """A date is answered 304 only where it stands for this representation; it is sent in any case."""
+    made = plan(replace(SHOWN, last_modified=DATE, dated=dated), replace(GET, if_modified_since=date), STAYS)
+
+    assert status == made.status
+    assert ("Last-Modified", DATE) in made.lines
+
+
+@pytest.mark.parametrize(("dated", "date", "status"), [(True, DATE, 206), (True, OTHER, 200), (False, DATE, 200)])
+def test_plan__part_by_date(dated: bool, date: str, status: int) -> None:
+    """apt goes on with a file by its date."""
+    made = plan(replace(SHOWN, last_modified=DATE, dated=dated), replace(GET, span=Span(5), if_range=date), STAYS)
+
+    assert status == made.status
+
+
+PAGE = Representation(b"body", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag"', Outcome.HIT, Source.CACHE)
+
+
+def test_head_lines() -> None:
+    """Status line, fields, date, empty line."""
+    raw = finished(head_lines(206, [("A", "1"), ("B", "2")], connection="close"))
+    first, server, a, b, connection, date, *rest = raw.decode().split("\r\n")
+    assert (first, server) == ("HTTP/1.1 206 Partial Content", "Server: pullthrough")
+    assert (a, b, connection) == ("A: 1", "B: 2", "Connection: close")
+    assert rest == ["", ""]
+    assert parsedate_to_datetime(date.removeprefix("Date: ")).tzinfo is not None
+
+
+def test_fields_of() -> None:
+    """What a 304 carries too: caching, tag, ranges, and where it came from."""
+    assert fields_of(PAGE) == [
+        ("Cache-Control", "max-age=600"),
+        ("ETag", '"tag"'),
+        ("Accept-Ranges", "bytes"),
+        ("X-Cache", "hit"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+
+
+@pytest.mark.parametrize(("age", "shown"), [(0.0, "0"), (59.99, "59"), (1e6, "1000000")])
+def test_fields_of__age(age: float, shown: str) -> None:
+    """What was kept says for how many whole seconds (RFC 9111 §5.1), in the fields or where they are finished."""
+    assert ("Age", shown) in fields_of(replace(PAGE, age=age))
+    assert f"\r\nAge: {shown}\r\n\r\n".encode() in finished(b"", age)
+
+
+def test_fields_of__dated() -> None:
+    """Upstream's date is passed on."""
+    assert ("Last-Modified", "then") in fields_of(replace(PAGE, last_modified="then"))
+
+
+def test_date_line__is_the_same_within_a_second() -> None:
+    """It ends in a line end, and is a date."""
+    line = answer_plan._DateLine()()
+    assert line.startswith(b"Date: ")
+    assert line.endswith(b" GMT\r\n")
+
+
+@pytest.mark.parametrize(
+    ("if_range", "etag", "applies"),
+    [
+        (None, '"a"', True),
+        ('"a"', '"a"', True),
+        ('"b"', '"a"', False),
+        ('W/"a"', '"a"', False),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", '"a"', False),
+        ('"a"', None, False),
+    ],
+)
+def test_range_applies__strong_comparison(if_range: str | None, etag: str | None, applies: bool) -> None:
+    """Only the same strong validator keeps the range (RFC 9110 §13.1.5)."""
+    assert applies is range_applies(if_range, etag)
+
+
+DATE, OTHER = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
+
+
+@pytest.mark.parametrize(
+    ("if_range", "date", "applies"),
+    [(DATE, DATE, True), (OTHER, DATE, False), (DATE, None, False), ('"a"', DATE, True)],
+)
+def test_range_applies__date(if_range: str, date: str | None, applies: bool) -> None:
+    """A date keeps the range if it stands for the representation, and is the same to the letter."""
+    assert applies is range_applies(if_range, '"a"', date)
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "expected"),
+    [(None, False), ('"a"', True), ('W/"a"', True), ('"x", "a"', True), ('"x"', False), ("*", True), ("a", False)],
+)
+def test_not_modified__weak_comparison(if_none_match: str | None, expected: bool) -> None:
+    """Any of the client's validators may match (RFC 9110 §13.1.2)."""
+    assert expected is not_modified(if_none_match, '"a"')
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "since", "date", "expected"),
+    [
+        (None, DATE, DATE, True),
+        (None, OTHER, DATE, False),
+        (None, DATE, OTHER, False),
+        (None, DATE, None, False),
+        (None, None, DATE, False),
+        ('"x"', DATE, DATE, False),
+        ('"a"', OTHER, DATE, True),
+    ],
+)
+def test_not_modified__date(if_none_match: str | None, since: str | None, date: str | None, expected: bool) -> None:
+    """The very date means the same copy; it counts only where no tag is given (RFC 9110 §13.1.3)."""
+    assert expected is not_modified(if_none_match, '"a"', since, date)

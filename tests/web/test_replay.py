@@ -1,0 +1,233 @@
+"""The short way by itself: what it remembers, and when it answers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from proxy.cache.representation import Representation
+from proxy.events import Event, Served
+from proxy.model import Kind, Outcome, Query, Source, Span
+from proxy.web.answer_plan import Framing
+from proxy.web.replay import Memo, Remembered, Replay
+from proxy.web.responses import Exchange, Responder
+from proxy.web.server import Connection
+from tests.flows.asking import SteppedClock
+
+HEAD = b"GET /pypi/simple/demo/ HTTP/1.1\r\nHost: a\r\n\r\n"
+QUERY, FRAMING = Query(None), Framing((1, 1), keep_alive=True)
+SHOWN = Representation(
+    b"page", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag"', Outcome.HIT, Source.CACHE, fresh_until=float("inf")
+)
+
+
+@dataclass
+class Line:
+    """What the short way sees of a connection."""
+
+    head: bytes | None = HEAD
+    idle: bool = True
+    client: str = "127.0.0.1"
+    written: list[bytes] = field(default_factory=list)
+
+    @property
+    def transport(self) -> Line:
+        return self
+
+    def write(self, content: bytes) -> None:
+        self.written.append(content)
+
+    def answered(self, now: float) -> None:
+        assert now <= time.monotonic()
+
+
+def exchange(
+    query: Query[object] = QUERY, framing: Framing = FRAMING, head: bytes | None = HEAD, status: int = 200
+) -> Exchange:
+    """A request that was answered."""
+    return Exchange(cast("Connection", Line(head)), query, framing, status=status)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """What was counted."""
+    return []
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    """The time by which answers age; another than the machine's."""
+    return SteppedClock()
+
+
+@pytest.fixture
+def replay(events: list[Event], clock: SteppedClock) -> Replay:
+    """A short way that knows nothing yet. Bodies in memory need no store and no threads."""
+    nobody: Any = None
+    return Replay(Responder(nobody, nobody), events.append, clock)
+
+
+def answered(replay: Replay, line: Line | None = None) -> bool:
+    """Whether the head is answered."""
+    return replay(cast("Connection", line or Line()), HEAD)
+
+
+def test_call__what_it_was_judged_by_is_gone(replay: Replay) -> None:
+    """An answer is given again only while what it was judged by still is so, and not afterwards."""
+    held = [True, False, True]
+    replay.remember(exchange(), "/path", replace(SHOWN, stands=lambda: held.pop(0)))
+    assert [True, False, False] == [answered(replay) for _ in range(3)]
+
+
+def test_call__remembered(replay: Replay, events: list[Event]) -> None:
+    """The whole answer leaves in one write, and is counted."""
+    replay.remember(exchange(), "/path", SHOWN)
+    line = Line()
+    assert answered(replay, line)
+    (raw,) = line.written
+    assert raw.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert raw.endswith(b"\r\n\r\npage")
+    assert b"\r\nDate: " in raw
+    (event,) = events
+    assert isinstance(event, Served)
+    assert (event.outcome, event.sent, event.path) == (Outcome.HIT, {Source.CACHE: 4}, "/path")
+
+
+def test_call__unknown_head(replay: Replay) -> None:
+    """It takes the usual way."""
+    assert not answered(replay)
+
+
+def test_call__connection_that_is_busy(replay: Replay) -> None:
+    """Nothing is written between the parts of another answer."""
+    replay.remember(exchange(), "/", SHOWN)
+    line = Line(idle=False)
+    assert (answered(replay, line), line.written) == (False, [])
+
+
+def test_call__ages_by_the_clock_of_the_services(replay: Replay, clock: SteppedClock) -> None:
+    """An answer is given until it is not fresh any more, by the clock that said how long it is."""
+    replay.remember(exchange(), "/", replace(SHOWN, fresh_until=clock.monotonic() + 10))
+    clock.advance(9)
+    assert answered(replay)
+    clock.advance(1)
+    assert not answered(replay)
+
+
+@pytest.mark.parametrize(
+    ("query", "framing"),
+    [
+        (replace(QUERY, method="HEAD"), FRAMING),
+        (replace(QUERY, span=Span(0, 1)), FRAMING),
+        (QUERY, replace(FRAMING, keep_alive=False)),
+        (QUERY, replace(FRAMING, version=(1, 0))),
+    ],
+)
+def test_remember__no_unusual_request(replay: Replay, query: Query[object], framing: Framing) -> None:
+    """Only a plain GET on a connection that stays."""
+    replay.remember(exchange(query, framing), "/", SHOWN)
+    assert not answered(replay)
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.HIT])
+def test_remember__only_hits(replay: Replay, outcome: Outcome) -> None:
+    """What upstream had a part in is not remembered."""
+    replay.remember(exchange(), "/", replace(SHOWN, outcome=outcome))
+    assert not answered(replay)
+
+
+@pytest.mark.parametrize("source", [Source.UPSTREAM, Source.SHARED])
+def test_remember__only_from_the_cache(replay: Replay, source: Source) -> None:
+    """Bytes are counted once by where they came from: later ones come from memory."""
+    replay.remember(exchange(), "/", replace(SHOWN, source=source))
+    assert not answered(replay)
+
+
+def test_remember__only_whole_heads(replay: Replay) -> None:
+    """A request that did not come alone in one piece has no head to remember."""
+    replay.remember(exchange(head=None), "/", SHOWN)
+    assert not answered(replay)
+
+
+def test_remember__no_304(replay: Replay) -> None:
+    """Only answers 200."""
+    replay.remember(exchange(status=304), "/", SHOWN)
+    assert not answered(replay)
+
+
+def answer(body: bytes = b"x", expires: float = 10.0) -> Remembered:
+    """An answer ready to leave."""
+
+    def event(client: str, seconds: float) -> Served:
+        return Served("pypi", Kind.PAGE, Outcome.HIT, 200, {}, seconds, "GET", "/", client)
+
+    return Remembered(b"HTTP/1.1 200 OK\r\n", body, None, expires, event)
+
+
+def test_get__only_the_same_bytes() -> None:
+    """The whole head is the key."""
+    memo, kept = Memo(), answer()
+    memo.remember(b"GET /a", kept)
+    assert memo.get(b"GET /a", 0) is kept
+    assert [memo.get(head, 0) for head in (b"GET /", b"GET /a ", b"get /a", b"")] == [None] * 4
+
+
+def test_get__until_it_expires() -> None:
+    """An answer is gone at the end of its life."""
+    memo = Memo()
+    memo.remember(b"GET /a", answer(expires=10.0))
+    assert memo.get(b"GET /a", 9.9) is not None
+    assert memo.get(b"GET /a", 10.0) is None
+    assert memo.get(b"GET /a", 0) is None
+
+
+def test_remember__in_the_place_of_another() -> None:
+    """The newer answer counts, and the older one weighs nothing any more."""
+    memo = Memo()
+    for _ in range(1000):
+        memo.remember(b"GET /a", answer(bytes(60_000)))
+    newest = answer()
+    memo.remember(b"GET /a", newest)
+    assert memo.get(b"GET /a", 0) is newest
+    memo.drop(b"GET /a")
+    assert (memo._bytes, len(memo._answers)) == (0, 0)
+
+
+def test_remember__is_bounded_by_bytes_and_number() -> None:
+    """The longest unused go first."""
+    memo = Memo()
+    memo.remember(b"first", answer())
+    for number in range(4095):
+        memo.remember(b"%d" % number, answer())
+    assert memo.get(b"first", 0) is not None
+    memo.remember(b"one more", answer())
+    assert (memo.get(b"first", 0) is None, memo.get(b"0", 0) is None) == (False, True)
+    for number in range(2000):
+        memo.remember(b"large %d" % number, answer(bytes(60_000)))
+    assert memo._bytes <= 32 << 20
+
+
+def test_remember__no_long_heads() -> None:
+    """A head of more than 2 KiB is not worth it."""
+    memo = Memo()
+    memo.remember(b"x" * 3000, answer())
+    assert memo.get(b"x" * 3000, 0) is None
+
+
+def test_drop__what_is_not_there() -> None:
+    """Nothing happens."""
+    memo = Memo()
+    memo.drop(b"x")
+    assert memo._bytes == 0
+
+
+def test_clear__nothing_is_left() -> None:
+    """All are forgotten, and weigh nothing."""
+    memo = Memo()
+    memo.remember(b"GET /a", answer())
+    memo.clear()
+    assert memo.get(b"GET /a", 0) is None
+    assert (memo._bytes, len(memo._answers)) == (0, 0)
