@@ -24,7 +24,6 @@ from proxy.apt.vouching import Vouched, Vouching
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import Body, FileOpener
 from proxy.cache.flight import Flight, Wanted
-from proxy.cache.following import landing
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.cache.single_flight import SingleFlight
@@ -153,7 +152,7 @@ class Files:
         if isinstance(body, Flight):
             with suppress(TimeoutError, StoreError):
                 async with asyncio.timeout(_READING):
-                    await landing(body)
+                    await body.ended()
 
     async def _right(self, key: str, listed: tuple[Listed, ...]) -> tuple[Listed, ...]:
         """Those that say what is kept."""

@@ -18,7 +18,6 @@ from proxy.cache import dates
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight, Wanted
-from proxy.cache.following import landing
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound, StoreError, WrongBytes
 from proxy.model import Site
@@ -67,7 +66,7 @@ class Indexes:
             await body.close()
         elif isinstance(body, Flight):
             with contextlib.suppress(StoreError):
-                await landing(body)
+                await body.ended()
 
     def last_modified(self, suite: ArchiveAddress, path: str, listed: Listed) -> str | None:
         """What upstream said of a kept index."""
@@ -105,7 +104,7 @@ class Indexes:
         if isinstance(body, Flight) and (packages.readable(path) or (wanted.size or 0) <= _SHORT):
             with contextlib.suppress(TimeoutError, StoreError):
                 async with asyncio.timeout(_PATIENCE):
-                    await landing(body)
+                    await body.ended()
         return body, began
 
     def _keys(self, suite: ArchiveAddress) -> Iterator[tuple[str, str]]:

@@ -15,8 +15,7 @@ from proxy.cache import file_kinds
 from proxy.cache.comparing import Comparing
 from proxy.cache.cooling import Cooling
 from proxy.cache.filling import Filling
-from proxy.cache.flight import Flight, Location, Wanted
-from proxy.cache.following import follow
+from proxy.cache.flight import Flight, Location, Wanted, follow
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.keeping import Keeping
 from proxy.cache.lanes import Lanes

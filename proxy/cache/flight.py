@@ -10,7 +10,7 @@ upstream.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Self
@@ -24,6 +24,7 @@ from proxy.ports import Spool
 
 # The last bytes of a file, which followers get only when all of it was checked.
 HELD_BACK = 64 * 1024
+_PIECE = 1 << 20  # bytes that a follower reads at once
 
 
 class Changed(Exception):
@@ -175,6 +176,18 @@ class Flight:
         if self.error is not None:
             raise self.error.again()
 
+    async def ended(self) -> None:
+        """Wait until nothing more will come. Raises the flight's error."""
+        over = asyncio.Event()
+        stop = self.listen(lambda: over.set() if self.over else None)
+        try:
+            if not self.over:
+                await over.wait()
+        finally:
+            stop()
+        if self.error is not None:
+            raise self.error.again()
+
     def finish(self) -> None:
         """All of it is there, and right."""
         self.verified = True
@@ -191,3 +204,31 @@ class Flight:
     def __repr__(self) -> str:
         state = "verified" if self.verified else "failed" if self.error else "flying"
         return f"<Flight {state} {self.extents.total}/{self.size}>"
+
+
+async def follow(flight: Flight, position: int) -> AsyncGenerator[bytes]:
+    """The bytes of a started flight from `position` to its end, as they become readable. Raises its error.
+
+    For who cannot use sendfile.
+    """
+    assert flight.spool is not None, "a flight that started has a spool"
+    more = asyncio.Event()
+    stop = flight.listen(more.set)
+    try:
+        with flight.share():
+            while True:
+                more.clear()
+                over = flight.over
+                end = flight.readable(position)
+                if end > position:
+                    piece = await flight.spool.read(position, min(end - position, _PIECE))
+                    yield piece
+                    position += len(piece)
+                elif flight.error is not None:
+                    raise flight.error.again()
+                elif over:
+                    return
+                else:
+                    await more.wait()
+    finally:
+        stop()

@@ -20,7 +20,6 @@ from urllib.parse import urlsplit, urlunsplit
 from proxy.cache.budget import Budget, Claim
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Location, Wanted
-from proxy.cache.following import landing
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.workers import Workers
 from proxy.errors import StoreError, UpstreamBroken, UpstreamTimeout, WrongBytes
@@ -120,7 +119,7 @@ class Reading:
         if isinstance(body, Blob):
             return _agreed(await self.stored(body, subject), subject)
         with body.share() as descriptor:
-            await landing(body)
+            await body.ended()
             return _agreed(await self._unpacked(partial(_from_descriptor, descriptor), subject), subject)
 
     async def _unpacked(self, read: Callable[[str, int], bytes], subject: Subject) -> bytes:

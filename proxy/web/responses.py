@@ -20,7 +20,6 @@ from aiohttp import web
 
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import HELD_BACK, Flight
-from proxy.cache.following import landing
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import PullthroughError, StoreError
@@ -206,7 +205,7 @@ class Responder:
             if answer.end - answer.start <= HELD_BACK and answer.end == flight.size:
                 # None of it leaves before it was checked: an error can still be told as one.
                 with contextlib.suppress(StoreError):
-                    await landing(flight)
+                    await flight.ended()
             exchange.status = answer.status
             transfer = Transfer(answer.head(), answer.start, answer.end, descriptor, growing=flight)
             stop = flight.listen(transfer.poke)

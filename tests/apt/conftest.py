@@ -20,8 +20,7 @@ from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import Body
-from proxy.cache.flight import Flight
-from proxy.cache.following import follow
+from proxy.cache.flight import Flight, follow
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.patience import Patience

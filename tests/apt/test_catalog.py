@@ -14,7 +14,6 @@ from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.catalog import Catalog, ReadAgain
 from proxy.apt.release import Listed
 from proxy.cache.flight import Flight, Wanted
-from proxy.cache.following import landing
 from proxy.model import Digest, Entry, Validator
 from tests.apt.conftest import SITE, SUITE, World
 from tests.archive import Deb, deb
@@ -89,7 +88,7 @@ async def test_served__before_the_store_has_it(world: World, catalog: Catalog) -
     wanted = Wanted("key", "http://deb.example/Packages.gz", SITE, digest_of(body), len(body))
     flight, _ = await world.downloads.open(wanted)
     assert isinstance(flight, Flight)
-    await landing(flight)
+    await flight.ended()
 
     catalog.served(SUITE, PATH, digest_of(body), flight)
 

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight, Location, Wanted
-from proxy.cache.following import follow, landing
+from proxy.cache.flight import Flight, Location, Wanted, follow
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import (
@@ -129,7 +128,7 @@ async def test_open__wrong_bytes_cool_down(bed: Bed, upstream: MemoryUpstream, c
         flight, _ = await bed.downloads.open(wanted())
         assert isinstance(flight, Flight)
         with pytest.raises(WrongBytes):
-            await landing(flight)
+            await flight.ended()
         await idle(bed)
         clock.advance(pause - 0.01)
         with pytest.raises(WrongBytes):
@@ -177,7 +176,7 @@ async def test_open__room_ends_on_the_way(make_bed: MakeBed, upstream: MemoryUps
     assert isinstance(flight, Flight)
     with flight.share() as descriptor:
         with pytest.raises(StoreFull):
-            await landing(flight)
+            await flight.ended()
         rest = b"".join([piece async for piece in bed.downloads.rest(flight, descriptor, 50_000, len(BODY))])
     await idle(bed)
 
@@ -195,7 +194,7 @@ async def test_rest__wrong_bytes(make_bed: MakeBed, upstream: MemoryUpstream, ra
     assert isinstance(flight, Flight)
     with flight.share() as descriptor:
         with pytest.raises(StoreFull):
-            await landing(flight)
+            await flight.ended()
         upstream.on(URL, Scripted(BODY[:-1] + b"?", ranges=ranges))
         with pytest.raises(WrongBytes):
             _ = [piece async for piece in bed.downloads.rest(flight, descriptor, 50_000, len(BODY))]
@@ -357,7 +356,7 @@ async def test_rest__from_another_place(make_bed: MakeBed, upstream: MemoryUpstr
     assert isinstance(flight, Flight)
     with flight.share() as descriptor:
         with pytest.raises(StoreFull):
-            await landing(flight)
+            await flight.ended()
         upstream.on(URL, Scripted(error=UpstreamUnreachable("away")))
         rest = b"".join([piece async for piece in bed.downloads.rest(flight, descriptor, 50_000, len(BODY))])
     await idle(bed)
@@ -470,7 +469,7 @@ async def test_open__upstream_trickles(upstream: MemoryUpstream, store: MemorySt
     flight, _ = await downloads.open(wanted())
     assert isinstance(flight, Flight)
     with pytest.raises(UpstreamTimeout):
-        await landing(flight)
+        await flight.ended()
     while downloads.running(wanted()):
         await asyncio.sleep(0)
     gate.open()

@@ -9,8 +9,7 @@ import pytest
 
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import FileOpener
-from proxy.cache.flight import Flight
-from proxy.cache.following import follow
+from proxy.cache.flight import Flight, follow
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound

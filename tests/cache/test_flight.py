@@ -1,15 +1,19 @@
-"""A flight's state: what followers may have, and when they are told."""
+"""A flight: what followers may have, when they are told, and how they read behind the writer."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from proxy.cache.flight import HELD_BACK, Flight
+from proxy.cache.flight import HELD_BACK, Flight, follow
 from proxy.errors import UpstreamBroken
 from proxy.model import Digest
-from tests.cache.conftest import wanted
+from tests.cache.conftest import BODY, wanted
+from tests.memory_store import MemoryStore
 
 
 async def test_readable__end_is_held_back() -> None:
@@ -67,3 +71,71 @@ def test_flight_key__is_not_a_digest_that_two_files_may_have() -> None:
     one, other = (replace(wanted(None, key=key), digest=Digest("md5", "0" * 32)) for key in "ab")
     assert one.flight_key != other.flight_key
     assert one.flight_key != replace(one, digest=Digest("md5", "1" * 32)).flight_key
+
+
+@pytest.fixture
+async def flight(store: MemoryStore) -> AsyncIterator[Flight]:
+    """A flight that started, with nothing landed."""
+    made = Flight(wanted())
+    made.spool = await store.spool("demo", len(BODY))
+    made.size = len(BODY)
+    made.start()
+    yield made
+    await made.spool.close(keep=False)
+
+
+async def land(flight: Flight, start: int, end: int) -> None:
+    """Let bytes arrive."""
+    assert flight.spool is not None
+    await flight.spool.write(start, [BODY[start:end]])
+    flight.landed(start, end)
+
+
+async def test_follow__out_of_order(flight: Flight) -> None:
+    """A follower gets all bytes in order, however they land."""
+    reading = asyncio.create_task(_all(flight, 0))
+    await land(flight, 200_000, len(BODY))
+    await land(flight, 0, 200_000)
+    flight.finish()
+    assert BODY == await reading
+
+
+async def test_follow__from_the_middle(flight: Flight) -> None:
+    """A follower may begin anywhere."""
+    await land(flight, 0, len(BODY))
+    flight.finish()
+    assert BODY[300_000:] == await _all(flight, 300_000)
+
+
+async def test_follow__failure(flight: Flight) -> None:
+    """A failure reaches the follower after what may be read, and the end is not in it."""
+    await land(flight, 0, len(BODY))
+    flight.fail(UpstreamBroken("no"))
+    received = b""
+    with pytest.raises(UpstreamBroken):
+        async for piece in follow(flight, 0):
+            received += piece
+    assert 0 < len(received) < len(BODY)
+    assert BODY.startswith(received)
+
+
+@pytest.mark.parametrize("error", [UpstreamBroken("no"), None])
+async def test_ended__waits_for_either_end(flight: Flight, error: UpstreamBroken | None) -> None:
+    """Who waits for the end is told when all is there and checked, or what failed; not before."""
+    waiting = asyncio.create_task(flight.ended())
+    await land(flight, 0, len(BODY))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    if error is None:
+        flight.finish()
+        await waiting
+    else:
+        flight.fail(error)
+        with pytest.raises(UpstreamBroken):
+            await waiting
+    with pytest.raises(UpstreamBroken) if error else contextlib.nullcontext():
+        await flight.ended()
+
+
+async def _all(flight: Flight, position: int) -> bytes:
+    return b"".join([piece async for piece in follow(flight, position)])

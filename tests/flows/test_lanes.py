@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight, Wanted
-from proxy.cache.following import follow
+from proxy.cache.flight import Flight, Wanted, follow
 from proxy.cache.lanes import Lanes
 from proxy.errors import PullthroughError
 from proxy.model import Blob, Digest, Site

@@ -10,8 +10,7 @@ from typing import Any
 
 from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight
-from proxy.cache.following import follow
+from proxy.cache.flight import Flight, follow
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.patience import Patience
