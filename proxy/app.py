@@ -36,11 +36,11 @@ from proxy.cache.lanes import Lanes
 from proxy.cache.patience import Patience
 from proxy.config import FetchSettings, Settings
 from proxy.config.archives import TUNNELS
-from proxy.config.ways import KnownWays
+from proxy.config.proxy_selection import KnownProxies
 from proxy.errors import PullthroughError
 from proxy.events import Event
 from proxy.metrics import Metrics
-from proxy.ports import Clock, Credentials, Observer, Ways
+from proxy.ports import Clock, Credentials, Observer, Proxies
 from proxy.python.service import GROUP_INDEX, PythonIndexes
 from proxy.storage.late import LateStore, open_store
 from proxy.storage.store import DiskStore
@@ -102,12 +102,12 @@ async def start(
     settings: Settings,
     clock: Clock | None = None,
     credentials: Credentials | None = None,
-    ways: Ways | None = None,
+    proxies: Proxies | None = None,
 ) -> Running:
     """Open the store, build the parts, listen. Raises PullthroughError (a library is missing, StoreRefused), OSError.
 
-    `credentials`: for upstreams that want to know who asks; without it none is told. `ways`: the proxies to upstream;
-    without it those of the settings.
+    `credentials`: for upstreams that require them; None: no request carries any. `proxies`: which requests go
+    through one; None: as the settings say.
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise PullthroughError(
@@ -122,7 +122,7 @@ async def start(
         metrics = Metrics((*sites, ARCHIVES), lambda: log.dropped, lambda: store.failures)
         observer = _both(metrics, AccessLog(log, structured=structured))
         clock = clock or SystemClock()
-        ways = ways or KnownWays.find(settings, {})
+        proxies = proxies or KnownProxies.find(settings, {})
         via = f"pullthrough-{secrets.token_hex(4)}"  # two caches are not the same
         store = await open_store(settings.data, settings.disk, observer, clock)
         stack.push_async_callback(store.close)
@@ -134,7 +134,7 @@ async def start(
             observer=observer,
             clock=clock,
             credentials=credentials,
-            ways=ways,
+            proxies=proxies,
             via=via,
         )
         stack.push_async_callback(upstream.close)
@@ -173,7 +173,7 @@ async def start(
         lines = Lines(
             places(settings.apt.tunnels, TUNNELS),
             observer=observer,
-            ways=ways,
+            proxies=proxies,
             via=via,
             connect_timeout=settings.fetch.connect_timeout,
         )
@@ -205,7 +205,7 @@ async def start(
 
 
 async def run(
-    settings: Settings, greeting: Callable[[Sequence[str]], str], credentials: Credentials, ways: Ways
+    settings: Settings, greeting: Callable[[Sequence[str]], str], credentials: Credentials, proxies: Proxies
 ) -> None:
     """Serve until SIGINT or SIGTERM. `greeting` makes what is said once the port is open out of the addresses."""
     stop = asyncio.Event()
@@ -215,7 +215,7 @@ async def run(
     logging.captureWarnings(capture=True)
     logging.raiseExceptions = False
     threading.excepthook = thread_failed
-    running = await start(settings, credentials=credentials, ways=ways)
+    running = await start(settings, credentials=credentials, proxies=proxies)
     # What is there by now stays. A full collection that looked through it all would stop everybody for 30 ms.
     gc.collect()
     gc.freeze()

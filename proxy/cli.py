@@ -17,7 +17,7 @@ from proxy import version
 from proxy.config import ConfigError, resolve
 from proxy.config.credentials import KnownCredentials
 from proxy.config.naming import explanation
-from proxy.config.ways import KnownWays
+from proxy.config.proxy_selection import KnownProxies
 
 _EXIT_STATUS = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
 
@@ -163,7 +163,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     }
     try:
         resolved = resolve(flags, os.environ, _working_folder())
-        ways = KnownWays.find(resolved.settings, os.environ)
+        proxies = KnownProxies.find(resolved.settings, os.environ)
         known = None if print_config else KnownCredentials.find(resolved.settings, os.environ)
     except ConfigError as error:
         for line in error.errors:
@@ -172,8 +172,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     if known is None:
         from proxy.config.listing import listing  # noqa: PLC0415 - late, as the server is
 
-        typer.echo(listing(resolved, ways), nl=False)
+        typer.echo(listing(resolved, proxies), nl=False)
         return
     from proxy.commands import serve as command  # noqa: PLC0415 - the server's libraries take a second to load
 
-    raise typer.Exit(command.serve(resolved.settings, known, ways))
+    raise typer.Exit(command.serve(resolved.settings, known, proxies))

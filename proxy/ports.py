@@ -11,9 +11,9 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from proxy.config.proxies import Proxy
 from proxy.events import Event
 from proxy.model import Ask, Blob, Digest, Entry, Part, Validator
-from proxy.way import Proxy
 
 
 class Clock(Protocol):
@@ -74,11 +74,11 @@ class Credentials(Protocol):
         ...
 
 
-class Ways(Protocol):
-    """Which way leads to upstream: straight, or through a proxy."""
+class Proxies(Protocol):
+    """Which requests go to upstream through a proxy."""
 
     def proxy(self, mount: str, url: str) -> Proxy | None:
-        """The proxy that a request of `url` for this mount goes through; None: it goes straight."""
+        """The proxy for a request of `url` for this mount; None: it goes to upstream directly."""
         ...
 
 

@@ -15,7 +15,7 @@ import pytest
 from proxy import app
 from proxy.config import Settings
 from proxy.config.credentials import KnownCredentials
-from proxy.config.ways import KnownWays
+from proxy.config.proxy_selection import KnownProxies
 from proxy.errors import StoreError
 from tests.flows.reading import get
 
@@ -76,7 +76,7 @@ async def test_run__what_is_there_at_the_start_is_collected_no_more(tmp_path: Pa
         os.kill(os.getpid(), signal.SIGTERM)
         return urls[0]
 
-    await app.run(settings(tmp_path / "data"), greeting, KnownCredentials({}, {}), KnownWays({}, {}))
+    await app.run(settings(tmp_path / "data"), greeting, KnownCredentials({}, {}), KnownProxies({}, {}))
     [(url, frozen)] = seen
     assert url.startswith("http://127.0.0.1:")
     assert frozen > before

@@ -19,13 +19,13 @@ from proxy import app
 from proxy.clients import apt_command, pip_command, pip_lines, uv_command, uv_lines
 from proxy.commands.advice import advice
 from proxy.config import Settings
-from proxy.config.ways import KnownWays
+from proxy.config.proxy_selection import KnownProxies
 from proxy.errors import PullthroughError
 from proxy.ports import Credentials
 from proxy.web.listening import NotListening
 
 
-def serve(settings: Settings, credentials: Credentials, ways: KnownWays) -> int:
+def serve(settings: Settings, credentials: Credentials, proxies: KnownProxies) -> int:
     """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could."""
     first = next((site for site in settings.sites() if site.mount == "pypi"), settings.sites()[0])
 
@@ -35,10 +35,10 @@ def serve(settings: Settings, credentials: Credentials, ways: KnownWays) -> int:
     for upstream in settings.upstreams:
         if upstream.doubt is not None:
             _say(f"pullthrough: the upstream {upstream.mount}: {upstream.doubt}")
-    for line in outward(ways):
+    for line in outward(proxies):
         _say(f"pullthrough: {line}")
     try:
-        asyncio.run(app.run(settings, greet, credentials, ways))
+        asyncio.run(app.run(settings, greet, credentials, proxies))
     except PullthroughError as error:
         return _failed(str(error))
     except NotListening as refused:
@@ -50,13 +50,13 @@ def serve(settings: Settings, credentials: Credentials, ways: KnownWays) -> int:
     return 0
 
 
-def outward(ways: KnownWays) -> list[str]:
-    """What a person should know of the way to upstream: the proxies in force, and what was left out."""
-    proxies: dict[str, list[str]] = {}
-    for scheme, proxy in ways.in_force():
-        proxies.setdefault(f"{proxy} ({proxy.source})", []).append(scheme)
-    told = [f"upstream is reached by {' and '.join(schemes)} through {proxy}" for proxy, schemes in proxies.items()]
-    return [*told, *ways.notes]
+def outward(proxies: KnownProxies) -> list[str]:
+    """Lines for the start: which proxies lead to upstream, and which variables that name one are ignored."""
+    by_proxy: dict[str, list[str]] = {}
+    for scheme, proxy in proxies.in_force():
+        by_proxy.setdefault(f"{proxy} ({proxy.source})", []).append(scheme)
+    lines = [f"upstream is reached by {' and '.join(schemes)} through {proxy}" for proxy, schemes in by_proxy.items()]
+    return [*lines, *proxies.notes]
 
 
 def greeting(base_urls: Sequence[str], mount: str, index: str) -> str:

@@ -13,18 +13,18 @@ from typing import Any
 from proxy.config.loading import Resolved
 from proxy.config.naming import LISTS, SettingPath, settings_fields, shown
 from proxy.config.proxies import DIRECT, ENVIRONMENT
+from proxy.config.proxy_selection import KnownProxies
 from proxy.config.sources import Source
-from proxy.config.ways import KnownWays
 
 _COMMENT_COLUMN = 40
 
 
-def listing(resolved: Resolved, ways: KnownWays) -> str:
+def listing(resolved: Resolved, proxies: KnownProxies) -> str:
     """The whole file; ends with a newline."""
-    return "\n".join(_lines(resolved, ways)) + "\n"
+    return "\n".join(_lines(resolved, proxies)) + "\n"
 
 
-def _lines(resolved: Resolved, ways: KnownWays) -> Iterator[str]:
+def _lines(resolved: Resolved, proxies: KnownProxies) -> Iterator[str]:
     table: SettingPath = ()
     for path, field in settings_fields():
         if path[:-1] != table:
@@ -35,8 +35,8 @@ def _lines(resolved: Resolved, ways: KnownWays) -> Iterator[str]:
             value = getattr(value, name)
         yield _line(path[-1], shown(value, field), _told(resolved.origin(path), path))
         if path == ("proxy",) and value == ENVIRONMENT:
-            yield from (_line(f"# for {scheme}", str(proxy), proxy.source) for scheme, proxy in ways.in_force())
-            yield from (f"# {note}" for note in ways.notes)
+            yield from (_line(f"# for {scheme}", str(proxy), proxy.source) for scheme, proxy in proxies.in_force())
+            yield from (f"# {note}" for note in proxies.notes)
     written = {upstream.mount for upstream in resolved.settings.upstreams}
     settings = resolved.settings.with_builtin()
     for name, (table_name, model) in LISTS.items():
@@ -50,8 +50,8 @@ def _lines(resolved: Resolved, ways: KnownWays) -> Iterator[str]:
                 if value is None and name == "archives":
                     yield _line(f"# {key}", shown(resolved.settings.apt.window, field), "default")
                 elif value is None:  # its proxy, where it has none of its own
-                    way = ways.proxy(entry.mount, entry.url)
-                    yield _line(f"# {key}", str(way or DIRECT), way.source if way else "default")
+                    proxy = proxies.proxy(entry.mount, entry.url)
+                    yield _line(f"# {key}", str(proxy or DIRECT), proxy.source if proxy else "default")
                 else:
                     yield _line(key, shown(value, field), told)
 

@@ -1,12 +1,14 @@
-"""Addresses of proxies as people write them: in the settings, and in variables such as HTTPS_PROXY.
+"""A proxy between this cache and upstream, and its address as people write it: in the settings, or in HTTPS_PROXY.
 
-Used by the settings and by `ways`. What stands before the host is a secret: no message and no `repr` shows it.
+Read by the settings and by `proxy_selection`; handed on by `ports.Proxies` and used by `upstream`. The user information
+in front of the host is secret: no message and no `repr` shows it.
 """
 
 from __future__ import annotations
 
 import base64
 import re
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +17,6 @@ from pydantic import PlainValidator
 from proxy import address_text
 from proxy.address_text import PORTS
 from proxy.errors import BadTarget
-from proxy.way import Proxy
 
 DIRECT: Final = "direct"
 ENVIRONMENT: Final = "environment"
@@ -23,7 +24,23 @@ ENVIRONMENT: Final = "environment"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _NO_HOSTS = ("none", "no", "off", "false", "null", ENVIRONMENT)  # what is hardly the name of a host
 _FORM = "must be an address such as http://proxy.example:3128 or http://user:password@proxy.example:3128"
-_MASK = "***"  # what `Proxy.__str__` shows in the place of a password
+_MASK = "***"  # stands for user and password where a proxy is shown
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy between this cache and upstream. `url` is scheme, host and port, without user name and password."""
+
+    url: str
+    source: str = ""  # where it is named, for people: "`proxy` in the settings", "the variable HTTPS_PROXY"
+    authorization: str | None = field(default=None, repr=False)  # what it gets in `Proxy-Authorization`
+
+    def __str__(self) -> str:
+        """For people: without the user information, since a user name may be a token too."""
+        if self.authorization is None:
+            return self.url
+        scheme, _, authority = self.url.partition("://")
+        return f"{scheme}://{_MASK}@{authority}"
 
 
 def read_proxy(text: str) -> Proxy:

@@ -32,7 +32,7 @@ from proxy.errors import (
 )
 from proxy.events import UpstreamFailed
 from proxy.model import Ask
-from proxy.ports import Clock, Credentials, Observer, Reply, Ways
+from proxy.ports import Clock, Credentials, Observer, Proxies, Reply
 from proxy.upstream import guard, redirects, response_head
 from proxy.upstream.failures import Failed
 from proxy.upstream.guard import Trust
@@ -57,7 +57,7 @@ class AiohttpUpstream:
         observer: Observer,
         clock: Clock,
         credentials: Credentials | None = None,
-        ways: Ways | None = None,
+        proxies: Proxies | None = None,
         via: str = "",
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
@@ -80,7 +80,7 @@ class AiohttpUpstream:
         self._retries = retries
         self._clock = clock
         self._identity = Identity(credentials)
-        self._ways = ways
+        self._proxies = proxies
         self._sleep = sleep
         self._health = Health()
         self._pools = Pools(
@@ -171,7 +171,7 @@ class AiohttpUpstream:
 
     async def _hop(self, ask: Ask, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
         """One request and the head of its answer, straight or through a proxy."""
-        proxy = self._ways.proxy(ask.site.mount, str(url)) if self._ways else None
+        proxy = self._proxies.proxy(ask.site.mount, str(url)) if self._proxies else None
         self._health.asked(authority(url), authority(URL(proxy.url)) if proxy else None)
         if proxy is None:
             response = await self._pools.send(url, trust, headers, Rank.of(ask))

@@ -16,13 +16,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from proxy import address_text
+from proxy.config.proxies import Proxy
 from proxy.errors import BadTarget, NotAllowed, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.events import UpstreamFailed
-from proxy.ports import Observer, Ways
+from proxy.ports import Observer, Proxies
 from proxy.upstream import guard, proxying
 from proxy.upstream.guard import GuardedResolver, Trust
 from proxy.upstream.names import SystemResolver
-from proxy.way import Proxy
 
 _PORT = 443
 _NEXT = 0.25  # seconds until a host's next address is tried beside the one before (RFC 8305 §5)
@@ -59,7 +59,7 @@ class Lines:
         allowed: Mapping[Place, Trust],
         *,
         observer: Observer,
-        ways: Ways | None = None,
+        proxies: Proxies | None = None,
         via: str = "",
         connect_timeout: float = 10.0,
         resolver: AbstractResolver | None = None,
@@ -67,10 +67,12 @@ class Lines:
         """`connect_timeout`: seconds for name and connection. `via`: this cache's name for proxies."""
         self._allowed = allowed
         self._observer = observer
-        self._ways = ways
+        self._proxies = proxies
         self._via = via
         self._limit = connect_timeout
-        named, usual, self._proxies = self._resolvers = [resolver or SystemResolver(connect_timeout) for _ in range(3)]
+        named, usual, self._of_proxies = self._resolvers = [
+            resolver or SystemResolver(connect_timeout) for _ in range(3)
+        ]
         self._tls: ssl.SSLContext | None = None  # made when a proxy wants it: reading authorities takes long
         self._guarded = {
             Trust.NAMED: GuardedResolver(named, guard.forbidden),
@@ -99,7 +101,7 @@ class Lines:
 
     async def _open(self, to: Place, trust: Trust) -> Line:
         url = URL.build(scheme="https", host=to[0], port=to[1])
-        proxy = self._ways.proxy("-", str(url)) if self._ways else None
+        proxy = self._proxies.proxy("-", str(url)) if self._proxies else None
         try:
             if proxy is not None:
                 guard.admit_unseen(url, trust)
@@ -125,7 +127,7 @@ class Lines:
         writer = None
         try:
             async with asyncio.timeout(self._limit):
-                sock = await self._dial((guard.host_of(place), place.port or 0), self._proxies)
+                sock = await self._dial((guard.host_of(place), place.port or 0), self._of_proxies)
                 reader, writer = await asyncio.open_connection(
                     sock=sock, ssl=self._tls if secure else None, server_hostname=place.host if secure else None
                 )

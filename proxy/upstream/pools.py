@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from proxy import version
+from proxy.config.proxies import Proxy
 from proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream import failures, guard, proxying
 from proxy.upstream.connections import Connector
@@ -24,7 +25,6 @@ from proxy.upstream.guard import GuardedResolver, Trust
 from proxy.upstream.names import SystemResolver
 from proxy.upstream.places import Places, Rank
 from proxy.upstream.reply import drop
-from proxy.way import Proxy
 
 _KEEP_ALIVE = 30.0  # seconds
 _BUFFER = 256 << 10  # bytes: a transfer is paused when it is twice this ahead of its reader

@@ -15,9 +15,9 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from proxy.config.proxies import Proxy
 from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream import failures
-from proxy.way import Proxy
 
 _UNAUTHORIZED = 407
 _LOOP = 508

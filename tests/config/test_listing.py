@@ -11,7 +11,7 @@ import pytest
 
 from proxy.config import ConfigError, Resolved, resolve
 from proxy.config.listing import listing as listing_of
-from proxy.config.ways import KnownWays
+from proxy.config.proxy_selection import KnownProxies
 
 _HOME = {"HOME": "/home/somebody"}
 _TOML = (
@@ -20,8 +20,8 @@ _TOML = (
 
 
 def listing(resolved: Resolved, environ: Mapping[str, str] = _HOME) -> str:
-    """The listing, with the ways that settings and surroundings give."""
-    return listing_of(resolved, KnownWays.find(resolved.settings, environ))
+    """The listing, with the proxies that settings and surroundings give."""
+    return listing_of(resolved, KnownProxies.find(resolved.settings, environ))
 
 
 def test_listing__names_each_origin(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from proxy.config.proxies import ProxyForAll, ProxyForOne, read_proxy
-from proxy.way import Proxy
+from proxy.config.proxies import Proxy, ProxyForAll, ProxyForOne, read_proxy
 
 _FOR_ALL: TypeAdapter[Any] = TypeAdapter(ProxyForAll)
 _FOR_ONE: TypeAdapter[Any] = TypeAdapter(ProxyForOne)
@@ -22,6 +21,19 @@ _FOR_ONE: TypeAdapter[Any] = TypeAdapter(ProxyForOne)
 def told(pair: str) -> str:
     """The header's value (RFC 7617)."""
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        (Proxy("http://proxy.example:3128"), "http://proxy.example:3128"),
+        (Proxy("https://[::1]:3128", "somewhere", "Basic c2VjcmV0"), "https://***@[::1]:3128"),
+    ],
+)
+def test_proxy__for_people(proxy: Proxy, shown: str) -> None:
+    """It is shown without what it is sent, but so that one sees that it is sent something."""
+    assert shown == str(proxy)
+    assert "c2VjcmV0" not in f"{proxy} {proxy!r}"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from proxy import app
 from proxy.config import ConfigError, Settings, resolve
 from proxy.config.credentials import KnownCredentials
 from proxy.config.listing import listing
-from proxy.config.ways import KnownWays
+from proxy.config.proxy_selection import KnownProxies
 from tests import exchange
 from tests.answers import Answer, Request
 from tests.faults import redirect, status
@@ -52,7 +52,7 @@ async def start(folder: Path, toml: str, **environ: str) -> AsyncIterator[Runnin
     environ = {"HOME": str(folder)} | environ
     settings = resolve({"port": "0", "fetch.retries": "0", "fetch.connect_timeout": "300ms"}, environ, folder).settings
     found = KnownCredentials.find(settings, environ)
-    running = await app.start(settings, credentials=found, ways=KnownWays.find(settings, environ))
+    running = await app.start(settings, credentials=found, proxies=KnownProxies.find(settings, environ))
     try:
         yield running
     finally:
@@ -234,11 +234,11 @@ def test_secrets__of_the_settings_are_not_shown(tmp_path: Path) -> None:
     )
     (tmp_path / "pullthrough.toml").write_text(toml)
     resolved = resolve({}, environ, tmp_path)
-    known, ways = KnownCredentials.find(resolved.settings, environ), KnownWays.find(resolved.settings, environ)
+    known, proxies = KnownCredentials.find(resolved.settings, environ), KnownProxies.find(resolved.settings, environ)
 
-    objects: list[Any] = [resolved.settings, resolved.settings.sites(), known, ways, known.__dict__["_netrc"]]
-    objects += [ways.proxy(mount, "https://x.example/") for mount in ("house", "pypi")]
-    shown = [f"{each!r} {each}" for each in objects] + [listing(resolved, ways)]
+    objects: list[Any] = [resolved.settings, resolved.settings.sites(), known, proxies, known.__dict__["_netrc"]]
+    objects += [proxies.proxy(mount, "https://x.example/") for mount in ("house", "pypi")]
+    shown = [f"{each!r} {each}" for each in objects] + [listing(resolved, proxies)]
 
     secrets = forms("a:index-s3cret", "b:files-s3cret", "d:pr0xy-s3cret")
     assert not [secret for secret in secrets for text in shown if secret in text]

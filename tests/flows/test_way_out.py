@@ -19,8 +19,8 @@ import trustme
 
 from proxy import app
 from proxy.config import Settings, UpstreamSettings
-from proxy.config.ways import KnownWays
-from proxy.way import Proxy
+from proxy.config.proxies import Proxy
+from proxy.config.proxy_selection import KnownProxies
 from tests import exchange, scrape
 from tests.archive import Archive, deb
 from tests.bodies import Noise, sha256
@@ -197,7 +197,7 @@ async def test_loop__the_proxy_is_the_cache(data_folder: Path, http: aiohttp.Cli
         apt={"tunnels": ["files.invalid"]},
         upstreams=(UpstreamSettings(mount="pypi", url=INDEX),),
     )
-    running = await app.start(settings, ways=KnownWays({"http": itself, "https": itself}, {}))
+    running = await app.start(settings, proxies=KnownProxies({"http": itself, "https": itself}, {}))
     try:
         page = await get(http, f"{running.url}/pypi/simple/one/")
         package = await get(http, f"{running.url}/deb.invalid/debian/pool/main/d/demo/demo_1.0_amd64.deb")

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.config import Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
-from proxy.config.ways import KnownWays
+from proxy.config.proxy_selection import KnownProxies
 from proxy.errors import NotFound, PullthroughError, UpstreamDenied, UpstreamError
 from proxy.model import Ask
 from proxy.upstream.client import AiohttpUpstream
@@ -114,9 +114,9 @@ async def test_redirect__by_a_host_that_nobody_named(origin: Origin, make: Make,
         origin.route("/a", lambda _: redirect("http://other.invalid/b"))
         origin.route("/b", lambda _: redirect("http://index.invalid/c"))
         origin.file("/c", b"there")
-        ways = KnownWays.find(Settings(data=tmp_path, proxy=forward.url), {})
+        proxies = KnownProxies.find(Settings(data=tmp_path, proxy=forward.url), {})
         text = "machine index.invalid login a password s3cret\nmachine other.invalid login b password s3cret\n"
-        house = House(make, tmp_path, upstream("http://index.invalid/"), text, ways=ways)
+        house = House(make, tmp_path, upstream("http://index.invalid/"), text, proxies=proxies)
 
         for start, expected in (("index.invalid/a", [told("a:s3cret"), None, None]), ("other.invalid/b", [None, None])):
             origin.forget()

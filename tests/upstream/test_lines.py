@@ -13,7 +13,7 @@ import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy.config import Settings
-from proxy.config.ways import KnownWays
+from proxy.config.proxy_selection import KnownProxies
 from proxy.errors import BadTarget, NotAllowed, UpstreamTimeout, UpstreamUnreachable
 from proxy.events import Event, UpstreamFailed
 from proxy.upstream.guard import Trust
@@ -164,8 +164,8 @@ PAIR = "me:pr0xy-s3cret"
 @contextlib.asynccontextmanager
 async def proxied(forward: Forward, to: Place, trust: Trust = Trust.NAMED) -> AsyncIterator[Lines]:
     """Lines whose way leads through a proxy."""
-    ways = KnownWays.find(Settings(data=Path("/data"), proxy=forward.url), {})
-    made = Lines({to: trust}, observer=lambda _: None, ways=ways, via="cache-1", connect_timeout=5.0)
+    proxies = KnownProxies.find(Settings(data=Path("/data"), proxy=forward.url), {})
+    made = Lines({to: trust}, observer=lambda _: None, proxies=proxies, via="cache-1", connect_timeout=5.0)
     try:
         yield made
     finally:

@@ -13,7 +13,7 @@ import trustme
 
 from proxy.config import Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
-from proxy.config.ways import KnownWays
+from proxy.config.proxy_selection import KnownProxies
 from proxy.errors import NotAllowed, PullthroughError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.model import Ask, Site
 from proxy.upstream.client import AiohttpUpstream
@@ -51,9 +51,9 @@ def named(authority: trustme.CA, *names: str) -> ssl.SSLContext:
     return context
 
 
-def by(proxy: str, environ: dict[str, str] | None = None) -> KnownWays:
+def by(proxy: str, environ: dict[str, str] | None = None) -> KnownProxies:
     """The ways of settings with this proxy."""
-    return KnownWays.find(Settings(data=Path("/data"), proxy=proxy), environ or {})
+    return KnownProxies.find(Settings(data=Path("/data"), proxy=proxy), environ or {})
 
 
 def redirect(location: str) -> Answer:
@@ -90,7 +90,7 @@ async def test_plain__in_absolute_form(forward: Forward, origin: Origin, make: M
     """An http address is asked of the proxy, over one connection again and again; the password stays there."""
     forward.names["index.invalid:80"] = origin.port
     origin.file("/x", b"there")
-    client = make(ways=by(forward.url), via="cache-1")
+    client = make(proxies=by(forward.url), via="cache-1")
 
     assert [b"there"] * 3 == [await read(client, "http://index.invalid/x?a=%2F", PLAIN) for _ in range(3)]
 
@@ -108,7 +108,7 @@ async def test_secure__through_a_tunnel(
     async with Origin(tls=named(authority, "index.invalid")) as origin:
         forward.names["index.invalid:443"] = origin.port
         origin.file("/x", b"there")
-        client = make(ways=by(forward.url), via="cache-1", ssl_context=trusting)
+        client = make(proxies=by(forward.url), via="cache-1", ssl_context=trusting)
 
         assert [b"there"] * 3 == [await read(client, "https://index.invalid/x", SECURE) for _ in range(3)]
 
@@ -133,7 +133,7 @@ async def test_large__is_read_off_the_connection(
     ):
         forward.names["index.invalid:443" if tls_inside else "index.invalid:80"] = origin.port
         origin.file("/x", body)
-        client = make(ways=by(forward.url), ssl_context=trusting)
+        client = make(proxies=by(forward.url), ssl_context=trusting)
 
         for _ in range(2):
             assert body.read(0, body.size) == await read(client, f"{site.base}x", site)
@@ -153,7 +153,7 @@ async def test_credentials__of_upstream_stay_inside(
         forward.names["index.invalid:443"] = origin.port
         origin.file("/x", b"there")
         known = KnownCredentials.find(settings, {"ONE": "me:upstream-s3cret"})
-        client = make(ways=by(forward.url), ssl_context=trusting, credentials=known)
+        client = make(proxies=by(forward.url), ssl_context=trusting, credentials=known)
 
         await read(client, "https://index.invalid/x", SECURE)
 
@@ -171,7 +171,7 @@ async def test_redirect__each_hop_by_its_own_way(forward: Forward, origin: Origi
         origin.file("/c", b"there")
         site = Site("demo", PLAIN.base, "", 600.0, frozenset({"127.0.0.4"}))
 
-        got = await read(make(ways=by(forward.url, {"no_proxy": "127.0.0.4"})), "http://index.invalid/a", site)
+        got = await read(make(proxies=by(forward.url, {"no_proxy": "127.0.0.4"})), "http://index.invalid/a", site)
 
         assert b"there" == got
         assert ["http://index.invalid/a", "http://index.invalid/c"] == forward.targets("GET")
@@ -182,8 +182,8 @@ async def test_straight__where_no_proxy_is_named(forward: Forward, origin: Origi
     """Without a proxy in the settings, or past it, requests are what they were."""
     origin.file("/x", b"there")
     site = Site("demo", f"{origin.url}/", "", 600.0)
-    for ways in (None, by("direct"), by(forward.url, {"NO_PROXY": "127.0.0.0/8"})):
-        assert b"there" == await read(make(ways=ways, via="cache-1"), f"{origin.url}/x", site)
+    for proxies in (None, by("direct"), by(forward.url, {"NO_PROXY": "127.0.0.0/8"})):
+        assert b"there" == await read(make(proxies=proxies, via="cache-1"), f"{origin.url}/x", site)
     assert [] == forward.requests
     assert "via" not in origin.requests[0].headers
 
@@ -206,7 +206,7 @@ async def test_secure__however_the_proxy_says_yes(
     async with Origin(tls=named(authority, "index.invalid")) as origin:
         forward.names["index.invalid:443"] = origin.port
         origin.file("/x", b"there")
-        client = make(ways=by(forward.url), ssl_context=trusting)
+        client = make(proxies=by(forward.url), ssl_context=trusting)
         assert [b"there"] * 2 == [await read(client, "https://index.invalid/x", SECURE) for _ in range(2)]
         assert 1 == origin.accepted
         await client.close()
@@ -219,7 +219,7 @@ async def test_refused__password(forward: Forward, make: Make, naps: list[float]
     """A 407 says which setting to mend, is not tried again at once, and is no word about upstream's host."""
     for site in (PLAIN, SECURE):
         for who, word in (("me:wrong@", "refuses the user and password"), ("", "wants user and password")):
-            client = make(ways=by(f"http://{who}{forward.host}:{forward.port}"), retries=2)
+            client = make(proxies=by(f"http://{who}{forward.host}:{forward.port}"), retries=2)
             error = await failure(client, site)
             assert word in str(error)
             assert "`proxy` in the settings" in str(error)
@@ -243,7 +243,7 @@ async def test_refused__tunnel(forward: Forward, make: Make, status: int, word: 
     """What a proxy says instead of opening a tunnel is no answer of upstream's."""
     forward.instead = lambda _: answer(status, b"<html>secret-page</html>", "Location: http://elsewhere.invalid/")
 
-    error = await failure(make(ways=by(forward.url)), SECURE)
+    error = await failure(make(proxies=by(forward.url)), SECURE)
 
     assert isinstance(error, UpstreamUnreachable)
     assert word in str(error)
@@ -256,7 +256,7 @@ async def test_refused__no_answer(forward: Forward, make: Make, bad: bytes, site
     """A proxy that closes or says no HTTP is an upstream that failed, and the next request may go well."""
     forward.instead = lambda _: bad
 
-    assert isinstance(await failure(make(ways=by(forward.url)), site), UpstreamError)
+    assert isinstance(await failure(make(proxies=by(forward.url)), site), UpstreamError)
 
 
 def free_port() -> int:
@@ -271,8 +271,8 @@ def free_port() -> int:
 @pytest.mark.parametrize("site", [PLAIN, SECURE], ids=["http", "https"])
 async def test_down__the_proxy(make: Make, clock: HandClock, naps: list[float], name: str, site: Site) -> None:
     """A proxy that is down or unknown is named as such; hosts behind it count as down while it does."""
-    ways = KnownWays.find(Settings(data=Path("/data")), {"ALL_PROXY": f"{name}:{free_port()}"})
-    client = make(ways=ways, retries=1)
+    proxies = KnownProxies.find(Settings(data=Path("/data")), {"ALL_PROXY": f"{name}:{free_port()}"})
+    client = make(proxies=proxies, retries=1)
     other = Site("other", "http://other.invalid/", "", 600.0)
 
     error = await failure(client, site)
@@ -293,7 +293,7 @@ async def test_down__upstream_behind_the_proxy(forward: Forward, make: Make, ori
     forward.names["other.invalid:80"] = origin.port
     origin.file("/x", b"there")
     forward.instead = lambda passed: answer(502) if passed.method == "CONNECT" else None
-    client = make(ways=by(forward.url))
+    client = make(proxies=by(forward.url))
     other = Site("other", "http://other.invalid/", "", 600.0)
 
     await failure(client, SECURE)
@@ -313,8 +313,8 @@ async def test_silent__proxy(forward: Forward, make: Make) -> None:
         waiting.set()
 
     server = await asyncio.start_server(hold, "127.0.0.1", 0)
-    ways = by(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    client = make(ways=ways, connect_timeout=0.05, read_timeout=0.05)
+    proxies = by(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    client = make(proxies=proxies, connect_timeout=0.05, read_timeout=0.05)
     for site in (PLAIN, SECURE):
         waiting.clear()
         error = await failure(client, site)
@@ -337,7 +337,7 @@ async def test_untrusted__proxy_or_upstream(
     ):
         known.names["index.invalid:443"] = origin.port
         texts = [
-            str(await failure(make(ways=by(forward.url), ssl_context=trusting, retries=1), SECURE))
+            str(await failure(make(proxies=by(forward.url), ssl_context=trusting, retries=1), SECURE))
             for forward in (known, unknown)
         ]
     assert texts[0].startswith("Upstream's TLS certificate is not trusted")
@@ -378,7 +378,7 @@ async def test_guard__private_targets(
     origin.route("/go", lambda _: redirect(f"http://{host}/secret"))
     url = "http://index.invalid/go" if redirected else f"http://{host}/secret"
 
-    assert isinstance(await failure(make(ways=by(forward.url)), PLAIN, url), NotAllowed)
+    assert isinstance(await failure(make(proxies=by(forward.url)), PLAIN, url), NotAllowed)
 
     assert not [target for target in forward.targets("GET") if "secret" in target]
 
@@ -389,5 +389,5 @@ async def test_guard__named_in_the_settings(forward: Forward, make: Make, origin
     origin.file("/x", b"there")
     site = Site("demo", f"http://{host}:{origin.port}/", "", 600.0)
 
-    assert b"there" == await read(make(ways=by(forward.url)), f"{site.base}x", site)
+    assert b"there" == await read(make(proxies=by(forward.url)), f"{site.base}x", site)
     assert [f"{site.base}x"] == forward.targets("GET")
