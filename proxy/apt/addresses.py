@@ -2,9 +2,9 @@
 
 `parse` reads the prefix form, `/<host>/<path>` and `/HTTPS///<host>/<path>`, and `prefix` writes it; `parse_proxied`
 reads the proxy form, `http://<host>/<path>` and `http://HTTPS///<host>/<path>`. All give one value, so that all share
-what is kept. A path is decoded once, here; what flat repositories make of it (`/./`, `//`) is smoothed, since apt asks
-both ways. Upstream is asked in the client's own spelling, since servers tell some from others. Never decides whether a
-host or a path is allowed, and never repeats a piece of the address in a message.
+what is cached. A path is decoded once, here. What flat repositories add to it (`/./`, `//`) is removed, since apt asks
+both ways. Upstream is asked in the client's own spelling, since some servers tell spellings apart. Never decides
+whether a host or a path is allowed, and never repeats a part of the address in a message.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from proxy.errors import BadTarget
 
 _SECURE = "HTTPS"  # in place of a host: the archive is fetched by https, as users of apt-cacher-ng write it
 _PATH_LIMIT = 2048  # bytes, decoded
-# What stands for itself in a segment (RFC 3986 §3.3), but for the plus sign, which object stores take for a space.
+# What stands for itself in a segment (RFC 3986 §3.3), except the plus sign, which S3-like stores read as a space.
 _USUAL = "/:@!$&'()*,;="
-_PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")  # a path of which there is one spelling only
-_SMOOTHED = frozenset(("", "."))
+_PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")  # a path that has one spelling only
+_REMOVED = frozenset(("", "."))  # segments
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
+_HOST_PORT = re.compile(r":[0-9]+$")
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveAddress:
     """A file of an archive. `host` is in lower case, with its port unless the scheme has it by default.
 
-    `path` is decoded, without a slash at its front, and has no empty, `.` or `..` segment; a trailing slash is kept.
-    `spelt` is the path as the client wrote it, where that is not the usual spelling: two spellings are one address.
+    `path` is decoded, does not begin with a slash, and has no empty, `.` or `..` segment; a trailing slash is kept.
+    `spelt` is the path as the client wrote it, where that is not the usual spelling. It does not count in comparisons.
     """
 
     scheme: str
@@ -45,7 +46,7 @@ class ArchiveAddress:
         return f"{self.scheme}://{self.host}/{_encoded(self)}"
 
     def at(self, path: str) -> ArchiveAddress:
-        """Another path of the same host; what both have at their front is spelt alike."""
+        """Another path of the same host; segments that both begin with are spelt alike."""
         return replace(self, path=path)
 
     @property
@@ -54,18 +55,20 @@ class ArchiveAddress:
         return f"{self.scheme}://{self.host}/{self.path}"
 
     @property
-    def usual_port(self) -> bool:
+    def has_usual_port(self) -> bool:
         """Whether the port is the one that the scheme has by default."""
         return _HOST_PORT.search(self.host) is None
 
-
-_HOST_PORT = re.compile(r":[0-9]+$")
+    @property
+    def host_and_port(self) -> str:
+        """The host, with its port in any case."""
+        return f"{self.host}:{PORTS[self.scheme]}" if self.has_usual_port else self.host
 
 
 def is_prefix(path: str) -> bool:
-    """Whether an undecoded path in origin form begins with a host: mounts have no dot, port or bracket, hosts do.
+    """Whether an undecoded path in origin form begins with a host: hosts have a dot, a port or brackets, mounts none.
 
-    What has one segment only, as `/favicon.ico`, is no file of an archive.
+    A path of one segment, such as `/favicon.ico`, is not a file of an archive.
     """
     first, slash, _ = path[1:].partition("/")
     return bool(slash) and (first == _SECURE or any(mark in first for mark in ".:["))
@@ -82,11 +85,11 @@ def parse(path: str) -> ArchiveAddress:
 def parse_proxied(url: str) -> ArchiveAddress:
     """Read the undecoded address of a request in proxy form. Raises BadTarget.
 
-    A user name in front of the host is left out: apt says the same in `Authorization`.
+    Credentials in front of the host are ignored: apt sends the same in `Authorization`.
     """
     scheme, separator, rest = url.partition("://")
     if scheme.lower() != "http" or not separator or "?" in rest or "#" in rest:
-        # An https address in proxy form would have to be asked for with CONNECT.
+        # For an https address, a client of a proxy has to use CONNECT.
         raise BadTarget("The address of an archive in proxy form is http://<host>/<path>, without a query.")
     first, _, rest = rest.partition("/")
     return _address(first.rpartition("@")[2], rest)
@@ -107,20 +110,23 @@ def _address(first: str, rest: str) -> ArchiveAddress:
 
 
 def _host(text: str, scheme: str) -> str:
-    """A host in the one spelling that keys and permissions know."""
+    """A host in the one spelling that keys and settings use."""
     name, port = address_text.host(text, rooted=True)
     if port in (None, PORTS[scheme]):
         return name
     if port in PORTS.values():
-        raise BadTarget("The port of the address belongs to the other one of http and https.")
+        raise BadTarget("The address has the port of http with https, or the other way round.")
     return f"{name}:{port}"
 
 
 def _path(text: str) -> tuple[str, str]:
-    """Decode and check a path; empty segments and those of one dot are left out. Its spelling, if it is not usual."""
+    """The decoded path, without empty segments and those of one dot, and its spelling where that is not the usual one.
+
+    Raises BadTarget.
+    """
     plain = _PLAIN.fullmatch(text) is not None
     decoded = text if plain else address_text.decoded(text, slashes=True)
-    segments = [segment for segment in decoded.split("/") if segment not in _SMOOTHED]
+    segments = [segment for segment in decoded.split("/") if segment not in _REMOVED]
     if ".." in (segments if plain else decoded.replace(address_text.SLASH, "/").split("/")):
         raise BadTarget("The address has a segment of two dots.")
     address_text.bounded(segments, _PATH_LIMIT)
@@ -129,14 +135,14 @@ def _path(text: str) -> tuple[str, str]:
     if plain:
         return path, ""
     pairs = zip(decoded.split("/"), text.split("/"), strict=True)
-    spelt = "/".join(raw for segment, raw in pairs if segment not in _SMOOTHED) + end
+    spelt = "/".join(raw for segment, raw in pairs if segment not in _REMOVED) + end
     return path, "" if spelt == address_text.quoted(path, _USUAL) else spelt
 
 
 def _encoded(address: ArchiveAddress) -> str:
-    """The path, percent-encoded: what the client spelt in its own way is left so (RFC 3986 §2.2), segment by segment.
+    """The path, percent-encoded: each segment as the client spelt it, if it did in its own way (RFC 3986 §2.2).
 
-    Since a path may be made of another, a segment's spelling counts only if it says the same.
+    The path may be derived from another one, so a segment's spelling counts only if it means the same.
     """
     if not address.spelt:
         return address_text.quoted(address.path, _USUAL)

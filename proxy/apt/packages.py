@@ -1,8 +1,8 @@
-"""Indexes of packages and sources, made small: for each file name its size and digest, in 48 bytes.
+"""Tables of packages and sources: what an index says of files, in 48 bytes for the size and digest of each name.
 
-Debian has 63,000 packages a suite.
-`catalog` makes tables and asks them. Pure, and slow for long indexes: to be called in a thread. A packed index is
-unpacked piece by piece; neither it nor what is read from it is ever in memory as a whole.
+A suite of Debian has 63,000 packages. `catalog` makes tables and looks files up in them. Pure, and slow for long
+indexes: call it in a thread. A packed index is unpacked piece by piece, so neither it nor its text is ever in memory
+as a whole.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ try:
         from compression import zstd
     else:
         from backports import zstd
-except ImportError:  # some Pythons are built without
+except ImportError:  # some Pythons are built without it
     _ZSTD = False
 else:
     _ZSTD = True
@@ -36,11 +36,11 @@ else:
 _NAME = 8  # bytes of a name's hash
 _SIZE = 8  # bytes of a file's size
 _PIECE = 1 << 20  # bytes unpacked at once
-_MOST = 1 << 30  # bytes of an unpacked index; more is a trap
+_MOST = 1 << 30  # bytes of an unpacked index; more is an attack
 _PARAGRAPH = 4 << 20  # bytes of one package's paragraph
-_RECORDS = 400_000
+_RECORDS = 400_000  # entries of an index
 _LENGTHS = {name: hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}
-# What holds the sums, in order of trust: of a package, of a source, of the patches of an index.
+# Fields that hold digests, in order of trust: of a package, of a source, of the patches of an index.
 _OF_PACKAGE = (("sha256", b"\nSHA256:"), ("sha512", b"\nSHA512:"), ("sha1", b"\nSHA1:"), ("md5", b"\nMD5sum:"))
 _OF_SOURCE = (
     ("sha256", b"\nChecksums-Sha256:"),
@@ -56,7 +56,7 @@ _Record = tuple[bytes, int, str, bytes]  # name, size, algorithm, digest
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What one index says of files. `groups`: by algorithm, records of name, digest and size, sorted."""
+    """What one index says of files. `groups`: for each algorithm, sorted records of name, digest and size."""
 
     groups: tuple[tuple[str, bytes], ...]
 
@@ -66,23 +66,23 @@ class Table:
         return sum(len(records) for _, records in self.groups)
 
     def find(self, name: str) -> Listed | None:
-        """What it says of the file of this name, relative to the archive's root."""
+        """What it says of the file of this name, which is relative to the archive's root."""
         return self.look_up(hashed(name))
 
-    def look_up(self, wanted: bytes) -> Listed | None:
-        """The same, by what `hashed` makes of the name."""
+    def look_up(self, name: bytes) -> Listed | None:
+        """The same, by the `hashed` name."""
         for algorithm, records in self.groups:
             width = _NAME + _LENGTHS[algorithm] + _SIZE
             starts = range(0, len(records), width)
-            place = bisect_left(starts, wanted, key=partial(_named, records)) * width
+            place = bisect_left(starts, name, key=partial(_named, records)) * width
             record = records[place : place + width]
-            if record[:_NAME] == wanted:
+            if record[:_NAME] == name:
                 return Listed(int.from_bytes(record[-_SIZE:], "big"), Digest(algorithm, record[_NAME:-_SIZE].hex()))
         return None
 
 
 def hashed(name: str) -> bytes:
-    """What stands for a name in tables."""
+    """The hash that stands for a name in tables."""
     return _hash(name.encode())
 
 
@@ -91,7 +91,7 @@ def _named(records: bytes, start: int) -> bytes:
 
 
 def readable(path: str) -> bool:
-    """Whether the index at `path` says what files have to be, in a form that can be read here."""
+    """Whether the index at `path` has digests of files, in a form that can be read here."""
     name = path.rpartition("/")[2]
     if of_patches(path):
         return name == "Index"
@@ -100,14 +100,14 @@ def readable(path: str) -> bool:
 
 
 def of_patches(path: str) -> bool:
-    """Whether what is at `path` belongs to the patches of an index, whose names are relative to their own folder."""
+    """Whether `path` is among the patches of an index, whose names are relative to their own folder."""
     return f"/{path.rpartition('/')[0]}".endswith(".diff")
 
 
 def table(path: str, pieces: Iterable[bytes]) -> Table:
-    """Read an index; its name says what it is of, and how it is packed.
+    """Read an index; its name says what it lists, and how it is packed.
 
-    Raises UpstreamBroken for what is none, or is a trap.
+    Raises UpstreamBroken for what is not an index, or is larger than any.
     """
     read = _reader(path)
     groups: dict[str, set[bytes]] = {}
@@ -118,7 +118,9 @@ def table(path: str, pieces: Iterable[bytes]) -> Table:
                 groups.setdefault(algorithm, set()).add(_hash(_plain(name)) + digest + size.to_bytes(_SIZE, "big"))
                 number += 1
         if number > _RECORDS:
-            raise UpstreamBroken("An index of packages has more entries than can be looked up here.")
+            raise UpstreamBroken(
+                "An index of packages has more entries than this cache looks up; its packages are not checked."
+            )
     return Table(tuple((name, b"".join(sorted(groups[name]))) for name in ALGORITHMS if name in groups))
 
 
@@ -151,7 +153,7 @@ def _patches(paragraph: bytes) -> Iterable[_Record]:
 
 
 def _sums(paragraph: bytes, fields: Iterable[tuple[str, bytes]]) -> Iterator[_Record]:
-    """What the first of `fields` that is there lists, a line a file: digest, size, name."""
+    """What the first of `fields` that is present lists, one file a line: digest, size, name."""
     for algorithm, field in fields:
         start = _start(paragraph, field)
         if start < 0:
@@ -168,7 +170,7 @@ def _sums(paragraph: bytes, fields: Iterable[tuple[str, bytes]]) -> Iterator[_Re
 
 
 def _value(paragraph: bytes, field: bytes) -> bytes:
-    """The value of a field in one line, or nothing. Half as long as a regular expression takes, and there are many."""
+    """The value of a field of one line, or nothing. Takes half as long as a regular expression, and there are many."""
     start = _start(paragraph, field)
     if start < 0:
         return b""
@@ -177,7 +179,7 @@ def _value(paragraph: bytes, field: bytes) -> bytes:
 
 
 def _start(paragraph: bytes, field: bytes) -> int:
-    """Where the value of a field begins; below 0 if it is not there. Names are as usual, or in any case."""
+    """Where the value of a field begins; below 0 if it is missing. Its name may be in any case."""
     start = paragraph.find(field)
     if start >= 0:
         return start + len(field)
@@ -186,7 +188,7 @@ def _start(paragraph: bytes, field: bytes) -> int:
 
 
 def _plain(name: bytes) -> bytes:
-    """A file name as addresses have it here: flat repositories write `./x.deb`."""
+    """A file name as addresses have it: flat repositories write `./x.deb`."""
     if b"//" not in name and b"./" not in name and not name.startswith(b"/"):
         return name
     return b"/".join(segment for segment in name.split(b"/") if segment not in {b"", b"."})
@@ -202,7 +204,7 @@ def _paragraphs(pieces: Iterable[bytes]) -> Iterator[bytes]:
         total += len(piece)
         *whole, rest = (rest + (piece.replace(b"\r", b"") if b"\r" in piece else piece)).split(b"\n\n")
         if total > _MOST or len(rest) > _PARAGRAPH:
-            raise UpstreamBroken("An index of packages is larger than any that is known; it is not read.")
+            raise UpstreamBroken("An index of packages is larger than any known one; its packages are not checked.")
         yield from (b"\n" + paragraph for paragraph in whole)
     yield b"\n" + rest
 
@@ -223,11 +225,11 @@ def _unpacked(path: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
             case "zst":
                 yield from _streamed(zstd.ZstdDecompressor, pieces)
     except broken as error:
-        raise UpstreamBroken("An index of packages cannot be unpacked.") from error
+        raise UpstreamBroken("An index of packages cannot be unpacked; its packages are not checked.") from error
 
 
 class _Unpacker(Protocol):
-    """What the decompressors of the library have in common."""
+    """What the decompressors of the standard library have in common."""
 
     @property
     def eof(self) -> bool: ...

@@ -1,7 +1,7 @@
-"""Classes of paths: what a file of an archive is, told by its path alone (Debian repository format).
+"""Classes of paths: what a file of an archive is, judged by its path alone (Debian repository format).
 
-Asked by the service for every address. A path that fits none of the classes is refused, so that the cache is no proxy
-for the whole web. Pure; never looks at a host.
+The service asks for every address. A path that fits none of the classes is refused, so that the cache is no proxy for
+the whole web. Pure; never looks at a host.
 """
 
 from __future__ import annotations
@@ -13,39 +13,55 @@ from proxy.errors import NotAllowed
 from proxy.model import Digest
 
 RELEASES = ("InRelease", "Release", "Release.gpg")
-
-
-@dataclass(frozen=True, slots=True)
-class Immutable:
-    """A file that never changes under its name. `digest` is known where the name says it; `suites` as for `Index`."""
-
-    digest: Digest | None = None
-    suites: tuple[str, ...] = ()
+_BY_HASH_FOLDERS = {
+    "md5": "MD5Sum",
+    "sha1": "SHA1",
+    "sha224": "SHA224",
+    "sha256": "SHA256",
+    "sha384": "SHA384",
+    "sha512": "SHA512",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFile:
-    """A file that says what a suite is. `suite` is its folder: empty, or with a slash at its end."""
+    """A file that lists what a suite has. `suite` is its folder: empty, or with a slash at its end."""
 
     suite: str
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
-    """What a Release file lists. `suites`: folders in which that Release file may lie, the likeliest first."""
+class IndexFile:
+    """A file that a Release file lists. `suites`: folders in which that Release file may lie, the likeliest first."""
 
     suites: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Volatile:
-    """A file that changes under its name by itself. `suites`: as for `Index`; a Release file may list it, too."""
+class ByHash:
+    """A file that a Release file lists, in the by-hash of its `folder`, which ends in a slash if it is not empty."""
+
+    digest: Digest
+    folder: str
+    suites: tuple[str, ...]  # as of `IndexFile`
+
+
+@dataclass(frozen=True, slots=True)
+class Immutable:
+    """A file that never changes under its name. `suites`: as of `IndexFile`, if it is a patch of an index."""
 
     suites: tuple[str, ...] = ()
 
 
-PathClass = Immutable | ReleaseFile | Index | Volatile
+@dataclass(frozen=True, slots=True)
+class Volatile:
+    """A file that changes under its name on its own. `suites`: as of `IndexFile`; a Release file may list it, too."""
+
+    suites: tuple[str, ...] = ()
+
+
+PathClass = ReleaseFile | IndexFile | ByHash | Immutable | Volatile
 
 _PACKED = r"(?:\.(?:gz|bz2|xz|lzma|lz4|zst))?"
 _INDEX = re.compile(
@@ -58,7 +74,7 @@ _SOURCE = re.compile(
     rf"[^/]+_[^/]+\.(?:dsc|changes|buildinfo|diff\.gz|tar(?:\.(?:gz|bz2|xz|lzma|zst|lz))?|git|zip){_SIGNED}"
 )
 _POOLED = re.compile(rf"[^/]+\.(?:tar\.[^/]+|(?:dsc|changes|buildinfo|diff\.[^/.]+|tar|git|zip|debdelta){_SIGNED})")
-# Keys have no form of name in common. These are those of vendors, and what their manuals make of them.
+# Names of keys have no common form. These are the names that vendors use, and those that their manuals tell users to.
 _KEY = re.compile(
     r"(?i:[^/]+\.(?:gpg|asc|key|pub|pgp)|gpg|keys?(?:ring)?(?:\.txt)?"
     r"|(?:[^/]*[-_.])?(?:apt|archive|deb|gpg|pgp|pub|public|release|repo|signing)[-_.]?(?:pub[-_.]?)?keys?(?:[-_.][^/]*)?)"
@@ -68,44 +84,48 @@ _MIRRORS = re.compile(r"(?i:[a-z]{2}\.txt|[^/.]*mirror[^/.]*(?:\.(?:txt|list|lst
 _LATEST = re.compile(
     r"meta-release[^/]*|[^/]*changelog(?:\.[^/]+)?|[^/]+\.(?:list|sources)|ls-lR(?:\.patch)?(?:\.gz)?|README[^/]*"
 )
-# What archives have beside dists/ and pool/, right below their roots.
+# What archives have beside dists/ and pool/, directly below their roots.
 _BESIDE = re.compile(r"(?:[^/]+/){0,3}(?:project|indices|doc|tools)/.+")
 _BY_HASH = re.compile(
-    r"(?P<folder>(?:.*/)?)by-hash/(?P<name>MD5Sum|SHA1|SHA224|SHA256|SHA384|SHA512)/(?P<hex>[0-9A-Fa-f]+)"
+    rf"(?P<folder>(?:.*/)?)by-hash/(?P<name>{'|'.join(_BY_HASH_FOLDERS.values())})/(?P<hex>[0-9A-Fa-f]+)"
 )
-_ALGORITHMS = {"MD5Sum": "md5"}
+_ALGORITHMS = {name: algorithm for algorithm, name in _BY_HASH_FOLDERS.items()}
 _SUITE_DEPTH = 3  # segments of a suite's name, at most: `buster/updates` has two
 _FLAT_DEPTH = 4  # folders between a file of a flat archive and its Release file, at most
 _SUBFOLDER = re.compile(r"(?:binary-[^/]+|source|installer-[^/]+|debian-installer|i18n|dep11|cnf)$")
 
 
 def classify(path: str) -> PathClass:  # noqa: PLR0911 one for each class
-    """Say what the file at the decoded `path` is. Raises NotAllowed for what no archive has."""
+    """Say what the file at the decoded `path` is. Raises NotAllowed for what archives do not have."""
     folder, _, name = path.rpartition("/")
     folder = f"{folder}/" if folder else ""
-    by_hash = _BY_HASH.fullmatch(path)
-    if by_hash is not None:
-        algorithm = _ALGORITHMS.get(by_hash["name"], by_hash["name"].lower())
-        digest = Digest.parse(f"{algorithm}={by_hash['hex']}")
+    hashed = _BY_HASH.fullmatch(path)
+    if hashed is not None:
+        digest = Digest.parse(f"{_ALGORITHMS[hashed['name']]}={hashed['hex']}")
         if digest is None:
             raise _refused()
-        return Immutable(digest, _suites(by_hash["folder"]))
+        return ByHash(digest, hashed["folder"], _suites(hashed["folder"]))
     if not name or "/by-hash/" in f"/{path}":
         raise _refused()
     if name in RELEASES and not (_below_dists(folder) and _SUBFOLDER.search(folder.rstrip("/"))):
         return ReleaseFile(folder, name)
     if folder.endswith(".diff/"):
-        # Patches are named by the moments that they lead from and to; their list is one of the Release's files.
-        return Index(_suites(folder)) if name == "Index" else Immutable(suites=_suites(folder))
+        # Patches are named by the times that they lead from and to; the Release file lists their list.
+        return IndexFile(_suites(folder)) if name == "Index" else Immutable(suites=_suites(folder))
     if _DEB.fullmatch(name) or (_SOURCE.fullmatch(name) and not name.endswith(".asc")) or _pooled(folder, name):
         return Immutable()
     if _INDEX.fullmatch(name) or name in RELEASES:
-        return Index(_suites(folder))
+        return IndexFile(_suites(folder))
     if _below_dists(folder):
         return Volatile(_suites(folder))
     if _beside(path, folder, name):
         return Volatile()
     raise _refused()
+
+
+def by_hash(folder: str, digest: Digest) -> str:
+    """The path of a file of `folder` in its by-hash. `folder`: as of `ByHash`."""
+    return f"{folder}by-hash/{_BY_HASH_FOLDERS[digest.algorithm]}/{digest.value}"
 
 
 def is_of_lists(kind: PathClass) -> bool:
@@ -119,28 +139,28 @@ def archive_root(folder: str) -> str | None:
     return match[1] if match is not None else None
 
 
-def names_in(address: str, folder: str) -> tuple[str, ...]:
-    """What an index in `folder` may call the file at `address`; empty if it is of another archive.
+def names_in(path: str, folder: str) -> tuple[str, ...]:
+    """What an index in `folder` may call the file at `path`; empty if it is of another archive.
 
-    A flat repository, `deb http://host/a b/`, has its index in a/b/, and names relative to a/, as `b/x.deb`. Nobody
-    knows from the path where a ends: so its files are those below its own folder, by whatever part of their path.
+    A flat repository, `deb http://host/a b/`, has its index in a/b/, and names relative to a/, as `b/x.deb`. The path
+    does not tell where a ends. So its files are those below its own folder, named by any part of their path.
     """
     root = archive_root(folder)
     if root is not None:
-        return (address.removeprefix(root),) if address.startswith(root) else ()
-    if not address.startswith(folder):
+        return (path.removeprefix(root),) if path.startswith(root) else ()
+    if not path.startswith(folder):
         return ()
     parts = folder.split("/")[:-1]
-    return tuple(address.removeprefix("".join(f"{part}/" for part in parts[:n])) for n in range(len(parts), -1, -1))
+    return tuple(path.removeprefix("".join(f"{part}/" for part in parts[:n])) for n in range(len(parts), -1, -1))
 
 
-def names_beside(address: str, folder: str) -> tuple[str, ...]:
-    """What an index of a flat repository in `folder` may call a file that lies beside that, below a folder above it."""
+def names_beside(path: str, folder: str) -> tuple[str, ...]:
+    """What an index of a flat repository in `folder` may call a file outside it, below a folder above it."""
     if archive_root(folder) is not None:
         return ()
     parts = folder.split("/")[:-1]
     above = ("".join(f"{part}/" for part in parts[:n]) for n in range(len(parts) - 1, -1, -1))
-    return tuple(address.removeprefix(root) for root in above if address.startswith(root))
+    return tuple(path.removeprefix(root) for root in above if path.startswith(root))
 
 
 def enclosing(path: str) -> tuple[str, ...]:
@@ -158,13 +178,13 @@ def _below_dists(folder: str) -> bool:
 
 
 def _beside(path: str, folder: str, name: str) -> bool:
-    """What archives have that no index and no Release file lists: keys, lists of mirrors, changelogs, documents."""
+    """Whether archives have it although no index or Release file lists it: keys, lists of mirrors, changelogs."""
     named = any(one.fullmatch(name) for one in (_KEY, _MIRRORS, _LATEST))
     return named or "/changelogs/" in f"/{folder}" or any(one.fullmatch(path) for one in (_KEY_PATH, _BESIDE))
 
 
 def _pooled(folder: str, name: str) -> bool:
-    """Sources in a pool, however they are packed. Elsewhere a signature's name may be that of a key, which changes."""
+    """Whether it is a source in a pool, however packed. Elsewhere the name of a signature may be that of a key."""
     return "/pool/" in f"/{folder}" and _POOLED.fullmatch(name) is not None
 
 
@@ -172,7 +192,7 @@ def _suites(folder: str) -> tuple[str, ...]:
     """Folders above `folder`, or itself, where the suite's Release file may be."""
     match = re.match(r"((?:.*?/)?dists/)(.+)", folder)
     if match is None:
-        # A list of patches lies beside the index that they change.
+        # A list of patches lies in a folder beside the index that they change.
         return (f"{folder.rstrip('/').rpartition('/')[0]}/".lstrip("/") if folder.endswith(".diff/") else folder,)
     parts = match[2].rstrip("/").split("/")
     return tuple(
@@ -183,6 +203,6 @@ def _suites(folder: str) -> tuple[str, ...]:
 
 def _refused() -> NotAllowed:
     return NotAllowed(
-        "This is no path of an apt archive: nothing below dists/ or pool/, no package, index, key or changelog. "
-        "A pattern under apt.paths in the settings opens further ones."
+        "This is not a path of an apt archive: it is not below dists/ or pool/, and not a package, index, key or "
+        "changelog. To open it, add a pattern under apt.paths in the settings."
     )

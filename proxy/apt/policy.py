@@ -1,7 +1,7 @@
-"""What the settings allow of archives: hosts, ports, further paths, and how long upstream's word counts.
+"""What the settings allow of archives: hosts, ports, further paths, and for how long what upstream said is trusted.
 
-The composition root makes one of the settings; the service asks it for every address. Pure. Addresses that hosts
-resolve to are the guard's business (`proxy.upstream.guard`): it learns from the site which hosts the settings name.
+The composition root makes a `Policy` of the settings; the service asks it for every address. Pure. The addresses that
+hosts resolve to are the guard's business (`proxy.upstream.guard`): the site tells it which hosts the settings name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from proxy.address_text import PORTS
 from proxy.apt import paths
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.paths import PathClass, Volatile
@@ -23,9 +22,10 @@ MOUNT = archives.MOUNT
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What the settings say of the addresses below `front`. `window` None: as of all. `patterns`: of paths below it.
+    """What an [[archive]] of the settings says of the addresses below `front`. `patterns`: of paths below it.
 
-    `authenticated`: they have credentials for it. `client_credentials`: what a client says of itself is passed on.
+    `window` None: that of all archives. `authenticated`: the settings have credentials for it. `client_credentials`:
+    those of clients are passed on.
     """
 
     front: Front
@@ -38,9 +38,9 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings. `window` in seconds; `hosts` as `host` or `host:port`; `patterns` in the manner of a shell.
+    """The settings. `window` in seconds; `hosts` as `host` or `host:port`; `patterns` as those of a shell.
 
-    `retries`: how often a request for what is of lists is tried again. `agent`: the User-Agent that archives are told.
+    `retries`: how often a request for a list is tried again. `agent`: the User-Agent that is sent to archives.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -53,12 +53,12 @@ class Policy:
     _sites: dict[Archive | None, Site] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def archive_of(self, address: ArchiveAddress) -> Archive | None:
-        """What the settings say of the archive of an address: the entry with the longest path, or with a scheme."""
+        """The [[archive]] of an address: the one with the longest path, and of two such ones, the one with a scheme."""
         found = [one for one in self.archives if one.front.covers(address.scheme, address.host, address.path)]
         return max(found, key=lambda one: (len(one.front.path), one.front.scheme == address.scheme), default=None)
 
     def site_of(self, address: ArchiveAddress) -> Site:
-        """The archive of an address, as the upstream client sees it. `ttl`: how long upstream's word counts there."""
+        """The archive of an address, as the upstream client sees it. Its `ttl` is the window."""
         archive = self.archive_of(address) if self.archives else None
         site = self._sites.get(archive)
         if site is None:
@@ -83,21 +83,20 @@ class Policy:
         """Raise NotAllowed for a host or a port that the settings do not open."""
         if self.archive_of(address) is not None:
             return
-        exact = address.host if not address.usual_port else f"{address.host}:{PORTS[address.scheme]}"
-        named = exact in self.hosts
-        if not address.usual_port and not named:
+        named = address.host_and_port in self.hosts
+        if not address.has_usual_port and not named:
             raise NotAllowed(
-                "Archives are fetched from the ports 80 and 443 only; name host:port under apt.hosts in the settings, "
-                "or the archive in an [[archive]], to open another one."
+                "Archives are fetched from the ports 80 and 443 only. To open another one, add host:port to apt.hosts "
+                "in the settings, or the archive as an [[archive]]."
             )
         if self.hosts and not named and address.host not in self.hosts:
             raise NotAllowed(
-                "The settings open certain archives only; name further hosts under apt.hosts, or an archive in an "
-                "[[archive]], to open them."
+                "The settings open certain archives only. To open this one, add its host to apt.hosts, or the archive "
+                "as an [[archive]]."
             )
 
     def classify(self, address: ArchiveAddress) -> PathClass:
-        """What the file there is. Raises NotAllowed for what is no file of an archive, and matches no pattern."""
+        """The class of the path. Raises NotAllowed for what is not a file of an archive, and matches no pattern."""
         try:
             return paths.classify(address.path)
         except NotAllowed:

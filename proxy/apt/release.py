@@ -1,6 +1,7 @@
 """Release files: what a suite lists, read from `InRelease` or `Release` (Debian repository format, deb822).
 
-Read by `snapshots`. Pure. Never checks a signature: apt does, and the file reaches it byte for byte as it was signed.
+`release_fetcher` and `suite_history` parse them here. Pure. Never checks a signature: apt does, and gets the file byte
+for byte as it was signed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from types import MappingProxyType
 from proxy.errors import UpstreamBroken
 from proxy.model import Digest
 
-MOST = 10_000_000  # bytes of a Release file: apt takes no more (Acquire::MaxReleaseFileSize)
+MOST = 10_000_000  # bytes of a Release file: apt accepts no more (Acquire::MaxReleaseFileSize)
 
 _BEGIN = "-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
-# In order of trust, as `model.ALGORITHMS`. A weak sum promises nothing, but it tells one state of a file from another.
+# In order of trust, as `model.ALGORITHMS`. A weak digest proves nothing, but it tells one state of a file from another.
 _SECTIONS = {
     "sha256": "sha256",
     "sha512": "sha512",
@@ -29,7 +30,7 @@ _SECTIONS = {
     "md5": "md5sum",
 }
 _LINE = re.compile(r"\s+([0-9A-Fa-f]+)\s+([0-9]{1,18})\s+(\S+)\s*")
-_TELLING = frozenset({"date", "suite", "codename", "origin", *_SECTIONS.values()})
+_TYPICAL = frozenset({"date", "suite", "codename", "origin", *_SECTIONS.values()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +58,18 @@ class Release:
 
 
 def parse(body: bytes, *, clearsigned: bool) -> Release:
-    """Read a Release file, no more strictly than apt does. Raises UpstreamBroken for what is none: a portal's page."""
+    """Read a Release file, no more strictly than apt does. Raises UpstreamBroken for anything else: a login page."""
     try:
         text = body.decode()
     except UnicodeError:
-        text = body.decode("latin-1")  # a label, perhaps; what matters here is ASCII
+        text = body.decode("latin-1")  # perhaps of a label; what matters here is ASCII
     text = text.removeprefix("\ufeff")
     if text.lstrip()[:1] == "<":
         raise _unreadable()
-    # apt knows one line end; a form feed, say, may stand within a field, and `splitlines` would part it.
+    # apt knows one line end. `splitlines` would also split at a form feed, say, within a field.
     lines = [line.rstrip("\r") for line in text.split("\n")]
     fields = _fields(_signed(lines) if clearsigned else lines)
-    if not fields.keys() & _TELLING:
+    if not fields.keys() & _TYPICAL:
         raise _unreadable()
     return Release(
         files=MappingProxyType(_files(fields)),
@@ -79,7 +80,7 @@ def parse(body: bytes, *, clearsigned: bool) -> Release:
 
 
 def digest(body: bytes) -> Digest:
-    """The sha256 of a Release file, which is its name."""
+    """The sha256 of a Release file, by which its snapshot is named."""
     return Digest("sha256", hashlib.sha256(body).hexdigest())
 
 
@@ -96,9 +97,9 @@ def _signed(lines: list[str]) -> list[str]:
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
-    """The fields under lower-case names; what goes on in further lines keeps its line ends. The first of a name counts.
+    """The fields under lower-case names; a value of several lines keeps its line ends. The first of a name counts.
 
-    What is no field is passed over, as apt does.
+    Lines that are no field are ignored, as apt does.
     """
     parts: dict[str, list[str]] = {}
     current: list[str] = []
@@ -140,4 +141,4 @@ def _time(value: str | None) -> float | None:
 
 
 def _unreadable() -> UpstreamBroken:
-    return UpstreamBroken("Upstream sent something else in place of a Release file (a login page, perhaps).")
+    return UpstreamBroken("Upstream sent something other than a Release file (a login page, perhaps).")

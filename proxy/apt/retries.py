@@ -1,7 +1,7 @@
-"""Passing failures of upstream, tried again for clients that do not.
+"""Retries of what failed upstream and may pass, for clients that do not retry.
 
-apt takes an error without a body for the last word, and one with a body for a hiccup that its lists need not mind. So
-the edge answers without one (`proxy.web.failures`), and the service asks again here before it does.
+apt takes an error without a body for final, and one with a body for a hiccup: it goes on without the lists that it
+asked for. So `proxy.web.failures` answers without a body, and the service retries here before it does.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from proxy.ports import Clock, Upstream
 
 T = TypeVar("T")
 
-_FIRST = 1.0  # seconds before the second try, doubling
-_LONGEST = 10.0  # seconds for which tries begin
-_LIMIT = 25.0  # seconds: apt gives up after 30 without a byte, for which it warns, and ends well and without lists
-_VAIN = 30.0  # seconds
-_NEXT = 3.0  # seconds for each further file of an archive that says nothing
-_HOSTS = 1024  # remembered: more than that is somebody making up names
+_FIRST = 1.0  # seconds before the second try; doubled before each further one
+_LONGEST = 10.0  # seconds within which tries begin
+_LIMIT = 25.0  # seconds: apt stops after 30 without a byte, warns, and ends with success and without lists
+_GIVEN_UP = 30.0  # seconds for which a host is tried once, after retries were in vain
+_SILENT = 3.0  # seconds to wait for each further file of a host that sent nothing
+_HOSTS = 1024  # hosts remembered: more than that is somebody making up names
 _LOST = (UpstreamUnreachable, UpstreamTimeout)
 _PASSING = (*_LOST, UpstreamThrottled, UpstreamBroken, Unsettled)
 
 
 @dataclass(frozen=True, slots=True)
-class _Vain:
-    """Until when (monotonic seconds) a host is not tried again, and whether it said nothing at all."""
+class _GivenUp:
+    """Until when (monotonic seconds) requests to a host are not retried. `silent`: it sent nothing at all."""
 
     until: float
     silent: bool
 
 
 class Retries:
-    """Mutable state: the waits under way, which all who ask for one address share, and so their next request.
+    """Mutable state: the waits under way, which requests for one address share, and the hosts that were given up.
 
-    And the hosts at which further tries were in vain, oldest first.
+    The hosts are in order of age, the oldest first.
     """
 
     def __init__(
@@ -52,37 +52,42 @@ class Retries:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         limit: float = _LIMIT,
     ) -> None:
-        """`retries`: further tries. `limit`: seconds until somebody who asked is told something."""
+        """`retries`: further tries. `limit`: seconds until the client gets an answer, if only an error."""
         self._limit = limit
         self._upstream = upstream
         self._clock = clock
         self._retries = retries
         self._sleep = sleep
         self._waits: SingleFlight[None] = SingleFlight()
-        self._vain: OrderedDict[str, _Vain] = OrderedDict()
+        self._given_up: OrderedDict[str, _GivenUp] = OrderedDict()
 
-    async def past(self, url: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` gives in the end. Raises what it raised last, and UpstreamTimeout when the limit is over.
+    async def run(self, url: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Call `ask`, again if it fails. Raises what it raised last, and UpstreamTimeout when the limit is over.
 
-        A host that was known to be out of reach before is tried once, and so is one at which further tries were in vain
-        a moment ago: an archive that is down is waited for once, and not at each of its files. A wait that upstream
-        asks for is kept, or it is not tried again.
+        `ask` is called once if the host was known to be unreachable before, or was given up a moment ago: a client
+        waits once for an archive that is down, and not for each of its files. If upstream says how long to wait
+        (Retry-After), that is respected, or there is no further try.
         """
         host = urlsplit(url).netloc
-        vain = self._vain.get(host)
-        if vain is not None and vain.until <= self._clock.monotonic():
-            vain = None
-        limit = asyncio.timeout(min(self._limit, _NEXT) if vain is not None and vain.silent else self._limit)
+        given_up = self._given_up.get(host)
+        if given_up is not None and given_up.until <= self._clock.monotonic():
+            given_up = None
+        silent = given_up is not None and given_up.silent
+        limit = asyncio.timeout(min(self._limit, _SILENT) if silent else self._limit)
         try:
             async with limit:
-                return await self._past(url, host, ask, once=vain is not None)
+                return await self._run(url, host, ask, once=given_up is not None)
         except TimeoutError:
             if not limit.expired():
                 raise
-            self._in_vain(host, silent=True)
-            raise UpstreamTimeout("The archive says nothing, or not enough. Try again later.") from None
+            self._give_up(host, silent=True)
+            raise UpstreamTimeout("The archive sends nothing, or too little. Try again later.") from None
 
-    async def _past(self, url: str, host: str, ask: Callable[[], Awaitable[T]], *, once: bool) -> T:
+    async def close(self) -> None:
+        """Cancel the waits."""
+        await self._waits.close()
+
+    async def _run(self, url: str, host: str, ask: Callable[[], Awaitable[T]], *, once: bool) -> T:
         lost, end = self._upstream.down(url), self._clock.monotonic() + _LONGEST
         for tried in range(self._retries + 1):
             try:
@@ -93,24 +98,20 @@ class Retries:
                     wait = max(wait, float(error.retry_after or 0))
                 late = self._clock.monotonic() + wait > end
                 if once or late or (lost and isinstance(error, _LOST)) or tried == self._retries:
-                    self._in_vain(host, silent=isinstance(error, UpstreamTimeout))
+                    self._give_up(host, silent=isinstance(error, UpstreamTimeout))
                     raise
             else:
-                self._vain.pop(host, None)
+                self._given_up.pop(host, None)
                 return found
-            task, _ = self._waits.join(url, partial(self._waited, wait))
+            task, _ = self._waits.join(url, partial(self._wait, wait))
             await self._waits.result(task)
         raise AssertionError("the last try returns or raises")
 
-    async def close(self) -> None:
-        """Break off the waits."""
-        await self._waits.close()
+    def _give_up(self, host: str, *, silent: bool) -> None:
+        self._given_up.pop(host, None)
+        self._given_up[host] = _GivenUp(self._clock.monotonic() + _GIVEN_UP, silent)
+        if len(self._given_up) > _HOSTS:
+            self._given_up.popitem(last=False)
 
-    def _in_vain(self, host: str, *, silent: bool) -> None:
-        self._vain.pop(host, None)
-        self._vain[host] = _Vain(self._clock.monotonic() + _VAIN, silent)
-        if len(self._vain) > _HOSTS:
-            self._vain.popitem(last=False)
-
-    async def _waited(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> None:
         await self._sleep(seconds)

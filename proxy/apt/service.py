@@ -19,7 +19,7 @@ from proxy.apt.confirmed import Confirmed
 from proxy.apt.files import Files, document_key
 from proxy.apt.given import Given
 from proxy.apt.indexes import Indexes
-from proxy.apt.paths import Immutable, Index, PathClass, ReleaseFile, Volatile
+from proxy.apt.paths import ByHash, Immutable, IndexFile, PathClass, ReleaseFile, Volatile
 from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.private import Private
 from proxy.apt.retries import Retries
@@ -92,7 +92,7 @@ class AptArchives:
         kind = self._policy.classify(query.target)
         try:
             if paths.is_of_lists(kind):
-                return await self._retries.past(query.target.url, partial(self._answer, query, kind))
+                return await self._retries.run(query.target.url, partial(self._answer, query, kind))
             return await self._answer(query, kind)
         except UpstreamDenied as error:
             raise self._private.explained(query, error) from None
@@ -103,12 +103,14 @@ class AptArchives:
         match kind:
             case ReleaseFile():
                 return await self._release(query, kind)
-            case Index():
+            case IndexFile():
                 return await self._index(query, kind.suites, ask=True)
             case Volatile():
                 return await self._index(query, kind.suites, ask=False)
+            case ByHash():
+                return await self._by_hash(query, kind)
             case Immutable():
-                return await self._immutable(query, kind)
+                return await self._files.file(query, None)
             case _:
                 assert_never(kind)
 
@@ -129,7 +131,7 @@ class AptArchives:
             with suppress(NotAllowed):
                 self._policy.admit(address)
                 kind = self._policy.classify(address)
-                if isinstance(kind, Immutable) and kind.digest is None and not self._private.passes(address):
+                if isinstance(kind, Immutable) and not self._private.passes(address):
                     self._files.foresee(address)
 
     async def close(self) -> None:
@@ -224,16 +226,13 @@ class AptArchives:
         until = float("inf") if by_hash else 0.0
         return answers.file(body, listed.digest, dated, Kind.INDEX, source, lasting=by_hash, fresh_until=until)
 
-    async def _immutable(self, query: Query[ArchiveAddress], kind: Immutable) -> Representation:
-        digest, path = kind.digest, query.target.path
-        if digest is not None:
-            folder = path.rpartition("/by-hash/")[0] if "/by-hash/" in path else ""
-            for suite in map(query.target.at, (*kind.suites, *paths.enclosing(path))):
-                for snapshot in await self._snapshots.known(suite):
-                    listed = suites.listed_by_hash(snapshot, f"{folder}/".removeprefix(suite.path), digest)
-                    if listed is not None:
-                        return await self._listed(query, suite, snapshot, listed, by_hash=True)
-        return await self._files.file(query, digest)
+    async def _by_hash(self, query: Query[ArchiveAddress], kind: ByHash) -> Representation:
+        for suite in map(query.target.at, (*kind.suites, *paths.enclosing(query.target.path))):
+            for snapshot in await self._snapshots.known(suite):
+                listed = suites.listed_by_hash(snapshot, kind.folder.removeprefix(suite.path), kind.digest)
+                if listed is not None:
+                    return await self._listed(query, suite, snapshot, listed, by_hash=True)
+        return await self._files.file(query, kind.digest)
 
     async def _given_to(self, query: Query[ArchiveAddress], suite: ArchiveAddress) -> Snapshot | None:
         """The snapshot that the client was given. Raises Unsettled if it is known no more."""

@@ -156,11 +156,20 @@ def test_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "expected"), [("a.b", True), ("a.b:8080", False), ("[::1]", True), ("[::1]:81", False)]
+    ("scheme", "host", "usual", "whole"),
+    [
+        ("http", "a.b", True, "a.b:80"),
+        ("https", "a.b", True, "a.b:443"),
+        ("http", "a.b:8080", False, "a.b:8080"),
+        ("http", "[::1]", True, "[::1]:80"),
+        ("https", "[::1]:81", False, "[::1]:81"),
+    ],
 )
-def test_usual_port(host: str, expected: bool) -> None:
-    """The default port is never written."""
-    assert expected == ArchiveAddress("http", host, "a").usual_port
+def test_port(scheme: str, host: str, usual: bool, whole: str) -> None:
+    """The default port is never written in an address."""
+    address = ArchiveAddress(scheme, host, "a")
+
+    assert (usual, whole) == (address.has_usual_port, address.host_and_port)
 
 
 LABELS = st.from_regex(r"[a-z0-9_]([a-z0-9_-]{0,10}[a-z0-9_])?", fullmatch=True)

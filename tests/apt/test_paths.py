@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from proxy.apt.paths import (
+    ByHash,
     Immutable,
-    Index,
+    IndexFile,
     PathClass,
     ReleaseFile,
     Volatile,
+    by_hash,
     classify,
     enclosing,
     names_beside,
     names_in,
 )
 from proxy.errors import NotAllowed
-from proxy.model import Digest
+from proxy.model import ALGORITHMS, Digest
 
 SHA = "ab" * 32
 STABLE = ("debian/dists/stable/", "debian/dists/stable/main/", "debian/dists/stable/main/binary-amd64/")
@@ -74,10 +78,10 @@ def test_classify__architectures(architecture: str) -> None:
         f"{suite}main/dep11/Components-{architecture}.yml.gz",
     ]
     for kind in map(classify, listed):
-        assert isinstance(kind, Index)
+        assert isinstance(kind, IndexFile)
         assert suite == kind.suites[0]
-    by_hash = Immutable(Digest("sha256", SHA), (suite, f"{suite}main/", folder))
-    assert by_hash == classify(f"{folder}by-hash/SHA256/{SHA}")
+    hashed = ByHash(Digest("sha256", SHA), folder, (suite, f"{suite}main/", folder))
+    assert hashed == classify(f"{folder}by-hash/SHA256/{SHA}")
 
 
 @pytest.mark.parametrize(
@@ -122,8 +126,20 @@ def suites_of(kind: PathClass) -> tuple[str, ...]:
 )
 def test_classify__by_hash(name: str, digest: Digest) -> None:
     """The name of a file by hash is its digest."""
-    assert Immutable(digest, STABLE) == classify(f"{STABLE[2]}by-hash/{name}")
-    assert Immutable(digest, ("",)) == classify(f"by-hash/{name}")
+    assert ByHash(digest, STABLE[2], STABLE) == classify(f"{STABLE[2]}by-hash/{name}")
+    assert ByHash(digest, "", ("",)) == classify(f"by-hash/{name}")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("folder", ["debian/dists/stable/main/", ""])
+def test_by_hash(algorithm: str, folder: str) -> None:
+    """The path that is made for a digest of any kind is read as that digest."""
+    digest = Digest(algorithm, hashlib.new(algorithm, usedforsecurity=False).hexdigest())
+
+    kind = classify(by_hash(folder, digest))
+
+    assert isinstance(kind, ByHash)
+    assert (digest, folder) == (kind.digest, kind.folder)
 
 
 @pytest.mark.parametrize(
@@ -150,13 +166,13 @@ def test_classify__release(path: str, suite: str, name: str) -> None:
 )  # fmt: skip
 def test_classify__index(name: str) -> None:
     """What a Release file lists names the folders where that file may lie."""
-    assert Index(STABLE) == classify(STABLE[2] + name)
+    assert IndexFile(STABLE) == classify(STABLE[2] + name)
 
 
 @pytest.mark.parametrize("path", ["Packages.gz", "cuda/x86_64/Packages", "a/Sources.xz"])
 def test_classify__flat_index(path: str) -> None:
     """A flat repository's index lies beside its Release file."""
-    assert Index((path[: path.rindex("/") + 1] if "/" in path else "",)) == classify(path)
+    assert IndexFile((path[: path.rindex("/") + 1] if "/" in path else "",)) == classify(path)
 
 
 @pytest.mark.parametrize(

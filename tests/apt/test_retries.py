@@ -48,7 +48,7 @@ class Trial:
     async def outcome(self) -> str | None:
         """What is there in the end; None: an error."""
         try:
-            return await self.retries.past(URL, self.ask)
+            return await self.retries.run(URL, self.ask)
         except PullthroughError:
             return None
 
@@ -72,14 +72,14 @@ class Trial:
         ([TooLarge("x")], [], None),
     ],
 )
-async def test_past(errors: list[PullthroughError], slept: list[float], outcome: str | None) -> None:
+async def test_run(errors: list[PullthroughError], slept: list[float], outcome: str | None) -> None:
     """What passes is tried again, after the wait that upstream asks for; what does not, is not."""
     trial = Trial(*errors)
 
     assert (outcome, slept) == (await trial.outcome(), trial.slept)
 
 
-async def test_past__settings_want_none() -> None:
+async def test_run__settings_want_none() -> None:
     """Without retries there is one try."""
     trial = Trial(LOST, retries=0)
 
@@ -89,7 +89,7 @@ async def test_past__settings_want_none() -> None:
 @pytest.mark.parametrize(
     ("error", "asked"), [(LOST, 1), (UpstreamTimeout("x"), 1), (UpstreamBroken("x"), 2), (UpstreamThrottled("x"), 2)]
 )
-async def test_past__known_to_be_out_of_reach(error: PullthroughError, asked: int) -> None:
+async def test_run__known_to_be_out_of_reach(error: PullthroughError, asked: int) -> None:
     """Of all the files of a host that is not there, the first one alone waits."""
     trial = Trial(error)
     trial.upstream.down_urls.add(URL)
@@ -99,7 +99,7 @@ async def test_past__known_to_be_out_of_reach(error: PullthroughError, asked: in
     assert asked == trial.asked
 
 
-async def test_past__in_vain() -> None:
+async def test_run__in_vain() -> None:
     """A host that went on failing is waited for once, until it gives something or half a minute is over."""
     down = [UpstreamBroken("x") for _ in range(20)]
     trial = Trial(*down)
@@ -118,16 +118,16 @@ async def test_past__in_vain() -> None:
     assert "it" == await trial.outcome()
 
 
-async def test_past__silence() -> None:
+async def test_run__silence() -> None:
     """Who asked is told in time that nothing comes; the work is not theirs, and goes on."""
     retries = Retries(MemoryUpstream(), HandClock(), 2, limit=0.01)
     for _ in range(2):
-        with pytest.raises(UpstreamTimeout, match="says nothing"):
-            await retries.past(URL, asyncio.Event().wait)
+        with pytest.raises(UpstreamTimeout, match="sends nothing"):
+            await retries.run(URL, asyncio.Event().wait)
     await retries.close()
 
 
-async def test_past__time_limit_of_something_else() -> None:
+async def test_run__time_limit_of_something_else() -> None:
     """What is no silence of the archive's is not told as one."""
     trial = Trial()
 
@@ -135,10 +135,10 @@ async def test_past__time_limit_of_something_else() -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        await trial.retries.past(URL, ask)
+        await trial.retries.run(URL, ask)
 
 
-async def test_past__many_wait_together() -> None:
+async def test_run__many_wait_together() -> None:
     """All who ask for one address share a wait."""
     trial = Trial(LOST, LOST, LOST)
 
