@@ -159,7 +159,7 @@ class Files:
         entry = self._store.find(key)
         with suppress(StoreError):
             for one in listed:
-                if entry is not None and await self._downloads.comparing.right(entry, one.digest):
+                if entry is not None and await self._downloads.stored_files.matches(entry, one.digest):
                     return (one,)
         return ()
 

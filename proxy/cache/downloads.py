@@ -12,18 +12,17 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 
 from proxy.cache import file_kinds
-from proxy.cache.comparing import Comparing
 from proxy.cache.cooling import Cooling
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, Location, Wanted, follow
 from proxy.cache.host_limits import HostLimits
-from proxy.cache.keeping import Keeping
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough, unlikely
 from proxy.cache.passthroughs import NEXT, Passthroughs, told
 from proxy.cache.retry_policy import afresh
 from proxy.cache.running_hash import RunningHash
 from proxy.cache.single_flight import SingleFlight
+from proxy.cache.stored_files import StoredFiles
 from proxy.cache.workers import Workers
 from proxy.errors import (
     NoPlace,
@@ -56,8 +55,7 @@ class Downloads:
         self._flights: dict[str, Flight] = {}
         self._tasks: SingleFlight[None] = SingleFlight()
         self._cooling = Cooling(clock)
-        self.comparing = Comparing(store)
-        self._keeping = Keeping(store, self.comparing, clock)
+        self.stored_files = StoredFiles(store, clock)
         self._hashing = Workers("hashing")
         self.host_limits = HostLimits()
         self._passthroughs = Passthroughs(upstream, self.host_limits, self._hashing)
@@ -66,7 +64,7 @@ class Downloads:
     async def kept(self, wanted: Wanted) -> Blob | None:
         """The stored file, if it is here, under this address or, by its digest, under any other."""
         flight = self._flights.get(wanted.flight_key)
-        return await self._keeping.find(wanted, flight.validator if flight else None)
+        return await self.stored_files.find(wanted, flight.validator if flight else None)
 
     async def open(
         self, wanted: Wanted, *, plain: bool = False, ahead: bool = False
@@ -153,7 +151,7 @@ class Downloads:
     async def close(self) -> None:
         """Break off all flights, leaving what they brought for the next run."""
         await self._tasks.close()
-        await self.comparing.close()
+        await self.stored_files.close()
         await self._hashing.close()
 
     def _launch(self, flight: Flight) -> None:
@@ -229,7 +227,7 @@ class Downloads:
         except StoreError as error:
             _log.debug("file not kept", extra={"reason": str(error)})
             return
-        await self._keeping.note(flight.wanted, blob, flight.validator)
+        await self.stored_files.record(flight.wanted, blob, flight.validator)
 
     async def _filled(self, flight: Flight, spool: Spool) -> Digest:
         """Run the filling and the hashing side by side; gives the sha256. Raises WrongBytes."""

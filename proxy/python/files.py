@@ -50,7 +50,7 @@ class Files:
         self._opener = FileOpener(downloads)
         self._catalog = catalog
         self._metadata = metadata
-        self._standing = Standing(store, catalog, downloads.comparing, confirming, clock)
+        self._standing = Standing(store, catalog, downloads.stored_files, confirming, clock)
         self._clock = clock
 
     async def file(self, query: Query[Target], site: Site) -> Representation:

@@ -63,7 +63,7 @@ class PythonIndexes:
             mount for mount in self.mounts if any(sites[name].authenticated for name in self._members(mount))
         }
         self._renderings = Renderings()
-        supplements = Supplements(store, documents, self._renderings, downloads.comparing, clock)
+        supplements = Supplements(store, documents, self._renderings, downloads.stored_files, clock)
         catalog = Catalog(sites, store, documents, self._renderings, supplements, quarantined)
         self._offering = Offering(store, clock)
         self._metadata = Metadata(store, downloads, self._offering, clock)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from proxy.cache.comparing import Comparing
 from proxy.cache.confirming import Confirming
 from proxy.cache.freshness import Verdict, judge
+from proxy.cache.stored_files import StoredFiles
 from proxy.errors import StoreError
 from proxy.model import Digest, Entry, Outcome, Site, Target
 from proxy.ports import Clock, Store
@@ -38,11 +38,11 @@ class Standing:
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, comparing: Comparing, confirming: Confirming, clock: Clock
+        self, store: Store, catalog: Catalog, stored_files: StoredFiles, confirming: Confirming, clock: Clock
     ) -> None:
         self._store = store
         self._catalog = catalog
-        self._comparing = comparing
+        self._stored_files = stored_files
         self._confirming = confirming
         self._clock = clock
 
@@ -107,7 +107,7 @@ class Standing:
 
     async def _right(self, entry: Entry, digest: Digest) -> bool:
         try:
-            return await self._comparing.right(entry, digest)
+            return await self._stored_files.matches(entry, digest)
         except StoreError as error:
             _log.warning("kept file not compared", extra={"reason": str(error)})
             return False

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
-from proxy.cache.comparing import Comparing
 from proxy.cache.documents import Documents
+from proxy.cache.stored_files import StoredFiles
 from proxy.errors import BadTarget, PullthroughError, StoreError
 from proxy.model import Digest, Entry, Site, Target, Validator
 from proxy.ports import Clock, Store
@@ -35,10 +35,10 @@ class Supplements:
     """Keeps and finds what is known beside pages. It has no state of its own."""
 
     def __init__(
-        self, store: Store, documents: Documents, renderings: Renderings, comparing: Comparing, clock: Clock
+        self, store: Store, documents: Documents, renderings: Renderings, stored_files: StoredFiles, clock: Clock
     ) -> None:
         self._store = store
-        self._comparing = comparing
+        self._stored_files = stored_files
         self._documents = documents
         self._renderings = renderings
         self._clock = clock
@@ -116,7 +116,7 @@ class Supplements:
 
     async def _is(self, entry: Entry, promised: Digest) -> bool:
         try:
-            return await self._comparing.right(entry, promised)
+            return await self._stored_files.matches(entry, promised)
         except StoreError:
             return False
 

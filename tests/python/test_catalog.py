@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.cache.comparing import Comparing
 from proxy.cache.flight import Location
+from proxy.cache.stored_files import StoredFiles
 from proxy.errors import (
     NotAllowed,
     NotFound,
@@ -48,7 +48,9 @@ class World:
         self.store = MemoryStore()
         self.documents = documents_of(self.store, self.upstream, self.clock)
         self.renderings = Renderings()
-        supplements = Supplements(self.store, self.documents, self.renderings, Comparing(self.store), self.clock)
+        supplements = Supplements(
+            self.store, self.documents, self.renderings, StoredFiles(self.store, self.clock), self.clock
+        )
         known = {site.mount: site for site in sites or (SITE,)}
         self.catalog = Catalog(known, self.store, self.documents, self.renderings, supplements)
         if not sites:

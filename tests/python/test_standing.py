@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.comparing import Comparing
+from proxy.cache.stored_files import StoredFiles
 from proxy.errors import (
     NotAllowed,
     NotFound,
@@ -430,5 +430,7 @@ async def test_metadata__is_that_of_the_listed_wheel(
     world: World, etag: str | None, file: File, expected: bool
 ) -> None:
     """Kept metadata is the wheel's that a page lists now, if the page's hashes say so, or it has none."""
-    standing = Standing(world.store, world.catalog, Comparing(world.store), world.confirming, world.clock)
+    standing = Standing(
+        world.store, world.catalog, StoredFiles(world.store, world.clock), world.confirming, world.clock
+    )
     assert expected is await standing._metadata_right(await metadata(world.store, etag), file)

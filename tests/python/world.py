@@ -54,7 +54,7 @@ class World:
         self.confirming = Confirming(self.store, self.upstream, self.clock, Patience(self.upstream, self.clock))
         self.renderings = Renderings()
         self.supplements = Supplements(
-            self.store, self.documents, self.renderings, self.downloads.comparing, self.clock
+            self.store, self.documents, self.renderings, self.downloads.stored_files, self.clock
         )
         self.catalog = Catalog(self.sites, self.store, self.documents, self.renderings, self.supplements)
         self.offering = Offering(self.store, self.clock)
