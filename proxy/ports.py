@@ -160,10 +160,10 @@ class Store(Protocol):
         """The keys of all entries that begin with `prefix`, sorted."""
         ...
 
-    async def save(self, entry: Entry) -> None:
-        """Keep an entry: it is found at once, and written soon. A blob that nothing names any more is dropped then.
+    async def save(self, entry: Entry) -> bool:
+        """Store an entry: it is found at once and written soon. A blob that no entry names any more is dropped then.
 
-        Raises StoreBroken.
+        False if the entry is not stored: its blob is gone, or the disk cannot be used. That is nobody's failure.
         """
         ...
 
@@ -195,13 +195,14 @@ class Store(Protocol):
         """
         ...
 
-    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob:
+    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob | None:
         """Make a finished spool file the blob `digest` (sha256): fsync, then rename. The caller checked the digest.
 
-        If the blob exists already the spool file is dropped. Ends the owner's use of the spool. Raises StoreBroken.
+        If the blob exists already the spool file is dropped. Ends the owner's use of the spool. None if the disk
+        cannot be used.
         """
         ...
 
-    async def put(self, body: bytes) -> Blob:
-        """Store a small body under its sha256. Raises StoreFull, StoreBroken."""
+    async def put(self, body: bytes) -> Blob | None:
+        """Store a small body under its sha256. None if there is no room for it, or the disk cannot be used."""
         ...

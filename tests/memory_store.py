@@ -15,7 +15,7 @@ from proxy.cache.extents import Extents
 from proxy.errors import BlobDamaged, StoreBroken, StoreError, StoreFull
 from proxy.events import Event, Evicted, Stored
 from proxy.model import Blob, Digest, Entry
-from proxy.ports import Observer, Spool, SpoolState
+from proxy.ports import Observer, Spool, SpoolState, Store
 
 
 def _ignore(_: Event) -> None:
@@ -130,13 +130,13 @@ class MemoryStore:
     def keys(self, prefix: str) -> Sequence[str]:
         return sorted(key for key in self._entries if key.startswith(prefix))
 
-    async def save(self, entry: Entry) -> None:
-        self.fail_if_told()
-        if entry.digest.value not in self._blobs:
-            return
+    async def save(self, entry: Entry) -> bool:
+        if self.failure is not None or entry.digest.value not in self._blobs:
+            return False
         before = self._entries.get(entry.key)
         self._entries[entry.key] = entry
         self._drop_unnamed(before)
+        return True
 
     async def forget(self, key: str) -> None:
         self._drop_unnamed(self._entries.pop(key, None))
@@ -236,24 +236,26 @@ class MemoryStore:
             self._drop(value)
             self._observer(Evicted(size))
 
-    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob:
+    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob | None:
         if not isinstance(spool, MemorySpool):
             raise TypeError("a spool file is adopted by the store that made it")
         body = spool.body()[:size]
         self.ended(spool, None)
-        try:
-            self.fail_if_told()
-        except StoreError:
+        if self.failure is not None:
             spool.end(None)
-            raise
+            return None
         spool.end(body)
         return self._keep(body, digest)
 
-    async def put(self, body: bytes) -> Blob:
-        self.fail_if_told()
+    async def put(self, body: bytes) -> Blob | None:
+        if self.failure is not None:
+            return None
         value = _sha256(body)
         if value not in self._blobs:
-            self.make_room(len(body))
+            try:
+                self.make_room(len(body))
+            except StoreFull:
+                return None
         return self._keep(body, Digest("sha256", value))
 
     def _keep(self, body: bytes, digest: Digest) -> Blob:
@@ -269,6 +271,13 @@ class MemoryStore:
 
     def _tell(self) -> None:
         self._observer(Stored(sum(held.blob.size for held in self._blobs.values()), len(self._blobs)))
+
+
+async def stored(store: Store, body: bytes) -> Blob:
+    """Store a body that there is room for."""
+    blob = await store.put(body)
+    assert blob is not None, "the disk took it"
+    return blob
 
 
 def _length(kept: tuple[bytes, SpoolState] | None) -> int:

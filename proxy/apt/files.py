@@ -125,8 +125,7 @@ class Files:
             if entry is None or not isinstance(body, Blob):
                 return replace(shown, stands=stands)
             if entry.checked < vouched.since and entry.promised is not None:
-                with suppress(StoreError):
-                    await self._store.save(replace(entry, checked=self._clock.now()))
+                await self._store.save(replace(entry, checked=self._clock.now()))
             return replace(shown, stands=stands, age=max(self._clock.now() - entry.checked, 0.0))
         assert failure is not None, "an index lists it, and it failed"
         if isinstance(failure, NotFound) and vouched.present:

@@ -96,8 +96,7 @@ class Indexes:
         known = tuple(snapshots)
         for path, digest in self._keys(suite):
             if all(_value(snapshot, path) != digest for snapshot in known):
-                with contextlib.suppress(StoreError):
-                    await self._store.forget(f"{_keys(suite)}{digest}:{path}")
+                await self._store.forget(f"{_keys(suite)}{digest}:{path}")
 
     async def _open(self, wanted: Wanted, path: str) -> tuple[Body, bool]:
         body, began = await self._downloads.open(wanted)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
@@ -16,8 +15,8 @@ from proxy.cache.bodies import Bodies
 from proxy.cache.conditional import conditional
 from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers
-from proxy.errors import NotFound, StoreError, UpstreamBroken
-from proxy.model import Ask, Blob, Entry, Kind, Site, Validator
+from proxy.errors import NotFound, UpstreamBroken
+from proxy.model import Ask, Entry, Kind, Site, Validator
 from proxy.ports import Clock, Store, Upstream
 
 _SIGNATURE = "Release.gpg"
@@ -108,9 +107,7 @@ class ReleaseFetcher:
     async def _put(self, key: str, fetched: _Fetched) -> Received:
         """Put a file into the store; into memory, where the disk does not take it."""
         now = self._clock.now()
-        blob: Blob | None = None
-        with contextlib.suppress(StoreError):
-            blob = await self._store.put(fetched.body)
+        blob = await self._store.put(fetched.body)
         digest = blob.digest if blob is not None else release.digest(fetched.body)
         entry = Entry(key, fetched.url, digest, len(fetched.body), "text/plain", fetched.validator, now, now)
         settled = suites.settled(fetched.validator, fetched.date, now)

@@ -6,7 +6,6 @@ entries of the store. Never asks upstream.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -160,15 +159,15 @@ class SuiteHistories:
         assert present is not None, "there is something to save"
         if present.listing.body is not None:
             return
-        with contextlib.suppress(StoreError):
-            if present.signature is not None:
-                await self._store.save(replace(present.signature.entry, key=history.signature_key(present.name)))
-            await self._store.save(present.listing.entry)
+        if present.signature is not None:
+            signature = replace(present.signature.entry, key=history.signature_key(present.name))
+            if not await self._store.save(signature):
+                return
+        await self._store.save(present.listing.entry)
 
     async def _forget(self, keys: Iterable[str]) -> None:
         for key in keys:
-            with contextlib.suppress(StoreError):
-                await self._store.forget(key)
+            await self._store.forget(key)
 
     async def _load(self, history: SuiteHistory) -> None:
         """Find the present snapshot that an earlier run left, if any."""

@@ -17,7 +17,7 @@ from proxy.cache.freshness import Verdict, judge
 from proxy.cache.passthrough import coded
 from proxy.cache.patience import Patience
 from proxy.cache.single_flight import SingleFlight
-from proxy.errors import NotFound, StoreError, UpstreamError, UpstreamTimeout, UpstreamUnreachable, Withheld
+from proxy.errors import NotFound, UpstreamError, UpstreamTimeout, UpstreamUnreachable, Withheld
 from proxy.model import Ask, Entry, Outcome, Validator
 from proxy.ports import Clock, Store, Upstream
 
@@ -90,12 +90,8 @@ class Confirming:
             if len(self._changed) > _CHANGED:
                 del self._changed[next(iter(self._changed))]
             return Outcome.MISS
-        if self._store.find(entry.key) != entry:
-            return Outcome.REVALIDATED  # another file, or nothing, is there by now: nothing to renew
-        try:
+        if self._store.find(entry.key) == entry:  # else another file, or nothing, is there by now: nothing to renew
             await self._store.save(replace(entry, checked=self._clock.now()))
-        except StoreError as error:
-            _log.debug("entry not kept", extra={"reason": str(error)})
         return Outcome.REVALIDATED
 
     async def _same(self, wanted: Wanted, entry: Entry, *, exact: bool) -> bool:

@@ -26,7 +26,6 @@ from proxy.errors import (
     BlobDamaged,
     NotAllowed,
     NotFound,
-    StoreError,
     UpstreamBroken,
     UpstreamError,
     UpstreamTimeout,
@@ -217,7 +216,7 @@ class Documents:
                 if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
                     self._patience.answered(wish.url, since)
                     renewed = replace(entry, checked=now)
-                    await self._save(renewed)
+                    await self._store.save(renewed)
                     return _Refreshed(renewed, confirmed=True)
                 if reply.status != HTTPStatus.OK:
                     raise UpstreamBroken("Upstream gave part of a document, or nothing, where the whole was asked.")
@@ -243,16 +242,7 @@ class Documents:
             await wish.check(entry, body)
         if wish.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
             return _Refreshed(entry, confirmed=False, body=body)  # good for this answer only
-        try:
-            await self._store.put(body)
-        except StoreError as error:  # good for this answer only
-            _log.debug("page not kept", extra={"upstream": wish.site.mount, "reason": str(error)})
+        if await self._store.put(body) is None:  # good for this answer only
             return _Refreshed(entry, confirmed=False, body=body)
-        await self._save(entry)
+        await self._store.save(entry)
         return _Refreshed(entry, confirmed=False)
-
-    async def _save(self, entry: Entry) -> None:
-        try:
-            await self._store.save(entry)
-        except StoreError as error:
-            _log.debug("entry not kept", extra={"reason": str(error)})

@@ -222,12 +222,9 @@ class Downloads:
 
     async def _adopt(self, flight: Flight, spool: Spool, digest: Digest, size: int) -> None:
         """Hand the finished file to the store. A failure is the store's alone: the followers have all of it."""
-        try:
-            blob = await self._store.adopt(spool, digest, size)
-        except StoreError as error:
-            _log.debug("file not kept", extra={"reason": str(error)})
-            return
-        await self.stored_files.record(flight.wanted, blob, flight.validator)
+        blob = await self._store.adopt(spool, digest, size)
+        if blob is not None:
+            await self.stored_files.record(flight.wanted, blob, flight.validator)
 
     async def _filled(self, flight: Flight, spool: Spool) -> Digest:
         """Run the filling and the hashing side by side; gives the sha256. Raises WrongBytes."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 from dataclasses import replace
 
 from proxy.cache.flight import Wanted
@@ -17,8 +16,6 @@ from proxy.cache.workers import Workers
 from proxy.errors import BlobDamaged, StoreBroken, StoreError
 from proxy.model import Blob, Digest, Entry, Validator
 from proxy.ports import Clock, Store
-
-_log = logging.getLogger(__name__)
 
 
 class StoredFiles:
@@ -45,7 +42,7 @@ class StoredFiles:
                 return self._store.blob(entry.digest)
         blob = self._named(digest)
         if blob is not None:
-            await self._save(self._entry(wanted, blob, validator or Validator()))
+            await self._store.save(self._entry(wanted, blob, validator or Validator()))
         return blob
 
     async def matches(self, entry: Entry, promised: Digest) -> bool:
@@ -57,15 +54,15 @@ class StoredFiles:
         if known is None:
             known = await self._measured(entry, promised.algorithm)
             if self._store.find(entry.key) == entry:  # else another file, or nothing, is there by now
-                await self._save(replace(entry, promised=known, proved=entry.proved or known == promised))
+                await self._store.save(replace(entry, promised=known, proved=entry.proved or known == promised))
         return known == promised
 
     async def record(self, wanted: Wanted, blob: Blob, validator: Validator) -> None:
         """Write down that the wanted file is stored; `validator` is what upstream gave with it."""
         entry, digest = self._entry(wanted, blob, validator), wanted.digest
-        await self._save(entry)
+        await self._store.save(entry)
         if digest is not None and digest.strong and digest.algorithm != "sha256":
-            await self._save(replace(entry, key=_digest_key(digest)))
+            await self._store.save(replace(entry, key=_digest_key(digest)))
 
     async def close(self) -> None:
         """Break off the hashing under way."""
@@ -104,12 +101,6 @@ class StoredFiles:
             wanted.digest,
             wanted.proved,
         )
-
-    async def _save(self, entry: Entry) -> None:
-        try:
-            await self._store.save(entry)
-        except StoreError as error:
-            _log.debug("entry not kept", extra={"reason": str(error)})
 
 
 def _digest_key(digest: Digest) -> str:

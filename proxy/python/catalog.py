@@ -19,7 +19,6 @@ from proxy.errors import (
     NotAllowed,
     NotFound,
     PullthroughError,
-    StoreError,
     UpstreamBroken,
     UpstreamDenied,
     UpstreamError,
@@ -255,8 +254,7 @@ class Catalog:
         """Have a page sent whole: that it did not change says nothing of how long its links are good."""
         entry = self._store.find(key)
         if entry is not None and entry.validator != Validator():
-            with contextlib.suppress(StoreError):
-                await self._store.save(replace(entry, validator=Validator()))
+            await self._store.save(replace(entry, validator=Validator()))
 
     def _seconds(self, wish: Wish, hurry: Hurry | None) -> float | None:
         return hurry and (hurry.lost if self._documents.lost(wish) else hurry.seconds)

@@ -7,7 +7,6 @@ again, once: addresses of files may be good for minutes only.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
-from proxy.errors import NotFound, StoreError, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
+from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Query, Site, Source, Target
 from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog
@@ -70,8 +69,7 @@ class Files:
             age = None if outcome is Outcome.REVALIDATED else kept.age
             return self._reusable(replace(kept, outcome=outcome, age=age), site, said, lasting=lasting)
         if said.digest is not None and not entry.proved:
-            with contextlib.suppress(StoreError):
-                await self._store.forget(entry.key)  # it was never what the page promises
+            await self._store.forget(entry.key)  # it was never what the page promises
         try:
             return await self._fetched(query, site, said, renew=said.digest is None)
         except (NotFound, UpstreamError):

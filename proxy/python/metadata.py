@@ -134,15 +134,13 @@ class Metadata:
 
     async def _keep(self, key: str, subject: Subject, body: bytes) -> bytes | Blob:
         whl, now = subject.wanted, self._clock.now()
-        try:
-            blob = await self._store.put(body)
-            of = Validator(str(whl.digest) if whl.digest is not None else None)
-            url, kind = beside(whl.url), "text/plain"
-            entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, subject.digest, whl.proved)
-            await self._store.save(entry)
-        except StoreError as error:
-            _log.debug("metadata not kept", extra={"reason": str(error)})
+        blob = await self._store.put(body)
+        if blob is None:
             return body
+        of = Validator(str(whl.digest) if whl.digest is not None else None)
+        url, kind = beside(whl.url), "text/plain"
+        entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, subject.digest, whl.proved)
+        await self._store.save(entry)
         return blob
 
 

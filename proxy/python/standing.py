@@ -118,10 +118,7 @@ class Standing:
 
     async def _write(self, before: Entry, entry: Entry) -> Entry:
         if self._store.find(before.key) == before:  # else another file, or nothing, is there by now
-            try:
-                await self._store.save(entry)
-            except StoreError as error:
-                _log.debug("entry not kept", extra={"reason": str(error)})
+            await self._store.save(entry)
         return entry
 
     def _aged(self, entry: Entry, site: Site) -> bool:

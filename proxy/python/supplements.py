@@ -6,7 +6,6 @@ that were measured here, and what was dropped, are found again. Never asks upstr
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -22,8 +21,6 @@ from proxy.python.page import NOTHING, File
 from proxy.python.rendering import record
 from proxy.python.renderings import Parsed, Renderings
 from proxy.python.routes import file_key, file_keys, removed_key
-
-_log = logging.getLogger(__name__)
 
 
 def is_volatile(target: Target, site: Site) -> bool:
@@ -81,11 +78,9 @@ class Supplements:
 
     async def _keep(self, key: str, url: str, body: bytes) -> None:
         now = self._clock.now()
-        try:
-            blob = await self._store.put(body)
+        blob = await self._store.put(body)
+        if blob is not None:
             await self._store.save(Entry(key, url, blob.digest, blob.size, Format.JSON.value, Validator(), now, now))
-        except StoreError as error:
-            _log.debug("what an index dropped is not kept", extra={"reason": str(error)})
 
     async def _dropped(self, key: str, site: Site) -> tuple[File, ...]:
         """What earlier pages had and later ones did not."""

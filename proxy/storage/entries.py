@@ -128,11 +128,11 @@ class Entries:
         # A row whose blob is gone is about to be deleted.
         return {key for key, value in rows if isinstance(value, str) and self._blobs.get(value) is not None}
 
-    def save(self, entry: Entry) -> None:
+    def save(self, entry: Entry) -> bool:
         """See `ports.Store`. Raises StoreBroken."""
         record = self._blobs.get(entry.digest.value)
         if record is None:
-            return  # evicted since: the entry would name nothing
+            return False  # evicted since: the entry would name nothing
         text = msgspec.json.encode(entry)
         change, _, before = self._unwritten.get(entry.key, (None, None, None))
         if isinstance(change, Saved) and before is record and not change.taken:
@@ -144,6 +144,7 @@ class Entries:
             self._backlog.add(change)
         self._unwritten[entry.key] = change, entry, record
         self._remember(entry, record)
+        return True
 
     def forget(self, key: str) -> None:
         """See `ports.Store`."""

@@ -52,9 +52,8 @@ class LateStore:
     def keys(self, prefix: str) -> Sequence[str]:
         return [] if self.store is None else self.store.keys(prefix)
 
-    async def save(self, entry: Entry) -> None:
-        if self.store is not None:
-            await self.store.save(entry)
+    async def save(self, entry: Entry) -> bool:
+        return self.store is not None and await self.store.save(entry)
 
     async def forget(self, key: str) -> None:
         if self.store is not None:
@@ -73,13 +72,20 @@ class LateStore:
             self.store.doubt(blob)
 
     async def spool(self, name: str, size: int | None) -> Spool:
-        return await self._opened().spool(name, size)
+        if self.store is None:
+            self._failures += 1
+            raise self._failure.again()
+        return await self.store.spool(name, size)
 
-    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob:
-        return await self._opened().adopt(spool, digest, size)
+    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob | None:
+        assert self.store is not None, "it made the spool file"
+        return await self.store.adopt(spool, digest, size)
 
-    async def put(self, body: bytes) -> Blob:
-        return await self._opened().put(body)
+    async def put(self, body: bytes) -> Blob | None:
+        if self.store is None:
+            self._failures += 1
+            return None
+        return await self.store.put(body)
 
     async def close(self) -> None:
         """Stop trying, or close the real store."""
@@ -92,13 +98,6 @@ class LateStore:
     def try_again(self) -> None:
         """The folder may be usable now."""
         self._again.set()
-
-    def _opened(self) -> DiskStore:
-        """The real store. Raises what keeps it from being opened."""
-        if self.store is None:
-            self._failures += 1
-            raise self._failure.again()
-        return self.store
 
     async def _open(self) -> None:
         while True:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from proxy.errors import StoreFull
+from proxy.errors import StoreFull, StoreRefused
 from proxy.storage.blobs import Blobs, Record, footprint
 from proxy.storage.eviction import Ledger, Reservation, victims
 from proxy.storage.failures import Health, Place, to_store_error
@@ -39,6 +39,16 @@ class Space:
         self._left_over: dict[str, int] = {}  # broken off downloads, the oldest first: bytes on disk
         self._going = 0  # bytes of files that are being deleted
         self._said = -_QUIET  # when it was said that something does not fit
+
+    def check_limit(self) -> None:
+        """Raise StoreRefused where the database alone fills the bound: nothing would be stored, and all be evicted."""
+        database, limit = self.ledger.index, self.ledger.limit
+        if database >= limit:
+            least = (database + database // 4) // 10**6 + 1
+            raise StoreRefused(
+                f"The data folder {self._path} cannot be held to {limit} bytes: its database alone takes {database}. "
+                f"Give it more with --disk, at least {least} MB, or choose another folder with --data."
+            )
 
     def leave(self, name: str, size: int) -> None:
         """A download broke off and left `size` bytes on disk."""

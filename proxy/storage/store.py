@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import threading
 from collections.abc import Awaitable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from proxy.errors import StoreBroken, StoreError, StoreRefused
+from proxy.errors import StoreError
 from proxy.events import Evicted, Stored
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Clock, Observer, Spool
@@ -41,6 +42,8 @@ from proxy.storage.spool import DiskSpool
 from proxy.storage.spool_folder import clear
 from proxy.storage.threads import Threads
 from proxy.storage.work import Work
+
+_log = logging.getLogger(__name__)
 
 _PATIENCE = 0.05  # seconds that the event loop waits for a lock of the index, at most
 _ROUND = 5.0  # seconds between two rounds of `_tend`
@@ -106,22 +109,12 @@ class DiskStore:
             if record.hidden:
                 self._checking.doubt(record)
         self._measure()
-        self._refuse_a_bound_below(self._space.ledger.index)
+        self._space.check_limit()
         self._tell()
         self._tending = [
             asyncio.create_task(self._tend(sweep=complete)),
             asyncio.create_task(self._checking.run()),
         ]
-
-    def _refuse_a_bound_below(self, database: int) -> None:
-        """A bound that the database alone fills would keep nothing, and evict everything. Raises StoreRefused."""
-        limit = self._space.ledger.limit
-        if database >= limit:
-            least = (database + database // 4) // 10**6 + 1
-            raise StoreRefused(
-                f"The data folder {self._folder.path} cannot be held to {limit} bytes: its database alone takes "
-                f"{database}. Give it more with --disk, at least {least} MB, or choose another folder with --data."
-            )
 
     async def close(self) -> None:
         """Finish what was begun, write down what was used, and let go of the folder."""
@@ -158,8 +151,12 @@ class DiskStore:
     def keys(self, prefix: str) -> Sequence[str]:
         return self._entries.keys(prefix)
 
-    async def save(self, entry: Entry) -> None:
-        self._entries.save(entry)
+    async def save(self, entry: Entry) -> bool:
+        try:
+            return self._entries.save(entry)
+        except StoreError as error:
+            _log.debug("entry not stored", extra={"reason": str(error)})
+            return False
 
     async def forget(self, key: str) -> None:
         self._entries.forget(key)
@@ -203,10 +200,14 @@ class DiskStore:
         await spool.open(self._boot)
         return spool
 
-    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob:
+    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob | None:
         if not isinstance(spool, DiskSpool):
             raise TypeError("a spool file is adopted by the store that made it")
-        return await self._work.finish(self._adopt(spool, digest.value, size))
+        try:
+            return await self._work.finish(self._adopt(spool, digest.value, size))
+        except StoreError as error:
+            _log.debug("file not stored", extra={"reason": str(error)})
+            return None
 
     async def _adopt(self, spool: DiskSpool, value: str, size: int) -> Blob:
         record = None
@@ -214,20 +215,22 @@ class DiskStore:
             await spool.seal(size)
             record = await self._adoption.take(value, spool.part, size)
             blob = self._blobs.use(record)
-        except StoreError as error:
-            raise StoreBroken(str(error)) from error
         finally:
             await spool.settle(self._blobs, (record, self._folder.blob(value)) if record is not None else None)
         self._measure()
         self._tell()
         return blob
 
-    async def put(self, body: bytes) -> Blob:
-        return await self._work.finish(self._put(body))
+    async def put(self, body: bytes) -> Blob | None:
+        try:
+            return await self._work.finish(self._put(body))
+        except StoreError as error:
+            _log.debug("body not stored", extra={"reason": str(error)})
+            return None
 
     async def _put(self, body: bytes) -> Blob:
         long = len(body) > SYNCED_FROM
-        value = await self._threads.hash(_sha256, body) if long else _sha256(body)
+        value = (await self._threads.hash(hashlib.sha256, body) if long else hashlib.sha256(body)).hexdigest()
         record = self._blobs.get(value)
         if record is not None and not record.hidden:
             return self._blobs.use(record)
@@ -294,7 +297,3 @@ class DiskStore:
         for record in records:
             self._observer(Evicted(record.size))
         return self._work.finish(self._dropping.delete(records, names))
-
-
-def _sha256(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()

@@ -19,6 +19,7 @@ from tests.apt.conftest import SITE, SUITE, World
 from tests.archive import Deb, deb
 from tests.bodies import sha256
 from tests.cache.conftest import sha256 as digest_of
+from tests.memory_store import stored
 from tests.memory_upstream import Scripted
 
 PATH = "main/binary-amd64/Packages.gz"
@@ -37,7 +38,7 @@ def listed(package: Deb) -> Listed:
 
 async def keep(world: World, *debs: Deb, suite: ArchiveAddress = SUITE, path: str = PATH) -> Digest:
     """Put an index into the store, as `indexes` does."""
-    blob = await world.store.put(gzip.compress("\n".join(one.paragraph() for one in debs).encode(), mtime=0))
+    blob = await stored(world.store, gzip.compress("\n".join(one.paragraph() for one in debs).encode(), mtime=0))
     key = f"apt:index:{suite.key}:{blob.digest.value}:{path}"
     now = world.clock.now()
     world.clock.advance(1)
@@ -145,7 +146,7 @@ async def test_find__index_was_evicted(world: World, catalog: Catalog) -> None:
 
 async def test_find__damaged_index(world: World, catalog: Catalog) -> None:
     """An index that cannot be read says nothing."""
-    blob = await world.store.put(b"not packed")
+    blob = await stored(world.store, b"not packed")
     catalog.learn(SUITE, PATH, blob.digest)
 
     assert await find(catalog, of(DEMO)) is None
@@ -195,7 +196,7 @@ async def test_served_alone(world: World, catalog: Catalog) -> None:
     address = ArchiveAddress("http", "deb.example", "builds/demo_1.0_amd64.deb")
     key = f"apt:document:{index.key}"
     for package in (deb("demo", folder="./"), newer):
-        blob = await world.store.put(package.paragraph().encode())
+        blob = await stored(world.store, package.paragraph().encode())
         await world.store.save(Entry(key, index.url, blob.digest, blob.size, "", Validator(), 0.0, 0.0))
         catalog.served_alone(index, key, blob)
         assert [listed(package)] == [match.listed for match in await catalog.find(address)]

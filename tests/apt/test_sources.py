@@ -10,6 +10,7 @@ from proxy.apt import sources
 from proxy.apt.sources import Source
 from proxy.model import Digest, Entry, Validator
 from tests.apt.conftest import SUITE, World
+from tests.memory_store import stored
 
 DIGEST = Digest("sha256", "ab" * 32)
 
@@ -46,7 +47,7 @@ def test_names(suite: str | None, path: str, address: str, near: tuple[str, ...]
 
 async def test_left(world: World) -> None:
     """Indexes with and without a Release file are found again by their keys, with the time at which they came."""
-    blob = await world.store.put(b"x")
+    blob = await stored(world.store, b"x")
     listed = sources.key_of(SUITE, "main/binary-amd64/Packages", Digest("sha512", "cd" * 64))
     alone = "apt:document:http://deb.example/builds/Packages.gz"
     others = ["apt:document:http://deb.example/key.asc", "apt:document:http://other.example/Packages"]

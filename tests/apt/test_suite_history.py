@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,6 @@ from proxy.apt import suite_history as module
 from proxy.apt.indexes import Indexes
 from proxy.apt.suite_history import SuiteHistories, SuiteHistory
 from proxy.apt.suites import Form, Received, Snapshot
-from proxy.errors import StoreError
 from proxy.model import Blob, Entry, Validator
 from tests.apt.conftest import SITE, SUITE, WALL, World, beside, inline, listing, settle
 from tests.memory_store import MemoryStore
@@ -28,10 +26,7 @@ def histories_of(world: World) -> SuiteHistories:
 
 async def received(world: World, key: str, body: bytes) -> Received:
     """A file that upstream sent, in the store if that takes it."""
-    stored = False
-    with suppress(StoreError):
-        await world.store.put(body)
-        stored = True
+    stored = await world.store.put(body) is not None
     validator = Validator('"1"', OLD_DATE)
     entry = Entry(key, "http://x/", release.digest(body), len(body), "text/plain", validator, WALL, WALL)
     return Received(entry, None if stored else body, settled=True)

@@ -23,7 +23,7 @@ from proxy.errors import (
 )
 from proxy.model import Entry, Outcome, Validator
 from tests.cache.conftest import BODY, SITE, URL, HandClock, wanted
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, stored
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
 
 WANTED = wanted(None)
@@ -42,7 +42,7 @@ async def confirming(store: MemoryStore, upstream: MemoryUpstream, clock: HandCl
 
 async def keep(store: MemoryStore, clock: HandClock, validator: Validator = TAGGED, body: bytes = BODY) -> Entry:
     """A file that is kept since now."""
-    blob = await store.put(body)
+    blob = await stored(store, body)
     now = clock.now()
     entry = Entry(WANTED.key, URL, blob.digest, blob.size, "application/octet-stream", validator, now, now)
     await store.save(entry)

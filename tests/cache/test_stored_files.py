@@ -15,7 +15,7 @@ from proxy.cache.stored_files import StoredFiles
 from proxy.errors import BlobDamaged, StoreFull
 from proxy.model import ALGORITHMS, Blob, Digest, Entry, Validator
 from tests.cache.conftest import BODY, HandClock, wanted
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, stored
 
 OTHER = BODY[::-1]
 TAGGED = Validator('"tag"')
@@ -36,7 +36,7 @@ async def stored_files(store: MemoryStore, clock: HandClock) -> AsyncIterator[St
 
 async def hold(store: MemoryStore, promised: Digest | None = None, *, proved: bool = True, body: bytes = BODY) -> Entry:
     """Have a file kept, with what was promised of it when it came."""
-    blob = await store.put(body)
+    blob = await stored(store, body)
     entry = Entry("file:demo", "", blob.digest, blob.size, "", Validator(), 1.0, 1.0, promised, proved)
     await store.save(entry)
     return entry
@@ -119,7 +119,7 @@ async def bring(
     proved: bool = True,
 ) -> Blob:
     """A file came, and was compared with this digest."""
-    blob = await store.put(BODY)
+    blob = await stored(store, BODY)
     await stored_files.record(replace(wanted(None, key=key), digest=promised, proved=proved), blob, TAGGED)
     return blob
 
@@ -156,7 +156,7 @@ async def test_find__under_another_address(store: MemoryStore, stored_files: Sto
 
 async def test_find__between_adoption_and_record(store: MemoryStore, stored_files: StoredFiles) -> None:
     """Who finds the blob of a download before that wrote it down says of it what upstream said."""
-    blob = await store.put(BODY)
+    blob = await stored(store, BODY)
     wish = replace(wanted(None), digest=digest("sha256"))
 
     assert blob == await stored_files.find(wish, TAGGED)
@@ -188,7 +188,7 @@ async def test_record__what_was_promised(store: MemoryStore, stored_files: Store
 
 async def test_record__on_a_disk_that_fails(store: MemoryStore, stored_files: StoredFiles) -> None:
     """The file was given to clients all the same."""
-    blob = await store.put(BODY)
+    blob = await stored(store, BODY)
     store.failure = lambda: StoreFull("full")
     await stored_files.record(replace(wanted(None), digest=digest("sha512")), blob, TAGGED)
     assert store.find("file:demo") is None

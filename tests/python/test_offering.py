@@ -13,7 +13,7 @@ from proxy.python.page import File, Page
 from proxy.python.renderings import Parsed
 from proxy.python.routes import file_key
 from tests.flows.asking import SteppedClock
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, stored
 
 SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
 ORIGIN = "https://files.example/"
@@ -46,7 +46,7 @@ def offering(store: MemoryStore, clock: SteppedClock) -> Offering:
 
 async def hold(store: MemoryStore, file: File, ending: str = "") -> None:
     """Keep a file, or what lies beside it."""
-    blob = await store.put(file.url.encode())
+    blob = await stored(store, file.url.encode())
     key = file_key(Target("pypi", "files.example", f"a/{file.filename}{ending}"))
     await store.save(Entry(key, "", blob.digest, blob.size, "", Validator(), 0.0, 0.0))
 

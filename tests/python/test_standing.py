@@ -26,7 +26,7 @@ from proxy.python.files import FILE_LIFE, VOLATILE_LIFE
 from proxy.python.page import File
 from proxy.python.routes import file_key
 from proxy.python.standing import Standing
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, stored
 from tests.memory_upstream import Gate, Scripted
 from tests.pages import Link
 from tests.python.conftest import Make
@@ -391,7 +391,7 @@ MD5 = Digest("md5", "d" * 32)
 
 async def metadata(store: MemoryStore, etag: str | None) -> Entry:
     """Metadata as it is kept; `etag` is the digest of the wheel that it was read from, or upstream's tag."""
-    blob = await store.put(BODY)
+    blob = await stored(store, BODY)
     entry = Entry("key", f"{URL}.metadata", blob.digest, blob.size, "text/plain", Validator(etag), 0.0, 0.0)
     await store.save(entry)
     return entry

@@ -9,7 +9,7 @@ import pytest
 from proxy.model import Entry, Site, Target, Validator
 from proxy.python.routes import page_key
 from proxy.python.whereabouts import _FRONTS, _HOSTS, Whereabouts
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, stored
 
 SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
 PLAIN = Site("plain", "http://index.local:8080/", "simple/", 600.0, frozenset({"forge.local:8081", "forge.local"}))
@@ -88,7 +88,7 @@ def test_fronts__the_last_one_first() -> None:
 async def test_fronts__of_an_earlier_run() -> None:
     """Kept pages tell where pages are."""
     store = MemoryStore()
-    blob = await store.put(b"page")
+    blob = await stored(store, b"page")
     for key in (page_key("pypi", "a", "x/a/"), page_key("other", "b", "y/b/"), page_key("pypi", "", "z/")):
         await store.save(Entry(key, "", blob.digest, blob.size, "", Validator(), 0.0, 0.0))
     assert ["x/"] == about(SITE, store=store).fronts(SITE)

@@ -30,7 +30,7 @@ from proxy.python.supplements import Supplements
 from tests.bodies import pieces
 from tests.cache.conftest import documents_of
 from tests.flows.asking import SteppedClock
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, stored
 from tests.memory_upstream import MemoryUpstream, Scripted
 from tests.pages import JSON, Link, as_json
 from tests.wheels import Package
@@ -94,7 +94,7 @@ class World:
 
     async def hold(self, target: Target, body: bytes, validator: Validator | None = None) -> Entry:
         """Have a file kept."""
-        blob = await self.store.put(body)
+        blob = await stored(self.store, body)
         now, kind = self.clock.now(), "application/octet-stream"
         entry = Entry(
             file_key(target), self.url(target), blob.digest, blob.size, kind, validator or Validator(), now, now

@@ -7,6 +7,7 @@ import os
 import threading
 from pathlib import Path
 
+from tests.memory_store import stored
 from tests.storage.disk import LARGE, digest, digests, file_of, keep, opened, verify
 
 
@@ -56,7 +57,7 @@ async def test_sweep__file_that_is_being_deleted(tmp_path: Path) -> None:
         await store.settled()
 
         assert digests(store) == []
-        blob = await store.put(b"body")
+        blob = await stored(store, b"body")
         with store.lease(blob) as descriptor:
             assert os.pread(descriptor, 100, 0) == b"body"
         assert known.digest == blob.digest
@@ -85,7 +86,7 @@ async def test_put__dropped_in_the_same_moment(tmp_path: Path) -> None:
         await keep(store, "a", b"body")
         for _ in range(20):
             store._drop(next(iter(store._blobs)))
-            blob = await store.put(b"body")
+            blob = await stored(store, b"body")
             await store.settled()
             with store.lease(blob) as descriptor:
                 assert os.pread(descriptor, 100, 0) == b"body"

@@ -35,10 +35,10 @@ async def started(path: Path) -> AsyncGenerator[LateStore]:
 
 async def _refuses(store: LateStore) -> None:
     """Nothing is kept, nothing is found, and nothing else happens."""
-    for keeping in (store.put(BODY), store.spool("whl", 4)):
-        with pytest.raises(StoreError):
-            await keeping
-    await store.save(entry("a", BODY))
+    assert await store.put(BODY) is None
+    with pytest.raises(StoreError):
+        await store.spool("whl", 4)
+    assert not await store.save(entry("a", BODY))
     await store.forget("a")
     assert (None, None, []) == (store.find("a"), store.blob(digest(BODY)), list(store.keys("")))
     with pytest.raises(BlobDamaged), store.lease(Blob(digest(BODY), 4, "nowhere")):

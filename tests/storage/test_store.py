@@ -15,6 +15,7 @@ from proxy.errors import BlobDamaged, StoreBroken, StoreError
 from proxy.events import Event, Stored
 from proxy.model import Digest, Validator
 from proxy.ports import SpoolState
+from tests.memory_store import stored
 from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
 
 BODY = b"the body that was stored"
@@ -86,7 +87,7 @@ async def test_lease__unreadable_file(tmp_path: Path) -> None:
     """A file that may not be read any more is as good as none."""
     path = tmp_path / "data"
     async with opened(path) as store:
-        blob = await store.put(BODY)
+        blob = await stored(store, BODY)
         file_of(path, BODY).chmod(0)
 
         with pytest.raises(BlobDamaged), store.lease(blob):
@@ -98,7 +99,7 @@ async def test_lease__mode_changed_only(tmp_path: Path) -> None:
     """A file whose mode was changed and that can still be read is still right."""
     path = tmp_path / "data"
     async with opened(path) as store:
-        blob = await store.put(BODY)
+        blob = await stored(store, BODY)
         file_of(path, BODY).chmod(stat.S_IRUSR)
 
         with store.lease(blob) as descriptor:
@@ -177,7 +178,7 @@ async def test_lease__in_a_thread(tmp_path: Path) -> None:
     """A damaged file that is noticed in a worker thread is dropped on the loop."""
     path = tmp_path / "data"
     async with opened(path) as store:
-        blob = await store.put(BODY)
+        blob = await stored(store, BODY)
         file_of(path, BODY).unlink()
 
         def read() -> None:
@@ -194,7 +195,7 @@ async def test_lease__out_of_descriptors(tmp_path: Path) -> None:
     import resource  # noqa: PLC0415
 
     async with opened(tmp_path / "data") as store:
-        blob = await store.put(BODY)
+        blob = await stored(store, BODY)
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
         try:
@@ -341,8 +342,7 @@ async def test_adopt__bytes_are_missing(tmp_path: Path) -> None:
         spool = await store.spool("whl", 100)
         await spool.write(0, [BODY])
 
-        with pytest.raises(StoreBroken):
-            await store.adopt(spool, digest(BODY), 100)
+        assert await store.adopt(spool, digest(BODY), 100) is None
         assert digests(store) == []
         assert list((path / "spool").iterdir()) == []
         assert store._space.ledger.reserved == 0
