@@ -48,7 +48,7 @@ from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.lines import Lines, places
 from proxy.web.access_log import AccessLog
 from proxy.web.edge import Edge
-from proxy.web.listening import Listening
+from proxy.web.listener import Listener
 from proxy.web.log_writer import LogWriter
 from proxy.web.own_pages import OwnPages
 from proxy.web.program_log import ProgramLog, installed, lost_lines, thread_failed
@@ -194,10 +194,10 @@ async def start(
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        listening = Listening(server, settings.serve.connections)
-        listening.open(settings.host, settings.port)
-        stack.callback(listening.close)
-        addresses = listening.addresses
+        listener = Listener(server, settings.serve.connections)
+        listener.open(settings.host, settings.port)
+        stack.callback(listener.close)
+        addresses = listener.addresses
         if announced is not None:
             await stack.enter_async_context(announced([host for host, _ in addresses], addresses[0][1]))
         return Running(tuple(map(_url, addresses)), metrics, log, store, stack.pop_all())

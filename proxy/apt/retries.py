@@ -1,7 +1,7 @@
 """Retries of what failed upstream and may pass, for clients that do not retry.
 
 apt takes an error without a body for final, and one with a body for a hiccup: it goes on without the lists that it
-asked for. So `proxy.web.failures` answers without a body, and the service retries here before it does.
+asked for. So `proxy.web.error_responses` answers without a body, and the service retries here before it does.
 """
 
 from __future__ import annotations

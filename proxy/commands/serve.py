@@ -22,7 +22,7 @@ from proxy.config import Settings
 from proxy.config.proxy_selection import KnownProxies
 from proxy.errors import PullthroughError
 from proxy.ports import Credentials
-from proxy.web.listening import NotListening
+from proxy.web.listener import CannotListen
 
 
 def serve(settings: Settings, credentials: Credentials, proxies: KnownProxies) -> int:
@@ -41,7 +41,7 @@ def serve(settings: Settings, credentials: Credentials, proxies: KnownProxies) -
         asyncio.run(app.run(settings, greet, credentials, proxies))
     except PullthroughError as error:
         return _failed(str(error))
-    except NotListening as refused:
+    except CannotListen as refused:
         return _failed(advice(refused.error, refused.host, settings.port))
     except OSError as error:
         return _failed(advice(error, settings.host[0], settings.port))

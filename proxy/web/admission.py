@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 
 from proxy import address_text
 from proxy.errors import BadTarget, NotAllowed
-from proxy.web import failures
+from proxy.web.error_responses import OWN_HEADERS, text_response
 
 # Fetch standard §3.3: any page may read the answer, and all of its header fields.
 READABLE = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*"))
@@ -35,12 +35,12 @@ def refusal(request: web.BaseRequest, via: str) -> web.StreamResponse | None:
     if request.method not in ("GET", "HEAD", "CONNECT", "OPTIONS") or request.raw_path == "*":
         return no_such_method()
     if _has_body(request):
-        answer = failures.plain(400, "A request with a body is not answered: send GET or HEAD without one.")
+        answer = text_response(400, "A request with a body is not answered: send GET or HEAD without one.")
     elif len(hosts := request.headers.getall("Host", ())) > 1 or (not hosts and request.version >= (1, 1)):
-        answer = failures.plain(400, "A request needs exactly one Host header.")
+        answer = text_response(400, "A request needs exactly one Host header.")
     elif any(via in passed for passed in request.headers.getall("Via", ())):
         # RFC 9110 §7.6.3: it would ask itself again, for ever.
-        answer = failures.plain(508, "This cache has itself for a proxy to upstream: see `proxy` in its settings.")
+        answer = text_response(508, "This cache has itself for a proxy to upstream: see `proxy` in its settings.")
     else:
         return None
     answer.force_close()
@@ -49,14 +49,14 @@ def refusal(request: web.BaseRequest, via: str) -> web.StreamResponse | None:
 
 def no_such_method() -> web.Response:
     """The answer to what is neither GET nor HEAD."""
-    answer = failures.plain(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
+    answer = text_response(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
     answer.force_close()
     return answer
 
 
 def preflight() -> web.Response:
     """The answer to the preflight request of a browser (Fetch standard §4.8)."""
-    return web.Response(status=204, headers={**failures.FIXED, **_PREFLIGHT})
+    return web.Response(status=204, headers={**OWN_HEADERS, **_PREFLIGHT})
 
 
 def refuse_stranger(target: str, headers: Mapping[str, str], names: AbstractSet[str]) -> None:

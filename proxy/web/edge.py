@@ -2,7 +2,7 @@
 
 Requests that are no GET, HEAD, CONNECT or OPTIONS, or that have a body, are refused (`admission`). `request_target`
 tells archives from addresses of this cache: the program's own pages, then the mounts. Errors become answers by the
-table in `failures`; once the head has left, an error breaks the connection.
+table in `error_responses`; once the head has left, an error breaks the connection.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from proxy.python.lists import ProjectStream
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from proxy.upstream import lines
-from proxy.web import admission, failures, request_target
+from proxy.web import admission, request_target
 from proxy.web.admission import READABLE
 from proxy.web.answer_plan import Framing
+from proxy.web.error_responses import error_response, text_response
 from proxy.web.own_pages import OwnPages
 from proxy.web.replay import Replay
 from proxy.web.request_head import query_of
@@ -148,10 +149,10 @@ class Edge:
             form = negotiation.named(query.format)
             location = answer.location + (f"?format={quote(form.value)}" if form else "")
             # Not 301 or 308: pip keeps those for ever.
-            return failures.plain(302, "The page is at the normalised name.", {"Location": location})
+            return text_response(302, "The page is at the normalised name.", {"Location": location})
         if isinstance(answer, Later):
             record.exchange.status, record.outcome, record.kind = 302, Outcome.MISS, Kind.METADATA
-            return failures.plain(302, "The metadata is on its way.", {"Location": answer.location})
+            return text_response(302, "The metadata is on its way.", {"Location": answer.location})
         if isinstance(answer, ProjectStream):
             record.kind, record.outcome = Kind.PAGE, Outcome.MISS
             return await self._responder.send_projects(record.exchange, answer)
@@ -195,10 +196,10 @@ class Edge:
         """The answer that tells an error."""
         address = record.archive
         if address is None:
-            return failures.response_of(error, aloud=request.method == "CONNECT" or record.path == "-")  # as a proxy
+            return error_response(error, aloud=request.method == "CONNECT" or record.path == "-")  # as a proxy
         # A client that has an older copy goes on with it when an archive cannot be reached, as without a cache.
         final = not request.headers.get("If-Modified-Since") and self._archives.final(address)
-        response = failures.response_of(error, aloud=True, final=final)
+        response = error_response(error, aloud=True, final=final)
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.warning("archive not answered", extra={"upstream": ARCHIVES, "reason": str(error)})
         return response

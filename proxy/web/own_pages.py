@@ -13,7 +13,7 @@ from aiohttp import web
 
 from proxy import address_text, clients
 from proxy.errors import BadTarget
-from proxy.web import failures
+from proxy.web.error_responses import OWN_HEADERS, text_response
 
 
 class OwnPages:
@@ -35,13 +35,13 @@ class OwnPages:
         match path:
             case "/metrics":
                 body, content_type = self._metrics()
-                return web.Response(body=body, headers={**failures.FIXED, "Content-Type": content_type})
+                return web.Response(body=body, headers={**OWN_HEADERS, "Content-Type": content_type})
             case "/healthz":
                 # Liveness: a cache whose disk fails still serves past it.
                 trouble = self._degraded()
-                return failures.plain(200, f"degraded: {trouble}" if trouble else "ok")
+                return text_response(200, f"degraded: {trouble}" if trouble else "ok")
             case "/readyz":
-                return failures.plain(200, "ok")
+                return text_response(200, "ok")
             case "/":
                 return front_page(request, self._indexes)
         return _api(path, request)
@@ -51,13 +51,13 @@ def _api(path: str, request: web.BaseRequest) -> web.Response | None:
     if path == "/api/apt-proxy-detect":
         return detecting_script(request)
     if path.startswith("/api/"):
-        return failures.plain(404, "There is nothing at this address.")
+        return text_response(404, "There is nothing at this address.")
     return None
 
 
 def front_page(request: web.BaseRequest, indexes: Mapping[str, str]) -> web.Response:
     """The text at `/`. `indexes`: the path of the index below each mount."""
-    answer = failures.plain(200, _text(_base_url(request), indexes), {"Vary": "Accept"})
+    answer = text_response(200, _text(_base_url(request), indexes), {"Vary": "Accept"})
     if "text/html" not in request.headers.get("Accept", ""):
         answer.set_status(406, "Usage Information")
     return answer
@@ -65,7 +65,7 @@ def front_page(request: web.BaseRequest, indexes: Mapping[str, str]) -> web.Resp
 
 def detecting_script(request: web.BaseRequest) -> web.Response:
     """The script at `/api/apt-proxy-detect`."""
-    return failures.plain(200, clients.apt_detecting_script(_base_url(request)).removesuffix("\n"))
+    return text_response(200, clients.apt_detecting_script(_base_url(request)).removesuffix("\n"))
 
 
 def _text(base_url: str, indexes: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.address_text import unmapped
-from proxy.web import failures
+from proxy.web.error_responses import text_response
 from proxy.web.request_head import Clients
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to what the parser refused, which is the client's doing: no traceback in the log for it."""
         _log.info("malformed request", extra={"client": self.client, "reason": type(exc).__name__})
-        answer = failures.plain(status, "The request is malformed, or its head is too long.")
+        answer = text_response(status, "The request is malformed, or its head is too long.")
         answer.force_close()
         return answer
 

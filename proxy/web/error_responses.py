@@ -9,7 +9,7 @@ from aiohttp import web
 from proxy import errors
 
 # What every answer of the program itself carries.
-FIXED = {"Server": "pullthrough", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+OWN_HEADERS = {"Server": "pullthrough", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 ERROR = "X-Error"  # the text of an error, where an answer has no body for it
 _LONGEST = 250  # characters of a reason phrase: apt reads 359
 STATUSES: dict[type[errors.PullthroughError], int] = {
@@ -31,14 +31,14 @@ def status_of(error: errors.PullthroughError) -> int:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
-def response_of(error: errors.PullthroughError, *, aloud: bool = False, final: bool = False) -> web.Response:
+def error_response(error: errors.PullthroughError, *, aloud: bool = False, final: bool = False) -> web.Response:
     """The answer: plain text for a person, and the headers that help a program.
 
     `aloud`: for apt, which shows the reason phrase of a status line and no body: the text stands there, too. `final`:
     apt is not to go on without what it asked for. A 5xx with a body counts with it as a hiccup, for which it ends
     well and without lists; one that has no body does not.
     """
-    headers, status, text = dict(FIXED), status_of(error), str(error)
+    headers, status, text = dict(OWN_HEADERS), status_of(error), str(error)
     if isinstance(error, errors.RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, errors.UpstreamThrottled):
@@ -56,6 +56,6 @@ def response_of(error: errors.PullthroughError, *, aloud: bool = False, final: b
     return web.Response(status=status, reason=reason, text=body, headers=headers)
 
 
-def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+def text_response(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
     """A short answer of the edge itself."""
-    return web.Response(status=status, text=f"{text}\n", headers={**FIXED, **(headers or {})})
+    return web.Response(status=status, text=f"{text}\n", headers={**OWN_HEADERS, **(headers or {})})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from proxy.web.listening import Listening, NotListening
+from proxy.web.listener import CannotListen, Listener
 from proxy.web.server import Connection, Server
 from tests.gates import Watch
 
@@ -27,7 +27,7 @@ class World:
     """A server that answers with 204, `/wait` when the test lets it; `seen`: from where requests came, and to where."""
 
     server: Server
-    listening: Listening
+    listener: Listener
     seen: list[tuple[str, tuple[str, int] | None]] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
@@ -36,7 +36,7 @@ class World:
 
     @property
     def port(self) -> int:
-        return self.listening.addresses[0][1]
+        return self.listener.addresses[0][1]
 
     async def connect(self, host: str = "127.0.0.1") -> Client:
         """A connection."""
@@ -84,14 +84,14 @@ async def make_world() -> AsyncIterator[MakeWorld]:
 
     def make(most: int) -> World:
         server = Server(handle, lambda *_: False, 30.0)
-        made.append(World(server, Listening(server, most)))
+        made.append(World(server, Listener(server, most)))
         return made[-1]
 
     yield make
     for world in made:
         for client in world.clients:
             client.writer.transport.abort()
-        world.listening.close()
+        world.listener.close()
         world.go_on.set()
         world.server.pre_shutdown()
         await world.server.shutdown(5.0)
@@ -100,10 +100,10 @@ async def make_world() -> AsyncIterator[MakeWorld]:
 async def test_open__several_addresses(make_world: MakeWorld) -> None:
     """Each is listened at, all at one port, in the order of the settings."""
     world = make_world(100)
-    world.listening.open(["127.0.0.2", "127.0.0.1", "127.0.0.3"], 0)
-    assert ["127.0.0.2", "127.0.0.1", "127.0.0.3"] == [host for host, _ in world.listening.addresses]
-    assert {world.port} == {port for _, port in world.listening.addresses}
-    for host, port in world.listening.addresses:
+    world.listener.open(["127.0.0.2", "127.0.0.1", "127.0.0.3"], 0)
+    assert ["127.0.0.2", "127.0.0.1", "127.0.0.3"] == [host for host, _ in world.listener.addresses]
+    assert {world.port} == {port for _, port in world.listener.addresses}
+    for host, port in world.listener.addresses:
         client = await world.connect(host)
         assert b"HTTP/1.1 204 No Content" == await client.ask()
         assert ("127.0.0.1", (host, port)) in world.seen or (host, (host, port)) in world.seen
@@ -114,8 +114,8 @@ async def test_open__several_addresses(make_world: MakeWorld) -> None:
 async def test_open__everywhere(make_world: MakeWorld, hosts: list[str]) -> None:
     """Every address is those of IPv4 too, and what it covers is not listened at twice; clients' names are plain."""
     world = make_world(100)
-    world.listening.open(hosts, 0)
-    assert [("::", world.port)] == world.listening.addresses
+    world.listener.open(hosts, 0)
+    assert [("::", world.port)] == world.listener.addresses
     for host in ("127.0.0.1", "::1"):
         client = await world.connect(host)
         assert b"HTTP/1.1 204 No Content" == await client.ask()
@@ -125,8 +125,8 @@ async def test_open__everywhere(make_world: MakeWorld, hosts: list[str]) -> None
 async def test_open__every_address_of_ipv4(make_world: MakeWorld) -> None:
     """It covers the others of its kind."""
     world = make_world(100)
-    world.listening.open(["127.0.0.1", "0.0.0.0", "localhost"], 0)
-    assert [("0.0.0.0", world.port)] == [place for place in world.listening.addresses if "." in place[0]]
+    world.listener.open(["127.0.0.1", "0.0.0.0", "localhost"], 0)
+    assert [("0.0.0.0", world.port)] == [place for place in world.listener.addresses if "." in place[0]]
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ async def test_open__every_address_of_ipv4(make_world: MakeWorld) -> None:
 async def test_open__an_address_by_several_names(make_world: MakeWorld, hosts: list[str]) -> None:
     """It is listened at once."""
     world = make_world(100)
-    world.listening.open(hosts, 0)
-    addresses = [host for host, _ in world.listening.addresses]
+    world.listener.open(hosts, 0)
+    addresses = [host for host, _ in world.listener.addresses]
     assert "127.0.0.1" in addresses
     assert len(set(addresses)) == len(addresses)
 
@@ -150,11 +150,11 @@ async def test_open__an_address_by_several_names(make_world: MakeWorld, hosts: l
 async def test_open__name(make_world: MakeWorld) -> None:
     """All addresses of a name that this machine has."""
     world = make_world(100)
-    world.listening.open(["localhost"], 0)
-    for host, _ in world.listening.addresses:
+    world.listener.open(["localhost"], 0)
+    for host, _ in world.listener.addresses:
         client = await world.connect(host)
         assert b"HTTP/1.1 204 No Content" == await client.ask()
-    assert "127.0.0.1" in {host for host, _ in world.listening.addresses}
+    assert "127.0.0.1" in {host for host, _ in world.listener.addresses}
 
 
 @pytest.mark.parametrize(
@@ -168,25 +168,25 @@ async def test_open__name(make_world: MakeWorld) -> None:
 async def test_open__one_is_not_here(make_world: MakeWorld, hosts: list[str], wrong: str, number: int) -> None:
     """The one is named, and nothing is left open."""
     world = make_world(100)
-    with pytest.raises(NotListening, match="cannot be listened at") as caught:
-        world.listening.open(hosts, 0)
+    with pytest.raises(CannotListen, match="cannot be listened at") as caught:
+        world.listener.open(hosts, 0)
     assert (wrong, number) == (caught.value.host, caught.value.error.errno)
-    assert [] == world.listening.addresses
+    assert [] == world.listener.addresses
 
 
 async def test_open__port_is_taken(make_world: MakeWorld) -> None:
     """The address at which it is taken is named."""
     world = make_world(100)
     with socket.create_server(("127.0.0.2", 0)) as taken:
-        with pytest.raises(NotListening) as caught:
-            world.listening.open(["127.0.0.1", "127.0.0.2"], taken.getsockname()[1])
+        with pytest.raises(CannotListen) as caught:
+            world.listener.open(["127.0.0.1", "127.0.0.2"], taken.getsockname()[1])
     assert ("127.0.0.2", errno.EADDRINUSE) == (caught.value.host, caught.value.error.errno)
 
 
 async def test_bound__idle_ones_make_room(make_world: MakeWorld) -> None:
     """The one that waited longest is closed for a new one, whether it said nothing or half a request."""
     world = make_world(4)
-    world.listening.open(["127.0.0.1"], 0)
+    world.listener.open(["127.0.0.1"], 0)
     clients = [await world.connect() for _ in range(4)]
     for client in clients[1:]:
         assert b"HTTP/1.1 204 No Content" == await client.ask()
@@ -200,7 +200,7 @@ async def test_bound__idle_ones_make_room(make_world: MakeWorld) -> None:
 async def test_bound__busy_ones_stay(make_world: MakeWorld) -> None:
     """Where nobody is idle a new one waits, and is served when there is room."""
     world = make_world(3)
-    world.listening.open(["127.0.0.1"], 0)
+    world.listener.open(["127.0.0.1"], 0)
     busy = [await world.connect() for _ in range(3)]
     for client in busy:
         client.writer.write(GET.replace(b"/ ", b"/wait "))
@@ -218,7 +218,7 @@ async def test_bound__busy_ones_stay(make_world: MakeWorld) -> None:
 async def test_bound__many_slow_heads(make_world: MakeWorld, caplog: pytest.LogCaptureFixture) -> None:
     """Clients that send heads a byte at a time cannot keep others out; the log has a line."""
     world = make_world(16)
-    world.listening.open(["127.0.0.1"], 0)
+    world.listener.open(["127.0.0.1"], 0)
     slow = [await world.connect() for _ in range(100)]
     for client in slow:
         client.writer.write(GET[:5])
@@ -232,7 +232,7 @@ async def test_bound__many_slow_heads(make_world: MakeWorld, caplog: pytest.LogC
 async def test_no_descriptors(make_world: MakeWorld, caplog: pytest.LogCaptureFixture) -> None:
     """Idle connections are closed when no descriptor is left; one line tells it, and it goes on."""
     world = make_world(10_000)
-    world.listening.open(["127.0.0.1"], 0)
+    world.listener.open(["127.0.0.1"], 0)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     first = [await world.connect() for _ in range(16)]
     assert all([await client.ask() for client in first])
@@ -261,7 +261,7 @@ async def test_no_descriptors(make_world: MakeWorld, caplog: pytest.LogCaptureFi
 async def test_count__is_right_in_the_end(make_world: MakeWorld) -> None:
     """However connections end, none is counted for ever."""
     world = make_world(100)
-    world.listening.open(["127.0.0.1"], 0)
+    world.listener.open(["127.0.0.1"], 0)
     for way in range(40):
         client = await world.connect()
         if way % 2:
@@ -272,4 +272,4 @@ async def test_count__is_right_in_the_end(make_world: MakeWorld) -> None:
             client.writer.close()
     while world.server.open_connections:
         await asyncio.sleep(0)
-    assert set() == world.listening._accepted
+    assert set() == world.listener._accepted

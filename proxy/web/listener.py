@@ -32,7 +32,7 @@ _SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
-class NotListening(OSError):
+class CannotListen(OSError):
     """An address of the settings cannot be listened at: `host`, and why."""
 
     def __init__(self, host: str, error: OSError) -> None:
@@ -49,7 +49,7 @@ class _Place:
     address: tuple[Any, ...]
 
 
-class Listening:
+class Listener:
     """Accepts connections for a server. Mutable state: the sockets, and whether they rest."""
 
     def __init__(self, server: Server, most: int) -> None:
@@ -65,11 +65,11 @@ class Listening:
         server.watch(self._opened, self._closed)
 
     def open(self, hosts: Sequence[str], port: int) -> None:
-        """Listen at each of `hosts`; with port 0 at one that is free at all of them. Raises NotListening."""
+        """Listen at each of `hosts`; with port 0 at one that is free at all of them. Raises CannotListen."""
         for left in reversed(range(1 if port else _TRIES)):
             try:
                 self._sockets = _listeners(hosts, port)
-            except NotListening as refused:
+            except CannotListen as refused:
                 if refused.error.errno != errno.EADDRINUSE or not left:
                     raise
             else:
@@ -163,7 +163,7 @@ class Listening:
 
 
 def _listeners(hosts: Sequence[str], port: int) -> list[socket.socket]:
-    """Sockets that listen at each of the hosts, all at one port. Raises NotListening."""
+    """Sockets that listen at each of the hosts, all at one port. Raises CannotListen."""
     opened: list[socket.socket] = []
     seen: set[_Place] = set()
     try:
@@ -179,7 +179,7 @@ def _listeners(hosts: Sequence[str], port: int) -> list[socket.socket]:
                     # A name may have addresses of a kind that this machine has not.
                     spare = len(opened) > 0 or number < len(fresh) - 1
                     if error.errno not in _NOT_HERE or len(places) == 1 or not spare:
-                        raise NotListening(host, error) from error
+                        raise CannotListen(host, error) from error
     except BaseException:
         for listener in opened:
             listener.close()
@@ -213,11 +213,11 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _places(host: str, port: int) -> Iterable[_Place]:
-    """The addresses of a host. Raises NotListening."""
+    """The addresses of a host. Raises CannotListen."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise NotListening(host, error) from error
+        raise CannotListen(host, error) from error
     return dict.fromkeys(_Place(family, address) for family, _, _, _, address in found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy import errors
-from proxy.web import failures
+from proxy.web.error_responses import STATUSES, error_response
 
 
 @pytest.mark.parametrize(
@@ -26,46 +26,46 @@ from proxy.web import failures
         (errors.StoreFull("x"), 503),
     ],
 )
-def test_response_of(error: errors.PullthroughError, status: int) -> None:
+def test_error_response(error: errors.PullthroughError, status: int) -> None:
     """The table, each answer a short text that nobody keeps."""
-    answer = failures.response_of(error)
+    answer = error_response(error)
     assert (status, "no-store", f"{error}\n") == (answer.status, answer.headers["Cache-Control"], answer.text)
 
 
 def test_status_of__knows_every_error() -> None:
     """No error of the tree is without a status, but for its root."""
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
-    without = [kind for kind in kinds if not any(base in failures.STATUSES for base in kind.__mro__)]
+    without = [kind for kind in kinds if not any(base in STATUSES for base in kind.__mro__)]
     assert without == [errors.PullthroughError]
 
 
-def test_response_of__helps_a_program() -> None:
+def test_error_response__helps_a_program() -> None:
     """416 names the size, 503 says when to come back."""
-    assert failures.response_of(errors.RangeNotSatisfiable(7)).headers["Content-Range"] == "bytes */7"
-    assert failures.response_of(errors.UpstreamThrottled("x", 17)).headers["Retry-After"] == "17"
-    assert int(failures.response_of(errors.UpstreamThrottled("x")).headers["Retry-After"]) > 0
+    assert error_response(errors.RangeNotSatisfiable(7)).headers["Content-Range"] == "bytes */7"
+    assert error_response(errors.UpstreamThrottled("x", 17)).headers["Retry-After"] == "17"
+    assert int(error_response(errors.UpstreamThrottled("x")).headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize(
     "error", [errors.UpstreamBroken("x"), errors.UpstreamThrottled("x"), errors.UpstreamTimeout("x")]
 )
-def test_response_of__final(error: errors.PullthroughError) -> None:
+def test_error_response__final(error: errors.PullthroughError) -> None:
     """apt goes on after a 5xx that has a body; the text stands in a header, and where apt shows it."""
-    answer = failures.response_of(error, aloud=True, final=True)
+    answer = error_response(error, aloud=True, final=True)
 
     assert (None, "x", True) == (answer.body, answer.headers["X-Error"], answer.reason.endswith(" (x)"))
 
 
-def test_response_of__final_all_the_same() -> None:
+def test_error_response__final_all_the_same() -> None:
     """Of a 4xx apt makes no hiccup, with a body or without."""
-    answer = failures.response_of(errors.NotFound("x"), aloud=True, final=True)
+    answer = error_response(errors.NotFound("x"), aloud=True, final=True)
 
     assert ("x\n", "Not Found (x)") == (answer.text, answer.reason)
 
 
-def test_response_of__one_line() -> None:
+def test_error_response__one_line() -> None:
     """What stands in a status line is short, and one line of ASCII."""
-    answer = failures.response_of(errors.NotAllowed("a\nb § " + "c" * 1000), aloud=True)
+    answer = error_response(errors.NotAllowed("a\nb § " + "c" * 1000), aloud=True)
 
     assert answer.reason.isascii()
     assert answer.reason.startswith("Forbidden (a b ? c")
