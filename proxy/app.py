@@ -32,8 +32,8 @@ from proxy.cache.bodies import Bodies
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
+from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
-from proxy.cache.patience import Patience
 from proxy.config import FetchSettings, Settings
 from proxy.config.archives import TUNNELS
 from proxy.config.proxy_selection import KnownProxies

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from proxy.apt.policy import MOUNT
-from proxy.cache import dates
+from proxy.cache import freshness
 from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
@@ -30,7 +30,7 @@ def whole(  # noqa: PLR0913, PLR0917 the parts of a representation
     body: bytes | Body, digest: Digest, dated: Dated, kind: Kind, outcome: Outcome, source: Source
 ) -> Representation:
     """A Release file or a document: to be asked for anew each time."""
-    date = dates.passable(dated.last_modified)
+    date = freshness.sendable_date(dated.last_modified)
     return Representation(
         body=body,
         kind=kind,
@@ -57,7 +57,7 @@ def file(  # noqa: PLR0913 the parts of a representation
 ) -> Representation:
     """A file. `lasting`: its name stands for these bytes for ever. `fresh_until`: until when it may be given again."""
     digest = body.digest if isinstance(body, Blob) else expected
-    date = dates.passable(dated.last_modified)
+    date = freshness.sendable_date(dated.last_modified)
     return Representation(
         body=body,
         kind=kind,

@@ -15,7 +15,7 @@ from dataclasses import replace
 from proxy.apt import answers
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
-from proxy.cache import dates, file_kinds
+from proxy.cache import file_kinds, freshness
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
@@ -78,7 +78,7 @@ class Confirmed:
         age = max(now - entry.checked, 0.0)
         left = wanted.site.ttl - age if outcome is Outcome.HIT else 0.0
         until = self._clock.monotonic() + left if left > 0 else 0.0
-        dated = Dated(date, dates.settled(date, now))
+        dated = Dated(date, freshness.is_settled(date, now))
         shown = answers.file(blob, None, dated, kind, Source.CACHE, lasting=False, fresh_until=until)
         age_shown = None if outcome is Outcome.REVALIDATED else age
         return replace(shown, outcome=outcome, age=age_shown, stands=lambda: self._store.find(entry.key) == entry)
@@ -103,7 +103,7 @@ class Confirmed:
     async def _opened(self, query: Query[ArchiveAddress], wanted: Wanted, kind: Kind) -> Representation:
         body, source = await self._opener.body(wanted, query.span, query.if_range, head=query.head)
         date = answers.told(body, None)
-        dated = Dated(date, dates.settled(date, self._clock.now()))
+        dated = Dated(date, freshness.is_settled(date, self._clock.now()))
         return answers.file(body, None, dated, kind, source, lasting=False)
 
     async def _unpacked(self, wanted: Wanted, kind: Kind) -> Representation:
@@ -119,7 +119,7 @@ class Confirmed:
         body = self._store.blob(entry.digest) or await document.read()
         source = Source.UPSTREAM if document.fetched else _SOURCES.get(document.outcome, Source.CACHE)
         date = entry.validator.last_modified
-        dated = Dated(date, dates.settled(date, self._clock.now()))
+        dated = Dated(date, freshness.is_settled(date, self._clock.now()))
         shown = answers.whole(body, entry.digest, dated, kind, document.outcome, source)
         return replace(shown, age=document.age)
 

@@ -14,7 +14,7 @@ from proxy.apt import packages
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.release import Listed
 from proxy.apt.suites import Snapshot
-from proxy.cache import dates
+from proxy.cache import freshness
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight, Wanted
@@ -83,7 +83,7 @@ class Indexes:
             for snapshot in snapshots
             if (other := snapshot.release.files.get(path)) is not None and other.digest != listed.digest
         }
-        return dates.settled(date, now) and all(
+        return freshness.is_settled(date, now) and all(
             self.last_modified(suite, path, other) != date for other in others.values()
         )
 

@@ -13,7 +13,7 @@ from proxy.apt.suite_history import SuiteHistory
 from proxy.apt.suites import Form, Received, Snapshot
 from proxy.cache.bodies import Bodies
 from proxy.cache.conditional import conditional
-from proxy.cache.patience import Patience
+from proxy.cache.freshness import Patience
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.model import Ask, Entry, Kind, Site, Validator

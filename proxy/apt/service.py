@@ -30,7 +30,7 @@ from proxy.cache.bodies import Bodies
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
-from proxy.cache.patience import Patience
+from proxy.cache.freshness import Patience
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.events import UpstreamFailed

@@ -18,7 +18,7 @@ from proxy.apt.release_fetcher import ReleaseFetcher, Torn, address_of
 from proxy.apt.suite_history import SuiteHistories, SuiteHistory
 from proxy.apt.suites import Decision, Form, Received, Snapshot
 from proxy.cache.bodies import Bodies
-from proxy.cache.patience import Patience
+from proxy.cache.freshness import Patience
 from proxy.cache.single_flight import FlightTask, SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, Unsettled

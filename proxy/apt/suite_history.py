@@ -15,7 +15,7 @@ from proxy.apt import paths, release, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.indexes import Indexes
 from proxy.apt.suites import Away, Form, Received, Snapshot
-from proxy.cache import dates
+from proxy.cache import freshness
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, StoreError
 from proxy.model import Blob, Digest, Entry
@@ -208,4 +208,4 @@ def _confirmed(received: Received, found: Received | None, now: float) -> Receiv
 
 def _stored(entry: Entry) -> Received:
     """What an earlier run stored."""
-    return Received(entry, settled=dates.settled(entry.validator.last_modified, entry.stored))
+    return Received(entry, settled=freshness.is_settled(entry.validator.last_modified, entry.stored))

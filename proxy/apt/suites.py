@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy.apt.release import Listed, Release
-from proxy.cache import dates
+from proxy.cache import freshness
 from proxy.errors import NotFound
 from proxy.model import Digest, Entry, Validator
 
@@ -52,7 +52,7 @@ class Received:
     @property
     def modified(self) -> float | None:
         """When upstream says that it was written; seconds since the epoch."""
-        return dates.parse(self.entry.validator.last_modified)
+        return freshness.parse_date(self.entry.validator.last_modified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Snapshot:
     def date_of(self, *, signature: bool = False) -> str | None:
         """The Last-Modified of its list, or of the signature beside that, if it may be sent to clients."""
         received = self.signature if signature else self.listing
-        return dates.passable(received.entry.validator.last_modified) if received is not None else None
+        return freshness.sendable_date(received.entry.validator.last_modified) if received is not None else None
 
     @property
     def signature_name(self) -> str | None:
@@ -231,7 +231,7 @@ def conditions(received: Received | None) -> dict[str, str]:
 
 def settled(validator: Validator, date: str | None, now: float) -> bool:
     """Whether the Last-Modified of an answer with this `Date` is a validator; without a `Date`, of one from now."""
-    return dates.settled(validator.last_modified, dates.parse(date) or now)
+    return freshness.is_settled(validator.last_modified, freshness.parse_date(date) or now)
 
 
 def dated(snapshot: Snapshot, others: Iterable[Snapshot], *, signature: bool = False) -> bool:

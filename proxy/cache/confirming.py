@@ -10,12 +10,11 @@ import logging
 from dataclasses import replace
 from http import HTTPStatus
 
-from proxy.cache import dates
+from proxy.cache import freshness
 from proxy.cache.conditional import conditional
 from proxy.cache.flight import Wanted
-from proxy.cache.freshness import Verdict, judge
+from proxy.cache.freshness import Patience
 from proxy.cache.passthrough import coded
-from proxy.cache.patience import Patience
 from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, UpstreamError, UpstreamTimeout, UpstreamUnreachable, Withheld
 from proxy.model import Ask, Entry, Outcome, Validator
@@ -49,11 +48,8 @@ class Confirming:
         `gone`: raise NotFound where upstream has no such file any more; else it is STALE.
         `anew`: what was not confirmed a moment ago is to be fetched, since validators may hide that it changed.
         """
-        match judge(entry, self._clock.now(), wanted.site.ttl, revalidate=anew):
-            case Verdict.FRESH:
-                return Outcome.HIT
-            case Verdict.STALE:
-                pass
+        if freshness.is_fresh(entry, self._clock.now(), wanted.site.ttl, revalidate=anew):
+            return Outcome.HIT
         if self._upstream.down(wanted.url, file=True):
             return Outcome.STALE
         if anew or self._changed.get(wanted.key) == entry:
@@ -101,7 +97,7 @@ class Confirming:
         if exact:
             length = entry.size
             conditions.pop("If-Modified-Since", None)
-            if not dates.settled(known.last_modified, entry.stored):
+            if not freshness.is_settled(known.last_modified, entry.stored):
                 known = replace(known, last_modified=None)  # RFC 9110 §8.8.2.2: it may have changed twice since
         try:
             # A range, so that an upstream that has another file, or knows no conditions, does not begin to send it.

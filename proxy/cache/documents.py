@@ -13,13 +13,11 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import assert_never
 
-from proxy.cache import dates
+from proxy.cache import freshness
 from proxy.cache.bodies import Bodies
 from proxy.cache.conditional import conditional
-from proxy.cache.freshness import Verdict, judge
-from proxy.cache.patience import Patience
+from proxy.cache.freshness import Patience
 from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import (
@@ -121,14 +119,8 @@ class Documents:
         entry = self._own(wish.key, wish.site)
         if entry is not None:
             life = 0.0 if wish.anew else wish.site.ttl
-            verdict = judge(entry, self._clock.now(), life, revalidate=wish.revalidate)
-            match verdict:
-                case Verdict.FRESH:
-                    return self._document(wish, entry, None, Outcome.HIT, fetched=False)
-                case Verdict.STALE:
-                    pass
-                case _:
-                    assert_never(verdict)
+            if freshness.is_fresh(entry, self._clock.now(), life, revalidate=wish.revalidate):
+                return self._document(wish, entry, None, Outcome.HIT, fetched=False)
         try:
             self._refuse_known_missing(wish)
             usual = None if entry is None else self._patience.seconds(wish.url)
@@ -205,7 +197,7 @@ class Documents:
         """Ask upstream."""
         headers = {"Accept": wish.accept, "Accept-Encoding": "identity" if wish.raw else "gzip"}
         conditions = {} if entry is None else entry.validator.conditions
-        if entry is not None and not dates.settled(entry.validator.last_modified, entry.stored):
+        if entry is not None and not freshness.is_settled(entry.validator.last_modified, entry.stored):
             # RFC 9110 §8.8.2.2: it may have changed twice in that second.
             conditions.pop("If-Modified-Since", None)
         since = self._clock.monotonic()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from proxy.cache import dates, file_kinds
+from proxy.cache import file_kinds, freshness
 from proxy.cache.extents import Extents
 from proxy.cache.flight import Changed, Flight, Location
 from proxy.cache.host_limits import HostLimits
@@ -268,4 +268,4 @@ def _condition(reply: Reply) -> str | None:
     if etag and not etag.startswith("W/"):
         return etag
     said = reply.headers.get("date")
-    return date if said is None or dates.settled(date, dates.parse(said)) else None
+    return date if said is None or freshness.is_settled(date, freshness.parse_date(said)) else None

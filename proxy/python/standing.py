@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 
 from proxy.cache.confirming import Confirming
-from proxy.cache.freshness import Verdict, judge
+from proxy.cache.freshness import is_fresh
 from proxy.cache.stored_files import StoredFiles
 from proxy.errors import StoreError
 from proxy.model import Digest, Entry, Outcome, Site, Target
@@ -122,4 +122,4 @@ class Standing:
         return entry
 
     def _aged(self, entry: Entry, site: Site) -> bool:
-        return judge(entry, self._clock.now(), site.ttl) is Verdict.STALE
+        return not is_fresh(entry, self._clock.now(), site.ttl)

@@ -21,9 +21,9 @@ from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight, follow
+from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
-from proxy.cache.patience import Patience
 from proxy.cache.workers import Workers
 from proxy.events import Event
 from tests.archive import signature, signed

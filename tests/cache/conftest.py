@@ -11,7 +11,7 @@ import pytest
 from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
 from proxy.cache.flight import Wanted
-from proxy.cache.patience import Patience
+from proxy.cache.freshness import Patience
 from proxy.cache.workers import Workers
 from proxy.model import Digest, Site
 from proxy.ports import Clock

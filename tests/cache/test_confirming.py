@@ -11,7 +11,7 @@ import pytest
 
 from proxy.cache import confirming as module
 from proxy.cache.confirming import Confirming
-from proxy.cache.patience import Patience
+from proxy.cache.freshness import Patience
 from proxy.errors import (
     NotFound,
     PullthroughError,

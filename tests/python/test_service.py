@@ -11,8 +11,8 @@ import pytest
 from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
+from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
-from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
 from proxy.events import Event

@@ -11,9 +11,9 @@ from typing import Any
 from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, follow
+from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
-from proxy.cache.patience import Patience
 from proxy.cache.representation import Representation
 from proxy.events import Event, Flying
 from proxy.model import Blob, Digest, Entry, Query, Site, Target, Validator
