@@ -29,11 +29,11 @@ from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.apt.policy import Archive, Policy
 from proxy.apt.service import AptArchives
 from proxy.cache.bodies import Bodies
-from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
+from proxy.cache.revalidation import Revalidator
 from proxy.config import FetchSettings, Settings
 from proxy.config.archives import TUNNELS
 from proxy.config.proxy_selection import KnownProxies
@@ -143,21 +143,21 @@ async def start(
         stack.push_async_callback(documents.close)
         downloads = Downloads(store, upstream, clock, observer, _lanes(fetch))
         stack.push_async_callback(downloads.close)
-        confirming = Confirming(store, upstream, clock, patience)
-        stack.push_async_callback(confirming.close)
+        revalidator = Revalidator(store, upstream, clock, patience)
+        stack.push_async_callback(revalidator.close)
         indexes = PythonIndexes(
             sites,
             settings.index_groups(),
             store,
             documents,
             downloads,
-            confirming,
+            revalidator,
             clock,
             quarantined=lambda: replay.forget(),  # noqa: PLW0108 - it is built below
         )
         stack.push_async_callback(indexes.close)
         archives = AptArchives(
-            _policy(settings), store, upstream, clock, observer, documents, downloads, confirming, bodies, patience
+            _policy(settings), store, upstream, clock, observer, documents, downloads, revalidator, bodies, patience
         )
         stack.push_async_callback(archives.close)
         senders = SenderThreads(settings.serve.threads, settings.serve.idle_timeout)

@@ -16,12 +16,12 @@ from proxy.apt import answers
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.cache import file_kinds, freshness
-from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Wanted
 from proxy.cache.representation import Representation
+from proxy.cache.revalidation import Revalidator
 from proxy.errors import Coded, NotFound, UpstreamError, Withheld, WrongBytes
 from proxy.model import Blob, Entry, Kind, Outcome, Query, Source
 from proxy.ports import Clock, Store
@@ -37,12 +37,12 @@ class Confirmed:
     """Answers for such files. Mutable state: what was not found lately, and what came in a coding of its own."""
 
     def __init__(
-        self, store: Store, downloads: Downloads, documents: Documents, confirming: Confirming, clock: Clock
+        self, store: Store, downloads: Downloads, documents: Documents, revalidator: Revalidator, clock: Clock
     ) -> None:
         self._store = store
         self._opener = FileOpener(downloads)
         self._documents = documents
-        self._confirming = confirming
+        self._revalidator = revalidator
         self._clock = clock
         self._coded: OrderedDict[str, None] = OrderedDict()
         self._negative: OrderedDict[str, tuple[float, NotFound]] = OrderedDict()
@@ -58,7 +58,7 @@ class Confirmed:
             self._refuse_known_missing(query, wanted)
             return await self._fetched(query, wanted, kind)
         lasts = kind is Kind.FILE
-        outcome = await self._confirming.outcome(wanted, entry, exact=True, gone=not lasts, anew=query.no_cache)
+        outcome = await self._revalidator.outcome(wanted, entry, exact=True, gone=not lasts, anew=query.no_cache)
         if outcome is Outcome.MISS:
             try:
                 return await self._fetched(query, replace(wanted, renew=True), kind)
@@ -71,7 +71,7 @@ class Confirmed:
 
     async def changed(self, wanted: Wanted, entry: Entry) -> bool:
         """Whether upstream has another file than the kept one, as far as it says."""
-        return await self._confirming.outcome(wanted, entry, exact=True) is Outcome.MISS
+        return await self._revalidator.outcome(wanted, entry, exact=True) is Outcome.MISS
 
     def _kept(self, wanted: Wanted, entry: Entry, blob: Blob, kind: Kind, outcome: Outcome) -> Representation:
         now, date = self._clock.now(), entry.validator.last_modified

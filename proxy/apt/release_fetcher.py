@@ -12,8 +12,8 @@ from proxy.apt import release, suites
 from proxy.apt.suite_history import SuiteHistory
 from proxy.apt.suites import Form, Received, Snapshot
 from proxy.cache.bodies import Bodies
-from proxy.cache.conditional import conditional
 from proxy.cache.freshness import Patience
+from proxy.cache.revalidation import conditional
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.model import Ask, Entry, Kind, Site, Validator

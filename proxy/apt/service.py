@@ -27,11 +27,11 @@ from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
 from proxy.apt.vouching import Vouching
 from proxy.cache.bodies import Bodies
-from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.freshness import Patience
 from proxy.cache.representation import Representation
+from proxy.cache.revalidation import Revalidator
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.events import UpstreamFailed
 from proxy.model import Blob, Kind, Outcome, Query, Source
@@ -52,7 +52,7 @@ class AptArchives:
         observer: Observer,
         documents: Documents,
         downloads: Downloads,
-        confirming: Confirming,
+        revalidator: Revalidator,
         bodies: Bodies,
         patience: Patience,
     ) -> None:
@@ -76,7 +76,7 @@ class AptArchives:
         self._files = Files(
             store,
             downloads,
-            Confirmed(store, downloads, documents, confirming, clock),
+            Confirmed(store, downloads, documents, revalidator, clock),
             self._catalog,
             Vouching(self._catalog, self._snapshots, self._given, clock),
             self._snapshots.gone,

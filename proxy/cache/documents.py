@@ -16,8 +16,8 @@ from http import HTTPStatus
 
 from proxy.cache import freshness
 from proxy.cache.bodies import Bodies
-from proxy.cache.conditional import conditional
 from proxy.cache.freshness import Patience
+from proxy.cache.revalidation import conditional
 from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import (

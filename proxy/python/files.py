@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
+from proxy.cache.revalidation import Revalidator
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Query, Site, Source, Target
 from proxy.ports import Clock, Store
@@ -39,7 +39,7 @@ class Files:
         self,
         store: Store,
         downloads: Downloads,
-        confirming: Confirming,
+        revalidator: Revalidator,
         catalog: Catalog,
         metadata: Metadata,
         clock: Clock,
@@ -49,7 +49,7 @@ class Files:
         self._opener = FileOpener(downloads)
         self._catalog = catalog
         self._metadata = metadata
-        self._standing = Standing(store, catalog, downloads.stored_files, confirming, clock)
+        self._standing = Standing(store, catalog, downloads.stored_files, revalidator, clock)
         self._clock = clock
 
     async def file(self, query: Query[Target], site: Site) -> Representation:

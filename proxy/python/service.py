@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
-from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.representation import Representation
+from proxy.cache.revalidation import Revalidator
 from proxy.errors import NotFound
 from proxy.model import Group, Query, Site, Target
 from proxy.ports import Clock, Store
@@ -50,7 +50,7 @@ class PythonIndexes:
         store: Store,
         documents: Documents,
         downloads: Downloads,
-        confirming: Confirming,
+        revalidator: Revalidator,
         clock: Clock,
         quarantined: Callable[[], None] = lambda: None,
     ) -> None:
@@ -69,7 +69,7 @@ class PythonIndexes:
         self._metadata = Metadata(store, downloads, self._offering, clock)
         self._pages = Pages(sites, documents, self._renderings, catalog, supplements, self._offering)
         self._lists = Lists(sites, downloads)
-        self._files = Files(store, downloads, confirming, catalog, self._metadata, clock)
+        self._files = Files(store, downloads, revalidator, catalog, self._metadata, clock)
 
     def _members(self, mount: str) -> Iterable[str]:
         """The mounts whose pages are shown at a mount."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from proxy.cache.confirming import Confirming
 from proxy.cache.freshness import is_fresh
+from proxy.cache.revalidation import Revalidator
 from proxy.cache.stored_files import StoredFiles
 from proxy.errors import StoreError
 from proxy.model import Digest, Entry, Outcome, Site, Target
@@ -38,12 +38,12 @@ class Standing:
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, stored_files: StoredFiles, confirming: Confirming, clock: Clock
+        self, store: Store, catalog: Catalog, stored_files: StoredFiles, revalidator: Revalidator, clock: Clock
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._stored_files = stored_files
-        self._confirming = confirming
+        self._revalidator = revalidator
         self._clock = clock
 
     async def of_file(self, target: Target, site: Site, entry: Entry) -> tuple[Said, Outcome]:
@@ -68,11 +68,11 @@ class Standing:
 
     async def _confirmed(self, target: Target, site: Site, entry: Entry, said: Said) -> Outcome:
         """Whether upstream still has the file; asked at a new address if the one that is known has expired."""
-        outcome = await self._confirming.outcome(self._catalog.wanted(target, site, said), entry)
+        outcome = await self._revalidator.outcome(self._catalog.wanted(target, site, said), entry)
         again = await self._catalog.again(said, target, site, _HURRY) if outcome is Outcome.STALE else None
         if again is None:
             return outcome
-        return await self._confirming.outcome(self._catalog.wanted(target, site, again), entry)
+        return await self._revalidator.outcome(self._catalog.wanted(target, site, again), entry)
 
     async def of_metadata(self, wheel: Target, site: Site, entry: Entry) -> tuple[Said, Outcome]:
         """What pages say now of the wheel of kept metadata, and how the metadata stands."""

@@ -16,7 +16,6 @@ from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
 from proxy.cache.bodies import Bodies
-from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import Body
@@ -24,6 +23,7 @@ from proxy.cache.flight import Flight, follow
 from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
+from proxy.cache.revalidation import Revalidator
 from proxy.cache.workers import Workers
 from proxy.events import Event
 from tests.archive import signature, signed
@@ -46,7 +46,7 @@ class World:
     clock: HandClock
     downloads: Downloads
     documents: Documents
-    confirming: Confirming
+    revalidator: Revalidator
     bodies: Bodies
     patience: Patience
     workers: Workers
@@ -63,7 +63,7 @@ class World:
             self.seen.append,
             self.documents,
             self.downloads,
-            self.confirming,
+            self.revalidator,
             self.bodies,
             self.patience,
         )
@@ -98,10 +98,10 @@ async def world_of() -> AsyncIterator[World]:
     documents = documents_of(store, upstream, clock)
     bodies, patience = Bodies(clock, 1 << 20), Patience(upstream, clock)
     workers = Workers("releases", 1)
-    confirming = Confirming(store, upstream, clock, patience)
-    yield World(store, upstream, clock, downloads, documents, confirming, bodies, patience, workers, seen)
+    revalidator = Revalidator(store, upstream, clock, patience)
+    yield World(store, upstream, clock, downloads, documents, revalidator, bodies, patience, workers, seen)
     await workers.close()
-    await confirming.close()
+    await revalidator.close()
     await downloads.close()
     await documents.close()
 

@@ -26,7 +26,7 @@ PLAIN, ANEW = Query(ADDRESS), Query(ADDRESS, no_cache=True)
 @pytest.fixture
 def confirmed(world: World) -> Confirmed:
     """What is tested."""
-    return Confirmed(world.store, world.downloads, world.documents, world.confirming, world.clock)
+    return Confirmed(world.store, world.downloads, world.documents, world.revalidator, world.clock)
 
 
 async def ask(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.cache.confirming import Confirming
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
 from proxy.cache.representation import Representation
+from proxy.cache.revalidation import Revalidator
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
 from proxy.events import Event
 from proxy.model import Blob, Group, Kind, Member, Outcome, Query, Site, Source, Target
@@ -66,13 +66,13 @@ async def world() -> AsyncIterator[World]:
     store, upstream, clock = MemoryStore(), MemoryUpstream(), SteppedClock()
     documents = documents_of(store, upstream, clock)
     downloads = Downloads(store, upstream, clock, ignore, Lanes(1, 1 << 20))
-    confirming = Confirming(store, upstream, clock, Patience(upstream, clock))
-    indexes = PythonIndexes({"pypi": SITE}, (), store, documents, downloads, confirming, clock)
+    revalidator = Revalidator(store, upstream, clock, Patience(upstream, clock))
+    indexes = PythonIndexes({"pypi": SITE}, (), store, documents, downloads, revalidator, clock)
     upstream.on(URL, Scripted(as_html("demo", [PACKAGE.link(FILE_URL)]), headers={**HTML, "etag": '"1"'}))
     upstream.on(FILE_URL, Scripted(BODY, ranges=True))
     yield World(indexes, documents, store, upstream, clock)
     await indexes.close()
-    await confirming.close()
+    await revalidator.close()
     await downloads.close()
     await documents.close()
 
@@ -123,8 +123,8 @@ async def test_page__that_cannot_be_kept(world: World) -> None:
     world.store = MemoryStore(limit=1)
     documents = documents_of(world.store, world.upstream, world.clock)
     downloads = Downloads(world.store, world.upstream, world.clock, lambda _: None, Lanes(1, 1 << 20))
-    confirming = Confirming(world.store, world.upstream, world.clock, Patience(world.upstream, world.clock))
-    indexes = PythonIndexes({"pypi": SITE}, (), world.store, documents, downloads, confirming, world.clock)
+    revalidator = Revalidator(world.store, world.upstream, world.clock, Patience(world.upstream, world.clock))
+    indexes = PythonIndexes({"pypi": SITE}, (), world.store, documents, downloads, revalidator, world.clock)
     answer = await indexes.answer(Query(PAGE))
     assert isinstance(answer, Representation)
     assert PACKAGE.filename.encode() in bytes(answer.body)  # type: ignore[arg-type]
@@ -219,12 +219,12 @@ async def grouped(world: World) -> AsyncIterator[PythonIndexes]:
     """The same service with a group of the one index, and a flat index."""
     documents = documents_of(world.store, world.upstream, world.clock)
     downloads = Downloads(world.store, world.upstream, world.clock, lambda _: None, Lanes(1, 1 << 20))
-    confirming = Confirming(world.store, world.upstream, world.clock, Patience(world.upstream, world.clock))
+    revalidator = Revalidator(world.store, world.upstream, world.clock, Patience(world.upstream, world.clock))
     sites = {"pypi": SITE, "house": HOUSE}
-    indexes = PythonIndexes(sites, (ALL,), world.store, documents, downloads, confirming, world.clock)
+    indexes = PythonIndexes(sites, (ALL,), world.store, documents, downloads, revalidator, world.clock)
     yield indexes
     await indexes.close()
-    await confirming.close()
+    await revalidator.close()
     await downloads.close()
     await documents.close()
 

@@ -431,6 +431,6 @@ async def test_metadata__is_that_of_the_listed_wheel(
 ) -> None:
     """Kept metadata is the wheel's that a page lists now, if the page's hashes say so, or it has none."""
     standing = Standing(
-        world.store, world.catalog, StoredFiles(world.store, world.clock), world.confirming, world.clock
+        world.store, world.catalog, StoredFiles(world.store, world.clock), world.revalidator, world.clock
     )
     assert expected is await standing._metadata_right(await metadata(world.store, etag), file)

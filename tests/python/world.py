@@ -8,13 +8,13 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from proxy.cache.confirming import Confirming
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, follow
 from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
+from proxy.cache.revalidation import Revalidator
 from proxy.events import Event, Flying
 from proxy.model import Blob, Digest, Entry, Query, Site, Target, Validator
 from proxy.python import addresses
@@ -51,7 +51,7 @@ class World:
         self.events: list[Event] = [Flying(0)]
         self.documents = documents_of(self.store, self.upstream, self.clock)
         self.downloads = Downloads(self.store, self.upstream, self.clock, self.events.append, Lanes(1, 1 << 20))
-        self.confirming = Confirming(self.store, self.upstream, self.clock, Patience(self.upstream, self.clock))
+        self.revalidator = Revalidator(self.store, self.upstream, self.clock, Patience(self.upstream, self.clock))
         self.renderings = Renderings()
         self.supplements = Supplements(
             self.store, self.documents, self.renderings, self.downloads.stored_files, self.clock
@@ -68,13 +68,13 @@ class World:
             self.offering,
         )
         self.lists = Lists(self.sites, self.downloads)
-        self.files = Files(self.store, self.downloads, self.confirming, self.catalog, self.metadata, self.clock)
+        self.files = Files(self.store, self.downloads, self.revalidator, self.catalog, self.metadata, self.clock)
 
     async def close(self) -> None:
         """Break off what is under way."""
         await self.metadata.close()
         await self.renderings.close()
-        await self.confirming.close()
+        await self.revalidator.close()
         await self.downloads.close()
         await self.documents.close()
 

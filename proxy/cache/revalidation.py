@@ -1,33 +1,66 @@
-"""Confirming that a kept file is still what upstream has under its name.
+"""Revalidation (RFC 9110 §13): whether what is stored is still what upstream has.
 
-Asked by services for files that an index may replace under their names and gives no hash for, when they are older than
-the upstream's time to live. One conditional request for all who ask (RFC 9110 §13.1); never fetches the file.
+`conditional` is the request, for whoever stores what changes under its address. `Revalidator` asks for stored files
+that an index may replace under their names and gives no digest for, when they are older than the upstream's time to
+live: once for all clients that wait. Never reads a body.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
 
 from proxy.cache import freshness
-from proxy.cache.conditional import conditional
 from proxy.cache.flight import Wanted
 from proxy.cache.freshness import Patience
 from proxy.cache.passthrough import coded
 from proxy.cache.single_flight import SingleFlight
-from proxy.errors import NotFound, UpstreamError, UpstreamTimeout, UpstreamUnreachable, Withheld
+from proxy.errors import (
+    Forwarded,
+    NotFound,
+    UpstreamError,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    Withheld,
+)
 from proxy.model import Ask, Entry, Outcome, Validator
-from proxy.ports import Clock, Store, Upstream
+from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
+# These are about the host, or about the credentials, and not about the condition.
+_CLEAR = (Forwarded, UpstreamThrottled, UpstreamUnreachable)
 _LEAST = 3.0  # seconds for which a host that is far away or busy is waited for, where a file may well have changed
 _CHANGED = 1000  # files remembered as other ones upstream
 
 
-class Confirming:
-    """Confirms kept files. Mutable state: the requests under way, and kept files that upstream had others for."""
+@asynccontextmanager
+async def conditional(upstream: Upstream, ask: Ask, conditions: Mapping[str, str]) -> AsyncIterator[Reply]:
+    """The response to `ask` with these header fields, or to `ask` alone where that fails. Raises as `Upstream.get`.
+
+    Some servers, and gateways before them, answer a condition by an error, or not at all, and the same request without
+    one by the body. So an error may be about the condition alone, and so may silence. A host that is known to be down
+    is asked once.
+    """
+    down = upstream.down(ask.url)
+    async with AsyncExitStack() as stack:
+        try:
+            reply = await stack.enter_async_context(upstream.get(replace(ask, headers={**ask.headers, **conditions})))
+        except (NotFound, UpstreamError) as error:
+            if down or not conditions or isinstance(error, _CLEAR):
+                raise
+            reply = None
+        if reply is None:
+            reply = await stack.enter_async_context(upstream.get(ask))
+        yield reply
+
+
+class Revalidator:
+    """Revalidates stored files. Mutable state: the requests under way, and the files that upstream had others for."""
 
     def __init__(self, store: Store, upstream: Upstream, clock: Clock, patience: Patience) -> None:
         self._store = store
