@@ -1,6 +1,8 @@
-"""The limits of a download's connections, and the part of the work that one connection has.
+"""The connections of a download, as values: their limits, the part of the work that one has, and how fast they are.
 
-`parallel_fetch` and `filling` use them.
+`parallel_fetch` and `filling` use them. `Pacing` is told what came and when. It says whether more connections would
+help, which one is to be replaced, and whether the download is worth waiting for. Rules over numbers: no waiting, no
+clock.
 """
 
 from __future__ import annotations
@@ -8,6 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+LOOK = 0.1  # seconds between looks at how fast a single connection is
+_FAST = 100_000_000  # bytes a second from which on one connection is enough
+_SILENT = 2.0  # seconds without an answer, at least, after which a further connection counts as refused,
+_SOON = 0.5  # if somebody else has nothing to do,
+_HANGS = 5.0  # and after which the only one does no good,
+_STALLED = 4.0  # or one that was answered and brings nothing; as soon as a further one if somebody else is idle
+_SPAN = 5.0  # seconds over which it is measured how fast a connection is,
+_BRIEF = 0.2  # seconds below which it says nothing,
+_LAGGING = 8  # and which part of the others' pace is too slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +69,84 @@ class Job:
         if self.task is not None and not self.dropped:
             self.dropped = True
             self.task.cancel()
+
+
+class Pacing:
+    """What was measured of one download. Times are seconds of one clock."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.slow = False  # one connection alone is not fast
+        self._lanes = lanes
+        self._alone: tuple[float, int] | None = None  # when a single one was last looked at, and bytes that had landed
+        self._mark: tuple[float, int] | None = None  # where the present window began, and bytes that had come
+        self._latency = 0.0  # seconds to the first answer
+        self._pace = 0.0  # bytes a second of the last connection that did its part
+        self._replaced = 0
+
+    def answered(self, job: Job, now: float, landed: int, brought: int) -> None:
+        """The head of an answer came. `landed`: bytes of the file that are here; `brought`: those of the job's part."""
+        job.answered, job.looked, job.moved = now, (now, brought), (now, brought)
+        if self._alone is None:
+            self._alone, self._latency = (now, landed), now - job.begun
+
+    def look(self, now: float, landed: int) -> None:
+        """See whether one connection is slow; a fast one does better alone, in order."""
+        if self.slow or self._alone is None or now - self._alone[0] < LOOK:
+            return
+        self.slow = landed - self._alone[1] < _FAST * (now - self._alone[0])
+        self._alone = (now, landed)
+
+    def trickles(self, now: float, came: int) -> bool:
+        """Whether less came over the last window than a download must bring. `came`: bytes that upstream sent."""
+        lanes = self._lanes
+        if self._mark is None or came - self._mark[1] >= lanes.least * lanes.window:
+            self._mark = (now, came)
+        return now - self._mark[0] >= lanes.window
+
+    def done(self, job: Job, now: float, brought: int) -> None:
+        """A connection did its part."""
+        if job.answered is not None and now - job.answered >= _BRIEF:
+            self._pace = brought / (now - job.answered)
+
+    def silent(self, job: Job, now: float, *, idle: bool = False, others: bool = False) -> bool:
+        """Whether a connection has been without an answer for too long.
+
+        A further one, or one beside `others`: its host allows no more, perhaps; sooner if another is `idle` and could
+        do its part. The only one, after others were answered: a bounded number of times, for it may take that long,
+        the more so for the whole.
+        """
+        if job.answered is not None or self._alone is None:
+            return False
+        if job.helper or others:
+            return now - job.begun > max(_SOON if idle else _SILENT, 4 * self._latency)
+        patience = max(_HANGS, 8 * self._latency) * (2 if job.plain else 1)
+        if now - job.begun <= patience or self._replaced >= self._lanes.connections:
+            return False
+        self._replaced += 1
+        return True
+
+    def stalls(self, job: Job, now: float, brought: int, *, idle: bool = False) -> bool:
+        """Whether a connection fell silent in the middle of its part, which another could go on with.
+
+        It is asked at each look. `idle` as of `silent`.
+        """
+        if job.answered is None or job.plain or job.whole:
+            return False
+        if brought != job.moved[1] or job.busy():
+            job.moved = (now, brought)
+        return now - job.moved[0] > (_SILENT if idle else _STALLED)
+
+    def lags(self, job: Job, now: float, brought: int) -> bool:
+        """Whether a connection is so much slower than others were that a new one should take its part.
+
+        It is asked at any time, and measures now and then. Not more often than there are connections: if all are slow,
+        that is how it is.
+        """
+        if job.answered is None or job.plain or now - job.looked[0] < _SPAN:
+            return False
+        pace = (brought - job.looked[1]) / (now - job.looked[0])
+        job.looked = (now, brought)
+        if pace * _LAGGING >= self._pace or self._replaced >= self._lanes.connections:
+            return False
+        self._replaced += 1
+        return True

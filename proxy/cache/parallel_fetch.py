@@ -14,11 +14,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from proxy.cache import pacing
 from proxy.cache.flight import Changed, Flight, Location
 from proxy.cache.host_limits import HostLimits
-from proxy.cache.lanes import Job, Lanes
-from proxy.cache.pacing import Pacing
+from proxy.cache.lanes import LOOK, Job, Lanes, Pacing
 from proxy.cache.retry_policy import BACKOFF, RetryPolicy, afresh
 from proxy.errors import (
     NotAllowed,
@@ -181,7 +179,7 @@ class ParallelFetch:
         self._wake.clear()
         if any(job.task is not None and job.task.done() for job in self._jobs):
             return
-        patience = min(_TICK, self._lanes.window / 4) if self._pacing.slow else pacing.LOOK
+        patience = min(_TICK, self._lanes.window / 4) if self._pacing.slow else LOOK
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self._wake.wait()
@@ -263,19 +261,19 @@ class ParallelFetch:
 
     def _look(self) -> None:
         """See how everybody does. Raises UpstreamTimeout when all of them together bring next to nothing."""
-        now, flight, pacing_ = self._now(), self._flight, self._pacing
-        pacing_.look(now, flight.extents.total)
-        if flight.started.done() and pacing_.trickles(now, flight.came):
+        now, flight, pacing = self._now(), self._flight, self._pacing
+        pacing.look(now, flight.extents.total)
+        if flight.started.done() and pacing.trickles(now, flight.came):
             raise UpstreamTimeout("Upstream sends so slowly that the download was given up. Try again later.")
         idle = self._spare() and self._free() is None
         others = len(self._jobs) > 1
         for job in self._jobs:
             brought = self._brought(job)
-            stalled = pacing_.stalls(job, now, brought, idle=idle and others)
-            if stalled or pacing_.silent(job, now, idle=idle, others=others):
+            stalled = pacing.stalls(job, now, brought, idle=idle and others)
+            if stalled or pacing.silent(job, now, idle=idle, others=others):
                 job.silent = not job.dropped
                 job.drop()
-            elif pacing_.lags(job, now, brought):
+            elif pacing.lags(job, now, brought):
                 job.drop()
         if len(self._jobs) > 1 and self._jobs[-1].helper and self._host_limits.crowded(self._url):
             self._jobs[-1].drop()  # somebody has no connection at all

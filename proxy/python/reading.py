@@ -17,7 +17,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from proxy.cache.budget import Budget, Claim
+from proxy.cache.bodies import Budget, Claim
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Location, Wanted
 from proxy.cache.passthrough import Passthrough

@@ -1,4 +1,4 @@
-"""Whole bodies: decoded, bounded each and together."""
+"""Whole bodies: decoded, bounded each and together; and the budget that they share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import contextlib
 import gc
 import gzip
 import tracemalloc
+from contextlib import ExitStack
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from proxy.cache.bodies import Bodies
+from proxy.cache.bodies import Bodies, Budget, Claim, allowed
 from proxy.errors import TooLarge, UpstreamBroken, UpstreamTimeout
 from proxy.model import Ask
 from tests.cache.conftest import SITE, HandClock
@@ -19,6 +22,7 @@ from tests.memory_upstream import Gate, MemoryUpstream, Scripted
 URL = "https://index.example/simple/demo/"
 MIB = 1 << 20
 LIMIT = 20 * MIB
+BUDGET = 6400  # small ones have up to 100
 
 
 async def read(
@@ -138,3 +142,127 @@ async def test_whole__drips(upstream: MemoryUpstream, clock: HandClock) -> None:
     gate.open()
     with pytest.raises(UpstreamTimeout):
         await asking
+
+
+# The budget
+
+
+@given(
+    sizes=st.lists(st.integers(1, BUDGET), min_size=1, max_size=12),
+    choices=st.lists(st.tuples(st.integers(0, 11), st.integers(1, 700)), max_size=200),
+)
+def test_allowed__never_too_much_and_never_stuck(sizes: list[int], choices: list[tuple[int, int]]) -> None:
+    """Whoever grows in whatever order: together never more than twice the limit, and the largest can always go on."""
+    held = [0] * len(sizes)
+
+    def may(number: int, more: int) -> bool:
+        others = held[:number] + held[number + 1 :]
+        return allowed(held[number], max(others, default=0), sum(others), more, BUDGET)
+
+    for choice, step in choices:
+        number = choice % len(sizes)
+        more = min(step, sizes[number] - held[number])
+        if more and may(number, more):
+            held[number] += more
+        assert sum(held) <= 2 * BUDGET
+        largest = held.index(max(held))
+        assert may(largest, BUDGET - held[largest])
+
+
+def test_allowed__small_ones_have_their_part() -> None:
+    """However many large ones hold what they may, 32 small ones come in; and no large one takes their part."""
+    held = [BUDGET, BUDGET // 2]
+    assert not allowed(held[1], held[0], held[0], 1, BUDGET)
+    for _ in range(32):
+        assert allowed(0, max(held), sum(held), 100, BUDGET)
+        held.append(100)
+    assert not allowed(0, max(held), sum(held), 100, BUDGET)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, BUDGET), min_size=2, max_size=15), st.integers(50, 900))
+def test_grow__all_come_to_their_end(sizes: list[int], step: int) -> None:
+    """All that want to grow at once do, in turn, within the bound; in the end nothing is held."""
+    most = asyncio.run(_run(sizes, step))
+
+    assert max(sizes) <= most <= 2 * BUDGET
+
+
+async def _run(sizes: list[int], step: int) -> int:
+    budget = Budget(BUDGET)
+    most = 0
+
+    async def one(size: int) -> None:
+        nonlocal most
+        with budget.claim() as claim:
+            for at in range(0, size, step):
+                await budget.grow(claim, min(step, size - at))
+                most = max(most, budget.held)
+                await asyncio.sleep(0)
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*map(one, sizes))
+    assert 0 == budget.held
+    return most
+
+
+async def _held(budget: Budget, stack: ExitStack, size: int) -> Claim:
+    claim = stack.enter_context(budget.claim())
+    await budget.grow(claim, size)
+    return claim
+
+
+async def test_grow__small_one_does_not_wait_for_large_ones() -> None:
+    """A small one passes large ones that wait."""
+    budget = Budget(BUDGET)
+    with ExitStack() as stack, ExitStack() as first:
+        await _held(budget, first, BUDGET)
+        second = await _held(budget, stack, BUDGET // 2)
+        waiting = asyncio.create_task(budget.grow(second, 100))
+        await asyncio.sleep(0)
+        with budget.claim() as small:
+            await budget.grow(small, 100)
+        assert not waiting.done()
+        first.close()
+        await waiting
+
+
+async def test_grow__in_order_when_there_is_room() -> None:
+    """Those who wait are served in order as room is given back."""
+    budget = Budget(BUDGET)
+    served: list[int] = []
+
+    async def ask(number: int, stack: ExitStack) -> None:
+        await _held(budget, stack, 100)
+        served.append(number)
+
+    with ExitStack() as all_of_them, ExitStack() as first:
+        await _held(budget, all_of_them, BUDGET)
+        for _ in range(64):
+            await _held(budget, first, 100)
+        waiting = [asyncio.create_task(ask(number, all_of_them)) for number in range(3)]
+        await asyncio.sleep(0)
+        assert [] == served
+        first.close()
+        await asyncio.gather(*waiting)
+    assert [0, 1, 2] == served
+
+
+@pytest.mark.parametrize("moment", ["while it waits", "as it is served"])
+async def test_grow__cancelled(moment: str) -> None:
+    """Who goes away holds nothing, and takes no room from the others."""
+    budget = Budget(BUDGET)
+    with ExitStack() as stack, ExitStack() as first:
+        await _held(budget, stack, BUDGET)
+        for _ in range(64):
+            await _held(budget, first, 100)
+        claim = stack.enter_context(budget.claim())
+        waiting = asyncio.create_task(budget.grow(claim, 100))
+        await asyncio.sleep(0)
+        if moment == "as it is served":
+            first.close()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert 0 == claim.held
+    assert 0 == budget.held

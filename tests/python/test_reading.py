@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.budget import Claim
+from proxy.cache.bodies import Claim
 from proxy.cache.flight import Wanted
 from proxy.errors import StoreError, WrongBytes
 from proxy.model import Ask, Digest

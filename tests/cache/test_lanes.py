@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.lanes import Job, Lanes
-from proxy.cache.pacing import Pacing
+from proxy.cache.lanes import Job, Lanes, Pacing
 
 LANES = Lanes(connections=3, least=1000, window=60.0)
 
