@@ -168,8 +168,8 @@ async def start(
             {mount: site.index for mount, site in sites.items()}
             | {group.mount: GROUP_INDEX for group in settings.index_groups()},
         )
-        responder = Responder(downloads, senders)
-        replay = Replay(responder, observer, clock)
+        responder = Responder(store, downloads, senders)
+        replay = Replay(store, responder, observer, clock)
         lines = Lines(
             places(settings.apt.tunnels, TUNNELS),
             observer=observer,

@@ -149,8 +149,29 @@ class Spool(Protocol):
         ...
 
 
-class Store(Protocol):
-    """The disk: entries (what is known of an address) and blobs (bodies by sha256)."""
+class BlobReader(Protocol):
+    """The disk, for those who only read blobs: bodies by sha256."""
+
+    def blob(self, digest: Digest) -> Blob | None:
+        """The blob with this sha256, and note its use; None for other algorithms or when it is not there."""
+        ...
+
+    def lease(self, blob: Blob) -> AbstractContextManager[int]:
+        """Open a blob for reading and keep it from eviction meanwhile; gives a descriptor, closed at the end.
+
+        Raises BlobDamaged when the file is missing, has another size or was touched since it was stored and no longer
+        has its digest: the blob and all entries that name it are dropped then. StoreBroken when there is no
+        descriptor left.
+        """
+        ...
+
+    def recheck(self, blob: Blob) -> None:
+        """Reading a leased blob failed or ended early: check it soon, and drop it as `lease` does if it is wrong."""
+        ...
+
+
+class Store(BlobReader, Protocol):
+    """The disk: entries (what is known of an address) and blobs."""
 
     def find(self, key: str) -> Entry | None:
         """The entry of `key`; None too if its blob is gone."""
@@ -169,23 +190,6 @@ class Store(Protocol):
 
     async def forget(self, key: str) -> None:
         """Drop an entry, and soon its blob if no other entry names it."""
-        ...
-
-    def blob(self, digest: Digest) -> Blob | None:
-        """The blob with this sha256, and note its use; None for other algorithms or when it is not there."""
-        ...
-
-    def lease(self, blob: Blob) -> AbstractContextManager[int]:
-        """Open a blob for reading and keep it from eviction meanwhile; gives a descriptor, closed at the end.
-
-        Raises BlobDamaged when the file is missing, has another size or was touched since it was stored and no longer
-        has its digest: the blob and all entries that name it are dropped then. StoreBroken when there is no
-        descriptor left.
-        """
-        ...
-
-    def doubt(self, blob: Blob) -> None:
-        """Reading a leased blob failed, or it ended early: it is checked soon, and dropped as `lease` drops it."""
         ...
 
     async def spool(self, name: str, size: int | None) -> Spool:

@@ -183,7 +183,7 @@ class MemoryStore:
             os.close(descriptor)
             held.leases -= 1
 
-    def doubt(self, blob: Blob) -> None:
+    def recheck(self, blob: Blob) -> None:
         held = self._blobs.get(blob.digest.value)
         if held is not None and _sha256(held.body) != blob.digest.value:
             self._drop(blob.digest.value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from proxy.cache import file_kinds
 from proxy.cache.cooling import Cooling
@@ -131,18 +131,6 @@ class Downloads:
     def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
         """The bytes `[position, end)` of a flight that the disk gave up. Raises UpstreamError."""
         return self._passthroughs.rest(flight, descriptor, position, end)
-
-    def lease(self, blob: Blob) -> AbstractContextManager[int]:
-        """Open a stored file for sending, as `Store.lease`."""
-        return self._store.lease(blob)
-
-    def doubt(self, blob: Blob) -> None:
-        """Reading a stored file failed, as `Store.doubt`."""
-        self._store.doubt(blob)
-
-    def touch(self, blob: Blob) -> bool:
-        """Note a use of a stored file. False if it is gone."""
-        return self._store.blob(blob.digest) is not None
 
     def running(self, wanted: Wanted) -> Flight | None:
         """The flight under way for this file, if any."""

@@ -42,7 +42,7 @@ class Metadata:
     def __init__(self, store: Store, downloads: Downloads, offering: Offering, clock: Clock) -> None:
         self._store = store
         self._downloads = downloads
-        self._reading = Reading(downloads)
+        self._reading = Reading(store, downloads)
         self._offering = offering
         self._clock = clock
         self._flights: SingleFlight[tuple[bytes | Blob, bool]] = SingleFlight()

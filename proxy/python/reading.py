@@ -24,6 +24,7 @@ from proxy.cache.passthrough import Passthrough
 from proxy.cache.workers import Workers
 from proxy.errors import StoreError, UpstreamBroken, UpstreamTimeout, WrongBytes
 from proxy.model import Blob, Digest, Kind
+from proxy.ports import BlobReader
 from proxy.python import wheel
 from proxy.python.wheel import Unreadable
 
@@ -64,7 +65,8 @@ def agrees(body: bytes, digest: Digest | None) -> bool:
 class Reading:
     """Reads metadata. It has threads of its own. Mutable state: the memory that what is being read holds."""
 
-    def __init__(self, downloads: Downloads) -> None:
+    def __init__(self, blobs: BlobReader, downloads: Downloads) -> None:
+        self._blobs = blobs
         self._downloads = downloads
         self._unpacking = Workers("wheels", 2)
         self._budget = Budget(_TOGETHER)
@@ -81,7 +83,7 @@ class Reading:
 
     async def stored(self, blob: Blob, subject: Subject) -> bytes:
         """The METADATA of a stored wheel. Raises Unreadable, WithoutMetadata, BlobDamaged, StoreBroken."""
-        with self._downloads.lease(blob) as descriptor:
+        with self._blobs.lease(blob) as descriptor:
             return await self._unpacked(partial(_from_descriptor, descriptor), subject)
 
     async def own_file(self, subject: Subject, key: str) -> bytes:

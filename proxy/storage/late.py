@@ -67,9 +67,9 @@ class LateStore:
             raise BlobDamaged("The file is not stored any more.")
         return self.store.lease(blob)
 
-    def doubt(self, blob: Blob) -> None:
+    def recheck(self, blob: Blob) -> None:
         if self.store is not None:
-            self.store.doubt(blob)
+            self.store.recheck(blob)
 
     async def spool(self, name: str, size: int | None) -> Spool:
         if self.store is None:

@@ -173,7 +173,7 @@ class DiskStore:
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
         return Lease(blob, self._blobs, self._damaged, self._checking.doubt)
 
-    def doubt(self, blob: Blob) -> None:
+    def recheck(self, blob: Blob) -> None:
         record = self._blobs.get(blob.digest.value)
         if record is not None:
             self._checking.doubt(record)

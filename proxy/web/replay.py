@@ -18,7 +18,7 @@ from proxy.cache.representation import Representation
 from proxy.errors import StoreError
 from proxy.events import Served
 from proxy.model import Blob, Outcome, Source
-from proxy.ports import Clock, Observer
+from proxy.ports import BlobReader, Clock, Observer
 from proxy.web.answer_plan import finished, head_lines, plan
 from proxy.web.responses import INLINE, SHORT, Exchange, Responder
 from proxy.web.server import Connection
@@ -92,7 +92,8 @@ class Memo:
 class Replay:
     """Answers the heads that it has seen before. Mutable state: the memo."""
 
-    def __init__(self, responder: Responder, observer: Observer, clock: Clock) -> None:
+    def __init__(self, blobs: BlobReader, responder: Responder, observer: Observer, clock: Clock) -> None:
+        self._blobs = blobs
         self._responder = responder
         self._observer = observer
         self._clock = clock  # the one by which services say how long an answer is fresh
@@ -107,7 +108,7 @@ class Replay:
             return False
         transport = connection.transport
         assert transport is not None, "an idle connection has one"
-        if answer.blob is not None and not self._responder.touch(answer.blob):
+        if answer.blob is not None and self._blobs.blob(answer.blob.digest) is None:
             self._memo.drop(data)
             return False
         blob, sent = answer.blob, 0

@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -24,6 +24,7 @@ from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import PullthroughError, StoreError
 from proxy.model import Blob, Query, Source
+from proxy.ports import BlobReader
 from proxy.python.lists import ProjectStream
 from proxy.web.answer_plan import Framing, Plan, plan, stream
 from proxy.web.sender import BodyBroken, Transfer
@@ -72,7 +73,8 @@ class Exchange:
 class Responder:
     """Sends representations."""
 
-    def __init__(self, downloads: Downloads, senders: SenderThreads) -> None:
+    def __init__(self, blobs: BlobReader, downloads: Downloads, senders: SenderThreads) -> None:
+        self._blobs = blobs
         self._downloads = downloads
         self._senders = senders
 
@@ -123,17 +125,9 @@ class Responder:
             await projects.close()
         return Sent(answer.status, keep_alive=answer.keep_alive)
 
-    def lease(self, blob: Blob) -> AbstractContextManager[int]:
-        """Open a stored file. Raises BlobDamaged."""
-        return self._downloads.lease(blob)
-
-    def touch(self, blob: Blob) -> bool:
-        """Note a use of a stored file. False if it is gone."""
-        return self._downloads.touch(blob)
-
     def read(self, blob: Blob) -> bytes:
         """A short stored file, whole. Raises BlobDamaged."""
-        with self._downloads.lease(blob) as descriptor:
+        with self._blobs.lease(blob) as descriptor:
             return os.pread(descriptor, blob.size, 0)
 
     def send_short(self, transport: asyncio.Transport, head: bytes, blob: Blob, start: int, end: int) -> int:
@@ -144,7 +138,7 @@ class Responder:
 
         Raises BlobDamaged before anything left.
         """
-        with self._downloads.lease(blob) as descriptor:
+        with self._blobs.lease(blob) as descriptor:
             transport.write(head)
             sent = 0
             if not transport.get_write_buffer_size():
@@ -159,7 +153,7 @@ class Responder:
                 transport.write(rest)
                 sent += len(rest)
         if start + sent < end:
-            self._downloads.doubt(blob)
+            self._blobs.recheck(blob)
         return sent
 
     async def _memory(self, exchange: Exchange, answer: Plan, body: bytes, source: Source) -> None:
@@ -190,12 +184,12 @@ class Responder:
             if sent < end - answer.start:
                 raise BodyBroken("The stored file could not be read to its end.")
             return
-        with self._downloads.lease(blob) as descriptor:
+        with self._blobs.lease(blob) as descriptor:
             exchange.status = answer.status
             try:
                 await self._carry(exchange, Transfer(answer.head(), answer.start, end, descriptor), source)
             except BodyBroken:
-                self._downloads.doubt(blob)
+                self._blobs.recheck(blob)
                 raise
 
     async def _flight(self, exchange: Exchange, answer: Plan, flight: Flight, source: Source) -> None:

@@ -207,13 +207,13 @@ async def test_lease__damaged(store: Store) -> None:
     assert store.find("a") is None
 
 
-async def test_doubt(store: Store) -> None:
+async def test_recheck(store: Store) -> None:
     """A blob that cannot be read rightly is dropped, with its entries; a right one stays."""
     good, bad = await keep(store, "good", b"good body"), await keep(store, "bad", b"body")
     blobs = [blob for blob in (store.blob(good.digest), store.blob(bad.digest)) if blob is not None]
     damage(store, blobs[1])
     for blob in (*blobs, replace(blobs[0], digest=Digest("sha256", "0" * 64))):
-        store.doubt(blob)
+        store.recheck(blob)
     while store.find("bad") is not None:
         await asyncio.sleep(0)
     assert (good, None) == (store.find("good"), store.blob(bad.digest))

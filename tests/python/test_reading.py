@@ -89,7 +89,7 @@ def subject(size: int | None = None, digest: Digest | None = None) -> Subject:
 @pytest.fixture
 async def reading(world: World) -> AsyncIterator[Reading]:
     """What is tested."""
-    made = Reading(world.downloads)
+    made = Reading(world.store, world.downloads)
     yield made
     await made.close()
 
@@ -142,7 +142,7 @@ async def test_by_whole__of_what_is_no_wheel(world: World, reading: Reading) -> 
 async def test_by_whole__on_a_full_disk(make: Make) -> None:
     """A wheel that the disk cannot take is not read."""
     world = make(limit=1000)
-    made = Reading(world.downloads)
+    made = Reading(world.store, world.downloads)
     world.upstream.on(URL, Scripted(BODY))
     with pytest.raises(StoreError):
         await made.by_whole(subject())

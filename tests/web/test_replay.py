@@ -67,7 +67,7 @@ def clock() -> SteppedClock:
 def replay(events: list[Event], clock: SteppedClock) -> Replay:
     """A short way that knows nothing yet. Bodies in memory need no store and no threads."""
     nobody: Any = None
-    return Replay(Responder(nobody, nobody), events.append, clock)
+    return Replay(nobody, Responder(nobody, nobody, nobody), events.append, clock)
 
 
 def answered(replay: Replay, line: Line | None = None) -> bool:
