@@ -34,9 +34,9 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
 from proxy.cache.revalidation import Revalidator
-from proxy.config import FetchSettings, Settings
 from proxy.config.archives import TUNNELS
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import FetchSettings, Settings
 from proxy.errors import PullthroughError
 from proxy.events import Event
 from proxy.metrics import Metrics
@@ -270,7 +270,7 @@ def _policy(settings: Settings) -> Policy:
         agent=apt.user_agent,
         archives=tuple(
             Archive(
-                one.front,
+                one.prefix,
                 bool(one.credentials),
                 one.client_credentials,
                 tuple(sorted(one.paths)),

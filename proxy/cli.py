@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from proxy import version
-from proxy.config import ConfigError, resolve
 from proxy.config.credentials import KnownCredentials
+from proxy.config.loading import ConfigError, resolve
 from proxy.config.naming import explanation
 from proxy.config.proxy_selection import KnownProxies
 

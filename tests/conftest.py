@@ -155,7 +155,8 @@ async def secure_origin(
 async def make_proxy(data_folder: Path) -> AsyncIterator[MakeProxy]:
     """Starts the program with given settings, as often as a test likes."""
     from proxy import app  # noqa: PLC0415
-    from proxy.config import Settings, UpstreamSettings  # noqa: PLC0415
+    from proxy.config.settings import Settings  # noqa: PLC0415
+    from proxy.config.upstreams import UpstreamSettings  # noqa: PLC0415
 
     async with contextlib.AsyncExitStack() as stack:
 

@@ -15,7 +15,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from proxy import app
 from proxy.announcement import SERVICE, announced, service
-from proxy.config import Settings
+from proxy.config.settings import Settings
 from tests.gates import Watch
 
 LOOPBACK = "127.0.0.1"

@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 
 from proxy import app
-from proxy.config import Settings
 from proxy.config.credentials import KnownCredentials
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import Settings
 from proxy.errors import StoreError
 from tests.flows.reading import get
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from proxy.clients import apt_lines
-from proxy.config import Settings
+from proxy.config.builtin import builtin
 from proxy.config.naming import flag, key, settings_fields, variable
 from proxy.config.reference import reference
-from proxy.config.upstreams import UpstreamSettings, builtin
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from proxy.model import Target
 from proxy.python.routes import FlatPage, ProjectPage, classify
 from tests.e2e.locking import WAYS, Keeps, Way

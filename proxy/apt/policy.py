@@ -13,7 +13,7 @@ from proxy.apt import paths
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.paths import PathClass, Volatile
 from proxy.config import archives
-from proxy.config.fronts import Front
+from proxy.config.addresses import UrlPrefix
 from proxy.errors import NotAllowed
 from proxy.model import Site
 
@@ -22,13 +22,13 @@ MOUNT = archives.MOUNT
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What an [[archive]] of the settings says of the addresses below `front`. `patterns`: of paths below it.
+    """What an [[archive]] of the settings says of the addresses below `prefix`. `patterns`: of paths below it.
 
     `window` None: that of all archives. `authenticated`: the settings have credentials for it. `client_credentials`:
     those of clients are passed on.
     """
 
-    front: Front
+    prefix: UrlPrefix
     authenticated: bool = False
     client_credentials: bool = False
     patterns: tuple[str, ...] = ()
@@ -54,8 +54,8 @@ class Policy:
 
     def archive_of(self, address: ArchiveAddress) -> Archive | None:
         """The [[archive]] of an address: the one with the longest path, and of two such ones, the one with a scheme."""
-        found = [one for one in self.archives if one.front.covers(address.scheme, address.host, address.path)]
-        return max(found, key=lambda one: (len(one.front.path), one.front.scheme == address.scheme), default=None)
+        found = [one for one in self.archives if one.prefix.covers(address.scheme, address.host, address.path)]
+        return max(found, key=lambda one: (len(one.prefix.path), one.prefix.scheme == address.scheme), default=None)
 
     def site_of(self, address: ArchiveAddress) -> Site:
         """The archive of an address, as the upstream client sees it. Its `ttl` is the window."""
@@ -73,7 +73,7 @@ class Policy:
             "",
             "",
             self.window if archive.window is None else archive.window,
-            self.hosts | archive.front.places,
+            self.hosts | archive.prefix.authorities,
             named=False,
             agent=archive.agent or self.agent,
             authenticated=archive.authenticated,
@@ -110,5 +110,5 @@ class Policy:
         archive = self.archive_of(address)
         if archive is None:
             return False
-        below = address.path.removeprefix(archive.front.path)
+        below = address.path.removeprefix(archive.prefix.path)
         return any(fnmatchcase(below, pattern) for pattern in archive.patterns)

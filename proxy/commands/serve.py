@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from proxy import app
 from proxy.clients import apt_command, pip_command, pip_lines, uv_command, uv_lines
 from proxy.commands.advice import advice
-from proxy.config import Settings
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import Settings
 from proxy.errors import PullthroughError
 from proxy.ports import Credentials
 from proxy.web.listener import CannotListen

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from proxy.config.fronts import Front
+from proxy.config.addresses import UrlPrefix
 from proxy.config.hosts import ListedHosts, read_list
 from proxy.config.quantities import Duration
 
@@ -89,7 +89,7 @@ class ArchiveSettings(BaseModel):
     @field_validator("url")
     @classmethod
     def _check_url(cls, value: str) -> str:
-        return str(Front.read(value))
+        return str(UrlPrefix.read(value))
 
     @field_validator("credentials")
     @classmethod
@@ -108,9 +108,9 @@ class ArchiveSettings(BaseModel):
         return check_field(value) if value else value
 
     @property
-    def front(self) -> Front:
-        """What its addresses have in common."""
-        return Front.read(self.url)
+    def prefix(self) -> UrlPrefix:
+        """What its addresses begin with."""
+        return UrlPrefix.read(self.url)
 
 
 def check_field(value: str) -> str:

@@ -17,11 +17,12 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config.archives import AptSettings, ArchiveSettings
+from proxy.config.builtin import builtin
 from proxy.config.groups import GroupSettings, problem, shadowing
 from proxy.config.hosts import Addresses, Names
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
 from proxy.config.quantities import Count, Duration, Size, show_size
-from proxy.config.upstreams import UpstreamSettings, builtin, repeated, twice
+from proxy.config.upstreams import UpstreamSettings, repeated, twice
 from proxy.model import Group, Site
 
 PREFIX = "PULLTHROUGH_"

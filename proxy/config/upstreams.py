@@ -1,4 +1,4 @@
-"""The upstreams of the settings: what each entry holds, and which are built in."""
+"""The upstreams of the settings: what each `[[upstream]]` holds, and the `Site` that services make of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from proxy import address_text
 from proxy.address_text import PORTS
-from proxy.config import placement
-from proxy.config.addresses import Base, Folder, folder_path
+from proxy.config.addresses import (
+    DEFAULT_INDEX,
+    Base,
+    Folder,
+    folder_path,
+    index_doubt,
+    index_refusal,
+    whole_address,
+)
 from proxy.config.hosts import Hosts, check_host
 from proxy.config.proxies import ProxyForOne
-from proxy.config.pypi import simple_endpoint
 from proxy.config.quantities import Duration
 from proxy.model import Site
 
@@ -47,7 +53,7 @@ class UpstreamSettings(BaseModel):
     mount: Mount = Field(description=MOUNT_TEXT)
     url: Base = Field(description="Base address that the mount stands for, with `http://` or `https://`.")
     index: Folder = Field(
-        placement.DEFAULT,
+        DEFAULT_INDEX,
         description="Path below `url` under which the pages of projects are: `simple/`, or empty if they are directly "
         "below `url`.",
     )
@@ -127,7 +133,7 @@ class UpstreamSettings(BaseModel):
     @field_validator("index", mode="before")
     @classmethod
     def _check_index(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever stands in the file
-        wrong = placement.whole_address(value, info.data.get("url")) if isinstance(value, str) else None
+        wrong = whole_address(value, info.data.get("url")) if isinstance(value, str) else None
         if wrong is not None:
             raise ValueError(wrong)
         return value
@@ -136,7 +142,7 @@ class UpstreamSettings(BaseModel):
     def _check_placement(self) -> Self:
         """An index that was left to its default is refused where it can hardly be meant; what is written stands."""
         if self.kind == "projects" and "index" not in self.model_fields_set:
-            wrong = placement.refusal(self.url)
+            wrong = index_refusal(self.url)
             if wrong is not None:
                 raise ValueError(wrong)
         return self
@@ -146,7 +152,7 @@ class UpstreamSettings(BaseModel):
         """What is odd about the entry and may be meant all the same."""
         if self.kind == "flat":
             return None
-        return placement.doubt(self.url, self.index, given="index" in self.model_fields_set)
+        return index_doubt(self.url, self.index, given="index" in self.model_fields_set)
 
     @field_validator("credentials")
     @classmethod
@@ -205,23 +211,6 @@ def _authorities(*bases: str) -> Iterator[str]:
         yield f"{address_text.bracketed(host)}:{port}"
         if (scheme, port) == ("http", PORTS["http"]):
             yield f"{address_text.bracketed(host)}:{PORTS['https']}"
-
-
-def builtin() -> tuple[UpstreamSettings, ...]:
-    """PyPI, PyTorch's index with all its channels, NVIDIA's, Astral's with its channels."""
-    return (
-        UpstreamSettings(mount="pypi", url=simple_endpoint().removesuffix("simple/"), index="simple/"),
-        UpstreamSettings(
-            mount="pytorch",
-            url="https://download.pytorch.org/",
-            index="whl/",
-            siblings=("https://download-r2.pytorch.org/",),
-            volatile=("whl/nightly/", "whl/test/"),
-            forbidden_is_missing=True,
-        ),
-        UpstreamSettings(mount="nvidia", url="https://pypi.nvidia.com/", index=""),
-        UpstreamSettings(mount="astral", url="https://wheels.astral.sh/", index="simple/"),
-    )
 
 
 def repeated(names: list[str]) -> list[str]:

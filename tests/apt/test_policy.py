@@ -7,7 +7,7 @@ import pytest
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.paths import Volatile
 from proxy.apt.policy import Archive, Policy
-from proxy.config.fronts import Front
+from proxy.config.addresses import UrlPrefix
 from proxy.errors import NotAllowed
 
 
@@ -72,8 +72,8 @@ def test_classify__patterns() -> None:
 
 def test_archive_of__the_longest() -> None:
     """Of several entries the one counts that says most of the address."""
-    fronts = ["deb.example", "deb.example/a", "https://deb.example/a", "deb.example/a/b"]
-    archives = {text: Archive(Front.read(text), agent=text) for text in fronts}
+    prefixes = ["deb.example", "deb.example/a", "https://deb.example/a", "deb.example/a/b"]
+    archives = {text: Archive(UrlPrefix.read(text), agent=text) for text in prefixes}
     policy = Policy(archives=tuple(archives.values()))
     expected = {
         at("x"): "deb.example",
@@ -89,8 +89,8 @@ def test_archive_of__the_longest() -> None:
 
 def test_archive__what_it_says() -> None:
     """Its host is named, whatever its port and whoever else is; its window, its agent, its paths are its own."""
-    front = Front.read("10.0.0.7:8080/debian")
-    own = Archive(front, authenticated=True, patterns=("*.json",), window=5.0, agent="corp")
+    prefix = UrlPrefix.read("10.0.0.7:8080/debian")
+    own = Archive(prefix, authenticated=True, patterns=("*.json",), window=5.0, agent="corp")
     policy = Policy(frozenset({"deb.example"}), window=20.0, agent="apt", archives=(own,))
     address = at("debian/a/x.json", "10.0.0.7:8080")
 

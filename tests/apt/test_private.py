@@ -11,7 +11,7 @@ from proxy.apt.policy import Archive, Policy
 from proxy.apt.private import Private
 from proxy.apt.service import AptArchives
 from proxy.cache.passthrough import Passthrough
-from proxy.config.fronts import Front
+from proxy.config.addresses import UrlPrefix
 from proxy.errors import ClientDenied, UpstreamDenied
 from proxy.model import Query
 from tests.apt.conftest import World
@@ -20,8 +20,8 @@ from tests.memory_upstream import Scripted
 POLICY = Policy(
     window=60.0,
     archives=(
-        Archive(Front.read("deb.example"), client_credentials=True),
-        Archive(Front.read("own.example"), authenticated=True),
+        Archive(UrlPrefix.read("deb.example"), client_credentials=True),
+        Archive(UrlPrefix.read("own.example"), authenticated=True),
     ),
 )
 FILE = ArchiveAddress("https", "deb.example", "debian/pool/demo_1.0_amd64.deb")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from proxy.config import ConfigError, Settings, resolve
 from proxy.config.archives import TUNNELS, AptSettings
+from proxy.config.loading import ConfigError, resolve
+from proxy.config.settings import Settings
 
 _HOME = {"HOME": "/home/somebody"}
 

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import ConfigError, Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
+from proxy.config.loading import ConfigError
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 
 SECRET = "hunter2"
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from proxy.config import ConfigError, GroupSettings, Settings, UpstreamSettings, resolve
-from proxy.config.groups import problem, shadowing
-from proxy.config.upstreams import builtin
+from proxy.config.builtin import builtin
+from proxy.config.groups import GroupSettings, problem, shadowing
+from proxy.config.loading import ConfigError, resolve
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from proxy.model import Group, Member
 
 _DATA = Path("/data")

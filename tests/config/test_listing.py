@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import ConfigError, Resolved, resolve
 from proxy.config.listing import listing as listing_of
+from proxy.config.loading import ConfigError, Resolved, resolve
 from proxy.config.proxy_selection import KnownProxies
 
 _HOME = {"HOME": "/home/somebody"}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import ConfigError, Settings, resolve
+from proxy.config.loading import ConfigError, resolve
+from proxy.config.settings import Settings
 
 _HOME = {"HOME": "/home/somebody"}
 

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import ConfigError, Settings, UpstreamSettings
+from proxy.config.loading import ConfigError
 from proxy.config.proxy_selection import KnownProxies, NoProxy
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 
 URLS = ("http://index.example/simple/", "https://index.example/simple/")
 

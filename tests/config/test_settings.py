@@ -8,7 +8,9 @@ import pytest
 from pydantic import ValidationError
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from proxy.config import ConfigError, Settings, UpstreamSettings, resolve
+from proxy.config.loading import ConfigError, resolve
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from proxy.model import Site
 
 _DATA = Path("/data")

@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from proxy.config import ConfigError, UpstreamSettings, resolve
-from proxy.config.upstreams import builtin, repeated
+from proxy.config.builtin import builtin
+from proxy.config.loading import ConfigError, resolve
+from proxy.config.upstreams import UpstreamSettings, repeated
 from proxy.model import Site
 
 _DATA = Path("/data")

@@ -34,7 +34,8 @@ def clock() -> SteppedClock:
 async def make_clocked(data_folder: Path, clock: SteppedClock) -> AsyncIterator[MakeClocked]:
     """Starts the program on `clock`."""
     from proxy import app  # noqa: PLC0415
-    from proxy.config import Settings, UpstreamSettings  # noqa: PLC0415
+    from proxy.config.settings import Settings  # noqa: PLC0415
+    from proxy.config.upstreams import UpstreamSettings  # noqa: PLC0415
 
     async with contextlib.AsyncExitStack() as stack:
 

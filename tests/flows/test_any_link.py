@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from proxy.config import UpstreamSettings
+from proxy.config.upstreams import UpstreamSettings
 from tests.answers import Answer, Request
 from tests.bodies import Plain
 from tests.conftest import MakeProxy

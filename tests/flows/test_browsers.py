@@ -42,8 +42,8 @@ class Bed:
 @pytest.fixture
 async def bed(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> Bed:
     """The program, which has fetched nothing yet."""
-    from proxy.config import UpstreamSettings  # noqa: PLC0415
     from proxy.config.groups import GroupSettings  # noqa: PLC0415
+    from proxy.config.upstreams import UpstreamSettings  # noqa: PLC0415
 
     origin.publish(PACKAGE, metadata=True)
     origin.resource("/simple/", '<a href="demo/">demo</a>', content_type="text/html")

@@ -14,10 +14,11 @@ import aiohttp
 import pytest
 
 from proxy import app
-from proxy.config import ConfigError, Settings, resolve
 from proxy.config.credentials import KnownCredentials
 from proxy.config.listing import listing
+from proxy.config.loading import ConfigError, resolve
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import Settings
 from tests import exchange
 from tests.answers import Answer, Request
 from tests.faults import redirect, status

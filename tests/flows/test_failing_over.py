@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from proxy.config import UpstreamSettings
+from proxy.config.upstreams import UpstreamSettings
 from tests.bodies import Flipped
 from tests.conftest import MakeProxy
 from tests.faults import status

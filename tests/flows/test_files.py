@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from proxy.config import UpstreamSettings
+from proxy.config.upstreams import UpstreamSettings
 from tests.bodies import Flipped, Joined, Noise, Plain, pieces
 from tests.conftest import MakeProxy
 from tests.faults import chunked, hold_body, until_close

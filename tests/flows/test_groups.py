@@ -11,7 +11,8 @@ from urllib.parse import urljoin
 import aiohttp
 import pytest
 
-from proxy.config import GroupSettings, UpstreamSettings
+from proxy.config.groups import GroupSettings
+from proxy.config.upstreams import UpstreamSettings
 from tests import scrape
 from tests.conftest import MakeProxy
 from tests.faults import status

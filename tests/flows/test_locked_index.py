@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from proxy.config import GroupSettings, UpstreamSettings
+from proxy.config.groups import GroupSettings
+from proxy.config.upstreams import UpstreamSettings
 from tests.archive import Archive, deb
 from tests.bodies import Noise
 from tests.conftest import MakeProxy

@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from proxy import app
-from proxy.config import Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from tests.answers import Answer, Request
 from tests.bodies import Noise, Plain
 from tests.conftest import MakeProxy

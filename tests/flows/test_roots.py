@@ -11,7 +11,8 @@ from urllib.parse import unquote
 import aiohttp
 import pytest
 
-from proxy.config import GroupSettings, UpstreamSettings
+from proxy.config.groups import GroupSettings
+from proxy.config.upstreams import UpstreamSettings
 from tests.answers import Answer
 from tests.bodies import Joined, Plain
 from tests.conftest import MakeProxy

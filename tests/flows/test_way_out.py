@@ -18,9 +18,10 @@ import pytest
 import trustme
 
 from proxy import app
-from proxy.config import Settings, UpstreamSettings
 from proxy.config.proxies import Proxy
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from tests import exchange, scrape
 from tests.archive import Archive, deb
 from tests.bodies import Noise, sha256

@@ -26,7 +26,7 @@ HTML = {"accept": "text/html"}
 
 
 async def _started(make_proxy: MakeProxy, index: pytorch.PyTorch) -> Running:
-    from proxy.config import UpstreamSettings  # noqa: PLC0415
+    from proxy.config.upstreams import UpstreamSettings  # noqa: PLC0415
 
     mount = UpstreamSettings(mount="pytorch", url=f"{index.origin.url}/", index="whl/", hosts=HOSTS)
     return await make_proxy(index.origin.url, upstreams=(mount,))
@@ -63,7 +63,7 @@ async def test_file__dangling(make_proxy: MakeProxy, http: aiohttp.ClientSession
 
 async def test_release__signature_expires_in_between(make_proxy: MakeProxy, http: aiohttp.ClientSession) -> None:
     """A transfer that breaks goes on with a new signature; the file is kept under the address before the redirect."""
-    from proxy.config import UpstreamSettings  # noqa: PLC0415
+    from proxy.config.upstreams import UpstreamSettings  # noqa: PLC0415
 
     package = wheel("flashinfer-jit-cache", "0.5.0+cu126", padding=400_000)
     async with releases.serving() as index:
@@ -92,8 +92,9 @@ async def test_release__signature_expires_in_between(make_proxy: MakeProxy, http
 async def test_private__password_stays(http: aiohttp.ClientSession, data_folder: Path) -> None:
     """The password goes to its index alone: not where its pages link to or it redirects to, and not to clients."""
     from proxy import app  # noqa: PLC0415
-    from proxy.config import Settings, UpstreamSettings  # noqa: PLC0415
     from proxy.config.credentials import KnownCredentials  # noqa: PLC0415
+    from proxy.config.settings import Settings  # noqa: PLC0415
+    from proxy.config.upstreams import UpstreamSettings  # noqa: PLC0415
 
     told = "Basic " + base64.b64encode(f"{private.USER}:{private.PASSWORD}".encode()).decode()
     inside, linked, moved = wheel("inside"), wheel("linked"), wheel("moved")

@@ -13,8 +13,10 @@ import aiohttp
 import pytest
 
 from proxy import app
-from proxy.config import GroupSettings, Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
+from proxy.config.groups import GroupSettings
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from tests import pages
 from tests.answers import Answer, Request
 from tests.bodies import Plain

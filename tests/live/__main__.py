@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proxy import app
-from proxy.config import Settings
+from proxy.config.settings import Settings
 from tests.live.known import PAGES, documented
 from tests.live.probing import Finding, Verdict, probe
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import trustme
 
-from proxy.config import Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from proxy.errors import (
     Forwarded,
     NotAllowed,

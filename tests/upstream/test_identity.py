@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from proxy.errors import NotFound, PullthroughError, UpstreamDenied, UpstreamError
 from proxy.model import Ask
 from proxy.upstream.client import AiohttpUpstream

@@ -12,8 +12,8 @@ import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from proxy.config import Settings
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import Settings
 from proxy.errors import BadTarget, NotAllowed, UpstreamTimeout, UpstreamUnreachable
 from proxy.events import Event, UpstreamFailed
 from proxy.upstream.guard import Trust

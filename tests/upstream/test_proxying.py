@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from proxy.config import Settings, UpstreamSettings
 from proxy.config.credentials import KnownCredentials
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from proxy.errors import NotAllowed, PullthroughError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.model import Ask, Site
 from proxy.upstream.client import AiohttpUpstream

@@ -1,4 +1,4 @@
-"""apt's own file of user names and passwords: what is read, and for which addresses."""
+"""Files of user names and passwords: what is read, and for which addresses. Requests are held by `test_credentials`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,57 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import auth_conf
-from proxy.config.auth_conf import AuthConf
+from proxy.config import credential_files
+from proxy.config.credential_files import AuthConf, Netrc, netrc_path
 
 URL = "https://deb.example/debian/dists/stable/InRelease"
+
+
+def test_netrc_path() -> None:
+    """$NETRC outranks the file at home; an empty variable is none."""
+    assert [Path("/x/y"), Path("/h/.netrc"), Path("/.netrc")] == [
+        netrc_path(environ) for environ in ({"NETRC": "/x/y", "HOME": "/h"}, {"NETRC": "", "HOME": "/h"}, {})
+    ]
+
+
+def test_netrc__read(tmp_path: Path) -> None:
+    """Hosts are compared in lower case; what has no password is no entry; none of it is shown."""
+    file = tmp_path / "netrc"
+    file.write_text(
+        "machine A.example login me password hunter2\n"
+        "machine b.example password hunter2\n"
+        "machine c.example login me\n"
+        "macdef init\n  cd /x\n\n"
+        "default login any password hunter2\n",
+        encoding="utf-8",
+    )
+
+    read = Netrc.read(file)
+
+    assert ({"a.example": "me:hunter2", "b.example": ":hunter2"}, "any:hunter2") == (read.pairs, read.default)
+    assert "hunter2" not in f"{read!r} {read}"
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (None, "cannot be read"),
+        (b"machine x login y pasword hunter2\n", "no netrc file"),
+        (b"\xff\xfe", "no netrc file"),
+    ],
+)
+def test_netrc__unreadable(tmp_path: Path, content: bytes | None, word: str) -> None:
+    """The file is named, and nothing that stands in it."""
+    file = tmp_path / "netrc"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(LookupError, match=word) as caught:
+        Netrc.read(file)
+
+    assert str(file) in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert "hunter2" not in f"{caught.value!r}"
 
 
 def pair(folder: Path, text: str, url: str = URL) -> str | None:
@@ -25,7 +72,7 @@ def pair(folder: Path, text: str, url: str = URL) -> str | None:
         "deb.example/deb", "deb.example/debian", "deb.example/debian/", "deb.example/debian/dists/stable/InRelease",
     ],
 )  # fmt: skip
-def test_pair(tmp_path: Path, machine: str) -> None:
+def test_auth_conf__pair(tmp_path: Path, machine: str) -> None:
     """Host, and scheme, port and the front of the path where they are written."""
     assert "me:s3cret" == pair(tmp_path, f"machine {machine} login me password s3cret\n")
 
@@ -37,12 +84,12 @@ def test_pair(tmp_path: Path, machine: str) -> None:
         "deb.example/ubuntu", "deb.examplea", "example", "sub.deb.example", "deb.example:x", "/debian", "https://",
     ],
 )  # fmt: skip
-def test_pair__of_another(tmp_path: Path, machine: str) -> None:
+def test_auth_conf__pair__of_another(tmp_path: Path, machine: str) -> None:
     """What is for another address is not for this one."""
     assert pair(tmp_path, f"machine {machine} login me password s3cret\n") is None
 
 
-def test_pair__plain_http(tmp_path: Path) -> None:
+def test_auth_conf__pair__plain_http(tmp_path: Path) -> None:
     """Only where the entry says so, in so many words."""
     url = "http://deb.example:8080/debian/a%2Bb/InRelease"
 
@@ -69,12 +116,12 @@ def test_pair__plain_http(tmp_path: Path) -> None:
         ("machine", None),
     ],
 )
-def test_pair__of_a_text(tmp_path: Path, text: str, expected: str | None) -> None:
+def test_auth_conf__pair__of_a_text(tmp_path: Path, text: str, expected: str | None) -> None:
     """Words in any order and on any lines; the first whole entry that matches counts; what follows `#` does not."""
     assert expected == pair(tmp_path, text)
 
 
-def test_read__folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auth_conf__folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files of a folder by name, as apt takes them; apt's own folder comes before its file."""
     folder = tmp_path / "auth.conf.d"
     folder.mkdir()
@@ -85,19 +132,19 @@ def test_read__folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert "a:s3cret" == AuthConf.read(folder).pair(URL)
 
-    monkeypatch.setattr(auth_conf, "FOLDER", folder)
-    monkeypatch.setattr(auth_conf, "FILE", tmp_path / "auth.conf")
+    monkeypatch.setattr(credential_files, "AUTH_CONF_FOLDER", folder)
+    monkeypatch.setattr(credential_files, "AUTH_CONF", tmp_path / "auth.conf")
     own = AuthConf.read(None)
     assert ["a:s3cret", "d:s3cret"] == [own.pair(URL), own.pair("https://d.example/")]
 
 
-def test_read__unreadable(tmp_path: Path) -> None:
+def test_auth_conf__unreadable(tmp_path: Path) -> None:
     """Which file it is that cannot be read."""
     with pytest.raises(LookupError, match=r"missing cannot be read: No such file"):
         AuthConf.read(tmp_path / "missing")
 
 
-def test_read__no_utf8(tmp_path: Path) -> None:
+def test_auth_conf__no_utf8(tmp_path: Path) -> None:
     """An entry that is no text is left out, and no other."""
     (tmp_path / "auth.conf").write_bytes(
         b"machine deb.example login me password p\xe4ss\nmachine deb.example login me password s3cret\n"
@@ -105,15 +152,15 @@ def test_read__no_utf8(tmp_path: Path) -> None:
     assert "me:s3cret" == AuthConf.read(tmp_path / "auth.conf").pair(URL)
 
 
-def test_read__nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auth_conf__nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither file nor folder."""
-    monkeypatch.setattr(auth_conf, "FOLDER", tmp_path / "d")
-    monkeypatch.setattr(auth_conf, "FILE", tmp_path / "f")
+    monkeypatch.setattr(credential_files, "AUTH_CONF_FOLDER", tmp_path / "d")
+    monkeypatch.setattr(credential_files, "AUTH_CONF", tmp_path / "f")
     with pytest.raises(LookupError, match="there is no"):
         AuthConf.read(None)
 
 
-def test_below(tmp_path: Path) -> None:
+def test_auth_conf__below(tmp_path: Path) -> None:
     """Whether there is something for an address, or for a part of what is below it."""
     (tmp_path / "auth.conf").write_text("machine deb.example/a/b login me password hunter2\n")
     conf = AuthConf.read(tmp_path / "auth.conf")

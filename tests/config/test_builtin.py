@@ -1,4 +1,4 @@
-"""Where PyPI's Simple API is."""
+"""The built-in upstreams; what is true of each is held by `test_settings` and `test_upstreams`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from proxy.config.pypi import _constant, simple_endpoint
+from proxy.config.builtin import _constant, simple_endpoint
 
 _ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ def test_simple_endpoint__is_the_librarys() -> None:
 def test_simple_endpoint__loads_nothing() -> None:
     """All the upstreams are known before anything that only the library needs was loaded."""
     script = (
-        "import sys, pathlib; from proxy.config import Settings; Settings(data=pathlib.Path('/d')).sites(); "
+        "import sys, pathlib; from proxy.config.settings import Settings; Settings(data=pathlib.Path('/d')).sites(); "
         "print(sorted({'pypi_simple', 'requests', 'urllib3', 'bs4'} & set(sys.modules)))"
     )
 
@@ -46,7 +46,8 @@ def test_simple_endpoint__another_release(tmp_path: Path, kind: str) -> None:
         "PYPI_SIMPLE_ENDPOINT = 'https://index.example/simple/'\n", "utf-8"
     )
     script = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from proxy.config.pypi import *; print(simple_endpoint())"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "from proxy.config.builtin import simple_endpoint; print(simple_endpoint())"
     )
 
     done = subprocess.run([sys.executable, "-c", script], cwd=_ROOT, capture_output=True, text=True, check=False)
