@@ -42,7 +42,7 @@ from proxy.events import Event
 from proxy.metrics import Metrics
 from proxy.ports import Clock, Credentials, Observer, Proxies
 from proxy.python.service import GROUP_INDEX, PythonIndexes
-from proxy.storage.late import LateStore, open_store
+from proxy.storage.opening import LateStore, open_store
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.lines import Lines, places

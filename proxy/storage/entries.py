@@ -14,7 +14,7 @@ import msgspec
 from proxy.model import Digest, Entry
 from proxy.storage.blobs import Record
 from proxy.storage.changes import Change, Forgotten, Saved
-from proxy.storage.failures import DISK_ERRORS, Place
+from proxy.storage.disk_health import DISK_ERRORS, Place
 from proxy.storage.holdings import Holdings
 
 _REMEMBERED = 20_000

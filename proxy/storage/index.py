@@ -22,7 +22,7 @@ from diskcache import Cache
 from diskcache.core import MODE_BINARY, MODE_RAW
 
 from proxy.storage.changes import Adopted, BlobRow, Change, Dropped, Forgotten, Noted, Saved
-from proxy.storage.failures import is_damage
+from proxy.storage.disk_health import is_damage
 from proxy.storage.folder import blob_name
 from proxy.storage.index_disk import IndexDisk
 

@@ -1,59 +1,136 @@
-"""Opening the index of a data folder that exists, on whatever disk. Called by the store, once."""
+"""The store of a start on a disk that is full, read-only or failing: nothing is kept until the folder can be opened.
+
+Built by `app` through `open_store`. The program serves past it meanwhile, says so once, loudly, and in `/healthz`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-from itertools import islice
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 
-from proxy.storage import places
-from proxy.storage.changes import BlobRow
-from proxy.storage.failures import DISK_ERRORS, to_store_error
-from proxy.storage.folder import Folder
-from proxy.storage.index import Index
-from proxy.storage.refusals import refusal
-from proxy.storage.threads import Threads
+from proxy.errors import BlobDamaged, StoreError, StoreRefused
+from proxy.model import Blob, Digest, Entry
+from proxy.ports import Clock, Observer, Spool
+from proxy.storage.store import DiskStore
 
-_NEEDED = 1 << 20  # bytes that the database may need to be opened
-_FILES = 8  # that it may need
-_BODIES = 10_000  # files that are given up for it, at most
+_log = logging.getLogger(__name__)
+
+_AGAIN = 5.0  # seconds between two tries to open the folder
+_LATE = "the data folder cannot be used now: all is served past it, and nothing is kept"
 
 
-async def open_index(folder: Folder, limit: int, threads: Threads) -> tuple[Index, list[BlobRow], bool]:
-    """What `Index.open` gives. Raises StoreRefused where only a person can help, StoreFull, StoreBroken.
+class LateStore:
+    """See `ports.Store`. Mutable state: the real store, once it could be opened, to which everything then goes."""
 
-    On a full disk some bodies, whichever, are given up for the room that the database needs to be opened: what others
-    filled must not make a restart forget all that is kept.
+    def __init__(self, opening: Callable[[], Awaitable[DiskStore]], failure: StoreError) -> None:
+        """`opening` opens the real store; `failure` is what kept it from that the last time."""
+        self.store: DiskStore | None = None
+        self._opening = opening
+        self._failures = 0
+        self._failure = failure.again()
+        self._again = asyncio.Event()
+        self._closing = False
+        self._task = asyncio.get_running_loop().create_task(self._open(), name="late store")
+
+    @property
+    def healthy(self) -> bool:
+        """False until the folder is open; then as the real store says."""
+        return self.store is not None and self.store.healthy
+
+    @property
+    def failures(self) -> int:
+        """How many reads and writes failed so far."""
+        return self._failures + (self.store.failures if self.store is not None else 0)
+
+    def find(self, key: str) -> Entry | None:
+        return None if self.store is None else self.store.find(key)
+
+    def keys(self, prefix: str) -> Sequence[str]:
+        return [] if self.store is None else self.store.keys(prefix)
+
+    async def save(self, entry: Entry) -> bool:
+        return self.store is not None and await self.store.save(entry)
+
+    async def forget(self, key: str) -> None:
+        if self.store is not None:
+            await self.store.forget(key)
+
+    def blob(self, digest: Digest) -> Blob | None:
+        return None if self.store is None else self.store.blob(digest)
+
+    def lease(self, blob: Blob) -> AbstractContextManager[int]:
+        if self.store is None:
+            raise BlobDamaged("The file is not stored any more.")
+        return self.store.lease(blob)
+
+    def recheck(self, blob: Blob) -> None:
+        if self.store is not None:
+            self.store.recheck(blob)
+
+    async def spool(self, name: str, size: int | None) -> Spool:
+        if self.store is None:
+            self._failures += 1
+            raise self._failure.again()
+        return await self.store.spool(name, size)
+
+    async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob | None:
+        assert self.store is not None, "it made the spool file"
+        return await self.store.adopt(spool, digest, size)
+
+    async def put(self, body: bytes) -> Blob | None:
+        if self.store is None:
+            self._failures += 1
+            return None
+        return await self.store.put(body)
+
+    async def close(self) -> None:
+        """Stop trying, or close the real store."""
+        self._closing = True
+        self.try_again()
+        await self._task  # not cancelled: what is half open would be left behind
+        if self.store is not None:
+            await self.store.close()
+
+    def try_again(self) -> None:
+        """The folder may be usable now."""
+        self._again.set()
+
+    async def _open(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN):
+                    await self._again.wait()
+            self._again.clear()
+            if self._closing:
+                return
+            try:
+                self.store = await self._opening()
+            except StoreError as error:
+                if str(error) != str(self._failure):
+                    _log.error(_LATE, extra={"reason": str(error)})
+                self._failure = error.again()
+            else:
+                _log.warning("the data folder can be used now: from here on files are kept")
+                return
+
+
+async def open_store(path: Path, limit: int, observer: Observer, clock: Clock) -> DiskStore | LateStore:
+    """The store on the data folder `path`; one that is late, where it cannot be opened for now.
+
+    Raises StoreRefused where only a person can help.
     """
-    for again in (True, False):
-        try:
-            return await asyncio.wrap_future(threads.begin_index(Index.open, folder.index, limit))
-        except DISK_ERRORS as error:
-            full = await threads.files(_full, folder)
-            if again and full and await threads.files(_make_room, folder):
-                continue
-            if full:
-                raise refusal(folder.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
-            if isinstance(error, OSError):
-                raise refusal(folder.path, error) from error
-            raise to_store_error(error) from error
-    raise AssertionError("the second try returns or raises")
 
+    async def opening() -> DiskStore:
+        return await DiskStore.open(path, limit, observer, clock)
 
-def _full(folder: Folder) -> bool:
-    status = os.statvfs(folder.path)
-    # File systems without a fixed number of files report none at all.
-    return status.f_bavail * status.f_frsize < _NEEDED or (0 < status.f_files and status.f_favail < _FILES)
-
-
-def _make_room(folder: Folder) -> bool:
-    """Delete bodies until there is room. Gives whether there were any; the store notices rows without a file."""
-    bodies = (path for path in (folder.index / "sha256").glob("??/*") if path.is_file())
-    deleted = False
-    for body in islice(bodies, _BODIES):
-        places.delete([body])
-        deleted = True
-        if not _full(folder):
-            break
-    return deleted
+    try:
+        return await opening()
+    except StoreRefused:
+        raise
+    except StoreError as error:
+        _log.error(_LATE, extra={"reason": str(error)})
+        return LateStore(opening, error)

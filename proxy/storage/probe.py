@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from proxy.storage.failures import Place
+from proxy.storage.disk_health import Place
 from proxy.storage.holdings import Holdings
 
 _BYTES = 64 << 10

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from proxy.errors import StoreFull, StoreRefused
 from proxy.storage.blobs import Blobs, Record, footprint
+from proxy.storage.disk_health import Health, Place, to_store_error
 from proxy.storage.eviction import Ledger, Reservation, victims
-from proxy.storage.failures import Health, Place, to_store_error
 
 _log = logging.getLogger(__name__)
 

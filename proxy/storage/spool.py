@@ -20,8 +20,8 @@ from typing import Any, ParamSpec, TypeVar
 from proxy.errors import StoreBroken
 from proxy.ports import SpoolState
 from proxy.storage.blobs import Blobs, Record
+from proxy.storage.disk_health import Place
 from proxy.storage.eviction import Reservation
-from proxy.storage.failures import Place
 from proxy.storage.journal import Journal, replay
 from proxy.storage.space import Space
 from proxy.storage.threads import Threads

@@ -21,26 +21,26 @@ from proxy.errors import StoreError
 from proxy.events import Evicted, Stored
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Clock, Observer, Spool
-from proxy.storage.adoption import Adoption
 from proxy.storage.backlog import Backlog
+from proxy.storage.blob_files import Adoption
 from proxy.storage.blobs import Blobs, Record
 from proxy.storage.changes import Noted
-from proxy.storage.checking import Checking
 from proxy.storage.dropping import Dropping
 from proxy.storage.entries import Entries
 from proxy.storage.folder import prepare
 from proxy.storage.holdings import Holdings
+from proxy.storage.index_opening import open_index
 from proxy.storage.journal import boot_id
 from proxy.storage.lease import Lease
-from proxy.storage.opening import open_index
 from proxy.storage.places import Places
 from proxy.storage.probe import probe
 from proxy.storage.proof import SYNCED_FROM
-from proxy.storage.renewal import Renewal
 from proxy.storage.space import Space
 from proxy.storage.spool import DiskSpool
 from proxy.storage.spool_folder import clear
 from proxy.storage.threads import Threads
+from proxy.storage.upkeep import Renewal
+from proxy.storage.verification import Checking
 from proxy.storage.work import Work
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from proxy.cache.workers import ended
 from proxy.errors import StoreError
-from proxy.storage.failures import DISK_ERRORS, Health, Place, is_damage, to_store_error
+from proxy.storage.disk_health import DISK_ERRORS, Health, Place, is_damage, to_store_error
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from proxy.model import Digest
-from proxy.storage.late import LateStore
+from proxy.storage.opening import LateStore
 from tests.conftest import MakeProxy
 from tests.faults import chunked, ignores_range
 from tests.flows.asking import SEGMENT, SMALL, address, check_bytes, get, until_idle, until_kept

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from proxy.events import Event
 from proxy.model import Digest, Entry, Validator
-from proxy.storage.late import LateStore
+from proxy.storage.opening import LateStore
 from proxy.storage.proof import INLINE
 from proxy.storage.store import DiskStore
 

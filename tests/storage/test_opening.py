@@ -16,7 +16,7 @@ import pytest
 
 from proxy.errors import BlobDamaged, StoreError, StoreRefused
 from proxy.model import Blob
-from proxy.storage.late import LateStore, open_store
+from proxy.storage.opening import LateStore, open_store
 from tests.storage.disk import PLENTY, FixedClock, adopt, digest, entry, keep, locked, opened, usable
 
 BODY = b"body"

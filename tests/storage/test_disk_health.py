@@ -10,7 +10,7 @@ import pytest
 from diskcache import Timeout
 
 from proxy.errors import StoreBroken, StoreFull
-from proxy.storage.failures import Health, Place, is_damage, to_store_error
+from proxy.storage.disk_health import Health, Place, is_damage, to_store_error
 
 
 def _sqlite(code: int) -> sqlite3.Error:

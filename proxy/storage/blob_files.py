@@ -18,7 +18,7 @@ from pathlib import Path
 from proxy.storage import places
 from proxy.storage.blobs import Record
 from proxy.storage.changes import Adopted
-from proxy.storage.failures import Place
+from proxy.storage.disk_health import Place
 from proxy.storage.holdings import Holdings
 
 _REST = re.compile(r"[0-9a-f]{62}")
