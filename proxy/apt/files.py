@@ -17,9 +17,9 @@ from proxy.apt import answers, packages
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
-from proxy.apt.confirmed import Confirmed
 from proxy.apt.policy import Policy
 from proxy.apt.release import Listed
+from proxy.apt.unlisted import UnlistedFiles
 from proxy.apt.vouching import Vouched, Vouching
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import Body, FileOpener
@@ -43,7 +43,7 @@ class Files:
         self,
         store: Store,
         downloads: Downloads,
-        confirmed: Confirmed,
+        confirmed: UnlistedFiles,
         catalog: Catalog,
         vouching: Vouching,
         gone: Callable[[ArchiveAddress], None],

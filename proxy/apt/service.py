@@ -15,9 +15,8 @@ from proxy.apt import answers, paths, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
-from proxy.apt.confirmed import Confirmed
 from proxy.apt.files import Files, document_key
-from proxy.apt.given import Given
+from proxy.apt.handed_out import HandedOut
 from proxy.apt.indexes import Indexes
 from proxy.apt.paths import ByHash, Immutable, IndexFile, PathClass, ReleaseFile, Volatile
 from proxy.apt.policy import MOUNT, Policy
@@ -25,6 +24,7 @@ from proxy.apt.private import Private
 from proxy.apt.retries import Retries
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.suites import Form, Snapshot
+from proxy.apt.unlisted import UnlistedFiles
 from proxy.apt.vouching import Vouching
 from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
@@ -72,11 +72,11 @@ class AptArchives:
             serve_expired=policy.serve_expired,
         )
         self._catalog = Catalog(store, clock)
-        self._given = Given()
+        self._given = HandedOut()
         self._files = Files(
             store,
             downloads,
-            Confirmed(store, downloads, documents, revalidator, clock),
+            UnlistedFiles(store, downloads, documents, revalidator, clock),
             self._catalog,
             Vouching(self._catalog, self._snapshots, self._given, clock),
             self._snapshots.gone,

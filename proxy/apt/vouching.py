@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.catalog import Catalog, ReadAgain
-from proxy.apt.given import Given
+from proxy.apt.handed_out import HandedOut
 from proxy.apt.release import Listed
 from proxy.apt.snapshots import Snapshots
 from proxy.apt.sources import Match, Source
@@ -40,7 +40,7 @@ class Vouched:
 class Vouching:
     """Asks the catalog, and judges by what suites are and what clients were given. It has no state of its own."""
 
-    def __init__(self, catalog: Catalog, snapshots: Snapshots, given: Given, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, snapshots: Snapshots, given: HandedOut, clock: Clock) -> None:
         self._catalog = catalog
         self._snapshots = snapshots
         self._given = given

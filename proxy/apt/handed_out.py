@@ -15,7 +15,7 @@ _CLIENTS = 10_000  # remembered by address and suite
 _LIFE = 300.0  # seconds
 
 
-class Given:
+class HandedOut:
     """The memory by address. Mutable state: the table, oldest first."""
 
     def __init__(self) -> None:

@@ -6,10 +6,10 @@ import gzip
 
 import pytest
 
-from proxy.apt import confirmed as module
+from proxy.apt import unlisted as module
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.confirmed import Confirmed
 from proxy.apt.policy import Policy
+from proxy.apt.unlisted import UnlistedFiles
 from proxy.cache.flight import Wanted
 from proxy.errors import Coded, NotFound, UpstreamUnreachable, Withheld, WrongBytes
 from proxy.model import Kind, Outcome, Query, Span
@@ -24,13 +24,13 @@ PLAIN, ANEW = Query(ADDRESS), Query(ADDRESS, no_cache=True)
 
 
 @pytest.fixture
-def confirmed(world: World) -> Confirmed:
+def confirmed(world: World) -> UnlistedFiles:
     """What is tested."""
-    return Confirmed(world.store, world.downloads, world.documents, world.revalidator, world.clock)
+    return UnlistedFiles(world.store, world.downloads, world.documents, world.revalidator, world.clock)
 
 
 async def ask(
-    world: World, confirmed: Confirmed, query: Query[ArchiveAddress] = PLAIN, kind: Kind = Kind.OTHER
+    world: World, confirmed: UnlistedFiles, query: Query[ArchiveAddress] = PLAIN, kind: Kind = Kind.OTHER
 ) -> tuple[Outcome, bytes]:
     """What is answered, once all of it is kept."""
     shown = await confirmed.file(query, WANTED, kind)
@@ -40,7 +40,7 @@ async def ask(
     return shown.outcome, body
 
 
-async def test_file__within_the_window_and_after(world: World, confirmed: Confirmed) -> None:
+async def test_file__within_the_window_and_after(world: World, confirmed: UnlistedFiles) -> None:
     """Upstream is asked once in a window, and its newer file fetched."""
     world.upstream.on(ADDRESS.url, Scripted(b"one", headers=ONE))
     answers = [await ask(world, confirmed) for _ in range(2)]
@@ -61,7 +61,7 @@ async def test_file__within_the_window_and_after(world: World, confirmed: Confir
     ] == answers
 
 
-async def test_file__no_cache(world: World, confirmed: Confirmed) -> None:
+async def test_file__no_cache(world: World, confirmed: UnlistedFiles) -> None:
     """A client's no-cache brings what upstream has, though its validators did not change."""
     world.upstream.on(ADDRESS.url, Scripted(b"one", headers=ONE))
     await ask(world, confirmed)
@@ -75,7 +75,7 @@ async def test_file__no_cache(world: World, confirmed: Confirmed) -> None:
 @pytest.mark.parametrize("query", [PLAIN, ANEW])
 @pytest.mark.parametrize("error", [UpstreamUnreachable("away"), WrongBytes("portal"), Withheld("no")])
 async def test_file__upstream_fails(
-    world: World, confirmed: Confirmed, query: Query[ArchiveAddress], error: Exception
+    world: World, confirmed: UnlistedFiles, query: Query[ArchiveAddress], error: Exception
 ) -> None:
     """What is kept is served when upstream does not give the file, and says how old it is."""
     world.upstream.on(ADDRESS.url, Scripted(b"one"))
@@ -90,7 +90,7 @@ async def test_file__upstream_fails(
 
 
 @pytest.mark.parametrize("query", [PLAIN, ANEW])
-async def test_file__gone(world: World, confirmed: Confirmed, query: Query[ArchiveAddress]) -> None:
+async def test_file__gone(world: World, confirmed: UnlistedFiles, query: Query[ArchiveAddress]) -> None:
     """A document that upstream has no more is not found; a package is kept."""
     world.upstream.on(ADDRESS.url, Scripted(b"one"))
     await ask(world, confirmed)
@@ -102,7 +102,7 @@ async def test_file__gone(world: World, confirmed: Confirmed, query: Query[Archi
         await ask(world, confirmed, query)
 
 
-async def test_file__not_found_is_remembered(world: World, confirmed: Confirmed) -> None:
+async def test_file__not_found_is_remembered(world: World, confirmed: UnlistedFiles) -> None:
     """For some seconds, but for who says no-cache; a package that is new is there at once."""
     for request, kind, expected in (
         (PLAIN, Kind.OTHER, True),
@@ -120,7 +120,7 @@ async def test_file__not_found_is_remembered(world: World, confirmed: Confirmed)
     assert (Outcome.MISS, b"there") == await ask(world, confirmed, PLAIN, Kind.FILE)
 
 
-async def test_file__streams(world: World, confirmed: Confirmed) -> None:
+async def test_file__streams(world: World, confirmed: UnlistedFiles) -> None:
     """A large document is answered while it comes; a range of it is, too."""
     gate = Gate()
     body = bytes(range(256)) * 1000
@@ -135,7 +135,7 @@ async def test_file__streams(world: World, confirmed: Confirmed) -> None:
     assert (Outcome.HIT, len(body)) == (part.outcome, part.size)
 
 
-async def test_file__coded(world: World, confirmed: Confirmed) -> None:
+async def test_file__coded(world: World, confirmed: UnlistedFiles) -> None:
     """What comes packed, though identity was asked for, is unpacked; from then on it is asked for once each time."""
     packed = {"content-encoding": "gzip", **ONE}
     world.upstream.on(ADDRESS.url, Scripted(gzip.compress(b"-----BEGIN"), headers=packed))
@@ -149,7 +149,7 @@ async def test_file__coded(world: World, confirmed: Confirmed) -> None:
 
 @pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>", gzip.compress(b"<html><body>log in")])
 @pytest.mark.parametrize("content_type", ["text/html", "application/pgp-keys"])
-async def test_file__portal(world: World, confirmed: Confirmed, body: bytes, content_type: str) -> None:
+async def test_file__portal(world: World, confirmed: UnlistedFiles, body: bytes, content_type: str) -> None:
     """A portal's page is told by its bytes, whatever it is called or packed in; what is kept stays."""
     headers = {"content-type": content_type} | ({} if body.startswith(b"<") else {"content-encoding": "gzip"})
     world.upstream.on(ADDRESS.url, Scripted(body, headers=headers))
@@ -164,7 +164,7 @@ async def test_file__portal(world: World, confirmed: Confirmed, body: bytes, con
     assert (Outcome.STALE, b"key") == await ask(world, confirmed)
 
 
-async def test_tables__are_bounded(world: World, confirmed: Confirmed, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tables__are_bounded(world: World, confirmed: UnlistedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses that somebody makes up do not fill the memory."""
     monkeypatch.setattr(module, "_MOST", 3)
     for number in range(10):

@@ -33,7 +33,7 @@ _MOST = 1000  # addresses remembered as not found, or as coded
 _SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
 
 
-class Confirmed:
+class UnlistedFiles:
     """Answers for such files. Mutable state: what was not found lately, and what came in a coding of its own."""
 
     def __init__(
