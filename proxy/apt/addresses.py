@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from typing import TypeAlias
 
 from proxy import address_text
 from proxy.address_text import PORTS
 from proxy.errors import BadTarget
+from proxy.model import Query
 
 _SECURE = "HTTPS"  # in place of a host: the archive is fetched by https, as users of apt-cacher-ng write it
 _PATH_LIMIT = 2048  # bytes, decoded
@@ -63,6 +65,9 @@ class ArchiveAddress:
     def host_and_port(self) -> str:
         """The host, with its port in any case."""
         return f"{self.host}:{PORTS[self.scheme]}" if self.has_usual_port else self.host
+
+
+ArchiveQuery: TypeAlias = Query[ArchiveAddress]  # what a client asks of an archive
 
 
 def is_prefix(path: str) -> bool:

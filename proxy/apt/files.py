@@ -1,7 +1,7 @@
-"""Files: packages, sources, patches, which last under their names if an index vouches for them; and all others.
+"""Files: packages, sources and patches, which last under their names if an index lists them; and all others.
 
-What none vouches for goes to `confirmed`. The service asks for one at a time; what a client has asked for behind it on
-the same connection is foreseen: its download begins before its turn. So a client that sends ten requests at once waits
+The service asks for one at a time. What no index lists goes to `unlisted`. What a client has asked for behind it on the
+same connection is prefetched: its download begins before its turn. So a client that sends ten requests at once waits
 for upstream once, not ten times. Never decides whether an address is allowed.
 """
 
@@ -14,9 +14,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from proxy.apt import answers, packages
-from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.addresses import ArchiveAddress, ArchiveQuery
 from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
+from proxy.apt.indexes import document_key
 from proxy.apt.policy import Policy
 from proxy.apt.release import Listed
 from proxy.apt.unlisted import UnlistedFiles
@@ -31,9 +32,9 @@ from proxy.errors import NotFound, PullthroughError, StoreError, UpstreamError
 from proxy.model import Blob, Digest, Kind, Outcome, Query, Source
 from proxy.ports import Clock, Store
 
-_REMEMBERED = 60.0  # seconds for which an answer with a package may be given again without a look at the indexes
-_READING = 10.0  # seconds for which a file is waited for that has to be whole before it is answered
-_FORESEEN = 1000  # downloads that began before their turn, and whose client did not come to its turn yet
+_REUSED = 60.0  # seconds for which an answer with a package may be replayed without a look at the indexes
+_CHECKING = 10.0  # seconds to wait for a file that has to be whole before it is answered
+_PREFETCHED = 1000  # downloads remembered that began before their turn, and whose turn has not come
 
 
 class Files:
@@ -43,118 +44,131 @@ class Files:
         self,
         store: Store,
         downloads: Downloads,
-        confirmed: UnlistedFiles,
+        unlisted: UnlistedFiles,
         catalog: Catalog,
         vouching: Vouching,
         gone: Callable[[ArchiveAddress], None],
         clock: Clock,
         policy: Policy,
     ) -> None:
-        """`gone` is told of what upstream has not, though an index lists it."""
+        """`gone` is called with addresses that upstream lacks although an index lists them."""
         self._store = store
         self._downloads = downloads
         self._opener = FileOpener(downloads)
-        self._confirmed = confirmed
+        self._unlisted = unlisted
         self._catalog = catalog
         self._vouching = vouching
         self._gone = gone
         self._clock = clock
         self._policy = policy
-        self._beginning: SingleFlight[None] = SingleFlight()
-        self._foreseen: OrderedDict[str, None] = OrderedDict()
+        self._starting: SingleFlight[None] = SingleFlight()
+        self._prefetched: OrderedDict[str, None] = OrderedDict()
 
-    async def file(self, query: Query[ArchiveAddress], digest: Digest | None) -> Representation:
+    async def file(self, query: ArchiveQuery, digest: Digest | None = None) -> Representation:
         """The file at the query's target, or the range of it that is asked for; `digest` if the name says it.
 
         Raises NotFound, WrongBytes, or another UpstreamError.
         """
-        address, vouched = query.target, Vouched()
-        key = _key(address)
-        if digest is None:
-            vouched = await self._vouching.of(query, self._store.find(key))
-        begun = self._beginning.get(key)
-        if begun is not None:
-            await self._beginning.result(begun)
+        address, key = query.target, _key(query.target)
+        vouched = Vouched(own=1) if digest is not None else await self._vouching.of(query, self._store.find(key))
+        starting = self._starting.get(key)
+        if starting is not None:
+            await self._starting.result(starting)
         if digest is not None:
-            shown = await self._promised(query, [self._wanted(address, digest)], Vouched(own=1))
-        elif listed := vouched.listed or await self._right(key, vouched.beside):
-            promised = [self._wanted(address, one.digest, one.size) for one in listed]
-            shown = await self._promised(query, promised, vouched)
+            candidates = [self._wanted(address, digest)]
         else:
-            shown = await self._confirmed.file(query, self._wanted(address), Kind.FILE)
-            stands, unchanged = shown.stands, self._catalog.unchanged(address)
-            shown = replace(shown, stands=lambda: unchanged() and (stands is None or stands()))
-        if key in self._foreseen and not query.head:
-            # It was fetched for this client: else nobody would count as the one for whom it came from upstream.
-            del self._foreseen[key]
-            return replace(shown, outcome=Outcome.MISS, source=Source.UPSTREAM, age=None)
-        return shown
+            listed = vouched.listed or await self._matching(key, vouched.beside)
+            candidates = [self._wanted(address, one.digest, one.size) for one in listed]
+        if candidates:
+            answer = await self._listed(query, candidates, vouched)
+        else:
+            answer = await self._unlisted.file(query, self._wanted(address), Kind.FILE)
+            stands, unchanged = answer.stands, self._catalog.unchanged(address)
+            answer = replace(answer, stands=lambda: unchanged() and (stands is None or stands()))
+        if key in self._prefetched and not query.head:
+            # It was fetched for this client: without this, no client would count as the one that caused the download.
+            del self._prefetched[key]
+            return replace(answer, outcome=Outcome.MISS, source=Source.UPSTREAM, age=None)
+        return answer
 
-    async def document(self, query: Query[ArchiveAddress]) -> Representation:
-        """A file that changes under its name by itself. Raises as `file` does."""
+    async def document(self, query: ArchiveQuery) -> Representation:
+        """A file that changes under its name on its own. Raises as `file` does."""
         address = query.target
         key = document_key(address)
-        shown = await self._confirmed.file(query, replace(self._wanted(address), key=key, kind=Kind.OTHER), Kind.OTHER)
-        if packages.readable(address.path) and not isinstance(shown.body, bytes) and not query.head:
-            # It says what packages have to be: so it is read before the client can ask for them.
-            await self._checked(shown.body)
-            self._catalog.served_alone(address, key, shown.body)
-        return shown
+        answer = await self._unlisted.file(query, replace(self._wanted(address), key=key, kind=Kind.OTHER), Kind.OTHER)
+        if packages.readable(address.path) and not isinstance(answer.body, bytes) and not query.head:
+            # It is an index: it is read before the client can ask for the packages that it lists.
+            await self._whole(answer.body)
+            self._catalog.served_alone(address, key, answer.body)
+        return answer
 
-    async def _promised(self, query: Query[ArchiveAddress], promised: list[Wanted], vouched: Vouched) -> Representation:
-        """The file as indexes list it: as those of the client do, else as another does that upstream is right about."""
+    def prefetch(self, address: ArchiveAddress) -> None:
+        """Begin the download of a file that is not stored, for a client whose turn comes later.
+
+        If the archive is known to allow no further connection, nothing is done before the client's turn.
+        """
+        key = _key(address)
+        if key not in self._prefetched and self._store.find(key) is None and self._downloads.room(address.url):
+            self._starting.join(key, lambda: self._start(address))
+
+    async def close(self) -> None:
+        """Cancel the downloads that are about to begin."""
+        await self._starting.close()
+
+    async def _listed(self, query: ArchiveQuery, candidates: list[Wanted], vouched: Vouched) -> Representation:
+        """The file as the client's indexes list it, else as another one lists what upstream has."""
         address = query.target
-        if len(promised) > 1:
-            promised = await self._in_order(promised, vouched.own)
+        if len(candidates) > 1:
+            candidates = await self._in_order(candidates, vouched.own)
         failure: PullthroughError | None = None
-        for number, wanted in enumerate(promised, 1):
+        for number, wanted in enumerate(candidates, 1):
             try:
                 body, source = await self._opener.body(wanted, query.span, query.if_range, head=query.head)
-                if number < len(promised):
-                    await self._checked(body)
+                if number < len(candidates):
+                    await self._whole(body)
             except (NotFound, UpstreamError) as error:
                 failure = failure or error
                 continue
             entry = self._store.find(wanted.key)
             dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
-            # Where indexes disagree the name stands for other bytes tomorrow, and for other clients.
-            sure = len(promised) == 1
-            until = self._clock.monotonic() + _REMEMBERED if sure else 0.0
-            shown = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=sure, fresh_until=until)
+            # Where indexes disagree, the name stands for other bytes tomorrow, and for other clients.
+            sure = len(candidates) == 1
+            until = self._clock.monotonic() + _REUSED if sure else 0.0
+            answer = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=sure, fresh_until=until)
             stands = self._catalog.unchanged(address)
             if entry is None or not isinstance(body, Blob):
-                return replace(shown, stands=stands)
+                return replace(answer, stands=stands)
             if entry.checked < vouched.since and entry.promised is not None:
                 await self._store.save(replace(entry, checked=self._clock.now()))
-            return replace(shown, stands=stands, age=max(self._clock.now() - entry.checked, 0.0))
+            return replace(answer, stands=stands, age=max(self._clock.now() - entry.checked, 0.0))
         assert failure is not None, "an index lists it, and it failed"
         if isinstance(failure, NotFound) and vouched.present:
             self._gone(address)
         raise failure.again()
 
-    async def _in_order(self, promised: list[Wanted], own: int) -> list[Wanted]:
-        """What is kept first; where the client's indexes, or others, disagree, only if upstream has it still."""
-        asked = promised[: own or None]
-        for wanted in asked:
+    async def _in_order(self, candidates: list[Wanted], own: int) -> list[Wanted]:
+        """What is stored comes first; where the client's indexes, or all, disagree, only if upstream still has it."""
+        eligible = candidates[: own or None]
+        for wanted in eligible:
             if await self._downloads.kept(wanted) is None:
                 continue
-            others = [other for other in promised if other is not wanted]
+            others = [other for other in candidates if other is not wanted]
             entry = self._store.find(wanted.key)
-            if len(asked) > 1 and entry is not None and await self._confirmed.changed(wanted, entry):
+            if len(eligible) > 1 and entry is not None and await self._unlisted.changed(wanted, entry):
                 return [*others, wanted]
             return [wanted, *others]
-        return promised
+        return candidates
 
     @staticmethod
-    async def _checked(body: Body) -> None:
-        """Wait, not for long, until a download is known to be what an index lists. Raises what it fails with."""
+    async def _whole(body: Body) -> None:
+        """Wait, not for long, until a download is whole and checked. Raises what it fails with."""
         if isinstance(body, Flight):
             with suppress(TimeoutError, StoreError):
-                async with asyncio.timeout(_READING):
+                async with asyncio.timeout(_CHECKING):
                     await body.ended()
 
-    async def _right(self, key: str, listed: tuple[Listed, ...]) -> tuple[Listed, ...]:
-        """Those that say what is kept."""
+    async def _matching(self, key: str, listed: tuple[Listed, ...]) -> tuple[Listed, ...]:
+        """The one of `listed` that says what is stored, if any does."""
         entry = self._store.find(key)
         with suppress(StoreError):
             for one in listed:
@@ -162,20 +176,7 @@ class Files:
                     return (one,)
         return ()
 
-    def foresee(self, address: ArchiveAddress) -> None:
-        """Begin the download of a file that is not here; whoever asks for it later finds it under way.
-
-        Not where the archive is known to allow no more connections: the client's own turn comes.
-        """
-        key = _key(address)
-        if key not in self._foreseen and self._store.find(key) is None and self._downloads.room(address.url):
-            self._beginning.join(key, lambda: self._begin(address))
-
-    async def close(self) -> None:
-        """Break off what is beginning."""
-        await self._beginning.close()
-
-    async def _begin(self, address: ArchiveAddress) -> None:
+    async def _start(self, address: ArchiveAddress) -> None:
         wanted = self._wanted(address)
         vouched = await self._vouching.of(Query(address))
         if vouched.listed:
@@ -183,22 +184,17 @@ class Files:
         try:
             body, began = await self._downloads.open(wanted, ahead=True)
         except PullthroughError:
-            return  # the client is told when it comes to its turn
+            return  # the client gets the error at its turn
         if isinstance(body, Passthrough):
             await body.close()
         elif began:
-            self._foreseen[wanted.key] = None
-            if len(self._foreseen) > _FORESEEN:
-                self._foreseen.popitem(last=False)
+            self._prefetched[wanted.key] = None
+            if len(self._prefetched) > _PREFETCHED:
+                self._prefetched.popitem(last=False)
 
     def _wanted(self, address: ArchiveAddress, digest: Digest | None = None, size: int | None = None) -> Wanted:
         site = self._policy.site_of(address)
         return Wanted(_key(address), address.url, site, digest, size, binary=False, signed=True, looked_at=True)
-
-
-def document_key(address: ArchiveAddress) -> str:
-    """The store's key of a file that changes under its name."""
-    return f"apt:document:{address.key}"
 
 
 def _key(address: ArchiveAddress) -> str:

@@ -1,41 +1,67 @@
-"""Which snapshot of a suite a client was given, so that it gets the indexes that belong to it.
+"""Which snapshot of a suite each client was given, so that it gets the indexes and packages that belong to it.
 
-The service notes and recalls. A connection's own memory is the connection's: it lives as long. What is remembered for
-an address serves a client whose connection broke, for some minutes. Knows snapshots by name only.
+The service notes each Release file that a client gets, and asks which snapshot counts for it; `vouching` does, too. It
+is remembered with the connection for as long as that lasts, and with the client's name for some minutes, in case the
+connection broke.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 
+from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.suites import Snapshot
+from proxy.errors import Unsettled
 from proxy.model import Client
+from proxy.ports import Clock
 
-_SUITES = 64  # remembered for one connection
-_CLIENTS = 10_000  # remembered by address and suite
+_SUITES = 64  # remembered with one connection
+_CLIENTS = 10_000  # remembered by name and suite
 _LIFE = 300.0  # seconds
 
 
 class HandedOut:
-    """The memory by address. Mutable state: the table, oldest first."""
+    """Mutable state: the snapshots by client's name and suite, the oldest first."""
 
-    def __init__(self) -> None:
-        self._table: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
+    def __init__(self, known: Callable[[ArchiveAddress], Awaitable[list[Snapshot]]], clock: Clock) -> None:
+        """`known`: the snapshots that are known of a suite, the present one first."""
+        self._known = known
+        self._clock = clock
+        self._by_name: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
 
-    def note(self, client: Client, suite: str, snapshot: str, now: float) -> None:
-        """A client was given `snapshot` of `suite`. `now`: seconds of the monotonic clock."""
+    def note(self, client: Client, suite: ArchiveAddress, snapshot: Snapshot) -> None:
+        """A client was given `snapshot`."""
         connection = client.handed_out
-        connection.pop(suite, None)
-        connection[suite] = snapshot
+        connection.pop(suite.key, None)
+        connection[suite.key] = snapshot.name
         if len(connection) > _SUITES:
             del connection[next(iter(connection))]
-        self._table.pop((client.name, suite), None)
-        self._table[client.name, suite] = snapshot, now
-        if len(self._table) > _CLIENTS:
-            self._table.popitem(last=False)
+        self._by_name.pop((client.name, suite.key), None)
+        self._by_name[client.name, suite.key] = snapshot.name, self._clock.monotonic()
+        if len(self._by_name) > _CLIENTS:
+            self._by_name.popitem(last=False)
 
-    def recall(self, client: Client, suite: str, now: float) -> str | None:
-        """The snapshot of `suite` that the client was given last."""
-        if suite in client.handed_out:
-            return client.handed_out[suite]
-        snapshot, when = self._table.get((client.name, suite), ("", float("-inf")))
-        return snapshot if now - when < _LIFE else None
+    def name(self, client: Client, suite: ArchiveAddress) -> str | None:
+        """The name of the snapshot that the client was given last."""
+        if suite.key in client.handed_out:
+            return client.handed_out[suite.key]
+        name, when = self._by_name.get((client.name, suite.key), ("", float("-inf")))
+        return name if self._clock.monotonic() - when < _LIFE else None
+
+    async def snapshot(self, client: Client, suite: ArchiveAddress) -> Snapshot | None:
+        """The snapshot that the client was given. Raises Unsettled if that is not known any more."""
+        name = self.name(client, suite)
+        if name is None:
+            return None
+        for snapshot in await self._known(suite):
+            if snapshot.name == name:
+                return snapshot
+        if client.shared or suite.key not in client.handed_out:  # perhaps it was another client that was given it
+            return None
+        raise Unsettled("The Release file that this client has is not known any more. Fetch it again.")
+
+    async def snapshot_or_present(self, client: Client, suite: ArchiveAddress) -> Snapshot | None:
+        """The snapshot whose indexes the client is to get: the one that it was given, else the present one."""
+        snapshot = await self.snapshot(client, suite)
+        return snapshot if snapshot is not None else next(iter(await self._known(suite)), None)

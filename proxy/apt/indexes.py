@@ -1,16 +1,20 @@
-"""Indexes of suites: each is kept under its suite, its path and the digest that a snapshot lists for it.
+"""Indexes in the store, each under its suite, its path and the digest by which a Release file lists it.
 
-`snapshots` brings them before a new snapshot is adopted, the service opens them for clients. So an index is served
-only with the size and digest of the snapshot that the client was given. Never decides which snapshot that is.
+The service opens indexes for clients, and `snapshots` fetches those of a new snapshot before it is adopted. So an index
+is served only with the size and digest of the snapshot that the client was given. `catalog` finds here which stored
+indexes may list a file. Never decides which snapshot a client gets, and never reads an index.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
-from proxy.apt import packages
+from proxy.apt import packages, paths
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.release import Listed
 from proxy.apt.suites import Snapshot
@@ -20,47 +24,42 @@ from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound, StoreError, WrongBytes
-from proxy.model import Site
+from proxy.model import Digest, Site
 from proxy.ports import Store
 
-# Seconds that a client waits for an index to be whole and checked: until then an error can be told as one. apt itself
-# gives up after 30 s without a byte.
+# Seconds that a client waits for an index to be whole and checked, since until then an error can still be answered.
+# apt itself stops after 30 s without a byte.
 _PATIENCE = 10.0
-_SHORT = 1 << 20  # bytes; what is longer, and is not read here, leaves as it comes
-_BY_HASH = {"sha256": "SHA256", "sha512": "SHA512", "sha1": "SHA1", "md5": "MD5Sum"}
+_SHORT = 1 << 20  # bytes; a longer index that is not read here is sent as it arrives
+_KEY = re.compile(r"(.*?):([0-9a-f]{32,128}):(.*)", re.DOTALL)  # behind the host: suite, digest, path
 
 
 class Indexes:
-    """Opens indexes."""
+    """Opens the indexes that Release files list. It has no state of its own."""
 
     def __init__(self, downloads: Downloads, store: Store) -> None:
         self._downloads = downloads
         self._store = store
 
-    def wanted(self, suite: ArchiveAddress, path: str, listed: Listed, site: Site, url: str | None = None) -> Wanted:
-        """The wish for an index; `url` is where, if not at its plain name."""
-        url = url or suite.at(suite.path + path).url
-        return Wanted(_key(suite, path, listed), url, site, listed.digest, listed.size, signed=True)
-
     async def open(
         self, suite: ArchiveAddress, snapshot: Snapshot, path: str, site: Site, first: str | None = None
     ) -> tuple[Body, bool]:
-        """The index at `path` of `snapshot`, and whether this asker began it. Whole, if that does not take long.
+        """The index at `path` of `snapshot`, and whether this call began its download. Whole, if that is soon.
 
-        Contents, icons and installer images are long, and nothing is asked for that they say: they come as they come.
+        Contents, icons and installer images are long, and no request depends on what they say: they are sent as they
+        arrive. `first` is an address where the index may be, to be tried before the others.
 
-        `first` is an address where it may be, to be tried before the others. Raises WrongBytes where upstream has
-        another version, NotFound, or another UpstreamError.
+        Raises WrongBytes where upstream has another version, NotFound, or another UpstreamError.
         """
         listed = snapshot.release.files[path]
-        *others, last = dict.fromkeys([*([first] if first else []), *_places(suite, snapshot, path, listed)])
+        *others, last = dict.fromkeys([*([first] if first else []), *_addresses(suite, snapshot, path, listed)])
         for url in others:
             with contextlib.suppress(NotFound, WrongBytes):
-                return await self._open(self.wanted(suite, path, listed, site, url), path)
-        return await self._open(self.wanted(suite, path, listed, site, last), path)
+                return await self._open(suite, path, listed, site, url)
+        return await self._open(suite, path, listed, site, last)
 
     async def fetch(self, suite: ArchiveAddress, snapshot: Snapshot, path: str, site: Site) -> None:
-        """Have the index at `path` of `snapshot`. Raises as `open` does."""
+        """Have the index at `path` of `snapshot` in the store. Raises as `open` does."""
         body, _ = await self.open(suite, snapshot, path, site)
         if isinstance(body, Passthrough):  # the disk cannot take it, but upstream has one of the right size
             await body.close()
@@ -69,14 +68,14 @@ class Indexes:
                 await body.ended()
 
     def last_modified(self, suite: ArchiveAddress, path: str, listed: Listed) -> str | None:
-        """What upstream said of a kept index."""
-        entry = self._store.find(_key(suite, path, listed))
+        """The Last-Modified of a stored index."""
+        entry = self._store.find(index_key(suite, path, listed.digest))
         return entry.validator.last_modified if entry is not None else None
 
     def dated(
         self, suite: ArchiveAddress, path: str, listed: Listed, snapshots: Iterable[Snapshot], now: float
     ) -> bool:
-        """Whether its Last-Modified stands for this version of the index only: old enough, and no other's."""
+        """Whether its Last-Modified stands for this version of the index only: old enough, and of no other version."""
         date = self.last_modified(suite, path, listed)
         others = {
             other.digest: other
@@ -88,25 +87,26 @@ class Indexes:
         )
 
     def cached(self, suite: ArchiveAddress, snapshot: Snapshot) -> list[str]:
-        """Paths of the indexes of `snapshot` that are here."""
-        return [path for path, digest in self._keys(suite) if _value(snapshot, path) == digest]
+        """Paths of the indexes of `snapshot` that are in the store."""
+        return [path for path, digest in self._stored(suite) if _digest(snapshot, path) == digest]
 
     async def prune(self, suite: ArchiveAddress, snapshots: Iterable[Snapshot]) -> None:
         """Drop the indexes that none of the snapshots lists."""
         known = tuple(snapshots)
-        for path, digest in self._keys(suite):
-            if all(_value(snapshot, path) != digest for snapshot in known):
+        for path, digest in self._stored(suite):
+            if all(_digest(snapshot, path) != digest for snapshot in known):
                 await self._store.forget(f"{_keys(suite)}{digest}:{path}")
 
-    async def _open(self, wanted: Wanted, path: str) -> tuple[Body, bool]:
-        body, began = await self._downloads.open(wanted)
-        if isinstance(body, Flight) and (packages.readable(path) or (wanted.size or 0) <= _SHORT):
+    async def _open(self, suite: ArchiveAddress, path: str, listed: Listed, site: Site, url: str) -> tuple[Body, bool]:
+        key = index_key(suite, path, listed.digest)
+        body, began = await self._downloads.open(Wanted(key, url, site, listed.digest, listed.size, signed=True))
+        if isinstance(body, Flight) and (packages.readable(path) or listed.size <= _SHORT):
             with contextlib.suppress(TimeoutError, StoreError):
                 async with asyncio.timeout(_PATIENCE):
                     await body.ended()
         return body, began
 
-    def _keys(self, suite: ArchiveAddress) -> Iterator[tuple[str, str]]:
+    def _stored(self, suite: ArchiveAddress) -> Iterator[tuple[str, str]]:
         """Path and digest of the suite's indexes in the store."""
         front = _keys(suite)
         for key in self._store.keys(front):
@@ -114,12 +114,81 @@ class Indexes:
             yield path, digest
 
 
-def _places(suite: ArchiveAddress, snapshot: Snapshot, path: str, listed: Listed) -> Iterator[str]:
+@dataclass(frozen=True)
+class StoredIndex:
+    """An index that may say what files have to be. `path` is relative to `suite`, whose Release file lists it.
+
+    `suite` is None if no Release file does; `path` is the whole path then. `digest`: by which it is listed, or of what
+    is stored. `arrived`: seconds since the epoch.
+    """
+
+    key: str  # the store's
+    suite: ArchiveAddress | None
+    path: str
+    digest: str
+    arrived: float
+
+    @cached_property
+    def _folders(self) -> tuple[str, str, str | None]:
+        """The folder of its Release file, or else its own; its own; the root of its archive, None if that is flat."""
+        base = self.suite.path if self.suite is not None else ""
+        folder, slash, _ = (base + self.path).rpartition("/")
+        own = folder + slash
+        base = base if self.suite is not None else own
+        return base, own, own if packages.of_patches(self.path) else paths.archive_root(base)
+
+    def names(self, path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What it may call the file at `path`. First, if its files usually lie there; second, if they seldom do."""
+        base, own, root = self._folders
+        if root is not None:
+            return ((path[len(root) :],) if path.startswith(root) else ()), ()
+        names = paths.names_in(path, base)
+        if own != base:
+            names = tuple(dict.fromkeys((*names, *paths.names_in(path, own))))
+        return names, () if names else paths.names_beside(path, base)
+
+
+def host_of(address: ArchiveAddress) -> ArchiveAddress:
+    """What all archives of a host have in common."""
+    return ArchiveAddress(address.scheme, address.host, "")
+
+
+def index_key(suite: ArchiveAddress, path: str, digest: Digest) -> str:
+    """The store's key of an index that is listed by this digest."""
+    return f"{_keys(suite)}{digest.value}:{path}"
+
+
+def document_key(address: ArchiveAddress) -> str:
+    """The store's key of a file that changes under its name, such as an index without a Release file."""
+    return f"apt:document:{address.key}"
+
+
+def arrived(store: Store, key: str, now: float) -> float:
+    """When a stored index arrived; `now` for one that is on its way. In seconds since the epoch."""
+    entry = store.find(key)
+    return now if entry is None else entry.stored
+
+
+def stored_indexes(store: Store, host: ArchiveAddress) -> Iterator[StoredIndex]:
+    """The indexes of a host that are in the store."""
+    front = f"apt:index:{host.key}"
+    for key in store.keys(front):
+        match = _KEY.fullmatch(key.removeprefix(front))
+        if match is not None:
+            suite = ArchiveAddress(host.scheme, host.host, match[1])
+            yield StoredIndex(key, suite, match[3], match[2], arrived(store, key, 0.0))
+    front = document_key(host)
+    for key in store.keys(front):
+        entry = store.find(key)
+        if entry is not None and packages.readable(key):
+            yield StoredIndex(key, None, key.removeprefix(front), entry.digest.value, entry.stored)
+
+
+def _addresses(suite: ArchiveAddress, snapshot: Snapshot, path: str, listed: Listed) -> Iterator[str]:
     """Where upstream may have it: under its digest, which cannot be another version, then under its name."""
-    folder, _, _ = path.rpartition("/")
-    if snapshot.release.by_hash and listed.digest.algorithm in _BY_HASH:
-        name = f"by-hash/{_BY_HASH[listed.digest.algorithm]}/{listed.digest.value}"
-        yield suite.at(suite.path + (f"{folder}/{name}" if folder else name)).url
+    if snapshot.release.by_hash:
+        folder, slash, _ = path.rpartition("/")
+        yield suite.at(suite.path + paths.by_hash(folder + slash, listed.digest)).url
     yield suite.at(suite.path + path).url
 
 
@@ -127,10 +196,6 @@ def _keys(suite: ArchiveAddress) -> str:
     return f"apt:index:{suite.key}:"
 
 
-def _key(suite: ArchiveAddress, path: str, listed: Listed) -> str:
-    return f"{_keys(suite)}{listed.digest.value}:{path}"
-
-
-def _value(snapshot: Snapshot, path: str) -> str | None:
+def _digest(snapshot: Snapshot, path: str) -> str | None:
     listed = snapshot.release.files.get(path)
     return listed.digest.value if listed else None

@@ -1,7 +1,7 @@
-"""Archives that want to know which client asks: what one client gets of them is nobody else's.
+"""Private archives, to which clients authenticate themselves: what one client gets of them is for nobody else.
 
-The service asks first. Where the settings pass on what a client says of itself, the answer goes straight through: it is
-neither kept nor shared, and what the cache has is no answer to such a query. Elsewhere nothing of it goes upstream.
+The service asks first. Where the settings pass on the credentials of clients, the answer passes through: it is neither
+stored nor shared, and nothing stored answers such a query. Elsewhere, credentials of clients do not go upstream.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from proxy.apt import answers
-from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.addresses import ArchiveAddress, ArchiveQuery
 from proxy.apt.answers import Dated
 from proxy.apt.policy import Policy
 from proxy.cache.downloads import Downloads
@@ -17,49 +17,49 @@ from proxy.cache.flight import Wanted
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import ClientDenied, UpstreamBroken, UpstreamDenied
-from proxy.model import Kind, Query, Source, Span
+from proxy.model import Kind, Source, Span
 
-_NOBODY_ELSE = "private, no-store"
+_CACHE_CONTROL = "private, no-store"
 
 
-class Private:
-    """Answers to clients that say who they are. It has no state."""
+class PrivateArchives:
+    """Answers to clients that authenticate themselves. It has no state."""
 
     def __init__(self, policy: Policy, downloads: Downloads) -> None:
         self._policy = policy
         self._downloads = downloads
 
     def passes(self, address: ArchiveAddress) -> bool:
-        """Whether the archive is told what clients say of themselves."""
+        """Whether the credentials of clients are passed on to the archive."""
         archive = self._policy.archive_of(address)
         return archive is not None and archive.client_credentials
 
-    def meant(self, query: Query[ArchiveAddress]) -> bool:
-        """Whether an answer is for this client alone."""
+    def concerns(self, query: ArchiveQuery) -> bool:
+        """Whether the answer is for this client alone."""
         return query.authorization is not None and self.passes(query.target)
 
-    async def answer(self, query: Query[ArchiveAddress]) -> Representation:
-        """The file, as upstream gives it to this client. Raises UpstreamDenied where upstream does not know it."""
-        passthrough = await self._passthrough(query, None if query.head else query.span)
+    async def answer(self, query: ArchiveQuery) -> Representation:
+        """The file, as upstream gives it to this client. Raises UpstreamDenied where upstream refuses the client."""
+        body = await self._body(query, None if query.head else query.span)
         if query.head:
-            await passthrough.close()
-        shown = answers.file(
-            passthrough, None, Dated(passthrough.last_modified), Kind.OTHER, Source.UPSTREAM, lasting=False
-        )
-        return replace(shown, cache_control=_NOBODY_ELSE)
+            await body.close()
+        answer = answers.file(body, None, Dated(body.last_modified), Kind.OTHER, Source.UPSTREAM, lasting=False)
+        return replace(answer, cache_control=_CACHE_CONTROL)
 
-    def explained(self, query: Query[ArchiveAddress], error: UpstreamDenied) -> UpstreamDenied:
-        """What a client is told that upstream does not know."""
+    def explained(self, query: ArchiveQuery, error: UpstreamDenied) -> UpstreamDenied:
+        """The error for a client that upstream refused."""
         if self.passes(query.target):
-            return ClientDenied("The archive wants to know who asks, and does not know what the client said.")
+            return ClientDenied(
+                "The archive refuses the client's credentials, or got none. Check its entry in the client's auth.conf."
+            )
         if query.authorization is None or self._policy.site_of(query.target).authenticated:
             return error
         return UpstreamDenied(
-            "The archive wants to know who asks. What a client says is passed on only where an [[archive]] of the "
-            "settings has client_credentials; else give the cache credentials for it there."
+            "The archive asks for credentials. Those of clients are passed on only if an [[archive]] of the settings "
+            "has client_credentials; otherwise give the cache credentials for the archive there."
         )
 
-    async def _passthrough(self, query: Query[ArchiveAddress], span: Span | None) -> Passthrough:
+    async def _body(self, query: ArchiveQuery, span: Span | None) -> Passthrough:
         address = query.target
         site = self._policy.site_of(address)
         wanted = Wanted(f"apt:private:{address.key}", address.url, site, binary=False, kind=Kind.OTHER)
@@ -70,5 +70,5 @@ class Private:
             try:
                 return await self._downloads.past(wanted, start, end, headers | condition)
             except UpstreamBroken:
-                pass  # no such part is given, or of another version: the whole is
+                pass  # upstream gives no such part, or has another version: the whole is sent
         return await self._downloads.past(wanted, 0, None, headers)

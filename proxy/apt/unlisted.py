@@ -1,8 +1,8 @@
-"""Files that no index vouches for: kept as they came, and confirmed with upstream while they are served.
+"""Files that no index lists: stored as they arrived, and confirmed with upstream while they are served.
 
 Called by `files` for packages that no index lists, and for all that changes under its name: keys, installer images,
-changelogs, indexes without a Release file. Such a file leaves as it comes, whatever its size. It is served from the
-store within the archive's window; then upstream is asked whether it still has it, and at once where the client says
+changelogs, indexes without a Release file. Such a file is sent as it arrives, whatever its size. Within the archive's
+window it is served from the store; then upstream is asked whether it still has it, and at once if the client says
 `no-cache`. Never tells a client that a file lasts.
 """
 
@@ -13,28 +13,29 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from proxy.apt import answers
-from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.addresses import ArchiveQuery
 from proxy.apt.answers import Dated
 from proxy.cache import file_kinds, freshness
 from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Wanted
+from proxy.cache.passthrough import page_instead
 from proxy.cache.representation import Representation
 from proxy.cache.revalidation import Revalidator
-from proxy.errors import Coded, NotFound, UpstreamError, Withheld, WrongBytes
-from proxy.model import Blob, Entry, Kind, Outcome, Query, Source
+from proxy.errors import Coded, NotFound, UpstreamError, Withheld
+from proxy.model import Blob, Entry, Kind, Outcome, Source
 from proxy.ports import Clock, Store
 
 _log = logging.getLogger(__name__)
 
-_NEGATIVE = 10.0  # seconds for which "not found" is remembered, where upstream's word counts for so long
+_NEGATIVE = 10.0  # seconds for which "not found" is remembered, unless the window is shorter
 _MOST = 1000  # addresses remembered as not found, or as coded
 _SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
 
 
 class UnlistedFiles:
-    """Answers for such files. Mutable state: what was not found lately, and what came in a coding of its own."""
+    """Answers for such files. Mutable state: what was not found lately, and what came in a content coding."""
 
     def __init__(
         self, store: Store, downloads: Downloads, documents: Documents, revalidator: Revalidator, clock: Clock
@@ -47,15 +48,15 @@ class UnlistedFiles:
         self._coded: OrderedDict[str, None] = OrderedDict()
         self._negative: OrderedDict[str, tuple[float, NotFound]] = OrderedDict()
 
-    async def file(self, query: Query[ArchiveAddress], wanted: Wanted, kind: Kind) -> Representation:
-        """The file, or the range of it that is asked for. A package that is gone upstream is kept, all else is not.
+    async def file(self, query: ArchiveQuery, wanted: Wanted, kind: Kind) -> Representation:
+        """The file, or the range of it that is asked for. Of what upstream no longer has, only packages are served.
 
-        Raises NotFound, or another UpstreamError where nothing is kept.
+        Raises NotFound, or another UpstreamError where nothing is stored.
         """
         entry = self._store.find(wanted.key)
         blob = self._store.blob(entry.digest) if entry is not None else None
         if entry is None or blob is None:
-            self._refuse_known_missing(query, wanted)
+            self._refuse_missing(query, wanted)
             return await self._fetched(query, wanted, kind)
         lasts = kind is Kind.FILE
         outcome = await self._revalidator.outcome(wanted, entry, exact=True, gone=not lasts, anew=query.no_cache)
@@ -67,23 +68,23 @@ class UnlistedFiles:
                     raise
                 _log.warning("stale file served", extra={"upstream": wanted.site.mount, "reason": type(error).__name__})
                 outcome = Outcome.STALE
-        return self._kept(wanted, entry, blob, kind, outcome)
+        return self._stored(wanted, entry, blob, kind, outcome)
 
     async def changed(self, wanted: Wanted, entry: Entry) -> bool:
-        """Whether upstream has another file than the kept one, as far as it says."""
+        """Whether upstream has a file other than the stored one, as far as it says."""
         return await self._revalidator.outcome(wanted, entry, exact=True) is Outcome.MISS
 
-    def _kept(self, wanted: Wanted, entry: Entry, blob: Blob, kind: Kind, outcome: Outcome) -> Representation:
+    def _stored(self, wanted: Wanted, entry: Entry, blob: Blob, kind: Kind, outcome: Outcome) -> Representation:
         now, date = self._clock.now(), entry.validator.last_modified
         age = max(now - entry.checked, 0.0)
         left = wanted.site.ttl - age if outcome is Outcome.HIT else 0.0
         until = self._clock.monotonic() + left if left > 0 else 0.0
         dated = Dated(date, freshness.is_settled(date, now))
-        shown = answers.file(blob, None, dated, kind, Source.CACHE, lasting=False, fresh_until=until)
-        age_shown = None if outcome is Outcome.REVALIDATED else age
-        return replace(shown, outcome=outcome, age=age_shown, stands=lambda: self._store.find(entry.key) == entry)
+        answer = answers.file(blob, None, dated, kind, Source.CACHE, lasting=False, fresh_until=until)
+        shown = None if outcome is Outcome.REVALIDATED else age
+        return replace(answer, outcome=outcome, age=shown, stands=lambda: self._store.find(entry.key) == entry)
 
-    async def _fetched(self, query: Query[ArchiveAddress], wanted: Wanted, kind: Kind) -> Representation:
+    async def _fetched(self, query: ArchiveQuery, wanted: Wanted, kind: Kind) -> Representation:
         try:
             if wanted.key not in self._coded:
                 return await self._opened(query, wanted, kind)
@@ -98,20 +99,20 @@ class UnlistedFiles:
                 if len(self._negative) > _MOST:
                     self._negative.popitem(last=False)
             raise
-        return await self._unpacked(wanted, kind)
+        return await self._decoded(wanted, kind)
 
-    async def _opened(self, query: Query[ArchiveAddress], wanted: Wanted, kind: Kind) -> Representation:
+    async def _opened(self, query: ArchiveQuery, wanted: Wanted, kind: Kind) -> Representation:
         body, source = await self._opener.body(wanted, query.span, query.if_range, head=query.head)
         date = answers.told(body, None)
         dated = Dated(date, freshness.is_settled(date, self._clock.now()))
         return answers.file(body, None, dated, kind, source, lasting=False)
 
-    async def _unpacked(self, wanted: Wanted, kind: Kind) -> Representation:
-        """The document in what comes in a content coding, though identity was asked for: whole in memory, bounded."""
+    async def _decoded(self, wanted: Wanted, kind: Kind) -> Representation:
+        """A file that comes in a content coding, though identity was asked for: decoded, whole in memory, bounded."""
 
         async def refuse_page(_: Entry, body: bytes) -> None:
             if file_kinds.is_html(wanted.name, body[: file_kinds.HEAD]):
-                raise WrongBytes("Upstream sent an HTML page in place of the file. Nothing was kept.")
+                raise page_instead()
 
         wish = Wish(wanted.key, wanted.url, wanted.site, "*/*", check=refuse_page, raw=True, anew=True)
         document = await self._documents.get(wish)
@@ -120,10 +121,11 @@ class UnlistedFiles:
         source = Source.UPSTREAM if document.fetched else _SOURCES.get(document.outcome, Source.CACHE)
         date = entry.validator.last_modified
         dated = Dated(date, freshness.is_settled(date, self._clock.now()))
-        shown = answers.whole(body, entry.digest, dated, kind, document.outcome, source)
-        return replace(shown, age=document.age)
+        answer = answers.whole(body, entry.digest, dated, kind, document.outcome, source)
+        return replace(answer, age=document.age)
 
-    def _refuse_known_missing(self, query: Query[ArchiveAddress], wanted: Wanted) -> None:
+    def _refuse_missing(self, query: ArchiveQuery, wanted: Wanted) -> None:
+        """Raise NotFound again for what upstream lacked a moment ago, unless the client says `no-cache`."""
         until, error = self._negative.get(wanted.key, (0.0, None))
         if error is None:
             return

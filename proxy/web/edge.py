@@ -162,13 +162,13 @@ class Edge:
         self, request: web.BaseRequest, address: ArchiveAddress, record: _Record
     ) -> web.StreamResponse:
         record.mount, record.archive = ARCHIVES, address
-        if request.raw_path.startswith("/") and self._archives.secret(address):
+        if request.raw_path.startswith("/") and self._archives.is_private(address):
             admission.refuse_stranger(request.raw_path, request.headers, self._names)
         connection = record.exchange.connection
         query = query_of(request, address, client=connection.clients.client(connection.client, request.headers))
         record.exchange.query = query
         waiting = request_target.archived(connection.waiting(), connection.own, self._indexes.mounts, self._names)
-        self._archives.foresee(waiting)
+        self._archives.prefetch(waiting)
         try:
             return await self._send(await self._archives.answer(query), record)
         except BlobDamaged:  # it is dropped by now, and fetched this time
@@ -198,7 +198,7 @@ class Edge:
         if address is None:
             return error_response(error, aloud=request.method == "CONNECT" or record.path == "-")  # as a proxy
         # A client that has an older copy goes on with it when an archive cannot be reached, as without a cache.
-        final = not request.headers.get("If-Modified-Since") and self._archives.final(address)
+        final = not request.headers.get("If-Modified-Since") and self._archives.is_list(address)
         response = error_response(error, aloud=True, final=final)
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.warning("archive not answered", extra={"upstream": ARCHIVES, "reason": str(error)})

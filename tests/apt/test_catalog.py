@@ -11,7 +11,7 @@ import pytest
 
 from proxy.apt import catalog as module
 from proxy.apt.addresses import ArchiveAddress
-from proxy.apt.catalog import Catalog, ReadAgain
+from proxy.apt.catalog import Catalog, NotRead
 from proxy.apt.release import Listed
 from proxy.cache.flight import Flight, Wanted
 from proxy.model import Digest, Entry, Validator
@@ -141,7 +141,7 @@ async def test_find__index_was_evicted(world: World, catalog: Catalog) -> None:
     catalog.learn(SUITE, PATH, Digest("sha256", "ab" * 32))
 
     assert await find(catalog, of(DEMO)) is None
-    assert {} == dict(catalog._sources["http://deb.example/"])
+    assert {} == dict(catalog._indexes["http://deb.example/"])
 
 
 async def test_find__damaged_index(world: World, catalog: Catalog) -> None:
@@ -161,7 +161,7 @@ async def test_tables__are_bounded(world: World, catalog: Catalog, monkeypatch: 
         await find(catalog, of(deb("a")))
 
     assert [digests[2].value] == list(catalog._tables)
-    assert [digests[2].value] == [one.table for one in catalog._sources["http://deb.example/"].values()]
+    assert [digests[2].value] == [one.digest for one in catalog._indexes["http://deb.example/"].values()]
     assert 96 == catalog._bytes
 
 
@@ -223,12 +223,12 @@ async def test_unchanged(world: World, catalog: Catalog) -> None:
     assert catalog.unchanged(of(DEMO))()
 
 
-async def test_learn_kept(world: World, catalog: Catalog) -> None:
+async def test_learn_stored(world: World, catalog: Catalog) -> None:
     """Only what is in the store, and not known yet, is news."""
     assert listed(DEMO) != await find(catalog, of(DEMO))
     digest = await keep(world, DEMO)
-    assert [True, False] == [catalog.learn_kept(SUITE, PATH, digest) for _ in range(2)]
-    assert not catalog.learn_kept(SUITE, PATH, Digest("sha256", "ab" * 32))
+    assert [True, False] == [catalog.learn_stored(SUITE, PATH, digest) for _ in range(2)]
+    assert not catalog.learn_stored(SUITE, PATH, Digest("sha256", "ab" * 32))
     assert listed(DEMO) == await find(catalog, of(DEMO))
 
 
@@ -238,7 +238,7 @@ async def test_find__read_again(world: World, catalog: Catalog) -> None:
     await keep(world, DEMO)
     await keep(world, deb("other"), suite=replace(SUITE, path="ubuntu/dists/stable/"))
 
-    with pytest.raises(ReadAgain):
+    with pytest.raises(NotRead):
         await catalog.find(of(DEMO), checked=before + 0.5)
     assert 1 == len(await catalog.find(of(DEMO), checked=before))
     assert 1 == len(await catalog.find(of(DEMO), checked=before + 0.5))
@@ -250,4 +250,4 @@ async def test_hosts__are_bounded(world: World, catalog: Catalog, monkeypatch: p
     for number in range(10):
         await find(catalog, replace(of(DEMO), host=f"h{number}.example"), wait=True)
 
-    assert 3 == len(catalog._sources)
+    assert 3 == len(catalog._indexes)

@@ -1,4 +1,4 @@
-"""Files that last under their names, and those that are foreseen."""
+"""Files that last under their names, and those that are prefetched."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ async def files(world: World) -> AsyncIterator[Files]:
 
 
 async def begun(files: Files) -> None:
-    """Wait until what is foreseen is under way, or failed."""
-    while files._beginning._tasks:
+    """Wait until what is prefetched is under way, or failed."""
+    while files._starting._tasks:
         await asyncio.sleep(0)
 
 
-async def test_file__foreseen(world: World, files: Files) -> None:
+async def test_file__prefetched(world: World, files: Files) -> None:
     """A download that began before its turn is asked of upstream once, and counts as its client's own."""
     gate = Gate()
     world.upstream.on(ADDRESS.url, Scripted(b"body", gate=gate))
-    files.foresee(ADDRESS)
+    files.prefetch(ADDRESS)
     await gate.reached.wait()
     gate.open()
 
@@ -49,10 +49,10 @@ async def test_file__foreseen(world: World, files: Files) -> None:
     assert 1 == world.upstream.count(ADDRESS.url)
 
 
-async def test_file__foreseen_and_kept_by_its_turn(world: World, files: Files) -> None:
+async def test_file__prefetched_and_kept_by_its_turn(world: World, files: Files) -> None:
     """It counts as fetched for its client even when all of it is here by then."""
     world.upstream.on(ADDRESS.url, Scripted(b"body"))
-    files.foresee(ADDRESS)
+    files.prefetch(ADDRESS)
     await begun(files)
     await settle(world)
 
@@ -61,33 +61,33 @@ async def test_file__foreseen_and_kept_by_its_turn(world: World, files: Files) -
     assert [Outcome.MISS, Outcome.HIT] == outcomes
 
 
-async def test_foresee__what_is_kept(world: World, files: Files) -> None:
+async def test_prefetch__what_is_kept(world: World, files: Files) -> None:
     """A file that is here is not asked for."""
     world.upstream.on(ADDRESS.url, Scripted(b"body"))
     await files.file(Query(ADDRESS), None)
     await settle(world)
 
-    files.foresee(ADDRESS)
+    files.prefetch(ADDRESS)
     await begun(files)
 
     assert 1 == world.upstream.count(ADDRESS.url)
-    assert {} == files._foreseen
+    assert {} == files._prefetched
 
 
-async def test_foresee__fails(files: Files) -> None:
+async def test_prefetch__fails(files: Files) -> None:
     """What cannot be had is told to the client in its turn, and nowhere else."""
-    files.foresee(ADDRESS)
+    files.prefetch(ADDRESS)
 
     with pytest.raises(NotFound):
         await files.file(Query(ADDRESS), None)
 
 
-async def test_foresee__disk_takes_nothing(world: World, files: Files) -> None:
+async def test_prefetch__disk_takes_nothing(world: World, files: Files) -> None:
     """What would go past the store is left for its turn."""
     world.store.failure = lambda: StoreFull("no room")
     world.upstream.on(ADDRESS.url, Scripted(b"body"))
 
-    files.foresee(ADDRESS)
+    files.prefetch(ADDRESS)
     await begun(files)
 
     assert 0 == world.upstream.open
@@ -95,14 +95,14 @@ async def test_foresee__disk_takes_nothing(world: World, files: Files) -> None:
     assert b"body" == await content(world, shown.body)
 
 
-async def test_foreseen__is_bounded(world: World, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_prefetched__is_bounded(world: World, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that ask and leave do not fill the memory."""
-    monkeypatch.setattr(module, "_FORESEEN", 3)
+    monkeypatch.setattr(module, "_PREFETCHED", 3)
     for number in range(10):
         address = ArchiveAddress("http", "deb.example", f"pool/{number}.deb")
         world.upstream.on(address.url, Scripted(str(number).encode()))
-        files.foresee(address)
+        files.prefetch(address)
     await begun(files)
     await settle(world)
 
-    assert 3 == len(files._foreseen)
+    assert 3 == len(files._prefetched)

@@ -1,43 +1,108 @@
-"""Which snapshot a client was given."""
+"""Which snapshot of a suite a client was given."""
 
 from __future__ import annotations
 
-from proxy.apt import handed_out
+from dataclasses import replace
+
+import pytest
+
+from proxy.apt import handed_out as module
+from proxy.apt import release
+from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.handed_out import HandedOut
-from proxy.model import Client
+from proxy.apt.suites import Form, Received, Snapshot
+from proxy.errors import Unsettled
+from proxy.model import Client, Entry, Validator
+from tests.apt.conftest import SUITE, WALL, listing
+from tests.cache.conftest import HandClock
+
+OTHER = replace(SUITE, path="debian/dists/other/")
 
 
-def test_recall__by_connection_before_address() -> None:
-    """Two clients at one address are told apart by their connections."""
-    known = HandedOut()
+def snapshot(number: int) -> Snapshot:
+    """A snapshot that is told from others by its number."""
+    body = listing({"Packages": bytes(number)})
+    entry = Entry("key", "http://x/", release.digest(body), len(body), "", Validator(), WALL, WALL)
+    return Snapshot(Form.INLINE, Received(entry), release.parse(body, clearsigned=False))
+
+
+PRESENT, FORMER, FORGOTTEN = (snapshot(number) for number in (3, 2, 1))
+
+
+class Room:
+    """What was handed out of a suite of which two snapshots are known."""
+
+    def __init__(self) -> None:
+        self.clock = HandClock()
+        self.handed_out = HandedOut(self._known, self.clock)
+
+    @staticmethod
+    async def _known(suite: ArchiveAddress) -> list[Snapshot]:
+        return [PRESENT, FORMER] if suite == SUITE else []
+
+
+@pytest.fixture
+def room() -> Room:
+    """A room in which nothing was handed out."""
+    return Room()
+
+
+def test_name__by_connection_before_client(room: Room) -> None:
+    """Two clients of one name are told apart by their connections."""
+    one, name = Client("192.0.2.1"), room.handed_out.name
+    room.handed_out.note(one, SUITE, FORMER)
+    room.handed_out.note(Client("192.0.2.1"), SUITE, PRESENT)
+
+    assert FORMER.name == name(one, SUITE)
+    assert PRESENT.name == name(Client("192.0.2.1"), SUITE)
+    assert name(Client("192.0.2.2"), SUITE) is None
+    assert name(Client("192.0.2.1"), OTHER) is None
+
+
+def test_name__for_some_minutes(room: Room) -> None:
+    """What is known of a client by its name alone is forgotten; a connection remembers."""
     one = Client("192.0.2.1")
-    known.note(one, "suite", "a", 0.0)
-    known.note(Client("192.0.2.1"), "suite", "b", 1.0)
+    room.handed_out.note(one, SUITE, FORMER)
 
-    assert "a" == known.recall(one, "suite", 1e9)
-    assert "b" == known.recall(Client("192.0.2.1"), "suite", 2.0)
-    assert known.recall(Client("192.0.2.2"), "suite", 2.0) is None
-    assert known.recall(Client("192.0.2.1"), "other", 2.0) is None
-
-
-def test_recall__address_for_some_minutes() -> None:
-    """What is known of an address only is forgotten."""
-    known = HandedOut()
-    known.note(Client("192.0.2.1"), "suite", "a", 0.0)
-
-    assert "a" == known.recall(Client("192.0.2.1"), "suite", 299.0)
-    assert known.recall(Client("192.0.2.1"), "suite", 300.0) is None
+    room.clock.advance(299)
+    assert FORMER.name == room.handed_out.name(Client("192.0.2.1"), SUITE)
+    room.clock.advance(1)
+    assert room.handed_out.name(Client("192.0.2.1"), SUITE) is None
+    assert FORMER.name == room.handed_out.name(one, SUITE)
 
 
-def test_note__is_bounded() -> None:
-    """Neither a connection nor all addresses together can fill the memory."""
-    known = HandedOut()
+async def test_snapshot(room: Room) -> None:
+    """A client has the one that it was given; one that was given none has the present one, if there is any."""
     client = Client("192.0.2.1")
-    for number in range(handed_out._SUITES + 5):
-        known.note(client, f"suite {number}", "a", 0.0)
-    for number in range(handed_out._CLIENTS + 5):
-        known.note(Client(f"client {number}"), "suite", "a", 0.0)
+    assert await room.handed_out.snapshot(client, SUITE) is None
+    assert PRESENT is await room.handed_out.snapshot_or_present(client, SUITE)
+    assert await room.handed_out.snapshot_or_present(client, OTHER) is None
+    room.handed_out.note(client, SUITE, FORMER)
 
-    assert handed_out._SUITES == len(client.handed_out)
-    assert "suite 0" not in client.handed_out
-    assert handed_out._CLIENTS == len(known._table)
+    assert FORMER is await room.handed_out.snapshot(client, SUITE)
+    assert FORMER is await room.handed_out.snapshot_or_present(client, SUITE)
+
+
+async def test_snapshot__forgotten(room: Room) -> None:
+    """A client whose snapshot is not known any more has to ask again, if there is no doubt that it was this client."""
+    client = Client("192.0.2.1")
+    room.handed_out.note(client, SUITE, FORGOTTEN)
+
+    for doubtful in (Client("192.0.2.1"), replace(client, shared=True)):
+        assert await room.handed_out.snapshot(doubtful, SUITE) is None
+        assert PRESENT is await room.handed_out.snapshot_or_present(doubtful, SUITE)
+    with pytest.raises(Unsettled):
+        await room.handed_out.snapshot_or_present(client, SUITE)
+
+
+def test_note__is_bounded(room: Room) -> None:
+    """Neither a connection nor all clients together can fill the memory."""
+    client = Client("192.0.2.1")
+    for number in range(module._SUITES + 5):
+        room.handed_out.note(client, replace(SUITE, path=f"{number}/"), PRESENT)
+    for number in range(module._CLIENTS + 5):
+        room.handed_out.note(Client(f"client {number}"), SUITE, PRESENT)
+
+    assert module._SUITES == len(client.handed_out)
+    assert replace(SUITE, path="0/").key not in client.handed_out
+    assert module._CLIENTS == len(room.handed_out._by_name)

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from proxy.apt import release
-from proxy.apt.indexes import Indexes
+from proxy.apt.indexes import Indexes, StoredIndex, arrived, host_of, index_key, stored_indexes
 from proxy.apt.suites import Form, Received, Snapshot
 from proxy.errors import NotFound, UpstreamError, WrongBytes
-from proxy.model import Entry, Validator
+from proxy.model import Digest, Entry, Validator
 from tests.apt.conftest import OLD, SITE, SUITE, WALL, World, content, listing, settle
 from tests.cache.conftest import sha256
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, stored
 from tests.memory_upstream import Scripted
 
 PATH = "main/binary-amd64/Packages"
@@ -144,3 +144,55 @@ async def test_prune(world: World, indexes: Indexes) -> None:
         indexes.cached(SUITE, snapshot(TWO)),
         indexes.cached(other, snapshot(ONE)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("Packages", ("x.deb", "b/x.deb", "a/b/x.deb")),
+        ("c/Packages", ("c/x.deb", "b/c/x.deb", "a/b/c/x.deb", "x.deb")),
+    ],
+)
+def test_names__of_a_flat_repository(path: str, names: tuple[str, ...]) -> None:
+    """Names are relative to the folder of the Release file, of the index, or to one above."""
+    index = StoredIndex("key", replace(SUITE, path="a/b/"), path, "ab" * 32, 0.0)
+    folder = "a/b/" + path.removesuffix("Packages")
+
+    assert (names, ()) == index.names(f"{folder}x.deb")
+
+
+@pytest.mark.parametrize(
+    ("suite", "path", "address", "near", "beside"),
+    [
+        ("debian/dists/stable/", "main/binary-amd64/Packages", "debian/pool/x.deb", ("pool/x.deb",), ()),
+        ("debian/dists/stable/", "main/binary-amd64/Packages", "ubuntu/pool/x.deb", (), ()),
+        ("a/", "Packages.diff/Index", "a/Packages.diff/T-1.gz", ("T-1.gz",), ()),
+        ("a/", "Packages.diff/Index", "a/x.deb", (), ()),
+        ("debian/dists/s/", "main/Packages.diff/Index", "debian/dists/s/main/Packages.diff/T-1.gz", ("T-1.gz",), ()),
+        ("a/", "Packages", "pool/x.deb", (), ("pool/x.deb",)),
+        (None, "builds/Packages", "builds/x.deb", ("x.deb", "builds/x.deb"), ()),
+        (None, "debian/dists/s/main/Packages", "debian/pool/x.deb", ("pool/x.deb",), ()),
+        (None, "Packages", "x.deb", ("x.deb",), ()),
+    ],
+)
+def test_names(suite: str | None, path: str, address: str, near: tuple[str, ...], beside: tuple[str, ...]) -> None:
+    """File names are relative to the root of the archive, and those of patches to their own folder."""
+    index = StoredIndex("key", replace(SUITE, path=suite) if suite is not None else None, path, "ab" * 32, 0.0)
+
+    assert (near, beside) == index.names(address)
+
+
+async def test_stored_indexes(world: World) -> None:
+    """Indexes with and without a Release file are found again by their keys, with the time at which they came."""
+    blob = await stored(world.store, b"x")
+    listed = index_key(SUITE, "main/binary-amd64/Packages", Digest("sha512", "cd" * 64))
+    alone = "apt:document:http://deb.example/builds/Packages.gz"
+    others = ["apt:document:http://deb.example/key.asc", "apt:document:http://other.example/Packages"]
+    for number, key in enumerate([listed, alone, *others]):
+        await world.store.save(Entry(key, "", blob.digest, blob.size, "", Validator(), 5.0 + number, 9.0))
+
+    assert [
+        StoredIndex(listed, SUITE, "main/binary-amd64/Packages", "cd" * 64, 5.0),
+        StoredIndex(alone, None, "builds/Packages.gz", blob.digest.value, 6.0),
+    ] == list(stored_indexes(world.store, host_of(SUITE)))
+    assert [5.0, 1.0] == [arrived(world.store, key, 1.0) for key in (listed, "key")]

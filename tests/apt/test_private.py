@@ -8,7 +8,7 @@ import pytest
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Archive, Policy
-from proxy.apt.private import Private
+from proxy.apt.private import PrivateArchives
 from proxy.apt.service import AptArchives
 from proxy.cache.passthrough import Passthrough
 from proxy.config.addresses import UrlPrefix
@@ -44,9 +44,9 @@ async def service(world: World) -> AsyncIterator[AptArchives]:
     ("query", "expected"),
     [(asked(), True), (asked(said=None), False), (asked("own.example"), False), (asked("other.example"), False)],
 )
-def test_meant(world: World, query: Query[ArchiveAddress], expected: bool) -> None:
+def test_concerns(world: World, query: Query[ArchiveAddress], expected: bool) -> None:
     """It is for one client where that says who it is and the settings pass it on."""
-    assert expected == Private(POLICY, world.downloads).meant(query)
+    assert expected == PrivateArchives(POLICY, world.downloads).concerns(query)
 
 
 async def test_answer__kept_for_nobody(world: World, service: AptArchives) -> None:
@@ -66,8 +66,8 @@ async def test_answer__kept_for_nobody(world: World, service: AptArchives) -> No
 @pytest.mark.parametrize(
     ("query", "kind", "word"),
     [
-        (asked(), ClientDenied, "does not know"),
-        (asked(said=None), ClientDenied, "wants to know"),
+        (asked(), ClientDenied, "auth.conf"),
+        (asked(said=None), ClientDenied, "auth.conf"),
         (asked("other.example"), UpstreamDenied, "client_credentials"),
         (asked("other.example", None), UpstreamDenied, "original"),
         (asked("own.example"), UpstreamDenied, "original"),
@@ -75,6 +75,6 @@ async def test_answer__kept_for_nobody(world: World, service: AptArchives) -> No
 )
 def test_explained(world: World, query: Query[ArchiveAddress], kind: type[UpstreamDenied], word: str) -> None:
     """A client learns what it can do about a refusal."""
-    error = Private(POLICY, world.downloads).explained(query, UpstreamDenied("original"))
+    error = PrivateArchives(POLICY, world.downloads).explained(query, UpstreamDenied("original"))
 
     assert (kind, True) == (type(error), word in str(error))

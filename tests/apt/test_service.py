@@ -231,12 +231,12 @@ async def test_by_hash__never_another_index(world: World, archives: AptArchives)
         await ask(archives, below(hashed), memory)
 
 
-async def test_foresee__packages_only(world: World, archives: AptArchives) -> None:
+async def test_prefetch__packages_only(world: World, archives: AptArchives) -> None:
     """Of what waits, downloads of packages begin; indexes, and what is not allowed, do not."""
     world.upstream.on(POOL.url, Scripted(BODY))
     other = replace(POOL, host="deb.example:8080")
 
-    archives.foresee([below("InRelease"), below(PATH), other, replace(POOL, path="index.html"), POOL])
+    archives.prefetch([below("InRelease"), below(PATH), other, replace(POOL, path="index.html"), POOL])
     shown = await ask(archives, POOL)
 
     assert BODY == await content(world, shown.body)

@@ -24,32 +24,32 @@ PLAIN, ANEW = Query(ADDRESS), Query(ADDRESS, no_cache=True)
 
 
 @pytest.fixture
-def confirmed(world: World) -> UnlistedFiles:
+def unlisted(world: World) -> UnlistedFiles:
     """What is tested."""
     return UnlistedFiles(world.store, world.downloads, world.documents, world.revalidator, world.clock)
 
 
 async def ask(
-    world: World, confirmed: UnlistedFiles, query: Query[ArchiveAddress] = PLAIN, kind: Kind = Kind.OTHER
+    world: World, unlisted: UnlistedFiles, query: Query[ArchiveAddress] = PLAIN, kind: Kind = Kind.OTHER
 ) -> tuple[Outcome, bytes]:
     """What is answered, once all of it is kept."""
-    shown = await confirmed.file(query, WANTED, kind)
+    shown = await unlisted.file(query, WANTED, kind)
     assert "no-cache" == shown.cache_control
     body = await content(world, shown.body)
     await settle(world)
     return shown.outcome, body
 
 
-async def test_file__within_the_window_and_after(world: World, confirmed: UnlistedFiles) -> None:
+async def test_file__within_the_window_and_after(world: World, unlisted: UnlistedFiles) -> None:
     """Upstream is asked once in a window, and its newer file fetched."""
     world.upstream.on(ADDRESS.url, Scripted(b"one", headers=ONE))
-    answers = [await ask(world, confirmed) for _ in range(2)]
+    answers = [await ask(world, unlisted) for _ in range(2)]
     world.clock.advance(WINDOW + 1)
     world.upstream.on(ADDRESS.url, Scripted(status=304))
-    answers += [await ask(world, confirmed) for _ in range(2)]
+    answers += [await ask(world, unlisted) for _ in range(2)]
     world.clock.advance(WINDOW + 1)
     world.upstream.on(ADDRESS.url, Scripted(b"two!", headers=TWO))
-    answers += [await ask(world, confirmed) for _ in range(2)]
+    answers += [await ask(world, unlisted) for _ in range(2)]
 
     assert [
         (Outcome.MISS, b"one"),
@@ -61,48 +61,48 @@ async def test_file__within_the_window_and_after(world: World, confirmed: Unlist
     ] == answers
 
 
-async def test_file__no_cache(world: World, confirmed: UnlistedFiles) -> None:
+async def test_file__no_cache(world: World, unlisted: UnlistedFiles) -> None:
     """A client's no-cache brings what upstream has, though its validators did not change."""
     world.upstream.on(ADDRESS.url, Scripted(b"one", headers=ONE))
-    await ask(world, confirmed)
+    await ask(world, unlisted)
     world.clock.advance(3)
     world.upstream.on(ADDRESS.url, Scripted(b"two", headers=ONE))
 
-    assert (Outcome.MISS, b"two") == await ask(world, confirmed, ANEW)
+    assert (Outcome.MISS, b"two") == await ask(world, unlisted, ANEW)
     assert all("If-None-Match" not in asked.headers for asked in world.upstream.asks)
 
 
 @pytest.mark.parametrize("query", [PLAIN, ANEW])
 @pytest.mark.parametrize("error", [UpstreamUnreachable("away"), WrongBytes("portal"), Withheld("no")])
 async def test_file__upstream_fails(
-    world: World, confirmed: UnlistedFiles, query: Query[ArchiveAddress], error: Exception
+    world: World, unlisted: UnlistedFiles, query: Query[ArchiveAddress], error: Exception
 ) -> None:
     """What is kept is served when upstream does not give the file, and says how old it is."""
     world.upstream.on(ADDRESS.url, Scripted(b"one"))
-    await ask(world, confirmed)
+    await ask(world, unlisted)
     world.clock.advance(WINDOW + 1)
     world.upstream.on(ADDRESS.url, Scripted(error=error))  # type: ignore[arg-type]
 
-    shown = await confirmed.file(query, WANTED, Kind.OTHER)
+    shown = await unlisted.file(query, WANTED, Kind.OTHER)
 
     assert (Outcome.STALE, WINDOW + 1, 0.0) == (shown.outcome, shown.age, shown.fresh_until)
     assert b"one" == await content(world, shown.body)
 
 
 @pytest.mark.parametrize("query", [PLAIN, ANEW])
-async def test_file__gone(world: World, confirmed: UnlistedFiles, query: Query[ArchiveAddress]) -> None:
+async def test_file__gone(world: World, unlisted: UnlistedFiles, query: Query[ArchiveAddress]) -> None:
     """A document that upstream has no more is not found; a package is kept."""
     world.upstream.on(ADDRESS.url, Scripted(b"one"))
-    await ask(world, confirmed)
+    await ask(world, unlisted)
     world.clock.advance(WINDOW + 1)
     world.upstream.on(ADDRESS.url, Scripted(error=NotFound("gone")))
 
-    assert (Outcome.STALE, b"one") == await ask(world, confirmed, query, Kind.FILE)
+    assert (Outcome.STALE, b"one") == await ask(world, unlisted, query, Kind.FILE)
     with pytest.raises(NotFound):
-        await ask(world, confirmed, query)
+        await ask(world, unlisted, query)
 
 
-async def test_file__not_found_is_remembered(world: World, confirmed: UnlistedFiles) -> None:
+async def test_file__not_found_is_remembered(world: World, unlisted: UnlistedFiles) -> None:
     """For some seconds, but for who says no-cache; a package that is new is there at once."""
     for request, kind, expected in (
         (PLAIN, Kind.OTHER, True),
@@ -114,57 +114,57 @@ async def test_file__not_found_is_remembered(world: World, confirmed: UnlistedFi
         if kind is Kind.FILE:
             world.clock.advance(11)
         with pytest.raises(NotFound):
-            await ask(world, confirmed, request, kind)
+            await ask(world, unlisted, request, kind)
         assert expected is (len(world.upstream.asks) > before)
     world.upstream.on(ADDRESS.url, Scripted(b"there"))
-    assert (Outcome.MISS, b"there") == await ask(world, confirmed, PLAIN, Kind.FILE)
+    assert (Outcome.MISS, b"there") == await ask(world, unlisted, PLAIN, Kind.FILE)
 
 
-async def test_file__streams(world: World, confirmed: UnlistedFiles) -> None:
+async def test_file__streams(world: World, unlisted: UnlistedFiles) -> None:
     """A large document is answered while it comes; a range of it is, too."""
     gate = Gate()
     body = bytes(range(256)) * 1000
     world.upstream.on(ADDRESS.url, Scripted(body, body_gate=gate, gate_at=100_000, ranges=True))
-    shown = await confirmed.file(PLAIN, WANTED, Kind.OTHER)
+    shown = await unlisted.file(PLAIN, WANTED, Kind.OTHER)
     assert len(body) == shown.size
     gate.open()
     assert body == await content(world, shown.body)
     await settle(world)
 
-    part = await confirmed.file(Query(ADDRESS, span=Span(5, 10)), WANTED, Kind.OTHER)
+    part = await unlisted.file(Query(ADDRESS, span=Span(5, 10)), WANTED, Kind.OTHER)
     assert (Outcome.HIT, len(body)) == (part.outcome, part.size)
 
 
-async def test_file__coded(world: World, confirmed: UnlistedFiles) -> None:
+async def test_file__coded(world: World, unlisted: UnlistedFiles) -> None:
     """What comes packed, though identity was asked for, is unpacked; from then on it is asked for once each time."""
     packed = {"content-encoding": "gzip", **ONE}
     world.upstream.on(ADDRESS.url, Scripted(gzip.compress(b"-----BEGIN"), headers=packed))
-    assert (Outcome.MISS, b"-----BEGIN") == await ask(world, confirmed)
+    assert (Outcome.MISS, b"-----BEGIN") == await ask(world, unlisted)
     asked = len(world.upstream.asks)
     world.clock.advance(WINDOW + 1)
     world.upstream.on(ADDRESS.url, Scripted(gzip.compress(b"-----NEW"), headers={**packed, **TWO}))
-    assert (Outcome.MISS, b"-----NEW") == await ask(world, confirmed)
+    assert (Outcome.MISS, b"-----NEW") == await ask(world, unlisted)
     assert asked + 2 == len(world.upstream.asks)
 
 
 @pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>", gzip.compress(b"<html><body>log in")])
 @pytest.mark.parametrize("content_type", ["text/html", "application/pgp-keys"])
-async def test_file__portal(world: World, confirmed: UnlistedFiles, body: bytes, content_type: str) -> None:
+async def test_file__portal(world: World, unlisted: UnlistedFiles, body: bytes, content_type: str) -> None:
     """A portal's page is told by its bytes, whatever it is called or packed in; what is kept stays."""
     headers = {"content-type": content_type} | ({} if body.startswith(b"<") else {"content-encoding": "gzip"})
     world.upstream.on(ADDRESS.url, Scripted(body, headers=headers))
     with pytest.raises(WrongBytes):
-        await ask(world, confirmed)
+        await ask(world, unlisted)
 
     world.clock.advance(120)
     world.upstream.on(ADDRESS.url, Scripted(b"key", headers={"content-type": content_type}))
-    assert (Outcome.MISS, b"key") == await ask(world, confirmed)
+    assert (Outcome.MISS, b"key") == await ask(world, unlisted)
     world.clock.advance(120)
     world.upstream.on(ADDRESS.url, Scripted(body, headers=headers))
-    assert (Outcome.STALE, b"key") == await ask(world, confirmed)
+    assert (Outcome.STALE, b"key") == await ask(world, unlisted)
 
 
-async def test_tables__are_bounded(world: World, confirmed: UnlistedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tables__are_bounded(world: World, unlisted: UnlistedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses that somebody makes up do not fill the memory."""
     monkeypatch.setattr(module, "_MOST", 3)
     for number in range(10):
@@ -172,6 +172,6 @@ async def test_tables__are_bounded(world: World, confirmed: UnlistedFiles, monke
             url = f"http://deb.example/{number}/{answer.error}"
             world.upstream.on(url, answer)
             with pytest.raises((NotFound, Coded)):
-                await confirmed.file(ANEW, Wanted(url, url, WANTED.site), Kind.OTHER)
+                await unlisted.file(ANEW, Wanted(url, url, WANTED.site), Kind.OTHER)
 
-    assert (3, 3) == (len(confirmed._negative), len(confirmed._coded))
+    assert (3, 3) == (len(unlisted._negative), len(unlisted._coded))
