@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from proxy.config.addresses import UrlPrefix
-from proxy.config.hosts import ListedHosts, read_list
-from proxy.config.quantities import Duration
+from proxy.config.field_types import Duration, ListedHosts, ListedPatterns, Patterns
 
 _FIELD = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")  # RFC 9110 §5.5, without what is obsolete
 _CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*|auth\.conf(?::[^\x00-\x1f\x7f]+)?")
-_PATTERN = re.compile(r"[^\x00-\x20\x7f\\/][^\x00-\x1f\x7f\\]*")
 
 
 MOUNT = "apt"  # what credentials, metrics and logs call all archives together; never a mount
@@ -35,16 +32,6 @@ TUNNELS = frozenset(
 )
 
 USER_AGENT = "Debian APT-HTTP/1.3 (2.6.1) pullthrough"
-
-
-def _check_patterns(value: frozenset[str]) -> frozenset[str]:
-    if not all(map(_PATTERN.fullmatch, value)):
-        raise ValueError("must be patterns of paths without a slash at their front, such as ubuntu/isos/*.iso")
-    return value
-
-
-Patterns = Annotated[frozenset[str], AfterValidator(_check_patterns)]
-ListedPatterns = Annotated[Patterns, BeforeValidator(read_list)]  # of a setting that a flag or a variable may give, too
 
 
 class ArchiveSettings(BaseModel):

@@ -7,15 +7,13 @@ A setting is a path, such as `("fetch", "segment")`. All names follow from it, s
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Iterator
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from proxy.config.archives import ArchiveSettings
 from proxy.config.groups import GroupSettings
-from proxy.config.quantities import Duration, Size, show_duration, show_size
 from proxy.config.settings import PREFIX, Settings
 from proxy.config.upstreams import UpstreamSettings
 
@@ -54,12 +52,6 @@ def variable(path: SettingPath) -> str:
     return PREFIX + "_".join(path).upper()
 
 
-def explanation(name: str) -> str:
-    """The description of the setting with this key, for `--help`. Raises KeyError where there is none."""
-    texts = {key(path): field.description or "" for path, field in settings_fields()}
-    return texts[name].replace("`", "")
-
-
 def file_keys(table: SettingPath) -> list[str]:
     """The keys that may stand in a table of the file; `("upstream",)` is an entry of the list."""
     for entry, model in LISTS.values():
@@ -86,32 +78,3 @@ def nearest_variable(word: str) -> str | None:
     return next(
         (ends[end] for end in difflib.get_close_matches(word.removeprefix(PREFIX), ends, n=1, cutoff=0.7)), None
     )
-
-
-def shown(value: Any, field: FieldInfo) -> Any:  # noqa: ANN401 - any setting's value
-    """A value as one would write it in the file: sizes and times with units, all else a text or a number."""
-    if _has(field, Size):
-        return show_size(value)
-    if _has(field, Duration):
-        return show_duration(value)
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple):
-        return list(value)
-    return value if isinstance(value, (int, dict)) else str(value)
-
-
-def nested(flat: Mapping[SettingPath, Any]) -> dict[str, Any]:
-    """A tree out of values by path."""
-    tree: dict[str, Any] = {}
-    for path, value in flat.items():
-        branch = tree
-        for name in path[:-1]:
-            branch = branch.setdefault(name, {})
-        branch[path[-1]] = value
-    return tree
-
-
-def _has(field: FieldInfo, kind: Any) -> bool:  # noqa: ANN401 - an annotated type
-    inner = [mark for part in get_args(field.annotation) for mark in getattr(part, "__metadata__", ())]  # of `… | None`
-    return any(mark in [*field.metadata, *inner] for mark in kind.__metadata__[:1])

@@ -16,6 +16,7 @@ from pydantic import PlainValidator
 
 from proxy import address_text
 from proxy.address_text import PORTS
+from proxy.config.field_types import Form
 from proxy.errors import BadTarget
 
 DIRECT: Final = "direct"
@@ -100,5 +101,5 @@ def _basic(who: str) -> str:
     return f"Basic {base64.b64encode(f'{unquote(user)}:{unquote(password)}'.encode()).decode()}"
 
 
-ProxyForAll = Annotated[Proxy | Literal["direct", "environment"], PlainValidator(_read_for_all)]
-ProxyForOne = Annotated[Proxy | Literal["direct"] | None, PlainValidator(_read_for_one)]
+ProxyForAll = Annotated[Proxy | Literal["direct", "environment"], Form("ADDRESS"), PlainValidator(_read_for_all)]
+ProxyForOne = Annotated[Proxy | Literal["direct"] | None, Form("ADDRESS"), PlainValidator(_read_for_one)]

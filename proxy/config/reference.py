@@ -1,20 +1,30 @@
-"""The reference of all settings, `docs/configuration.md`, out of the same texts as `--help`.
+"""The settings for people to read: the reference of all, and the listing of those in force.
 
-Run `make docs` after changing a setting; a test holds the file against this.
+`make docs` writes the reference to `docs/configuration.md`, from the same texts as `--help`; a test holds the file
+against it. `pullthrough serve --print-config` prints the listing: a settings file in TOML that says where each value
+came from. It can be saved and used once user and password of proxies are written in again. What is no setting, such as
+proxies that variables name, is in comments.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from proxy.config.archives import ArchiveSettings
+from proxy.config.field_types import shown, shown_default
 from proxy.config.groups import GroupSettings
-from proxy.config.naming import flag, key, settings_fields, shown, variable
+from proxy.config.loading import Resolved
+from proxy.config.naming import LISTS, SettingPath, flag, key, settings_fields, variable
+from proxy.config.proxies import DIRECT, ENVIRONMENT
+from proxy.config.proxy_selection import KnownProxies
+from proxy.config.sources import Source
 from proxy.config.upstreams import UpstreamSettings
+
+_COMMENT_COLUMN = 40
 
 _INTRODUCTION = """\
 <!-- Made by `make docs` from the definitions in proxy/config/settings.py: change them there. -->
@@ -144,7 +154,7 @@ def _settings() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for path, field in settings_fields():
         names = f"`{key(path)}` | `{flag(path)}` | `{variable(path)}`"
-        yield f"| {names} | {_default(field)} | {field.description} |"
+        yield f"| {names} | {shown_default(field)} | {field.description} |"
     yield ""
 
 
@@ -152,19 +162,61 @@ def _table(model: type[BaseModel]) -> Iterator[str]:
     yield "| key | default | meaning |"
     yield "|---|---|---|"
     for name, field in model.model_fields.items():
-        yield f"| `{name}` | {_default(field)} | {field.description} |"
+        yield f"| `{name}` | {shown_default(field)} | {field.description} |"
     yield ""
 
 
-def _default(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    if isinstance(extra, dict) and "shown_default" in extra:
-        return str(extra["shown_default"])
-    if field.default is PydanticUndefined:
-        return "(required)"
-    value = shown(field.default, field)
-    if isinstance(value, list):
-        return ", ".join(f"`{item}`" for item in value) or "(none)"
-    if isinstance(value, bool):
-        value = str(value).lower()
-    return f"`{value}`" if value else "(none)"
+def listing(resolved: Resolved, proxies: KnownProxies) -> str:
+    """The settings in force as a TOML file; each line ends with where its value came from."""
+    return "\n".join([*_values(resolved, proxies), *_entries(resolved, proxies)]) + "\n"
+
+
+def _values(resolved: Resolved, proxies: KnownProxies) -> Iterator[str]:
+    table: SettingPath = ()
+    for path, field in settings_fields():
+        if path[:-1] != table:
+            table = path[:-1]
+            yield from ("", f"[{'.'.join(table)}]")
+        value: Any = resolved.settings
+        for name in path:
+            value = getattr(value, name)
+        yield _line(path[-1], shown(value, field), _origin(resolved.origin(path), path))
+        if path == ("proxy",) and value == ENVIRONMENT:
+            yield from (_line(f"# for {scheme}", str(proxy), proxy.source) for scheme, proxy in proxies.in_force())
+            yield from (f"# {note}" for note in proxies.notes)
+
+
+def _entries(resolved: Resolved, proxies: KnownProxies) -> Iterator[str]:
+    """The lists of tables, with the built-in upstreams written out."""
+    written = {upstream.mount for upstream in resolved.settings.upstreams}
+    settings = resolved.settings.with_builtin()
+    for name, (table, model) in LISTS.items():
+        for entry in getattr(settings, name):
+            yield from ("", f"[[{table}]]")
+            builtin = name == "upstreams" and entry.mount not in written
+            origin = "default" if builtin else _origin(resolved.origin((name,)), (name,))
+            for entry_key, field in model.model_fields.items():
+                value = getattr(entry, entry_key)
+                if value is None and name == "archives":
+                    yield _line(f"# {entry_key}", shown(resolved.settings.apt.window, field), "default")
+                elif value is None:  # an upstream without a proxy of its own
+                    proxy = proxies.proxy(entry.mount, entry.url)
+                    yield _line(f"# {entry_key}", str(proxy or DIRECT), proxy.source if proxy else "default")
+                else:
+                    is_set = entry_key in entry.model_fields_set
+                    yield _line(entry_key, shown(value, field), origin if is_set else "default")
+
+
+def _line(name: str, value: Any, origin: str) -> str:  # noqa: ANN401 - any setting's value
+    return f"{name} = {_toml(value)}".ljust(_COMMENT_COLUMN) + f"  # {origin}"
+
+
+def _toml(value: Any) -> str:  # noqa: ANN401 - any setting's value
+    """A value in TOML, which differs from JSON in its tables only."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _origin(source: Source, path: SettingPath) -> str:
+    return source.kind if source.kind == "default" else f"{source.kind} {source.name(path)}"

@@ -11,17 +11,16 @@ import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config.archives import AptSettings, ArchiveSettings
 from proxy.config.builtin import builtin
+from proxy.config.field_types import Addresses, Count, Duration, Form, Names, Size, show_size
 from proxy.config.groups import GroupSettings, problem, shadowing
-from proxy.config.hosts import Addresses, Names
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
-from proxy.config.quantities import Count, Duration, Size, show_size
 from proxy.config.upstreams import UpstreamSettings, repeated, twice
 from proxy.model import Group, Site
 
@@ -132,7 +131,7 @@ class Settings(BaseSettings):
         "only under one of these, under `localhost`, or by an address. On the command line and in the environment: "
         "with commas between them.",
     )
-    data: Path = Field(
+    data: Annotated[Path, Form("FOLDER")] = Field(
         description="Folder that holds what is cached. One process at a time may use it.",
         json_schema_extra={
             "shown_default": "`pullthrough` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`; "

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic_settings import EnvSettingsSource
 
-from proxy.config.naming import LISTS, SettingPath, flag, key, nearest_variable, nested, settings_fields, variable
+from proxy.config.naming import LISTS, SettingPath, flag, key, nearest_variable, settings_fields, variable
 from proxy.config.settings import PREFIX, Settings
 
 FILE_NAME = "pullthrough.toml"
@@ -123,9 +123,16 @@ def read_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
 
 
 def read_flags(flags: Mapping[str, str | None]) -> Source:
-    """The tree of the flags that were given; keys are those of the file, such as `fetch.segment`."""
-    given = {tuple(name.split(".")): value for name, value in flags.items() if value is not None and name != "config"}
-    return Source("flag", nested(given))
+    """The tree of the flags that were given; names are those of the file, such as `fetch.segment`."""
+    tree: dict[str, Any] = {}
+    for name, value in flags.items():
+        if value is not None and name != "config":
+            *tables, last = name.split(".")
+            branch = tree
+            for table in tables:
+                branch = branch.setdefault(table, {})
+            branch[last] = value
+    return Source("flag", tree)
 
 
 def read_defaults(environ: Mapping[str, str]) -> Source:

@@ -19,9 +19,8 @@ from proxy.config.addresses import (
     index_refusal,
     whole_address,
 )
-from proxy.config.hosts import Hosts, check_host
+from proxy.config.field_types import Duration, Hosts, check_host
 from proxy.config.proxies import ProxyForOne
-from proxy.config.quantities import Duration
 from proxy.model import Site
 
 RESERVED = ("api", "apt", "healthz", "metrics", "readyz")  # the program's own pages

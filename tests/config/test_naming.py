@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.groups import GroupSettings
 from proxy.config.naming import (
     LISTS,
-    explanation,
     file_keys,
     flag,
     key,
     nearest,
     nearest_variable,
     settings_fields,
-    shown,
     variable,
 )
-from proxy.config.upstreams import UpstreamSettings
 
 
 def test_names__follow_from_the_path() -> None:
@@ -39,12 +35,6 @@ def test_names__are_unique() -> None:
 def test_settings_fields__all_are_explained() -> None:
     """Each setting has a sentence."""
     assert [] == [key(path) for path, field in settings_fields() if not (field.description or "").endswith(".")]
-
-
-def test_explanation__unknown_setting() -> None:
-    """A flag for a setting that does not exist is a mistake of the program."""
-    with pytest.raises(KeyError):
-        explanation("zebra")
 
 
 @pytest.mark.parametrize(
@@ -101,24 +91,3 @@ def test_lists__entries_are_explained() -> None:
         for name, field in model.model_fields.items()
         if not (field.description or "").endswith(".")
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("hosts", frozenset({"b", "a"}), ["a", "b"]),
-        ("siblings", ("b", "a"), ["b", "a"]),
-        ("ttl", 600.0, "10m"),
-        ("keep_removed", True, True),
-        ("kind", "flat", "flat"),
-        ("credentials", "", ""),
-    ],
-)
-def test_shown__values_of_an_upstream(name: str, value: object, expected: object) -> None:
-    """A value is shown as it would be written in the file; what has an order keeps it."""
-    assert expected == shown(value, UpstreamSettings.model_fields[name])
-
-
-def test_shown__pins() -> None:
-    """A table stays one."""
-    assert {"a*": "pypi"} == shown({"a*": "pypi"}, GroupSettings.model_fields["pins"])

@@ -15,9 +15,9 @@ import pytest
 
 from proxy import app
 from proxy.config.credentials import KnownCredentials
-from proxy.config.listing import listing
 from proxy.config.loading import ConfigError, resolve
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.reference import listing
 from proxy.config.settings import Settings
 from tests import exchange
 from tests.answers import Answer, Request
