@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from proxy.bounded import Bounded
 from proxy.model import Ask, Kind
 
 _FIRST = 1.0  # seconds for which a host counts as down after one failure
@@ -56,15 +57,12 @@ class Health:
     """
 
     def __init__(self) -> None:
-        self._backs: dict[tuple[str, Aspect], Back] = {}
-        self._proxies: dict[str, str] = {}
+        self._backs: Bounded[tuple[str, Aspect], Back] = Bounded(_HOSTS)
+        self._proxies: Bounded[str, str] = Bounded(_HOSTS)
 
     def failed(self, authority: str, part: Aspect, now: float, at_least: float = 0.0) -> None:
         """The host could not be reached, failed, said nothing in time, or wants to be left alone for some seconds."""
-        back = after_failure(self._backs.pop((authority, part), None), now, at_least)
-        self._backs[authority, part] = back
-        if len(self._backs) > _HOSTS:
-            del self._backs[next(iter(self._backs))]
+        self._backs[authority, part] = after_failure(self._backs.get((authority, part)), now, at_least)
 
     def answered(self, authority: str, part: Aspect) -> None:
         """The host gave an answer."""
@@ -73,11 +71,10 @@ class Health:
 
     def asked(self, authority: str, proxy: str | None) -> None:
         """The host is asked now, through this proxy or straight."""
-        self._proxies.pop(authority, None)
         if proxy is not None:
             self._proxies[authority] = proxy
-            if len(self._proxies) > _HOSTS:
-                del self._proxies[next(iter(self._proxies))]
+        else:
+            self._proxies.pop(authority, None)
 
     def down(self, authority: str, part: Aspect, now: float) -> bool:
         """Whether this part of the host is within its back-off, or the line to it or to the last proxy on the way."""

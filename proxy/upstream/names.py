@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from proxy.bounded import Bounded
+
 _THREADS = 96  # look-ups at once
 _MORE = 32  # that only names may have which were found before
 _KNOWN = 1024  # names remembered as found
@@ -59,7 +61,7 @@ class SystemResolver(AbstractResolver):
         self._more = asyncio.Semaphore(_MORE)
         self._latest: dict[_Key, _LookUp] = {}
         self._running: Counter[_Key] = Counter()
-        self._known: dict[str, None] = {}
+        self._known: Bounded[str, None] = Bounded(_KNOWN)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -132,11 +134,7 @@ class SystemResolver(AbstractResolver):
             look_up.found.set_exception(found)
             return
         look_up.found.set_result(found)
-        host = look_up.key[0]
-        self._known.pop(host, None)
-        self._known[host] = None
-        if len(self._known) > _KNOWN:
-            del self._known[next(iter(self._known))]
+        self._known[look_up.key[0]] = None
 
 
 def _seen(found: asyncio.Future[Sequence[_Found]]) -> None:
