@@ -14,10 +14,10 @@ class Bounded(OrderedDict[_Key, _Value]):
 
     def __init__(self, most: int) -> None:
         super().__init__()
-        self._most = most
+        self.most = most
 
     def __setitem__(self, key: _Key, value: _Value) -> None:
         super().__setitem__(key, value)
         self.move_to_end(key)
-        if len(self) > self._most:
+        if len(self) > self.most:
             self.popitem(last=False)

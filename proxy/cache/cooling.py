@@ -5,6 +5,7 @@ By address and digest, since another version at the same address may be right. O
 
 from __future__ import annotations
 
+from proxy.bounded import Bounded
 from proxy.cache.flight import Wanted
 from proxy.errors import WrongBytes
 from proxy.ports import Clock
@@ -19,15 +20,13 @@ class Cooling:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._sources: dict[tuple[str, str], tuple[float, float]] = {}
+        self._sources: Bounded[tuple[str, str], tuple[float, float]] = Bounded(_MOST)
 
     def wrong(self, wanted: Wanted) -> None:
         """The file's source sent wrong bytes."""
         source = (wanted.url, wanted.flight_key)
-        _, step = self._sources.pop(source, (0.0, _FIRST / 2))
+        _, step = self._sources.get(source, (0.0, _FIRST / 2))
         step = min(step * 2, _LONGEST)
-        while len(self._sources) >= _MOST:
-            del self._sources[next(iter(self._sources))]
         # No longer than upstream's word counts, be it a wrong one.
         self._sources[source] = (self._clock.monotonic() + min(step, wanted.site.ttl), step)
 

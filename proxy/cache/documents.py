@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from proxy.bounded import Bounded
 from proxy.cache import freshness
 from proxy.cache.bodies import Bodies
 from proxy.cache.freshness import Patience
@@ -105,7 +106,7 @@ class Documents:
         self._patience = patience
         self._flights: SingleFlight[_Refreshed] = SingleFlight()
         self._reading = Workers("reading", 2)
-        self._negative: dict[str, tuple[float, NotFound]] = {}
+        self._negative: Bounded[str, tuple[float, NotFound]] = Bounded(_NEGATIVES)
 
     async def get(self, wish: Wish, hurry: float | None = None) -> Document:
         """The document, from the store or from upstream.
@@ -220,8 +221,6 @@ class Documents:
                 return fresh
         except NotFound as error:
             self._patience.answered(wish.url, since)
-            while len(self._negative) >= _NEGATIVES:
-                del self._negative[next(iter(self._negative))]
             until = self._clock.monotonic() + min(_NEGATIVE, wish.site.ttl)
             self._negative[wish.key] = (until, error.again())
             raise

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from proxy.bounded import Bounded
 from proxy.cache.flight import Location
 from proxy.errors import (
     Crowded,
@@ -61,7 +62,7 @@ class HostLimits:
         """`now` gives seconds that never go back."""
         self.now = now
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
-        self._ranges: OrderedDict[tuple[str, str], tuple[bool, float]] = OrderedDict()
+        self._ranges: Bounded[tuple[str, str], tuple[bool, float]] = Bounded(_HOSTS)
 
     # Connections
 
@@ -174,11 +175,7 @@ class HostLimits:
 
     def note(self, location: Location, *, ranges: bool, seconds: float = _DISTRUST) -> None:
         """Ranges work there; or they get an error, and for some seconds files are asked for without."""
-        realm = _realm(location)
-        self._ranges[realm] = (ranges, float("inf") if ranges else self.now() + seconds)
-        self._ranges.move_to_end(realm)
-        while len(self._ranges) > _HOSTS:
-            self._ranges.popitem(last=False)
+        self._ranges[_realm(location)] = (ranges, float("inf") if ranges else self.now() + seconds)
 
     def patience(self, location: Location) -> float:
         """Seconds that a ranged request there is waited for before a plain one is sent beside it."""

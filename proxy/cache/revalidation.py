@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
 
+from proxy.bounded import Bounded
 from proxy.cache import freshness
 from proxy.cache.flight import Wanted
 from proxy.cache.freshness import Patience
@@ -68,7 +69,7 @@ class Revalidator:
         self._clock = clock
         self._patience = patience
         self._flights: SingleFlight[Outcome] = SingleFlight()
-        self._changed: dict[str, Entry] = {}
+        self._changed: Bounded[str, Entry] = Bounded(_CHANGED)
 
     async def outcome(
         self, wanted: Wanted, entry: Entry, *, exact: bool = False, gone: bool = False, anew: bool = False
@@ -116,8 +117,6 @@ class Revalidator:
         self._changed.pop(wanted.key, None)
         if not await self._same(wanted, entry, exact=exact):
             self._changed[wanted.key] = entry  # who did not wait for this has it fetched the next time
-            if len(self._changed) > _CHANGED:
-                del self._changed[next(iter(self._changed))]
             return Outcome.MISS
         if self._store.find(entry.key) == entry:  # else another file, or nothing, is there by now: nothing to renew
             await self._store.save(replace(entry, checked=self._clock.now()))

@@ -9,7 +9,6 @@ from email.utils import formatdate
 
 import pytest
 
-from proxy.cache import revalidation as module
 from proxy.cache.freshness import Patience
 from proxy.cache.revalidation import Revalidator, conditional
 from proxy.errors import (
@@ -362,14 +361,10 @@ async def test_outcome__other_file_found_too_late(
 
 
 async def test_changed__is_bounded(
-    revalidator: Revalidator,
-    store: MemoryStore,
-    upstream: MemoryUpstream,
-    clock: HandClock,
-    monkeypatch: pytest.MonkeyPatch,
+    revalidator: Revalidator, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
 ) -> None:
     """Files that change do not fill the memory."""
-    monkeypatch.setattr(module, "_CHANGED", 3)
+    revalidator._changed.most = 3
     entry = await keep(store, clock)
     upstream.on(URL, Scripted(BODY, headers={"etag": '"two"'}))
     clock.advance(LATER)
