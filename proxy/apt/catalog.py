@@ -21,6 +21,7 @@ from proxy.apt.indexes import StoredIndex
 from proxy.apt.packages import Table
 from proxy.apt.policy import MOUNT
 from proxy.apt.release import Listed
+from proxy.bounded import Bounded
 from proxy.cache.file_opener import Body
 from proxy.cache.flight import Flight
 from proxy.cache.single_flight import SingleFlight
@@ -64,9 +65,9 @@ class Catalog:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._indexes: OrderedDict[str, OrderedDict[str, StoredIndex]] = OrderedDict()
+        self._indexes: OrderedDict[str, Bounded[str, StoredIndex]] = OrderedDict()
         self._learned: dict[str, int] = {}  # by host, how many indexes were
-        self._found: dict[str, tuple[int, list[Match]]] = {}
+        self._found: Bounded[str, tuple[int, list[Match]]] = Bounded(_FOUND)
         self._changes = 0  # of indexes and tables
         self._tables: OrderedDict[str, Table] = OrderedDict()
         self._bytes = 0
@@ -129,8 +130,6 @@ class Catalog:
                 await asyncio.wait(tasks, timeout=_PATIENCE)
         found = list(self._looked_up(named))
         self._found[address.key] = self._changes, found
-        if len(self._found) > _FOUND:
-            del self._found[next(iter(self._found))]
         return found
 
     async def close(self) -> None:
@@ -167,23 +166,21 @@ class Catalog:
         if not packages.readable(index.path):
             return None
         of_host = self._of_host(address)
-        known = of_host.pop(index.key, None)
+        known = of_host.get(index.key)
         if known is None or known.digest != index.digest:
             host = indexes.host_of(address).key
             self._learned[host] = self._learned.get(host, 0) + 1
             self._changes += 1
             known = index
         of_host[index.key] = known
-        if len(of_host) > _INDEXES:
-            of_host.popitem(last=False)
         return known
 
-    def _of_host(self, address: ArchiveAddress) -> OrderedDict[str, StoredIndex]:
+    def _of_host(self, address: ArchiveAddress) -> Bounded[str, StoredIndex]:
         """The indexes known of a host; at first those that an earlier run left in the store."""
         host = indexes.host_of(address)
         known = self._indexes.get(host.key)
         if known is None:
-            known = self._indexes[host.key] = OrderedDict()
+            known = self._indexes[host.key] = Bounded(_INDEXES)
             if len(self._indexes) > _HOSTS:
                 dropped, _ = self._indexes.popitem(last=False)
                 self._learned.pop(dropped, None)

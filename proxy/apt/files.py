@@ -8,7 +8,6 @@ for upstream once, not ten times. Never decides whether an address is allowed.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from proxy.apt.policy import Policy
 from proxy.apt.release import Listed
 from proxy.apt.unlisted import UnlistedFiles
 from proxy.apt.vouching import Vouched, Vouching
+from proxy.bounded import Bounded
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import Body, FileOpener
 from proxy.cache.flight import Flight, Wanted
@@ -62,7 +62,7 @@ class Files:
         self._clock = clock
         self._policy = policy
         self._starting: SingleFlight[None] = SingleFlight()
-        self._prefetched: OrderedDict[str, None] = OrderedDict()
+        self._prefetched: Bounded[str, None] = Bounded(_PREFETCHED)
 
     async def file(self, query: ArchiveQuery, digest: Digest | None = None) -> Representation:
         """The file at the query's target, or the range of it that is asked for; `digest` if the name says it.
@@ -189,8 +189,6 @@ class Files:
             await body.close()
         elif began:
             self._prefetched[wanted.key] = None
-            if len(self._prefetched) > _PREFETCHED:
-                self._prefetched.popitem(last=False)
 
     def _wanted(self, address: ArchiveAddress, digest: Digest | None = None, size: int | None = None) -> Wanted:
         site = self._policy.site_of(address)

@@ -7,11 +7,11 @@ connection broke.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.suites import Snapshot
+from proxy.bounded import Bounded
 from proxy.errors import Unsettled
 from proxy.model import Client
 from proxy.ports import Clock
@@ -28,7 +28,7 @@ class HandedOut:
         """`known`: the snapshots that are known of a suite, the present one first."""
         self._known = known
         self._clock = clock
-        self._by_name: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
+        self._by_name: Bounded[tuple[str, str], tuple[str, float]] = Bounded(_CLIENTS)
 
     def note(self, client: Client, suite: ArchiveAddress, snapshot: Snapshot) -> None:
         """A client was given `snapshot`."""
@@ -37,10 +37,7 @@ class HandedOut:
         connection[suite.key] = snapshot.name
         if len(connection) > _SUITES:
             del connection[next(iter(connection))]
-        self._by_name.pop((client.name, suite.key), None)
         self._by_name[client.name, suite.key] = snapshot.name, self._clock.monotonic()
-        if len(self._by_name) > _CLIENTS:
-            self._by_name.popitem(last=False)
 
     def name(self, client: Client, suite: ArchiveAddress) -> str | None:
         """The name of the snapshot that the client was given last."""

@@ -7,13 +7,13 @@ asked for. So `proxy.web.error_responses` answers without a body, and the servic
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from proxy.bounded import Bounded
 from proxy.cache.single_flight import SingleFlight
 from proxy.errors import Unsettled, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
 from proxy.ports import Clock, Upstream
@@ -59,7 +59,7 @@ class Retries:
         self._retries = retries
         self._sleep = sleep
         self._waits: SingleFlight[None] = SingleFlight()
-        self._given_up: OrderedDict[str, _GivenUp] = OrderedDict()
+        self._given_up: Bounded[str, _GivenUp] = Bounded(_HOSTS)
 
     async def run(self, url: str, ask: Callable[[], Awaitable[T]]) -> T:
         """Call `ask`, again if it fails. Raises what it raised last, and UpstreamTimeout when the limit is over.
@@ -108,10 +108,7 @@ class Retries:
         raise AssertionError("the last try returns or raises")
 
     def _give_up(self, host: str, *, silent: bool) -> None:
-        self._given_up.pop(host, None)
         self._given_up[host] = _GivenUp(self._clock.monotonic() + _GIVEN_UP, silent)
-        if len(self._given_up) > _HOSTS:
-            self._given_up.popitem(last=False)
 
     async def _wait(self, seconds: float) -> None:
         await self._sleep(seconds)

@@ -9,12 +9,12 @@ window it is served from the store; then upstream is asked whether it still has 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from dataclasses import replace
 
 from proxy.apt import answers
 from proxy.apt.addresses import ArchiveQuery
 from proxy.apt.answers import Dated
+from proxy.bounded import Bounded
 from proxy.cache import file_kinds, freshness
 from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
@@ -45,8 +45,8 @@ class UnlistedFiles:
         self._documents = documents
         self._revalidator = revalidator
         self._clock = clock
-        self._coded: OrderedDict[str, None] = OrderedDict()
-        self._negative: OrderedDict[str, tuple[float, NotFound]] = OrderedDict()
+        self._coded: Bounded[str, None] = Bounded(_MOST)
+        self._negative: Bounded[str, tuple[float, NotFound]] = Bounded(_MOST)
 
     async def file(self, query: ArchiveQuery, wanted: Wanted, kind: Kind) -> Representation:
         """The file, or the range of it that is asked for. Of what upstream no longer has, only packages are served.
@@ -90,14 +90,10 @@ class UnlistedFiles:
                 return await self._opened(query, wanted, kind)
         except Coded:
             self._coded[wanted.key] = None
-            if len(self._coded) > _MOST:
-                self._coded.popitem(last=False)
         except NotFound as error:
             if kind is not Kind.FILE:
                 until = self._clock.monotonic() + min(wanted.site.ttl, _NEGATIVE)
                 self._negative[wanted.key] = until, error.again()
-                if len(self._negative) > _MOST:
-                    self._negative.popitem(last=False)
             raise
         return await self._decoded(wanted, kind)
 

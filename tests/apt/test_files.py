@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.apt import files as module
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.files import Files
 from proxy.apt.policy import Policy
@@ -95,9 +94,9 @@ async def test_prefetch__disk_takes_nothing(world: World, files: Files) -> None:
     assert b"body" == await content(world, shown.body)
 
 
-async def test_prefetched__is_bounded(world: World, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_prefetched__is_bounded(world: World, files: Files) -> None:
     """Clients that ask and leave do not fill the memory."""
-    monkeypatch.setattr(module, "_PREFETCHED", 3)
+    files._prefetched.most = 3
     for number in range(10):
         address = ArchiveAddress("http", "deb.example", f"pool/{number}.deb")
         world.upstream.on(address.url, Scripted(str(number).encode()))

@@ -6,7 +6,6 @@ import gzip
 
 import pytest
 
-from proxy.apt import unlisted as module
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Policy
 from proxy.apt.unlisted import UnlistedFiles
@@ -164,9 +163,9 @@ async def test_file__portal(world: World, unlisted: UnlistedFiles, body: bytes, 
     assert (Outcome.STALE, b"key") == await ask(world, unlisted)
 
 
-async def test_tables__are_bounded(world: World, unlisted: UnlistedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tables__are_bounded(world: World, unlisted: UnlistedFiles) -> None:
     """Addresses that somebody makes up do not fill the memory."""
-    monkeypatch.setattr(module, "_MOST", 3)
+    unlisted._negative.most = unlisted._coded.most = 3
     for number in range(10):
         for answer in (Scripted(error=NotFound("no")), Scripted(error=Coded("gzip"))):
             url = f"http://deb.example/{number}/{answer.error}"
