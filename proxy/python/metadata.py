@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import OrderedDict
 from functools import partial
 from urllib.parse import urlsplit
 
+from proxy.bounded import Bounded
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
 from proxy.cache.hedging import Way, first
@@ -46,7 +46,7 @@ class Metadata:
         self._offering = offering
         self._clock = clock
         self._flights: SingleFlight[tuple[bytes | Blob, bool]] = SingleFlight()
-        self._misses: OrderedDict[str, int] = OrderedDict()  # by host: wheels since one had a file that no page offers
+        self._misses: Bounded[str, int] = Bounded(_HOSTS)  # by host: wheels since one had a file that no page offers
 
     async def get(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
         """The metadata of the wheel `name`, and where it came from.
@@ -112,9 +112,7 @@ class Metadata:
         return body
 
     def _missed(self, origin: str) -> None:
-        self._misses[origin] = self._misses.pop(origin, 0) + 1
-        if len(self._misses) > _HOSTS:
-            self._misses.popitem(last=False)
+        self._misses[origin] = self._misses.get(origin, 0) + 1
 
     async def _by_parts(self, origin: str, subject: Subject, failures: list[PullthroughError]) -> bytes:
         try:

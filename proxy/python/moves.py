@@ -7,9 +7,9 @@ never decides whether it is the same file.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
+from proxy.bounded import Bounded
 from proxy.python.page import File
 
 _NAMES = 10_000  # files of which earlier addresses are known
@@ -23,7 +23,7 @@ class Moves:
     """
 
     def __init__(self) -> None:
-        self._earlier: OrderedDict[tuple[str, str], tuple[File, ...]] = OrderedDict()
+        self._earlier: Bounded[tuple[str, str], tuple[File, ...]] = Bounded(_NAMES)
 
     def arrived(self, page: str, before: Iterable[File], now: Mapping[str, Iterable[File]]) -> None:
         """The page with this key had the files `before`, and has others `now`, by name."""
@@ -31,9 +31,7 @@ class Moves:
             there = now.get(file.filename)
             if there and _place(file) not in map(_place, there):
                 key = (page, file.filename)
-                self._earlier[key] = (file, *self._earlier.pop(key, ()))[:_EACH]
-        while len(self._earlier) > _NAMES:
-            self._earlier.popitem(last=False)
+                self._earlier[key] = (file, *self._earlier.get(key, ()))[:_EACH]
 
     def earlier(self, page: str, name: str) -> tuple[File, ...]:
         """The file of this name as it was on earlier copies of a page, at addresses that it has no more."""

@@ -7,8 +7,7 @@ by `pages`, told by `metadata` how reading went. Never asks a host, and never ch
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
+from proxy.bounded import Bounded
 from proxy.errors import BadTarget
 from proxy.model import Site
 from proxy.ports import Clock, Store
@@ -29,8 +28,8 @@ class Offering:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._hosts: OrderedDict[str, tuple[bool, float]] = OrderedDict()  # by scheme and host
-        self._unreadable: OrderedDict[str, str] = OrderedDict()  # file names by address
+        self._hosts: Bounded[str, tuple[bool, float]] = Bounded(_HOSTS)  # by scheme and host
+        self._unreadable: Bounded[str, str] = Bounded(_WHEELS)  # file names by address
         self.version = 0  # another number whenever something else is known
 
     def honours(self, origin: str) -> bool | None:
@@ -40,20 +39,16 @@ class Offering:
 
     def learn(self, origin: str, *, honoured: bool) -> None:
         """A host gave a part of a wheel, or only the whole."""
-        before, _ = self._hosts.pop(origin, (True, 0.0))
+        before, _ = self._hosts.get(origin, (True, 0.0))
         if before is not honoured:
             self.version += 1
         self._hosts[origin] = (honoured, float("inf") if honoured else self._clock.monotonic() + _REFUSED)
-        if len(self._hosts) > _HOSTS:
-            self._hosts.popitem(last=False)
 
     def unreadable(self, url: str, filename: str) -> None:
         """The wheel at `url` has no metadata that can be read."""
         if url not in self._unreadable:
             self.version += 1
         self._unreadable[url] = filename
-        if len(self._unreadable) > _WHEELS:
-            self._unreadable.popitem(last=False)
 
     def offered(self, site: Site, project: str, parsed: Parsed) -> Offered:
         """The wheels of a page, of those that its index offers no metadata of, for which it can be had.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
+from proxy.bounded import Bounded
 from proxy.cache.flight import Location
 from proxy.model import Site, Target
 from proxy.ports import Store
@@ -25,16 +26,13 @@ class Whereabouts:
         self._schemes = {host: scheme for scheme, host, _ in parts}
         self._bases = frozenset((host, path) for _, host, path in parts)
         self._store = store
-        self._hosts: dict[str, OrderedDict[str, str]] = {}
+        self._hosts: dict[str, Bounded[str, str]] = {}
         self._fronts: dict[str, OrderedDict[str, None]] = {}
 
     def linked(self, site: Site, host: str, url: str) -> None:
         """A page of the index links to `url`, on another host than its own."""
-        hosts = self._hosts.setdefault(site.mount, OrderedDict())
+        hosts = self._hosts.setdefault(site.mount, Bounded(_HOSTS))
         hosts[host] = url.partition(":")[0].lower()
-        hosts.move_to_end(host)
-        if len(hosts) > _HOSTS:
-            hosts.popitem(last=False)
 
     def found(self, site: Site, project: str, path: str) -> None:
         """The page of a project is at `path`: those of others may be beside it."""
@@ -64,8 +62,8 @@ class Whereabouts:
         """
         schemes: tuple[str | None, ...] = (None,)  # by its port
         if target.host is not None:
-            linked = self._hosts.get(site.mount, OrderedDict())
-            scheme = linked.get(target.host) or self._schemes.get(target.host)
+            linked = self._hosts.get(site.mount)
+            scheme = (linked.get(target.host) if linked else None) or self._schemes.get(target.host)
             if scheme is not None:
                 schemes = (scheme,)
             elif target.host in site.hosts and site.base.startswith("http:") and _has_port(target.host):

@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 
 from proxy.model import Digest
-from proxy.python import moves
 from proxy.python.moves import Moves, moved
 from proxy.python.page import File
 
@@ -49,10 +48,10 @@ def test_earlier__of_several_pages() -> None:
     assert tuple(reversed(files[4:8])) == known.earlier("page", FILE.filename)
 
 
-def test_memory__is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory__is_bounded() -> None:
     """What was not moved for the longest time is forgotten."""
-    monkeypatch.setattr(moves, "_NAMES", 2)
     known = Moves()
+    known._earlier.most = 2
     for page in ("one", "two", "one", "three"):
         arrived(known, FILE, MOVED, page=page)
     assert [True, False, True] == [bool(known.earlier(page, FILE.filename)) for page in ("one", "two", "three")]
