@@ -68,7 +68,7 @@ class PrivateArchives:
             start, end = (span.start, span.end) if span.suffix is None else (-span.suffix, None)
             condition = {"If-Range": query.if_range} if query.if_range else {}
             try:
-                return await self._downloads.past(wanted, start, end, headers | condition)
+                return await self._downloads.pass_through(wanted, start, end, headers | condition)
             except UpstreamBroken:
                 pass  # upstream gives no such part, or has another version: the whole is sent
-        return await self._downloads.past(wanted, 0, None, headers)
+        return await self._downloads.pass_through(wanted, 0, None, headers)

@@ -15,12 +15,11 @@ from proxy.apt import answers
 from proxy.apt.addresses import ArchiveQuery
 from proxy.apt.answers import Dated
 from proxy.bounded import Bounded
-from proxy.cache import file_kinds, freshness
+from proxy.cache import body_checks, freshness
 from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Wanted
-from proxy.cache.passthrough import page_instead
 from proxy.cache.representation import Representation
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import Coded, NotFound, UpstreamError, Withheld
@@ -107,8 +106,7 @@ class UnlistedFiles:
         """A file that comes in a content coding, though identity was asked for: decoded, whole in memory, bounded."""
 
         async def refuse_page(_: Entry, body: bytes) -> None:
-            if file_kinds.is_html(wanted.name, body[: file_kinds.HEAD]):
-                raise page_instead()
+            body_checks.refuse_page(wanted.name, body)
 
         wish = Wish(wanted.key, wanted.url, wanted.site, "*/*", check=refuse_page, raw=True, anew=True)
         document = await self._documents.get(wish)

@@ -11,14 +11,13 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-from proxy.cache import file_kinds
+from proxy.cache import body_checks
 from proxy.cache.cooling import Cooling
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, Location, Wanted, follow
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Lanes
-from proxy.cache.passthrough import Passthrough, unlikely
-from proxy.cache.passthroughs import NEXT, Passthroughs, told
+from proxy.cache.passthrough import TRY_ELSEWHERE, Passthrough, Passthroughs, reported
 from proxy.cache.retry_policy import afresh
 from proxy.cache.running_hash import RunningHash
 from proxy.cache.single_flight import SingleFlight
@@ -88,17 +87,17 @@ class Downloads:
         try:
             await flight.begun()
         except StoreError:
-            return await self.past(wanted, 0, None), True
+            return await self.pass_through(wanted, 0, None), True
         return flight, began
 
-    async def past(
+    async def pass_through(
         self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None
     ) -> Passthrough:
-        """A file, or a part of it, straight from upstream, as `Passthroughs.past`. The caller closes it."""
-        return await self._passthroughs.past(wanted, start, end, headers)
+        """A file, or a part of it, straight from upstream, as `Passthroughs.open`. The caller closes it."""
+        return await self._passthroughs.open(wanted, start, end, headers)
 
     async def probe(self, wanted: Wanted) -> Passthrough:
-        """Ask for the first byte of a file, to learn its size; the passthrough is closed. Raises as `past` does."""
+        """Ask for the first byte of a file, to learn its size. Raises as `pass_through` does."""
         return await self._passthroughs.probe(wanted)
 
     def final(self, wanted: Wanted, error: Exception) -> bool:
@@ -244,12 +243,12 @@ class Downloads:
     async def _judge(self, flight: Flight, spool: Spool) -> None:
         """Raise WrongBytes for what cannot be what it is called, where neither digest nor length tells."""
         wanted, size = flight.wanted, flight.size or 0
-        shape = file_kinds.shape(wanted.name) if wanted.digest is None and wanted.size is None else None
+        shape = body_checks.shape_of(wanted)
         if shape is not None and (flight.unmeasured or not size):
             for at in range(0, size, _PIECE):
                 await self._hashing.run(shape.feed, await spool.read(at, min(_PIECE, size - at)))
             if not shape.whole():
-                raise unlikely(wanted)
+                raise body_checks.not_whole(wanted)
 
     async def _fill(self, flight: Flight, spool: Spool) -> None:
         """Fetch a file from where it is, or, when that fails, from where else its bytes are, or where it is by now."""
@@ -262,10 +261,10 @@ class Downloads:
                 return await self._fill_from(flight, location, spool)
             except WrongBytes:
                 raise
-            except NEXT as error:
-                failure = told(failure, error, location, flight.wanted)
+            except TRY_ELSEWHERE as error:
+                failure = reported(failure, error, location, flight.wanted)
                 own = flight.validator if location.url == flight.wanted.url else own
-        assert failure is not None, "there is a place, and it failed"
+        assert failure is not None, "there is a location, and it failed"
         # Before anything came, whoever asked looks for a new address.
         if not flight.started.done() or flight.wanted.again is None or not isinstance(failure, _EXPIRED):
             raise failure.again()

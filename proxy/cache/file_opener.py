@@ -9,8 +9,7 @@ import asyncio
 
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Wanted
-from proxy.cache.passthrough import Passthrough, Whole
-from proxy.cache.passthroughs import NEXT
+from proxy.cache.passthrough import TRY_ELSEWHERE, Passthrough, RangeIgnored
 from proxy.errors import NotAllowed, NotFound, UpstreamDenied
 from proxy.model import Blob, Source, Span
 
@@ -65,7 +64,7 @@ class FileOpener:
                 return await self._downloads.probe(wanted)
         except TimeoutError:
             return None
-        except NEXT as error:
+        except TRY_ELSEWHERE as error:
             if isinstance(error, (NotFound, NotAllowed)) and self._downloads.final(wanted, error):
                 raise
             return None
@@ -108,7 +107,7 @@ class FileOpener:
 
     async def _whole(self, wanted: Wanted) -> Passthrough:
         """The head of the whole file; the passthrough is closed."""
-        passthrough = await self._downloads.past(wanted, 0, None)
+        passthrough = await self._downloads.pass_through(wanted, 0, None)
         await passthrough.close()
         return passthrough
 
@@ -121,16 +120,16 @@ class FileOpener:
                 probed = await self._probe(wanted)
                 size = probed.size if probed is not None else None
             if span.suffix is None and size is None:
-                return await self._downloads.past(wanted, span.start, span.end, condition), False
+                return await self._downloads.pass_through(wanted, span.start, span.end, condition), False
             while size is not None and (meant := span.within(size)) is not None:
-                part = await self._downloads.past(wanted, *meant, condition)
+                part = await self._downloads.pass_through(wanted, *meant, condition)
                 if part.size == size or span.suffix is None:
                     return part, False
                 await part.close()  # its page says another size
                 size = part.size
-        except Whole:
+        except RangeIgnored:
             return None, False
-        except NEXT as error:
+        except TRY_ELSEWHERE as error:
             if self._downloads.final(wanted, error):
                 raise
             return None, True

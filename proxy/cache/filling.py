@@ -12,14 +12,14 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from proxy.cache import file_kinds, freshness
+from proxy.cache.body_checks import FirstBytes, refuse_by_head
 from proxy.cache.extents import Extents
 from proxy.cache.flight import Changed, Flight, Location
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.parallel_fetch import ParallelFetch
-from proxy.cache.passthrough import coded, page_instead, paged, refuse, strange
 from proxy.cache.spool_writer import SpoolWriter
-from proxy.errors import Coded, UpstreamBroken, WrongBytes
+from proxy.errors import UpstreamBroken, WrongBytes
 from proxy.model import Ask, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
@@ -165,7 +165,7 @@ class Filling:
         self._host_limits.note(self._location, ranges=True)
         if start < job.start:
             await self._compare(reply, start, job.start)
-        peeked = await self._peek(reply, job, size) if not job.start else b""
+        peeked = await self._peek(reply, job) if not job.start else b""
         await self._begin(job, reply, size)
         writer = SpoolWriter(self._spool, flight, job.start)
         job.busy = writer.busy
@@ -183,12 +183,12 @@ class Filling:
         if not wanted.digest and not flight.started.done() and flight.extents.ranges:
             await self._restart()  # cheaper than to compare it all, and nobody has any of it
         job.start, job.end, job.whole = 0, None, True
-        peeked = await self._peek(reply, job, size)
+        peeked = await self._peek(reply, job)
         await self._begin(job, reply, size)
         writer = SpoolWriter(self._spool, flight, 0, comparing=not wanted.digest)
         end = await writer.pour(reply, self._bound(), peeked)
         if flight.size is None:
-            refuse(reply, wanted, end)
+            refuse_by_head(reply, wanted, end)
             flight.unmeasured = True
             flight.size = end
 
@@ -211,32 +211,30 @@ class Filling:
         if buffer != await self._spool.read(start, end - start):
             raise Changed
 
-    async def _peek(self, reply: Reply, job: Job, size: int | None) -> bytes:
+    async def _peek(self, reply: Reply, job: Job) -> bytes:
         """The first bytes of a body, where they have to tell whether it is the file, a page, or in a coding."""
-        wanted = self._flight.wanted
-        told, page = wanted.digest is not None, paged(reply, wanted)
-        packed, looked = not told and coded(reply), not told and wanted.looked_at
-        if not (packed or page or looked):
+        first = FirstBytes(reply, self._flight.wanted)
+        if not first.needed:
             return b""
         buffer, filled = memoryview(bytearray(file_kinds.HEAD)), 0
         while filled < len(buffer) and (got := await reply.readinto(buffer[filled:])):
             filled += got
         head = bytes(buffer[:filled])
-        if packed and not file_kinds.begins(wanted.name, head):
-            raise Coded("Upstream sent a file in a content coding that was not asked for.")
-        if page and not job.plain and file_kinds.is_markup(head):
+        if first.paged and not job.plain and file_kinds.is_markup(head):
             raise UpstreamBroken("Upstream answered a range of a file with a page.")
-        if looked and file_kinds.is_html(wanted.name, head):
-            raise page_instead()
-        if (error := strange(reply, wanted, size, head)) is not None:
-            raise UpstreamBroken(str(error)) if self._flight.started.done() else error
+        try:
+            first.refuse(head)
+        except WrongBytes as error:
+            if first.paged and self._flight.started.done():  # what is here is right all the same
+                raise UpstreamBroken(str(error)) from error
+            raise
         return head
 
     def _admit(self, reply: Reply, size: int | None) -> None:
         """Refuse an answer that by its head cannot be the file."""
         flight, wanted = self._flight, self._flight.wanted
         try:
-            refuse(reply, wanted, size)
+            refuse_by_head(reply, wanted, size)
         except WrongBytes as error:
             if flight.started.done():  # what is here is right all the same
                 raise UpstreamBroken(str(error)) from error

@@ -1,80 +1,37 @@
-"""A body straight from upstream to one client: ranges of files that are not here, and files that the disk cannot take.
+"""Passthroughs: bodies that go straight from upstream to one client, past the store.
 
-The whole of a file with a known digest is checked on its way, its end held back until then.
+These are parts of files that are not stored, and files that the disk cannot take. `file_opener` and `downloads` open
+them, from whichever location has the file. The whole of a file with a known digest is checked on its way, its end held
+back until then. Nothing is stored.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from http import HTTPStatus
 
 from proxy.cache import file_kinds
-from proxy.cache.flight import HELD_BACK, Wanted
+from proxy.cache.body_checks import BodyCheck, is_coded, refuse_by_head
+from proxy.cache.flight import HELD_BACK, Flight, Location, Wanted
+from proxy.cache.host_limits import HostLimits
 from proxy.cache.running_hash import RunningHash
-from proxy.errors import Coded, UpstreamBroken, WrongBytes
+from proxy.cache.workers import Workers
+from proxy.errors import Coded, NotAllowed, NotFound, PullthroughError, UpstreamBroken, UpstreamError, WrongBytes
 from proxy.model import Ask, Kind
 from proxy.ports import Reply, Upstream
 
-# Bytes of a part that is read for what is in it, and not for the file; it arrives whole, whoever reads it how slowly.
+TRY_ELSEWHERE = (NotFound, NotAllowed, UpstreamError)  # failures after which another location is asked
+# Bytes of a part that is read for what is in it, and not for the file; it arrives whole, however slowly it is read.
 _SMALL = 512 << 10
+_OVERLAP = 64 << 10  # bytes that are fetched again and compared, where no digest tells
 
 
-def refuse(reply: Reply, wanted: Wanted, size: int | None) -> None:
-    """Raise WrongBytes for an answer that by its head cannot be the file. `size`: of the whole, as the head says.
-
-    A known digest decides alone: gateways call a wheel text/html, and pages give wrong sizes. Where both are wrong,
-    the first bytes have to tell; see `strange`.
-    """
-    if wanted.digest is None and paged(reply, wanted):
-        raise page_instead()
-    if size == 0 and not _may_be_empty(wanted):
-        raise unlikely(wanted)
-    if size is not None and wanted.length not in (None, size):
-        raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was kept.")
-
-
-def page_instead() -> WrongBytes:
-    """What is raised for the page of a portal."""
-    return WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")
-
-
-def paged(reply: Reply, wanted: Wanted) -> bool:
-    """Whether an answer is a page by its media type, in place of a binary file."""
-    return wanted.binary and file_kinds.is_page(reply.headers.get("content-type", ""))
-
-
-def strange(reply: Reply, wanted: Wanted, size: int | None, head: bytes) -> WrongBytes | None:
-    """What to raise for the whole of a file with a known digest that is called a page and begins as one.
-
-    It is one where it has another size, or where no file of that kind begins so.
-    """
-    other = size is not None and wanted.size not in (None, size)
-    other = other or (bool(head.strip()) and file_kinds.shape(wanted.name) is not None)
-    return page_instead() if other and paged(reply, wanted) and file_kinds.is_markup(head) else None
-
-
-def coded(reply: Reply) -> bool:
-    """Whether an answer names a content coding, which nobody asked for."""
-    return reply.headers.get("content-encoding", "identity").lower() != "identity"
-
-
-def unlikely(wanted: Wanted) -> WrongBytes:
-    """What is raised for bytes that cannot be what they are called."""
-    kind = wanted.name.rpartition(".")[2].lower()
-    return WrongBytes(f"What upstream sent is no whole .{kind} file, whatever it is. Nothing was kept; try again.")
-
-
-def _may_be_empty(wanted: Wanted) -> bool:
-    digest = wanted.digest
-    if digest is None:
-        return file_kinds.shape(wanted.name) is None
-    return digest.value == hashlib.new(digest.algorithm, usedforsecurity=False).hexdigest()
-
-
-class Whole(UpstreamBroken):
-    """Upstream gives the whole file where a part was asked for: it honours no ranges, or has another version."""
+class RangeIgnored(UpstreamBroken):
+    """Upstream sent the whole file where a part was requested: it honours no ranges, or has another version."""
 
 
 class Passthrough:
@@ -115,18 +72,19 @@ class Passthrough:
         self.coding = reply.headers.get("content-encoding")
         if reply.status == HTTPStatus.OK and not ranged:
             self.size = self.end = reply.size
-            refuse(reply, wanted, self.size)
-            packed = coded(reply) and not wanted.text
+            refuse_by_head(reply, wanted, self.size)
+            packed = is_coded(reply) and not wanted.text
             if packed and wanted.digest is None and file_kinds.shape(wanted.name) is None:
                 raise Coded("Upstream sent a file in a content coding that was not asked for.")
             return
         if reply.status == HTTPStatus.OK:
-            raise Whole("Upstream does not give parts of this file.")
+            raise RangeIgnored("Upstream does not give parts of this file.")
         part, self.size = reply.part, reply.size
         if part is None or self.size is None or not ranged:
             raise UpstreamBroken("Upstream does not give parts of this file.")
-        refuse(reply, wanted, self.size if wanted.signed else None)  # the part says where it lies, whatever pages say
-        if coded(reply) and wanted.digest is None:
+        # The part says where it lies, whatever pages say.
+        refuse_by_head(reply, wanted, self.size if wanted.signed else None)
+        if is_coded(reply) and wanted.digest is None:
             raise Coded("Upstream sent a part of a file in a content coding that was not asked for.")
         if part.start != (start if start >= 0 else max(self.size + start, 0)) or (end is not None and part.end > end):
             raise UpstreamBroken("Upstream answered another range than the one asked for.")
@@ -156,26 +114,26 @@ class Passthrough:
         assert self._reply is not None, "opened before"
         held = b""
         known = running_hash.position - self.start
-        repeated, looks = hashlib.sha256(), _Looks(self._reply, self._wanted, whole=self.start == 0)
+        repeated, check = hashlib.sha256(), BodyCheck(self._reply, self._wanted, start=self.start)
         async for received in self._reply.chunks():
-            looks.feed(received)
+            check.feed(received)
             repeated.update(received[:known])
             chunk, known = received[known:], max(known - len(received), 0)
             if chunk and before is not None:
-                _same(before, repeated.digest())
+                _require_same(before, repeated.digest())
                 before = None
             running_hash.update(chunk)
             held += chunk
             if len(held) > 2 * HELD_BACK:
-                looks.begins()
+                check.refuse_beginning()
                 yield held[:-HELD_BACK]
                 held = held[-HELD_BACK:]
         if known or before is not None:
-            _same(before or b"", repeated.digest())
+            _require_same(before or b"", repeated.digest())
         if self._wanted.length not in (None, running_hash.position):
             raise WrongBytes("Upstream sent a file of another length than the index promises.")
-        looks.begins()
-        looks.ends(running_hash.position)
+        check.refuse_beginning()
+        check.refuse_end(running_hash.position)
         running_hash.check()
         if held:
             yield held
@@ -185,42 +143,103 @@ class Passthrough:
         await self._stack.aclose()
 
 
-class _Looks:
-    """Whether the body of an answer looks like the file that it is called, where no digest tells."""
+class Passthroughs:
+    """Opens passthroughs. It has no state of its own."""
 
-    def __init__(self, reply: Reply, wanted: Wanted, *, whole: bool) -> None:
-        told = wanted.digest is not None
-        self._wanted = wanted
-        self._reply = reply
-        self._coded = coded(reply) and not told and not wanted.text
-        self._paged = told and whole and paged(reply, wanted)
-        self._markup = whole and wanted.looked_at and not told
-        self._head = b""
-        self._shape = file_kinds.shape(wanted.name) if whole and not told and wanted.size is None else None
-        self._measured = reply.size is not None
+    def __init__(self, upstream: Upstream, host_limits: HostLimits, hashing: Workers) -> None:
+        self._upstream = upstream
+        self._host_limits = host_limits
+        self._hashing = hashing
 
-    def feed(self, piece: bytes) -> None:
-        """The next bytes."""
-        if (self._coded or self._paged or self._markup) and len(self._head) < file_kinds.HEAD:
-            self._head += piece[: file_kinds.HEAD - len(self._head)]
-        if self._shape is not None and not self._measured:
-            self._shape.feed(piece)
+    def in_order(self, wanted: Wanted) -> list[Location]:
+        """The locations of a file, those that are known to be down last."""
+        return sorted(wanted.locations, key=lambda location: self._upstream.down(location.url, file=True))
 
-    def begins(self) -> None:
-        """Raise Coded where it is in a coding of its own, WrongBytes where it is a page."""
-        if self._paged and (error := strange(self._reply, self._wanted, self._reply.size, self._head)) is not None:
-            raise error
-        if self._coded and not file_kinds.begins(self._wanted.name, self._head):
-            raise Coded("Upstream sent a file in a content coding that was not asked for.")
-        if self._markup and file_kinds.is_html(self._wanted.name, self._head):
-            raise page_instead()
+    async def open(
+        self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None
+    ) -> Passthrough:
+        """A file, `[start, end)` of it, or with `start` below 0 its last bytes, straight from upstream.
 
-    def ends(self, size: int) -> None:
-        """Raise WrongBytes where it is empty, or ends with its connection and is cut short."""
-        if self._shape is not None and (not self._measured or not size) and not self._shape.whole():
-            raise unlikely(self._wanted)
+        Raises the errors of `Upstream.get`, and UpstreamBroken when upstream does not honour the range.
+        """
+        failure: PullthroughError | None = None
+        for location in self.in_order(wanted):
+            try:
+                async with AsyncExitStack() as stack:
+                    passthrough = Passthrough(
+                        self._upstream, replace(wanted, url=location.url, site=location.site, called=wanted.name)
+                    )
+                    stack.push_async_callback(passthrough.close)
+                    await passthrough.open(start, end, headers or {})
+                    stack.pop_all()
+                    if start or end is not None:
+                        self._host_limits.note(location, ranges=True)
+                    return passthrough
+            except TRY_ELSEWHERE as error:
+                failure = reported(failure, error, location, wanted)
+        assert failure is not None, "there is a location, and it failed"
+        raise failure.again()
+
+    async def probe(self, wanted: Wanted) -> Passthrough:
+        """Ask for the first byte of a file, to learn its size; the passthrough is closed. Raises as `open` does."""
+        passthrough = await self.open(wanted, 0, 1)
+        try:
+            async for _ in passthrough.chunks():
+                pass  # read out, the connection can be used again
+        finally:
+            await passthrough.close()
+        return passthrough
+
+    async def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
+        """The bytes `[position, end)` of a flight that the disk gave up, from upstream; all before are on disk.
+
+        The end is held back until the whole file was checked. Raises UpstreamError.
+        """
+        running_hash = RunningHash(flight.wanted.digest, self._hashing)
+        await running_hash.advance(descriptor, position)
+        passthrough, before = await self._rest(flight, descriptor, position)
+        if passthrough.start == 0 and not flight.wanted.digest:
+            before = running_hash.so_far()
+        try:
+            if None not in (passthrough.size, flight.size) and passthrough.size != flight.size:
+                raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.")
+            async for piece in passthrough.checked(running_hash, before):
+                part = piece if end is None else piece[: max(end - position, 0)]  # the client may want less than all
+                position += len(part)
+                if part:
+                    yield part
+        finally:
+            await passthrough.close()
+
+    async def _rest(self, flight: Flight, descriptor: int, position: int) -> tuple[Passthrough, bytes | None]:
+        """From a little before `position` on, or else the whole again; and the sha256 of what is repeated."""
+        wanted = flight.wanted
+        # With a digest the bytes may come from another location, which knows nothing of this one's validators.
+        strong = None if wanted.digest else flight.validator.strong
+        before = None
+        if position and (wanted.digest or strong):
+            start = position if wanted.digest else max(position - _OVERLAP, 0)
+            if not wanted.digest:
+                repeated = await self._hashing.run(os.pread, descriptor, position - start, start)
+                before = hashlib.sha256(repeated).digest()
+            try:
+                return await self.open(wanted, start, flight.size, {"If-Range": strong} if strong else None), before
+            except TRY_ELSEWHERE as error:
+                if self._host_limits.final(Location(wanted.url, wanted.site), error):
+                    raise
+        return await self.open(wanted, 0, None), None
 
 
-def _same(one: bytes, other: bytes) -> None:
+def reported(
+    before: PullthroughError | None, error: PullthroughError, location: Location, wanted: Wanted
+) -> PullthroughError:
+    """Which failure to report: that of the file's own host, whenever it was asked. Another host's 404 never hides it.
+
+    A copy: whoever holds it while the others are asked is in the traceback of the one that was raised.
+    """
+    return error.again() if before is None or location.url == wanted.url else before
+
+
+def _require_same(one: bytes, other: bytes) -> None:
     if one != other:
         raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.")

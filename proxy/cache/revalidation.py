@@ -15,9 +15,9 @@ from http import HTTPStatus
 
 from proxy.bounded import Bounded
 from proxy.cache import freshness
+from proxy.cache.body_checks import is_coded
 from proxy.cache.flight import Wanted
 from proxy.cache.freshness import Patience
-from proxy.cache.passthrough import coded
 from proxy.cache.single_flight import SingleFlight
 from proxy.errors import (
     Forwarded,
@@ -153,5 +153,5 @@ class Revalidator:
             if reply.status == HTTPStatus.NOT_MODIFIED:
                 return True
             # In a coding of its own, the length says nothing of the file.
-            size = None if coded(reply) else reply.size
+            size = None if is_coded(reply) else reply.size
             return known.same(reply.validator) is True and (length is None or size in {None, length})

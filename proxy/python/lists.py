@@ -79,7 +79,7 @@ class Lists:
     async def _open(self, stack: AsyncExitStack, site: Site, target: Target, accept: str) -> _Came:
         address = addresses.upstream_url(target, site)
         wanted = Wanted("", address, site, binary=False, text=True)
-        passthrough = await self._downloads.past(wanted, 0, None, {"Accept": accept})
+        passthrough = await self._downloads.pass_through(wanted, 0, None, {"Accept": accept})
         stack.push_async_callback(passthrough.close)
         if not site.owns(passthrough.url):
             raise UpstreamDenied("Upstream redirects its list of projects to another host, whose word is not its own.")

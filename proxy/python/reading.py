@@ -87,18 +87,18 @@ class Reading:
             return await self._unpacked(partial(_from_descriptor, descriptor), subject)
 
     async def own_file(self, subject: Subject, key: str) -> bytes:
-        """Upstream's own metadata file. Raises WrongBytes for what is not all of one, and as `Downloads.past`."""
+        """Upstream's own metadata file. Raises WrongBytes for what is not all of one, and as `pass_through`."""
         whl = subject.wanted
         others = tuple(Location(beside(location.url), location.site) for location in whl.others)
         file = Wanted(key, beside(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
-        passthrough = await self._downloads.past(file, 0, None)
+        passthrough = await self._downloads.pass_through(file, 0, None)
         body = await self._read(passthrough, subject)
         if subject.digest is None and not (passthrough.framed and is_metadata(body)):
             raise WrongBytes("Upstream's metadata file is not one, or not all of it.")
         return _agreed(body, subject)
 
     async def by_parts(self, subject: Subject) -> bytes:
-        """The zip's directory and the one member, by ranges. Raises WrongBytes, and what `Downloads.past` does."""
+        """The zip's directory and the one member, by ranges. Raises WrongBytes, and as `Downloads.pass_through`."""
         passthrough = await _end(self._downloads, subject.wanted)
         assert passthrough.size is not None, "a 206 says the size of the whole"
         window = wheel.Window(passthrough.size)
@@ -178,7 +178,7 @@ async def _part(downloads: Downloads, wanted: Wanted, start: int, end: int | Non
     """A part of a wheel, unless its host says nothing for a while. Raises UpstreamTimeout then."""
     try:
         async with asyncio.timeout(_PATIENCE):
-            return await downloads.past(wanted, start, end)
+            return await downloads.pass_through(wanted, start, end)
     except TimeoutError:
         raise UpstreamTimeout("Upstream says nothing when it is asked for a part of a file.") from None
 

@@ -333,7 +333,7 @@ async def test_places__all_fail(bed: Bed, upstream: MemoryUpstream, down: bool, 
     with pytest.raises(UpstreamUnreachable):
         await bed.downloads.open(spread())
     with pytest.raises(UpstreamUnreachable):
-        await bed.downloads.past(spread(), 0, 10)
+        await bed.downloads.pass_through(spread(), 0, 10)
     assert 2 == upstream.count(URL) <= upstream.count(SIBLING)
 
 
@@ -341,7 +341,7 @@ async def test_past__other_place(bed: Bed, upstream: MemoryUpstream) -> None:
     """A range goes elsewhere too; the connection of the one that failed is let go."""
     upstream.on(URL, Scripted(BODY))  # gives no parts
     upstream.on(SIBLING, Scripted(BODY, ranges=True))
-    passthrough = await bed.downloads.past(spread(), 100, 200)
+    passthrough = await bed.downloads.pass_through(spread(), 100, 200)
     assert BODY[100:200] == b"".join([piece async for piece in passthrough.chunks()])
     await passthrough.close()
     assert (100, 0) == (upstream.sent, upstream.open)
