@@ -1,6 +1,6 @@
-"""apt archives: what an address of an archive is, and how a suite is kept in one piece.
+"""apt archives: what an address of an archive is, and how a suite is served in one piece.
 
-`service.AptArchives` answers for every archive; the rest are the rules that it acts on: addresses, classes of paths,
-Release files, which snapshot of a suite is served. Knows no HTTP library and no database, never checks or changes a
-signature (apt does the one, nobody the other), and never gives a client halves of two releases.
+`service.AptArchives` answers for every archive. The rest are the rules that it acts on: addresses, classes of paths,
+Release files, and which snapshot of a suite is served. Uses no HTTP library and no database. Never checks or changes a
+signature (apt checks them), and never serves a client parts of two releases.
 """

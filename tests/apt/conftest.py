@@ -141,6 +141,6 @@ async def content(world: World, body: bytes | Body) -> bytes:
 
 
 async def settle(world: World) -> None:
-    """Wait until all downloads are over, and kept."""
+    """Wait until all downloads are over, and stored."""
     while world.downloads._flights:
         await asyncio.sleep(0)

@@ -124,7 +124,7 @@ def test_url__is_encoded() -> None:
     ],
 )  # fmt: skip
 def test_url__as_the_client_spelt_it(path: str) -> None:
-    """A server may tell `+` from `%2B` (RFC 3986 §2.2); all the same both are one file here."""
+    """A server may tell `+` from `%2B` (RFC 3986 §2.2); in the cache both are one file."""
     address = parse(f"/deb.example/{path}")
 
     assert f"http://deb.example/{path}" == address.url
@@ -187,7 +187,7 @@ ADDRESSES = st.builds(ArchiveAddress, st.sampled_from(["http", "https"]), HOSTS,
 
 @given(ADDRESSES)
 def test_round_trip(address: ArchiveAddress) -> None:
-    """What is written is read back, in both forms, and tells itself from mounts."""
+    """What is written is read back, in both forms, and cannot be mistaken for a mount."""
     path = prefix(address)
 
     assert is_prefix(path)

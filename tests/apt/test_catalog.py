@@ -1,4 +1,4 @@
-"""What the kept indexes say of a package."""
+"""What the stored indexes say of a package."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def test_find__flat(world: World, catalog: Catalog, root: str) -> None:
 
 
 async def test_find__does_not_wait(world: World, catalog: Catalog) -> None:
-    """Who has the package already does not wait for a table; it is made meanwhile."""
+    """A client of a stored package does not wait for a table; it is made meanwhile."""
     catalog.learn(SUITE, PATH, await keep(world, DEMO))
 
     assert await find(catalog, of(DEMO), wait=False) is None
@@ -166,7 +166,7 @@ async def test_tables__are_bounded(world: World, catalog: Catalog, monkeypatch: 
 
 
 async def test_find__order_survives_a_restart(world: World, catalog: Catalog) -> None:
-    """Indexes are known by when they came, whatever their digests are."""
+    """Indexes are known by when they arrived, whatever their digests are."""
     for number in range(8):
         newest = deb("demo", f"bytes {number}")
         await keep(world, newest)
@@ -233,7 +233,7 @@ async def test_learn_stored(world: World, catalog: Catalog) -> None:
 
 
 async def test_find__read_again(world: World, catalog: Catalog) -> None:
-    """After a start, indexes are read again; that does not matter for what was compared after the last of them came."""
+    """After a start, indexes are read again; a file that was compared after the last of them arrived does not wait."""
     before = world.clock.now()
     await keep(world, DEMO)
     await keep(world, deb("other"), suite=replace(SUITE, path="ubuntu/dists/stable/"))

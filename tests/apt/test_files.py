@@ -74,7 +74,7 @@ async def test_prefetch__what_is_kept(world: World, files: Files) -> None:
 
 
 async def test_prefetch__fails(files: Files) -> None:
-    """What cannot be had is told to the client in its turn, and nowhere else."""
+    """The client gets the error of a prefetched file at its turn."""
     files.prefetch(ADDRESS)
 
     with pytest.raises(NotFound):

@@ -20,7 +20,7 @@ OTHER = replace(SUITE, path="debian/dists/other/")
 
 
 def snapshot(number: int) -> Snapshot:
-    """A snapshot that is told from others by its number."""
+    """A snapshot for each number."""
     body = listing({"Packages": bytes(number)})
     entry = Entry("key", "http://x/", release.digest(body), len(body), "", Validator(), WALL, WALL)
     return Snapshot(Form.INLINE, Received(entry), release.parse(body, clearsigned=False))
@@ -48,7 +48,7 @@ def room() -> Room:
 
 
 def test_name__by_connection_before_client(room: Room) -> None:
-    """Two clients of one name are told apart by their connections."""
+    """Two clients of one name are distinguished by their connections."""
     one, name = Client("192.0.2.1"), room.handed_out.name
     room.handed_out.note(one, SUITE, FORMER)
     room.handed_out.note(Client("192.0.2.1"), SUITE, PRESENT)

@@ -1,4 +1,4 @@
-"""Indexes of suites, each kept under the digest that a snapshot lists."""
+"""Indexes of suites, each stored under the digest that a snapshot lists."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_open__versions_lie_side_by_side(world: World, indexes: Indexes) -
 
 
 async def test_open__another_version_upstream(world: World, indexes: Indexes) -> None:
-    """Bytes that the snapshot does not list are refused, and not kept."""
+    """Bytes that the snapshot does not list are refused, and not stored."""
     for wrong in (TWO, TWO + b"!"):
         world.put(PATH, wrong)
         world.clock.advance(100)
@@ -92,7 +92,7 @@ async def test_open__missing(indexes: Indexes) -> None:
 
 
 async def test_open__broken_in_the_middle(world: World, indexes: Indexes) -> None:
-    """An index is whole before its answer begins: what breaks is told as an error."""
+    """An index is whole before its answer begins, so that a broken one is answered with an error."""
     world.upstream.on(replace(SUITE, path=SUITE.path + PATH).url, Scripted(ONE, cut=100))
 
     with pytest.raises(UpstreamError):
@@ -183,7 +183,7 @@ def test_names(suite: str | None, path: str, address: str, near: tuple[str, ...]
 
 
 async def test_stored_indexes(world: World) -> None:
-    """Indexes with and without a Release file are found again by their keys, with the time at which they came."""
+    """Indexes with and without a Release file are found again by their keys, with the time at which they arrived."""
     blob = await stored(world.store, b"x")
     listed = index_key(SUITE, "main/binary-amd64/Packages", Digest("sha512", "cd" * 64))
     alone = "apt:document:http://deb.example/builds/Packages.gz"

@@ -65,7 +65,7 @@ def pieces(body: bytes, size: int) -> list[bytes]:
 @pytest.mark.parametrize("name", PACKED)
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 def test_table(name: str, size: int) -> None:
-    """Names, sizes and digests are read, however the index is packed, and in whatever pieces it comes."""
+    """Names, sizes and digests are read, however the index is packed, and in whatever pieces it arrives."""
     read = table(f"main/{name}", pieces(PACKED[name](TEXT.encode()), size))
 
     digest = Digest("sha256", SHA)
@@ -85,7 +85,7 @@ def test_table__several_streams(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in PACKED if name != "Packages"])
 def test_table__damaged(name: str) -> None:
-    """What cannot be unpacked is told as such."""
+    """An index that cannot be unpacked is an error."""
     with pytest.raises(UpstreamBroken):
         table(name, [b"this is not packed at all, and long enough to be told from what is"])
 
@@ -163,7 +163,7 @@ def test_table__sources() -> None:
 
 
 def test_table__patches() -> None:
-    """The patches of an index are told by their packed form, which is what is fetched."""
+    """The patches of an index are known by their packed form, which is what is fetched."""
     text = f"SHA256-Current: {SHA} 9\nSHA256-History:\n {SHA} 9 T-1\nSHA256-Download:\n {'ef' * 32} 4 T-1.gz\n"
 
     read = table("main/binary-amd64/Packages.diff/Index", [text.encode()])

@@ -1,4 +1,4 @@
-"""What one client gets of an archive that wants to know who asks. What comes over the wire is held by the flows."""
+"""What one client gets of an archive that asks for credentials. The flows test what goes over the wire."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_concerns(world: World, query: Query[ArchiveAddress], expected: bool) ->
 
 
 async def test_answer__kept_for_nobody(world: World, service: AptArchives) -> None:
-    """Upstream is told what the client said, each time; the store has nothing of it."""
+    """Upstream gets the client's credentials each time; nothing is stored."""
     world.upstream.on(FILE.url, Scripted(b"!<arch>\n" + b"x" * 100))
     for _ in range(2):
         shown = await service.answer(asked())

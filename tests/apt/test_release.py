@@ -93,7 +93,7 @@ def test_parse__only_weak_digests() -> None:
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
 @pytest.mark.parametrize("clearsigned", [False, True])
 def test_parse__what_apt_takes(line: bytes, place: str, clearsigned: bool) -> None:
-    """A line that is no field, in odd bytes or with an odd name, keeps nothing else from being read."""
+    """A line that is no field, in odd bytes or with an odd name, does not prevent others from being read."""
     lines = WELL.encode().split(b"\n")[:-1]
     lines.insert({"first": 0, "middle": 4, "last": len(lines)}[place], line)
     body = b"\n".join([*lines, b""])

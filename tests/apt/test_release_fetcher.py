@@ -155,7 +155,7 @@ async def test_fetch__list_that_changes_each_time(world: World) -> None:
 
 
 async def test_fetch__nothing(world: World) -> None:
-    """404 of the list is told; 404 of the signature is an unsigned suite."""
+    """404 of the list is an error; 404 of the signature is an unsigned suite."""
     asked = Asked(world, Form.DETACHED)
     with pytest.raises(NotFound):
         await asked.fetcher.fetch(asked.history, SITE, unconditional=False)

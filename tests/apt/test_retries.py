@@ -119,7 +119,7 @@ async def test_run__in_vain() -> None:
 
 
 async def test_run__silence() -> None:
-    """Who asked is told in time that nothing comes; the work is not theirs, and goes on."""
+    """The client gets an error in time when upstream sends nothing."""
     retries = Retries(MemoryUpstream(), HandClock(), 2, limit=0.01)
     for _ in range(2):
         with pytest.raises(UpstreamTimeout, match="sends nothing"):
@@ -128,7 +128,7 @@ async def test_run__silence() -> None:
 
 
 async def test_run__time_limit_of_something_else() -> None:
-    """What is no silence of the archive's is not told as one."""
+    """A time limit of something else is not taken for the archive's silence."""
     trial = Trial()
 
     async def ask() -> None:

@@ -141,7 +141,7 @@ async def test_index__not_listed(world: World, archives: AptArchives) -> None:
 
 
 async def test_index__release_cannot_be_had(world: World, archives: AptArchives) -> None:
-    """Without a Release file, and no copy, the reason is told."""
+    """Without a Release file, and no copy, the answer is the error."""
     world.upstream.on(below("InRelease").url, Scripted(error=UpstreamUnreachable("gone")))
 
     with pytest.raises(UpstreamUnreachable):
@@ -149,7 +149,7 @@ async def test_index__release_cannot_be_had(world: World, archives: AptArchives)
 
 
 async def test_index__unsettled(world: World, archives: AptArchives) -> None:
-    """Release and index that stay apart are told as such, and counted."""
+    """A Release file and an index that stay apart are an error of their own, and counted."""
     world.put("InRelease", inline({PATH: ONE}))
     world.put(PATH, TWO + b"!")
 
@@ -169,7 +169,7 @@ async def test_index__release_is_looked_at_again(world: World, archives: AptArch
 
 
 async def test_given__forgotten(world: World, archives: AptArchives) -> None:
-    """A client whose snapshot is known no more is told to ask again; it never gets another's index."""
+    """A client whose snapshot is not known any more has to ask again; it never gets another's index."""
     world.put("InRelease", inline({PATH: ONE}))
     world.put(PATH, ONE)
     memory: dict[str, str] = {}
@@ -183,7 +183,7 @@ async def test_given__forgotten(world: World, archives: AptArchives) -> None:
 
 
 async def test_given__not_by_head(world: World, archives: AptArchives) -> None:
-    """Who asks for the head only was given nothing."""
+    """A client that asks for the head only was given nothing."""
     world.put("InRelease", inline({PATH: ONE}))
     memory: dict[str, str] = {}
 
@@ -244,7 +244,7 @@ async def test_prefetch__packages_only(world: World, archives: AptArchives) -> N
 
 
 async def test_signature__missing(world: World, archives: AptArchives) -> None:
-    """A Release file without a signature: that there is none is told."""
+    """Of a Release file without a signature, the signature is not found."""
     world.put("Release", listing({PATH: ONE}))
 
     await ask(archives, below("Release"))

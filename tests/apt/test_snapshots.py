@@ -42,7 +42,7 @@ async def snapshots(world: World) -> AsyncIterator[Snapshots]:
 
 
 async def present(snapshots: Snapshots, form: Form = Form.INLINE) -> tuple[dict[str, int], Outcome]:
-    """Sizes of what the present snapshot lists, which tell it, and how it came about."""
+    """The present snapshot, by the sizes that it lists, and its outcome."""
     snapshot, outcome = await snapshots.present(SUITE, form, TEN)
     return {path: listed.size for path, listed in snapshot.release.files.items()}, outcome
 
@@ -66,7 +66,7 @@ async def test_present__window(world: World, snapshots: Snapshots) -> None:
 
 
 async def test_present__cold_herd(world: World, snapshots: Snapshots) -> None:
-    """One asker caused the fetch, the others shared it."""
+    """One client causes the fetch, the others share it."""
     world.put("InRelease", inline(ONE))
 
     outcomes = [outcome for _, outcome in await asyncio.gather(*(present(snapshots) for _ in range(3)))]

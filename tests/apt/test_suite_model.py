@@ -304,7 +304,7 @@ shapes = st.builds(
     dates=st.booleans(),
 ).filter(
     lambda shape: shape.inline or shape.dates
-)  # only dates and keys tell whether a list and a signature are a pair
+)  # only dates and keys show whether a list and a signature are a pair
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -16,7 +16,7 @@ from proxy.model import Digest, Entry, Validator
 NOW = 1_800_000_000.0
 
 
-def held(name: str, modified: float | None = None, etag: str | None = None, *, size: int = 5) -> Received:
+def received(name: str, modified: float | None = None, etag: str | None = None, *, size: int = 5) -> Received:
     """A Release file, or a signature, whose digest is made of `name`; its date is settled a minute after it."""
     date = formatdate(modified, usegmt=True) if modified is not None else None
     digest = Digest("sha256", name * 64)
@@ -34,8 +34,8 @@ def snapshot(
 ) -> Snapshot:
     """A snapshot."""
     release = Release({}, date=date, valid_until=until)
-    gpg = held(signature) if isinstance(signature, str) else signature
-    return Snapshot(Form.DETACHED if gpg else Form.INLINE, held(name, modified), release, signature=gpg)
+    gpg = received(signature) if isinstance(signature, str) else signature
+    return Snapshot(Form.DETACHED if gpg else Form.INLINE, received(name, modified), release, signature=gpg)
 
 
 def away(found: Snapshot, *, since: float = 0.0, at: float | None = None) -> Away:
@@ -45,14 +45,14 @@ def away(found: Snapshot, *, since: float = 0.0, at: float | None = None) -> Awa
 
 A, B = snapshot("a"), snapshot("b")
 SIGNED, OTHER_LIST = snapshot("a", signature="c"), snapshot("b", signature="d")
-OLD_KEY = snapshot("a", date=NOW - 9000, modified=NOW - 9000, signature=held("c", NOW - 8999))
-NEXT = snapshot("b", date=NOW - 900, modified=NOW - 900, signature=held("d", NOW - 800))
-LATE = snapshot("a", date=NOW - 60, modified=NOW - 50, signature=held("c", NOW - 7000))
+OLD_KEY = snapshot("a", date=NOW - 9000, modified=NOW - 9000, signature=received("c", NOW - 8999))
+NEXT = snapshot("b", date=NOW - 900, modified=NOW - 900, signature=received("d", NOW - 800))
+LATE = snapshot("a", date=NOW - 60, modified=NOW - 50, signature=received("c", NOW - 7000))
 
 
 def signed_again(modified: float | None, size: int = 5) -> Snapshot:
     """The list of OLD_KEY with another signature."""
-    return replace(OLD_KEY, signature=held("d", modified, size=size))
+    return replace(OLD_KEY, signature=received("d", modified, size=size))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def signed_again(modified: float | None, size: int = 5) -> Snapshot:
         (snapshot("a", date=5), snapshot("b", date=5), None, False, Decision.PREPARE),
         (snapshot("a", date=5), B, None, False, Decision.PREPARE),
         (snapshot("a", date=5, until=NOW - 1), snapshot("b", date=4), None, False, Decision.ADOPT),
-        # Another list: with the signature of the kept one, without one, with one that does not date with it.
+        # Another list: with the signature of the present one, without one, with one that does not date with it.
         (SIGNED, SIGNED, None, False, Decision.SAME),
         (SIGNED, OTHER_LIST, None, False, Decision.PREPARE),
         (SIGNED, snapshot("b", signature="c"), None, False, Decision.HOLD),
@@ -97,7 +97,7 @@ def signed_again(modified: float | None, size: int = 5) -> Snapshot:
         (A, SIGNED, None, False, Decision.ADOPT),
         (SIGNED, A, None, False, Decision.HOLD),
         (SIGNED, A, away(A, since=900), True, Decision.HOLD),
-        (LATE, replace(LATE, signature=held("d", NOW - 40)), None, False, Decision.ADOPT),
+        (LATE, replace(LATE, signature=received("d", NOW - 40)), None, False, Decision.ADOPT),
         (OLD_KEY, signed_again(NOW - 9), None, False, Decision.HOLD),
         (OLD_KEY, signed_again(NOW - 9), away(signed_again(0), since=59), False, Decision.HOLD),
         (OLD_KEY, signed_again(NOW - 9), away(signed_again(0), since=60), False, Decision.ADOPT),
@@ -130,15 +130,15 @@ def test_judge(present: Snapshot | None, found: Snapshot, known: Away | None, go
 )
 def test_doubtful(listed: float | None, signed: float | None, date: float | None, expected: bool) -> None:
     """A signature that is older than its list is another list's."""
-    found = snapshot("a", date=date, modified=listed, signature=held("c", signed))
+    found = snapshot("a", date=date, modified=listed, signature=received("c", signed))
 
     assert expected is suites.doubtful(found)
 
 
 def test_trusted_for() -> None:
     """What may be half of a change is looked at again soon."""
-    bare = Snapshot(Form.DETACHED, held("a", NOW - 9), Release({}))
-    settled = Snapshot(Form.DETACHED, held("a", NOW - 90), Release({}))
+    bare = Snapshot(Form.DETACHED, received("a", NOW - 9), Release({}))
+    settled = Snapshot(Form.DETACHED, received("a", NOW - 90), Release({}))
 
     assert [20.0, 20.0, 2.0, 2.0, 20.0] == [suites.trusted_for(one, 20.0) for one in (A, SIGNED, LATE, bare, settled)]
     assert 1.0 == suites.trusted_for(LATE, 1.0)
@@ -157,11 +157,11 @@ def test_still_away() -> None:
 def test_withdrawn() -> None:
     """Only a newer Date in the other form says that this form is history."""
     old, new = snapshot("a", date=5), snapshot("b", date=6)
-    half = snapshot("b", date=NOW - 60, modified=NOW - 50, signature=held("c", NOW - 7000))
+    half = snapshot("b", date=NOW - 60, modified=NOW - 50, signature=received("c", NOW - 7000))
     unsigned = replace(new, form=Form.DETACHED)
 
     assert [False, False] == [suites.withdrawn(old, one) for one in (half, unsigned)]
-    assert suites.withdrawn(old, replace(half, signature=held("c", NOW - 40)))
+    assert suites.withdrawn(old, replace(half, signature=received("c", NOW - 40)))
     assert [True, False, False, False, True] == [
         suites.withdrawn(*pair) for pair in ((old, new), (old, old), (new, old), (old, A), (A, old))
     ]
@@ -203,13 +203,13 @@ def test_blocking__nothing_failed() -> None:
 def test_conditions() -> None:
     """Upstream is asked by a strong ETag, and by a date if that was settled."""
     date = formatdate(5, usegmt=True)
-    known = held("a", 5, '"x"')
+    known = received("a", 5, '"x"')
     young = replace(known, settled=False)
 
     assert {} == suites.conditions(None)
     assert {"If-None-Match": '"x"'} == suites.conditions(young)
     assert {"If-None-Match": '"x"', "If-Modified-Since": date} == suites.conditions(known)
-    assert {} == suites.conditions(replace(young, entry=held("a", 5, 'W/"x"').entry))
+    assert {} == suites.conditions(replace(young, entry=received("a", 5, 'W/"x"').entry))
 
 
 @pytest.mark.parametrize(
@@ -217,16 +217,16 @@ def test_conditions() -> None:
     [(NOW - 60, None, True), (NOW - 59, None, False), (0, 60, True), (0, 59, False), (None, 60, False)],
 )
 def test_settled(modified: float | None, date: float | None, expected: bool) -> None:
-    """A date is a validator a minute after it: by upstream's own clock, if it tells it."""
-    validator = held("a", modified).entry.validator
+    """A date is a validator a minute after it: by upstream's own clock, if that is known."""
+    validator = received("a", modified).entry.validator
 
     assert expected == suites.settled(validator, formatdate(date, usegmt=True) if date is not None else None, NOW)
 
 
 def test_dated() -> None:
     """A date stands for a snapshot if no other known one has it."""
-    one, other = (replace(snapshot(name), listing=held(name, 5)) for name in "ab")
-    later = replace(other, listing=held("b", 6))
+    one, other = (replace(snapshot(name), listing=received(name, 5)) for name in "ab")
+    later = replace(other, listing=received("b", 6))
 
     assert suites.dated(one, [one])
     assert suites.dated(one, [one, later])

@@ -31,7 +31,7 @@ def unlisted(world: World) -> UnlistedFiles:
 async def ask(
     world: World, unlisted: UnlistedFiles, query: Query[ArchiveAddress] = PLAIN, kind: Kind = Kind.OTHER
 ) -> tuple[Outcome, bytes]:
-    """What is answered, once all of it is kept."""
+    """What is answered, once all of it is stored."""
     shown = await unlisted.file(query, WANTED, kind)
     assert "no-cache" == shown.cache_control
     body = await content(world, shown.body)
@@ -61,7 +61,7 @@ async def test_file__within_the_window_and_after(world: World, unlisted: Unliste
 
 
 async def test_file__no_cache(world: World, unlisted: UnlistedFiles) -> None:
-    """A client's no-cache brings what upstream has, though its validators did not change."""
+    """For a client's no-cache, the file is fetched though its validators did not change."""
     world.upstream.on(ADDRESS.url, Scripted(b"one", headers=ONE))
     await ask(world, unlisted)
     world.clock.advance(3)
@@ -76,7 +76,7 @@ async def test_file__no_cache(world: World, unlisted: UnlistedFiles) -> None:
 async def test_file__upstream_fails(
     world: World, unlisted: UnlistedFiles, query: Query[ArchiveAddress], error: Exception
 ) -> None:
-    """What is kept is served when upstream does not give the file, and says how old it is."""
+    """What is stored is served, with its age, when upstream does not send the file."""
     world.upstream.on(ADDRESS.url, Scripted(b"one"))
     await ask(world, unlisted)
     world.clock.advance(WINDOW + 1)
@@ -90,7 +90,7 @@ async def test_file__upstream_fails(
 
 @pytest.mark.parametrize("query", [PLAIN, ANEW])
 async def test_file__gone(world: World, unlisted: UnlistedFiles, query: Query[ArchiveAddress]) -> None:
-    """A document that upstream has no more is not found; a package is kept."""
+    """A document that upstream no longer has is not found; a package is served on."""
     world.upstream.on(ADDRESS.url, Scripted(b"one"))
     await ask(world, unlisted)
     world.clock.advance(WINDOW + 1)
@@ -120,7 +120,7 @@ async def test_file__not_found_is_remembered(world: World, unlisted: UnlistedFil
 
 
 async def test_file__streams(world: World, unlisted: UnlistedFiles) -> None:
-    """A large document is answered while it comes; a range of it is, too."""
+    """A large document is answered while it arrives; a range of it is, too."""
     gate = Gate()
     body = bytes(range(256)) * 1000
     world.upstream.on(ADDRESS.url, Scripted(body, body_gate=gate, gate_at=100_000, ranges=True))
@@ -135,7 +135,7 @@ async def test_file__streams(world: World, unlisted: UnlistedFiles) -> None:
 
 
 async def test_file__coded(world: World, unlisted: UnlistedFiles) -> None:
-    """What comes packed, though identity was asked for, is unpacked; from then on it is asked for once each time."""
+    """What comes coded, though identity was asked for, is decoded; from then on it is asked for once each time."""
     packed = {"content-encoding": "gzip", **ONE}
     world.upstream.on(ADDRESS.url, Scripted(gzip.compress(b"-----BEGIN"), headers=packed))
     assert (Outcome.MISS, b"-----BEGIN") == await ask(world, unlisted)
@@ -149,7 +149,7 @@ async def test_file__coded(world: World, unlisted: UnlistedFiles) -> None:
 @pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>", gzip.compress(b"<html><body>log in")])
 @pytest.mark.parametrize("content_type", ["text/html", "application/pgp-keys"])
 async def test_file__portal(world: World, unlisted: UnlistedFiles, body: bytes, content_type: str) -> None:
-    """A portal's page is told by its bytes, whatever it is called or packed in; what is kept stays."""
+    """A portal's page is recognized by its bytes, whatever its type or coding; what is stored stays."""
     headers = {"content-type": content_type} | ({} if body.startswith(b"<") else {"content-encoding": "gzip"})
     world.upstream.on(ADDRESS.url, Scripted(body, headers=headers))
     with pytest.raises(WrongBytes):

@@ -98,7 +98,7 @@ async def test_two_suites(world: World, archives: AptArchives) -> None:
 
 @pytest.mark.parametrize("content_", ["two, longer", "eno"], ids=["other-length", "same-length"])
 async def test_two_suites__both_in_use(world: World, archives: AptArchives, content_: str) -> None:
-    """Where a client's own indexes disagree it is given what upstream has now, and is not told that this lasts."""
+    """Where a client's own indexes disagree, it gets what upstream has now, for this once only."""
     two = deb("demo", content_)
     publish(world, ONE)
     publish(world, two, OTHER)
@@ -141,7 +141,7 @@ async def test_replaced(world: World, archives: AptArchives) -> None:
 
 
 async def test_replaced__before_anybody_asked_for_the_index(world: World, archives: AptArchives) -> None:
-    """An index that was brought with a new state counts, though nobody was given it."""
+    """An index that was fetched with a new state counts, though no client was given it."""
     publish(world, ONE)
     has(world, ONE)
     await update(world, archives)
@@ -261,7 +261,7 @@ async def test_gone(world: World, archives: AptArchives) -> None:
 
 
 async def test_beside(world: World, archives: AptArchives) -> None:
-    """What lies beside a flat repository that lists it is right if it is what is listed, and else confirmed."""
+    """A file outside the flat repository that lists it lasts if it is what is listed; else it is confirmed."""
     package = deb("demo", "flat", folder="pool/")
     address = ArchiveAddress("http", "deb.example", "apt/pool/demo_1.0_amd64.deb")
     flat = ArchiveAddress("http", "deb.example", "apt/stable/")

@@ -44,7 +44,7 @@ async def running(make_proxy: MakeProxy, origin: Origin) -> Running:
 async def test_package__first_and_again(
     archive: Archive, running: Running, http: aiohttp.ClientSession, metric: Callable[..., float]
 ) -> None:
-    """A package that an index lists is fetched once; both answers are whole, and say what upstream said of it."""
+    """A package that an index lists is fetched once; both answers are whole, with what upstream said of it."""
     url = running.url + archive.url(POOL)
     async with client(running) as apt:
         await update(apt, archive)
@@ -249,7 +249,7 @@ async def test_document__revalidated(origin: Origin, running: Running, http: aio
 
 
 async def test_document__larger_than_pages(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
-    """A document is kept whatever its size: it is never whole in memory."""
+    """A document is stored whatever its size: it is never whole in memory."""
     running = await make_proxy(
         "https://index.example/", apt={"hosts": {f"{origin.host}:{origin.port}"}}, page_limit=1000
     )
@@ -278,7 +278,7 @@ async def test_document__packed_by_its_name(origin: Origin, running: Running, ht
 
 @pytest.mark.parametrize("field", ["gzip", "x-gzip", "identity, GZIP"])
 async def test_document__coded(origin: Origin, running: Running, http: aiohttp.ClientSession, field: str) -> None:
-    """A key that comes packed, though identity was asked for, is unpacked: no coded bytes stand in place of it."""
+    """A key that comes coded, though identity was asked for, is decoded before it is served."""
     path = "/debian/archive.asc"
     key = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n" * 50
     origin.file(path, gzip.compress(key), headers=[("Content-Encoding", field)])
@@ -292,7 +292,7 @@ async def test_document__coded(origin: Origin, running: Running, http: aiohttp.C
 
 
 async def test_release__coded(archive: Archive, running: Running) -> None:
-    """A Release file that comes packed is the one that is inside, and its index is the one that it lists."""
+    """A Release file that comes coded is decoded, and its index is the one that it lists."""
     path = archive.folder + "InRelease"
     plain = archive.origin._answer(Request("GET", path, {}, 0.0)).body
     archive.origin.file(path, gzip.compress(content(plain)), headers=[("Content-Encoding", "gzip")])

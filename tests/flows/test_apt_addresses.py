@@ -66,7 +66,7 @@ async def test_beside_the_suites(archive: Archive, running: Running, path: str) 
     ],
 )
 async def test_spelling__goes_upstream_as_it_came(archive: Archive, running: Running, path: str) -> None:
-    """Servers tell a plus sign from an encoded one, and a slash, too."""
+    """Servers distinguish a plus sign from an encoded one, and a slash, too."""
     archive.origin.file(path, archive.state().inrelease)
 
     async with client(running) as apt:
@@ -132,7 +132,7 @@ async def test_user_agent__as_shields_want_it(
     ],
 )
 async def test_refused__says_by_which_rule(archive: Archive, running: Running, target: str, setting: str) -> None:
-    """Whoever meets a rule of the cache is told which: in the body, and where apt shows it."""
+    """The answer names the rule of the cache that refuses: in the body, and where apt shows it."""
     target = target.format(archive=archive.url(""), host=f"{archive.origin.host}:{archive.origin.port}")
 
     async with client(running) as apt:

@@ -133,7 +133,7 @@ async def test_pipelining__one_breaks(archive: Archive, running: Running) -> Non
 async def test_redirect__to_another_host(
     archive: Archive, make_proxy: MakeProxy, other_origin: Origin, http: aiohttp.ClientSession
 ) -> None:
-    """A mirror redirector is followed; what came is checked, and kept for the address that was asked only."""
+    """A mirror redirector is followed; the file is checked, and stored for the address that was asked only."""
     running = await start(make_proxy, archive.origin, other_origin)
     other_origin.file("/mirror.deb", BIG)
     archive.origin.misbehave(POOL, redirect(f"{other_origin.url}/mirror.deb"))

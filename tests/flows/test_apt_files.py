@@ -52,7 +52,7 @@ def url(running: Running, origin: Origin) -> Callable[[str], str]:
 async def test_latest__replaced(
     running: Running, origin: Origin, clock: SteppedClock, http: aiohttp.ClientSession, url: Callable[[str], str]
 ) -> None:
-    """A package that no index lists is asked for once in a window, and never told as lasting."""
+    """A package that no index lists is asked for once in a window, and never said to last."""
     answers = []
     for content in (b"one", b"two!"):
         origin.file(LATEST, AR + content, last_modified=older(3))
@@ -88,7 +88,7 @@ async def test_latest__dates_that_lie(
 async def test_no_cache__same_date_and_length(
     running: Running, origin: Origin, clock: SteppedClock, http: aiohttp.ClientSession, url: Callable[[str], str]
 ) -> None:
-    """A client's no-cache brings what upstream has though its date and length are those of before; all get it then."""
+    """For a client's no-cache, a file is fetched though its date and length are those of before; all get it then."""
     origin.file(LATEST, AR + b"one", last_modified=older(3), etag=None)
     for _ in range(2):
         await get(http, url(LATEST))
@@ -107,7 +107,7 @@ async def test_no_cache__same_date_and_length(
 async def test_latest__upstream_is_down(
     running: Running, origin: Origin, clock: SteppedClock, http: aiohttp.ClientSession, url: Callable[[str], str]
 ) -> None:
-    """When upstream fails, what is kept is served."""
+    """When upstream fails, what is stored is served."""
     origin.file(LATEST, AR + b"one")
     await get(http, url(LATEST))
     await until_idle(running)
@@ -124,7 +124,7 @@ async def test_latest__upstream_is_down(
 async def test_document__streams(
     running: Running, origin: Origin, http: aiohttp.ClientSession, url: Callable[[str], str]
 ) -> None:
-    """An installer image leaves as it comes."""
+    """An installer image is sent as it arrives."""
     gate = Gate()
     origin.file(INITRD, LONG, ranges=False)
     origin.misbehave(INITRD, hold_body(1_000_000, gate))
@@ -139,7 +139,7 @@ async def test_document__streams(
 async def test_listed__streams(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, archive_of: Callable[[bytes], Archive]
 ) -> None:
-    """A long index that nobody parses here leaves as it comes, though a Release file lists it."""
+    """A long index that the cache does not parse is sent as it arrives, though a Release file lists it."""
     content = LONG.read(0, LONG.size)
     archive = archive_of(content)
     running = await start(make_proxy, origin)
@@ -172,7 +172,7 @@ def archive_of(origin: Origin) -> Callable[[bytes], Archive]:
 async def test_html__from_a_server_that_calls_everything_so(
     running: Running, origin: Origin, http: aiohttp.ClientSession, url: Callable[[str], str]
 ) -> None:
-    """What a file is, its bytes tell, and not its media type."""
+    """The bytes of a file count, and not its media type."""
     archive = Archive(origin)
     listed = deb("demo")
     archive.publish(listed)
@@ -208,7 +208,7 @@ async def test_portal(
     path: str,
     said: str,
 ) -> None:
-    """A portal's page is no file, whatever it is called, and takes no kept one's place."""
+    """A portal's page is no file, whatever its type, and does not replace a stored one."""
     portal = (captive_portal(), headers(("Content-Type", said)))
     origin.file(path, AR + b"right")
     origin.misbehave(path, *portal)
@@ -228,7 +228,7 @@ async def test_portal(
 async def test_coded__does_not_replace_a_good_key(
     running: Running, origin: Origin, clock: SteppedClock, http: aiohttp.ClientSession, url: Callable[[str], str]
 ) -> None:
-    """A key that comes packed one day is the key that is inside, and confirmed as any other."""
+    """A key that comes coded one day is decoded, and confirmed as any other."""
     path = "/keys/archive.asc"
     keys = [f"-----BEGIN PGP PUBLIC KEY BLOCK-----\n{number}\n".encode() * 40 for number in range(3)]
     answers = []

@@ -1,4 +1,4 @@
-"""Private archives through the whole program: who is told who asks, and that no answer reaches anybody else."""
+"""Private archives through the whole program: who gets which credentials, and that no answer reaches anybody else."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def basic(pair: str) -> str:
 
 @pytest.mark.parametrize("source", ["env", "netrc", "auth.conf"])
 async def test_credentials(tmp_path: Path, archive: Archive, source: str) -> None:
-    """The cache says who it is, from wherever that stands; clients say nothing, and share what is kept."""
+    """The cache authenticates itself, wherever its credentials stand; clients need none, and share what is stored."""
     written, environ = source, {}
     if source == "env":
         written, environ = "env:CORP", {"CORP": "me:s3cret"}
@@ -82,7 +82,7 @@ async def test_credentials__renewed(tmp_path: Path, archive: Archive) -> None:
 
 
 async def test_credentials__for_that_archive_alone(tmp_path: Path, archive: Archive) -> None:
-    """What else is on the host is another archive: it is told nothing, and a private address is not open to it."""
+    """What else is on the host is another archive: it gets no credentials, and its private address is not open."""
     archive.origin.file("/other/key.asc", "key")
     toml = entry(archive.origin, credentials='"env:CORP"')
     async with start(tmp_path, toml, CORP="me:s3cret") as running, client(running) as apt:
@@ -92,7 +92,7 @@ async def test_credentials__for_that_archive_alone(tmp_path: Path, archive: Arch
 
 
 async def test_client_credentials__are_nobody_elses(tmp_path: Path, archive: Archive) -> None:
-    """Each client gets what the archive gives to it; nothing is kept, and who says nothing gets nothing."""
+    """Each client gets what the archive sends to it; nothing is stored, and without credentials there is nothing."""
     door = archive.origin.admit = Door("me:s3cret", "you:too")
     toml = entry(archive.origin, client_credentials="true")
     async with start(tmp_path, toml) as running, client(running) as apt:
@@ -118,7 +118,7 @@ async def test_client_credentials__are_nobody_elses(tmp_path: Path, archive: Arc
 
 
 async def test_client_credentials__outrank_the_caches_own(tmp_path: Path, archive: Archive) -> None:
-    """Who says who it is is not taken for the cache, not even where the archive refuses it."""
+    """A client with credentials of its own does not get those of the cache, not even where the archive refuses it."""
     toml = entry(archive.origin, client_credentials="true", credentials='"env:CORP"')
     async with start(tmp_path, toml, CORP="me:s3cret") as running, client(running) as apt:
         url = archive.url(ROOT + PATHS[0])
@@ -126,7 +126,7 @@ async def test_client_credentials__outrank_the_caches_own(tmp_path: Path, archiv
 
 
 async def test_client_credentials__not_wanted(tmp_path: Path, archive: Archive) -> None:
-    """Where the settings do not say so, nothing that a client says goes upstream, and it is told why."""
+    """Unless the settings say so, credentials of clients do not go upstream, and the answer says why."""
     async with start(tmp_path, entry(archive.origin)) as running, client(running) as apt:
         got = await apt.get(archive.url(ROOT + PATHS[0]), basic("me:s3cret"))
     assert (502, True) == (got.status, "client_credentials" in got.headers["x-error"])

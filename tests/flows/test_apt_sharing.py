@@ -16,7 +16,7 @@ LATER = LONG_AGO + 3600
 
 @pytest.fixture
 def archive(origin: Origin) -> Archive:
-    """An archive without addresses by hash: only the connection tells which index is meant."""
+    """An archive without addresses by hash: only the connection shows which index is meant."""
     return Archive(origin, by_hash=False)
 
 
@@ -38,7 +38,7 @@ async def release_and_index(apt: Client, archive: Archive, *fields: str) -> tupl
 async def test_connection__of_several_clients(
     archive: Archive, make_clocked: MakeClocked, clock: SteppedClock, first: list[str], second: list[str]
 ) -> None:
-    """Who was given the old list gets its index, though another client got the new one over the same connection."""
+    """A client with the old list gets its index, though another client got the new one over the same connection."""
     running = await start(make_clocked, archive.origin, window=1)
     before = archive.publish(ONE)
     path = archive.url(f"{archive.folder}{archive.binary}Packages.gz")
@@ -76,7 +76,7 @@ async def test_by_hash__of_an_archive_that_has_none(
 async def test_connection__behind_a_proxy_that_names_nobody(
     archive: Archive, make_clocked: MakeClocked, clock: SteppedClock
 ) -> None:
-    """Where nothing tells the clients apart, one whose state is known no more gets the present one, and no error."""
+    """Where clients cannot be distinguished, one whose state is not known any more gets the present one."""
     running = await start(make_clocked, archive.origin, window=1)
     archive.publish(ONE)
     via = "Via: 1.1 proxy"

@@ -146,7 +146,7 @@ async def test_suite__cold_in_between_two_states(bare: Archive, make_clocked: Ma
 
 
 async def test_suite__client_of_a_former_snapshot(bare: Archive, make_proxy: MakeProxy) -> None:
-    """Who was given the old Release gets the old index, though another client has the new one by now."""
+    """A client with the old Release file gets the old index, though another client has the new one by now."""
     running = await start(make_proxy, bare.origin)
     before = bare.publish(ONE)
 
@@ -193,7 +193,7 @@ async def test_suite__connection_broke(bare: Archive, make_proxy: MakeProxy) -> 
 
 
 async def test_suite__not_modified(archive: Archive, make_proxy: MakeProxy) -> None:
-    """A client that has the present Release is told so; one that has another gets it, whichever is newer."""
+    """A client that has the present Release file gets 304; one that has another gets it, whichever is newer."""
     running = await start(make_proxy, archive.origin)
     archive.publish(ONE)
 
@@ -216,7 +216,7 @@ async def test_suite__two_states_in_one_second(archive: Archive, make_proxy: Mak
     async with client(running) as apt:
         archive.origin.file(IN, before.inrelease, last_modified=formatdate(LONG_AGO, usegmt=True))
         date = (await apt.get(archive.url(IN))).headers["last-modified"]
-        # Upstream tells by an ETag that it is another one.
+        # Upstream shows by an ETag that it is another one.
         after = archive.state(TWO)
         archive.show(after)
         archive.origin.file(IN, after.inrelease, last_modified=date)
@@ -226,7 +226,7 @@ async def test_suite__two_states_in_one_second(archive: Archive, make_proxy: Mak
 
 
 async def test_suite__not_modified_counts_as_given(bare: Archive, make_proxy: MakeProxy) -> None:
-    """A client that was told 304 has that snapshot, and gets its indexes."""
+    """A client that got 304 has that snapshot, and gets its indexes."""
     running = await start(make_proxy, bare.origin)
     before = bare.publish(ONE)
     async with client(running) as apt:
@@ -243,7 +243,7 @@ async def test_suite__not_modified_counts_as_given(bare: Archive, make_proxy: Ma
 
 
 async def test_suite__young_date_is_no_validator(archive: Archive, make_proxy: MakeProxy) -> None:
-    """A Last-Modified within a minute of the answer's Date does not keep upstream from telling of a change."""
+    """A Last-Modified within a minute of the answer's Date does not hide a change of upstream."""
     running = await start(make_proxy, archive.origin)
     now = time.time()
     archive.publish(ONE, modified=now)
@@ -424,7 +424,7 @@ async def test_down__served_expired_if_a_setting_says_so(
 
 
 async def test_down__never_answers(archive: Archive, make_clocked: MakeClocked) -> None:
-    """Upstream that says nothing keeps a client with a snapshot waiting for a moment only."""
+    """A client of a stored snapshot waits for a silent upstream for a moment only."""
     running = await start(make_clocked, archive.origin)
     archive.publish(ONE)
     gate = Gate()
@@ -439,7 +439,7 @@ async def test_down__never_answers(archive: Archive, make_clocked: MakeClocked) 
 
 
 async def test_restart__upstream_down(archive: Archive, make_proxy: MakeProxy) -> None:
-    """What an earlier run kept of a suite is served by the next one, with upstream gone."""
+    """What an earlier run stored of a suite is served by the next one, with upstream gone."""
     running = await start(make_proxy, archive.origin)
     state = archive.publish(ONE)
     async with client(running) as apt:
@@ -474,7 +474,7 @@ async def test_restart__between_two_states(bare: Archive, make_clocked: MakeCloc
 
 @pytest.mark.parametrize("body", [b"<html>Please log in</html>", b"", b"\xff\xfe", b"Package: no\n"])
 async def test_release__something_else(archive: Archive, make_proxy: MakeProxy, body: bytes) -> None:
-    """What is no Release file is an error when nothing is kept, and changes nothing when something is."""
+    """What is no Release file is an error when nothing is stored, and changes nothing when something is."""
     running = await start(make_proxy, archive.origin)
     archive.publish(ONE)
     archive.origin.misbehave(IN, other_body(body), without_headers("Last-Modified"), times=1)
