@@ -1,17 +1,18 @@
 """What the index pages say of a file: its address upstream, its digest, its size.
 
-The pages are the authority for what may be fetched from a foreign host. Kept pages are looked at first, however old:
+The pages are the authority for what may be fetched from a foreign host. Stored pages are looked at first, however old:
 a digest does not age. Only a file that they do not list makes pages be asked for; and one whose address does not
-work any more, since some addresses are good for minutes only.
+work any more, since some addresses are good for minutes only. Looks single links up, and never renders a page.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
-from proxy.cache.documents import Document, Documents, Wish
+from proxy.cache.documents import Document
 from proxy.cache.flight import Location, Wanted
 from proxy.errors import (
     BlobDamaged,
@@ -19,7 +20,6 @@ from proxy.errors import (
     NotAllowed,
     NotFound,
     PullthroughError,
-    UpstreamBroken,
     UpstreamDenied,
     UpstreamError,
     UpstreamThrottled,
@@ -27,71 +27,53 @@ from proxy.errors import (
     UpstreamUnreachable,
     Withheld,
 )
-from proxy.model import Digest, Entry, Outcome, Site, Target, Validator
+from proxy.model import ALGORITHMS, Digest, Entry, Outcome, Site, Target
 from proxy.ports import Store
 from proxy.python import addresses, filenames
 from proxy.python.filenames import is_binary
-from proxy.python.layouts import likely_pages
-from proxy.python.moves import Moves, moved
-from proxy.python.negotiation import UPSTREAM_ACCEPT
+from proxy.python.layouts import FileHosts, likely_pages
 from proxy.python.page import File
-from proxy.python.renderings import Renderings
-from proxy.python.routes import file_key, page_key, page_keys
-from proxy.python.said import Hurry, Said, trust
-from proxy.python.supplements import Supplements, located
-from proxy.python.whereabouts import Whereabouts
+from proxy.python.page_cache import Limit, PageCache
+from proxy.python.parsed_pages import ParsedPages
+from proxy.python.store_keys import PageAddress, file_key, located
 
-_NEEDED = Hurry(10.0, 10.0)  # for a file that is not here: without a new look there is none
-_PATIENT = Hurry(5.0, 1.0)  # for a file that may be fetched without its page, which then has to prove it later
+_NEEDED = Limit(10.0, 10.0)  # for a file that is not here: without a new look there is none
+_PATIENT = Limit(5.0, 1.0)  # for a file that may be fetched without its page, which then has to prove it later
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What pages say of a file. `page`: the kept page that lists it.
+
+    `failure`: why nothing certain can be said: a page that may list the file could not be read.
+    """
+
+    file: File | None = None
+    page: Entry | None = None
+    failure: PullthroughError | None = None
+
+    @property
+    def digest(self) -> Digest | None:
+        """What the file is to be compared with."""
+        return self.file.best_digest if self.file is not None else None
+
+    def differs(self, later: Self) -> bool:
+        """Whether a later word says where the file is, and it is somewhere else than was known, or another one."""
+        if self.file is None or later.file is None:
+            return later.file is not None
+        return (self.file.url, self.file.digests) != (later.file.url, later.file.digests)
 
 
 class Catalog:
-    """Finds files on pages. It has no state of its own but what pages told: `whereabouts` and `moves`."""
+    """Finds files on pages. Its only state is what pages told of the hosts that have files: `hosts`."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 what pages are found with
-        self,
-        sites: Mapping[str, Site],
-        store: Store,
-        documents: Documents,
-        renderings: Renderings,
-        supplements: Supplements,
-        quarantined: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`quarantined` is called when a page has arrived that says so: nothing remembered of files counts any more."""
+    def __init__(self, sites: Mapping[str, Site], store: Store, pages: PageCache, parsed: ParsedPages) -> None:
+        """`sites` is by mount."""
         self._sites = sites
         self._store = store
-        self._documents = documents
-        self._renderings = renderings
-        self._supplements = supplements
-        self._quarantined = quarantined
-        self.whereabouts = Whereabouts(sites, store)
-        self._moves = Moves()
-
-    def wish(self, site: Site, target: Target, project: str, *, revalidate: bool = False, anew: bool = False) -> Wish:
-        """The wish for a project's page at `target`; for a flat page, of the project ''."""
-        key = page_key(site.mount, project, target.path)
-        url = addresses.upstream_url(target, site)
-        quarantined = False
-
-        async def check(entry: Entry, body: bytes) -> None:
-            nonlocal quarantined
-            parsed = await self._renderings.parse(entry, body)
-            quarantined = parsed.page.quarantined
-            before: tuple[File, ...] = ()
-            if (kept := self._documents.peek(key, site)) is not None:
-                with contextlib.suppress(BlobDamaged, UpstreamBroken):
-                    before = (await self._renderings.parsed(kept)).page.files
-            if parsed.page.root and before:
-                raise UpstreamBroken("Upstream sent a list of projects in place of a page of files.")
-            await self._supplements.arrived(key, site, parsed)
-            self._moves.arrived(key, before, parsed.by_name)
-            self.whereabouts.found(site, project, target.path)
-
-        def arrived() -> None:
-            if quarantined:
-                self._quarantined()
-
-        return Wish(key, url, site, UPSTREAM_ACCEPT, revalidate, check, arrived, anew=anew)
+        self._pages = pages
+        self._parsed = parsed
+        self.hosts = FileHosts(sites)
 
     async def kept(self, target: Target, site: Site, *, failed: bool = False) -> Said:
         """What the kept pages say of the file at `target`, without asking upstream: the newest that gives a digest.
@@ -100,7 +82,7 @@ class Catalog:
         """
         name = addresses.name_of(target)
         said = Said()
-        for document in self._pages(site, addresses.project_of(target)):
+        for document in self._pages.stored_of(site, addresses.project_of(target)):
             with contextlib.suppress(BlobDamaged, UpstreamError):  # dropped, or of no use: another page may do
                 file = await self._listed(document, name, target, site, failed=failed)
                 if file is not None and (said.file is None or file.digests):
@@ -113,7 +95,7 @@ class Catalog:
             self._store.blob(said.page.digest)  # a use: what tells which bytes are right stays as long as they do
         return said
 
-    async def look(self, target: Target, site: Site, hurry: Hurry | None = None, *, kept: bool = False) -> Said:
+    async def look(self, target: Target, site: Site, limit: Limit | None = None, *, kept: bool = False) -> Said:
         """What pages say of the file at `target`; those that may list it are asked for, if no kept one does.
 
         `kept`: the file is. What failed is in the answer. Raises NotFound for a file of a project that is quarantined.
@@ -122,21 +104,19 @@ class Catalog:
         project = addresses.project_of(target) or ("" if site.flat else None)
         if said.file is not None or project is None:
             return said
-        said = await self._look(target, site, project, hurry, kept=kept)
+        said = await self._look(target, site, project, limit, kept=kept)
         if said.file is None:
             await self._refuse_quarantined(project, site)
         return said
 
-    async def _look(self, target: Target, site: Site, project: str, hurry: Hurry | None, *, kept: bool) -> Said:
+    async def _look(self, target: Target, site: Site, project: str, limit: Limit | None, *, kept: bool) -> Said:
         failure: PullthroughError | None = None
-        for page, named in likely_pages(target, site, project, self.whereabouts.fronts(site)):
-            wish = self.wish(site, page, named)
+        for page in likely_pages(target, site, project, self._pages.folders(site)):
             # A page that was read before the file was published would not list it for as long as it is fresh.
             # For a kept file that may be wrong, a page that was missing a moment ago may be there now, too.
-            again = kept or self._store.find(wish.key) is not None
-            wish = self.wish(site, page, named, revalidate=again)
+            again = kept or self._store.find(page.key) is not None
             try:
-                document = await self._documents.get(wish, self._seconds(wish, hurry))
+                document = await self._pages.get(page, revalidate=again, limit=limit)
                 file = await self._listed(document, addresses.name_of(target), target, site)
             except Withheld as error:
                 # Stores refuse what they do not have. Of a page that was only guessed, it says no more than that.
@@ -163,20 +143,20 @@ class Catalog:
         one on a foreign host that no page links to, UpstreamDenied if its page's redirect says that the index does not
         know us, and what else getting the page raises then.
         """
-        free = self.whereabouts.knows(target, site) and not addresses.is_named(target)
+        free = self.hosts.knows(target, site) and not addresses.is_named(target)
         said = await self.look(target, site, _PATIENT if free else None)
         if isinstance(said.failure, Forwarded):  # who does not know us may send us on for its files, too
             raise UpstreamDenied(str(said.failure)) from said.failure
         if said.file is None and addresses.is_named(target):
             raise said.failure or NotFound("No page of this index lists a file of this name at this address.")
-        if said.file is None and not self.whereabouts.knows(target, site):
+        if said.file is None and not self.hosts.knows(target, site):
             raise said.failure or NotAllowed(
                 "No page of this index links to a file of this name on this host. Ask for the project's page first, or "
                 "name the host under hosts of the [[upstream]]."
             )
         return said
 
-    async def again(self, said: Said, target: Target, site: Site, hurry: Hurry = _NEEDED) -> Said | None:
+    async def again(self, said: Said, target: Target, site: Site, limit: Limit = _NEEDED) -> Said | None:
         """What the page of a file says after a new look, when it could not be had as it said; None if it says the same.
 
         Addresses that are signed are good for a while only, and a file may have been replaced.
@@ -184,20 +164,18 @@ class Catalog:
         with contextlib.suppress(NotFound, NotAllowed, UpstreamError, BlobDamaged):
             fresh = await self.kept(target, site, failed=True)  # somebody else may have looked meanwhile
             if said.page is not None and not said.differs(fresh):
-                _, _, project, path = said.page.key.split(":", 3)
-                wish = self.wish(site, Target(site.mount, None, path), project, anew=True)
-                await self._forget_validator(wish.key)
-                document = await self._documents.get(wish, self._seconds(wish, hurry))
+                page = PageAddress.of_key(said.page.key, site)
+                document = await self._pages.get(page, anew=True, limit=limit)
                 name = addresses.name_of(target)
                 fresh = Said(await self._listed(document, name, target, site, failed=True), document.entry)
             return fresh if said.differs(fresh) else None
         return None
 
     def wanted(self, target: Target, site: Site, said: Said) -> Wanted:
-        """The wish for a file, by what pages say of it; see `elsewhere` for further places."""
+        """The wish for a file, by what pages say of it; see `elsewhere` for further locations."""
         key, binary, file = file_key(target), is_binary(target.path), said.file
         if file is None:
-            first, *others = self.whereabouts.locations(target, site)
+            first, *others = self.hosts.locations(target, site)
             called, proved = addresses.name_of(target), said.failure is None
             return Wanted(key, first.url, site, binary=binary, others=tuple(others), proved=proved, called=called)
 
@@ -241,33 +219,14 @@ class Catalog:
     async def _same(self, file: File, digests: set[Digest], site: Site) -> list[Location]:
         """Places on kept pages of a mount that have a file of this name and one of these digests."""
         found: list[Location] = []
-        for document in self._pages(site, filenames.project_of(file.filename)):
+        for document in self._pages.stored_of(site, filenames.project_of(file.filename)):
             try:
-                parsed = await self._renderings.parsed(document)
+                parsed = await self._parsed.get(document)
             except (BlobDamaged, UpstreamError):
                 continue
             listed = parsed.by_name.get(file.filename, ())
             found += [Location(it.url, site) for it in listed if it.fetchable and not digests.isdisjoint(it.digests)]
         return found
-
-    async def _forget_validator(self, key: str) -> None:
-        """Have a page sent whole: that it did not change says nothing of how long its links are good."""
-        entry = self._store.find(key)
-        if entry is not None and entry.validator != Validator():
-            await self._store.save(replace(entry, validator=Validator()))
-
-    def _seconds(self, wish: Wish, hurry: Hurry | None) -> float | None:
-        return hurry and (hurry.lost if self._documents.lost(wish) else hurry.seconds)
-
-    def _pages(self, site: Site, project: str | None) -> list[Document]:
-        """The kept pages that may list files of a project, the flat ones too; the newest first."""
-        keys = [
-            key
-            for front in ((project, "") if project else ("",))
-            for key in self._store.keys(page_keys(site.mount, front))
-        ]
-        found = [document for key in keys if (document := self._documents.peek(key, site)) is not None]
-        return sorted(found, key=lambda document: -document.entry.checked)
 
     async def _listed(
         self, document: Document, name: str, target: Target, site: Site, *, failed: bool = False
@@ -276,22 +235,38 @@ class Catalog:
 
         Elsewhere, too, if an earlier copy of the page had it at `target`; see `moved`.
         """
-        parsed = await self._renderings.parsed(document)
+        parsed = await self._parsed.get(document)
         there = [] if parsed.page.quarantined else parsed.by_name.get(name, [])
         for file in there:
             at = located(file, site)
             if at is not None and at.host is not None:
-                self.whereabouts.linked(site, at.host, file.url)
+                self.hosts.linked(site, at.host, file.url)
         found = [file for file in there if located(file, site) == target]
         if not found:
-            earlier = self._moves.earlier(document.entry.key, name)
+            earlier = self._pages.earlier(document.entry, name)
             before = next((file for file in earlier if located(file, site) == target), None)
             found = moved(before, there, failed=failed) if before is not None else []
         return min(found, key=trust, default=None)
 
     async def _refuse_quarantined(self, project: str | None, site: Site) -> None:
         """Raise NotFound if a kept page says that the project is quarantined (PEP 792): nothing of it is given."""
-        for document in self._pages(site, project) if project else ():
+        for document in self._pages.stored_of(site, project) if project else ():
             with contextlib.suppress(BlobDamaged, UpstreamError):
-                if (await self._renderings.parsed(document)).page.quarantined:
+                if (await self._parsed.summary(document)).quarantined:
                     raise NotFound("The index has quarantined this project: its files may be dangerous.")
+
+
+def trust(file: File) -> int:
+    """The place of a file's best digest in the order of trust; a file without any comes last."""
+    best = file.best_digest
+    return ALGORITHMS.index(best.algorithm) if best is not None else len(ALGORITHMS)
+
+
+def moved(before: File, now: list[File], *, failed: bool) -> list[File]:
+    """Which of the files of its name a page has `now` are the one that it had elsewhere `before`.
+
+    The digest tells. Where there is none, and nothing is at the earlier address (`failed`), the name does.
+    """
+    if failed and len(now) == 1 and not before.digests and not now[0].digests:
+        return now
+    return [file for file in now if not set(before.digests).isdisjoint(file.digests)]

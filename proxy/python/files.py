@@ -19,11 +19,10 @@ from proxy.cache.revalidation import Revalidator
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Query, Site, Source, Target
 from proxy.ports import Clock, Store
-from proxy.python.catalog import Catalog
+from proxy.python.catalog import Catalog, Said
 from proxy.python.metadata import Metadata
-from proxy.python.routes import file_key
-from proxy.python.said import Said
 from proxy.python.standing import Standing, is_vouched
+from proxy.python.store_keys import file_key
 from proxy.python.supplements import is_volatile
 
 # What PyPI says of files; uv and pip act on it.

@@ -1,4 +1,4 @@
-"""Layouts of indexes: which pages may list a file that no kept page lists. Pure.
+"""Layouts of indexes: which pages may list a file that no stored page lists, and on which hosts the files are.
 
 Asked by `catalog` when a file is wanted before its page, by the address that a lock file keeps. Never fetches; knows
 where indexes put pages and files, and orders the likely pages so that the first is nearly always the one.
@@ -7,30 +7,34 @@ where indexes put pages and files, and orders the likely pages so that the first
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from packaging.utils import canonicalize_name
 
+from proxy.bounded import Bounded
+from proxy.cache.flight import Location
 from proxy.model import Site, Target
-from proxy.python import addresses
+from proxy.python import addresses, urls
+from proxy.python.store_keys import PageAddress
 
 MOST = 8  # pages that are asked for one file
-_FRONTS = 3  # folders of other projects' pages that are tried
+_HOSTS = 1000  # known of a mount
+_FOLDERS = 3  # folders of other projects' pages that are tried
 _LABEL = re.compile(r"\+([a-z]+[0-9.]*)(?=[-.]|$)")  # of a local version (PEP 440) that is called as a channel
 
 
-def likely_pages(target: Target, site: Site, project: str, fronts: Iterable[str] = ()) -> list[tuple[Target, str]]:
-    """The pages that may list the file at `target`, the likeliest first, and the project that each is of.
+def likely_pages(target: Target, site: Site, project: str, folders: Iterable[str] = ()) -> list[PageAddress]:
+    """The pages that may list the file at `target`, the likeliest first.
 
-    The project of a flat page is ''. `fronts`: folders in which pages of other projects were found, the last one first.
+    `folders`: where pages of other projects were found, the last one first.
     """
-    paths = _flat(target) if site.flat else _of_project(target, site, project, fronts)
+    paths = _flat(target) if site.flat else _of_project(target, site, project, folders)
     below = (path for path in dict.fromkeys(paths) if site.flat or path.startswith(site.index))
-    return [(Target(site.mount, None, path), "" if site.flat else project) for path in islice(below, MOST)]
+    return [PageAddress(site, "" if site.flat else project, path) for path in islice(below, MOST)]
 
 
-def _of_project(target: Target, site: Site, project: str, fronts: Iterable[str]) -> Iterator[str]:
+def _of_project(target: Target, site: Site, project: str, folders: Iterable[str]) -> Iterator[str]:
     folder, name = addresses.folder_of(target), addresses.name_of(target)
     # Another host's folders say something of this index only where they are called as its own.
     above = list(_above(folder)) if target.host is None or site.index else []
@@ -45,7 +49,7 @@ def _of_project(target: Target, site: Site, project: str, fronts: Iterable[str])
     labels = _LABEL.findall(name.replace("_", "."))
     yield from (f"{root}{label}/{project}/" for root in roots for label in labels if not root.endswith(f"/{label}/"))
     yield f"{site.index}{project}/"
-    yield from (f"{front}{project}/" for front in islice(fronts, _FRONTS))
+    yield from (f"{found}{project}/" for found in islice(folders, _FOLDERS))
     if not site.index:
         # Registries have their pages below simple/ or +simple/, and the files in a folder beside that.
         yield from (f"{path}+simple/{project}/" for path in above if f"/{folder}/".startswith(f"/{path}+"))
@@ -66,3 +70,47 @@ def _above(folder: str) -> Iterator[str]:
         yield f"{folder}/"
         folder = folder.rpartition("/")[0]
     yield ""
+
+
+class FileHosts:
+    """On which hosts indexes have their files. Mutable state: by mount, hosts with the scheme of the last link.
+
+    Learnt by `catalog` from pages as it reads them, and asked for a file that no page lists.
+    """
+
+    def __init__(self, sites: Mapping[str, Site]) -> None:
+        """`sites` is by mount."""
+        parts = [urls.dissect(site.base) for site in sites.values()]
+        self._schemes = {host: scheme for scheme, host, _ in parts}
+        self._bases = frozenset((host, path) for _, host, path in parts)
+        self._hosts: dict[str, Bounded[str, str]] = {}
+
+    def linked(self, site: Site, host: str, url: str) -> None:
+        """A page of the index links to `url`, on another host than its own."""
+        self._hosts.setdefault(site.mount, Bounded(_HOSTS))[host] = url.partition(":")[0].lower()
+
+    def knows(self, target: Target, site: Site) -> bool:
+        """Whether the file is below a mount's base, or on a host that pages of the index or the settings name."""
+        if target.host is None or target.host in self._hosts.get(site.mount, ()) or target.host in site.hosts:
+            return True
+        path = addresses.path_of(target)
+        return any(host == target.host and path.startswith(base) for host, base in self._bases)
+
+    def locations(self, target: Target, site: Site) -> tuple[Location, ...]:
+        """Where a file is, if no page says its address; more than one where its scheme can only be tried.
+
+        A host that the settings name with its port may speak plain http if the index itself does.
+        """
+        schemes: tuple[str | None, ...] = (None,)  # by its port
+        if target.host is not None:
+            linked = self._hosts.get(site.mount)
+            scheme = (linked and linked.get(target.host)) or self._schemes.get(target.host)
+            if scheme is not None:
+                schemes = (scheme,)
+            elif target.host in site.hosts and site.base.startswith("http:") and _has_port(target.host):
+                schemes = ("https", "http")
+        return tuple(Location(addresses.upstream_url(target, site, scheme), site) for scheme in schemes)
+
+
+def _has_port(host: str) -> bool:
+    return not host.endswith((":80", "]")) and ":" in host

@@ -20,7 +20,7 @@ from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, PullthroughError, StoreError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Source, Validator
 from proxy.ports import Clock, Store
-from proxy.python.offering import Offering
+from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.reading import Reading, Subject, agrees, beside
 from proxy.python.wheel import Unreadable, WithoutMetadata
 
@@ -39,11 +39,11 @@ _NEVER = (Unreadable, WithoutMetadata)  # no way gets METADATA out of such a whe
 class Metadata:
     """Provides metadata files. Mutable state: the work under way, and the hosts that have no such files."""
 
-    def __init__(self, store: Store, downloads: Downloads, offering: Offering, clock: Clock) -> None:
+    def __init__(self, store: Store, downloads: Downloads, offers: MetadataOffers, clock: Clock) -> None:
         self._store = store
         self._downloads = downloads
         self._reading = Reading(store, downloads)
-        self._offering = offering
+        self._offers = offers
         self._clock = clock
         self._flights: SingleFlight[tuple[bytes | Blob, bool]] = SingleFlight()
         self._misses: Bounded[str, int] = Bounded(_HOSTS)  # by host: wheels since one had a file that no page offers
@@ -76,7 +76,7 @@ class Metadata:
             try:
                 body = await first(self._ways(key, subject, advertised=bool(advertised)), final=_NEVER, grace=_GRACE)
             except _NEVER:
-                self._offering.unreadable(whl.url, name)
+                self._offers.unreadable(whl.url, name)
                 raise
             return await self._keep(key, subject, body), True
 
@@ -84,7 +84,7 @@ class Metadata:
         """The ways to fetch it, the best first."""
         origin = _origin(subject.wanted)
         misses = self._misses.get(origin)
-        honours = self._offering.honours(origin)
+        honours = self._offers.honours(origin)
         honours = self._downloads.honours_ranges(subject.wanted) or None if honours is None else honours
         ways: list[Way[bytes]] = []
         if advertised:
@@ -121,13 +121,13 @@ class Metadata:
             _log.info("no ranged reads of a wheel", extra={"upstream": subject.wanted.site.mount, "reason": str(error)})
             failures.append(error.again())  # without the frames, which hold this list
             raise
-        self._offering.learn(origin, honoured=True)
+        self._offers.learn(origin, honoured=True)
         return body
 
     async def _by_whole(self, origin: str, subject: Subject, failures: list[PullthroughError], *, plain: bool) -> bytes:
         body = await self._reading.by_whole(subject, plain=plain)
         if failures:  # the wheel is there, but parts of it are not to be had
-            self._offering.learn(origin, honoured=False)
+            self._offers.learn(origin, honoured=False)
         return body
 
     async def _keep(self, key: str, subject: Subject, body: bytes) -> bytes | Blob:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Self
 
 from proxy.model import Digest
 
@@ -71,6 +72,11 @@ class File:
         """The hash that is checked; None where the page gives none that can be."""
         return self.digests[0] if self.digests else None
 
+    @property
+    def bare(self) -> bool:
+        """Whether it is a wheel of which the index offers no metadata."""
+        return not self.core_metadata and self.filename.endswith(".whl") and self.fetchable
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -96,3 +102,34 @@ class Page:
     def quarantined(self) -> bool:
         """Whether nothing of the project may be offered or given (PEP 792)."""
         return self.status is not None and self.status.strip().lower() == "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an answer needs to know of a page besides its links. `hashed`: it gives a hash for each of its files.
+
+    `bare`: the origins of the wheels for which it offers no metadata.
+    """
+
+    hashed: bool
+    bare: frozenset[str]
+    quarantined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPage:
+    """A page, its files by name, and its summary."""
+
+    page: Page
+    by_name: Mapping[str, list[File]]
+    summary: Summary
+
+    @classmethod
+    def of(cls, page: Page) -> Self:
+        """Look at each file once."""
+        by_name: dict[str, list[File]] = {}
+        for file in page.files:
+            by_name.setdefault(file.filename, []).append(file)
+        hashed = all(file.digests or not file.fetchable for file in page.files)
+        bare = frozenset(file.origin for file in page.files if file.bare)
+        return cls(page, by_name, Summary(hashed, bare, page.quarantined))

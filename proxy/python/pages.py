@@ -1,7 +1,7 @@
 """Pages: a project's page on one index, or the first that a group of indexes has; flat pages.
 
-Called by the service. Pages come from `documents`, are completed with what `supplements` knows beside them, and leave
-in the form that `negotiation` chose. Never merges the pages of two indexes.
+Called by the service. A page comes from `page_cache`, `supplements` says what is known beside it, and `rendered_pages`
+has it in the form that `negotiation` chose (ADR 13). Never merges the pages of two indexes.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from proxy.cache.documents import Document, Documents, Wish
+from proxy.cache.documents import Document
 from proxy.cache.representation import Representation
 from proxy.errors import Forwarded, NotAllowed, NotFound, UpstreamDenied, UpstreamError, Withheld
 from proxy.model import Group, Kind, Outcome, Query, Site, Source, Target
 from proxy.python import addresses, negotiation
-from proxy.python.beside import EVERYTHING, NOTHING_BESIDE, Beside
-from proxy.python.catalog import Catalog
 from proxy.python.groups import is_none_of, members_for
-from proxy.python.offering import Offering
-from proxy.python.renderings import Renderings, Shown
+from proxy.python.metadata_offers import MetadataOffers
+from proxy.python.page_cache import PageCache
+from proxy.python.rendered_pages import PageView, RenderedPages
 from proxy.python.routes import Elsewhere, OtherSpelling
-from proxy.python.supplements import Supplements
+from proxy.python.store_keys import PageAddress
+from proxy.python.supplements import Supplement, Supplements
 
 # What PyPI says of pages; uv and pip act on it.
 PAGE_LIFE = "max-age=600, public"
@@ -29,21 +29,19 @@ PAGE_LIFE = "max-age=600, public"
 class Pages:
     """Answers for pages. `sites` is by mount. It has no state of its own."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 the parts that a page is made of
+    def __init__(
         self,
         sites: Mapping[str, Site],
-        documents: Documents,
-        renderings: Renderings,
-        catalog: Catalog,
+        cache: PageCache,
         supplements: Supplements,
-        offering: Offering,
+        rendered: RenderedPages,
+        offers: MetadataOffers,
     ) -> None:
         self._sites = sites
-        self._documents = documents
-        self._renderings = renderings
-        self._catalog = catalog
+        self._cache = cache
         self._supplements = supplements
-        self._offering = offering
+        self._rendered = rendered
+        self._offers = offers
 
     async def page(self, query: Query[Target], site: Site, target: Target, project: str) -> Representation:
         """The page at `target`, as it is shown at the query's target; `project` is empty for a flat page.
@@ -73,39 +71,39 @@ class Pages:
                 raise
             return normal
         except (UpstreamError, NotAllowed):
-            usual = replace(target, path=f"{addresses.parent_of(target)}{route.project}/")
-            if normal is None or self._documents.peek(self._catalog.wish(site, usual, route.project).key, site) is None:
+            usual = PageAddress(site, route.project, f"{addresses.parent_of(target)}{route.project}/")
+            if normal is None or self._cache.stored(usual) is None:
                 raise
             return normal
-        came = self._documents.peek(self._catalog.wish(site, target, route.project).key, site)
+        came = self._cache.stored(PageAddress(site, route.project, target.path))
         if normal is not None and came is not None and came.entry.url.endswith(f"/{route.project}/"):
             return normal  # upstream sent us there
         return shown
 
     async def _shown(self, query: Query[Target], site: Site, target: Target, project: str) -> Representation:
         """The page, or what upstream says in its place: Withheld too."""
-        fmt = negotiation.choose(query.accept, query.format)
+        form = negotiation.choose(query.accept, query.format)
         gzip = negotiation.gzip_accepted(query.accept_encoding)
-        wish = self._catalog.wish(site, target, project, revalidate=query.no_cache)
-        document, beside, lasting = await self._known(wish, project)
-        version = self._offering.version
-        rendering = await self._renderings.rendered(Shown(document, query.target, site, beside), fmt, gzip=gzip)
+        address = PageAddress(site, project, target.path)
+        document, supplement = await self._got(address, no_cache=query.no_cache)
+        version = self._offers.version
+        rendered = await self._rendered.get(PageView(document, query.target, site, supplement), form, gzip=gzip)
         return Representation(
-            body=rendering.body,
+            body=rendered.body,
             kind=Kind.PAGE,
             mount=site.mount,
-            content_type=fmt.content_type,
+            content_type=form.content_type,
             cache_control=PAGE_LIFE,
-            etag=rendering.etag,
+            etag=rendered.etag,
             outcome=document.outcome,
             source=_source(document),
             # Who asks for a revalidation is not to be answered from what is remembered of this answer.
-            fresh_until=document.fresh_until if lasting and not query.no_cache else 0.0,
+            fresh_until=document.fresh_until if supplement.lasting and not query.no_cache else 0.0,
             encoding="gzip" if gzip else None,
             vary="Accept, Accept-Encoding",
             age=document.age,
             # What is offered of metadata changes with what is learnt of hosts.
-            stands=lambda: self._offering.version == version,
+            stands=lambda: self._offers.version == version,
         )
 
     async def grouped(self, query: Query[Target], group: Group, project: str) -> Representation:
@@ -125,32 +123,24 @@ class Pages:
                         f"The index {member.mount} of this group gives no answer. {refusal}"
                     ) from refusal
             except NotFound:
-                if self._documents.peek(self._catalog.wish(site, target, project).key, site) is not None:
+                if self._cache.stored(PageAddress(site, project, target.path)) is not None:
                     raise
             else:
                 # What a member before this one does not have now, it may have in a moment.
                 return replace(shown, fresh_until=0.0) if number else shown
         raise NotFound("No index of this group has such a project.")
 
-    async def _known(self, wish: Wish, project: str) -> tuple[Document, Beside, bool]:
-        """The page, what is known beside it, and whether that stays so for as long as the page is fresh."""
-        site = wish.site
+    async def _got(self, address: PageAddress, *, no_cache: bool) -> tuple[Document, Supplement]:
+        """The page, and what is known beside it: what is left of it, where the index does not have it any more."""
         try:
-            document = await self._documents.get(wish)
+            document = await self._cache.get(address, revalidate=no_cache)
         except NotFound:
-            kept = self._documents.peek(wish.key, site)
-            beside = (
-                await self._supplements.withdrawn(wish.key, site, await self._renderings.parsed(kept)) if kept else None
-            )
-            if kept is None or beside is None:
+            stored = self._cache.stored(address)
+            left = await self._supplements.withdrawn(address, stored) if stored is not None else None
+            if stored is None or left is None:
                 raise
-            return replace(kept, outcome=Outcome.STALE), beside, False
-        parsed = await self._renderings.parsed(document)
-        beside = await self._supplements.beside(wish.key, project, site, parsed)
-        offered = self._offering.offered(site, project, parsed)
-        if offered is not EVERYTHING:
-            beside = replace(beside, offered=offered)
-        return document, beside, parsed.hashed and beside is NOTHING_BESIDE
+            return replace(stored, outcome=Outcome.STALE), left
+        return document, await self._supplements.of(address, document)
 
 
 def _is_missing(refusal: Withheld, site: Site) -> bool:

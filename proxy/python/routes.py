@@ -98,38 +98,3 @@ def _of_index(path: str, site: Site) -> Route:
     if normalized == written:
         return ProjectPage(normalized)
     return OtherSpelling(normalized, f"../{normalized}/" if project == written else None)
-
-
-def page_key(mount: str, project: str, path: str) -> str:
-    """The store's key of a page; all pages of a project on a mount share the front of it."""
-    return f"{page_keys(mount, project)}{path}"
-
-
-def page_keys(mount: str, project: str) -> str:
-    """The front of the keys of all pages of a project on a mount; of its flat pages for the project ''."""
-    return f"page:{mount}:{project}:"
-
-
-def project_of_page(key: str) -> str:
-    """The project in the key of a page, or of what a page dropped; empty for a flat page."""
-    return "".join(key.split(":", 3)[2:3])
-
-
-def removed_key(key: str) -> str:
-    """The store's key of what the page with this key does not list any more."""
-    return f"removed:{key.removeprefix('page:')}"
-
-
-def file_key(target: Target) -> str:
-    """The store's key of a file; all files of a project on a mount share the front of it."""
-    project = addresses.project_of(target) or ""
-    # No host has a slash: so its port ends where the path begins, whatever that begins with.
-    host, path = (target.host or "").replace(":", "/"), target.path
-    if host and addresses.MARKER in path:  # upstream is a cache of this kind; see ADR 12
-        path = "/".join([addresses.EARLIER_MARKER if part == addresses.MARKER else part for part in path.split("/")])
-    return f"{file_keys(target.mount, project)}{host}:{path}"
-
-
-def file_keys(mount: str, project: str | None = None) -> str:
-    """The front of the keys of all files of a project on a mount, or of all its files."""
-    return f"file:{mount}:" if project is None else f"file:{mount}:{project}:"

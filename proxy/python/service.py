@@ -21,9 +21,11 @@ from proxy.python.files import Files
 from proxy.python.later import Later, in_time
 from proxy.python.lists import Lists, ProjectStream
 from proxy.python.metadata import Metadata
-from proxy.python.offering import Offering
+from proxy.python.metadata_offers import MetadataOffers
+from proxy.python.page_cache import PageCache
 from proxy.python.pages import Pages
-from proxy.python.renderings import Renderings
+from proxy.python.parsed_pages import PageWork, ParsedPages
+from proxy.python.rendered_pages import RenderedPages
 from proxy.python.routes import (
     Elsewhere,
     FlatPage,
@@ -62,12 +64,15 @@ class PythonIndexes:
         self.public = self.mounts - {
             mount for mount in self.mounts if any(sites[name].authenticated for name in self._members(mount))
         }
-        self._renderings = Renderings()
-        supplements = Supplements(store, documents, self._renderings, downloads.stored_files, clock)
-        catalog = Catalog(sites, store, documents, self._renderings, supplements, quarantined)
-        self._offering = Offering(store, clock)
-        self._metadata = Metadata(store, downloads, self._offering, clock)
-        self._pages = Pages(sites, documents, self._renderings, catalog, supplements, self._offering)
+        self._page_work = PageWork()
+        parsed = ParsedPages(self._page_work)
+        offers = MetadataOffers(store, clock)
+        supplements = Supplements(store, documents, parsed, downloads.stored_files, offers, clock)
+        page_cache = PageCache(store, documents, parsed, supplements, quarantined)
+        self._rendered = RenderedPages(parsed, self._page_work)
+        self._pages = Pages(sites, page_cache, supplements, self._rendered, offers)
+        catalog = Catalog(sites, store, page_cache, parsed)
+        self._metadata = Metadata(store, downloads, offers, clock)
         self._lists = Lists(sites, downloads)
         self._files = Files(store, downloads, revalidator, catalog, self._metadata, clock)
 
@@ -126,4 +131,5 @@ class PythonIndexes:
     async def close(self) -> None:
         """Break off the work under way."""
         await self._metadata.close()
-        await self._renderings.close()
+        await self._rendered.close()
+        await self._page_work.close()

@@ -16,14 +16,14 @@ from proxy.cache.stored_files import StoredFiles
 from proxy.errors import StoreError
 from proxy.model import Digest, Entry, Outcome, Site, Target
 from proxy.ports import Clock, Store
-from proxy.python.catalog import Catalog
+from proxy.python.catalog import Catalog, Said
 from proxy.python.page import File
-from proxy.python.said import Hurry, Said
+from proxy.python.page_cache import Limit
 from proxy.python.supplements import is_volatile
 
 _log = logging.getLogger(__name__)
 
-_HURRY = Hurry(1.0, 0.0)  # a kept file waits for a page which may say that it is another one, but not for long
+_LIMIT = Limit(1.0, 0.0)  # a kept file waits for a page which may say that it is another one, but not for long
 
 
 def is_vouched(metadata: Entry) -> bool:
@@ -69,7 +69,7 @@ class Standing:
     async def _confirmed(self, target: Target, site: Site, entry: Entry, said: Said) -> Outcome:
         """Whether upstream still has the file; asked at a new address if the one that is known has expired."""
         outcome = await self._revalidator.outcome(self._catalog.wanted(target, site, said), entry)
-        again = await self._catalog.again(said, target, site, _HURRY) if outcome is Outcome.STALE else None
+        again = await self._catalog.again(said, target, site, _LIMIT) if outcome is Outcome.STALE else None
         if again is None:
             return outcome
         return await self._revalidator.outcome(self._catalog.wanted(target, site, again), entry)
@@ -93,7 +93,7 @@ class Standing:
         said = await self._catalog.kept(target, site)
         if said.file is not None or (entry.proved and (vouched or not self._aged(entry, site))):
             return said
-        said = await self._catalog.look(target, site, _HURRY, kept=True)
+        said = await self._catalog.look(target, site, _LIMIT, kept=True)
         if said.file is None and said.failure is None and not is_volatile(target, site):
             await self._write(entry, replace(entry, checked=self._clock.now(), proved=True))
         return said

@@ -1,103 +1,167 @@
-"""What the store knows beside an index's pages, and how it comes to know it.
+"""What is known here beside an index's page: digests, files that the index dropped, metadata that can be had.
 
-When a new page arrives, what it dropped of the files that are kept is written down; when a page is shown, the digests
-that were measured here, and what was dropped, are found again. Never asks upstream, and never decides how it is shown.
+Asked by `pages` for each page that a client gets, and told by `page_cache` of each page that takes the place of
+another: what it dropped of the files that are stored is written down then. Upstream's own word always stands. Never
+asks upstream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
-from proxy.cache.documents import Documents
+from proxy.cache.documents import Document, Documents
 from proxy.cache.stored_files import StoredFiles
-from proxy.errors import BadTarget, PullthroughError, StoreError
+from proxy.errors import PullthroughError, StoreError
 from proxy.model import Digest, Entry, Site, Target, Validator
 from proxy.ports import Clock, Store
-from proxy.python import addresses
-from proxy.python.beside import NOTHING_BESIDE, Beside
+from proxy.python.metadata_offers import EVERYTHING, MetadataOffers, Offered
 from proxy.python.negotiation import Format
-from proxy.python.page import NOTHING, File
+from proxy.python.page import NOTHING as NO_MORE
+from proxy.python.page import File, Page, ParsedPage
+from proxy.python.parsed_pages import ParsedPages
 from proxy.python.rendering import record
-from proxy.python.renderings import Parsed, Renderings
-from proxy.python.routes import file_key, file_keys, removed_key
+from proxy.python.store_keys import PageAddress, file_key, file_keys, located, name_in_key, removed_key
+
+REMOVED = "The index does not list this file any more; the cache still has it."
 
 
-def is_volatile(target: Target, site: Site) -> bool:
-    """Whether upstream may put another file under this one's name; the settings say where."""
-    return bool(site.volatile) and target.path.startswith(site.volatile)
+@dataclass(frozen=True, slots=True)
+class Supplement:
+    """What is known here beside a page. `digests` by the file's address upstream.
+
+    `withdrawn`: the index has nothing of the project any more. `lasting`: no download adds to it.
+    """
+
+    digests: Mapping[str, Digest] = field(default_factory=lambda: MappingProxyType({}))
+    removed: tuple[File, ...] = ()
+    withdrawn: bool = False
+    offered: Offered = EVERYTHING
+    lasting: bool = False
+
+    @property
+    def key(self) -> str:
+        """A short text that differs where the page that it completes does."""
+        offered = self.offered
+        if not (self.digests or self.removed or self.withdrawn) and offered == EVERYTHING:
+            return "-"
+        known = sorted(f"{url} {digest}" for url, digest in self.digests.items())
+        # All that is said of a dropped file: it may come and go with another word of the index.
+        kinds = (sorted(kind) for kind in (offered.refusing, offered.urls, offered.unreadable))
+        text = "\n\n".join("\n".join(lines) for lines in (known, map(repr, self.removed), *kinds))
+        return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{'-' if self.withdrawn else ''}"
+
+    def complete(self, page: Page) -> Page:
+        """The page with what is known here. Of a quarantined project nothing is offered, whatever is stored."""
+        if page.quarantined:
+            return replace(page, files=())
+        files = () if self.withdrawn else tuple(map(self._complete, page.files))
+        return replace(page, files=(*files, *(as_removed(self._complete(file, here=True)) for file in self.removed)))
+
+    def _complete(self, file: File, *, here: bool = False) -> File:
+        digest = self.digests.get(file.url) if not file.digests else None
+        if digest is not None:
+            file = replace(file, digests=(digest,), fragment=file.needed_fragment)
+        if file.bare and self.offered.covers(file, here=here):
+            file = replace(file, core_metadata=True)
+        return file
+
+
+NOTHING = Supplement(lasting=True)
+
+
+def as_removed(file: File) -> File:
+    """A file that the index dropped, as it is listed: only an exact pin takes what is yanked (PEP 592)."""
+    return file if isinstance(file.yanked, str) else replace(file, yanked=REMOVED)
 
 
 class Supplements:
-    """Keeps and finds what is known beside pages. It has no state of its own."""
+    """Finds what is known here beside pages, and writes down what they dropped. It has no state of its own."""
 
-    def __init__(
-        self, store: Store, documents: Documents, renderings: Renderings, stored_files: StoredFiles, clock: Clock
+    def __init__(  # noqa: PLR0913, PLR0917 the parts that know something
+        self,
+        store: Store,
+        documents: Documents,
+        parsed: ParsedPages,
+        stored_files: StoredFiles,
+        offers: MetadataOffers,
+        clock: Clock,
     ) -> None:
         self._store = store
-        self._stored_files = stored_files
         self._documents = documents
-        self._renderings = renderings
+        self._parsed = parsed
+        self._stored_files = stored_files
+        self._offers = offers
         self._clock = clock
 
-    async def beside(self, key: str, project: str, site: Site, parsed: Parsed) -> Beside:
-        """What is known beside the page with this key. `project` is empty for a flat page."""
-        digests = {} if parsed.hashed else self._measured(project, site, parsed)
-        dropped = [file for file in await self._dropped(key, site) if file.filename not in parsed.by_name]
-        removed = await self._held(dropped, site)
-        return Beside(digests, tuple(removed)) if digests or removed else NOTHING_BESIDE
+    async def of(self, address: PageAddress, document: Document) -> Supplement:
+        """What is known here beside a page. Raises UpstreamBroken for what is no index page, BlobDamaged."""
+        summary = await self._parsed.summary(document)
+        site, dropped = address.site, await self._dropped(address)
+        if not dropped and (not summary.bare or self._offers.everywhere(summary.bare)):
+            if summary.hashed:
+                return NOTHING  # for nearly every page, without a look at its links
+            if not any(True for _ in self._store.keys(file_keys(site.mount, address.project or None))):
+                return Supplement()
+        page = await self._parsed.get(document)
+        digests = {} if summary.hashed else self._measured(address, page)
+        removed = await self._stored((file for file in dropped if file.filename not in page.by_name), site)
+        offered = self._offers.offered(address, page)
+        lasting = summary.hashed and not removed and offered is EVERYTHING
+        return Supplement(digests, tuple(removed), offered=offered, lasting=lasting)
 
-    async def withdrawn(self, key: str, site: Site, parsed: Parsed) -> Beside | None:
-        """What is left of a page that the index does not have any more; None if no file of it is kept.
+    async def withdrawn(self, address: PageAddress, document: Document) -> Supplement | None:
+        """What is left of a page that the index does not have any more; None if no file of it is stored.
 
         None, too, for a page whose last word was that the project is quarantined: that it is gone now takes nothing
         back.
         """
-        if not site.keep_removed or parsed.page.quarantined:
+        page, site = await self._parsed.get(document), address.site
+        if not site.keep_removed or page.summary.quarantined:
             return None
-        dropped = [file for file in await self._dropped(key, site) if file.filename not in parsed.by_name]
-        left = await self._held((*parsed.page.files, *dropped), site)
-        return Beside(removed=tuple(left), withdrawn=True) if left else None
+        dropped = [file for file in await self._dropped(address) if file.filename not in page.by_name]
+        left = await self._stored((*page.page.files, *dropped), site)
+        return Supplement(removed=tuple(left), withdrawn=True) if left else None
 
-    async def arrived(self, key: str, site: Site, fresh: Parsed) -> None:
-        """A new page is about to take the place of the kept one: write down what it dropped of what is kept."""
-        before = self._documents.peek(key, site) if site.keep_removed else None
-        if before is None:
+    async def replaced(self, address: PageAddress, url: str, old: ParsedPage, fresh: ParsedPage) -> None:
+        """A page is about to take the place of another, from `url`: write down what it drops of what is stored."""
+        if not address.site.keep_removed:
             return
-        try:
-            old = await self._renderings.parsed(before)
-        except PullthroughError:  # damaged, or of an older reading: there is nothing to compare with
-            return
-        earlier = await self._dropped(key, site)
+        earlier = await self._dropped(address)
         dropped = [file for file in (*old.page.files, *earlier) if file.filename not in fresh.by_name]
-        gone = await self._held(dropped, site)
+        gone = await self._stored(dropped, address.site)
         if [file.url for file in gone] == [file.url for file in earlier]:
             return
-        page = replace(old.page, files=tuple(gone), html=False, meta=NOTHING, extra=NOTHING, versions=None)
-        await self._keep(removed_key(key), before.entry.url, record(page))
+        page = replace(old.page, files=tuple(gone), html=False, meta=NO_MORE, extra=NO_MORE, versions=None)
+        await self._write(removed_key(address.key), url, record(page))
 
-    async def _keep(self, key: str, url: str, body: bytes) -> None:
+    async def _write(self, key: str, url: str, body: bytes) -> None:
         now = self._clock.now()
         blob = await self._store.put(body)
         if blob is not None:
             await self._store.save(Entry(key, url, blob.digest, blob.size, Format.JSON.value, Validator(), now, now))
 
-    async def _dropped(self, key: str, site: Site) -> tuple[File, ...]:
+    async def _dropped(self, address: PageAddress) -> tuple[File, ...]:
         """What earlier pages had and later ones did not."""
-        document = self._documents.peek(removed_key(key), site) if site.keep_removed else None
+        key = removed_key(address.key)
+        if not address.site.keep_removed or self._store.find(key) is None:
+            return ()
+        document = self._documents.peek(key, address.site)
         if document is None or self._store.blob(document.entry.digest) is None:  # this counts as a use of it
             return ()
         try:
-            return (await self._renderings.parsed(document)).page.files
+            return (await self._parsed.get(document)).page.files
         except PullthroughError:
             return ()
 
-    async def _held(self, files: Iterable[File], site: Site) -> list[File]:
+    async def _stored(self, files: Iterable[File], site: Site) -> list[File]:
         """Those of the files that the store has, each once, with the digest that it has of those that have none.
 
-        What is kept under a file's address and is not what the page promised is another file.
+        What is stored under a file's address and is not what the page promised is another file.
         """
-        held: dict[str, File] = {}
+        found: dict[str, File] = {}
         for file in files:
             target = located(file, site)
             entry = self._store.find(file_key(target)) if target is not None else None
@@ -106,8 +170,8 @@ class Supplements:
             if file.best_digest is not None and not await self._is(entry, file.best_digest):
                 continue
             known = file.digests or (() if is_volatile(target, site) else (entry.digest,))
-            held.setdefault(file.url, replace(file, digests=known, fragment=file.needed_fragment, extra=NOTHING))
-        return list(held.values())
+            found.setdefault(file.url, replace(file, digests=known, fragment=file.needed_fragment, extra=NO_MORE))
+        return list(found.values())
 
     async def _is(self, entry: Entry, promised: Digest) -> bool:
         try:
@@ -115,12 +179,11 @@ class Supplements:
         except StoreError:
             return False
 
-    def _measured(self, project: str, site: Site, parsed: Parsed) -> dict[str, Digest]:
-        """The digests of kept files for which the page gives none."""
-        found: dict[str, Digest] = {}
-        for key in self._store.keys(file_keys(site.mount, project or None)):
-            name = key.rpartition("/")[2].rpartition(":")[2]
-            for file in parsed.by_name.get(name, ()):
+    def _measured(self, address: PageAddress, page: ParsedPage) -> dict[str, Digest]:
+        """The digests of stored files for which the page gives none."""
+        site, found = address.site, dict[str, Digest]()
+        for key in self._store.keys(file_keys(site.mount, address.project or None)):
+            for file in page.by_name.get(name_in_key(key), ()):
                 target = located(file, site) if not file.digests else None
                 if target is None or is_volatile(target, site) or file_key(target) != key:
                     continue
@@ -130,9 +193,6 @@ class Supplements:
         return found
 
 
-def located(file: File, site: Site) -> Target | None:
-    """Where the cache has a file of a page; None for one that it could not fetch."""
-    try:
-        return addresses.locate_file(file.url, site, file.filename, file.project)
-    except BadTarget:
-        return None
+def is_volatile(target: Target, site: Site) -> bool:
+    """Whether upstream may put another file under this one's name; the settings say where."""
+    return bool(site.volatile) and target.path.startswith(site.volatile)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from proxy.python.beside import REMOVED
+from proxy.python.supplements import REMOVED
 from tests.bodies import Noise
 from tests.conftest import MakeProxy
 from tests.flows.asking import SteppedClock, address, content, get, until_kept

@@ -18,11 +18,13 @@ from proxy.errors import (
     UpstreamUnreachable,
     Withheld,
 )
-from proxy.model import Digest, Site, Target
-from proxy.python.catalog import Catalog
+from proxy.model import ALGORITHMS, Digest, Site, Target
+from proxy.python.catalog import Catalog, Said, moved, trust
+from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.page import File
-from proxy.python.renderings import Renderings
-from proxy.python.said import Said
+from proxy.python.page_cache import PageCache
+from proxy.python.parsed_pages import PageWork, ParsedPages
+from proxy.python.store_keys import PageAddress
 from proxy.python.supplements import Supplements
 from tests.cache.conftest import documents_of
 from tests.flows.asking import SteppedClock
@@ -47,12 +49,11 @@ class World:
         self.clock = SteppedClock()
         self.store = MemoryStore()
         self.documents = documents_of(self.store, self.upstream, self.clock)
-        self.renderings = Renderings()
-        supplements = Supplements(
-            self.store, self.documents, self.renderings, StoredFiles(self.store, self.clock), self.clock
-        )
-        known = {site.mount: site for site in sites or (SITE,)}
-        self.catalog = Catalog(known, self.store, self.documents, self.renderings, supplements)
+        self.parsed = ParsedPages(PageWork())
+        stored, offers = StoredFiles(self.store, self.clock), MetadataOffers(self.store, self.clock)
+        supplements = Supplements(self.store, self.documents, self.parsed, stored, offers, self.clock)
+        self.pages = PageCache(self.store, self.documents, self.parsed, supplements)
+        self.catalog = Catalog({site.mount: site for site in sites or (SITE,)}, self.store, self.pages, self.parsed)
         if not sites:
             self.publish(Link(NAME, f"https://files.example/a/{NAME}", sha256="0" * 64, size=None))
 
@@ -172,7 +173,7 @@ async def test_find__flat_page_lists_no_foreign_host_unasked() -> None:
     with pytest.raises(NotAllowed):
         await world.catalog.find(target, FLAT)
     world.publish(Link(NAME, f"https://files.example/a/{NAME}"), url="https://flat.example/links.html")
-    await world.documents.get(world.catalog.wish(FLAT, Target("flat", None, "links.html"), ""))
+    await world.pages.get(PageAddress(FLAT, "", "links.html"))
     assert (await world.catalog.find(target, FLAT)).file is not None
 
 
@@ -227,7 +228,7 @@ async def test_kept__whatever_page_lists_it() -> None:
         name = f"demo-{number}.tar.gz"
         world.publish(Link(name, f"{TORCH.base}x/{name}"), url=TORCH.base + page)
         project = "" if page.endswith(".html") else "demo"
-        await world.documents.get(world.catalog.wish(TORCH, Target("pytorch", None, page), project))
+        await world.pages.get(PageAddress(TORCH, project, page))
     world.clock.advance(1_000_000)
     kept = [await world.catalog.kept(Target("pytorch", None, f"x/demo-{n}.tar.gz"), TORCH) for n in (1, 2, 3, 4)]
     assert [True, True, True, False] == [said.file is not None for said in kept]
@@ -239,11 +240,11 @@ async def test_kept__page_that_is_damaged() -> None:
     for page in ("whl/cu126/demo/", "whl/demo/"):
         link = Link(NAME, f"{TORCH.base}x/{NAME}", requires_python=None if page == "whl/demo/" else ">=3")
         world.publish(link, url=TORCH.base + page)
-        await world.documents.get(world.catalog.wish(TORCH, Target("pytorch", None, page), "demo"))
+        await world.pages.get(PageAddress(TORCH, "demo", page))
     entry = world.store.find("page:pytorch:demo:whl/cu126/demo/")
     assert entry is not None
     world.store.damage(entry.digest, b"short")
-    world.renderings._parsed.clear()
+    world.parsed._pages.clear()
     assert (await world.catalog.kept(Target("pytorch", None, f"x/{NAME}"), TORCH)).file is not None
 
 
@@ -295,8 +296,74 @@ async def test_elsewhere__pages_of_other_mounts() -> None:
     }
     for (site, page, project), given in links.items():
         world.publish(*given, url=site.base + page)
-        await world.documents.get(world.catalog.wish(site, Target(site.mount, None, page), project))
+        await world.pages.get(PageAddress(site, project, page))
     asked = len(world.upstream.asks)
     found = await world.catalog.elsewhere(listed(f"https://files.example/{NAME}"), SITE)
     assert (Location(f"{TORCH.base}whl/cu128/{NAME}", TORCH), Location(f"https://cdn.example/{NAME}", FLAT)) == found
     assert asked == len(world.upstream.asks)
+
+
+# What pages say
+
+ONE, TWO = Digest("sha256", "a" * 64), Digest("sha256", "b" * 64)
+MD5 = Digest("md5", "b" * 32)
+FILE = File("demo-1.0.tar.gz", "https://files.example/demo-1.0.tar.gz?signature=1", (ONE,))
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "expected"),
+    [
+        (FILE, FILE, False),
+        (FILE, replace(FILE, yanked=True, size=5), False),
+        (FILE, replace(FILE, url="https://files.example/demo-1.0.tar.gz?signature=2"), True),
+        (FILE, replace(FILE, digests=(TWO,)), True),
+        (FILE, replace(FILE, digests=()), True),
+        (FILE, None, False),
+        (None, FILE, True),
+        (None, None, False),
+    ],
+)
+def test_differs(before: File | None, later: File | None, expected: bool) -> None:
+    """Another address or another digest is worth another try; that it is gone is not."""
+    assert expected is Said(before).differs(Said(later))
+
+
+def test_digest__of_what_is_not_listed() -> None:
+    """There is none."""
+    assert (None, None, ONE) == (Said().digest, Said(replace(FILE, digests=())).digest, Said(FILE).digest)
+
+
+def test_trust__in_the_order_of_the_algorithms() -> None:
+    """A file without a digest comes last."""
+    files = [replace(FILE, digests=(Digest(algorithm, ""),)) for algorithm in ALGORITHMS]
+    assert list(range(len(files))) == [trust(file) for file in files]
+    assert trust(replace(FILE, digests=())) > max(map(trust, files))
+
+
+# Files that moved
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ((ONE,), [(ONE,)], [0]),
+        ((ONE, MD5), [(), (MD5,)], [1]),
+        ((ONE,), [(MD5,)], []),
+        ((ONE,), [()], []),
+        ((), [(ONE,)], []),
+    ],
+)
+@pytest.mark.parametrize("failed", [False, True])
+def test_moved__by_its_digest(
+    before: tuple[Digest, ...], now: list[tuple[Digest, ...]], expected: list[int], *, failed: bool
+) -> None:
+    """Only a digest that both have tells that two files are one."""
+    files = [replace(FILE, url="https://x.example/", digests=digests) for digests in now]
+    assert [files[place] for place in expected] == moved(replace(FILE, digests=before), files, failed=failed)
+
+
+@pytest.mark.parametrize(("count", "failed", "expected"), [(1, True, 1), (1, False, 0), (2, True, 0)])
+def test_moved__without_digests(count: int, *, failed: bool, expected: int) -> None:
+    """The one file of this name takes the place of what is not there any more."""
+    files = [replace(FILE, url="https://x.example/", digests=())] * count
+    assert files[:expected] == moved(replace(FILE, digests=()), files, failed=failed)

@@ -12,9 +12,9 @@ from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamUnreachable
 from proxy.model import Blob, Digest, Outcome, Site, Source, Span, Target, Validator
+from proxy.python.catalog import Said
 from proxy.python.files import FILE_LIFE, VOLATILE_LIFE
-from proxy.python.routes import file_key
-from proxy.python.said import Said
+from proxy.python.store_keys import file_key
 from tests.memory_upstream import Gate, Scripted
 from tests.pages import Link
 from tests.python.conftest import Make

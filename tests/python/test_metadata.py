@@ -88,7 +88,7 @@ async def test_get__parts_fail(world: World, failure: PullthroughError, advertis
     """However a host answers a range: the plain way comes last, and pages do not promise more of it."""
     world.upstream.on(url(), no_parts(failure))
     got = await get(world, advertised)
-    assert (METADATA, False) == (got[0], world.offering.honours(ORIGIN))
+    assert (METADATA, False) == (got[0], world.offers.honours(ORIGIN))
 
 
 async def test_get__parts_are_silent(world: World) -> None:
@@ -102,12 +102,12 @@ async def test_get__of_a_host_that_gives_parts(world: World) -> None:
     """It is known from then on."""
     world.upstream.on(url(), Scripted(BODY, ranges=True))
     await get(world)
-    assert world.offering.honours(ORIGIN)
+    assert world.offers.honours(ORIGIN)
 
 
 async def test_get__of_a_host_that_gives_no_parts(world: World) -> None:
     """It is not asked for parts again soon."""
-    world.offering.learn(ORIGIN, honoured=False)
+    world.offers.learn(ORIGIN, honoured=False)
     world.upstream.on(url(), Scripted(BODY))
     assert METADATA == (await get(world))[0]
     assert 1 == world.upstream.count(url())
@@ -115,10 +115,10 @@ async def test_get__of_a_host_that_gives_no_parts(world: World) -> None:
 
 async def test_get__all_fail(world: World) -> None:
     """What the plain way says is told, and nothing is said of parts: there is no wheel."""
-    assert world.offering.honours(ORIGIN) is None
+    assert world.offers.honours(ORIGIN) is None
     with pytest.raises(NotFound):
         await get(world)
-    assert world.offering.honours(ORIGIN) is None
+    assert world.offers.honours(ORIGIN) is None
 
 
 @pytest.mark.parametrize("body", [METADATA[:20], METADATA[:-3], METADATA + b"Requires-Dist: x", b"<html>"])
@@ -147,11 +147,11 @@ async def test_get__hash_that_nothing_has(world: World) -> None:
 
 async def test_get__wheel_that_has_none(world: World) -> None:
     """No page promises it again."""
-    version = world.offering.version
+    version = world.offers.version
     world.upstream.on(url(), Scripted(BODY.replace(b"dist-info/METADATA", b"dist-info/NO_DATA!"), ranges=True))
     with pytest.raises(NotFound):
         await get(world)
-    assert version != world.offering.version
+    assert version != world.offers.version
 
 
 async def test_misses__are_bounded(world: World) -> None:

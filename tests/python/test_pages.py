@@ -23,7 +23,7 @@ from proxy.errors import (
 )
 from proxy.model import Group, Kind, Member, Outcome, Query, Site, Source, Target
 from proxy.python.pages import PAGE_LIFE
-from proxy.python.routes import file_key
+from proxy.python.store_keys import file_key
 from tests.memory_upstream import Gate, Scripted
 from tests.pages import JSON, Link
 from tests.python.conftest import Make
@@ -62,6 +62,18 @@ async def test_page__is_what_upstream_has(world: World) -> None:
     assert (Outcome.MISS, Source.UPSTREAM, JSON) == (first.outcome, first.source, first.content_type)
     again = await world.page()
     assert (Outcome.HIT, Source.CACHE, first.etag) == (again.outcome, again.source, again.etag)
+
+
+@pytest.mark.parametrize(("link", "stored", "parsed"), [(HASHED, True, 0), (BARE, False, 0), (BARE, True, 1)])
+async def test_page__hit_parses_nothing(world: World, link: Link, stored: bool, parsed: int) -> None:
+    """Its summary is enough, unless the page has no hashes and a file of it is stored."""
+    world.publish(link)
+    if stored:
+        await world.hold(FILE, content(PACKAGE))
+    first = await world.page()
+    world.parsed._pages.clear()
+    assert (first.etag, Outcome.HIT) == ((again := await world.page()).etag, again.outcome)
+    assert parsed == len(world.parsed._pages)
 
 
 async def test_page__coded(world: World) -> None:

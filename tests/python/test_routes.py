@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from proxy.errors import NotFound
 from proxy.model import Site, Target
-from proxy.python import addresses
 from proxy.python.routes import (
     Elsewhere,
     FlatPage,
@@ -20,11 +19,6 @@ from proxy.python.routes import (
     ProjectPage,
     Route,
     classify,
-    file_key,
-    file_keys,
-    page_key,
-    page_keys,
-    removed_key,
 )
 
 PYPI = Site("pypi", "https://index.example/", "simple/", 600.0)
@@ -113,53 +107,3 @@ def test_classify__no_redirect_leaves_its_folder(name: str) -> None:
     route = classify(Target("flat", None, f"a/{name}"), FLAT)
     if isinstance(route, Elsewhere) and name not in {".", ".."}:  # an address has no such segments
         assert f"{here}{quote(name)}/" == urljoin(here + quote(name), route.location)
-
-
-def test_keys__tell_mounts_hosts_and_paths_apart() -> None:
-    """No two addresses share a key, and all pages of a project share the front of theirs."""
-    targets = [
-        Target(mount, host, path)
-        for mount in ("pypi", "bare")
-        for host in (None, "a.example", "a.example:81", "b.example", "[::1]", "[::1]:81")
-        for path in ("x.whl", "a.example:x.whl", "81:x.whl", "81:p/x.whl", "p/x.whl", ":p/x.whl", "1]:p/x.whl")
-    ]
-    assert len({file_key(target) for target in targets}) == len(targets)
-    assert page_key("pypi", "demo", "simple/demo/").startswith(page_keys("pypi", "demo"))
-    assert not page_key("pypi", "demo-x", "simple/demo-x/").startswith(page_keys("pypi", "demo"))
-    assert not page_key("pypi", "demo", "simple/demo/").startswith(page_keys("pypi", ""))
-    assert page_key("pypi", "", "links.html").startswith(page_keys("pypi", ""))
-
-
-@pytest.mark.parametrize(
-    ("path", "front"),
-    [
-        ("p/De.mo_x-1.0-py3-none-any.whl", "file:pypi:de-mo-x:"),
-        ("p/De.mo_x-1.0-py3-none-any.whl.metadata", "file:pypi:de-mo-x:"),
-        ("p/De.mo_x-1.0-py3-none-any.whl.asc", "file:pypi:de-mo-x:"),
-        ("p/de-mo-x-1.0.tar.gz", "file:pypi:de-mo-x:"),
-        ("p/README", "file:pypi::"),
-    ],
-)
-def test_keys__of_files_share_their_projects_front(path: str, front: str) -> None:
-    """All files of a project, and what lies beside them, are found by one prefix; all of a mount by a shorter one."""
-    key = file_key(Target("pypi", "files.example", path))
-    assert key.startswith(front)
-    assert front == file_keys("pypi", front.split(":")[2])
-    assert key.startswith(file_keys("pypi"))
-    assert not key.startswith(file_keys("pyp"))
-
-
-@pytest.mark.parametrize("marker", [addresses.MARKER, addresses.EARLIER_MARKER])
-def test_keys__of_another_cache_upstream(marker: str) -> None:
-    """The files of a cache that is upstream keep their keys, whichever marker its version has in its addresses."""
-    target = Target("pypi", "cache.example:3142", f"pypi/{marker}/files.example/p/demo-1.0.tar.gz")
-    assert "file:pypi:demo:cache.example/3142:pypi/+files/files.example/p/demo-1.0.tar.gz" == file_key(target)
-    below = Target("pypi", None, f"p/{marker}/demo-1.0.tar.gz")
-    assert f"file:pypi:demo::p/{marker}/demo-1.0.tar.gz" == file_key(below)
-
-
-def test_removed_key__is_no_page() -> None:
-    """What a page does not list any more is found by the page's key, and never taken for a page."""
-    keys = [page_key("pypi", project, path) for project in ("", "demo") for path in ("", "a/", "removed:")]
-    assert len({removed_key(key) for key in keys} | set(keys)) == 2 * len(keys)
-    assert not any(removed_key(key).startswith(page_keys("pypi", "demo")) for key in keys)

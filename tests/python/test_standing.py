@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.cache.documents import Wish
 from proxy.cache.stored_files import StoredFiles
 from proxy.errors import (
     NotAllowed,
@@ -24,8 +25,8 @@ from proxy.errors import (
 from proxy.model import ALGORITHMS, Digest, Entry, Outcome, Target, Validator
 from proxy.python.files import FILE_LIFE, VOLATILE_LIFE
 from proxy.python.page import File
-from proxy.python.routes import file_key
 from proxy.python.standing import Standing
+from proxy.python.store_keys import file_key
 from tests.memory_store import MemoryStore, stored
 from tests.memory_upstream import Gate, Scripted
 from tests.pages import Link
@@ -311,7 +312,7 @@ async def test_file__whose_index_hangs(world: World) -> None:
     for project in ("demo", "other"):
         world.upstream.on(f"https://index.example/simple/{project}/", Scripted(gate=gate))
     assert Outcome.STALE is (await world.file(FILE)).outcome
-    assert world.documents.lost(world.catalog.wish(SITE, PAGE, "demo"))
+    assert world.documents.lost(Wish("", world.url(PAGE), SITE, ""))
     assert [Outcome.STALE] * 2 == [(await world.file(target)).outcome for target in (FILE, other)]
 
 

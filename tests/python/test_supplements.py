@@ -1,18 +1,20 @@
-"""What the store knows beside pages."""
+"""What is known here beside pages, and pages with it."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import replace
 
 import pytest
 
 from proxy.errors import NotFound, StoreFull, UpstreamUnreachable
-from proxy.model import ALGORITHMS, Outcome, Site, Target
+from proxy.model import ALGORITHMS, Digest, Outcome, Site, Target
 from proxy.python.addresses import locate_file, name_of
-from proxy.python.beside import REMOVED
-from proxy.python.routes import file_key, removed_key
-from proxy.python.supplements import is_volatile
+from proxy.python.metadata_offers import EVERYTHING, Offered
+from proxy.python.page import File, Page
+from proxy.python.store_keys import PageAddress, file_key, removed_key
+from proxy.python.supplements import NOTHING, REMOVED, Supplement, as_removed, is_volatile
 from tests.memory_upstream import Scripted
 from tests.pages import JSON, Link
 from tests.python.conftest import Make
@@ -86,13 +88,9 @@ async def test_measured__one_name_at_two_addresses(world: World) -> None:
     """Each address has the hash of what is kept from there."""
     world.publish(Link(OLD.filename, f"{URL}a/{OLD.filename}"), Link(OLD.filename, f"{URL}b/{OLD.filename}"))
     await world.hold(Target("pypi", "files.example", f"p/b/{OLD.filename}"), content(OLD))
-    document = world.documents.peek(KEY, SITE)
-    assert document is None
-    await world.page()
-    document = world.documents.peek(KEY, SITE)
-    assert document is not None
-    beside = await world.supplements.beside(KEY, "demo", SITE, await world.renderings.parsed(document))
-    assert {f"{URL}b/{OLD.filename}": digest(OLD)} == beside.digests
+    address = PageAddress(SITE, "demo", PAGE.path)
+    supplement = await world.supplements.of(address, await world.page_cache.get(address))
+    assert {f"{URL}b/{OLD.filename}": digest(OLD)} == supplement.digests
 
 
 async def test_measured__page_of_files_of_many_projects(make: Make) -> None:
@@ -209,7 +207,7 @@ async def test_dropped__old_copy_is_damaged(world: World) -> None:
     await world.hold(at(OLD), content(OLD))
     entry = world.store.find(KEY)
     assert entry is not None
-    world.renderings._parsed.clear()
+    world.parsed._pages.clear()
     world.store.damage(entry.digest, b"short")
     assert {NEW.filename: False} == await refresh(world, NEW_LINK)
 
@@ -221,7 +219,7 @@ async def test_dropped__what_was_written_down_is_damaged(world: World) -> None:
     await refresh(world, NEW_LINK)
     entry = world.store.find(removed_key(KEY))
     assert entry is not None
-    world.renderings._parsed.clear()
+    world.parsed._pages.clear()
     world.store.damage(entry.digest, b"short")
     assert {NEW.filename} == set(await world.listed())
 
@@ -302,6 +300,139 @@ async def test_withdrawn__is_not_what_being_away_is(world: World) -> None:
     assert {OLD.filename: False, NEW.filename: False} == {
         name: file["yanked"] for name, file in (await world.listed()).items()
     }
+
+
+# What is known, put to a page
+
+KNOWN, OTHER = Digest("sha256", "a" * 64), Digest("sha256", "b" * 64)
+A = File("demo-1.0.tar.gz", "https://files.example/a/demo-1.0.tar.gz")
+B = File("demo-2.0.tar.gz", "https://files.example/a/demo-2.0.tar.gz", (OTHER,))
+DEMO = Page("demo", (A, B), html=True, api_version="1.0")
+
+
+def test_complete__nothing() -> None:
+    """A page beside which nothing is known is as it was."""
+    assert DEMO == Supplement().complete(DEMO) == NOTHING.complete(DEMO)
+
+
+def test_complete__measured_digests() -> None:
+    """A digest is put to the file that has none, by its address; where upstream gives one, that stands."""
+    supplement = Supplement(digests={A.url: KNOWN, B.url: KNOWN})
+    assert replace(DEMO, files=(replace(A, digests=(KNOWN,)), B)) == supplement.complete(DEMO)
+
+
+def test_complete__of_one_name_the_right_one() -> None:
+    """Files of one name at two addresses are told apart."""
+    twin = replace(A, url="https://files.example/b/demo-1.0.tar.gz")
+    page = replace(DEMO, files=(A, twin))
+    assert [(), (KNOWN,)] == [file.digests for file in Supplement(digests={twin.url: KNOWN}).complete(page).files]
+
+
+def test_complete__fragment_that_is_no_digest() -> None:
+    """It makes room for the digest, unless installers read it; without a digest it stays."""
+    for fragment, left in (("main", ""), ("egg=demo-1.0", "egg=demo-1.0"), ("x&subdirectory=y", "x&subdirectory=y")):
+        file = replace(A, fragment=fragment)
+        page = replace(DEMO, files=(file,))
+        known = Supplement(digests={A.url: KNOWN}).complete(page)
+        assert (replace(file, digests=(KNOWN,), fragment=left),) == known.files
+        assert (file,) == Supplement(digests={B.url: KNOWN}).complete(page).files
+
+
+WHEEL = File("demo-1.0-py3-none-any.whl", "https://files.example/a/demo-1.0-py3-none-any.whl", size=1 << 30)
+HASH = Digest("sha256", "c" * 64)
+OTHER_WHEEL = replace(WHEEL, url="https://files.example/b/demo-1.0-py3-none-any.whl")
+REFUSING = Offered(frozenset({"https://files.example/"}))
+
+
+@pytest.mark.parametrize(
+    ("offered", "file", "expected"),
+    [
+        # What upstream says stands, and only wheels have metadata
+        (EVERYTHING, replace(WHEEL, core_metadata=HASH), HASH),
+        (REFUSING, replace(WHEEL, core_metadata=HASH), HASH),
+        (REFUSING, replace(WHEEL, core_metadata=True), True),
+        (EVERYTHING, A, None),
+        (EVERYTHING, replace(WHEEL, filename="demo-1.0-py3-none-any.whl.asc"), None),
+        # Else it is ours
+        (EVERYTHING, WHEEL, True),
+        (EVERYTHING, replace(WHEEL, core_metadata=False), True),
+        # Where the host gives no parts: for what is small, or here
+        (REFUSING, WHEEL, None),
+        (REFUSING, replace(WHEEL, size=None), None),
+        (REFUSING, replace(WHEEL, core_metadata=False), False),
+        (REFUSING, replace(WHEEL, size=128 << 10), True),
+        (REFUSING, replace(WHEEL, url="https://files.example:8443/a/demo-1.0-py3-none-any.whl"), True),
+        (REFUSING, replace(WHEEL, url="http://files.example/a/demo-1.0-py3-none-any.whl"), True),
+        (replace(REFUSING, urls=frozenset({WHEEL.url})), WHEEL, True),
+        # And never for a wheel that has none
+        (Offered(unreadable=frozenset({WHEEL.url})), WHEEL, None),
+        (Offered(unreadable=frozenset({WHEEL.url})), replace(WHEEL, size=9), None),
+    ],
+)
+def test_complete__metadata(offered: Offered, file: File, expected: bool | Digest | None) -> None:
+    """A wheel is said to have metadata beside it where upstream says so, or where it can be had."""
+    (shown,) = Supplement(offered=offered).complete(replace(DEMO, files=(file,))).files
+    assert expected == shown.core_metadata
+
+
+def test_complete__metadata_of_what_was_removed() -> None:
+    """A wheel that is kept has it, whatever its host does."""
+    (shown,) = Supplement(removed=(WHEEL,), withdrawn=True, offered=REFUSING).complete(DEMO).files
+    assert shown.core_metadata is True
+
+
+def test_complete__removed() -> None:
+    """What was dropped comes behind what is listed, as yanked."""
+    gone = replace(B, filename="demo-0.9.tar.gz", url="https://files.example/a/demo-0.9.tar.gz")
+    files = Supplement(removed=(gone,)).complete(DEMO).files
+    assert (A, B, replace(gone, yanked=REMOVED)) == files
+
+
+def test_complete__withdrawn() -> None:
+    """Of a project that is gone only what is kept is shown."""
+    files = Supplement(digests={A.url: KNOWN}, removed=(B,), withdrawn=True).complete(DEMO).files
+    assert (replace(B, yanked=REMOVED),) == files
+
+
+@pytest.mark.parametrize(("yanked", "expected"), [(False, REMOVED), (True, REMOVED), ("broken", "broken")])
+def test_as_removed(*, yanked: bool | str, expected: str) -> None:
+    """A reason that upstream gave stays; else this one is said."""
+    assert expected == as_removed(replace(A, yanked=yanked)).yanked
+
+
+def test_key__differs_where_the_page_would() -> None:
+    """Whatever is shown differently has another key."""
+    gone = replace(A, digests=(KNOWN,))
+    different = [
+        NOTHING,
+        Supplement(digests={A.url: KNOWN}),
+        Supplement(digests={A.url: OTHER}),
+        Supplement(removed=(A,)),
+        Supplement(removed=(gone,)),
+        Supplement(removed=(replace(gone, yanked="broken"),)),
+        Supplement(removed=(replace(gone, requires_python=">=3.11"),)),
+        Supplement(removed=(replace(gone, core_metadata=KNOWN),)),
+        Supplement(removed=(replace(gone, size=5),)),
+        Supplement(removed=(gone, B)),
+        Supplement(removed=(B, gone)),
+        Supplement(digests={A.url: KNOWN}, removed=(B,)),
+        Supplement(removed=(gone,), withdrawn=True),
+        Supplement(withdrawn=True),
+        Supplement(offered=REFUSING),
+        Supplement(offered=replace(REFUSING, urls=frozenset({WHEEL.url}))),
+        Supplement(offered=Offered(unreadable=frozenset({WHEEL.url}))),
+    ]
+    page = replace(DEMO, files=(*DEMO.files, WHEEL, OTHER_WHEEL))
+    for one, two in itertools.combinations(different, 2):
+        assert one.complete(page) != two.complete(page)
+        assert one.key != two.key, (one, two)
+
+
+def test_key__same_for_the_same() -> None:
+    """The order in which digests were found counts for nothing."""
+    one = Supplement(digests={A.url: KNOWN, B.url: OTHER})
+    two = Supplement(digests={B.url: OTHER, A.url: KNOWN})
+    assert (one.key, "-") == (two.key, NOTHING.key)
 
 
 # Volatile

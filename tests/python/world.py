@@ -22,10 +22,12 @@ from proxy.python.catalog import Catalog
 from proxy.python.files import Files
 from proxy.python.lists import Lists
 from proxy.python.metadata import Metadata
-from proxy.python.offering import Offering
+from proxy.python.metadata_offers import MetadataOffers
+from proxy.python.page_cache import PageCache
 from proxy.python.pages import Pages
-from proxy.python.renderings import Renderings
-from proxy.python.routes import file_key
+from proxy.python.parsed_pages import PageWork, ParsedPages
+from proxy.python.rendered_pages import RenderedPages
+from proxy.python.store_keys import file_key
 from proxy.python.supplements import Supplements
 from tests.bodies import pieces
 from tests.cache.conftest import documents_of
@@ -52,28 +54,24 @@ class World:
         self.documents = documents_of(self.store, self.upstream, self.clock)
         self.downloads = Downloads(self.store, self.upstream, self.clock, self.events.append, Lanes(1, 1 << 20))
         self.revalidator = Revalidator(self.store, self.upstream, self.clock, Patience(self.upstream, self.clock))
-        self.renderings = Renderings()
-        self.supplements = Supplements(
-            self.store, self.documents, self.renderings, self.downloads.stored_files, self.clock
-        )
-        self.catalog = Catalog(self.sites, self.store, self.documents, self.renderings, self.supplements)
-        self.offering = Offering(self.store, self.clock)
-        self.metadata = Metadata(self.store, self.downloads, self.offering, self.clock)
-        self.pages = Pages(
-            self.sites,
-            self.documents,
-            self.renderings,
-            self.catalog,
-            self.supplements,
-            self.offering,
-        )
+        self.page_work = PageWork()
+        self.parsed = ParsedPages(self.page_work)
+        self.offers = MetadataOffers(self.store, self.clock)
+        stored_files = self.downloads.stored_files
+        self.supplements = Supplements(self.store, self.documents, self.parsed, stored_files, self.offers, self.clock)
+        self.page_cache = PageCache(self.store, self.documents, self.parsed, self.supplements)
+        self.rendered = RenderedPages(self.parsed, self.page_work)
+        self.pages = Pages(self.sites, self.page_cache, self.supplements, self.rendered, self.offers)
+        self.catalog = Catalog(self.sites, self.store, self.page_cache, self.parsed)
+        self.metadata = Metadata(self.store, self.downloads, self.offers, self.clock)
         self.lists = Lists(self.sites, self.downloads)
         self.files = Files(self.store, self.downloads, self.revalidator, self.catalog, self.metadata, self.clock)
 
     async def close(self) -> None:
         """Break off what is under way."""
         await self.metadata.close()
-        await self.renderings.close()
+        await self.rendered.close()
+        await self.page_work.close()
         await self.revalidator.close()
         await self.downloads.close()
         await self.documents.close()

@@ -1,0 +1,182 @@
+"""Upstream's index pages: fetched once for all who ask, checked on arrival, compared with the page that they replace.
+
+Asked by `pages` for the page that a client wants, and by `catalog` for the pages that may list a file. While a page
+arrives, `cache/documents.py` calls this module back: what is no index page takes nobody's place. Never renders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from proxy.bounded import Bounded
+from proxy.cache.documents import Document, Documents, Wish
+from proxy.errors import PullthroughError, UpstreamBroken
+from proxy.model import Entry, Site, Validator
+from proxy.ports import Store
+from proxy.python.negotiation import UPSTREAM_ACCEPT
+from proxy.python.page import File, ParsedPage
+from proxy.python.parsed_pages import ParsedPages
+from proxy.python.store_keys import PageAddress, page_keys
+from proxy.python.supplements import Supplements
+
+_MOVES = 10_000  # files of which earlier addresses are known
+_EACH = 4  # of one file: pages are kept by clients for minutes
+_FOLDERS = 16  # of pages, known of a mount
+
+
+class Limit(NamedTuple):
+    """How long somebody waits for a page, in seconds; `silent`: of a host that kept somebody waiting in vain lately."""
+
+    seconds: float
+    silent: float
+
+
+class PageCache:
+    """Gets pages. Mutable state: what pages told when they arrived, and which of them quarantine their project."""
+
+    def __init__(
+        self,
+        store: Store,
+        documents: Documents,
+        parsed: ParsedPages,
+        supplements: Supplements,
+        quarantined: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`quarantined` is called when a page has arrived that says so: nothing remembered of files counts any more."""
+        self._store = store
+        self._documents = documents
+        self._parsed = parsed
+        self._supplements = supplements
+        self._quarantined = quarantined
+        self._quarantining: set[str] = set()  # by key
+        self._moves = Moves()
+        self._folders: dict[str, Bounded[str, None]] = {}  # by mount
+
+    async def get(
+        self, address: PageAddress, *, revalidate: bool = False, anew: bool = False, limit: Limit | None = None
+    ) -> Document:
+        """The page. Raises as `Documents.get` does. `anew`: all of it comes from upstream, whatever is stored."""
+        key = address.key
+        wish = Wish(
+            key,
+            address.url,
+            address.site,
+            UPSTREAM_ACCEPT,
+            revalidate,
+            partial(self._check, address),
+            partial(self._arrived, key),
+            anew=anew,
+        )
+        if anew:
+            await self._forget_validator(key)
+        seconds = limit and (limit.silent if self._documents.lost(wish) else limit.seconds)
+        return await self._documents.get(wish, seconds)
+
+    def stored(self, address: PageAddress) -> Document | None:
+        """The stored copy of a page, however old."""
+        return self._documents.peek(address.key, address.site)
+
+    def stored_of(self, site: Site, project: str | None) -> list[Document]:
+        """The stored pages that may list files of a project, the flat ones too; the newest first."""
+        keys = [
+            key
+            for front in ((project, "") if project else ("",))
+            for key in self._store.keys(page_keys(site.mount, front))
+        ]
+        found = [document for key in keys if (document := self._documents.peek(key, site)) is not None]
+        return sorted(found, key=lambda document: -document.entry.checked)
+
+    def earlier(self, page: Entry, name: str) -> tuple[File, ...]:
+        """The file of this name as it was on earlier copies of a page, at addresses that it has no more."""
+        return self._moves.earlier(page.key, name)
+
+    def folders(self, site: Site) -> list[str]:
+        """The folders in which pages of projects were found, the last one first."""
+        return list(reversed(self._known(site)))
+
+    async def _check(self, address: PageAddress, entry: Entry, body: bytes) -> None:
+        """Learn from a page that has come, before it is stored. Raises UpstreamBroken for what is no index page."""
+        fresh = await self._parsed.parse(entry, body)
+        (self._quarantining.add if fresh.summary.quarantined else self._quarantining.discard)(entry.key)
+        before = self.stored(address)
+        old = await self._readable(before)
+        if fresh.page.root and old is not None and old.page.files:
+            raise UpstreamBroken("Upstream sent a list of projects in place of a page of files.")
+        if before is not None and old is not None:
+            await self._supplements.replaced(address, before.entry.url, old, fresh)
+            self._moves.arrived(entry.key, old.page.files, fresh.by_name)
+        self._found(address)
+
+    def _arrived(self, key: str) -> None:
+        """A page has taken its place."""
+        if key in self._quarantining:
+            self._quarantined()
+
+    async def _readable(self, document: Document | None) -> ParsedPage | None:
+        """A stored page, unless it is damaged, or no index page to this version."""
+        with contextlib.suppress(PullthroughError):
+            return await self._parsed.get(document) if document is not None else None
+        return None
+
+    async def _forget_validator(self, key: str) -> None:
+        """Have a page sent whole: that it did not change says nothing of how long its links are good."""
+        entry = self._store.find(key)
+        if entry is not None and entry.validator != Validator():
+            await self._store.save(replace(entry, validator=Validator()))
+
+    def _found(self, address: PageAddress) -> None:
+        folder = _folder(address)
+        if folder is not None:
+            self._known(address.site)[folder] = None
+
+    def _known(self, site: Site) -> Bounded[str, None]:
+        """The folders of pages; of an earlier run, those of pages that are stored."""
+        folders = self._folders.get(site.mount)
+        if folders is None:
+            folders = self._folders[site.mount] = Bounded(_FOLDERS)
+            for key in self._store.keys(f"page:{site.mount}:"):
+                folder = _folder(PageAddress.of_key(key, site))
+                if folder is not None:
+                    folders[folder] = None
+        return folders
+
+
+def _folder(address: PageAddress) -> str | None:
+    """The folder that has a project's page, where other projects may have theirs."""
+    project, path = address.project, address.path
+    return path.removesuffix(f"{project}/") if project and f"/{path}".endswith(f"/{project}/") else None
+
+
+class Moves:
+    """Addresses that a page gave files before it gave them others.
+
+    Some indexes sign the path itself, as `/s/<token>/demo-1.0.tar.gz`, and anew on each page. A client that has an
+    earlier page asks for an address that no page has any more.
+
+    Mutable state: by page and name, files as earlier pages had them since the start, the last first. Bounded: what was
+    not moved for the longest time is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._earlier: Bounded[tuple[str, str], tuple[File, ...]] = Bounded(_MOVES)
+
+    def arrived(self, page: str, before: Iterable[File], now: Mapping[str, Iterable[File]]) -> None:
+        """The page with this key had the files `before`, and has others `now`, by name."""
+        for file in before:
+            there = now.get(file.filename)
+            if there and _place(file) not in map(_place, there):
+                key = (page, file.filename)
+                self._earlier[key] = (file, *self._earlier.pop(key, ()))[:_EACH]
+
+    def earlier(self, page: str, name: str) -> tuple[File, ...]:
+        """The file of this name as it was on earlier copies of a page, at addresses that it has no more."""
+        return self._earlier.get((page, name), ())
+
+
+def _place(file: File) -> str:
+    """Its address without the query, which is no part of addresses on the cache."""
+    return file.url.partition("?")[0]

@@ -1,0 +1,119 @@
+"""Pages by their links: each body is parsed once, and held in memory within bounds.
+
+Called by `page_cache` for a page that arrives, by `supplements` and `rendered_pages` for a page that a client gets, and
+by `catalog` for a single link. A page is known by the digest of its body, so it never goes stale: another page has
+another digest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from proxy.bounded import Bounded
+from proxy.cache.documents import Document
+from proxy.cache.workers import Workers
+from proxy.model import Entry
+from proxy.python.filenames import tells
+from proxy.python.page import File, ParsedPage, Summary
+from proxy.python.parsing import parse
+from proxy.python.store_keys import project_of_page
+
+T = TypeVar("T")
+
+_LINKS = 40_000  # of parsed pages
+_SUMMARIES = 20_000
+_LONG = 32 << 10  # bytes from which on work leaves the event loop
+_LARGE = 4 << 20  # bytes of a page from which on only one is worked on: it takes several times its size in memory
+
+
+class PageWork:
+    """Where pages are worked on. Mutable state: its threads, and whose turn it is of the large ones."""
+
+    def __init__(self) -> None:
+        self._threads = Workers("parsing")
+        self._large = asyncio.Lock()
+
+    def turn(self, entry: Entry) -> AbstractAsyncContextManager[object]:
+        """Small pages are worked on at once, large ones one after another."""
+        return self._large if entry.size >= _LARGE else contextlib.nullcontext()
+
+    async def run(self, size: int, work: partial[T]) -> T:
+        """Do what takes long for a body of `size` bytes."""
+        return work() if size < _LONG else await self._threads.run(work)
+
+    async def close(self) -> None:
+        """Wait for the work under way."""
+        await self._threads.close()
+
+
+class ParsedPages:
+    """Pages by their links. Mutable state: parsed pages and summaries, in order of use."""
+
+    def __init__(self, work: PageWork) -> None:
+        self._work = work
+        self._pages: OrderedDict[tuple[str, str], ParsedPage] = OrderedDict()
+        self._links = 0
+        self._summaries: Bounded[tuple[str, str], Summary] = Bounded(_SUMMARIES)
+
+    async def get(self, document: Document) -> ParsedPage:
+        """A page, parsed. Raises UpstreamBroken for what is no index page, BlobDamaged."""
+        entry = document.entry
+        found = self._known(entry)
+        if found is not None:
+            return found
+        async with self._work.turn(entry):
+            return self._known(entry) or await self._parse(entry, await document.read())
+
+    async def parse(self, entry: Entry, body: bytes) -> ParsedPage:
+        """A page that has just come, before it takes the place of one. Raises UpstreamBroken for what is none."""
+        async with self._work.turn(entry):
+            return self._known(entry) or await self._parse(entry, body)
+
+    async def summary(self, document: Document) -> Summary:
+        """What is to be known of a page without its links. Raises as `get` does."""
+        key = _key(document.entry)
+        found = self._summaries.get(key)
+        if found is None:
+            return (await self.get(document)).summary
+        self._summaries.move_to_end(key)
+        return found
+
+    async def _parse(self, entry: Entry, body: bytes) -> ParsedPage:
+        key = _key(entry)
+        found = await self._work.run(len(body), partial(_parsed, entry, body))
+        self._summaries[key] = found.summary
+        if key not in self._pages:
+            self._pages[key] = found
+            self._links += len(found.page.files)
+        while self._links > _LINKS and len(self._pages) > 1:
+            _, old = self._pages.popitem(last=False)
+            self._links -= len(old.page.files)
+        return found
+
+    def _known(self, entry: Entry) -> ParsedPage | None:
+        key = _key(entry)
+        found = self._pages.get(key)
+        if found is not None:
+            self._pages.move_to_end(key)
+        return found
+
+
+def _key(entry: Entry) -> tuple[str, str]:
+    return entry.digest.value, entry.url
+
+
+def _parsed(entry: Entry, body: bytes) -> ParsedPage:
+    page = parse(body, entry.content_type, entry.url)
+    project = project_of_page(entry.key)
+    return ParsedPage.of(replace(page, files=tuple([_of(file, project) for file in page.files])) if project else page)
+
+
+def _of(file: File, project: str) -> File:
+    """A file on a project's page, which says whose it is where its name does not."""
+    return file if tells(file.filename, project) else replace(file, project=project)

@@ -1,0 +1,99 @@
+"""Pages as clients get them: rendered once in each form and coding, and held in memory within bounds.
+
+Called by `pages`. The key of a form names all that it is made of, so it never goes stale. Long pages are rendered and
+compressed in a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+
+from proxy.cache.documents import Document
+from proxy.cache.single_flight import SingleFlight
+from proxy.model import Site, Target
+from proxy.python.negotiation import Format
+from proxy.python.page import Page
+from proxy.python.parsed_pages import PageWork, ParsedPages
+from proxy.python.rendering import render
+from proxy.python.supplements import NOTHING, Supplement
+
+_BYTES = 48 << 20  # of rendered pages
+
+
+@dataclass(frozen=True, slots=True)
+class PageView:
+    """A page as it is to be shown: upstream's, where the client asks for it, and what is known here beside it."""
+
+    document: Document
+    here: Target
+    site: Site
+    supplement: Supplement = NOTHING
+
+    def key(self, form: Format, *, gzip: bool) -> str:
+        """All that the bytes of the answer are made of; another process gives the same."""
+        entry, here = self.document.entry, self.here
+        return f"{entry.digest} {entry.url} {here.mount} {here.path} {self.supplement.key} {form.name} {gzip}"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPage:
+    """A rendered page and its strong ETag (RFC 9110 §8.8.3), which differs per format and coding."""
+
+    body: bytes
+    etag: str
+
+
+class RenderedPages:
+    """Pages as clients get them. Mutable state: rendered pages in order of use, and the work under way."""
+
+    def __init__(self, parsed: ParsedPages, work: PageWork) -> None:
+        self._parsed = parsed
+        self._work = work
+        self._pages: OrderedDict[str, RenderedPage] = OrderedDict()
+        self._bytes = 0
+        self._flights: SingleFlight[RenderedPage] = SingleFlight()
+
+    async def get(self, view: PageView, form: Format, *, gzip: bool) -> RenderedPage:
+        """The page for a client. Raises UpstreamBroken for what is no index page."""
+        key = view.key(form, gzip=gzip)
+        found = self._pages.get(key)
+        if found is not None:
+            self._pages.move_to_end(key)
+            return found
+        task, _ = self._flights.join(key, lambda: self._render(key, view, form, gzip=gzip))
+        return await self._flights.result(task)
+
+    async def close(self) -> None:
+        """Break off the work under way."""
+        await self._flights.close()
+
+    async def _render(self, key: str, view: PageView, form: Format, *, gzip: bool) -> RenderedPage:
+        if gzip:
+            plain = await self.get(view, form, gzip=False)
+            body = await self._work.run(len(plain.body), partial(_compressed, plain.body))
+            made = RenderedPage(body, f'{plain.etag[:-1]}-gzip"')
+        else:
+            entry = view.document.entry
+            page = (await self._parsed.get(view.document)).page
+            async with self._work.turn(entry):
+                body = await self._work.run(entry.size, partial(_rendered, view, page, form))
+            made = RenderedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+        self._pages[key] = made
+        self._bytes += len(made.body)
+        while self._bytes > _BYTES and len(self._pages) > 1:
+            _, old = self._pages.popitem(last=False)
+            self._bytes -= len(old.body)
+        return made
+
+
+def _rendered(view: PageView, page: Page, form: Format) -> bytes:
+    return render(view.supplement.complete(page), view.here, view.site, form)
+
+
+def _compressed(body: bytes) -> bytes:
+    compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return compressor.compress(body) + compressor.flush()
