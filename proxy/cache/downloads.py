@@ -11,8 +11,8 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+from proxy.backoff import Backoff
 from proxy.cache import body_checks
-from proxy.cache.cooling import Cooling
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, Location, Wanted, follow
 from proxy.cache.host_limits import HostLimits
@@ -40,10 +40,13 @@ from proxy.ports import Clock, Observer, Spool, Store, Upstream
 _log = logging.getLogger(__name__)
 _EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # what hosts say of an address that was good for a while
 _PIECE = 1 << 20  # bytes read at once
+_WRONG = 1.0  # seconds for which a location that sent wrong bytes is left alone; doubles each time
+_WRONG_LONGEST = 60.0  # seconds
+_WRONG_MOST = 10_000  # locations remembered
 
 
 class Downloads:
-    """Keeps files. Mutable state: the flights under way, and the sources that are cooling down."""
+    """Keeps files. Mutable state: the flights under way, and the back-offs of locations that sent wrong bytes."""
 
     def __init__(self, store: Store, upstream: Upstream, clock: Clock, observer: Observer, lanes: Lanes) -> None:
         self._store = store
@@ -53,7 +56,8 @@ class Downloads:
         self._lanes = lanes
         self._flights: dict[str, Flight] = {}
         self._tasks: SingleFlight[None] = SingleFlight()
-        self._cooling = Cooling(clock)
+        # By address and digest, since another version at the same address may be right.
+        self._wrong: Backoff[tuple[str, str]] = Backoff(_WRONG, _WRONG_LONGEST, _WRONG_MOST)
         self.stored_files = StoredFiles(store, clock)
         self._hashing = Workers("hashing")
         self.host_limits = HostLimits()
@@ -77,7 +81,8 @@ class Downloads:
         blob = await self.kept(wanted)
         if blob is not None:
             return blob, False
-        self._cooling.refuse(wanted)
+        if self._wrong.active((wanted.url, wanted.flight_key), self._clock.monotonic()):
+            raise WrongBytes("Upstream sent wrong bytes for this file a moment ago; it is asked again soon.")
         flight = self._flights.get(wanted.flight_key)
         began = flight is None
         if flight is None:
@@ -187,7 +192,7 @@ class Downloads:
         try:
             digest = await self._filled(flight, spool)
             flight.finish()
-            self._cooling.right(wanted)
+            self._wrong.succeeded((wanted.url, wanted.flight_key))
             assert flight.size is not None, "a filled flight knows its size"
             if not flight.keep:
                 return
@@ -195,7 +200,9 @@ class Downloads:
             await self._adopt(flight, spool, digest, flight.size)
         except WrongBytes:
             useless = True
-            self._cooling.wrong(wanted)
+            # No longer than upstream's word counts, be it a wrong one.
+            now, key = self._clock.monotonic(), (wanted.url, wanted.flight_key)
+            self._wrong.failed(key, now, at_most=wanted.site.ttl)
             raise
         except StoreError:
             useless = True  # a full disk has no room for what cannot be completed on it

@@ -34,9 +34,8 @@ from proxy.events import UpstreamFailed
 from proxy.model import Ask
 from proxy.ports import Clock, Credentials, Observer, Proxies, Reply
 from proxy.upstream import guard, redirects, response_head
-from proxy.upstream.failures import Failed
+from proxy.upstream.failures import Aspect, Failed, HostHealth
 from proxy.upstream.guard import Trust
-from proxy.upstream.health import Aspect, Health
 from proxy.upstream.identity import Identity
 from proxy.upstream.places import Rank
 from proxy.upstream.pools import Pools, authority
@@ -82,7 +81,7 @@ class AiohttpUpstream:
         self._identity = Identity(credentials)
         self._proxies = proxies
         self._sleep = sleep
-        self._health = Health()
+        self._health = HostHealth()
         self._pools = Pools(
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,

@@ -1,15 +1,24 @@
-"""Failures: the exceptions of aiohttp, and of the sockets below it, as types of `errors`.
+"""Failures: exceptions of aiohttp and of the sockets below it as types of `errors`, and the hosts that failed lately.
 
-Called by the client wherever it awaits aiohttp. The texts never carry aiohttp's own, which quote what upstream sent.
+The client uses them wherever it awaits aiohttp. The texts never carry aiohttp's own, which quote what upstream sent.
+Services ask through `Upstream.down` for which host nobody should wait; whether they ask it all the same is theirs.
 """
 
 from __future__ import annotations
 
+import enum
 import ssl
 
 import aiohttp
 
+from proxy.backoff import Backoff
+from proxy.bounded import Bounded
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.model import Ask, Kind
+
+_FIRST = 1.0  # seconds for which a host counts as down after one failure
+_LONGEST = 30.0  # seconds, however many failures in a row
+_HOSTS = 1024  # hosts and their aspects remembered; more than that is somebody making up names
 
 # What may come out of aiohttp. `ValueError` is in `InvalidURL` too; the client passes only addresses it has parsed.
 CAUGHT = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
@@ -98,3 +107,49 @@ def connecting(error: Exception) -> bool:
     return isinstance(
         error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
     )
+
+
+class Aspect(enum.Enum):
+    """What of a host fails: each has its own back-off, and a response of one says nothing of the other."""
+
+    LINE = "line"  # there is no connection: nothing can be had
+    DOCUMENTS = "documents"
+    FILES = "files"
+
+    @classmethod
+    def of(cls, ask: Ask) -> Aspect:
+        """Where a request belongs."""
+        return cls.DOCUMENTS if ask.kind in (Kind.PAGE, Kind.RELEASE, Kind.INDEX) else cls.FILES
+
+
+class HostHealth:
+    """The back-offs of all hosts, and of proxies on the way to them. Hosts are `host:port`.
+
+    Mutable state: besides the back-offs, by host the proxy that it was asked through last. Changed only on the event
+    loop. Times are seconds of the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self._backoff: Backoff[tuple[str, Aspect]] = Backoff(_FIRST, _LONGEST, _HOSTS)
+        self._proxies: Bounded[str, str] = Bounded(_HOSTS)
+
+    def failed(self, host: str, aspect: Aspect, now: float, at_least: float = 0.0) -> None:
+        """The host could not be reached, failed, timed out, or asks to be left alone for `at_least` seconds."""
+        self._backoff.failed((host, aspect), now, at_least=at_least)
+
+    def answered(self, host: str, aspect: Aspect) -> None:
+        """The host responded."""
+        self._backoff.succeeded((host, Aspect.LINE))
+        self._backoff.succeeded((host, aspect))
+
+    def asked(self, host: str, proxy: str | None) -> None:
+        """A request goes to the host now, through this proxy or straight."""
+        if proxy is not None:
+            self._proxies[host] = proxy
+        else:
+            self._proxies.pop(host, None)
+
+    def down(self, host: str, aspect: Aspect, now: float) -> bool:
+        """Whether this aspect of the host is within its back-off, or the line to it or to the last proxy on the way."""
+        keys = (host, aspect), (host, Aspect.LINE), (self._proxies.get(host, ""), Aspect.LINE)
+        return any(self._backoff.active(key, now) for key in keys)

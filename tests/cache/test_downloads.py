@@ -141,6 +141,30 @@ async def test_open__wrong_bytes_cool_down(bed: Bed, upstream: MemoryUpstream, c
     await idle(bed)
 
 
+async def test_open__wrong_bytes_of_one_version(bed: Bed, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """Only that file is not fetched again from there, and no longer than upstream's word counts."""
+    brief = replace(wanted(), site=replace(SITE, ttl=0.5))
+    other = BODY[::-1]
+    upstream.on(URL, Scripted(b"x" * len(BODY)), Scripted(other), Scripted(BODY))
+    flight, _ = await bed.downloads.open(brief)
+    assert isinstance(flight, Flight)
+    with pytest.raises(WrongBytes):
+        await flight.ended()
+    await idle(bed)
+    with pytest.raises(WrongBytes):
+        await bed.downloads.open(brief)
+
+    flight, _ = await bed.downloads.open(replace(brief, digest=sha256(other)))
+    assert isinstance(flight, Flight)
+    assert other == await body_of(flight)
+    await idle(bed)
+    clock.advance(0.5)
+    flight, _ = await bed.downloads.open(brief)
+    assert isinstance(flight, Flight)
+    assert BODY == await body_of(flight)
+    await idle(bed)
+
+
 @pytest.mark.parametrize("error", [NotFound("gone"), UpstreamBroken("broken")])
 async def test_open__upstream_fails(bed: Bed, upstream: MemoryUpstream, error: NotFound | UpstreamBroken) -> None:
     """A failure before the first byte, of a range and of a plain request, is every asker's."""

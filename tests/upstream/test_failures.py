@@ -1,4 +1,4 @@
-"""Exceptions of aiohttp as failures."""
+"""Exceptions of aiohttp as failures, and the hosts that failed lately."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.upstream.failures import CAUGHT, broken_off, connecting, failure, soon_again
+from proxy.model import Ask, Kind, Site
+from proxy.upstream.failures import CAUGHT, Aspect, HostHealth, broken_off, connecting, failure, soon_again
+
+PAGES, FILES, LINE = Aspect.DOCUMENTS, Aspect.FILES, Aspect.LINE
 
 KEY = ConnectionKey("files.example", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 INFO = RequestInfo(URL("http://files.example/secret"), "GET", CIMultiDictProxy(CIMultiDict()), URL())
@@ -67,3 +70,68 @@ def test_connecting() -> None:
         "ClientConnectorCertificateError",
         "ClientConnectorSSLError",
     }
+
+
+# Hosts that failed lately
+
+
+def test_health__an_answer_clears() -> None:
+    """A host is down until its back-off is over, or until it answers."""
+    health = HostHealth()
+    health.failed("a:80", PAGES, 10.0)
+    assert [True, False, False] == [
+        health.down(*at) for at in (("a:80", PAGES, 10.9), ("a:80", PAGES, 11.0), ("a:81", PAGES, 10.0))
+    ]
+    health.answered("a:80", PAGES)
+    assert not health.down("a:80", PAGES, 10.1)
+
+
+@pytest.mark.parametrize(
+    ("failing", "answering", "after_failing", "after_answering"),
+    [
+        (PAGES, FILES, {PAGES}, {PAGES}),
+        (FILES, PAGES, {FILES}, {FILES}),
+        (LINE, FILES, {PAGES, FILES, LINE}, set()),
+        (LINE, LINE, {PAGES, FILES, LINE}, set()),
+        (PAGES, LINE, {PAGES}, {PAGES}),
+    ],
+)
+def test_health__aspects(
+    failing: Aspect, answering: Aspect, after_failing: set[Aspect], after_answering: set[Aspect]
+) -> None:
+    """A host that gives files may fail at pages, and the reverse; one that cannot be reached gives nothing."""
+    health = HostHealth()
+    health.failed("a:80", failing, 10.0)
+    assert after_failing == {aspect for aspect in Aspect if health.down("a:80", aspect, 10.5)}
+    health.answered("a:80", answering)
+    assert after_answering == {aspect for aspect in Aspect if health.down("a:80", aspect, 10.5)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "aspect"), [(Kind.PAGE, PAGES), (Kind.RELEASE, PAGES), (Kind.FILE, FILES), (Kind.METADATA, FILES)]
+)
+def test_aspect__of_a_request(kind: Kind, aspect: Aspect) -> None:
+    """Metadata comes from where files are."""
+    assert aspect is Aspect.of(Ask("http://a/", Site("demo", "http://a/", "", 600.0), kind=kind))
+
+
+def test_health__made_up_names() -> None:
+    """However many hosts fail, few are remembered: the latest."""
+    health = HostHealth()
+    for number in range(5000):
+        health.failed(f"host{number}:80", PAGES, 0.0)
+    assert [False, True] == [health.down(f"host{number}:80", PAGES, 0.5) for number in (0, 4999)]
+
+
+def test_health__behind_a_proxy() -> None:
+    """A host is down while the proxy is that it was asked through last; straight, it is judged by itself."""
+    health = HostHealth()
+    health.asked("a:80", "proxy:3128")
+    health.asked("b:80", None)
+    health.failed("proxy:3128", LINE, 10.0)
+    assert [True, False, False] == [health.down(host, FILES, 10.5) for host in ("a:80", "b:80", "c:80")]
+    health.asked("a:80", None)
+    assert not health.down("a:80", PAGES, 10.5)
+    for number in range(5000):
+        health.asked(f"host{number}:80", "proxy:3128")
+    assert len(health._proxies) == 1024
