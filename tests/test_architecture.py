@@ -36,7 +36,6 @@ _HELD_ELSEWHERE = {
     "storage.upkeep": "tests/flows/test_disk.py and tests/storage/test_damaged_index.py",
     "storage.space": "tests/storage/test_full_disk.py and tests/storage/test_store.py",
     "storage.threads": "tests/storage/test_store.py",
-    "storage.work": "tests/storage/test_store.py: askers that go away",
 }
 
 # Each module in a process of its own. What other projects' libraries do when they are loaded is not looked at: they are

@@ -18,7 +18,7 @@ from pathlib import Path
 from proxy.storage import places
 from proxy.storage.blobs import Record
 from proxy.storage.changes import Adopted
-from proxy.storage.disk_health import Place
+from proxy.storage.disk_health import Component
 from proxy.storage.holdings import Holdings
 
 _REST = re.compile(r"[0-9a-f]{62}")
@@ -72,7 +72,7 @@ class Adoption:
         release = self._places.take((value,))
         try:
             stamp = await run(work, self._folder.blob(value))
-            self._threads.health.worked(Place.FILES)
+            self._threads.health.worked(Component.FILES)
             record = Record(value, size, stamp, self._blobs.next_place())
             self._blobs.add(record)
             # What a power cut may take is written down without a stamp: it is proved after the next start.

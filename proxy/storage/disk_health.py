@@ -1,6 +1,6 @@
-"""What went wrong on the disk: the one place that turns errors of the system and of SQLite into `errors.StoreError`.
+"""The health of the disk: what errors of the system and of SQLite mean, and whether writing works.
 
-Also whether the disk is well, for the health check: it is not from a failed write until one succeeds.
+The one place that turns these errors into `errors.StoreError`. Everything that writes reports here what became of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from proxy.errors import StoreBroken, StoreError, StoreFull
 _log = logging.getLogger(__name__)
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# What says that the database itself can be trusted no less than before: the disk, a lock or the memory is the matter.
+# SQLite errors that do not mean corruption: of the disk, locking or memory.
 _NOT_DAMAGE = frozenset(
     {
         sqlite3.SQLITE_PERM,
@@ -34,14 +34,14 @@ _NOT_DAMAGE = frozenset(
         sqlite3.SQLITE_AUTH,
     }
 )
-_QUIET = 60.0  # seconds between two lines that say that the same place fails
 _CUT_SHORT = 522  # SQLITE_IOERR_SHORT_READ: pages are missing
+_QUIET = 60.0  # seconds between two lines that say that the same component fails
 
 DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
 
 
 def to_store_error(error: Exception) -> StoreError:
-    """The failure as the ports know it."""
+    """One of `DISK_ERRORS` as the ports know it."""
     if isinstance(error, OSError):
         if error.errno in _FULL:
             return StoreFull(f"The disk of the data folder is full: {error.strerror}. Free some space there.")
@@ -56,7 +56,7 @@ def to_store_error(error: Exception) -> StoreError:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the database is not what was written, so that nothing but a new one helps."""
+    """Whether the database file is corrupt, so that only a new one helps."""
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return False  # a mistake of this program
     if getattr(error, "sqlite_errorcode", None) == _CUT_SHORT:
@@ -70,48 +70,49 @@ def _code(error: Exception) -> int | None:
     return None if code is None else code & 0xFF
 
 
-class Place(enum.Enum):
-    """What can fail by itself, and be well again by itself."""
+class Component(enum.Enum):
+    """What can fail while the others work."""
 
     FILES = "files"
     INDEX = "index"
     ROOM = "room"
 
 
-class Health:
-    """Whether writing works. One log line when that changes, not one for each write, and one in a minute at most.
+class DiskHealth:
+    """Whether writing works. Mutable state: the components that fail, and what was logged of them.
 
-    `failures` counts all of them.
+    A change is logged once, not each failed write, and a component that fails by turns once in a minute.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.failures = 0
+        self.failures = 0  # of all components so far
         self._clock = clock
-        self._failing: set[Place] = set()
-        self._said: dict[Place, float] = {}  # when a failure was last logged
-        self._open: set[Place] = set()  # whose failure was logged, and not its end
+        self._failing: set[Component] = set()
+        self._logged_at: dict[Component, float] = {}
+        self._logged: set[Component] = set()  # whose failure was logged, and not its end
 
     @property
     def well(self) -> bool:
-        """Whether everything that was tried last worked."""
+        """Whether the last write to each component worked."""
         return not self._failing
 
-    def failed(self, place: Place, error: StoreError) -> None:
-        """A write did not succeed."""
+    def failed(self, component: Component, error: StoreError) -> None:
+        """A write failed."""
         self.failures += 1
-        if place in self._failing:
+        if component in self._failing:
             return
-        self._failing.add(place)
+        self._failing.add(component)
         now = self._clock()
-        if now - self._said.get(place, -_QUIET) >= _QUIET:  # a nearly full disk takes one file and not the next
-            self._said[place] = now
-            self._open.add(place)
+        # A nearly full disk takes one file and not the next.
+        if now - self._logged_at.get(component, -_QUIET) >= _QUIET:
+            self._logged_at[component] = now
+            self._logged.add(component)
             _log.error("the data folder fails; files are served past it", extra={"reason": str(error)})
 
-    def worked(self, place: Place) -> None:
-        """A write succeeded."""
-        if place in self._failing:
-            self._failing.discard(place)
-            if place in self._open:
-                self._open.discard(place)
-                _log.warning("the data folder works again", extra={"place": place.value})
+    def worked(self, component: Component) -> None:
+        """A write worked."""
+        if component in self._failing:
+            self._failing.discard(component)
+            if component in self._logged:
+                self._logged.discard(component)
+                _log.warning("the data folder works again", extra={"place": component.value})

@@ -14,7 +14,7 @@ import msgspec
 from proxy.model import Digest, Entry
 from proxy.storage.blobs import Record
 from proxy.storage.changes import Change, Forgotten, Saved
-from proxy.storage.disk_health import DISK_ERRORS, Place
+from proxy.storage.disk_health import DISK_ERRORS, Component
 from proxy.storage.holdings import Holdings
 
 _REMEMBERED = 20_000
@@ -74,7 +74,7 @@ class Entries:
         try:
             text = self._index.peek(key)
         except DISK_ERRORS as error:
-            self._threads.failed(error, Place.INDEX)
+            self._threads.failed(error, Component.INDEX)
             return None
         if text is None:
             return None
@@ -123,7 +123,7 @@ class Entries:
         try:
             rows = self._index.keys(prefix)
         except DISK_ERRORS as error:
-            self._threads.failed(error, Place.INDEX)
+            self._threads.failed(error, Component.INDEX)
             return set()
         # A row whose blob is gone is about to be deleted.
         return {key for key, value in rows if isinstance(value, str) and self._blobs.get(value) is not None}

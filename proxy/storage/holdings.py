@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from proxy.storage.backlog import Backlog
 from proxy.storage.blobs import Blobs
-from proxy.storage.folder import Folder
+from proxy.storage.folder import DataFolder
 from proxy.storage.index import Index
 from proxy.storage.places import Places
 from proxy.storage.threads import Threads
@@ -16,7 +16,7 @@ from proxy.storage.threads import Threads
 class Holdings:
     """An open data folder: its paths, its rows and their changes, its blobs in memory and their files, the threads."""
 
-    folder: Folder
+    folder: DataFolder
     index: Index
     backlog: Backlog
     blobs: Blobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from proxy.storage.disk_health import Place
+from proxy.storage.disk_health import Component
 from proxy.storage.holdings import Holdings
 
 _BYTES = 64 << 10
@@ -14,7 +14,7 @@ _BYTES = 64 << 10
 async def probe(holdings: Holdings) -> None:
     """Write a file and a row, and remove them. Raises StoreFull, StoreBroken."""
     await holdings.threads.sync(_write, holdings.folder.spool / "probe.tmp")
-    holdings.threads.health.worked(Place.FILES)
+    holdings.threads.health.worked(Component.FILES)
     await holdings.threads.index(holdings.index.probe)
 
 

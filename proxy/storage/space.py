@@ -14,7 +14,7 @@ from pathlib import Path
 
 from proxy.errors import StoreFull, StoreRefused
 from proxy.storage.blobs import Blobs, Record, footprint
-from proxy.storage.disk_health import Health, Place, to_store_error
+from proxy.storage.disk_health import Component, DiskHealth, to_store_error
 from proxy.storage.eviction import Ledger, Reservation, victims
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ Evict = Callable[[Sequence[Record], Sequence[str]], Awaitable[None]]
 class Space:
     """The bound, and who holds how much of it. Changed on the event loop only."""
 
-    def __init__(self, path: Path, limit: int, blobs: Blobs, evict: Evict, health: Health) -> None:
+    def __init__(self, path: Path, limit: int, blobs: Blobs, evict: Evict, health: DiskHealth) -> None:
         self.ledger = Ledger(limit)
         self._path = path
         self._blobs = blobs
@@ -100,7 +100,7 @@ class Space:
         blobs, ledger = self._blobs, self.ledger
         shortage = ledger.shortage(blobs.footprint, need, free)
         if not shortage and not files_short:
-            self._health.worked(Place.ROOM)
+            self._health.worked(Component.ROOM)
             return [], [], 0
         names = victims(self._left_over.items(), shortage)
         if names is None:
@@ -113,9 +113,9 @@ class Space:
                 self._say(need)
                 raise StoreFull("No room below the bound: what is stored is in use, or the file is too large for it.")
             full = StoreFull("The disk of the data folder is nearly full. Free some space there.")
-            self._health.failed(Place.ROOM, full)
+            self._health.failed(Component.ROOM, full)
             raise full
-        self._health.worked(Place.ROOM)
+        self._health.worked(Component.ROOM)
         for name in names:
             self.take(name)
         for record in records:

@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from proxy.errors import StoreBroken
 from proxy.ports import SpoolState
 from proxy.storage.blobs import Blobs, Record
-from proxy.storage.disk_health import Place
+from proxy.storage.disk_health import Component
 from proxy.storage.eviction import Reservation
 from proxy.storage.journal import Journal, replay
 from proxy.storage.space import Space
@@ -93,7 +93,7 @@ class DiskSpool:
         if self._top > self.reservation.size:
             await self._space.grow_ahead(self.reservation, self._top - self.reservation.size)
         await self._run(self._write, offset, chunks, size)
-        self._threads.health.worked(Place.FILES)
+        self._threads.health.worked(Component.FILES)
         self._space.ledger.wrote(self.reservation, size)
 
     def _write(self, offset: int, chunks: Sequence[bytes | memoryview], size: int) -> None:
@@ -200,7 +200,7 @@ class DiskSpool:
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if not self._hold():
             raise RuntimeError("this spool file is closed")
-        future = self._threads.begin(work, *args, **kwargs)
+        future = self._threads.submit(work, *args, **kwargs)
         self._running.add(future)
         future.add_done_callback(self._ran)
         return await self._threads.outcome(future)

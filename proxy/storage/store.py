@@ -27,7 +27,7 @@ from proxy.storage.blobs import Blobs, Record
 from proxy.storage.changes import Noted
 from proxy.storage.dropping import Dropping
 from proxy.storage.entries import Entries
-from proxy.storage.folder import prepare
+from proxy.storage.folder import DataFolder
 from proxy.storage.holdings import Holdings
 from proxy.storage.index_opening import open_index
 from proxy.storage.journal import boot_id
@@ -38,10 +38,9 @@ from proxy.storage.proof import SYNCED_FROM
 from proxy.storage.space import Space
 from proxy.storage.spool import DiskSpool
 from proxy.storage.spool_folder import clear
-from proxy.storage.threads import Threads
+from proxy.storage.threads import Tasks, Threads
 from proxy.storage.upkeep import Renewal
 from proxy.storage.verification import Checking
-from proxy.storage.work import Work
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class DiskStore:
         self._blobs = holdings.blobs
         self._threads = holdings.threads
         self._observer = observer
-        self._work = Work()
+        self._tasks = Tasks()
         self._backlog = holdings.backlog
         self._dropping = Dropping(holdings, self._tell)
         self._space = Space(self._folder.path, limit, self._blobs, self._evict, self._threads.health)
@@ -83,7 +82,7 @@ class DiskStore:
         Raises StoreRefused where only a person can help, StoreFull or StoreBroken where it may be over in a moment.
         """
         async with AsyncExitStack() as stack:
-            folder = prepare(path)
+            folder = DataFolder.open(path)
             stack.callback(folder.lock.release)
             threads = Threads()
             stack.push_async_callback(threads.close)
@@ -121,10 +120,10 @@ class DiskStore:
         for task in self._tending:
             task.cancel()
         await asyncio.gather(*self._tending, return_exceptions=True)
-        await self._work.done()
+        await self._tasks.done()
         self._note()
         await self._backlog.settled(_CLOSING)
-        await self._work.done()
+        await self._tasks.done()
         await self._backlog.close(_CLOSING)
         with contextlib.suppress(StoreError):
             await self._closing.aclose()
@@ -133,7 +132,7 @@ class DiskStore:
         """Wait until what was changed so far is in the index, and what follows from it is done."""
         self._note()
         await self._backlog.settled()
-        await self._work.settled()
+        await self._tasks.settled()
 
     @property
     def healthy(self) -> bool:
@@ -204,7 +203,7 @@ class DiskStore:
         if not isinstance(spool, DiskSpool):
             raise TypeError("a spool file is adopted by the store that made it")
         try:
-            return await self._work.finish(self._adopt(spool, digest.value, size))
+            return await self._tasks.finish(self._adopt(spool, digest.value, size))
         except StoreError as error:
             _log.debug("file not stored", extra={"reason": str(error)})
             return None
@@ -223,7 +222,7 @@ class DiskStore:
 
     async def put(self, body: bytes) -> Blob | None:
         try:
-            return await self._work.finish(self._put(body))
+            return await self._tasks.finish(self._put(body))
         except StoreError as error:
             _log.debug("body not stored", extra={"reason": str(error)})
             return None
@@ -246,7 +245,7 @@ class DiskStore:
 
     async def sweep(self) -> None:
         """Take in files that have no row, and drop blobs that have no file: what a kill or a power cut left."""
-        for record in await self._work.finish(self._adoption.sweep()):
+        for record in await self._tasks.finish(self._adoption.sweep()):
             self._drop(record)
         self._tell()
 
@@ -284,16 +283,16 @@ class DiskStore:
 
     def _renew(self) -> None:
         if self._renewal.due():
-            self._work.background(self._renewal.run())
+            self._tasks.background(self._renewal.run())
 
     def _drop(self, record: Record) -> None:
         """Forget a blob here and now, and delete it from the disk, with all entries that name it."""
         dropping = self._dropping.drop(record)
         if dropping is not None:
-            self._work.background(dropping)
+            self._tasks.background(dropping)
 
     def _evict(self, records: Sequence[Record], names: Sequence[str]) -> Awaitable[None]:
         """Delete blobs and left-over downloads that `space` took off its books, here and now."""
         for record in records:
             self._observer(Evicted(record.size))
-        return self._work.finish(self._dropping.delete(records, names))
+        return self._tasks.finish(self._dropping.delete(records, names))

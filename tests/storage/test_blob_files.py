@@ -47,7 +47,7 @@ async def test_sweep__file_that_is_being_deleted(tmp_path: Path) -> None:
         known = await keep(store, "a", b"body")
         await store.settled()
         gate = threading.Event()
-        held = store._threads.begin_index(gate.wait)  # the deletion waits for its row
+        held = store._threads.submit_index(gate.wait)  # the deletion waits for its row
         try:
             store._drop(next(iter(store._blobs)))
             await store.sweep()

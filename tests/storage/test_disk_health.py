@@ -10,7 +10,7 @@ import pytest
 from diskcache import Timeout
 
 from proxy.errors import StoreBroken, StoreFull
-from proxy.storage.disk_health import Health, Place, is_damage, to_store_error
+from proxy.storage.disk_health import Component, DiskHealth, is_damage, to_store_error
 
 
 def _sqlite(code: int) -> sqlite3.Error:
@@ -53,15 +53,15 @@ def test_is_damage__codes() -> None:
 
 def test_health__one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
     """It is well again when all that failed works; a thousand failures are one line."""
-    health = Health()
+    health = DiskHealth()
     with caplog.at_level(logging.INFO):
         for _ in range(1000):
-            health.failed(Place.FILES, StoreBroken("x"))
-        health.failed(Place.INDEX, StoreBroken("x"))
-        health.worked(Place.FILES)
+            health.failed(Component.FILES, StoreBroken("x"))
+        health.failed(Component.INDEX, StoreBroken("x"))
+        health.worked(Component.FILES)
         well = [health.well]
-        health.worked(Place.INDEX)
-        health.worked(Place.INDEX)
+        health.worked(Component.INDEX)
+        health.worked(Component.INDEX)
 
     assert [*well, health.well] == [False, True]
     assert len(caplog.records) == 4
@@ -71,14 +71,14 @@ def test_health__one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> N
 def test_health__nearly_full(caplog: pytest.LogCaptureFixture) -> None:
     """What fails and works by turns is said once in a minute, with its end."""
     now = 0.0
-    health = Health(lambda: now)
+    health = DiskHealth(lambda: now)
     lines = []
     with caplog.at_level(logging.INFO):
         for _ in range(180):
             now += 1.0
             for _ in range(5):
-                health.failed(Place.ROOM, StoreFull("x"))
-                health.worked(Place.ROOM)
+                health.failed(Component.ROOM, StoreFull("x"))
+                health.worked(Component.ROOM)
             lines.append(len(caplog.records))
 
     assert (2, 2, 4, 6, 6) == (lines[0], lines[59], lines[60], lines[120], lines[-1])

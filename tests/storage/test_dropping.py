@@ -16,7 +16,7 @@ async def test_drop__row_before_file(tmp_path: Path) -> None:
         await keep(store, "a", b"body")
         await store.settled()
         gate = threading.Event()
-        held = store._threads.begin_index(gate.wait)
+        held = store._threads.submit_index(gate.wait)
         store._drop(next(iter(store._blobs)))
         for _ in range(10):
             await store._threads.files(int)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.errors import StoreBroken
 from proxy.storage.eviction import Ledger, Reservation, victims
+from tests.storage.disk import keep, opened
 
 _SIZES = st.lists(st.integers(0, 50), max_size=12)
 
@@ -60,3 +66,21 @@ def test_ledger__comes_out_even(steps: list[tuple[int, int, int]]) -> None:
         ledger.release(download)
 
     assert (ledger.reserved, ledger.promised) == (0, 0)
+
+
+async def test_open__bound_below_the_database(tmp_path: Path) -> None:
+    """A bound that the database alone fills is refused with the least value, which is one that works."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        for number in range(200):
+            await keep(store, f"{number}/{'long name' * 400}", b"%d" % number)
+    database = (path / "index" / "cache.db").stat().st_size
+
+    with pytest.raises(StoreBroken, match=f"cannot be held to {database} bytes: its database alone") as caught:
+        async with opened(path, database):
+            pass
+    least = re.search(r"at least (\d+) MB", str(caught.value))
+    assert least is not None
+
+    async with opened(path, int(least[1]) * 10**6) as store:
+        assert await keep(store, "one more", b"one more") == store.find("one more")
