@@ -42,7 +42,7 @@ from proxy.events import Event
 from proxy.metrics import Metrics
 from proxy.ports import Clock, Credentials, Observer, Proxies
 from proxy.python.service import GROUP_INDEX, PythonIndexes
-from proxy.storage.opening import LateStore, open_store
+from proxy.storage.opening import PendingStore, open_store
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.lines import Lines, places
@@ -78,7 +78,7 @@ class Running:
     urls: tuple[str, ...]  # http://host:port, without a slash at the end
     metrics: Metrics
     log: LogWriter
-    kept: DiskStore | LateStore
+    kept: DiskStore | PendingStore
     _stack: AsyncExitStack
 
     @property
@@ -89,7 +89,7 @@ class Running:
     @property
     def store(self) -> DiskStore:
         """The store on disk, which is open unless the start found a disk that could not be used."""
-        opened = self.kept.store if isinstance(self.kept, LateStore) else self.kept
+        opened = self.kept.store if isinstance(self.kept, PendingStore) else self.kept
         assert opened is not None, "the data folder could be opened"
         return opened
 

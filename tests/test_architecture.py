@@ -26,16 +26,6 @@ _HELD_ELSEWHERE = {
     "commands.serve": "tests/test_cli.py: a process",
     "events": "values only",
     "ports": "contracts: tests/contract",
-    "storage.changes": "tests/storage/test_index.py and tests/storage/test_backlog.py",
-    "storage.index_disk": "tests/storage/test_index.py",
-    "storage.verification": "tests/storage/test_store.py: doubtful files",
-    "storage.holdings": "values only",
-    "storage.lease": "tests/contract/test_store.py and tests/storage/test_store.py",
-    "storage.probe": "tests/storage/test_full_disk.py",
-    "storage.index_opening": "tests/storage/test_opening.py",
-    "storage.upkeep": "tests/flows/test_disk.py and tests/storage/test_damaged_index.py",
-    "storage.space": "tests/storage/test_full_disk.py and tests/storage/test_store.py",
-    "storage.threads": "tests/storage/test_store.py",
 }
 
 # Each module in a process of its own. What other projects' libraries do when they are loaded is not looked at: they are

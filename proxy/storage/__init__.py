@@ -1,9 +1,9 @@
 """The disk: bodies by digest, what is known of addresses, and downloads under way; bounded in bytes.
 
-`store.DiskStore` implements `ports.Store` on one folder: `folder` lays it out and `lock` keeps a second process out.
-`late` stands in for it while the disk cannot be used. `index` is the database (diskcache), `blobs` and `entries` its
-picture in memory, `backlog` the changes that it does not have yet. `adoption` and `dropping` bring files to their
-`places` and away, `spool` and `journal` hold downloads, `space` keeps the bound with the rule in `eviction`, `lease`
-opens files and `proof` says whether they are what was stored; `checking` and `renewal` work in the background. It
-never knows what a wheel is, and never reads or writes pickle.
+`store.DiskStore` implements `ports.Store` on one folder (`folder`); `opening` opens it, or has files served past it
+while the disk cannot be used. `blobs` and `entries` are what is stored, in memory; `index` is their database
+(diskcache), and `backlog` the changes that it does not have yet. `blob_files` brings bodies to their places and
+deletes them, `spool` and `journal` hold downloads, `space` keeps the bound. `lease` opens bodies, and `verification`
+says whether they are what was stored. `upkeep` works by itself; `threads` runs what blocks, and `disk_health` knows
+what fails. It never knows what a wheel is, and never reads or writes pickle.
 """

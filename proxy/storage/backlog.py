@@ -1,8 +1,9 @@
-"""What is known in memory and has yet to be written into the index: a queue, so that nobody waits for the database.
+"""Changes of the index: what they are, and the queue in which they wait, so that nobody waits for the database.
 
-Changes are written in the order in which they were made, several at once, by one task. One that cannot be written,
-because another process has the database locked or the disk is full, is tried again until it can; meanwhile what it says
-is true in memory. A kill loses what waits: files of blobs are found again by their names, entries are asked for again.
+What a change says is true in memory already. Changes are written in the order in which they were made, several at
+once, by one task. If they cannot be written, because another process has the database locked or the disk is full, they
+are tried again until they can. A kill loses those that wait: files of blobs are found again by their names, entries are
+fetched again.
 """
 
 from __future__ import annotations
@@ -11,29 +12,89 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import TypeAlias
 
 from proxy.errors import StoreBroken, StoreError
-from proxy.storage.changes import Change, Saved
-from proxy.storage.index import Index
+from proxy.storage.blobs import BlobRow
 from proxy.storage.threads import Threads
 
 _log = logging.getLogger(__name__)
 
-_MOST = 10_000  # changes that may wait; whoever wants to keep more is refused
+_MOST = 10_000  # changes that may wait
 _AGAIN = 1.0  # seconds between two tries
 _GATHER = 0.01  # seconds that the first change waits for others to be written with it
 
-Written = Callable[[Sequence[Change], Mapping[str, float]], None]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adopted:
+    """Files are blobs now."""
+
+    rows: tuple[BlobRow, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Saved:
+    """An entry. `text` is its JSON, which may be replaced until it is `taken`; `sha256` the blob it names."""
+
+    key: str
+    text: bytes
+    sha256: str
+    since: float  # the place in the order of use at which it was made
+    taken: bool = False  # being written
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forgotten:
+    """An entry is gone. `since`: as of `Saved`."""
+
+    key: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dropped:
+    """Blobs are gone, with all entries that name them."""
+
+    sha256s: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Used:
+    """Blobs were used: (place in the order of use, sha256)."""
+
+    uses: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verified:
+    """A blob's file has its digest; `stamp` is its stamp now."""
+
+    sha256: str
+    stamp: str
+
+
+# Applying a change twice is as good as once.
+Change: TypeAlias = Adopted | Saved | Forgotten | Dropped | Used | Verified
+
+# Applies changes, all or none. Gives the sha256 of blobs that an entry named before, and none names now, with the
+# `since` of what changed that.
+Write: TypeAlias = Callable[[Sequence[Change]], Mapping[str, float]]
 
 
 class Backlog:
-    """Changed on the event loop only. `on_written` is called with changes, and what `Index.write` gave for them."""
+    """The queue. Changed on the event loop only.
 
-    def __init__(self, index: Index, threads: Threads, most: int = _MOST) -> None:
+    `on_written` is called with the changes that were written, and with what `write` gave for them.
+    """
+
+    def __init__(self, write: Write, batch: int, threads: Threads, most: int = _MOST) -> None:
+        """`write` runs in the thread of the index, with at most `batch` changes."""
         self.stuck = False  # whether the last try failed
-        self.on_written: Written | None = None
-        self._index = index
+        self.on_written: Callable[[Sequence[Change], Mapping[str, float]], None] | None = None
+        self._index_write = write
+        self._batch = batch
         self._threads = threads
         self._most = most
         self._waiting: deque[Change] = deque()
@@ -45,7 +106,7 @@ class Backlog:
         self._progress = asyncio.Event()
 
     def refuse_if_full(self) -> None:
-        """Raise StoreBroken where too much waits already: called before anything that needs not be kept."""
+        """Raise StoreBroken where too many wait already: called before anything that need not be stored."""
         if len(self._waiting) >= self._most:
             raise StoreBroken("The index in the data folder cannot be written for a while; its last error says why.")
 
@@ -58,14 +119,14 @@ class Backlog:
         return self._added
 
     def _begin(self) -> None:
-        """Write what waits now."""
+        """Write now what waits."""
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
             self._task = asyncio.get_running_loop().create_task(self._write(), name="index backlog")
 
     async def written(self, number: int, patience: float) -> bool:
-        """Whether a change is written, waiting for that `patience` seconds; not while writing fails."""
+        """Whether a change is written. Waits for that at most `patience` seconds, and not while writing fails."""
         self._begin()
         try:
             async with asyncio.timeout(patience):
@@ -76,8 +137,8 @@ class Backlog:
             pass
         return self._done >= number
 
-    async def settled(self, patience: float | None = None) -> None:
-        """Wait until nothing waits to be written; at most `patience` seconds."""
+    async def flush(self, patience: float | None = None) -> None:
+        """Wait until no change waits, at most `patience` seconds."""
         self._begin()
         if self._task is not None and not self._task.done():
             self.try_again()
@@ -89,7 +150,7 @@ class Backlog:
 
     async def close(self, patience: float) -> None:
         """Write what waits, for at most `patience` seconds, and not while writing fails; the rest is lost."""
-        await self.settled(0.0 if self.stuck else patience)
+        await self.flush(0.0 if self.stuck else patience)
         self._closed = True
         if self._task is not None and not self._task.done():
             self._task.cancel()
@@ -101,27 +162,27 @@ class Backlog:
             )
 
     async def _write(self) -> None:
-        most = self._index.batch
+        most = self._batch
         while self._waiting:
             batch = list(islice(self._waiting, most))
             self._again.clear()
-            _take(batch, taken=True)
+            _mark(batch, taken=True)
             try:
-                unnamed = await self._threads.index(self._index.write, batch)
+                unnamed = await self._threads.index(self._index_write, batch)
             except StoreError:
-                _take(batch, taken=False)
+                _mark(batch, taken=False)
                 self.stuck = True
                 self._progress.set()
                 await self._pause()
                 continue
             except Exception as error:  # noqa: BLE001 one change that cannot be written must not hold up all others
                 if len(batch) > 1:  # find the one that is wrong
-                    _take(batch, taken=False)
+                    _mark(batch, taken=False)
                     most = 1
                     continue
                 reason = type(error).__name__
                 _log.error("a change of the index is given up: it cannot be written", extra={"reason": reason})
-                unnamed, most = {}, self._index.batch
+                unnamed, most = {}, self._batch
             for _ in batch:
                 self._waiting.popleft()
             self._done += len(batch)
@@ -138,7 +199,7 @@ class Backlog:
             pass
 
 
-def _take(batch: list[Change], *, taken: bool) -> None:
+def _mark(batch: list[Change], *, taken: bool) -> None:
     for change in batch:
         if isinstance(change, Saved):
             change.taken = taken

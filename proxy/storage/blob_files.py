@@ -1,60 +1,77 @@
-"""How finished files become blobs: renamed to where their digest says, then a record in memory, then a row.
+"""The files of blobs: brought to the places that their digests say, found again after a kill, and deleted.
 
-In this order, so that a kill at any point leaves a file without a row at worst; `sweep` takes those in. One file of a
-digest at a time: the second finds the first one there.
+A file is renamed to its place, then the blob is in memory, then its row is written. A blob goes the other way round:
+first from memory, then its row with all entries that name it, then its file. So a kill leaves a file without a row at
+worst, and `sweep` takes those in. Only where the index cannot be written are files deleted before their rows: the room
+is needed now. The next start notices rows without a file.
+
+One at a time works on the file of a digest. So a blob that is dropped and stored again cannot lose its new file to the
+deletion of the old one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
+import shutil
 import stat
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-from proxy.storage import places
-from proxy.storage.blobs import Record
-from proxy.storage.changes import Adopted
+from proxy.storage import spool
+from proxy.storage.backlog import Adopted, Backlog, Dropped
+from proxy.storage.blobs import Blobs, Record
 from proxy.storage.disk_health import Component
-from proxy.storage.holdings import Holdings
+from proxy.storage.folder import DataFolder
+from proxy.storage.threads import Threads
+from proxy.storage.verification import stamp_of
+
+# Bodies that come in one piece and are longer than this are fsynced; shorter ones are checked after a restart.
+SYNCED_FROM = 1 << 20
 
 _REST = re.compile(r"[0-9a-f]{62}")
 _FRONT = re.compile(r"[0-9a-f]{2}")
+_PATIENCE = 0.5  # seconds that a deletion waits for the index
+_TRIES = 5  # to make a file's folder
 
 
-class Adoption:
-    """Takes files in. Changed on the event loop only."""
+class BlobFiles:
+    """Changed on the event loop only."""
 
-    def __init__(self, holdings: Holdings) -> None:
-        self._folder = holdings.folder
-        self._blobs = holdings.blobs
-        self._threads = holdings.threads
-        self._places = holdings.places
-        self._backlog = holdings.backlog
+    def __init__(self, folder: DataFolder, blobs: Blobs, backlog: Backlog, threads: Threads) -> None:
+        self._folder = folder
+        self._blobs = blobs
+        self._backlog = backlog
+        self._threads = threads
+        self._locks = DigestLocks()
         self._numbers = count()
 
-    async def take(self, value: str, path: Path, size: int) -> Record:
-        """Make a file that is on the platter the blob whose sha256 is `value`; if there is one, the file stays.
+    async def adopt(self, path: Path, sha256: str, size: int) -> Record:
+        """Make a file that was fsynced a blob; if there is one of this digest, the file stays.
 
         Raises StoreFull, StoreBroken.
         """
-        return await self._in(value, size, self._threads.files, partial(places.move, path), synced=True)
+        return await self._store(sha256, size, self._threads.files, partial(move, path), synced=True)
 
-    async def put(self, body: bytes, value: str, *, sync: bool) -> Record:
-        """Write a body to a file and take it. Without `sync`, it is proved again after the next start.
+    async def put(self, body: bytes, sha256: str) -> Record:
+        """Write a body to a file and make that a blob. Raises StoreFull, StoreBroken.
 
-        That spares short bodies the wait for the platter: a file that a power cut emptied is noticed and dropped.
+        A short body is not fsynced, which spares its writer the wait. It is checked again after the next start: a file
+        that a power cut emptied is noticed and dropped.
         """
-        path = self._folder.spool / f"{value}-{next(self._numbers)}.tmp"
-        run = self._threads.sync if sync else self._threads.files
-        return await self._in(value, len(body), run, partial(places.write, path, body, sync=sync), synced=sync)
+        path = self._folder.spool / f"{sha256}-{next(self._numbers)}.tmp"
+        synced = len(body) > SYNCED_FROM
+        run = self._threads.sync if synced else self._threads.files
+        return await self._store(sha256, len(body), run, partial(write, path, body, sync=synced), synced=synced)
 
-    async def _in(
+    async def _store(
         self,
-        value: str,
+        sha256: str,
         size: int,
         run: Callable[[Callable[[Path], str], Path], Awaitable[str]],
         work: Callable[[Path], str],
@@ -62,64 +79,146 @@ class Adoption:
         synced: bool,
     ) -> Record:
         """Let `work`, which is run by `run`, bring a file to its place and give its stamp, unless there is one."""
-        await self._places.free(value)
-        before = self._blobs.get(value)
+        await self._locks.free(sha256)
+        before = self._blobs.get(sha256)
         if before is not None:
             if not before.hidden:
                 return before
             self._blobs.remove(before)  # nobody knows whether it is right: this one is
         self._backlog.refuse_if_full()
-        release = self._places.take((value,))
-        try:
-            stamp = await run(work, self._folder.blob(value))
+        with self._locks.hold((sha256,)):
+            stamp = await run(work, self._folder.blob(sha256))
             self._threads.health.worked(Component.FILES)
-            record = Record(value, size, stamp, self._blobs.next_place())
+            record = Record(sha256, size, stamp, self._blobs.next_place())
             self._blobs.add(record)
-            # What a power cut may take is written down without a stamp: it is proved after the next start.
-            self._backlog.add(Adopted(((value, size, stamp if synced else None, record.used),)))
+            # What a power cut may take is written down without a stamp: it is checked after the next start.
+            self._backlog.add(Adopted(((sha256, size, stamp if synced else None, record.used),)))
             return record
-        finally:
-            release()
+
+    def delete(self, records: Sequence[Record], downloads: Sequence[str] = ()) -> Coroutine[Any, Any, None]:
+        """Delete blobs that are not in memory any more, and left-over downloads. What is given must be awaited.
+
+        Their digests are locked, and their rows in the backlog, when this returns.
+        """
+        sha256s = tuple(record.sha256 for record in records)
+        number = self._backlog.add(Dropped(sha256s)) if sha256s else 0
+        return self._delete(number, sha256s, downloads, self._locks.hold(sha256s))
+
+    async def _delete(
+        self,
+        number: int,
+        sha256s: Sequence[str],
+        downloads: Sequence[str],
+        locked: contextlib.ExitStack,
+    ) -> None:
+        with locked:
+            if downloads:
+                await self._threads.files(spool.delete, self._folder.spool, downloads)
+            await self._backlog.written(number, _PATIENCE)
+            if sha256s:
+                await self._threads.files(delete, [self._folder.blob(sha256) for sha256 in sha256s])
 
     async def sweep(self) -> list[Record]:
         """Take in files that have no row. Reads names, and sizes of those only. Gives the blobs that have no file.
 
         Raises StoreFull, StoreBroken.
         """
-        known = [record for record in self._blobs if not self._places.taken(record.value)]
-        there = set(await self._threads.files(_values, self._folder.index / "sha256"))
-        unknown = [value for value in there if self._blobs.get(value) is None and not self._places.taken(value)]
-        release = self._places.take(unknown)
-        try:
-            found = await self._threads.files(_sizes, [(value, self._folder.blob(value)) for value in unknown])
-            for value, size in found:
-                self._blobs.add_unknown(value, size)
+        known = [record for record in self._blobs if not self._locks.held(record.sha256)]
+        there = set(await self._threads.files(_names, self._folder.index / "sha256"))
+        unknown = [sha256 for sha256 in there if self._blobs.get(sha256) is None and not self._locks.held(sha256)]
+        with self._locks.hold(unknown):
+            found = await self._threads.files(_sizes, [(sha256, self._folder.blob(sha256)) for sha256 in unknown])
+            for sha256, size in found:
+                self._blobs.add_found(sha256, size)
             if found:
-                self._backlog.add(Adopted(tuple((value, size, None, 0.0) for value, size in found)))
-        finally:
-            release()
-        lost = [record for record in known if record.value not in there]
-        gone = await self._threads.files(_missing, [self._folder.blob(record.value) for record in lost])
+                self._backlog.add(Adopted(tuple((sha256, size, None, 0.0) for sha256, size in found)))
+        lost = [record for record in known if record.sha256 not in there]
+        gone = await self._threads.files(_missing, [self._folder.blob(record.sha256) for record in lost])
         return [record for record, missing in zip(lost, gone, strict=True) if missing]
 
 
-def _sizes(places_of: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
-    """The files among these, with their sizes in bytes."""
-    found: list[tuple[str, int]] = []
-    for value, path in places_of:
-        with contextlib.suppress(FileNotFoundError):
-            status = path.lstat()
-            if stat.S_ISREG(status.st_mode):
-                found.append((value, status.st_size))
-    return found
+class DigestLocks:
+    """Who works on the file of which digest. Changed on the event loop only."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, asyncio.Event] = {}
+
+    def held(self, sha256: str) -> bool:
+        """Whether somebody works on the file of this digest."""
+        return sha256 in self._held
+
+    async def free(self, sha256: str) -> None:
+        """Wait until nobody does. Whoever then holds it does so before the next await."""
+        while (other := self._held.get(sha256)) is not None:
+            await other.wait()
+
+    def hold(self, sha256s: Iterable[str]) -> contextlib.ExitStack:
+        """Lock digests that are free, from now on to the end of the `with` block."""
+        locked, done = tuple(sha256s), asyncio.Event()
+        for sha256 in locked:
+            assert sha256 not in self._held, "one at a time"
+            self._held[sha256] = done
+
+        def release() -> None:
+            for sha256 in locked:
+                del self._held[sha256]
+            done.set()
+
+        stack = contextlib.ExitStack()
+        stack.callback(release)
+        return stack
 
 
-def _missing(paths: Iterable[Path]) -> list[bool]:
-    """Of which there is nothing."""
-    return [not os.path.lexists(path) for path in paths]
+# What follows is blocking work for a thread, and raises OSError.
 
 
-def _values(folder: Path) -> list[str]:
+def move(source: Path, target: Path) -> str:
+    """Make a finished file the one at `target`, whatever is there. Gives its stamp."""
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    for left in reversed(range(_TRIES)):  # its folder goes with the last file in it, perhaps in this moment
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.replace(source, target)  # noqa: PTH105 the atomic one, by its name
+            break
+        except (FileNotFoundError, FileExistsError):
+            if not left:
+                raise
+    return stamp_of(target.stat())
+
+
+def write(source: Path, body: bytes, target: Path, *, sync: bool) -> str:
+    """Write `body` to the file `source`, fsynced if `sync`, and move that to `target`. Gives its stamp."""
+    try:
+        descriptor = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with memoryview(body) as rest:
+                written = 0
+                while written < len(body):
+                    written += os.write(descriptor, rest[written:])
+            if sync:
+                os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        return move(source, target)
+    except BaseException:
+        source.unlink(missing_ok=True)
+        raise
+
+
+def delete(targets: Iterable[Path]) -> None:
+    """Delete blobs' files, or whatever has their names, and folders that are empty then."""
+    for target in targets:
+        with contextlib.suppress(OSError):
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink()
+        with contextlib.suppress(OSError):
+            target.parent.rmdir()
+
+
+def _names(folder: Path) -> list[str]:
     """The digests that file names below `folder` give."""
     found: list[str] = []
     with contextlib.suppress(FileNotFoundError):
@@ -128,3 +227,19 @@ def _values(folder: Path) -> list[str]:
                 with contextlib.suppress(NotADirectoryError, FileNotFoundError):
                     found += [front + rest for rest in os.listdir(folder / front) if _REST.fullmatch(rest)]  # noqa: PTH208
     return found
+
+
+def _sizes(places: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
+    """The files among these, with their sizes in bytes."""
+    found: list[tuple[str, int]] = []
+    for sha256, path in places:
+        with contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((sha256, status.st_size))
+    return found
+
+
+def _missing(paths: Iterable[Path]) -> list[bool]:
+    """Of which there is nothing."""
+    return [not os.path.lexists(path) for path in paths]

@@ -1,6 +1,6 @@
-"""What is known of addresses: rows of the index, and in memory before them those lately used or not written yet.
+"""Entries: what is known of addresses. They are rows of the index; those used lately or not written yet are in memory.
 
-An entry lives and dies with its blob: it is not written without one, and goes with it.
+An entry lives and dies with its blob: it is not saved without one, and goes with it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from contextlib import contextmanager
 import msgspec
 
 from proxy.model import Digest, Entry
-from proxy.storage.blobs import Record
-from proxy.storage.changes import Change, Forgotten, Saved
+from proxy.storage.backlog import Backlog, Change, Forgotten, Saved
+from proxy.storage.blobs import Blobs, Record
 from proxy.storage.disk_health import DISK_ERRORS, Component
-from proxy.storage.holdings import Holdings
+from proxy.storage.index import IndexDatabase
+from proxy.storage.threads import Threads
 
 _REMEMBERED = 20_000
 _decoder = msgspec.json.Decoder(Entry)
@@ -35,14 +36,22 @@ def decode(key: str, text: bytes) -> Entry | None:
 class Entries:
     """The entries. Changed on the event loop only."""
 
-    def __init__(self, holdings: Holdings, drop: Callable[[Record], None], remembered: int = _REMEMBERED) -> None:
-        self._index = holdings.index
-        self._blobs = holdings.blobs
-        self._threads = holdings.threads
-        self._backlog = holdings.backlog
+    def __init__(
+        self,
+        index: IndexDatabase,
+        blobs: Blobs,
+        backlog: Backlog,
+        threads: Threads,
+        drop: Callable[[Record], None],
+    ) -> None:
+        """`drop` is called with a blob that no entry names any more."""
+        self._index = index
+        self._blobs = blobs
+        self._threads = threads
+        self._backlog = backlog
         self._backlog.on_written = self._written
         self._drop = drop
-        self._remembered = remembered
+        self._remembered = _REMEMBERED
         # With the record that each one's blob had: another record is another blob, even of the same digest.
         self._memory: OrderedDict[str, tuple[Entry, Record]] = OrderedDict()
         # The last change of each that is not in the index yet; None: forgotten.
@@ -60,10 +69,10 @@ class Entries:
                 return None if record.hidden else entry
             del self._memory[key]
         if key in self._unwritten:
-            return self._on_its_way(key)
+            return self._find_unwritten(key)
         return self._read(key) if self._readable else None
 
-    def _on_its_way(self, key: str) -> Entry | None:
+    def _find_unwritten(self, key: str) -> Entry | None:
         _, entry, record = self._unwritten[key]
         if entry is None or record is None or not self._blobs.holds(record):
             return None
@@ -72,7 +81,7 @@ class Entries:
 
     def _read(self, key: str) -> Entry | None:
         try:
-            text = self._index.peek(key)
+            text = self._index.entry(key)
         except DISK_ERRORS as error:
             self._threads.failed(error, Component.INDEX)
             return None
@@ -96,27 +105,27 @@ class Entries:
 
     @contextmanager
     def in_memory_only(self) -> Generator[None]:
-        """Do not read the index meanwhile: it is being made anew."""
+        """Do not read the index meanwhile: it is being rebuilt."""
         self._readable = False
         try:
             yield
         finally:
             self._readable = True
 
-    def known(self) -> list[tuple[str, bytes, str]]:
-        """The entries in memory whose blobs are here: key, JSON, sha256. What is on its way is written after them."""
+    def in_memory(self) -> list[tuple[str, bytes, str]]:
+        """The entries in memory whose blobs are here: key, JSON, sha256."""
         return [
-            (entry.key, msgspec.json.encode(entry), record.value)
+            (entry.key, msgspec.json.encode(entry), record.sha256)
             for entry, record in self._memory.values()
             if self._blobs.holds(record)
         ]
 
     def keys(self, prefix: str) -> Sequence[str]:
         """See `ports.Store`."""
-        found = {key for key in self._memory if key.startswith(prefix)} if not self._readable else self._rows(prefix)
+        found = self._rows(prefix) if self._readable else {key for key in self._memory if key.startswith(prefix)}
         for key in self._unwritten:
             if key.startswith(prefix):
-                (found.add if self._on_its_way(key) is not None else found.discard)(key)
+                (found.add if self._find_unwritten(key) is not None else found.discard)(key)
         return sorted(found)
 
     def _rows(self, prefix: str) -> set[str]:
@@ -126,7 +135,7 @@ class Entries:
             self._threads.failed(error, Component.INDEX)
             return set()
         # A row whose blob is gone is about to be deleted.
-        return {key for key, value in rows if isinstance(value, str) and self._blobs.get(value) is not None}
+        return {key for key, sha256 in rows if isinstance(sha256, str) and self._blobs.get(sha256) is not None}
 
     def save(self, entry: Entry) -> bool:
         """See `ports.Store`. Raises StoreBroken."""
@@ -136,11 +145,11 @@ class Entries:
         text = msgspec.json.encode(entry)
         change, _, before = self._unwritten.get(entry.key, (None, None, None))
         if isinstance(change, Saved) and before is record and not change.taken:
-            change.text = text  # confirmed again before it was written
+            change.text = text  # saved again before it was written
         else:
             self._backlog.refuse_if_full()
-            change = Saved(entry.key, text, record.value, self._blobs.place)
-            self._named[record.value] += 1
+            change = Saved(entry.key, text, record.sha256, self._blobs.place)
+            self._named[record.sha256] += 1
             self._backlog.add(change)
         self._unwritten[entry.key] = change, entry, record
         self._remember(entry, record)
@@ -157,16 +166,16 @@ class Entries:
         """These are in the index now. Drop the blobs that no entry names, unless one is about to."""
         for change in changes:
             if isinstance(change, Saved):
-                self._named[change.value] -= 1
-                if not self._named[change.value]:
-                    del self._named[change.value]
+                self._named[change.sha256] -= 1
+                if not self._named[change.sha256]:
+                    del self._named[change.sha256]
             if isinstance(change, Saved | Forgotten) and self._unwritten[change.key][0] is change:
                 del self._unwritten[change.key]
-        for value, since in unnamed.items():
-            record = self._blobs.get(value)
-            if record is None or value in self._named:
+        for sha256, since in unnamed.items():
+            record = self._blobs.get(sha256)
+            if record is None or sha256 in self._named:
                 continue
             if record.leases or record.used > since:
-                self._blobs.demote(record)  # somebody reads it, or has just put it: it is the next to be evicted
+                self._blobs.demote(record)  # somebody reads it, or has just put it
             else:
                 self._drop(record)

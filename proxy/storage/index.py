@@ -1,9 +1,9 @@
-"""The database of what is stored: diskcache, held to rows of JSON text and rows that name files.
+"""The index: a database of what is stored. It is diskcache, held to rows of JSON text and rows that name files.
 
 Rows are `e:<key>`, an entry as JSON with its blob's sha256 as the tag, and `b:sha256=<hex>`, a blob: its file, size
-and stamp (see `proof`). `access_time` holds a counter, not a time: wall clocks jump, the order of use does not.
+and stamp (see `verification`). `access_time` holds a counter, not a time: wall clocks jump, the order of use does not.
 
-Called by the store, in its index thread; `peek` and `keys` also on the event loop. It never pickles: values are bytes,
+Called by the store, in its index thread; `entry` and `keys` also on the event loop. It never pickles: values are bytes,
 keys are text, and rows that are anything else are not read. It never touches a blob's file: the store does. diskcache's
 own eviction is off.
 """
@@ -18,13 +18,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self, assert_never
 
-from diskcache import Cache
+from diskcache import Cache, Disk
 from diskcache.core import MODE_BINARY, MODE_RAW
 
-from proxy.storage.changes import Adopted, BlobRow, Change, Dropped, Forgotten, Noted, Saved
+from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Saved, Used, Verified
+from proxy.storage.blobs import BlobRow
 from proxy.storage.disk_health import is_damage
 from proxy.storage.folder import blob_name
-from proxy.storage.index_disk import IndexDisk
 
 _LAST = chr(0x10FFFF)
 _ENTRY = "e:"
@@ -58,16 +58,43 @@ _ADOPT = (
 )
 
 
-class Index(Cache):  # type: ignore[misc]
+class TextDisk(Disk):  # type: ignore[misc]
+    """How diskcache keeps values: JSON text in the row. It never pickles, and never touches a file."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        if not isinstance(key, str):
+            raise TypeError("keys of the index are text")
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        if not raw or not isinstance(key, str):
+            raise sqlite3.DatabaseError("a key in the index is not text")
+        return key
+
+    def store(self, value: object, read: object, key: object = None) -> tuple[int, int, str | None, object]:  # noqa: ARG002
+        if not isinstance(value, bytes):
+            raise TypeError("values of the index are bytes")
+        return 0, MODE_RAW, None, value
+
+    def fetch(self, mode: int, filename: object, value: object, read: object) -> bytes:  # noqa: ARG002
+        if mode != MODE_RAW or not isinstance(value, bytes):
+            raise sqlite3.DatabaseError("a row of the index is not one of this program")
+        return value
+
+    def remove(self, file_path: str) -> None:
+        """Nothing: the files of blobs are the store's to delete, in its own order."""
+
+
+class IndexDatabase(Cache):  # type: ignore[misc]
     """The rows. Every method that changes something is one transaction."""
 
     @classmethod
     def open(cls, directory: Path, limit: int) -> tuple[Self, list[BlobRow], bool]:
-        """The index, its blobs in order of use, and whether it had to be begun anew because it was damaged.
+        """The index, its blobs in order of use, and whether it was corrupt, so that a new one was begun.
 
-        `limit` is the bound of the store in bytes: the smaller, the less the database may take of it.
+        `limit` is the bound of the store in bytes: the smaller it is, the less the database may take of it.
 
-        A damaged database is moved aside (`cache.db.damaged`). Raises sqlite3.Error, OSError or diskcache.Timeout.
+        A corrupt database is moved aside (`cache.db.damaged`). Raises sqlite3.Error, OSError or diskcache.Timeout.
         """
         path = directory / _DATABASE
         try:
@@ -83,7 +110,7 @@ class Index(Cache):  # type: ignore[misc]
     def _attempt(cls, directory: Path, limit: int) -> tuple[Self, list[BlobRow]]:
         index = cls(str(directory), limit)
         try:
-            return index, index._blobs()
+            return index, index.blobs()
         except BaseException:
             index.close()
             raise
@@ -93,7 +120,7 @@ class Index(Cache):  # type: ignore[misc]
         least, most = _LOG_PAGES
         self._log = pages = max(least, min(limit // (64 * _PAGE), most))
         try:
-            super().__init__(directory, timeout=_PATIENCE, disk=IndexDisk, sqlite_wal_autocheckpoint=pages, **_SETTINGS)
+            super().__init__(directory, timeout=_PATIENCE, disk=TextDisk, sqlite_wal_autocheckpoint=pages, **_SETTINGS)
             # All that the start needs, in the order in which it needs it: no other page of the table is read.
             self._sql(
                 "CREATE INDEX IF NOT EXISTS Cache_blobs ON Cache(access_time, key, size, value)"
@@ -103,8 +130,8 @@ class Index(Cache):  # type: ignore[misc]
             self.close()
             raise
 
-    def renew(self, blobs: Iterable[BlobRow], entries: Iterable[tuple[str, bytes, str]]) -> None:
-        """Put the database aside and begin a new one with these blobs and entries (key, JSON, sha256).
+    def rebuild(self, blobs: Iterable[BlobRow], entries: Iterable[tuple[str, bytes, str]]) -> None:
+        """Move the database aside and begin a new one with these blobs and entries (key, JSON, sha256).
 
         No other thread may have a connection.
         """
@@ -114,9 +141,10 @@ class Index(Cache):  # type: ignore[misc]
         self.__init__(directory, self._limit)  # type: ignore[misc]
         with self.transact():
             self._adopt(blobs)
-            self._con.executemany(_SAVE, ((_ENTRY + key, MODE_RAW, text, value) for key, text, value in entries))
+            self._con.executemany(_SAVE, ((_ENTRY + key, MODE_RAW, text, sha256) for key, text, sha256 in entries))
 
-    def _blobs(self) -> list[BlobRow]:
+    def blobs(self) -> list[BlobRow]:
+        """The blobs in order of use. Rows that are not of this program are deleted."""
         rows = self._sql(
             "SELECT key, size, value, access_time FROM Cache WHERE mode = 2 AND raw = 1 ORDER BY access_time"
         ).fetchall()
@@ -132,8 +160,8 @@ class Index(Cache):  # type: ignore[misc]
                 self._con.executemany("DELETE FROM Cache WHERE key = ? AND raw = 1", ((key,) for key in bad))
         return good
 
-    def peek(self, key: str) -> bytes | None:
-        """The JSON of an entry. A row that is no entry's, such as a pickled one, counts as none."""
+    def entry(self, key: str) -> bytes | None:
+        """The JSON of an entry. Empty for a row that is no entry's, such as a pickled one."""
         for mode, value in self._sql("SELECT mode, value FROM Cache WHERE key = ? AND raw = 1", (_ENTRY + key,)):
             return value if mode == MODE_RAW and isinstance(value, bytes) else b""
         return None
@@ -146,46 +174,48 @@ class Index(Cache):  # type: ignore[misc]
         )
         return [(key[len(_ENTRY) :], tag) for key, tag in found]
 
-    def be_patient(self, seconds: float) -> None:
+    def set_busy_timeout(self, seconds: float) -> None:
         """How long this thread's connection waits for a lock."""
         self._sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     @property
     def batch(self) -> int:
-        """How many changes may be written at once, so that the log stays near what it is to have."""
+        """How many changes may be written at once, so that the log stays near the length that it is to have."""
         return max(self._log // 4, 4)
 
     def write(self, changes: Sequence[Change]) -> dict[str, float]:
-        """Apply changes, all or none.
-
-        Gives the sha256 of blobs that an entry named before, and none names now, with the `since` of what changed that.
-        """
+        """See `backlog.Write`."""
         replaced: dict[str, float] = {}
         with self.transact():
             for change in changes:
                 match change:
                     case Adopted(rows):
                         self._adopt(rows)
-                    case Saved(key=key, text=text, value=value):
+                    case Saved(key=key, text=text, sha256=sha256):
                         replaced |= dict.fromkeys(self._tags(key), change.since)
-                        self._sql(_SAVE, (_ENTRY + key, MODE_RAW, text, value))
+                        self._sql(_SAVE, (_ENTRY + key, MODE_RAW, text, sha256))
                     case Forgotten(key=key):
                         replaced |= dict.fromkeys(self._tags(key), change.since)
                         self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (_ENTRY + key,))
-                    case Dropped(values):
-                        for value in values:
-                            self._sql("DELETE FROM Cache WHERE tag = ?", (value,))
-                            self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (_BLOB + value,))
-                    case Noted(used, stamps):
-                        self._note(used, stamps)
+                    case Dropped(sha256s):
+                        for sha256 in sha256s:
+                            self._sql("DELETE FROM Cache WHERE tag = ?", (sha256,))
+                            self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (_BLOB + sha256,))
+                    case Used(uses):
+                        self._con.executemany(
+                            "UPDATE Cache SET access_time = ? WHERE key = ? AND raw = 1",
+                            ((place, _BLOB + sha256) for place, sha256 in uses),
+                        )
+                    case Verified(sha256, stamp):
+                        self._sql("UPDATE Cache SET value = ? WHERE key = ? AND raw = 1", (stamp, _BLOB + sha256))
                     case _:
                         assert_never(change)
-            return {value: since for value, since in replaced.items() if self._unnamed(value)}
+            return {sha256: since for sha256, since in replaced.items() if self._unnamed(sha256)}
 
     def _adopt(self, rows: Iterable[BlobRow]) -> None:
         self._con.executemany(
             _ADOPT,
-            ((_BLOB + value, used, size, MODE_BINARY, blob_name(value), stamp) for value, size, stamp, used in rows),
+            ((_BLOB + sha256, used, size, MODE_BINARY, blob_name(sha256), stamp) for sha256, size, stamp, used in rows),
         )
 
     def _tags(self, key: str) -> list[str]:
@@ -193,17 +223,8 @@ class Index(Cache):  # type: ignore[misc]
         found = self._sql("SELECT tag FROM Cache WHERE key = ? AND raw = 1", (_ENTRY + key,)).fetchall()
         return [tag for (tag,) in found if isinstance(tag, str)]
 
-    def _unnamed(self, value: str) -> bool:
-        return not self._sql("SELECT 1 FROM Cache WHERE tag = ? LIMIT 1", (value,)).fetchall()
-
-    def _note(self, used: Iterable[tuple[float, str]], stamps: Iterable[tuple[str, str]]) -> None:
-        self._con.executemany(
-            "UPDATE Cache SET access_time = ? WHERE key = ? AND raw = 1",
-            ((place, _BLOB + value) for place, value in used),
-        )
-        self._con.executemany(
-            "UPDATE Cache SET value = ? WHERE key = ? AND raw = 1", ((stamp, _BLOB + value) for stamp, value in stamps)
-        )
+    def _unnamed(self, sha256: str) -> bool:
+        return not self._sql("SELECT 1 FROM Cache WHERE tag = ? LIMIT 1", (sha256,)).fetchall()
 
     def probe(self) -> None:
         """Write something, to see whether that works."""
@@ -212,7 +233,7 @@ class Index(Cache):  # type: ignore[misc]
             self._sql("DELETE FROM Cache WHERE key = 'probe'")
 
     def bytes_on_disk(self) -> int:
-        """What the database takes itself, and what it may grow by until somebody asks again."""
+        """What the database takes, and what it may grow by until somebody asks again."""
         taken = dict.fromkeys((*_COMPANIONS, ".damaged"), 0)
         for companion in taken:
             with contextlib.suppress(OSError):
@@ -224,7 +245,7 @@ class Index(Cache):  # type: ignore[misc]
 
 
 def _put_aside(path: Path) -> None:
-    """Keep one damaged database, for whoever wants to know what happened to it."""
+    """Keep the last corrupt database, for those who want to know what happened to it."""
     with contextlib.suppress(FileNotFoundError):
         path.replace(path.with_name(f"{_DATABASE}.damaged"))
     for companion in _COMPANIONS[1:]:
@@ -232,10 +253,10 @@ def _put_aside(path: Path) -> None:
 
 
 def _examine(path: Path) -> None:
-    """Raise sqlite3.Error if the database is damaged, or another process has it; OSError if it cannot be opened."""
+    """Raise sqlite3.Error if the database is corrupt, or another process has it; OSError if it cannot be opened."""
     if not path.exists():
         return
-    os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW))  # SQLite says of whatever is the matter that it cannot open it
+    os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW))  # SQLite's own error does not say why
     with contextlib.closing(sqlite3.connect(path, timeout=_TIMEOUT, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")

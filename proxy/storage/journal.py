@@ -1,10 +1,10 @@
-"""What is known of a spool file, written beside it line by line, so that a kill at any instruction loses nothing.
+"""The journal of a spool file: lines beside it, so that a kill at any instruction loses nothing of a download.
 
-The first line says whose it is and in which run of the machine. A later line is a `SpoolState`, which replaces all that
-was said before, or a pair `[start,end]`: these bytes of the file were written since. A line is one append.
+The first line gives the name of the download and the run of the machine. A later line is a `SpoolState`, which replaces
+the lines before it, or a pair `[start,end]`: these bytes of the file were written since. A line is one append.
 
-A process that is killed leaves its writes in the system's cache; a machine that stops may lose them in any order. So
-what another run of the machine wrote is not believed.
+The writes of a process that is killed stay in the system's cache; a machine that stops may lose them in any order. So a
+journal of another run of the machine is not believed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def boot_id() -> str:
 
 
 def replay(text: bytes, name: str, boot: str, size: int) -> SpoolState | None:
-    """What a journal says of the download `name`, whose file has `size` bytes. None if it cannot be gone on with."""
+    """What a journal says of the download `name`, whose file has `size` bytes. None if it cannot be resumed."""
     lines = text.split(b"\n")
     try:
         head = _head.decode(lines[0])
@@ -49,24 +49,24 @@ def replay(text: bytes, name: str, boot: str, size: int) -> SpoolState | None:
         return None
     state: SpoolState | None = None
     extents = Extents()
-    for line in lines[1:-1]:  # what follows the last line end was not written out
+    for text_line in lines[1:-1]:  # what follows the last line end was not written out
         try:
-            said = _line.decode(line)
+            line = _line.decode(text_line)
         except msgspec.DecodeError:
             break
-        if isinstance(said, SpoolState):
-            state, extents = said, Extents()
-            for start, end in said.extents:
+        if isinstance(line, SpoolState):
+            state, extents = line, Extents()
+            for start, end in line.extents:
                 extents = extents.add(start, end)
         else:
-            extents = extents.add(*said)
+            extents = extents.add(*line)
     if state is None or (extents.ranges and (extents.ranges[0][0] < 0 or extents.ranges[-1][1] > size)):
         return None
     return SpoolState(state.size, state.validator, extents.ranges)
 
 
-def left_by(path: Path, boot: str) -> bool:
-    """Whether a journal was begun in this run of the machine, so that its download can be gone on with."""
+def begun_in(path: Path, boot: str) -> bool:
+    """Whether a journal was begun in this run of the machine, so that its download can be resumed."""
     try:
         with path.open("rb") as file:
             head = _head.decode(file.readline())
@@ -96,12 +96,12 @@ class Journal:
         return b"".join(parts)
 
     def begin(self, name: str, boot: str) -> None:
-        """Forget everything but whose file this is."""
+        """Forget everything but the name of the download."""
         os.ftruncate(self._descriptor, 0)
         self._append(msgspec.json.encode(_Head(1, name, boot)))
 
     def state(self, state: SpoolState) -> None:
-        """This is how things stand, whatever was said before."""
+        """Replace what the lines before say."""
         self._append(msgspec.json.encode(state))
 
     def wrote(self, start: int, end: int) -> None:
@@ -111,7 +111,7 @@ class Journal:
     def _append(self, line: bytes) -> None:
         line += b"\n"
         written = os.write(self._descriptor, line)
-        if written < len(line):  # the disk is full: the line would spoil the next one
+        if written < len(line):  # the disk is full: half a line would spoil the next one
             os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
             os.write(self._descriptor, line)
 

@@ -1,29 +1,121 @@
-"""The store of a start on a disk that is full, read-only or failing: nothing is kept until the folder can be opened.
+"""Opening the store: at once, or as soon as the disk allows.
 
-Built by `app` through `open_store`. The program serves past it meanwhile, says so once, loudly, and in `/healthz`.
+Called by `app`. At a start on a disk that is full, read-only or failing, nothing is stored until the folder can be
+opened; files are served past it meanwhile, and an error line and `/healthz` say so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
+from itertools import islice
 from pathlib import Path
 
 from proxy.errors import BlobDamaged, StoreError, StoreRefused
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Clock, Observer, Spool
+from proxy.storage import blob_files
+from proxy.storage.blobs import BlobRow
+from proxy.storage.disk_health import DISK_ERRORS, to_store_error
+from proxy.storage.folder import DataFolder, unusable
+from proxy.storage.index import IndexDatabase
+from proxy.storage.space import file_system
 from proxy.storage.store import DiskStore
+from proxy.storage.threads import Threads
 
 _log = logging.getLogger(__name__)
 
+_PATIENCE = 0.05  # seconds that the event loop waits for a lock of the index, at most
 _AGAIN = 5.0  # seconds between two tries to open the folder
-_LATE = "the data folder cannot be used now: all is served past it, and nothing is kept"
+_PENDING = "the data folder cannot be used now: all is served past it, and nothing is kept"
+_NEEDED = 1 << 20  # bytes that the database may need to be opened
+_FILES = 8  # that it may need
+_BODIES = 10_000  # files that are given up for it, at most
 
 
-class LateStore:
+async def open_store(path: Path, limit: int, observer: Observer, clock: Clock) -> DiskStore | PendingStore:
+    """The store on the data folder `path`, to hold at most `limit` bytes; a pending one if it cannot be opened now.
+
+    Raises StoreRefused where only a person can help.
+    """
+
+    async def opening() -> DiskStore:
+        return await open_disk_store(path, limit, observer, clock)
+
+    try:
+        return await opening()
+    except StoreRefused:
+        raise
+    except StoreError as error:
+        _log.error(_PENDING, extra={"reason": str(error)})
+        return PendingStore(opening, error)
+
+
+async def open_disk_store(path: Path, limit: int, observer: Observer, clock: Clock) -> DiskStore:
+    """Open or create the data folder `path`, to hold at most `limit` bytes.
+
+    Raises StoreRefused where only a person can help, StoreFull or StoreBroken where it may be over in a moment.
+    """
+    async with AsyncExitStack() as stack:
+        folder = DataFolder.open(path)
+        stack.callback(folder.lock.release)
+        threads = Threads()
+        stack.push_async_callback(threads.close)
+        index, rows, damaged = await _open_index(folder, limit, threads)
+        stack.callback(index.close)  # each thread has a connection of its own
+        stack.push_async_callback(threads.index, index.close)
+        index.set_busy_timeout(_PATIENCE)
+        store = DiskStore(folder, index, rows, threads, limit, observer)
+        await store.begin(clock.now(), complete=not damaged and bool(rows))
+        store.resources = stack.pop_all()
+        return store
+    raise AssertionError("unreachable")
+
+
+async def _open_index(folder: DataFolder, limit: int, threads: Threads) -> tuple[IndexDatabase, list[BlobRow], bool]:
+    """What `IndexDatabase.open` gives. Raises StoreRefused where only a person can help, StoreFull, StoreBroken.
+
+    On a full disk some bodies, whichever, are given up for the room that the database needs to be opened: what others
+    filled must not make a restart forget all that is stored.
+    """
+    for again in (True, False):
+        try:
+            return await asyncio.wrap_future(threads.submit_index(IndexDatabase.open, folder.index, limit))
+        except DISK_ERRORS as error:
+            full = await threads.files(_full, folder)
+            if again and full and await threads.files(_make_room, folder):
+                continue
+            if full:
+                raise unusable(folder.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
+            if isinstance(error, OSError):
+                raise unusable(folder.path, error) from error
+            raise to_store_error(error) from error
+    raise AssertionError("the second try returns or raises")
+
+
+def _full(folder: DataFolder) -> bool:
+    _, free, files = file_system(folder.path)
+    return free < _NEEDED or files < _FILES
+
+
+def _make_room(folder: DataFolder) -> bool:
+    """Delete bodies until there is room. Gives whether there were any; the store notices rows without a file."""
+    bodies = (path for path in (folder.index / "sha256").glob("??/*") if path.is_file())
+    deleted = False
+    for body in islice(bodies, _BODIES):
+        blob_files.delete([body])
+        deleted = True
+        if not _full(folder):
+            break
+    return deleted
+
+
+class PendingStore:
     """See `ports.Store`. Mutable state: the real store, once it could be opened, to which everything then goes."""
 
     def __init__(self, opening: Callable[[], Awaitable[DiskStore]], failure: StoreError) -> None:
@@ -34,7 +126,7 @@ class LateStore:
         self._failure = failure.again()
         self._again = asyncio.Event()
         self._closing = False
-        self._task = asyncio.get_running_loop().create_task(self._open(), name="late store")
+        self._task = asyncio.get_running_loop().create_task(self._open(), name="pending store")
 
     @property
     def healthy(self) -> bool:
@@ -111,26 +203,8 @@ class LateStore:
                 self.store = await self._opening()
             except StoreError as error:
                 if str(error) != str(self._failure):
-                    _log.error(_LATE, extra={"reason": str(error)})
+                    _log.error(_PENDING, extra={"reason": str(error)})
                 self._failure = error.again()
             else:
                 _log.warning("the data folder can be used now: from here on files are kept")
                 return
-
-
-async def open_store(path: Path, limit: int, observer: Observer, clock: Clock) -> DiskStore | LateStore:
-    """The store on the data folder `path`; one that is late, where it cannot be opened for now.
-
-    Raises StoreRefused where only a person can help.
-    """
-
-    async def opening() -> DiskStore:
-        return await DiskStore.open(path, limit, observer, clock)
-
-    try:
-        return await opening()
-    except StoreRefused:
-        raise
-    except StoreError as error:
-        _log.error(_LATE, extra={"reason": str(error)})
-        return LateStore(opening, error)

@@ -1,21 +1,26 @@
 """Room on the disk: reserved before a download begins, made by evicting what was unused the longest.
 
-Counts blobs, downloads under way, downloads that broke off, and the database, against the bound and against what the
-file system has left. The store owns the records; this decides which of them go. Downloads that broke off go first.
+Blobs, downloads under way, downloads that broke off, and the database count against the bound; and what is to be
+written must fit into what the file system has left. Downloads that broke off are evicted first. The store deletes what
+is chosen here.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from proxy.errors import StoreFull, StoreRefused
 from proxy.storage.blobs import Blobs, Record, footprint
 from proxy.storage.disk_health import Component, DiskHealth, to_store_error
-from proxy.storage.eviction import Ledger, Reservation, victims
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -24,21 +29,100 @@ _FREE_MOST = 256 << 20  # bytes of the file system that are left to others, or o
 _STEP = 8 << 20  # bytes that a download of unknown length reserves at once
 _FILES = 16  # files that the file system must be able to take before one more is begun
 
-Evict = Callable[[Sequence[Record], Sequence[str]], Awaitable[None]]
+
+@dataclass(slots=True)
+class Reservation:
+    """Bytes that a download may write, and how many of them it did: the disk has yet to take the rest."""
+
+    size: int
+    written: int = 0
+
+    @property
+    def promised(self) -> int:
+        """Bytes that are still to come."""
+        return max(self.size - self.written, 0)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Everything that counts against the bound but blobs. All in bytes on disk."""
+
+    limit: int
+    reserved: int = 0  # by downloads under way
+    promised: int = 0  # the part of it that is not written yet
+    left_over: int = 0  # of downloads that broke off and may be resumed
+    index: int = 0  # the database
+
+    def shortage(self, blobs: int, need: int, free: int) -> int:
+        """How many bytes must go before `need` more may be written. `free`: what the file system has to give."""
+        by_bound = blobs + self.reserved + self.left_over + self.index + need - self.limit
+        by_disk = need + self.promised - free
+        return max(by_bound, by_disk, 0)
+
+    def reserve(self, reservation: Reservation, size: int) -> None:
+        """Let a download write `size` bytes more; fewer, if negative."""
+        self._change(reservation, size, 0)
+
+    def wrote(self, reservation: Reservation, size: int) -> None:
+        """A download wrote `size` bytes of those that it reserved."""
+        self._change(reservation, 0, size)
+
+    def _change(self, reservation: Reservation, size: int, written: int) -> None:
+        before = reservation.promised
+        reservation.size += size
+        reservation.written += written
+        self.reserved += size
+        self.promised += reservation.promised - before
+
+    def release(self, reservation: Reservation) -> None:
+        """A download is over. May be called twice."""
+        self.reserved -= reservation.size
+        self.promised -= reservation.promised
+        reservation.size = reservation.written = 0
+
+
+def victims(candidates: Iterable[tuple[T, int]], size: int, count: int = 0) -> list[T] | None:
+    """The first of `candidates` (with their bytes on disk) that together free `size` bytes and `count` files.
+
+    None when all of them do not: then nothing is to be evicted, since it would not help.
+    """
+    chosen: list[T] = []
+    for candidate, weight in candidates:
+        if size <= 0 and len(chosen) >= count:
+            return chosen
+        chosen.append(candidate)
+        size -= weight
+    return chosen if size <= 0 and len(chosen) >= count else None
+
+
+def file_system(path: Path) -> tuple[int, int, int]:
+    """The bytes of the file system at `path`, those that are free, and how many files it takes. Raises OSError."""
+    status = os.statvfs(path)
+    # File systems without a fixed number of files report none at all.
+    files = status.f_favail if status.f_files else sys.maxsize
+    return status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize, files
 
 
 class Space:
     """The bound, and who holds how much of it. Changed on the event loop only."""
 
-    def __init__(self, path: Path, limit: int, blobs: Blobs, evict: Evict, health: DiskHealth) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limit: int,
+        blobs: Blobs,
+        evict: Callable[[Sequence[Record], Sequence[str]], Awaitable[None]],
+        health: DiskHealth,
+    ) -> None:
+        """`evict` deletes blobs and left-over downloads that are chosen, and do not count any more."""
         self.ledger = Ledger(limit)
         self._path = path
         self._blobs = blobs
         self._evict = evict
         self._health = health
         self._left_over: dict[str, int] = {}  # broken off downloads, the oldest first: bytes on disk
-        self._going = 0  # bytes of files that are being deleted
-        self._said = -_QUIET  # when it was said that something does not fit
+        self._deleting = 0  # bytes of files that are being deleted
+        self._logged_at = -_QUIET  # when it was logged that something does not fit
 
     def check_limit(self) -> None:
         """Raise StoreRefused where the database alone fills the bound: nothing would be stored, and all be evicted."""
@@ -50,41 +134,41 @@ class Space:
                 f"Give it more with --disk, at least {least} MB, or choose another folder with --data."
             )
 
-    def leave(self, name: str, size: int) -> None:
+    def add_left_over(self, name: str, size: int) -> None:
         """A download broke off and left `size` bytes on disk."""
-        self.take(name)
+        self.take_left_over(name)
         self._left_over[name] = size
         self.ledger.left_over += size
 
-    def take(self, name: str) -> int:
-        """What a broken off download left is another's now, or gone. Gives its bytes on disk."""
+    def take_left_over(self, name: str) -> int:
+        """What a download left is taken up again, or gone. Gives its bytes on disk."""
         size = self._left_over.pop(name, 0)
         self.ledger.left_over -= size
         return size
 
-    async def claim(self, size: int) -> Reservation:
+    async def reserve(self, size: int) -> Reservation:
         """Reserve room for `size` bytes. Raises StoreFull, and then nothing was evicted; StoreBroken."""
         reservation = Reservation(0)
         await self.grow(reservation, footprint(size))
         return reservation
 
     async def grow(self, reservation: Reservation, size: int) -> None:
-        """Reserve `size` bytes more. Raises as `claim`."""
-        records, names, going = self._choose(size)
+        """Reserve `size` bytes more. Raises as `reserve`."""
+        records, names, freed = self._choose(size)
         self.ledger.reserve(reservation, size)
         if not (records or names):
             return
-        self._going += going
+        self._deleting += freed
         try:
             await self._evict(records, names)
         except BaseException:
             self.ledger.reserve(reservation, -size)
             raise
         finally:
-            self._going -= going
+            self._deleting -= freed
 
     async def grow_ahead(self, reservation: Reservation, size: int) -> None:
-        """Reserve at least `size` bytes more, for a download that does not know how long it is. Raises as `claim`."""
+        """Reserve at least `size` bytes more, for a download whose length is not known. Raises as `reserve`."""
         try:
             await self.grow(reservation, max(size, _STEP))
         except StoreFull:
@@ -95,8 +179,11 @@ class Space:
         self.ledger.release(reservation)
 
     def _choose(self, need: int) -> tuple[list[Record], list[str], int]:
-        """What must go to write `need` bytes more: it is taken off the books here. Raises StoreFull."""
-        free, files_short = self._file_system()
+        """What must go so that `need` bytes more can be written: blobs, left-over downloads, and their bytes together.
+
+        It does not count any more when this returns. Raises StoreFull.
+        """
+        free, files_short = self._free()
         blobs, ledger = self._blobs, self.ledger
         shortage = ledger.shortage(blobs.footprint, need, free)
         if not shortage and not files_short:
@@ -105,32 +192,32 @@ class Space:
         names = victims(self._left_over.items(), shortage)
         if names is None:
             names = list(self._left_over)
-        going = sum(self._left_over[name] for name in names)
-        shortage = max(shortage - going, 0)
-        records = self._unread(shortage, files_short)
+        freed = sum(self._left_over[name] for name in names)
+        shortage = max(shortage - freed, 0)
+        records = self._evictable(shortage, files_short)
         if records is None:
             if need <= free - ledger.promised:
-                self._say(need)
-                raise StoreFull("No room below the bound: what is stored is in use, or the file is too large for it.")
+                self._log_no_room(need)
+                raise StoreFull("The cache is full: what is stored is in use, or the file is too large for the bound.")
             full = StoreFull("The disk of the data folder is nearly full. Free some space there.")
             self._health.failed(Component.ROOM, full)
             raise full
         self._health.worked(Component.ROOM)
         for name in names:
-            self.take(name)
+            self.take_left_over(name)
         for record in records:
-            going += footprint(record.size)
+            freed += footprint(record.size)
             blobs.remove(record)
-        return records, names, going
+        return records, names, freed
 
-    def _say(self, need: int) -> None:
-        """Tell who runs the cache, now and then, that the bound is too small for something."""
+    def _log_no_room(self, need: int) -> None:
         now = time.monotonic()
-        if now - self._said >= _QUIET:
-            self._said = now
+        if now - self._logged_at >= _QUIET:
+            self._logged_at = now
             _log.warning("what does not fit below the bound is not kept", extra={"bytes": need})
 
-    def _unread(self, shortage: int, files: int) -> list[Record] | None:
+    def _evictable(self, shortage: int, files: int) -> list[Record] | None:
+        """The longest unused blobs that nobody reads and that together free this much; None if there are too few."""
         if shortage > self._blobs.footprint - self._blobs.leased:
             return None
         for count in (files, 0):  # too few blobs to help a file system that is out of files: let it say so itself
@@ -140,14 +227,11 @@ class Space:
                 return records
         return None
 
-    def _file_system(self) -> tuple[int, int]:
+    def _free(self) -> tuple[int, int]:
         """Bytes that the file system has to give, and how many files must go so that it can take more."""
         try:
-            status = os.statvfs(self._path)
+            total, free, files = file_system(self._path)
         except OSError as error:
             raise to_store_error(error) from error
-        kept_free = min(_FREE_MOST, status.f_blocks * status.f_frsize // 100)
-        free = status.f_bavail * status.f_frsize - kept_free + self._going
-        # File systems without a fixed number of files report none at all.
-        short = status.f_files and status.f_favail < _FILES
-        return free, _FILES if short else 0
+        reserve = min(_FREE_MOST, total // 100)
+        return free - reserve + self._deleting, _FILES if files < _FILES else 0

@@ -1,7 +1,8 @@
 """A file under construction: `ports.Spool` on a file of the spool folder, with a journal beside it.
 
 Opened by the store. Descriptors stay open until the owner, every share and every piece of work in a thread are done
-with them: a cancelled task leaves its thread writing, and must not close the file below it.
+with them: a cancelled task leaves its thread writing, and the file must stay open until that ends. `clear` decides at
+the start what of an earlier run can be resumed.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import stat
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +23,15 @@ from proxy.errors import StoreBroken
 from proxy.ports import SpoolState
 from proxy.storage.blobs import Blobs, Record
 from proxy.storage.disk_health import Component
-from proxy.storage.eviction import Reservation
-from proxy.storage.journal import Journal, replay
-from proxy.storage.space import Space
+from proxy.storage.journal import Journal, begun_in, replay
+from proxy.storage.space import Reservation, Space
 from proxy.storage.threads import Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _BUFFERS = 512  # buffers for one pwritev: half of what Linux takes
+_RESUMABLE = 7 * 24 * 3600  # seconds after which nobody is expected to resume a download
 
 
 def file_name(name: str) -> str:
@@ -41,6 +43,7 @@ class DiskSpool:
     """See `ports.Spool`. `part` is its file. Changed on the event loop; the count of users also in threads."""
 
     def __init__(self, folder: Path, name: str, threads: Threads, space: Space, ended: Callable[[], None]) -> None:
+        """`ended` is called when the owner is done."""
         self.fd = -1
         self.state: SpoolState | None = None
         self.part = folder / f"{file_name(name)}.part"
@@ -51,12 +54,12 @@ class DiskSpool:
         self._threads = threads
         self._space = space
         self._ended = ended
-        self._top = 0  # the end of the last byte written
+        self._end = 0  # of the last byte written
         self._users = 1  # the owner
-        self._over = False
+        self._done = False  # the owner is
         self._running: set[Future[Any]] = set()
         self._lock = threading.Lock()
-        self._blob: tuple[Blobs, Record, Path] | None = None  # what became of it
+        self._blob: tuple[Blobs, Record, Path] | None = None  # once it was adopted
 
     async def open(self, boot: str) -> None:
         """Open or create the files. Raises StoreFull, StoreBroken; then nothing is open."""
@@ -64,11 +67,11 @@ class DiskSpool:
         try:
             await self._run(self._open)
         except BaseException:
-            self._over = True
-            self._end()
+            self._done = True
+            self._finish()
             raise
         if self.state is not None:
-            self._top = self.state.extents[-1][1] if self.state.extents else 0
+            self._end = self.state.extents[-1][1] if self.state.extents else 0
             self._space.ledger.wrote(self.reservation, sum(end - start for start, end in self.state.extents))
 
     def _open(self) -> None:
@@ -87,11 +90,11 @@ class DiskSpool:
             raise
 
     async def write(self, offset: int, chunks: Sequence[bytes | memoryview]) -> None:
-        self._refuse_if_over()
+        self._refuse_if_done()
         size = sum(map(len, chunks))
-        self._top = max(self._top, offset + size)
-        if self._top > self.reservation.size:
-            await self._space.grow_ahead(self.reservation, self._top - self.reservation.size)
+        self._end = max(self._end, offset + size)
+        if self._end > self.reservation.size:
+            await self._space.grow_ahead(self.reservation, self._end - self.reservation.size)
         await self._run(self._write, offset, chunks, size)
         self._threads.health.worked(Component.FILES)
         self._space.ledger.wrote(self.reservation, size)
@@ -113,14 +116,14 @@ class DiskSpool:
         return await self._run(os.pread, self.fd, size, offset)
 
     async def checkpoint(self, state: SpoolState) -> None:
-        self._refuse_if_over()
+        self._refuse_if_done()
         await self._run(self._journal.state, state)
 
     async def restart(self) -> None:
-        self._refuse_if_over()
-        await self._quiet()
+        self._refuse_if_done()
+        await self._idle()
         await self._run(self._restart)
-        self.state, self._top = None, 0
+        self.state, self._end = None, 0
         self._space.ledger.wrote(self.reservation, -self.reservation.written)
 
     def _restart(self) -> None:
@@ -129,42 +132,40 @@ class DiskSpool:
 
     @contextmanager
     def share(self) -> Generator[int]:
-        if not self._hold():
-            self._open_again()
+        if not self._acquire():
+            self._open_blob()
         try:
             yield self.fd
         finally:
-            self._let_go()
+            self._release()
 
     async def close(self, *, keep: bool) -> None:
-        if self._over:
+        if self._done:
             return
-        self._over = True
-        await self._quiet()
+        self._done = True
+        await self._idle()
         try:
-            left = await self._threads.files(self._leave if keep else self._delete)
+            left = await self._threads.files(self._bytes_on_disk if keep else self._delete)
             if left:
-                self._space.leave(self.part.stem, left)
+                self._space.add_left_over(self.part.stem, left)
         finally:
-            self._end()
+            self._finish()
 
-    def _leave(self) -> int:
-        return os.fstat(self.fd).st_blocks * 512
+    def _bytes_on_disk(self) -> int:
+        return _bytes_on_disk(os.fstat(self.fd))
 
     def _delete(self) -> int:
-        for path in (self._journal.path, self.part):
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+        delete(self.part.parent, (self.part.stem,))
         return 0
 
-    async def seal(self, size: int) -> None:
-        """The owner is done, and the file is complete: put it on the platter. Raises StoreFull, StoreBroken."""
-        self._refuse_if_over()
-        self._over = True
-        await self._quiet()
-        await self._threads.sync(self._seal, size)
+    async def complete(self, size: int) -> None:
+        """The owner is done, and the file has all its bytes: fsync it. Raises StoreFull, StoreBroken."""
+        self._refuse_if_done()
+        self._done = True
+        await self._idle()
+        await self._threads.sync(self._sync, size)
 
-    def _seal(self, size: int) -> None:
+    def _sync(self, size: int) -> None:
         status = os.fstat(self.fd)
         if status.st_size < size:
             raise OSError(0, "a download lost bytes on disk")
@@ -172,33 +173,33 @@ class DiskSpool:
             os.ftruncate(self.fd, size)
         os.fdatasync(self.fd)
 
-    async def settle(self, blobs: Blobs, adopted: tuple[Record, Path] | None) -> None:
-        """What became of a sealed file: a blob, which is held as long as somebody reads it from here, or nothing."""
-        if adopted is not None:
-            record, path = adopted
-            if blobs.holds(record) and blobs.acquire(record.value) is not None:
+    async def adopted(self, blobs: Blobs, blob: tuple[Record, Path] | None) -> None:
+        """What became of a complete file: nothing, or a blob, which stays leased while somebody reads it from here."""
+        if blob is not None:
+            record, path = blob
+            if blobs.holds(record) and blobs.acquire(record.sha256) is not None:
                 self._blob = blobs, record, path
         try:
             await self._threads.files(self._delete)
         finally:
-            self._end()
+            self._finish()
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
         self._space.release(self.reservation)
-        self._let_go()
+        self._release()
         self._ended()
 
-    def _refuse_if_over(self) -> None:
-        if self._over:  # it may be a blob by now
+    def _refuse_if_done(self) -> None:
+        if self._done:  # it may be a blob by now
             raise RuntimeError("this spool file was adopted or closed")
 
-    async def _quiet(self) -> None:
-        """Wait for the work in threads that nobody waits for any more."""
+    async def _idle(self) -> None:
+        """Wait for work in threads, also that of tasks that were cancelled."""
         running = [asyncio.wrap_future(future) for future in list(self._running)]
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if not self._hold():
+        if not self._acquire():
             raise RuntimeError("this spool file is closed")
         future = self._threads.submit(work, *args, **kwargs)
         self._running.add(future)
@@ -207,19 +208,19 @@ class DiskSpool:
 
     def _ran(self, future: Future[Any]) -> None:
         self._running.discard(future)
-        self._let_go()
+        self._release()
 
-    def _hold(self) -> bool:
+    def _acquire(self) -> bool:
         with self._lock:
             self._users += bool(self._users)
             return bool(self._users)
 
-    def _open_again(self) -> None:
-        """A share that comes after the end: the file is a blob by now, if all went well."""
+    def _open_blob(self) -> None:
+        """A share after the end: the file is a blob by now, if all went well."""
         if self._blob is None:
             raise StoreBroken("The download is over, and its file is gone.")
         blobs, record, path = self._blob
-        if not blobs.holds(record) or blobs.acquire(record.value) is None:
+        if not blobs.holds(record) or blobs.acquire(record.sha256) is None:
             raise StoreBroken("The downloaded file was removed from the disk.")
         try:
             self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -228,7 +229,7 @@ class DiskSpool:
             raise StoreBroken(f"The downloaded file cannot be opened: {error.strerror}.") from error
         self._users = 1
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         with self._lock:
             self._users -= 1
             if self._users:
@@ -243,3 +244,41 @@ class DiskSpool:
         if descriptor >= 0:
             os.close(descriptor)
         self._journal.close()
+
+
+# What follows is blocking work for a thread, and raises OSError.
+
+
+def clear(folder: Path, now: float, boot: str) -> list[tuple[str, int]]:
+    """Delete what an earlier run left and nobody can resume. Gives the rest, the oldest first: names, bytes on disk.
+
+    `now` is wall time in seconds since the epoch, `boot` this run of the machine.
+    """
+    kept: list[tuple[float, str, int]] = []
+    files = {path.name: path.lstat() for path in folder.iterdir()}
+    for name, status in files.items():
+        path = folder / name
+        journal = files.get(f"{path.stem}.journal")
+        if path.suffix != ".part" or not stat.S_ISREG(status.st_mode) or not status.st_size or journal is None:
+            continue
+        if now - journal.st_mtime <= _RESUMABLE and begun_in(path.with_suffix(".journal"), boot):
+            kept.append((journal.st_mtime, path.stem, _bytes_on_disk(status)))
+    kept.sort()
+    keep = {stem for _, stem, _ in kept}
+    for name, status in files.items():
+        path = folder / name
+        # Folders are nobody's here: whoever made one may want it back.
+        if not stat.S_ISDIR(status.st_mode) and not (path.stem in keep and path.suffix in (".part", ".journal")):
+            path.unlink()
+    return [(stem, size) for _, stem, size in kept]
+
+
+def delete(folder: Path, names: Iterable[str]) -> None:
+    """Delete the files of downloads."""
+    for name in names:
+        for suffix in (".journal", ".part"):
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)
+
+
+def _bytes_on_disk(status: os.stat_result) -> int:
+    return status.st_blocks * 512

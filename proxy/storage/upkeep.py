@@ -1,45 +1,116 @@
-"""Making the index anew while the program runs, when SQLite finds that it is damaged.
+"""What the store does by itself: it notes what was used, sees whether what failed works again, and rebuilds the index.
 
-The blobs are all known in memory, and so are the entries used lately; the others are asked for again upstream.
+The index is rebuilt while the program runs when SQLite finds that it is corrupt. All blobs are known in memory, and so
+are the entries used lately; the others are fetched again.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import os
+from pathlib import Path
 
+from proxy.errors import StoreError
+from proxy.storage.backlog import Backlog, Used
+from proxy.storage.blob_files import SYNCED_FROM
+from proxy.storage.blobs import Blobs
+from proxy.storage.disk_health import Component
 from proxy.storage.entries import Entries
-from proxy.storage.holdings import Holdings
-from proxy.storage.proof import SYNCED_FROM
+from proxy.storage.folder import DataFolder
+from proxy.storage.index import IndexDatabase
+from proxy.storage.space import Space
+from proxy.storage.threads import Tasks, Threads
 
 _log = logging.getLogger(__name__)
 
+_ROUND = 5.0  # seconds between two rounds
+_PROBE = 64 << 10  # bytes of the file that is written to see whether that works
 
-class Renewal:
-    """Runs once at a time. Changed on the event loop only."""
 
-    def __init__(self, holdings: Holdings, entries: Entries) -> None:
-        self._index = holdings.index
-        self._blobs = holdings.blobs
-        self._threads = holdings.threads
+class Upkeep:
+    """Changed on the event loop only. Mutable state: whether the index is being rebuilt."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 the parts that it looks after
+        self,
+        folder: DataFolder,
+        index: IndexDatabase,
+        blobs: Blobs,
+        backlog: Backlog,
+        entries: Entries,
+        space: Space,
+        threads: Threads,
+        tasks: Tasks,
+    ) -> None:
+        self._folder = folder
+        self._index = index
+        self._blobs = blobs
+        self._backlog = backlog
         self._entries = entries
-        self._under_way = False
-
-    def due(self) -> bool:
-        """Whether `run` is to be begun, now that damage was seen: once for all that see it."""
-        begin, self._under_way = not self._under_way, True
-        return begin
+        self._space = space
+        self._threads = threads
+        self._tasks = tasks
+        self._rebuilding = False
+        threads.on_damage = self._damaged
 
     async def run(self) -> None:
-        """Put the damaged database aside and write down what is known. Raises StoreFull, StoreBroken."""
+        """The rounds, for ever."""
+        while True:
+            await asyncio.sleep(_ROUND)
+            with contextlib.suppress(StoreError):
+                self.note_uses()
+                self.measure()
+                if not self._threads.health.well:
+                    await self.probe()
+
+    def note_uses(self) -> None:
+        """Write the order of use down, unless the index cannot be written: it stays in memory then."""
+        uses = () if self._backlog.stuck else self._blobs.take_uses()
+        if uses:
+            self._backlog.add(Used(tuple(uses)))
+
+    def measure(self) -> None:
+        """Count what the index takes of the bound."""
+        self._space.ledger.index = self._index.bytes_on_disk()
+
+    async def probe(self) -> None:
+        """Try everything that can fail, so that a failure is over when it is over, not when the next client comes.
+
+        Raises StoreError.
+        """
+        await self._threads.sync(_write, self._folder.spool / "probe.tmp")
+        self._threads.health.worked(Component.FILES)
+        await self._threads.index(self._index.probe)
+        self._backlog.try_again()
+        self._space.release(await self._space.reserve(0))
+
+    def _damaged(self) -> None:
+        """The index is corrupt: rebuild it, once for all that notice."""
+        if not self._rebuilding:
+            self._rebuilding = True
+            self._tasks.background(self._rebuild())
+
+    async def _rebuild(self) -> None:
         _log.error("the index in the data folder is damaged and made anew")
         try:
             with self._entries.in_memory_only():
                 self._index.close()  # the event loop's connection
                 blobs = [
-                    # What was not waited for on its way to the platter must be proved after the next start.
-                    (record.value, record.size, record.stamp if record.size > SYNCED_FROM else None, record.used)
+                    # What was not fsynced must be checked after the next start.
+                    (record.sha256, record.size, record.stamp if record.size > SYNCED_FROM else None, record.used)
                     for record in self._blobs
                 ]
-                await self._threads.index(self._index.renew, blobs, self._entries.known())
+                await self._threads.index(self._index.rebuild, blobs, self._entries.in_memory())
         finally:
-            self._under_way = False
+            self._rebuilding = False
+
+
+def _write(path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            file.write(bytes(_PROBE))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)

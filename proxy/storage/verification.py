@@ -1,88 +1,106 @@
-"""Proving large files in the background: those whose stamp differs, and those that a new index knows by name only.
+"""Whether a stored file is what was stored: by its stamp, cheaply, or by its digest, for certain.
 
-They do not count as stored until they are proved; meanwhile whoever asks is served past them.
+A stamp is the time of the last change of the inode (nanoseconds) and its number: it differs once somebody wrote to the
+file, set its times back, or put another in its place. `lease` compares it each time a blob is opened. Where it differs,
+as in a restored backup or after a chmod, or where there is none yet, only the digest can tell: of a small file at once,
+of a large one in the background. Until then a large file does not count as stored.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from proxy.errors import StoreError
-from proxy.storage.blobs import Record
-from proxy.storage.changes import Noted
-from proxy.storage.holdings import Holdings
-from proxy.storage.proof import proves_slowly, stamp_of
+from proxy.storage.backlog import Backlog, Verified
+from proxy.storage.blobs import Blobs, Record
+from proxy.storage.folder import DataFolder
+from proxy.storage.threads import Threads
+
+# Without O_NONBLOCK a named pipe in a blob's place would be waited for.
+OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
+_PIECE = 4 << 20  # bytes read at once
 
 
-class Checking:
-    """The files in doubt, the one asked for last first. `doubt` may be called from any thread."""
+def stamp_of(status: os.stat_result) -> str:
+    """The stamp of a file."""
+    return f"{status.st_ctime_ns}:{status.st_ino}"
 
-    def __init__(self, holdings: Holdings, drop: Callable[[Record], Awaitable[None] | None]) -> None:
-        self._folder = holdings.folder
-        self._backlog = holdings.backlog
-        self._blobs = holdings.blobs
-        self._threads = holdings.threads
+
+def has_digest(descriptor: int, size: int, sha256: str) -> bool:
+    """Whether a file has exactly `size` bytes with this sha256. Raises OSError."""
+    running = hashlib.sha256()
+    position = 0
+    while piece := os.pread(descriptor, _PIECE, position):
+        running.update(piece)
+        position += len(piece)
+        if position > size:
+            return False
+    return position == size and running.hexdigest() == sha256
+
+
+class Verifier:
+    """Checks files in the background, the one asked for last first. Mutable state: those that wait."""
+
+    def __init__(
+        self, folder: DataFolder, blobs: Blobs, backlog: Backlog, threads: Threads, drop: Callable[[Record], None]
+    ) -> None:
+        """`drop` is called with a blob whose file is wrong."""
+        self._folder = folder
+        self._blobs = blobs
+        self._backlog = backlog
+        self._threads = threads
         self._drop = drop
-        self._doubted: OrderedDict[str, None] = OrderedDict()
+        self._waiting: OrderedDict[str, None] = OrderedDict()
         self._more = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
-    def doubt(self, record: Record) -> None:
-        """Prove this one soon."""
-        self._loop.call_soon_threadsafe(self._enqueue, record.value)
+    def check(self, record: Record) -> None:
+        """Have a file checked soon. From any thread."""
+        self._loop.call_soon_threadsafe(self._enqueue, record.sha256)
 
-    def _enqueue(self, value: str) -> None:
-        self._doubted[value] = None
-        self._doubted.move_to_end(value)
+    def _enqueue(self, sha256: str) -> None:
+        self._waiting[sha256] = None
+        self._waiting.move_to_end(sha256)
         self._more.set()
 
     async def run(self) -> None:
-        """Prove what is in doubt, one after another, for ever."""
+        """Check the files that wait, one after another, for ever."""
         while True:
             self._more.clear()
-            while self._doubted:
-                value, _ = self._doubted.popitem()
-                try:
-                    await self.verify(value)
-                except StoreError:  # the disk is the matter, not this file; it is asked for again
-                    continue
+            while self._waiting:
+                sha256, _ = self._waiting.popitem()
+                await self.verify(sha256)
             await self._more.wait()
 
-    async def verify(self, value: str) -> bool | None:
-        """Read a blob and compare its digest; drop it if it is wrong.
-
-        Gives whether it was right; None if it is not there. Raises StoreBroken, StoreFull.
-        """
-        record = self._blobs.acquire(value)
+    async def verify(self, sha256: str) -> bool | None:
+        """Whether a blob's file is right; it is dropped if not. None if the blob is not here any more."""
+        record = self._blobs.acquire(sha256)
         if record is None:
             return None
         try:
-            before = record.stamp
-            stamp = await self._prove(record)
+            stamp = await self._verified(record)
             if not self._blobs.holds(record):
                 return None  # another took its place, or it was evicted
             if stamp is None:
-                dropping = self._drop(record)
-                if dropping is not None:
-                    await dropping
+                self._drop(record)
                 return False
-            record.stamp = stamp
-            if stamp != before:
-                self._backlog.add(Noted(stamps=((stamp, value),)))
+            if stamp != record.stamp:
+                record.stamp = stamp
+                self._backlog.add(Verified(sha256, stamp))
             return True
         finally:
             self._blobs.release(record)
 
-    async def _prove(self, record: Record) -> str | None:
+    async def _verified(self, record: Record) -> str | None:
         """The stamp of the file if it is right."""
         try:
-            descriptor = await self._threads.files(
-                os.open, self._folder.blob(record.value), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            )
+            descriptor = await self._threads.files(os.open, self._folder.blob(record.sha256), OPEN_FLAGS)
         except StoreError:
             return None
         try:
@@ -90,10 +108,27 @@ class Checking:
             if not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
                 return None
             try:
-                right = await proves_slowly(self._threads, descriptor, record.size, record.value)
+                right = await self._has_digest(descriptor, record)
             except StoreError:
                 return None
             stamp = stamp_of(status)
             return stamp if right and stamp == stamp_of(os.fstat(descriptor)) else None
         finally:
             os.close(descriptor)
+
+    async def _has_digest(self, descriptor: int, record: Record) -> bool:
+        """As `has_digest`, in threads, piece by piece: other work gets its turn. Raises StoreBroken."""
+        running = hashlib.sha256()
+
+        def advance(position: int) -> int:
+            piece = os.pread(descriptor, _PIECE, position)
+            running.update(piece)
+            return len(piece)
+
+        position = 0
+        while position < record.size:
+            length = await self._threads.hash(advance, position)
+            if not length:
+                return False
+            position += length
+        return running.hexdigest() == record.sha256

@@ -16,6 +16,7 @@ from proxy.errors import BlobDamaged, StoreFull
 from proxy.events import Event, Evicted, Stored
 from proxy.model import Blob, Digest, Entry, Validator
 from proxy.ports import Spool, SpoolState, Store
+from proxy.storage.opening import open_disk_store
 from proxy.storage.store import DiskStore
 from tests.memory_store import MemoryStore, stored
 from tests.storage.disk import FixedClock, digest, entry
@@ -36,7 +37,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, events: list[Eve
     if request.param == "memory":
         yield MemoryStore(LIMIT, events.append)
         return
-    disk = await DiskStore.open(tmp_path / "data", LIMIT, events.append, FixedClock())
+    disk = await open_disk_store(tmp_path / "data", LIMIT, events.append, FixedClock())
     yield disk
     await disk.close()
 
@@ -52,7 +53,7 @@ async def keep(store: Store, key: str, body: bytes) -> Entry:
 async def settled(store: Store) -> None:
     """What follows from what was done is done too."""
     if isinstance(store, DiskStore):
-        await store.settled()
+        await store.flush()
 
 
 def damage(store: Store, blob: Blob) -> None:

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from proxy.model import Digest
-from proxy.storage.opening import LateStore
+from proxy.storage.opening import PendingStore
 from tests.conftest import MakeProxy
 from tests.faults import chunked, ignores_range
 from tests.flows.asking import SEGMENT, SMALL, address, check_bytes, get, until_idle, until_kept
@@ -339,7 +339,7 @@ async def test_start__on_a_full_disk(
     answers = [await get(http, path) for path in paths * 2]
     health = (await get(http, f"{running.url}/healthz")).body
     ballast.unlink()
-    assert isinstance(running.kept, LateStore)
+    assert isinstance(running.kept, PendingStore)
     await usable(running.kept)
     await get(http, url)
     await until_kept(http, url)

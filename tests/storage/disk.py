@@ -12,8 +12,8 @@ from pathlib import Path
 
 from proxy.events import Event
 from proxy.model import Digest, Entry, Validator
-from proxy.storage.opening import LateStore
-from proxy.storage.proof import INLINE
+from proxy.storage.blobs import INLINE
+from proxy.storage.opening import PendingStore, open_disk_store
 from proxy.storage.store import DiskStore
 
 PLENTY = 1 << 30
@@ -38,7 +38,7 @@ async def opened(
     path: Path, limit: int = PLENTY, events: list[Event] | None = None, ahead: float = 0.0
 ) -> AsyncGenerator[DiskStore]:
     """A store on `path`, closed at the end."""
-    store = await DiskStore.open(path, limit, (events if events is not None else []).append, FixedClock(ahead))
+    store = await open_disk_store(path, limit, (events if events is not None else []).append, FixedClock(ahead))
     try:
         yield store
     finally:
@@ -52,12 +52,12 @@ def digest(body: bytes) -> Digest:
 
 def digests(store: DiskStore) -> list[Digest]:
     """All blobs, the longest unused first."""
-    return [Digest("sha256", record.value) for record in store._blobs]
+    return [Digest("sha256", record.sha256) for record in store._blobs]
 
 
 async def verify(store: DiskStore, wanted: Digest) -> bool | None:
     """Whether a blob is what was stored, as the background finds out; None if it is not there."""
-    return await store._checking.verify(wanted.value)
+    return await store._verifier.verify(wanted.value)
 
 
 def entry(key: str, body: bytes) -> Entry:
@@ -95,7 +95,7 @@ def locked(path: Path) -> Generator[None]:
         connection.execute("ROLLBACK")
 
 
-async def usable(late: LateStore) -> None:
+async def usable(late: PendingStore) -> None:
     """Wait until the folder is open."""
     while late.store is None:
         late.try_again()

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.storage.backlog import Backlog
-from proxy.storage.changes import Change, Forgotten, Noted, Saved
-from proxy.storage.index import Index
+from proxy.storage.backlog import Backlog, Change, Forgotten, Saved, Used
+from proxy.storage.index import IndexDatabase
 from proxy.storage.store import DiskStore
 from proxy.storage.threads import Threads
 from tests.storage.disk import adopt, digest, digests, entry, file_of, keep, locked, opened
@@ -50,7 +49,7 @@ async def test_store__while_the_index_is_locked(tmp_path: Path) -> None:
                 assert blob is not None
                 with store.lease(blob) as descriptor:
                     assert os.pread(descriptor, 1000, 0) == known.key.encode() * 100
-        await store.settled()
+        await store.flush()
         assert store.healthy
         assert not {digest(b"old"), digest(b"gone")} & set(digests(store))
     async with opened(path) as store:
@@ -70,7 +69,7 @@ async def test_store__health_while_the_index_is_locked(tmp_path: Path, caplog: p
             await _until(store, healthy=False)
             await keep(store, "more", BODY)
         store._backlog.try_again()
-        await store.settled()
+        await store.flush()
         await _until(store, healthy=True)
     reasons = [record.__dict__.get("reason", "") for record in caplog.records]
     assert ["locked" in str(reason) for reason in reasons] == [True, False], reasons
@@ -85,7 +84,7 @@ async def test_evict__while_the_index_is_locked(tmp_path: Path) -> None:
             body = bytes([number]) * MIB
             await adopt(store, f"{number}", body)
             await store.save(entry(f"{number}", body))
-        await store.settled()
+        await store.flush()
         with locked(path):
             for number in range(5, 15):
                 body = bytes([number]) * MIB
@@ -95,7 +94,7 @@ async def test_evict__while_the_index_is_locked(tmp_path: Path) -> None:
                 assert used <= limit
             assert store.find("0") is None
             assert store.find("14") is not None
-        await store.settled()
+        await store.flush()
         left = digests(store)
     async with opened(path, limit) as store:
         await store.sweep()
@@ -112,7 +111,7 @@ async def test_close__while_the_index_is_locked(
     path = tmp_path / "data"
     async with opened(path) as store:
         await keep(store, "before", b"before")
-        await store.settled()
+        await store.flush()
         with locked(path):
             await keep(store, "a", BODY)
             await store.close()
@@ -132,7 +131,7 @@ async def test_save__too_much_waits(tmp_path: Path) -> None:
     path = tmp_path / "data"
     async with opened(path) as store:
         await keep(store, "a", BODY)
-        await store.settled()
+        await store.flush()
         store._backlog._most = 3
         with locked(path):
             for key in ("b", "c", "d"):
@@ -142,26 +141,26 @@ async def test_save__too_much_waits(tmp_path: Path) -> None:
             await store.forget("a")
             assert [None, True, None] == [store.find("a"), store.find("b") is not None, store.find("e")]
         store._backlog.try_again()
-        await store.settled()
+        await store.flush()
         await store.save(entry("e", BODY))
     async with opened(path) as store:
         assert ["b", "c", "d", "e"] == list(store.keys(""))
 
 
 @pytest.fixture
-async def index(tmp_path: Path) -> Index:
+async def index(tmp_path: Path) -> IndexDatabase:
     """An index."""
-    opened_, _, _ = Index.open(tmp_path, 1 << 30)
+    opened_, _, _ = IndexDatabase.open(tmp_path, 1 << 30)
     return opened_
 
 
-async def test_add__one_that_cannot_be_written(index: Index, caplog: pytest.LogCaptureFixture) -> None:
+async def test_add__one_that_cannot_be_written(index: IndexDatabase, caplog: pytest.LogCaptureFixture) -> None:
     """A change that is wrong in itself holds up no other; it is said, and given up."""
     threads = Threads()
-    backlog = Backlog(index, threads)
+    backlog = Backlog(index.write, index.batch, threads)
     for change in (saved("a"), saved("b", "\ud800"), saved("c")):
         backlog.add(change)
-    await backlog.settled()
+    await backlog.flush()
 
     assert {"a", "c"} == {key for key, _ in index.keys("")}
     await threads.index(index.close)
@@ -170,21 +169,21 @@ async def test_add__one_that_cannot_be_written(index: Index, caplog: pytest.LogC
     assert "UnicodeEncodeError" in [record.__dict__.get("reason") for record in caplog.records]
 
 
-async def test_written__one_after_another(index: Index) -> None:
+async def test_written__one_after_another(index: IndexDatabase) -> None:
     """Whoever waits for a change waits for it, and what was before; not for ever."""
     threads = Threads()
-    backlog = Backlog(index, threads)
+    backlog = Backlog(index.write, index.batch, threads)
     numbers = [backlog.add(saved(f"{number}")) for number in range(3)]
     assert await backlog.written(numbers[1], 30.0)
     assert {"0", "1"} <= {key for key, _ in index.keys("")}
-    await backlog.settled()
+    await backlog.flush()
     with sqlite3.connect(Path(index.directory, "cache.db"), isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert not await backlog.written(backlog.add(Noted()), 0.01)
+        assert not await backlog.written(backlog.add(Used(())), 0.01)
         other.execute("ROLLBACK")
     other.close()
     backlog.try_again()
-    await backlog.settled()
+    await backlog.flush()
     assert await backlog.written(numbers[2], 0.0)
     await threads.index(index.close)
     index.close()
@@ -228,7 +227,7 @@ async def _play(path: Path, steps: list[tuple[str, str, bytes]]) -> None:
                     _drop(store, body)
                     known = {each: kept for each, kept in known.items() if kept != body}
                 case "settle" if not lock.in_transaction:
-                    await store.settled()
+                    await store.flush()
                 case "lock" if not lock.in_transaction:
                     lock.execute("BEGIN IMMEDIATE")
                 case "unlock" if lock.in_transaction:
@@ -238,7 +237,7 @@ async def _play(path: Path, steps: list[tuple[str, str, bytes]]) -> None:
         if lock.in_transaction:
             lock.execute("ROLLBACK")
         store._backlog.try_again()
-        await store.settled()
+        await store.flush()
         assert set(map(digest, known.values())) <= set(digests(store))
     lock.close()
     async with opened(path) as store:

@@ -1,14 +1,19 @@
-"""Files that have no row."""
+"""The files of blobs: at the places that their digests say, without a row, and in the order in which they go."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
+from proxy.storage.blob_files import DigestLocks, delete, move, write
+from proxy.storage.verification import stamp_of
 from tests.memory_store import stored
-from tests.storage.disk import LARGE, digest, digests, file_of, keep, opened, verify
+from tests.storage.disk import LARGE, digest, digests, file_of, keep, locked, opened, verify
 
 
 async def test_sweep__file_without_a_row(tmp_path: Path) -> None:
@@ -45,7 +50,7 @@ async def test_sweep__file_that_is_being_deleted(tmp_path: Path) -> None:
     """A file that is there when names are read, and deleted before it is taken in, leaves no row and no blob."""
     async with opened(tmp_path / "data") as store:
         known = await keep(store, "a", b"body")
-        await store.settled()
+        await store.flush()
         gate = threading.Event()
         held = store._threads.submit_index(gate.wait)  # the deletion waits for its row
         try:
@@ -54,7 +59,7 @@ async def test_sweep__file_that_is_being_deleted(tmp_path: Path) -> None:
         finally:
             gate.set()
         await asyncio.wrap_future(held)
-        await store.settled()
+        await store.flush()
 
         assert digests(store) == []
         blob = await stored(store, b"body")
@@ -87,6 +92,142 @@ async def test_put__dropped_in_the_same_moment(tmp_path: Path) -> None:
         for _ in range(20):
             store._drop(next(iter(store._blobs)))
             blob = await stored(store, b"body")
-            await store.settled()
+            await store.flush()
             with store.lease(blob) as descriptor:
                 assert os.pread(descriptor, 100, 0) == b"body"
+
+
+async def test_drop__row_before_file(tmp_path: Path) -> None:
+    """The file stays until the row is gone: a kill in between leaves a file that is found again, not a row without."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await keep(store, "a", b"body")
+        await store.flush()
+        gate = threading.Event()
+        held = store._threads.submit_index(gate.wait)
+        store._drop(next(iter(store._blobs)))
+        for _ in range(10):
+            await store._threads.files(int)
+        there = file_of(path, b"body").exists()
+        gate.set()
+        await asyncio.wrap_future(held)
+        await store.flush()
+
+        assert (True, False) == (there, file_of(path, b"body").exists())
+        assert [] == digests(store)
+
+
+async def test_drop__index_cannot_be_written(tmp_path: Path) -> None:
+    """Where the index cannot be written the file goes all the same: its room is needed."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await keep(store, "a", b"body")
+        await store.flush()
+        with locked(path):
+            store._drop(next(iter(store._blobs)))
+            while file_of(path, b"body").exists():
+                await asyncio.sleep(0.01)
+            assert (None, None) == (store.find("a"), store.blob(digest(b"body")))
+        store._backlog.try_again()
+        await store.flush()
+    async with opened(path) as store:
+        assert (None, []) == (store.find("a"), digests(store))
+
+
+async def test_drop__twice(tmp_path: Path) -> None:
+    """Dropping what is gone does nothing."""
+    async with opened(tmp_path / "data") as store:
+        await keep(store, "a", b"body")
+        record = next(iter(store._blobs))
+        store._drop(record)
+        store._drop(record)
+        await keep(store, "b", b"body")
+        store._drop(record)
+        await store.flush()
+
+        assert [digest(b"body")] == digests(store)
+
+
+def _finished(tmp_path: Path, body: bytes = b"body") -> Path:
+    path = tmp_path / f"finished-{threading.get_ident()}"
+    path.write_bytes(body)
+    return path
+
+
+@pytest.mark.parametrize("there", ["nothing", "a file", "a folder", "a link", "a dead link"])
+def test_move__whatever_is_there(tmp_path: Path, there: str) -> None:
+    """A finished file is renamed, not copied, and takes the place of what is there."""
+    target = tmp_path / "ab" / "cd"
+    target.parent.mkdir()
+    if there == "a file":
+        target.write_bytes(b"old")
+    elif there == "a folder":
+        (target / "below").mkdir(parents=True)
+    elif there != "nothing":
+        target.symlink_to("/etc/hostname" if there == "a link" else "nowhere")
+    path = _finished(tmp_path)
+    inode = path.stat().st_ino
+
+    stamp = move(path, target)
+
+    assert (inode, b"body", stamp) == (target.lstat().st_ino, target.read_bytes(), stamp_of(target.lstat()))
+    assert not path.exists()
+
+
+def test_move__folder_goes_in_that_moment(tmp_path: Path) -> None:
+    """A folder that goes with the last file in it is made again."""
+    with ThreadPoolExecutor(1) as other:
+        for number in range(300):
+            first, second = tmp_path / "ab" / "1", tmp_path / "ab" / f"2{number}"
+            move(_finished(tmp_path), first)
+            deleting = other.submit(delete, [first])
+            move(_finished(tmp_path), second)
+            deleting.result()
+            assert second.read_bytes() == b"body"
+            delete([second])
+
+
+@pytest.mark.parametrize("call", ["write", "fdatasync", "replace", "open"])
+def test_write__fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Whichever call fails, nothing is left."""
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(OSError, match="no"):
+            write(tmp_path / "new", b"body", tmp_path / "ab" / "cd", sync=True)
+
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_delete__what_is_there(tmp_path: Path) -> None:
+    """Files go with their folders, if those are empty; what is not there is no failure."""
+    for name in ("ab/1", "ab/2", "cd/1", "ef/1"):
+        move(_finished(tmp_path), tmp_path / name)
+    (tmp_path / "gh" / "1" / "below").mkdir(parents=True)
+
+    delete([tmp_path / name for name in ("ab/1", "cd/1", "gh/1", "zz/1")])
+
+    assert {"ab", "ef"} == {path.name for path in tmp_path.iterdir()}
+
+
+async def test_free__in_turn() -> None:
+    """One at a time for each digest; others do not wait."""
+    locks = DigestLocks()
+    order: list[str] = []
+
+    async def one(value: str) -> None:
+        await locks.free(value)
+        with locks.hold([value]):
+            order.append(value)
+            await asyncio.sleep(0)
+
+    with locks.hold(["a", "b"]):
+        waiting = [asyncio.create_task(one(value)) for value in ("a", "a", "c", "b")]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (["c"], True, False) == (order, locks.held("a"), locks.held("c"))
+    await asyncio.gather(*waiting)
+    assert (["a", "a", "b", "c"], False) == (sorted(order), locks.held("a"))

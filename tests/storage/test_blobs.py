@@ -7,8 +7,7 @@ from collections import OrderedDict
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from hypothesis.strategies import integers, sampled_from
 
-from proxy.storage.blobs import Blobs, Record, footprint
-from proxy.storage.proof import INLINE
+from proxy.storage.blobs import INLINE, Blobs, Record, footprint
 
 NAMES = [character * 64 for character in "abcdef"]
 
@@ -30,8 +29,8 @@ class BlobsMachine(RuleBasedStateMachine):
         self.model[name] = record
 
     @rule(name=sampled_from(NAMES))
-    def add_unknown(self, name: str) -> None:
-        self.blobs.add_unknown(name, 77)
+    def add_found(self, name: str) -> None:
+        self.blobs.add_found(name, 77)
         if name not in self.model:
             record = self.blobs.get(name)
             assert record is not None

@@ -121,7 +121,7 @@ async def test_open__one_page_flipped(tmp_path: Path, page: int) -> None:
                     assert store.blob(digest(body)) is None
             await keep(store, f"key {number}", body)
             assert store.find(f"key {number}") == entry(f"key {number}", body)
-        await store.settled()
+        await store.flush()
         assert store.healthy
     async with opened(path) as store:
         for number, body in enumerate(SMALL):

@@ -67,7 +67,7 @@ async def test_spool__others_fill_the_file_system(small_disk: Path) -> None:
             assert _read(store, blob) == b"body"
             assert store.find("a") == entry("a", b"body")
         ballast.unlink()
-        await store.probe()
+        await store._upkeep.probe()
         assert [*health, store.healthy] == [False, True]
         await adopt(store, "whl", bytes(MIB))
 
@@ -88,7 +88,7 @@ async def test_write__file_system_full(small_disk: Path) -> None:
         await spool.close(keep=False)
         assert store.find("a") == entry("a", b"body")
         ballast.unlink()
-        await store.probe()
+        await store._upkeep.probe()
         assert [*health, store.healthy] == [False, True]
         assert store._space.ledger.reserved == 0
 

@@ -13,33 +13,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.storage.changes import Adopted, Change, Dropped, Forgotten, Noted, Saved
-from proxy.storage.index import Index
+from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Saved, Used, Verified
+from proxy.storage.index import IndexDatabase
 
 VALUE = "ab" + "0" * 62
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Generator[Index]:
+def index(tmp_path: Path) -> Generator[IndexDatabase]:
     """An empty index."""
-    opened, _, _ = Index.open(tmp_path / "index", 1 << 30)
+    opened, _, _ = IndexDatabase.open(tmp_path / "index", 1 << 30)
     yield opened
     opened.close()
 
 
-def _adopt(index: Index, value: str = VALUE, size: int = 4, used: float = 5.0) -> None:
+def _adopt(index: IndexDatabase, value: str = VALUE, size: int = 4, used: float = 5.0) -> None:
     index.write([Adopted(((value, size, "stamp", used),))])
 
 
-def test_write__blob_twice(index: Index) -> None:
+def test_write__blob_twice(index: IndexDatabase) -> None:
     """A second row of a digest replaces the first."""
     _adopt(index)
     _adopt(index, size=10, used=6.0)
 
-    assert index._blobs() == [(VALUE, 10, "stamp", 6.0)]
+    assert index.blobs() == [(VALUE, 10, "stamp", 6.0)]
 
 
-def test_write__all_or_none(index: Index) -> None:
+def test_write__all_or_none(index: IndexDatabase) -> None:
     """Of changes of which one cannot be written, none is."""
     with pytest.raises(UnicodeEncodeError):
         index.write([Saved("a", b"{}", VALUE, 0.0), Saved("b", b"{}", "\ud800", 0.0)])
@@ -47,17 +47,17 @@ def test_write__all_or_none(index: Index) -> None:
     assert index.keys("") == []
 
 
-def test_write__dropped_with_its_entries(index: Index) -> None:
+def test_write__dropped_with_its_entries(index: IndexDatabase) -> None:
     """A blob goes with every entry that names it, and no other."""
     _adopt(index)
     index.write([Saved("a", b"{}", VALUE, 0.0), Saved("b", b"{}", VALUE, 0.0), Saved("c", b"{}", "another", 0.0)])
 
     index.write([Dropped((VALUE,))])
 
-    assert (index.keys(""), index._blobs()) == ([("c", "another")], [])
+    assert (index.keys(""), index.blobs()) == ([("c", "another")], [])
 
 
-def test_write__in_order(index: Index) -> None:
+def test_write__in_order(index: IndexDatabase) -> None:
     """The last change of a key or a blob is what stays, whatever was before it in the same list."""
     index.write(
         [
@@ -68,13 +68,13 @@ def test_write__in_order(index: Index) -> None:
         ]
     )
     index.write([Saved("b", b"1", "new", 0.0), Forgotten("b", 0.0), Adopted(((VALUE, 5, None, 2.0),))])
-    index.write([Noted(used=((9.0, VALUE),), stamps=(("stamp", VALUE),)), Noted(used=((9.0, "unknown"),))])
+    index.write([Used(((9.0, VALUE), (9.0, "unknown"))), Verified(VALUE, "stamp")])
 
-    assert (index.peek("a"), index.keys("")) == (b"2", [("a", "new")])
-    assert index._blobs() == [(VALUE, 5, "stamp", 9.0)]
+    assert (index.entry("a"), index.keys("")) == (b"2", [("a", "new")])
+    assert index.blobs() == [(VALUE, 5, "stamp", 9.0)]
 
 
-def test_write__says_what_is_not_named_any_more(index: Index) -> None:
+def test_write__says_what_is_not_named_any_more(index: IndexDatabase) -> None:
     """The digest of a replaced entry is given when it was the last to name it, all changes taken together."""
     assert index.write([Saved("a", b"1", "old", 1), Saved("b", b"1", "old", 2)]) == {}
     assert index.write([Saved("a", b"2", "new", 3)]) == {}
@@ -96,7 +96,7 @@ def test_write__however_it_is_cut(steps: list[tuple[str, str | None]], data: st.
     ended: dict[int, list[tuple[str, object]]] = {}
     for number in range(2):
         with tempfile.TemporaryDirectory() as folder:
-            index, _, _ = Index.open(Path(folder), 1 << 30)
+            index, _, _ = IndexDatabase.open(Path(folder), 1 << 30)
             with contextlib.closing(index):  # a draw may end the example
                 rest = changes
                 while rest:
@@ -110,7 +110,7 @@ def test_write__however_it_is_cut(steps: list[tuple[str, str | None]], data: st.
     assert ended[0] == ended[1]
 
 
-def test_store__no_pickle(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store__no_pickle(index: IndexDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither key nor value is ever pickled or unpickled."""
 
     def refuse(*args: object, **kwargs: object) -> None:
@@ -124,23 +124,23 @@ def test_store__no_pickle(index: Index, monkeypatch: pytest.MonkeyPatch) -> None
     index._sql("INSERT INTO Cache(key, raw, mode, value) VALUES ('e:a', 1, 4, ?)", (b"cos\nsystem\n(S'x'\ntR.",))
     with pytest.raises(sqlite3.DatabaseError):
         index.get("e:a")
-    assert index.peek("a") == b""
+    assert index.entry("a") == b""
 
 
-def test_renew__keeps_what_it_is_given(index: Index, tmp_path: Path) -> None:
+def test_rebuild__keeps_what_it_is_given(index: IndexDatabase, tmp_path: Path) -> None:
     """The new database has these blobs and entries; the old one lies beside it."""
     _adopt(index)
     index.write([Saved("a", b"{}", VALUE, 0.0), Saved("b", b"{}", VALUE, 0.0)])
 
-    index.renew(index._blobs(), [("a", b"{}", VALUE)])
+    index.rebuild(index.blobs(), [("a", b"{}", VALUE)])
 
-    assert index._blobs() == [(VALUE, 4, "stamp", 5.0)]
+    assert index.blobs() == [(VALUE, 4, "stamp", 5.0)]
     assert index.keys("") == [("a", VALUE)]
     assert (tmp_path / "index" / "cache.db.damaged").exists()
     assert index.write([Forgotten("a", 0.0)]) == {VALUE: 0.0}
 
 
-def test_settings__nothing_is_culled(index: Index) -> None:
+def test_settings__nothing_is_culled(index: IndexDatabase) -> None:
     """diskcache's own eviction is off: thousands of rows stay."""
     index.write([Saved(f"{number:05}", b"x" * 1000, f"tag {number}", 0.0) for number in range(3000)])
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from proxy.cache.extents import Extents
 from proxy.model import Validator
 from proxy.ports import SpoolState
-from proxy.storage.journal import Journal, boot_id, left_by, replay
+from proxy.storage.journal import Journal, begun_in, boot_id, replay
 
 SIZE = 1000
 STATE = SpoolState(SIZE, Validator('"1"'), ((0, 5), (7, 9)))
@@ -117,17 +117,17 @@ def test_begin__forgets(tmp_path: Path) -> None:
     assert replay(_journal(path), "whl", "boot", SIZE) is None
 
 
-def test_left_by__run(tmp_path: Path) -> None:
+def test_begun_in__run(tmp_path: Path) -> None:
     """The first line tells which run of the machine it is from."""
     path = tmp_path / "journal"
     _journal(path, STATE)
 
-    assert left_by(path, "boot")
-    assert not left_by(path, "another boot")
-    assert not left_by(path, "")
-    assert not left_by(tmp_path / "missing", "boot")
+    assert begun_in(path, "boot")
+    assert not begun_in(path, "another boot")
+    assert not begun_in(path, "")
+    assert not begun_in(tmp_path / "missing", "boot")
     path.write_bytes(b"\xff\xfe")
-    assert not left_by(path, "boot")
+    assert not begun_in(path, "boot")
 
 
 def test_boot_id__stays() -> None:

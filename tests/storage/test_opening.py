@@ -16,24 +16,24 @@ import pytest
 
 from proxy.errors import BlobDamaged, StoreError, StoreRefused
 from proxy.model import Blob
-from proxy.storage.opening import LateStore, open_store
+from proxy.storage.opening import PendingStore, open_store
 from tests.storage.disk import PLENTY, FixedClock, adopt, digest, entry, keep, locked, opened, usable
 
 BODY = b"body"
 
 
 @asynccontextmanager
-async def started(path: Path) -> AsyncGenerator[LateStore]:
+async def started(path: Path) -> AsyncGenerator[PendingStore]:
     """A store that is late, closed at the end."""
     store = await open_store(path, PLENTY, lambda _: None, FixedClock())
     try:
-        assert isinstance(store, LateStore)
+        assert isinstance(store, PendingStore)
         yield store
     finally:
         await store.close()
 
 
-async def _refuses(store: LateStore) -> None:
+async def _refuses(store: PendingStore) -> None:
     """Nothing is kept, nothing is found, and nothing else happens."""
     assert await store.put(BODY) is None
     with pytest.raises(StoreError):
@@ -46,7 +46,7 @@ async def _refuses(store: LateStore) -> None:
     assert not store.healthy
 
 
-async def _keeps(store: LateStore) -> None:
+async def _keeps(store: PendingStore) -> None:
     """It is a store like any other."""
     await usable(store)
     inner = store.store
@@ -203,7 +203,7 @@ async def test_open_store__full_with_what_is_kept(tiny: Path) -> None:
     _fill(tiny / "ballast")
 
     again = await open_store(path, PLENTY, lambda _: None, FixedClock())
-    assert not isinstance(again, LateStore)
+    assert not isinstance(again, PendingStore)
     try:
         await again.sweep()
         found = [number for number in range(25) if again.find(f"{number}") is not None]

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,196 +14,9 @@ from proxy.errors import BlobDamaged, StoreBroken, StoreError
 from proxy.events import Event, Stored
 from proxy.model import Digest, Validator
 from proxy.ports import SpoolState
-from tests.memory_store import stored
-from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
+from tests.storage.disk import adopt, digest, digests, entry, file_of, keep, opened, verify
 
 BODY = b"the body that was stored"
-
-
-def _flip(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.write(b"X")
-
-
-def _halve(path: Path) -> None:
-    os.truncate(path, len(BODY) // 2)
-
-
-def _empty(path: Path) -> None:
-    os.truncate(path, 0)
-
-
-def _lengthen(path: Path) -> None:
-    with path.open("ab") as file:
-        file.write(b"more")
-
-
-def _make_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-    (path / "inside").write_text("x")
-
-
-def _make_link(path: Path) -> None:
-    aside = path.with_name("aside")
-    path.rename(aside)
-    path.symlink_to(aside)
-
-
-def _make_pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-@pytest.mark.parametrize("harm", [_flip, _halve, _empty, _lengthen, Path.unlink, _make_folder, _make_link, _make_pipe])
-async def test_lease__damaged_file(tmp_path: Path, harm: Callable[[Path], None]) -> None:
-    """Whatever became of the file: it is noticed, dropped with its entries, and can be stored again."""
-    path = tmp_path / "data"
-    async with opened(path) as store:
-        await keep(store, "a", BODY)
-        blob = store.blob(digest(BODY))
-        assert blob is not None
-        harm(file_of(path, BODY))
-
-        with pytest.raises(BlobDamaged), store.lease(blob):
-            pass
-
-        assert store.blob(digest(BODY)) is None
-        assert store.find("a") is None
-        await adopt(store, "again", BODY)
-        again = store.blob(digest(BODY))
-        assert again is not None
-        with store.lease(again) as descriptor:
-            assert os.pread(descriptor, 100, 0) == BODY
-        assert store.healthy
-    async with opened(path) as store:
-        assert digests(store) == [digest(BODY)]
-        assert store.find("a") is None
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-async def test_lease__unreadable_file(tmp_path: Path) -> None:
-    """A file that may not be read any more is as good as none."""
-    path = tmp_path / "data"
-    async with opened(path) as store:
-        blob = await stored(store, BODY)
-        file_of(path, BODY).chmod(0)
-
-        with pytest.raises(BlobDamaged), store.lease(blob):
-            pass
-        assert store.blob(digest(BODY)) is None
-
-
-async def test_lease__mode_changed_only(tmp_path: Path) -> None:
-    """A file whose mode was changed and that can still be read is still right."""
-    path = tmp_path / "data"
-    async with opened(path) as store:
-        blob = await stored(store, BODY)
-        file_of(path, BODY).chmod(stat.S_IRUSR)
-
-        with store.lease(blob) as descriptor:
-            assert os.pread(descriptor, 100, 0) == BODY
-
-
-async def test_lease__restored_backup(tmp_path: Path) -> None:
-    """Files with other inodes and times are served once their digest was checked; large ones in the background."""
-    path, moved = tmp_path / "data", tmp_path / "moved"
-    async with opened(path) as store:
-        await keep(store, "small", BODY)
-        await adopt(store, "large", LARGE)
-        await store.save(entry("large", LARGE))
-    shutil.copytree(path, moved, copy_function=shutil.copyfile)
-
-    async with opened(moved) as store:
-        small = store.blob(digest(BODY))
-        assert small is not None
-        with store.lease(small) as descriptor:
-            assert os.pread(descriptor, 100, 0) == BODY
-
-        before = store.blob(digest(LARGE))
-        assert before is not None
-        with pytest.raises(BlobDamaged), store.lease(before):
-            pass
-        assert await verify(store, digest(LARGE))
-        assert store.find("large") == entry("large", LARGE)
-        after = store.blob(digest(LARGE))
-        assert after is not None
-        with store.lease(after) as descriptor:
-            assert os.pread(descriptor, 10, 0) == LARGE[:10]
-
-
-async def test_lease__large_file_damaged(tmp_path: Path) -> None:
-    """A large file that was touched is not served until it was checked, and is dropped if it is wrong."""
-    path = tmp_path / "data"
-    async with opened(path) as store:
-        await adopt(store, "large", LARGE)
-        await store.save(entry("large", LARGE))
-        blob = store.blob(digest(LARGE))
-        assert blob is not None
-        _flip(file_of(path, LARGE))
-
-        with pytest.raises(BlobDamaged), store.lease(blob):
-            pass
-        assert store.blob(digest(LARGE)) is None
-        assert store.find("large") is None
-        await verify(store, digest(LARGE))
-        await store.settled()
-        assert digests(store) == []
-        assert not file_of(path, LARGE).exists()
-
-
-async def test_adopt__in_place_of_a_doubtful_file(tmp_path: Path) -> None:
-    """A download of a file that is in doubt takes its place."""
-    path = tmp_path / "data"
-    async with opened(path) as store:
-        await adopt(store, "large", LARGE)
-        await store.save(entry("large", LARGE))
-        blob = store.blob(digest(LARGE))
-        assert blob is not None
-        _flip(file_of(path, LARGE))
-        with pytest.raises(BlobDamaged), store.lease(blob):
-            pass
-
-        await adopt(store, "large", LARGE)
-
-        again = store.blob(digest(LARGE))
-        assert again is not None
-        with store.lease(again) as descriptor:
-            assert os.pread(descriptor, len(LARGE), 0) == LARGE
-        assert await verify(store, digest(LARGE)) is True
-
-
-async def test_lease__in_a_thread(tmp_path: Path) -> None:
-    """A damaged file that is noticed in a worker thread is dropped on the loop."""
-    path = tmp_path / "data"
-    async with opened(path) as store:
-        blob = await stored(store, BODY)
-        file_of(path, BODY).unlink()
-
-        def read() -> None:
-            with store.lease(blob):
-                pass
-
-        with pytest.raises(BlobDamaged):
-            await asyncio.to_thread(read)
-        assert store.blob(digest(BODY)) is None
-
-
-async def test_lease__out_of_descriptors(tmp_path: Path) -> None:
-    """That this process cannot open one more file says nothing against the file."""
-    import resource  # noqa: PLC0415
-
-    async with opened(tmp_path / "data") as store:
-        blob = await stored(store, BODY)
-        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
-        try:
-            with pytest.raises(StoreBroken), store.lease(blob):
-                pass
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        with store.lease(blob) as descriptor:
-            assert os.pread(descriptor, 100, 0) == BODY
 
 
 async def test_open__after_a_restart(tmp_path: Path) -> None:
@@ -353,19 +165,19 @@ async def test_save__index_fails(tmp_path: Path) -> None:
     path = tmp_path / "data"
     async with opened(path) as store:
         await keep(store, "a", BODY)
-        await store._threads.index(lambda: store._index._sql("PRAGMA query_only = ON"))
+        await store._threads.index(lambda: store._upkeep._index._sql("PRAGMA query_only = ON"))
 
         await store.save(entry("b", BODY))
         await store.forget("a")
         with pytest.raises(StoreError):
-            await store.probe()
+            await store._upkeep.probe()
         healthy = [store.healthy]
         assert (store.find("a"), store.find("b")) == (None, entry("b", BODY))
         assert list(store.keys("")) == ["b"]
 
-        await store._threads.index(lambda: store._index._sql("PRAGMA query_only = OFF"))
-        await store.probe()
-        await store.settled()
+        await store._threads.index(lambda: store._upkeep._index._sql("PRAGMA query_only = OFF"))
+        await store._upkeep.probe()
+        await store.flush()
         assert [*healthy, store.healthy] == [False, True]
     async with opened(path) as store:
         assert (store.find("a"), store.find("b")) == (None, entry("b", BODY))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import StoreBroken
-from proxy.storage.eviction import Ledger, Reservation, victims
+from proxy.storage.space import Ledger, Reservation, victims
 from tests.storage.disk import keep, opened
 
 _SIZES = st.lists(st.integers(0, 50), max_size=12)

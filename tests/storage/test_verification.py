@@ -1,0 +1,117 @@
+"""Whether a file is what was stored."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import BlobDamaged
+from proxy.storage.verification import has_digest, stamp_of
+from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
+
+BODY = b"the body that was stored"
+LONG = b"x" * (5 << 20)
+
+
+def _flip(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"X")
+
+
+@pytest.mark.parametrize(
+    ("body", "right"),
+    [(LONG, True), (LONG[:-1], False), (LONG + b"x", False), (LONG[:-1] + b"y", False), (b"", False)],
+)
+def test_has_digest__content(tmp_path: Path, body: bytes, right: bool) -> None:
+    """Only the very bytes will do."""
+    path = tmp_path / "file"
+    path.write_bytes(body)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        assert has_digest(descriptor, len(LONG), hashlib.sha256(LONG).hexdigest()) is right
+    finally:
+        os.close(descriptor)
+
+
+def test_stamp_of__another_file_or_time(tmp_path: Path) -> None:
+    """Another file has another stamp, even with the same times; so has a file that was touched and set back."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    stamps = []
+    for path, time in ((first, 5), (second, 5), (first, 5)):
+        path.touch()
+        os.utime(path, ns=(time, time))
+        stamps.append(stamp_of(path.stat()))
+
+    assert len(set(stamps)) == 3
+
+
+async def test_lease__restored_backup(tmp_path: Path) -> None:
+    """Files with other inodes and times are served once their digest was checked; large ones in the background."""
+    path, moved = tmp_path / "data", tmp_path / "moved"
+    async with opened(path) as store:
+        await keep(store, "small", BODY)
+        await adopt(store, "large", LARGE)
+        await store.save(entry("large", LARGE))
+    shutil.copytree(path, moved, copy_function=shutil.copyfile)
+
+    async with opened(moved) as store:
+        small = store.blob(digest(BODY))
+        assert small is not None
+        with store.lease(small) as descriptor:
+            assert os.pread(descriptor, 100, 0) == BODY
+
+        before = store.blob(digest(LARGE))
+        assert before is not None
+        with pytest.raises(BlobDamaged), store.lease(before):
+            pass
+        assert await verify(store, digest(LARGE))
+        assert store.find("large") == entry("large", LARGE)
+        after = store.blob(digest(LARGE))
+        assert after is not None
+        with store.lease(after) as descriptor:
+            assert os.pread(descriptor, 10, 0) == LARGE[:10]
+
+
+async def test_lease__large_file_damaged(tmp_path: Path) -> None:
+    """A large file that was touched is not served until it was checked, and is dropped if it is wrong."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await adopt(store, "large", LARGE)
+        await store.save(entry("large", LARGE))
+        blob = store.blob(digest(LARGE))
+        assert blob is not None
+        _flip(file_of(path, LARGE))
+
+        with pytest.raises(BlobDamaged), store.lease(blob):
+            pass
+        assert store.blob(digest(LARGE)) is None
+        assert store.find("large") is None
+        await verify(store, digest(LARGE))
+        await store.flush()
+        assert digests(store) == []
+        assert not file_of(path, LARGE).exists()
+
+
+async def test_adopt__in_place_of_a_doubtful_file(tmp_path: Path) -> None:
+    """A download of a file that is in doubt takes its place."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await adopt(store, "large", LARGE)
+        await store.save(entry("large", LARGE))
+        blob = store.blob(digest(LARGE))
+        assert blob is not None
+        _flip(file_of(path, LARGE))
+        with pytest.raises(BlobDamaged), store.lease(blob):
+            pass
+
+        await adopt(store, "large", LARGE)
+
+        again = store.blob(digest(LARGE))
+        assert again is not None
+        with store.lease(again) as descriptor:
+            assert os.pread(descriptor, len(LARGE), 0) == LARGE
+        assert await verify(store, digest(LARGE)) is True
