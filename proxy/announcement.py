@@ -1,7 +1,7 @@
 """The announcement of the cache on the local network: DNS-SD (RFC 6763), service type `_apt_proxy._tcp`.
 
-The composition root makes one if the settings say so; hosts with squid-deb-proxy-client find the cache by it. Never
-answers for anything but this one service.
+`app` makes one if `apt.announce` is set; hosts with squid-deb-proxy-client find the cache by it. It announces this one
+service only.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SERVICE = "_apt_proxy._tcp.local."
 
 @contextlib.asynccontextmanager
 async def announced(listening: Sequence[str], port: int) -> AsyncIterator[None]:
-    """Announce the cache that listens at some addresses and `port` until the end of the context; take it back then.
+    """Announce the cache at these addresses and `port`, and withdraw it at the end of the context.
 
-    An address for all interfaces announces those of each. Announcing takes a second; nobody waits for it. A network
-    that cannot be announced on is no reason not to serve: it is logged.
+    If one of them is the unspecified address, those of all interfaces are announced. Announcing takes a second, which
+    nothing waits for. A failure is logged, and the cache serves all the same.
     """
     everywhere = any(ipaddress.ip_address(address).is_unspecified for address in listening)
     try:
@@ -48,8 +48,8 @@ async def announced(listening: Sequence[str], port: int) -> AsyncIterator[None]:
 
 
 def service(addresses: list[str], port: int, host: str | None = None) -> ServiceInfo:
-    """What is announced: the port, and the addresses that somebody else can reach, if there is any."""
-    # RFC 6763 §4.1.1: one label of at most 63 bytes, in which a dot would have to be escaped.
+    """The service: the port, and the addresses that other machines can reach, if there is one."""
+    # RFC 6763 §4.1.1: one label of at most 63 bytes; a dot would have to be escaped.
     name = (host or socket.gethostname()).partition(".")[0][:40] or "cache"
     reachable = [text for text in addresses if not ipaddress.ip_address(text).is_loopback]
     return ServiceInfo(
@@ -67,9 +67,9 @@ def _addresses() -> list[str]:
 
 
 async def _register(speaker: AsyncZeroconf, info: ServiceInfo) -> None:
-    """Announce; under another name if that one is taken, as by a second cache on this host."""
+    """Announce; under another name if this one is taken, as by a second cache on the host."""
     try:
-        # Not strict: RFC 6335 §5.1 has no underscore within a name, and this one is older than that.
+        # Not strict: RFC 6335 §5.1 allows no underscore within a name, and this one is older.
         await (await speaker.async_register_service(info, allow_name_change=True, strict=False))
     except (OSError, Error) as error:
         _log.warning("the cache cannot be announced on the local network: %s", type(error).__name__)

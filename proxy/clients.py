@@ -1,8 +1,8 @@
-"""The texts that point a client at the cache: shell lines for pip and for uv, settings and a script for apt.
+"""How clients are pointed at the cache: shell lines for pip and uv, settings and a script for apt.
 
-Called by `commands` when the server has started, and by the edge for its front page. Pure texts: nothing is written, no
-client is looked for. `base_url` is the cache's own address, such as `http://127.0.0.1:3142`, with or without a slash at
-its end.
+`commands` prints them when the server has started, and the edge shows them on its front page. Texts only: nothing is
+written, and no client is looked for. `base_url` is the cache's own address, such as `http://127.0.0.1:3142`, with or
+without a slash at its end.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _PLAIN = "/+@:~!$&'()*,;="  # characters of a path that need no escape in an add
 
 
 def index_url(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
-    """The index address to give to a client. `index`: the path of its index below the mount, decoded."""
+    """The address of an index for a client. `index`: the path of the index below the mount, decoded."""
     return f"{base_url.rstrip('/')}/{mount}/{address_text.quoted(index, safe=_PLAIN)}"
 
 
 def pip_lines(base_url: str, mount: str = "pypi", index: str = "simple/") -> list[str]:
     """Shell lines after which pip installs through the cache.
 
-    pip takes no index over plain HTTP from a host other than the machine itself unless the host is named as trusted.
+    pip uses an index over plain HTTP on another machine only if the host is named as trusted.
     """
     lines = [f"export PIP_INDEX_URL={quote(index_url(base_url, mount, index))}"]
     if host := _to_be_trusted(base_url):
@@ -33,7 +33,7 @@ def pip_lines(base_url: str, mount: str = "pypi", index: str = "simple/") -> lis
 
 
 def pip_command(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
-    """The shell line by which pip installs something through the cache, once."""
+    """A shell line by which pip installs a package through the cache, once."""
     host = _to_be_trusted(base_url)
     trusted = f" --trusted-host {quote(host)}" if host else ""
     return f"pip install --index-url {quote(index_url(base_url, mount, index))}{trusted} PACKAGE"
@@ -45,28 +45,28 @@ def uv_lines(base_url: str, mount: str = "pypi", index: str = "simple/") -> list
 
 
 def uv_command(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
-    """The shell line by which uv installs something through the cache, once."""
+    """A shell line by which uv installs a package through the cache, once."""
     return f"uv pip install --default-index {quote(index_url(base_url, mount, index))} PACKAGE"
 
 
 def apt_lines(base_url: str) -> list[str]:
-    """Lines of a file of /etc/apt/apt.conf.d after which apt fetches through the cache.
+    """Lines of a file in /etc/apt/apt.conf.d after which apt fetches through the cache.
 
-    apt would ask the proxy for a tunnel to each https source too. Nothing that passes through one is kept, so apt is
-    told to go there itself.
+    apt would ask the proxy for a tunnel to each https source, too. What passes through a tunnel is not cached, so apt
+    is set up to reach these sources itself.
     """
     return [f'Acquire::http::Proxy "{base_url.rstrip("/")}/";', 'Acquire::https::Proxy "DIRECT";']
 
 
 def apt_command(base_url: str) -> str:
-    """The shell line, for any user who may become root, after which apt fetches through the cache."""
+    """A shell line, for a user with sudo, after which apt fetches through the cache."""
     return f"echo {quote(' '.join(apt_lines(base_url)))} | sudo tee /etc/apt/apt.conf.d/01pullthrough"
 
 
 def apt_detecting_script(base_url: str) -> str:
-    """A script for `Acquire::http::Proxy-Auto-Detect`: apt uses the cache when it answers, and else none.
+    """A script for `Acquire::http::Proxy-Auto-Detect`: apt uses the cache while it answers, and no proxy otherwise.
 
-    It needs nothing that an image with apt lacks: a POSIX shell, coreutils, and apt's own downloader.
+    It needs only what every image with apt has: a POSIX shell, coreutils, and apt's own downloader.
     """
     return _DETECT.replace("@CACHE@", base_url.rstrip("/"))
 
@@ -80,11 +80,11 @@ cache=@CACHE@
 
 found=DIRECT
 case $1 in
-  https:*) ;; # a tunnel would keep nothing
+  https:*) ;; # what passes through a tunnel is not cached
   *)
     if answer=$(mktemp); then
       trap 'rm -f "$answer"' EXIT
-      # The options keep apt's own downloader from asking this script in turn, and from trying for long.
+      # The options keep apt's own downloader from calling this script in turn, and from trying for long.
       if timeout 5 /usr/lib/apt/apt-helper -o Acquire::http::Proxy=DIRECT -o Acquire::http::Proxy-Auto-Detect= \
         -o Acquire::http::ProxyAutoDetect= -o Acquire::Retries=0 -o Acquire::http::Timeout=2 \
         download-file "$cache/readyz" "$answer" >/dev/null 2>&1; then
@@ -98,10 +98,10 @@ echo "$found"
 
 
 def _to_be_trusted(base_url: str) -> str | None:
-    """The host that pip must be told to trust, if it must be. Without its port, which older versions do not take."""
+    """The host that pip must be told to trust, if any. Without the port, which older versions do not accept."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
-    # Without TLS pip trusts these: `localhost`, 127.0.0.0/8, ::1.
+    # pip trusts these without TLS: `localhost`, 127.0.0.0/8, ::1.
     try:
         own = ipaddress.ip_address(host).is_loopback
     except ValueError:

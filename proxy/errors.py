@@ -1,8 +1,7 @@
 """What can go wrong, as one tree of exceptions.
 
-No HTTP status is named here: `proxy.web` turns a type into a status by one table, so that the rules below it stay
-free of the protocol of the edge. Messages are for the person who reads them: they say what to do, and they never
-repeat text that came with the request.
+No HTTP status is named here: one table of `proxy.web` turns a type into a status. Messages are for people: they say
+what to do, and never repeat text that came with the request.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from typing import Self
 
 
 class PullthroughError(Exception):
-    """Root of everything this program raises on purpose."""
+    """The root of all that this program raises on purpose."""
 
     def again(self) -> Self:
-        """The same failure as a new exception, to be kept or raised a second time.
+        """The same failure as a new exception, to be remembered or raised a second time.
 
-        The one that was raised holds its traceback, and with it the frames and bodies of the work that failed.
+        The exception that was raised holds its traceback, and so the frames and bodies of the work that failed.
         """
         copy = type(self).__new__(type(self), *self.args)
         copy.__dict__.update(self.__dict__)
@@ -28,43 +27,46 @@ class BadTarget(PullthroughError):
 
 
 class NotAllowed(PullthroughError):
-    """The address is well formed, but the settings do not open it."""
+    """The address is well formed, but the settings do not allow it."""
 
 
 class NotFound(PullthroughError):
-    """Upstream says that there is no such project or file."""
+    """Upstream has no such project or file."""
 
 
 class Withheld(NotFound):
-    """Upstream refuses (403) a stranger something. Stores of objects say so of what is not there; others mean it."""
+    """Upstream answers 403 to a request without credentials. S3-like stores do so for missing keys; others mean it."""
 
 
 class Forwarded(Withheld):
-    """An index sends a page's reader on to another host, whose word is not its own. It says so of strangers, too."""
+    """An index redirects a page to another host, whose pages do not count as its own.
+
+    Some registries do so for projects that they do not have.
+    """
 
 
 class RangeNotSatisfiable(PullthroughError):
-    """The range asked for begins behind the end of the representation (RFC 9110 §14.1.2)."""
+    """The requested range begins behind the end of the representation (RFC 9110 §14.1.2)."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"The file has {size} bytes; the range asked for begins behind its end.")
+        super().__init__(f"The file has {size} bytes; the requested range begins behind its end.")
         self.size = size
 
 
 class UpstreamError(PullthroughError):
-    """Upstream could not be used. `reason` is a short word of a closed set, for the metrics."""
+    """Upstream could not be used. `reason` is a label of the metrics, from a closed set."""
 
     reason = "broken"
 
 
 class UpstreamDenied(UpstreamError):
-    """Upstream wants credentials, or refuses those it was given."""
+    """Upstream requires credentials, or refuses those of the request."""
 
     reason = "denied"
 
 
 class ClientDenied(UpstreamDenied):
-    """The same of what a client itself said of who it is, or did not say."""
+    """Upstream requires the client's own credentials, or refuses them."""
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -74,13 +76,13 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    """Upstream accepted the request and then said nothing for longer than the limit."""
+    """Upstream accepted the request and then sent nothing for longer than the limit."""
 
     reason = "timeout"
 
 
 class UpstreamThrottled(UpstreamError):
-    """Upstream asks to come back later (429 or 503). `retry_after` is upstream's header, if it sent a usable one."""
+    """Upstream asks to be left alone for a while (429 or 503). `retry_after`: seconds, if it sent a usable header."""
 
     reason = "throttled"
 
@@ -90,56 +92,56 @@ class UpstreamThrottled(UpstreamError):
 
 
 class Crowded(UpstreamThrottled):
-    """The cache itself has too many requests under way to a host. It says nothing of that host."""
+    """The cache itself has too many requests under way to a host. The host has not failed."""
 
 
 class UpstreamBroken(UpstreamError):
-    """An answer that cannot be used: another 5xx, bad framing, a body cut short, too many redirects."""
+    """A response that cannot be used: another 5xx, bad framing, a body cut short, too many redirects."""
 
     reason = "broken"
 
 
 class Coded(UpstreamBroken):
-    """A file came in a content coding that was not asked for."""
+    """A file came in a content coding that the request did not accept."""
 
 
 class WrongBytes(UpstreamError):
-    """The bytes that arrived are not those that the index or the headers promised."""
+    """The bytes that arrived do not have the digest of the index, or the length of the headers."""
 
     reason = "wrong_bytes"
 
 
 class Unsettled(UpstreamError):
-    """Upstream is between two states of an apt suite: what it sends is not what its Release file lists."""
+    """Upstream is between two states of an apt suite: a file is not the one that the Release file lists."""
 
     reason = "unsettled"
 
 
 class TooLarge(UpstreamError):
-    """An index page or metadata file beyond the bound; files of packages have none."""
+    """An index page or metadata file is larger than the limit. Package files have no limit."""
 
     reason = "too_large"
 
 
 class StoreError(PullthroughError):
-    """The disk cannot be used for this. Never an answer to a client: the file is served past the store."""
+    """The disk cannot be used for this. No client gets this error: the file is passed through instead."""
 
 
 class StoreFull(StoreError):
-    """No room below the bound, or on the file system, and nothing that may be evicted."""
+    """No room within the setting `disk` or on the file system, and nothing that may be evicted."""
 
 
 class NoPlace(StoreError):
-    """So many downloads are under way that one more found no place in time."""
+    """So many downloads are under way that one more got no place in time."""
 
 
 class StoreBroken(StoreError):
-    """Reading or writing failed: read-only file system, input/output error, damaged index."""
+    """Reading or writing failed: a read-only file system, an input/output error, a damaged index."""
 
 
 class StoreRefused(StoreBroken):
-    """The data folder cannot be used as it is, and only a person can change that: no rights, in use, a file there."""
+    """The data folder cannot be used, and only a person can change that: no rights, in use, not a folder."""
 
 
 class BlobDamaged(StoreError):
-    """A stored file is missing, or is not what was stored. It has been dropped and may be fetched again."""
+    """A stored file is missing or was changed. It has been dropped and may be fetched again."""

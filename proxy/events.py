@@ -1,6 +1,6 @@
-"""Events: what happened, told to whoever counts. Frozen values, and no more.
+"""Events: what happened, as frozen values, for metrics and logs.
 
-Every room hands them to a `ports.Observer`; `metrics` is the one that the program has.
+Every room passes them to a `ports.Observer`; `app` connects `metrics` and the access log.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from proxy.model import Kind, Outcome, Source
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One answered request. Lengths in bytes, time in seconds."""
+    """One answered request. Sizes in bytes, time in seconds."""
 
     upstream: str  # mount, or "-" for the program's own pages
     kind: Kind
@@ -27,7 +27,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Body bytes that upstream sent, reported as they arrive."""
+    """Body bytes from upstream, reported as they arrive."""
 
     upstream: str
     size: int
@@ -35,7 +35,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamFailed:
-    """An attempt upstream that failed; `reason` as in `errors.UpstreamError`."""
+    """A request to upstream failed; `reason` as in `errors.UpstreamError`."""
 
     upstream: str
     reason: str
@@ -43,7 +43,7 @@ class UpstreamFailed:
 
 @dataclass(frozen=True, slots=True)
 class StaleServed:
-    """A copy was served past its life, since upstream gave none. `age`: seconds since upstream confirmed it."""
+    """A stale copy was served, since upstream failed. `age`: seconds since upstream confirmed it."""
 
     upstream: str
     age: float
@@ -51,14 +51,14 @@ class StaleServed:
 
 @dataclass(frozen=True, slots=True)
 class Evicted:
-    """A blob was removed to keep the bound."""
+    """A blob was removed to stay within the setting `disk`. Size in bytes."""
 
     size: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The store's present volume after a change, in bytes and blobs."""
+    """What the store holds after a change: bytes and blobs."""
 
     size: int
     blobs: int
@@ -73,7 +73,7 @@ class Flying:
 
 @dataclass(frozen=True, slots=True)
 class Tunnelled:
-    """Bytes that passed through a tunnel, by direction, reported as they pass."""
+    """Bytes that went through a tunnel, by direction, reported as they pass."""
 
     to_client: int = 0
     to_host: int = 0

@@ -1,8 +1,9 @@
-"""Metrics: events turned into numbers, and the numbers into Prometheus' text.
+"""Metrics: events are counted, and the counts are rendered in Prometheus' text format.
 
-The composition root makes one and passes it as the `Observer`; the edge calls `render` for `/metrics`. The event loop
-is the only writer, so the numbers are plain integers, and prometheus_client sees them when it is asked to
-render. Labels come from closed sets: an upstream that was not configured counts as "other", and paths never appear.
+`app` makes one and passes it as the `Observer`; the edge calls `render` for `/metrics`. Only the event loop writes, so
+the counts are plain integers, which costs a quarter of what prometheus_client's own objects do; the library gets them
+when it renders. Labels come from closed sets: an upstream that is not configured counts as "other", and no label is a
+path.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Timing:
-    """The histogram of one kind and outcome, or of one upstream; `buckets` are not summed up."""
+    """The histogram of one kind and outcome, or of one upstream; `buckets` are not cumulative."""
 
     bounds: tuple[float, ...] = _BOUNDS
     seconds: float = 0.0
@@ -58,14 +59,14 @@ class _Timing:
         self.buckets[bisect_left(self.bounds, seconds)] += 1
 
     def labelled(self) -> list[tuple[str, float]]:
-        """The buckets as Prometheus has them: each counts what is in those below it, too."""
+        """The buckets as Prometheus has them: cumulative."""
         labels = (*(str(bound) for bound in self.bounds[:-1]), "+Inf")
         return list(zip(labels, map(float, accumulate(self.buckets)), strict=True))
 
 
 @dataclass(slots=True)
 class _Row:
-    """What one set of labels of requests counts to: found once for each event, since hashing enums is slow."""
+    """The counters for one set of labels: one look-up for each event, since hashing enums is slow."""
 
     sent: _Sent
     timing: _Timing
@@ -81,10 +82,10 @@ class Metrics(Collector):
         dropped_lines: Callable[[], int] = lambda: 0,
         store_errors: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`mounts`: the configured upstreams. What can be counted for them is there from the start, at zero.
+        """`mounts`: the configured upstreams, whose counters exist from the start, at zero.
 
-        `dropped_lines`: how many lines of the log were not written, so far; `store_errors`: how often the data
-        folder failed.
+        `dropped_lines`: how many lines of the log were not written so far; `store_errors`: how often the data folder
+        failed.
         """
         self._dropped_lines = dropped_lines
         self._store_errors = store_errors
@@ -133,15 +134,15 @@ class Metrics(Collector):
                 assert_never(event)
 
     def render(self) -> tuple[bytes, str]:
-        """The exposition in Prometheus' text format, and its content type."""
+        """All metrics in Prometheus' text format, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def describe(self) -> list[Metric]:
-        """Nothing: the names are this program's own, and nobody else registers any."""
+        """Nothing: all names begin with this program's, and nothing else registers any."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """All families, as they are now."""
+        """All metric families, with their present values."""
         yield from self._traffic()
         yield from self._histograms()
         for name, text, value in (
@@ -182,7 +183,7 @@ class Metrics(Collector):
                 assert_never(source)
 
     def _row(self, labels: tuple[str, Kind, Outcome, int]) -> _Row:
-        """A new row. Few can come to be: all labels are of closed sets."""
+        """A new row. Their number is bounded: all labels are from closed sets."""
         upstream, kind, outcome, _ = labels
         sent = self._sent.setdefault((upstream, kind), _Sent())
         return self._rows.setdefault(labels, _Row(sent, self._timings[kind, outcome]))
@@ -235,5 +236,5 @@ class Metrics(Collector):
 
 
 def _reasons() -> list[str]:
-    """The closed set of reasons: those of `UpstreamError` and its kinds."""
+    """The closed set of reasons: those of `UpstreamError` and its subclasses."""
     return sorted({UpstreamError.reason, *(kind.reason for kind in UpstreamError.__subclasses__())})

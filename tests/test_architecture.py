@@ -23,7 +23,6 @@ _FOLDERS = ("proxy", "tests", "bench", "docs", ".ci", "grafana")
 # Modules without a file of tests of their own, and where they are held instead.
 _HELD_ELSEWHERE = {
     "cache.representation": "values only",
-    "commands.serve": "tests/test_cli.py: a process",
     "events": "values only",
     "ports": "contracts: tests/contract",
 }

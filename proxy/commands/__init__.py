@@ -1,5 +1,4 @@
-"""What each verb of the command line does, one module a verb. Called by `cli` only.
+"""The verbs of the command line, one module each. Called by `cli` only.
 
-A command gets settings that were judged already and gives an exit status. It never parses arguments or reads the
-environment.
+A command gets validated settings and returns an exit status. It never parses arguments or reads the environment.
 """

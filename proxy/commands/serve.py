@@ -1,12 +1,13 @@
-"""`pullthrough serve`: run the proxy until it is interrupted, and say how clients reach it.
+"""`pullthrough serve`: run the proxy until it is interrupted, and print how clients are pointed at it.
 
-Called by `cli`. Everything meant for a person goes to standard error; exit statuses are those of `cli`.
+Called by `cli`. All texts for people go to standard error. Exit statuses are those of `cli`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import select
 import socket
@@ -17,12 +18,29 @@ from urllib.parse import urlsplit
 
 from proxy import app
 from proxy.clients import apt_command, pip_command, pip_lines, uv_command, uv_lines
-from proxy.commands.advice import advice
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
 from proxy.errors import PullthroughError
 from proxy.ports import Credentials
 from proxy.web.listener import CannotListen
+
+_UNPRIVILEGED = 1024  # the first port that needs no rights
+_NO_DESCRIPTORS = "the limit of open files is reached. Raise it, as with `ulimit -n 4096`, and start again."
+_NOT_HERE = "{host}: is not an address of this machine. Choose one with --host, such as 127.0.0.1."
+_NOT_ALLOWED = "{host}, port {port}: the system does not let this user listen there. Choose another one with --port."
+_REASONS = {
+    errno.EMFILE: _NO_DESCRIPTORS,
+    errno.ENFILE: _NO_DESCRIPTORS,
+    errno.EADDRINUSE: "{host}, port {port}: in use by another program. Stop it, or choose another port with --port "
+    "(0 takes any free one).",
+    errno.EADDRNOTAVAIL: _NOT_HERE,
+    None: _NOT_HERE,  # from Python 3.13 on asyncio raises "could not bind on any address" without a number
+    errno.EAFNOSUPPORT: "{host}: this machine has no addresses of that kind. Choose another one with --host.",
+    errno.EINVAL: "{host}: the server cannot listen there. An address that begins with fe80 needs its interface, as in "
+    "fe80::1%eth0. Or choose another one with --host.",
+    errno.EACCES: _NOT_ALLOWED,
+    errno.EPERM: _NOT_ALLOWED,
+}
 
 
 def serve(settings: Settings, credentials: Credentials, proxies: KnownProxies) -> int:
@@ -34,23 +52,23 @@ def serve(settings: Settings, credentials: Credentials, proxies: KnownProxies) -
 
     for upstream in settings.upstreams:
         if upstream.doubt is not None:
-            _say(f"pullthrough: the upstream {upstream.mount}: {upstream.doubt}")
-    for line in outward(proxies):
-        _say(f"pullthrough: {line}")
+            _print(f"pullthrough: the upstream {upstream.mount}: {upstream.doubt}")
+    for line in proxy_lines(proxies):
+        _print(f"pullthrough: {line}")
     try:
         asyncio.run(app.run(settings, greet, credentials, proxies))
     except PullthroughError as error:
         return _failed(str(error))
     except CannotListen as refused:
-        return _failed(advice(refused.error, refused.host, settings.port))
+        return _failed(start_failure(refused.error, refused.host, settings.port))
     except OSError as error:
-        return _failed(advice(error, settings.host[0], settings.port))
+        return _failed(start_failure(error, settings.host[0], settings.port))
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def outward(proxies: KnownProxies) -> list[str]:
+def proxy_lines(proxies: KnownProxies) -> list[str]:
     """Lines for the start: which proxies lead to upstream, and which variables that name one are ignored."""
     by_proxy: dict[str, list[str]] = {}
     for scheme, proxy in proxies.in_force():
@@ -60,7 +78,7 @@ def outward(proxies: KnownProxies) -> list[str]:
 
 
 def greeting(base_urls: Sequence[str], mount: str, index: str) -> str:
-    """What is said once the port is open: the addresses, and lines of shell that point pip, uv and apt at the first."""
+    """The text once the port is open: the addresses, and shell lines that point pip, uv and apt at the first."""
     reachable = _reachable(base_urls[0])
     lines = [
         "# pip: once, or from now on in this shell",
@@ -74,7 +92,7 @@ def greeting(base_urls: Sequence[str], mount: str, index: str) -> str:
     ]
     return "\n".join(
         [
-            f"pullthrough serves at {' and '.join(map(_shown, base_urls))}",
+            f"pullthrough serves at {' and '.join(map(_with_host_name, base_urls))}",
             "",
             *(f"  {line}" for line in lines),
             "",
@@ -83,13 +101,13 @@ def greeting(base_urls: Sequence[str], mount: str, index: str) -> str:
     )
 
 
-def _shown(base_url: str) -> str:
+def _with_host_name(base_url: str) -> str:
     reachable = _reachable(base_url)
     return base_url if reachable == base_url else f"{base_url} (from elsewhere: {reachable})"
 
 
 def _reachable(base_url: str) -> str:
-    """The address for a client: 0.0.0.0 and :: are places to listen, not places to go to."""
+    """The address for a client: nobody can connect to the unspecified addresses, 0.0.0.0 and ::."""
     parts = urlsplit(base_url)
     try:
         everywhere = ipaddress.ip_address(parts.hostname or "").is_unspecified
@@ -98,23 +116,35 @@ def _reachable(base_url: str) -> str:
     return f"{parts.scheme}://{socket.gethostname()}:{parts.port}" if everywhere else base_url
 
 
+def start_failure(error: OSError, host: str, port: int) -> str:
+    """Why the server cannot start at `host` and `port`, and what a person can do."""
+    if isinstance(error, socket.gaierror):
+        return f"{host}: this name has no address. Choose one with --host, such as 127.0.0.1."
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    if error.errno in (errno.EACCES, errno.EPERM) and 0 < port < _UNPRIVILEGED:
+        return f"{host}, port {port}: ports below 1024 need special rights. Choose another one with --port."
+    reason = _REASONS.get(error.errno)
+    return reason.format(host=host, port=port) if reason else f"cannot start: {error.strerror or error}."
+
+
 def _failed(reason: str) -> int:
-    _say(f"pullthrough: {reason}")
+    _print(f"pullthrough: {reason}")
     return 1
 
 
-def _say(text: str) -> None:
-    # Nobody reads it, as in `pullthrough serve 2>&1 | head -1`, or not now: no reason not to serve, nor to wait.
+def _print(text: str) -> None:
+    # Standard error may be closed, as in `pullthrough serve 2>&1 | head -1`, or full: the server starts all the same.
     with contextlib.suppress(OSError):
-        if sys.stderr is not None and _takes(sys.stderr):
+        if sys.stderr is not None and _is_writable(sys.stderr):
             print(text, file=sys.stderr, flush=True)  # noqa: T201 - it is the command's output
 
 
-def _takes(stream: IO[str]) -> bool:
-    """Whether a short text can be written at once."""
+def _is_writable(stream: IO[str]) -> bool:
+    """Whether a short text can be written without waiting."""
     try:
         number = stream.fileno()
-    except OSError:  # none of the system's
+    except OSError:  # not a file of the system
         return True
     poll = select.poll()
     poll.register(number, select.POLLOUT)

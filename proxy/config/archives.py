@@ -1,4 +1,4 @@
-"""The settings of apt archives. `settings` includes them; the composition root makes the archives' policy of them."""
+"""The settings of apt archives: those of all, and those of single ones. `app` makes the archives' policy of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _FIELD = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")  # RFC 9110 §5.5, without w
 _CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*|auth\.conf(?::[^\x00-\x1f\x7f]+)?")
 
 
-MOUNT = "apt"  # what credentials, metrics and logs call all archives together; never a mount
+MOUNT = "apt"  # stands for all archives in credentials, metrics and logs; no upstream may have it
 
-# Publishers of packages for apt that are reached by https only, and where apt finds changelogs and apt-listbugs bugs.
-# Each serves downloads and nothing else.
+# Publishers of packages that apt reaches by https only, and the hosts of changelogs and of apt-listbugs. Each serves
+# downloads and nothing else.
 TUNNELS = frozenset(
     {
         "apt.llvm.org",
@@ -35,32 +35,33 @@ USER_AGENT = "Debian APT-HTTP/1.3 (2.6.1) pullthrough"
 
 
 class ArchiveSettings(BaseModel):
-    """What is said of one archive, or of all below one address."""
+    """One archive, or all archives below one address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: str = Field(
         description="Address of the archive, or what the addresses of several begin with: a host, `host:port` or "
-        "`host/path`, for http and https, or with `http://` or `https://` in front for one of them. Of several entries "
-        "for one address the longest counts. It may have a private address and any port, and is served beside the "
-        "hosts of `apt.hosts`, but only below its path."
+        "`host/path`, for http and https, or with `http://` or `https://` in front for one of them. The longest entry "
+        "for an address counts. The host may have a private address and any port. It is served in addition to "
+        "`apt.hosts`, but only below the path."
     )
     credentials: str = Field(
         "",
-        description="Where user name and password for it come from. `env:NAME`, a variable that holds `user:password`. "
+        description="Source of user name and password. `env:NAME`, a variable that holds `user:password`. "
         "`netrc`, the file that `$NETRC` names, else `~/.netrc`. `auth.conf`, apt's own files `/etc/apt/auth.conf` and "
         "`/etc/apt/auth.conf.d`, or `auth.conf:` and the path of a file or folder of that form. They are read again "
-        "when the archive refuses them, and are sent over plain HTTP only where `url` begins with `http://`, or the "
-        "entry of `auth.conf` does. Whoever may use the cache gets what they open.",
+        "when the archive refuses them. They are sent over plain HTTP only if `url`, or the entry of `auth.conf`, "
+        "begins with `http://`. All clients of the cache get the files of this archive.",
     )
     client_credentials: bool = Field(
         default=False,
-        description="Whether what a client itself says of who it is (`Authorization`) is passed on: `true` or `false`. "
-        "Such an answer is not kept, and nobody else gets it.",
+        description="Whether the credentials of a client (`Authorization`) are passed on: `true` or `false`. The "
+        "response is not cached, and no other client gets it.",
     )
     paths: Patterns = Field(
         frozenset(),
-        description="Patterns of paths below `url` that are served beside those that apt asks for, such as `*.json`.",
+        description="Patterns of further paths below `url` that are served, beside those that apt requests, such as "
+        "`*.json`.",
     )
     window: Duration | None = Field(
         None,
@@ -69,7 +70,7 @@ class ArchiveSettings(BaseModel):
     )
     user_agent: str = Field(
         "",
-        description="What it is told in `User-Agent`, instead of `apt.user_agent`.",
+        description="The `User-Agent` of requests to it, instead of `apt.user_agent`.",
         json_schema_extra={"shown_default": "`apt.user_agent`"},
     )
 
@@ -96,12 +97,12 @@ class ArchiveSettings(BaseModel):
 
     @property
     def prefix(self) -> UrlPrefix:
-        """What its addresses begin with."""
+        """The prefix of its addresses."""
         return UrlPrefix.read(self.url)
 
 
 def check_field(value: str) -> str:
-    """What may stand in a header field. Raises ValueError."""
+    """A value of a header field. Raises ValueError."""
     if not _FIELD.fullmatch(value):
         raise ValueError("must be words in one line of ASCII, such as those of the default")
     return value
@@ -114,31 +115,32 @@ class AptSettings(BaseModel):
 
     hosts: ListedHosts = Field(
         frozenset(),
-        description="Hosts (`host` or `host:port`) of the archives that are served; with none named, all at public "
-        "addresses. A host at a private address, or a port other than 80 and 443, must be named. On the command line "
-        "and in the environment: with commas between them.",
+        description="Hosts (`host` or `host:port`) of the archives that are served; if empty, all at public addresses. "
+        "A host at a private address, or a port other than 80 and 443, must be listed. A flag or a variable has commas "
+        "between them.",
     )
     paths: ListedPatterns = Field(
         frozenset(),
-        description="Patterns (as `ubuntu/isos/*.iso`) of paths that are served beside those that apt asks for.",
+        description="Patterns of further paths that are served, beside those that apt requests, such as "
+        "`ubuntu/isos/*.iso`.",
     )
     window: Duration = Field(
         20.0,
-        description="How long a Release file counts as fresh; after that upstream is asked again by the next client.",
+        description="How long a Release file counts as fresh; the next request after that revalidates it.",
     )
     serve_expired: bool = Field(
         default=False,
-        description="Whether a suite is served past its `Valid-Until` when upstream is down: `true` or `false`.",
+        description="Whether a suite is served after its `Valid-Until` while upstream is down: `true` or `false`.",
     )
     tunnels: ListedHosts = Field(
         TUNNELS,
         description="Hosts (`host`, or `host:port` for another port than 443) to which a client may open a tunnel with "
-        "CONNECT, as apt does for `https://` sources. What passes through one is not kept. A host that is added here "
-        "may have a private address.",
+        "CONNECT, as apt does for `https://` sources. What passes through a tunnel is not cached. A host that is added "
+        "here may have a private address.",
     )
     user_agent: str = Field(
         USER_AGENT,
-        description="What archives are told in `User-Agent`. Some let only apt through, so it begins as apt's does.",
+        description="The `User-Agent` of requests to archives. Some admit only apt, so it begins as apt's own.",
     )
     announce: bool = Field(
         default=False,

@@ -1,4 +1,4 @@
-"""The groups of the settings: several upstreams in order at one address, and how they fit the upstreams."""
+"""The groups of the settings: several indexes at one address, and the check that their upstreams exist."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SEPARATORS = re.compile(r"[-_.]+")
 
 
 class GroupSettings(BaseModel):
-    """Indexes in order, at one address."""
+    """Indexes at one address, in order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mount: Mount = Field(description=f"{MOUNT_TEXT} The group's pages are at `/<mount>/simple/<project>/`.")
     members: tuple[str, ...] = Field(
         min_length=1,
-        description="Mounts in order, or a mount and the path of an index below it (`pytorch/whl/cu126`). For each "
-        "project the first that has it answers; their pages are never merged, and one that fails is an error.",
+        description="Mounts in order, or a mount and the path of an index below it (`pytorch/whl/cu126`). The first "
+        "member that has a project answers for it; pages are never merged, and a member that fails is an error.",
     )
     pins: dict[str, str] = Field(
         default_factory=dict,
@@ -54,7 +54,7 @@ class GroupSettings(BaseModel):
         return Group(
             self.mount,
             tuple(members.values()),
-            # PEP 503: in any spelling of a name, as requests are.
+            # Normalised as the names in requests are (PEP 503).
             tuple((_SEPARATORS.sub("-", pattern).lower(), members[to]) for pattern, to in self.pins.items()),
         )
 
@@ -65,13 +65,13 @@ def _member(text: str, indexes: dict[str, str]) -> Member:
 
 
 def shadowing(groups: tuple[GroupSettings, ...]) -> frozenset[str]:
-    """The mounts whose projects a group does not take from others: before another member, or with names pinned."""
+    """The mounts whose projects a group takes from no other member: before another one, or with projects pinned."""
     members = {member for group in groups for member in (*group.members[:-1], *group.pins.values())}
     return frozenset(member.partition("/")[0] for member in members)
 
 
 def problem(groups: tuple[GroupSettings, ...], upstreams: tuple[UpstreamSettings, ...]) -> str | None:
-    """What is wrong with the groups beside these upstreams, the built-in ones included; None if nothing is."""
+    """What is wrong with the groups, given all upstreams; None if nothing is."""
     mounts = {upstream.mount for upstream in upstreams}
     flat = {upstream.mount for upstream in upstreams if upstream.kind == "flat"}
     for mount in repeated([*sorted(mounts), *(group.mount for group in groups)]):

@@ -1,7 +1,7 @@
-"""From the places that settings come from to one `Settings`, with every error said at once.
+"""Loading: from the sources to one `Settings`, with all errors at once.
 
-Flow: each source is read into a tree → later trees are laid over earlier ones, keeping note of where each value came
-from → the library judges the whole → its complaints are put in words that use the name that the person wrote.
+Each source is read into a tree; later trees are merged over earlier ones, and the source of each value is noted; the
+library validates the whole; each of its errors becomes a line with the name that the person wrote.
 
 Called by the command line. Precedence: flag, environment, file, default.
 """
@@ -44,7 +44,7 @@ _MESSAGES = {
 
 
 class ConfigError(PullthroughError):
-    """The settings cannot be used. `errors` has one line for each thing that is wrong."""
+    """The settings cannot be used. `errors` has a line for each error."""
 
     def __init__(self, errors: Sequence[str]) -> None:
         super().__init__("\n".join(errors))
@@ -53,18 +53,18 @@ class ConfigError(PullthroughError):
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Settings, and for each value the place that it came from."""
+    """The settings, and the source of each value."""
 
     settings: Settings
     origins: Mapping[SettingPath, Source]
 
     def origin(self, path: SettingPath) -> Source:
-        """Where the value of the setting came from."""
+        """The source of a setting's value."""
         return _origin(self.origins, path)
 
 
 def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path) -> Resolved:
-    """The settings and where each came from. `flags` has keys such as `port`, `fetch.segment` and `config`.
+    """Read all sources. `flags` has keys such as `port`, `fetch.segment` and `config`.
 
     Raises ConfigError.
     """
@@ -83,31 +83,31 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pa
     origins: dict[SettingPath, Source] = {}
     for layer in layers:
         placed = sources.absolute(layer, environ, cwd)
-        tree = _lay_over(tree, placed.tree, placed, origins)
+        tree = _merged(tree, placed.tree, placed, origins)
     try:
         resolved = Resolved(Settings(**tree), origins)
     except ValidationError as error:
         errors += [_sentence(detail, origins) for detail in error.errors()]
-        errors += _repeated_mounts(tree, origins, errors)
+        errors += [line for line in _repeated_mounts(tree, origins) if line not in errors]
         raise ConfigError(errors) from None
     if errors:
         raise ConfigError(errors)
     return resolved
 
 
-def _lay_over(
+def _merged(
     below: dict[str, Any],
     above: dict[str, Any],
     source: Source,
     origins: dict[SettingPath, Source],
     at: SettingPath = (),
 ) -> dict[str, Any]:
-    """A tree with the values of `above`, and those of `below` where it has none; notes the origin of each value."""
+    """The values of `above`, and those of `below` that it has not. Notes the source of each in `origins`."""
     tree = dict(below)
     for name, value in above.items():
         path = (*at, name)
         if isinstance(value, dict) and path[0] not in LISTS and isinstance(below.get(name, {}), dict):
-            tree[name] = _lay_over(below.get(name, {}), value, source, origins, path)
+            tree[name] = _merged(below.get(name, {}), value, source, origins, path)
         else:
             tree[name] = value
             origins[path] = source
@@ -122,7 +122,7 @@ def _origin(origins: Mapping[SettingPath, Source], path: SettingPath) -> Source:
 
 
 def _sentence(detail: ErrorDetails, origins: Mapping[SettingPath, Source]) -> str:
-    """One complaint of the library as a line for a person: the name as it was written, and what to do."""
+    """An error of the library as a line for a person: the name as it was written, and what to do."""
     location = detail["loc"]
     path = tuple(str(step) for step in location)
     source = _origin(origins, path)
@@ -143,17 +143,16 @@ def _sentence(detail: ErrorDetails, origins: Mapping[SettingPath, Source]) -> st
 
 
 def _reason(detail: ErrorDetails) -> str:
-    if detail["type"] == "value_error":  # our own validators' words
+    if detail["type"] == "value_error":  # the text is a validator's of this program
         return str(detail["ctx"]["error"])
     if detail["type"] in _MESSAGES:
         return _MESSAGES[detail["type"]]
     return detail["msg"].replace("Input should be", "must be")
 
 
-def _repeated_mounts(tree: dict[str, Any], origins: Mapping[SettingPath, Source], said: Sequence[str]) -> list[str]:
-    """Mounts that are there twice, which the library notices only once everything else is right."""
+def _repeated_mounts(tree: dict[str, Any], origins: Mapping[SettingPath, Source]) -> list[str]:
+    """Lines for mounts that are there twice: the library finds these only when everything else is right."""
     entries = tree.get("upstreams")
     mounts = [entry.get("mount") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     name = _origin(origins, ("upstreams",)).name(("upstreams",))
-    lines = [f"{name}: {twice(mount)}" for mount in repeated([mount for mount in mounts if isinstance(mount, str)])]
-    return [line for line in lines if line not in said]
+    return [f"{name}: {twice(mount)}" for mount in repeated([mount for mount in mounts if isinstance(mount, str)])]

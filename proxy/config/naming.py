@@ -1,7 +1,7 @@
-"""What each setting is called: key in the file, environment variable, flag.
+"""The names of each setting: key in the file, environment variable, flag.
 
-A setting is a path, such as `("fetch", "segment")`. All names follow from it, so no name is kept twice. Called by
-`loading`, `reference`, `listing` and the command line.
+A setting is a path, such as `("fetch", "segment")`, from which all its names follow. Called by `loading`, `reference`
+and the command line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from proxy.config.settings import PREFIX, Settings
 from proxy.config.upstreams import UpstreamSettings
 
 SettingPath = tuple[str, ...]
-# The lists of tables: what one entry is called in the file, where `[[upstream]]` reads as one of several, and holds.
+# The lists of tables, by their names in `Settings`: the name of one entry in the file, `[[upstream]]`, and its fields.
 LISTS: dict[str, tuple[str, type[BaseModel]]] = {
     "upstreams": ("upstream", UpstreamSettings),
     "groups": ("group", GroupSettings),
@@ -29,7 +29,7 @@ LISTS: dict[str, tuple[str, type[BaseModel]]] = {
 def settings_fields(
     model: type[BaseModel] = Settings, above: SettingPath = ()
 ) -> Iterator[tuple[SettingPath, FieldInfo]]:
-    """Every setting except the lists of tables: its path and its definition, in the order of the reference."""
+    """Path and field of every setting, except the lists of tables, in the order of the reference."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from settings_fields(field.annotation, (*above, name))
@@ -73,7 +73,7 @@ def nearest_variable(word: str) -> str | None:
     """The environment variable that somebody who wrote `word` may have meant."""
     known = [variable(path) for path, _ in settings_fields()]
     known += [*(variable((name,)) for name in LISTS), f"{PREFIX}CONFIG"]
-    # Beyond the prefix, which all share; strict, since orchestrators add variables of their own to every container.
+    # Without the prefix, which all share. Strict: orchestrators add variables of their own to every container.
     ends = {name.removeprefix(PREFIX): name for name in known}
     return next(
         (ends[end] for end in difflib.get_close_matches(word.removeprefix(PREFIX), ends, n=1, cutoff=0.7)), None

@@ -32,7 +32,7 @@ _INTRODUCTION = """\
 
 Everything has a default: `pullthrough serve` needs no settings.
 
-A value is taken from the first of these places that has one:
+A value comes from the first of these sources that has one:
 
 1. a flag, such as `--port 8080`
 2. an environment variable, such as `PULLTHROUGH_PORT=8080`; an empty one counts as not set
@@ -43,8 +43,8 @@ The settings file is the one that `--config` names, else the one that `$PULLTHRO
 `pullthrough.toml` in the working folder, else `pullthrough/pullthrough.toml` in the user's configuration folder
 (`$XDG_CONFIG_HOME`, else `~/.config`; on macOS `~/Library/Application Support`).
 
-`pullthrough serve --print-config` shows every value in force and the place that it came from, in the form of a settings
-file. All errors are reported at once, each by the name that was written; a misspelt name is an error too.
+`pullthrough serve --print-config` prints a settings file with every value in force and its source. All errors are
+reported at once, each by the name that was written; a misspelt name is an error, too.
 
 Sizes are a number of bytes or a text such as `"100 GB"` (powers of ten) or `"16 MiB"` (powers of two). Times are a
 number of seconds or a text such as `"30s"`, `"10m"`, `"1h"`.
@@ -71,18 +71,18 @@ pins = {"torch*" = "pytorch/whl/cu126"}
 """
 
 _UPSTREAMS = """\
-Each `[[upstream]]` of the file gives a mount: addresses below `/<mount>/` stand for addresses below its `url`.
+Each `[[upstream]]` of the file has a mount: addresses below `/<mount>/` stand for addresses below its `url`.
 `pypi`, `pytorch`, `nvidia` and `astral` are built in; an entry with the mount of one replaces it, for instance by your
 mirror. The environment variable `PULLTHROUGH_UPSTREAMS` holds the same as a JSON list and replaces the entries of the
 file: `PULLTHROUGH_UPSTREAMS='[{"mount": "internal", "url": "https://index.example/"}]'`. Lines for many indexes are in
 [indexes.md](indexes.md).
 """
 
-_WAY_OUT = """\
-Where the machine reaches other hosts only through a proxy, nothing has to be set if the environment names it, as for
-curl and pip: `HTTPS_PROXY` for addresses with `https://`, `HTTP_PROXY` for those with `http://`, `ALL_PROXY` for both.
-A name in lower case outranks the same in upper case; an empty one counts as not set. They are read once, at the start.
-Else:
+_PROXIES = """\
+If the machine reaches other hosts only through a proxy, and the environment names it as for curl and pip, nothing has
+to be set: `HTTPS_PROXY` for addresses with `https://`, `HTTP_PROXY` for those with `http://`, `ALL_PROXY` for both. A
+name in lower case outranks the same in upper case; an empty one counts as not set. They are read once, at the start.
+Otherwise:
 
 ```toml
 proxy = "http://user:password@proxy.example:3128"   # percent-encoded where they hold / ? # or @
@@ -93,30 +93,30 @@ url = "https://index.corp.example/"
 proxy = "direct"                                     # or another proxy
 ```
 
-- A value of `proxy`, be it `direct`, replaces what the variables name. `NO_PROXY` counts for both, but not for the
-  `proxy` of an upstream. It holds hosts with commas between them: `corp.example` (and all below it), `.corp.example`,
+- A value of `proxy`, also `direct`, replaces the variables. `NO_PROXY` applies to both, but not to the `proxy` of an
+  upstream. It has hosts with commas between them: `corp.example` (and all below it), `.corp.example`,
   `10.0.0.7`, `10.0.0.0/8` (for hosts that are written as addresses), each with `:port` if need be, or `*`.
-- Proxies are reached by `http://` or `https://`, and may want a user and a password (the scheme Basic). SOCKS is not
-  supported.
-- Indexes, files and apt archives take this way, and so do tunnels of clients. For `https://` the proxy opens a tunnel;
-  what passes it cannot read.
-- The proxy looks names up. The cache refuses addresses that are written out as private ones, and `localhost`, unless
-  the settings name them; which names lead to private hosts only the proxy can tell.
+- Proxies are reached by `http://` or `https://`, and may require a user and a password (the scheme Basic). SOCKS is
+  not supported.
+- Requests for indexes, files and apt archives go through the proxy, and so do tunnels of clients. For `https://` the
+  proxy opens a tunnel, whose contents it cannot read.
+- The proxy looks names up. The cache refuses private IP addresses and `localhost`, unless the settings name them; only
+  the proxy can tell which names lead to private hosts.
 - `serve --print-config` shows which proxy is used for what, and where it is named; `***` stands for user and password.
-- Other users of the machine see what stands in a flag: give a password in the file or in `PULLTHROUGH_PROXY`.
-- A variable that names the cache itself, as clients' variables do, is left out, and that is said at the start.
+- Other users of the machine can see flags: write a password in the file or in `PULLTHROUGH_PROXY`.
+- A variable that names the cache itself, as clients' variables do, is ignored; a line at the start says so.
 """
 
 _GROUPS = """\
-Each `[[group]]` of the file gives one address to several indexes, `/<mount>/simple/`. `PULLTHROUGH_GROUPS` holds the
-same as a JSON list.
+Each `[[group]]` of the file gives several indexes one address, `/<mount>/simple/`. `PULLTHROUGH_GROUPS` holds the same
+as a JSON list.
 """
 
 
 _ARCHIVES = """\
-Archives of apt need no setting unless `apt.hosts` lists some. An `[[archive]]` of the file says more of one: who the
-cache is there, how fresh it is kept, what else is served. `PULLTHROUGH_ARCHIVES` holds the same as a JSON list. How
-clients are set up for private archives is in [apt.md](apt.md#private-archives).
+Archives of apt need no setting unless `apt.hosts` lists some. An `[[archive]]` of the file has more settings of one:
+credentials, freshness, further paths. `PULLTHROUGH_ARCHIVES` holds the same as a JSON list. How clients are set up for
+private archives is in [apt.md](apt.md#private-archives).
 
 ```toml
 [[archive]]
@@ -137,8 +137,8 @@ def reference() -> str:
             "## Upstreams\n",
             _UPSTREAMS,
             *_table(UpstreamSettings),
-            "## The way out\n",
-            _WAY_OUT,
+            "## Proxies\n",
+            _PROXIES,
             "## Groups\n",
             _GROUPS,
             *_table(GroupSettings),

@@ -1,7 +1,8 @@
-"""The settings as frozen values: names, defaults, bounds, and the one text that explains each.
+"""The settings as frozen values: one field each, with name, default, bounds, and the text that explains it.
 
-`loading` fills them from file, environment and flags; `reference` prints them; `app` reads them. A `Settings` that is
-built directly takes only what it is given: it never looks at the environment or a file.
+`loading` fills them from file, environment and flags; `cli` makes the flags of the fields; `reference` prints them;
+`app` reads them. A `Settings` that is built directly has only the values of the caller: it never reads the environment
+or a file.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from proxy.config.upstreams import UpstreamSettings, repeated, twice
 from proxy.model import Group, Site
 
 PREFIX = "PULLTHROUGH_"
-# Bytes. A new database and its log take 250 KB: below four times that most of the bound would be its own.
+# Bytes. A new database and its log take 250 KB; below four times that they would fill most of the bound.
 LEAST_DISK = 10**6
 
-# A connection costs its socket, and while a file is sent another one for the thread that sends, and the file itself.
+# File descriptors: the socket, and while a file is sent a second one for the sender thread, and the file itself.
 _PER_CONNECTION = 3
 _MOST_CONNECTIONS = 10_000
 
 
 def _threads() -> int:
-    """The number of CPUs that the process may use, at most four: more sender threads gain nothing."""
+    """The number of CPUs that the process may use, at most four: more sender threads are not faster."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(4, available)
 
 
 def _connections() -> int:
-    """What the limit of open files allows, once a part is left for upstream and the store."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # the hard one: the server takes all that it may have
+    """What the limit of open files allows, less a part for upstream and the store."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # the hard limit: the server raises its soft one to it
     if limit == resource.RLIM_INFINITY:
         return _MOST_CONNECTIONS
     return min(max((limit - min(256, limit // 2)) // _PER_CONNECTION, 8), _MOST_CONNECTIONS)
@@ -55,26 +56,28 @@ class FetchSettings(BaseModel):
     connections: Count = Field(
         6, ge=1, le=64, description="Connections to upstream that share the download of one large file."
     )
-    segment: Size = Field(ByteSize(16 * 2**20), ge=2**16, description="Size of the ranges that they fetch.")
+    segment: Size = Field(
+        ByteSize(16 * 2**20), ge=2**16, description="Size of the ranges that these connections fetch."
+    )
     connect_timeout: Duration = Field(
         10.0, gt=0, description="How long connecting to upstream may take before it counts as unreachable."
     )
     read_timeout: Duration = Field(
-        30.0, gt=0, description="How long upstream may send nothing before it counts as timed out."
+        30.0, gt=0, description="How long upstream may send nothing before a request times out."
     )
-    retries: Count = Field(2, ge=0, le=20, description="How often a failed request to upstream is tried again.")
+    retries: Count = Field(2, ge=0, le=20, description="How often a failed request to upstream is sent again.")
     downloads: Count = Field(
         256,
         ge=1,
         le=4096,
-        description="Downloads under way at once. A further one waits 5 s for its turn; then its client gets the file "
-        "past the store, and it is not kept.",
+        description="Downloads at once. A further one waits 5 s for its turn; after that the file is passed through to "
+        "its client, and not cached.",
     )
     least_rate: Size = Field(
         ByteSize(1024),
         ge=0,
-        description="Bytes a second that a download must bring, on average over a minute, or it is given up; what came "
-        "is kept for the next try. 0 waits for ever.",
+        description="Bytes a second, on average over a minute, below which a download is given up; the next one "
+        "resumes it. 0 never gives up.",
     )
 
 
@@ -91,13 +94,12 @@ class ServeSettings(BaseModel):
         json_schema_extra={"shown_default": "the number of CPUs, at most 4"},
     )
     idle_timeout: Duration = Field(
-        75.0, gt=0, description="How long a connection may be idle, or a client may take no bytes, before it is closed."
+        75.0, gt=0, description="How long a connection may be idle, or a client may read nothing, before it is closed."
     )
     connections: Count = Field(
         default_factory=_connections,
         ge=1,
-        description="Connections of clients at once. Beyond that, those that have been idle longest are closed, and "
-        "new ones wait.",
+        description="Connections of clients at once. Beyond that, the longest idle ones are closed, and new ones wait.",
         json_schema_extra={"shown_default": "a third of what the limit of open files leaves, at most 10000"},
     )
     log_format: Literal["json", "text"] = Field(
@@ -122,17 +124,16 @@ class Settings(BaseSettings):
     host: Addresses = Field(
         ("127.0.0.1",),
         description="Address to listen on, or several; `::` opens the cache to the network, `0.0.0.0` to IPv4 alone. "
-        "On the command line and in the environment: with commas between them.",
+        "A flag or a variable has commas between them.",
     )
     port: Count = Field(3142, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     names: Names = Field(
         frozenset(),
-        description="Host names under which clients know the cache. Browsers get what is in an index with credentials "
-        "only under one of these, under `localhost`, or by an address. On the command line and in the environment: "
-        "with commas between them.",
+        description="Host names of the cache. Browsers get an index that has credentials only under one of these, "
+        "under `localhost`, or by an IP address. A flag or a variable has commas between them.",
     )
     data: Annotated[Path, Form("FOLDER")] = Field(
-        description="Folder that holds what is cached. One process at a time may use it.",
+        description="Folder of the cached files. One process at a time may use it.",
         json_schema_extra={
             "shown_default": "`pullthrough` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`; "
             "on macOS `~/Library/Caches`)"
@@ -140,7 +141,7 @@ class Settings(BaseSettings):
     )
     disk: Size = Field(ByteSize(100 * 10**9), description="Bytes that the data folder may hold; at least 1 MB.")
     page_limit: Size = Field(
-        ByteSize(64 * 2**20), description="Largest index page or metadata file that is taken from upstream."
+        ByteSize(64 * 2**20), description="Largest index page or metadata file that upstream may send."
     )
     proxy: ProxyForAll = Field(
         ENVIRONMENT,
@@ -153,10 +154,10 @@ class Settings(BaseSettings):
     serve: ServeSettings = Field(default_factory=ServeSettings)
     apt: AptSettings = AptSettings()
     upstreams: tuple[UpstreamSettings, ...] = Field(
-        (), description="The upstreams. Some are built in; an entry with the mount of one replaces it."
+        (), description="The upstreams. Some are built in; an entry with the mount of a built-in one replaces it."
     )
     groups: tuple[GroupSettings, ...] = Field((), description="Groups of upstreams at one address.")
-    archives: tuple[ArchiveSettings, ...] = Field((), description="What is said of single apt archives.")
+    archives: tuple[ArchiveSettings, ...] = Field((), description="Settings of single apt archives.")
 
     @classmethod
     def settings_customise_sources(
@@ -166,7 +167,7 @@ class Settings(BaseSettings):
         *_: PydanticBaseSettingsSource,
         **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what the caller gives: `loading` reads the sources, so that it can say where each value came from."""
+        """The caller's values only: `loading` reads all sources, and so knows where each value came from."""
         return (init_settings,)
 
     @field_validator("disk")
@@ -207,13 +208,13 @@ class Settings(BaseSettings):
     @classmethod
     def _check_archives(cls, value: tuple[ArchiveSettings, ...]) -> tuple[ArchiveSettings, ...]:
         for url in repeated([archive.url for archive in value]):
-            raise ValueError(f"{url} is there twice; each archive needs one entry")
+            raise ValueError(f"{url} is there twice; write one entry for each archive")
         return value
 
     def sites(self, known: Callable[[str], frozenset[str]] = lambda _: frozenset()) -> tuple[Site, ...]:
         """The upstreams as the services see them, the built-in ones included.
 
-        `known`: by mount, the hosts besides that of `url` for which there are credentials.
+        `known`: the hosts of a mount, other than that of `url`, for which there are credentials.
         """
         alone = shadowing(self.groups)
         return tuple(
@@ -227,7 +228,7 @@ class Settings(BaseSettings):
         return tuple(group.group(indexes) for group in self.groups)
 
     def with_builtin(self) -> Self:
-        """The same settings with the built-in upstreams written out first, unless an entry replaces one."""
+        """The same settings with the built-in upstreams first, except those that an entry replaces."""
         return self.model_copy(update={"upstreams": _with_builtin(self.upstreams)})
 
 

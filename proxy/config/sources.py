@@ -1,6 +1,6 @@
-"""The places that settings come from, each read into one tree: the file, the environment, the flags.
+"""The sources of settings, each read into a tree: the defaults of this machine, the file, the environment, the flags.
 
-Called by `loading`. Nothing is judged here but what cannot be read at all; values are as they were written.
+Called by `loading`. Values stay as they were written; the only errors here are those of a source that cannot be read.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _LONGEST = 1 << 20  # bytes of a settings file
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One place and the tree of values that stands there. `where` is the file's name, else empty."""
+    """A source and its tree of values. `where` is the file's name, else empty."""
 
     kind: Literal["default", "file", "environment", "flag"]
     tree: dict[str, Any]
     where: str = ""
 
     def name(self, path: SettingPath) -> str:
-        """What the setting is called in this place, as the person wrote it."""
+        """The name of a setting in this source, as the person wrote it."""
         if self.kind == "flag":
             return flag(path)
         if self.kind == "environment":
@@ -42,10 +42,10 @@ class Source:
 
 
 def find_file(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path) -> tuple[Path | None, str | None]:
-    """The file to read, and what is wrong if one was named that cannot be read.
+    """The file to read, and an error if a file was named that cannot be read.
 
-    The one named by `--config`, else by `$PULLTHROUGH_CONFIG`, else `pullthrough.toml` in the working folder, else in
-    the user's configuration folder.
+    It is the file that `--config` names, else the one that `$PULLTHROUGH_CONFIG` names, else `pullthrough.toml` in the
+    working folder, else in the user's configuration folder.
     """
     for name, text in (("--config", flags.get("config")), (FILE_VARIABLE, environ.get(FILE_VARIABLE))):
         if text:
@@ -58,7 +58,7 @@ def find_file(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: 
 
 
 def _no_file(path: Path) -> str | None:
-    """Why a file that was named cannot be read. A device or a pipe can: `/dev/null` holds no settings."""
+    """Why a named file cannot be read. A device or a pipe can be: `/dev/null` has no settings."""
     try:
         folder = stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -72,7 +72,7 @@ def _no_file(path: Path) -> str | None:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file is there, as far as this user may see."""
+    """Whether a file is there that this user may see."""
     try:
         return path.is_file()
     except OSError:
@@ -80,14 +80,14 @@ def _is_file(path: Path) -> bool:
 
 
 def read_file(path: Path) -> tuple[Source, list[str]]:
-    """The file's tree, and what is wrong with the file as such."""
+    """The file's tree, and the errors of the file as a whole."""
     nothing = Source("file", {}, str(path))
     try:
         with path.open("rb") as file:
             body = file.read(_LONGEST + 1)
         if len(body) > _LONGEST:
             return nothing, [f"{path}: is no settings file: it has more than {_LONGEST >> 20} MiB"]
-        # Editors of other systems put a mark at the front and carriage returns at line ends; TOML takes the latter.
+        # Some editors put a byte order mark in front, and carriage returns at line ends, which TOML allows.
         tree = tomllib.loads(body.decode("utf-8-sig"))
     except OSError as error:
         return nothing, [f"{path}: cannot be read: {error.strerror}"]
@@ -95,11 +95,11 @@ def read_file(path: Path) -> tuple[Source, list[str]]:
         return nothing, [f"{path}: is not a text in UTF-8"]
     except tomllib.TOMLDecodeError as error:
         return nothing, [f"{path}: is not TOML: {error}"]
-    except (ValueError, RecursionError):  # the library's limits: numbers of thousands of digits, lists in lists
+    except (ValueError, RecursionError):  # limits of the library: numbers of thousands of digits, nested lists
         return nothing, [f"{path}: has a number that is too long, or too many brackets within each other"]
     errors = []
     for name, (entry, _) in LISTS.items():
-        if name in tree:  # its name inside the program only
+        if name in tree:  # it has this name inside the program only
             del tree[name]
             errors.append(f"{path}: {name}: no such setting; did you mean [[{entry}]]?")
         if entry in tree:
@@ -108,9 +108,9 @@ def read_file(path: Path) -> tuple[Source, list[str]]:
 
 
 def read_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
-    """The tree of the variables that name a setting, and what looks like a misspelt one.
+    """The tree of the variables that name a setting, and errors for those that look misspelt.
 
-    Other variables with the prefix are let be: orchestrators add some of their own to every container.
+    Other variables with the prefix are ignored: orchestrators add some of their own to every container.
     """
     known = {variable(path) for path, _ in settings_fields()}
     known |= {*(variable((name,)) for name in LISTS), FILE_VARIABLE}
@@ -136,17 +136,17 @@ def read_flags(flags: Mapping[str, str | None]) -> Source:
 
 
 def read_defaults(environ: Mapping[str, str]) -> Source:
-    """What depends on the machine: the data folder below the user's cache folder, if there is one."""
+    """The defaults that depend on the machine: the data folder, in the user's cache folder, if there is one."""
     folder = _platform_folder(environ, "XDG_CACHE_HOME", ".cache", "Library/Caches", own="")
     return Source("default", {"data": str(folder / "pullthrough")} if folder else {})
 
 
 def absolute(source: Source, environ: Mapping[str, str], cwd: Path) -> Source:
-    """The same tree with the data folder made absolute: below the file's own folder, else the working folder."""
+    """The same tree with an absolute data folder: relative to the file's own folder, else to the working folder."""
     data = source.tree.get("data")
     if not isinstance(data, str) or not data:
         return source
-    # A pipe has no folder of its own: `--config <(…)`.
+    # A pipe is in no folder: `--config <(…)`.
     start = Path(source.where).parent if source.kind == "file" and _is_file(Path(source.where)) else cwd
     return Source(source.kind, {**source.tree, "data": str(start / _home(data, environ))}, source.where)
 
@@ -159,7 +159,7 @@ def _home(text: str, environ: Mapping[str, str]) -> Path:
 def _platform_folder(
     environ: Mapping[str, str], named: str, below_home: str, on_macos: str, own: str = "pullthrough"
 ) -> Path | None:
-    """A folder of the XDG Base Directory Specification, or its counterpart on macOS. Relative values do not count."""
+    """A folder of the XDG Base Directory Specification, or its counterpart on macOS. Relative values are ignored."""
     text, home = environ.get(named, ""), environ.get("HOME", "")
     if text.startswith("/"):
         return Path(text) / own

@@ -23,7 +23,7 @@ from proxy.config.field_types import Duration, Hosts, check_host
 from proxy.config.proxies import ProxyForOne
 from proxy.model import Site
 
-RESERVED = ("api", "apt", "healthz", "metrics", "readyz")  # the program's own pages
+RESERVED = ("api", "apt", "healthz", "metrics", "readyz")  # the cache's own pages, and what stands for all archives
 
 MOUNT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*")
@@ -61,72 +61,69 @@ class UpstreamSettings(BaseModel):
         description="`projects`: each project has a page (PEP 503). `flat`: every page is a list of files of any "
         "project, as `pip --find-links` takes, or a listing of a folder.",
     )
-    ttl: Duration = Field(600.0, description="How long a page counts as fresh; after that upstream is asked again.")
+    ttl: Duration = Field(600.0, description="How long a page counts as fresh; after that it is revalidated.")
     hosts: Hosts = Field(
         frozenset(),
-        description="Hosts (`host`, with all its ports, or `host:port`) to which its pages may link. Hosts that its "
-        "pages link to are learnt by themselves; a host at a private or loopback address must be named here, and so "
-        "must another port of the host of `url`.",
+        description="Hosts (`host`, with all its ports, or `host:port`) to which its pages may link; if empty, any "
+        "host at a public address. A host at a private or loopback address must be listed, and so must another port of "
+        "the host of `url`.",
     )
     siblings: tuple[Base, ...] = Field(
         (),
-        description="Base addresses that have the same files under the same paths as `url`: a file whose hash is "
-        "known is fetched from there when its host fails.",
+        description="Base addresses that have the same files under the same paths as `url`. A file whose hash is known "
+        "is fetched from there when its host fails.",
     )
     credentials: str = Field(
         "",
-        description="Where user name and password come from. `env:NAME`, a variable that holds `user:password`: for "
+        description="Source of user name and password. `env:NAME`, a variable that holds `user:password`: for "
         "the host of `url`, and no other. `netrc`, the file that `$NETRC` names, else `~/.netrc`: for the host of "
         "`url`, and for those in `siblings`, `hosts` and `page_hosts` for which the file has an entry. They are read "
-        "again when upstream refuses them, and are sent over plain HTTP only where `url` itself is plain HTTP.",
+        "again when upstream refuses them, and are sent over plain HTTP only if `url` itself is plain HTTP.",
     )
     host_credentials: dict[str, str] = Field(
         default_factory=dict,
-        description="Where those for further hosts come from: a host (`host` or `host:port`) and, as for "
-        '`credentials`, `env:NAME` or `netrc`; as in `{"files.example" = "env:FILES"}`.',
+        description="Sources for further hosts: a host (`host` or `host:port`) and, as for `credentials`, `env:NAME` "
+        'or `netrc`; as in `{"files.example" = "env:FILES"}`.',
         json_schema_extra={"shown_default": "(none)"},
     )
     proxy: ProxyForOne = Field(
         None,
         repr=False,
         description="Proxy through which this upstream is reached, instead of the one for all; `direct` for none. "
-        "`NO_PROXY` does not count for it.",
+        "`NO_PROXY` does not apply to it.",
         json_schema_extra={"shown_default": "the one for all"},
     )
     volatile: tuple[Folder, ...] = Field(
         (),
-        description="Paths below `url` whose files may be replaced under their names: unless the page has a hash, a "
-        "kept file is confirmed with upstream when it is older than `ttl`.",
+        description="Paths below `url` whose files upstream may replace under their names: a cached file that is older "
+        "than `ttl` is revalidated, unless the page has its hash.",
     )
     keep_removed: bool = Field(
         default=True,
-        description="Go on listing files that the cache holds and the index does not list any more, as yanked: an "
-        "exact pin still finds them.",
+        description="List cached files that the index no longer lists, as yanked: an exact pin still finds them.",
     )
     honour_no_store: bool = Field(
         default=False,
-        description="Keep nothing that upstream marks `no-store`. Several public indexes mark all that they have.",
+        description="Cache nothing that upstream marks `no-store`. Several public indexes mark everything.",
     )
-
     forbidden_is_missing: bool = Field(
         default=False,
-        description="Status 403 always means that there is no such project, as stores of objects say it. Else a group "
-        "does not go on to its next member after one. A page that was there before stays as it was, whatever this "
-        "says.",
+        description="Status 403 always means that there is no such project, as with S3-like stores. Otherwise a group "
+        "does not go on to its next member after a 403. A cached page is kept in both cases.",
     )
     page_hosts: Hosts = Field(
         frozenset(),
-        description="Hosts (`host` or `host:port`) whose pages count as this index's own when it redirects to them. "
-        "By default those of any host do, but not where the index has `credentials`, or stands in a group before "
-        "another one or has projects pinned to it: then only those of the hosts of `url` and `siblings`, and of those "
-        "that have credentials of their own.",
+        description="Hosts (`host` or `host:port`) whose pages count as this index's own when it redirects to them. By "
+        "default those of any host do. If the index has `credentials`, or if it stands in a group before another one "
+        "or has projects pinned to it, only the hosts of `url` and `siblings` do, and those with credentials of their "
+        "own.",
         json_schema_extra={"shown_default": "(see text)"},
     )
     redirected_is_missing: bool = Field(
         default=False,
-        description="A redirect of a page to any other host than these means that there is no such project, as "
-        "registries mean it that forward what they do not have. Else it is an error, and a group goes on to its next "
-        "member only for names that are none of those pinned to this one.",
+        description="A redirect of a page to another host than these means that there is no such project, as with "
+        "registries that redirect for projects that they do not have. Otherwise it is an error, and a group goes on to "
+        "its next member only for projects that are not pinned to this one.",
     )
 
     @field_validator("index", mode="before")
@@ -139,7 +136,7 @@ class UpstreamSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_placement(self) -> Self:
-        """An index that was left to its default is refused where it can hardly be meant; what is written stands."""
+        """The default of `index` is refused where it cannot be meant; an `index` that is written is never refused."""
         if self.kind == "projects" and "index" not in self.model_fields_set:
             wrong = index_refusal(self.url)
             if wrong is not None:
@@ -148,7 +145,7 @@ class UpstreamSettings(BaseModel):
 
     @property
     def doubt(self) -> str | None:
-        """What is odd about the entry and may be meant all the same."""
+        """What is odd about the entry, and may yet be meant; it is said at the start."""
         if self.kind == "flat":
             return None
         return index_doubt(self.url, self.index, given="index" in self.model_fields_set)
@@ -164,7 +161,7 @@ class UpstreamSettings(BaseModel):
     @field_validator("host_credentials", mode="before")
     @classmethod
     def _check_host_credentials(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
-        """Looked at before the library does, which would name the entry: a password may stand in it."""
+        """Checked before the library does so: its message would show the entry, which may be a password."""
         if not isinstance(value, dict):
             return value
         if not all(isinstance(source, str) and source and _CREDENTIALS.fullmatch(source) for source in value.values()):
@@ -179,10 +176,10 @@ class UpstreamSettings(BaseModel):
     def site(self, *, shadows: bool = False, known: frozenset[str] = frozenset()) -> Site:
         """The upstream as the services see it.
 
-        `shadows`: what it has is not taken from other members of a group. `known`: further hosts with credentials.
+        `shadows`: a group takes its projects from no other member. `known`: further hosts with credentials.
         """
         alone = self.authenticated or shadows or bool(self.page_hosts)
-        # A netrc file knows no ports: what it has for the host of `url` says nothing of another port of that host.
+        # A netrc file has no ports: its entry for the host of `url` does not count for another port of that host.
         host = address_text.bracketed(address_text.origin(self.url)[1])
         others = {entry for entry in known if entry in self.host_credentials or not f"{entry}:".startswith(f"{host}:")}
         return Site(
@@ -204,7 +201,7 @@ class UpstreamSettings(BaseModel):
 
 
 def _authorities(*bases: str) -> Iterator[str]:
-    """The hosts of base addresses with their ports; for plain HTTP that of HTTPS too, to which servers redirect."""
+    """The hosts of base addresses with their ports; for plain HTTP that of HTTPS, too, since servers redirect there."""
     for base in bases:
         scheme, host, port = address_text.origin(base)
         yield f"{address_text.bracketed(host)}:{port}"
@@ -218,5 +215,5 @@ def repeated(names: list[str]) -> list[str]:
 
 
 def twice(mount: str) -> str:
-    """What is said of a mount that two entries claim."""
+    """The text for a mount that two entries have."""
     return f"mount {mount} is there twice; each upstream and group needs a mount of its own"

@@ -1,4 +1,4 @@
-"""What is said when the server cannot listen."""
+"""Why the server cannot start, and what a person can do. The command as a process is held by `test_cli`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from proxy.commands.advice import advice
+from proxy.commands.serve import start_failure
 
 
 @pytest.mark.parametrize(
@@ -28,27 +28,27 @@ from proxy.commands.advice import advice
         (errno.ENOMEM, 3142, re.escape(f"cannot start: {os.strerror(errno.ENOMEM)}.")),
     ],
 )
-def test_advice__by_number(number: int, port: int, said: str) -> None:
+def test_start_failure__by_number(number: int, port: int, said: str) -> None:
     """Each reason has its own line, which names the flag that helps."""
-    assert re.fullmatch(f"{said}.*", advice(OSError(number, os.strerror(number)), "10.0.0.7", port))
+    assert re.fullmatch(f"{said}.*", start_failure(OSError(number, os.strerror(number)), "10.0.0.7", port))
 
 
-def test_advice__no_number() -> None:
+def test_start_failure__no_number() -> None:
     """asyncio sums up what failed in a text alone."""
-    said = advice(OSError("could not bind on any address out of [('192.0.2.1', 80)]"), "192.0.2.1", 80)
+    said = start_failure(OSError("could not bind on any address out of [('192.0.2.1', 80)]"), "192.0.2.1", 80)
 
     assert said == "192.0.2.1: is not an address of this machine. Choose one with --host, such as 127.0.0.1."
 
 
 @pytest.mark.parametrize("number", [socket.EAI_NONAME, socket.EAI_AGAIN])
-def test_advice__name_without_an_address(number: int) -> None:
+def test_start_failure__name_without_an_address(number: int) -> None:
     """A number of the resolver is none of the system: EAI_AGAIN is no EADDRINUSE, whatever they are called."""
-    said = advice(socket.gaierror(number, "no"), "cache.example", 80)
+    said = start_failure(socket.gaierror(number, "no"), "cache.example", 80)
 
-    assert said.startswith("cache.example: no address is known for that name.")
+    assert said.startswith("cache.example: this name has no address.")
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT, errno.EADDRINUSE])
-def test_advice__of_a_file(number: int) -> None:
+def test_start_failure__of_a_file(number: int) -> None:
     """Where a file is the matter it is the one that is named, and no port."""
-    assert advice(OSError(number, "so it is", "/etc/file"), "10.0.0.7", 80) == "/etc/file: so it is."
+    assert start_failure(OSError(number, "so it is", "/etc/file"), "10.0.0.7", 80) == "/etc/file: so it is."
