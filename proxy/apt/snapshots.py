@@ -18,7 +18,7 @@ from proxy.apt.release_fetcher import ReleaseFetcher, Torn, address_of
 from proxy.apt.suite_history import SuiteHistories, SuiteHistory
 from proxy.apt.suites import Decision, Form, Received, Snapshot
 from proxy.cache.bodies import Bodies
-from proxy.cache.freshness import Patience
+from proxy.cache.freshness import COALESCE, NEGATIVE, Patience
 from proxy.cache.single_flight import FlightTask, SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, Unsettled
@@ -29,8 +29,6 @@ from proxy.ports import Clock, Observer, Store, Upstream
 _log = logging.getLogger(__name__)
 
 _PREPARATION = 10.0  # seconds that a client waits while the indexes of a new snapshot are fetched
-_COALESCE = 2.0  # seconds: who asks for a revalidation shares one that is younger
-_MISSING = 10.0  # seconds for which a Release file is known to be missing upstream
 _AT_ONCE = 4  # indexes that are fetched at once
 
 
@@ -70,7 +68,7 @@ class Snapshots:
         age = self._clock.monotonic() - history.checked
         if history.present is not None:
             trusted = suites.trusted_for(history.present, site.ttl)
-            if age < (min(trusted, _COALESCE) if revalidate else trusted):
+            if age < (min(trusted, COALESCE) if revalidate else trusted):
                 fresh = history.present, Outcome.HIT
                 return fresh if history.error is None else self._stale(history, history.error)
         if history.missing is not None and self._clock.monotonic() < history.missing_until:
@@ -100,7 +98,7 @@ class Snapshots:
         """Upstream lacks the package at `address`, which an index of a present snapshot lists: look again soon."""
         for history in self._histories.of_archive(address):
             history.gone = True
-            if self._clock.monotonic() - history.checked >= _COALESCE:
+            if self._clock.monotonic() - history.checked >= COALESCE:
                 history.checked = float("-inf")
 
     def body(self, received: Received) -> Blob | bytes | None:
@@ -163,7 +161,7 @@ class Snapshots:
                 await self._histories.withdraw(history)
             if history.present is None:
                 history.missing = error.again()
-                history.missing_until = self._clock.monotonic() + min(site.ttl, _MISSING)
+                history.missing_until = self._clock.monotonic() + min(site.ttl, NEGATIVE)
             history.error = error.again()
             raise
         except PullthroughError as error:

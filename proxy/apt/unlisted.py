@@ -28,7 +28,6 @@ from proxy.ports import Clock, Store
 
 _log = logging.getLogger(__name__)
 
-_NEGATIVE = 10.0  # seconds for which "not found" is remembered, unless the window is shorter
 _MOST = 1000  # addresses remembered as not found, or as coded
 _SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
 
@@ -91,7 +90,7 @@ class UnlistedFiles:
             self._coded[wanted.key] = None
         except NotFound as error:
             if kind is not Kind.FILE:
-                until = self._clock.monotonic() + min(wanted.site.ttl, _NEGATIVE)
+                until = self._clock.monotonic() + min(wanted.site.ttl, freshness.NEGATIVE)
                 self._negative[wanted.key] = until, error.again()
             raise
         return await self._decoded(wanted, kind)

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from proxy.bounded import Bounded
 from proxy.cache import freshness
 from proxy.cache.bodies import Bodies
-from proxy.cache.freshness import Patience
+from proxy.cache.freshness import NEGATIVE, Patience
 from proxy.cache.revalidation import conditional
 from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
@@ -35,8 +35,6 @@ from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
-# Seconds for which "not found" is remembered, unless upstream's word counts for less: a new release must appear soon.
-_NEGATIVE = 10.0
 _NEGATIVES = 10_000  # addresses remembered as not found, at most
 
 
@@ -221,7 +219,7 @@ class Documents:
                 return fresh
         except NotFound as error:
             self._patience.answered(wish.url, since)
-            until = self._clock.monotonic() + min(_NEGATIVE, wish.site.ttl)
+            until = self._clock.monotonic() + min(NEGATIVE, wish.site.ttl)
             self._negative[wish.key] = (until, error.again())
             raise
 

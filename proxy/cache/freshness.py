@@ -24,7 +24,9 @@ from proxy.ports import Clock, Upstream
 
 # A clock that was set back leaves entries "from the future"; beyond this they count as stale, not as fresh for ever.
 _TOLERANCE = 60.0  # seconds
-_COALESCE = 2.0  # seconds: clients that want a revalidation share one that is so recent
+COALESCE = 2.0  # seconds: clients that want a revalidation share one that is so recent
+# Seconds for which "not found" is remembered, unless the life time is shorter: a new release must appear soon.
+NEGATIVE = 10.0
 
 _SECONDS = 1.0  # that a client waits at most which could have a stored copy
 _SLOW = 30.0  # seconds for which nobody waits for a host that kept a client waiting
@@ -44,7 +46,7 @@ def is_fresh(entry: Entry, now: float, ttl: float, *, revalidate: bool = False) 
     `revalidate`: the client wants upstream to be asked.
     """
     age = now - entry.checked
-    return age >= -_TOLERANCE and max(age, 0.0) < (min(ttl, _COALESCE) if revalidate else ttl)
+    return age >= -_TOLERANCE and max(age, 0.0) < (min(ttl, COALESCE) if revalidate else ttl)
 
 
 def parse_date(text: str | None) -> float | None:
