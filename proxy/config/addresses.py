@@ -1,8 +1,8 @@
 """Addresses as people write them in the settings: of upstreams, of the index below one, and of archives.
 
 Every legal form is taken and brought into one; anything else is refused with the reason. Where an index seems to be
-written into `url` and `index` both, the text has the line to write instead. No message shows more of an address than
-its host: user information may be a password, and a path may hold a token.
+written into `url` and `index` both, the text has the line to write instead. No message shows the user information of
+an address, which may be a password, or the path of `url`, which may hold a token.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ _LISTEN = "must be an address or a host name, such as 127.0.0.1, without a port"
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class Notation:
     """How the values of a type are written: `metavar` stands for one in `--help`; `show` gives the text of one."""
 
     metavar: str
@@ -47,9 +47,9 @@ class Form:
 
 def metavar(field: FieldInfo) -> str:
     """What `--help` calls a value of a setting: `SIZE`, `true|false`."""
-    form = _form(field)
-    if form is not None:
-        return form.metavar
+    notation = _notation(field)
+    if notation is not None:
+        return notation.metavar
     if get_origin(field.annotation) is Literal:
         return "|".join(get_args(field.annotation))
     return "true|false" if field.annotation is bool else "TEXT"
@@ -57,9 +57,9 @@ def metavar(field: FieldInfo) -> str:
 
 def shown(value: Any, field: FieldInfo) -> Any:  # noqa: ANN401 - any setting's value
     """A value as one would write it in the file: a size or a time with its unit, anything else a text or a number."""
-    form = _form(field)
-    if form is not None and form.show is not None:
-        return form.show(value)
+    notation = _notation(field)
+    if notation is not None and notation.show is not None:
+        return notation.show(value)
     if isinstance(value, frozenset):
         return sorted(value)
     if isinstance(value, tuple):
@@ -82,9 +82,9 @@ def shown_default(field: FieldInfo) -> str:
     return f"`{value}`" if value else "(none)"
 
 
-def _form(field: FieldInfo) -> Form | None:
+def _notation(field: FieldInfo) -> Notation | None:
     inner = [mark for part in get_args(field.annotation) for mark in getattr(part, "__metadata__", ())]  # of `… | None`
-    return next((mark for mark in (*field.metadata, *inner) if isinstance(mark, Form)), None)
+    return next((mark for mark in (*field.metadata, *inner) if isinstance(mark, Notation)), None)
 
 
 def read_duration(value: Any) -> float:  # noqa: ANN401 - whatever stands in the file
@@ -181,17 +181,17 @@ def _check_patterns(value: frozenset[str]) -> frozenset[str]:
     return value
 
 
-Count = Annotated[int, Form("NUMBER"), BeforeValidator(read_count)]
-Size = Annotated[ByteSize, Form("SIZE", show_size), BeforeValidator(read_size), Field(gt=0, lt=2**63)]
+Count = Annotated[int, Notation("NUMBER"), BeforeValidator(read_count)]
+Size = Annotated[ByteSize, Notation("SIZE", show_size), BeforeValidator(read_size), Field(gt=0, lt=2**63)]
 Duration = Annotated[
-    float, Form("TIME", show_duration), BeforeValidator(read_duration), Field(ge=0, le=10 * 365 * 86400)
+    float, Notation("TIME", show_duration), BeforeValidator(read_duration), Field(ge=0, le=10 * 365 * 86400)
 ]
-Hosts = Annotated[frozenset[str], Form("HOSTS"), AfterValidator(_check_hosts)]
-Patterns = Annotated[frozenset[str], Form("PATTERNS"), AfterValidator(_check_patterns)]
+Hosts = Annotated[frozenset[str], Notation("HOSTS"), AfterValidator(_check_hosts)]
+Patterns = Annotated[frozenset[str], Notation("PATTERNS"), AfterValidator(_check_patterns)]
 # Of settings that a flag or a variable may give, too.
 ListedHosts = Annotated[Hosts, BeforeValidator(read_list)]
 ListedPatterns = Annotated[Patterns, BeforeValidator(read_list)]
 Addresses = Annotated[
-    tuple[str, ...], Form("ADDRESSES"), BeforeValidator(_read_addresses), AfterValidator(_check_addresses)
+    tuple[str, ...], Notation("ADDRESSES"), BeforeValidator(_read_addresses), AfterValidator(_check_addresses)
 ]
-Names = Annotated[frozenset[str], Form("NAMES"), BeforeValidator(read_list), AfterValidator(_check_names)]
+Names = Annotated[frozenset[str], Notation("NAMES"), BeforeValidator(read_list), AfterValidator(_check_names)]

@@ -7,7 +7,7 @@ import re
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from proxy.config.addresses import check_folder, folder_path
-from proxy.config.upstreams import MOUNT, MOUNT_TEXT, Mount, UpstreamSettings, repeated, twice
+from proxy.config.upstreams import MOUNT_PATTERN, MOUNT_TEXT, Mount, UpstreamSettings, repeated, twice
 from proxy.model import Group, Member
 
 _PATTERN = re.compile(r"[A-Za-z0-9.*_-]+")
@@ -36,7 +36,7 @@ class GroupSettings(BaseModel):
     def _check_members(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for member in value:
             mount, _, path = member.partition("/")
-            if not MOUNT.fullmatch(mount):
+            if not MOUNT_PATTERN.fullmatch(mount):
                 raise ValueError("must be mounts, such as pypi or pytorch/whl/cu126")
             check_folder(path)
         return value

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from proxy.config import sources
 from proxy.config.naming import LISTS, SettingPath, key, nearest
 from proxy.config.settings import Settings
-from proxy.config.sources import Source
+from proxy.config.sources import ConfigSource
 from proxy.config.upstreams import repeated, twice
 from proxy.errors import PullthroughError
 
@@ -56,9 +56,9 @@ class Resolved:
     """The settings, and the source of each value."""
 
     settings: Settings
-    origins: Mapping[SettingPath, Source]
+    origins: Mapping[SettingPath, ConfigSource]
 
-    def origin(self, path: SettingPath) -> Source:
+    def origin(self, path: SettingPath) -> ConfigSource:
         """The source of a setting's value."""
         return _origin(self.origins, path)
 
@@ -80,7 +80,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pa
     errors += wrong
 
     tree: dict[str, Any] = {}
-    origins: dict[SettingPath, Source] = {}
+    origins: dict[SettingPath, ConfigSource] = {}
     for layer in layers:
         placed = sources.absolute(layer, environ, cwd)
         tree = _merged(tree, placed.tree, placed, origins)
@@ -98,8 +98,8 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pa
 def _merged(
     below: dict[str, Any],
     above: dict[str, Any],
-    source: Source,
-    origins: dict[SettingPath, Source],
+    source: ConfigSource,
+    origins: dict[SettingPath, ConfigSource],
     at: SettingPath = (),
 ) -> dict[str, Any]:
     """The values of `above`, and those of `below` that it has not. Notes the source of each in `origins`."""
@@ -114,14 +114,14 @@ def _merged(
     return tree
 
 
-def _origin(origins: Mapping[SettingPath, Source], path: SettingPath) -> Source:
+def _origin(origins: Mapping[SettingPath, ConfigSource], path: SettingPath) -> ConfigSource:
     for length in range(len(path), 0, -1):
         if path[:length] in origins:
             return origins[path[:length]]
-    return Source("default", {})
+    return ConfigSource("default", {})
 
 
-def _sentence(detail: ErrorDetails, origins: Mapping[SettingPath, Source]) -> str:
+def _sentence(detail: ErrorDetails, origins: Mapping[SettingPath, ConfigSource]) -> str:
     """An error of the library as a line for a person: the name as it was written, and what to do."""
     location = detail["loc"]
     path = tuple(str(step) for step in location)
@@ -150,7 +150,7 @@ def _reason(detail: ErrorDetails) -> str:
     return detail["msg"].replace("Input should be", "must be")
 
 
-def _repeated_mounts(tree: dict[str, Any], origins: Mapping[SettingPath, Source]) -> list[str]:
+def _repeated_mounts(tree: dict[str, Any], origins: Mapping[SettingPath, ConfigSource]) -> list[str]:
     """Lines for mounts that are there twice: the library finds these only when everything else is right."""
     entries = tree.get("upstreams")
     mounts = [entry.get("mount") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []

@@ -16,7 +16,7 @@ from pydantic import PlainValidator
 
 from proxy import address_text
 from proxy.address_text import PORTS
-from proxy.config.field_types import Form
+from proxy.config.field_types import Notation
 from proxy.errors import BadTarget
 
 DIRECT: Final = "direct"
@@ -101,5 +101,5 @@ def _basic(who: str) -> str:
     return f"Basic {base64.b64encode(f'{unquote(user)}:{unquote(password)}'.encode()).decode()}"
 
 
-ProxyForAll = Annotated[Proxy | Literal["direct", "environment"], Form("ADDRESS"), PlainValidator(_read_for_all)]
-ProxyForOne = Annotated[Proxy | Literal["direct"] | None, Form("ADDRESS"), PlainValidator(_read_for_one)]
+ProxyForAll = Annotated[Proxy | Literal["direct", "environment"], Notation("ADDRESS"), PlainValidator(_read_for_all)]
+ProxyForOne = Annotated[Proxy | Literal["direct"] | None, Notation("ADDRESS"), PlainValidator(_read_for_one)]

@@ -21,7 +21,7 @@ from proxy.config.loading import Resolved
 from proxy.config.naming import LISTS, SettingPath, flag, key, settings_fields, variable
 from proxy.config.proxies import DIRECT, ENVIRONMENT
 from proxy.config.proxy_selection import KnownProxies
-from proxy.config.sources import Source
+from proxy.config.sources import ConfigSource
 from proxy.config.upstreams import UpstreamSettings
 
 _COMMENT_COLUMN = 40
@@ -218,5 +218,5 @@ def _toml(value: Any) -> str:  # noqa: ANN401 - any setting's value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _origin(source: Source, path: SettingPath) -> str:
+def _origin(source: ConfigSource, path: SettingPath) -> str:
     return source.kind if source.kind == "default" else f"{source.kind} {source.name(path)}"

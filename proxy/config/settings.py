@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from proxy.config.archives import AptSettings, ArchiveSettings
 from proxy.config.builtin import builtin
-from proxy.config.field_types import Addresses, Count, Duration, Form, Names, Size, show_size
+from proxy.config.field_types import Addresses, Count, Duration, Names, Notation, Size, show_size
 from proxy.config.groups import GroupSettings, problem, shadowing
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
 from proxy.config.upstreams import UpstreamSettings, repeated, twice
@@ -103,7 +103,7 @@ class ServeSettings(BaseModel):
         json_schema_extra={"shown_default": "a third of what the limit of open files leaves, at most 10000"},
     )
     log_format: Literal["json", "text"] = Field(
-        "json", description="Form of the log line that each request leaves on standard error: `json` or `text`."
+        "json", description="Notation of the log line that each request leaves on standard error: `json` or `text`."
     )
 
 
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
         description="Host names of the cache. Browsers get an index that has credentials only under one of these, "
         "under `localhost`, or by an IP address. A flag or a variable has commas between them.",
     )
-    data: Annotated[Path, Form("FOLDER")] = Field(
+    data: Annotated[Path, Notation("FOLDER")] = Field(
         description="Folder of the cached files. One process at a time may use it.",
         json_schema_extra={
             "shown_default": "`pullthrough` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`; "

@@ -24,7 +24,7 @@ _LONGEST = 1 << 20  # bytes of a settings file
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ConfigSource:
     """A source and its tree of values. `where` is the file's name, else empty."""
 
     kind: Literal["default", "file", "environment", "flag"]
@@ -79,9 +79,9 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def read_file(path: Path) -> tuple[Source, list[str]]:
+def read_file(path: Path) -> tuple[ConfigSource, list[str]]:
     """The file's tree, and the errors of the file as a whole."""
-    nothing = Source("file", {}, str(path))
+    nothing = ConfigSource("file", {}, str(path))
     try:
         with path.open("rb") as file:
             body = file.read(_LONGEST + 1)
@@ -104,10 +104,10 @@ def read_file(path: Path) -> tuple[Source, list[str]]:
             errors.append(f"{path}: {name}: no such setting; did you mean [[{entry}]]?")
         if entry in tree:
             tree[name] = tree.pop(entry)
-    return Source("file", tree, str(path)), errors
+    return ConfigSource("file", tree, str(path)), errors
 
 
-def read_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
+def read_environment(environ: Mapping[str, str]) -> tuple[ConfigSource, list[str]]:
     """The tree of the variables that name a setting, and errors for those that look misspelt.
 
     Other variables with the prefix are ignored: orchestrators add some of their own to every container.
@@ -117,12 +117,12 @@ def read_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): environ[name] for name in known - {FILE_VARIABLE} if environ.get(name)}
     strays = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
-    return Source("environment", source()), [
+    return ConfigSource("environment", source()), [
         f"{name}: no such setting; did you mean {meant}?" for name in strays if (meant := nearest_variable(name))
     ]
 
 
-def read_flags(flags: Mapping[str, str | None]) -> Source:
+def read_flags(flags: Mapping[str, str | None]) -> ConfigSource:
     """The tree of the flags that were given; names are those of the file, such as `fetch.segment`."""
     tree: dict[str, Any] = {}
     for name, value in flags.items():
@@ -132,23 +132,23 @@ def read_flags(flags: Mapping[str, str | None]) -> Source:
             for table in tables:
                 branch = branch.setdefault(table, {})
             branch[last] = value
-    return Source("flag", tree)
+    return ConfigSource("flag", tree)
 
 
-def read_defaults(environ: Mapping[str, str]) -> Source:
+def read_defaults(environ: Mapping[str, str]) -> ConfigSource:
     """The defaults that depend on the machine: the data folder, in the user's cache folder, if there is one."""
     folder = _platform_folder(environ, "XDG_CACHE_HOME", ".cache", "Library/Caches", own="")
-    return Source("default", {"data": str(folder / "pullthrough")} if folder else {})
+    return ConfigSource("default", {"data": str(folder / "pullthrough")} if folder else {})
 
 
-def absolute(source: Source, environ: Mapping[str, str], cwd: Path) -> Source:
+def absolute(source: ConfigSource, environ: Mapping[str, str], cwd: Path) -> ConfigSource:
     """The same tree with an absolute data folder: relative to the file's own folder, else to the working folder."""
     data = source.tree.get("data")
     if not isinstance(data, str) or not data:
         return source
     # A pipe is in no folder: `--config <(…)`.
     start = Path(source.where).parent if source.kind == "file" and _is_file(Path(source.where)) else cwd
-    return Source(source.kind, {**source.tree, "data": str(start / _home(data, environ))}, source.where)
+    return ConfigSource(source.kind, {**source.tree, "data": str(start / _home(data, environ))}, source.where)
 
 
 def _home(text: str, environ: Mapping[str, str]) -> Path:

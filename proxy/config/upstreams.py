@@ -25,12 +25,12 @@ from proxy.model import Site
 
 RESERVED = ("api", "apt", "healthz", "metrics", "readyz")  # the cache's own pages, and what stands for all archives
 
-MOUNT = re.compile(r"[a-z][a-z0-9-]{0,62}")
+MOUNT_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _CREDENTIALS = re.compile(r"|netrc|env:[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _check_mount(value: str) -> str:
-    if not MOUNT.fullmatch(value):
+    if not MOUNT_PATTERN.fullmatch(value):
         raise ValueError("must be lower-case letters, digits and hyphens, beginning with a letter, such as pytorch")
     if value in RESERVED:
         raise ValueError(f"{value} is one of the cache's own pages ({', '.join(RESERVED)}); choose another name")
@@ -135,7 +135,7 @@ class UpstreamSettings(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _check_placement(self) -> Self:
+    def _check_default_index(self) -> Self:
         """The default of `index` is refused where it cannot be meant; an `index` that is written is never refused."""
         if self.kind == "projects" and "index" not in self.model_fields_set:
             wrong = index_refusal(self.url)

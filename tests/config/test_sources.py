@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proxy.config.sources import Source, read_environment, read_file, read_flags
+from proxy.config.sources import ConfigSource, read_environment, read_file, read_flags
 
 
 def test_source_name__as_it_was_written() -> None:
     """Each place has its own way to spell a setting."""
     path = ("fetch", "segment")
 
-    assert "--fetch-segment" == Source("flag", {}).name(path)
-    assert "PULLTHROUGH_FETCH_SEGMENT" == Source("environment", {}).name(path)
-    assert "/etc/p.toml: fetch.segment" == Source("file", {}, "/etc/p.toml").name(path)
-    assert "/etc/p.toml: upstream" == Source("file", {}, "/etc/p.toml").name(("upstreams",))
-    assert "fetch.segment" == Source("default", {}).name(path)
+    assert "--fetch-segment" == ConfigSource("flag", {}).name(path)
+    assert "PULLTHROUGH_FETCH_SEGMENT" == ConfigSource("environment", {}).name(path)
+    assert "/etc/p.toml: fetch.segment" == ConfigSource("file", {}, "/etc/p.toml").name(path)
+    assert "/etc/p.toml: upstream" == ConfigSource("file", {}, "/etc/p.toml").name(("upstreams",))
+    assert "fetch.segment" == ConfigSource("default", {}).name(path)
 
 
 def test_read_flags__only_those_given() -> None:
