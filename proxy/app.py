@@ -1,8 +1,15 @@
 """The composition root: the only place that builds concrete things.
 
-A request meets the parts in this order: `web.server` (connection) → `web.replay` (seen before) → `web.edge` (checks,
-counting) → `python.service` or `apt.service` (what the address means) → `cache` (kept, or fetched once) →
-`storage` and `upstream` through the ports → `web.responses`.
+A request meets the parts in this order:
+
+1. `web.listener` accepts the client's connection; `web.server` reads from it.
+2. `web.replay` answers a head that was answered before, and the request ends here.
+3. `web.edge` checks the request and reads it into a query. A CONNECT request goes to `web.tunnel`.
+4. `python.service` or `apt.service` says what the address means.
+5. `cache` finds the body, or fetches it once for all clients that ask: from `storage` or `upstream`, which it knows by
+   their contracts in `ports`.
+6. `web.responses` sends the body, a long one through `web.sender_threads`.
+7. `web.edge` counts the answer: `metrics`, `web.access_log`.
 """
 
 from __future__ import annotations
@@ -21,6 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, TypeVar
 
 from aiohttp import http_parser, web
 
@@ -36,7 +44,7 @@ from proxy.cache.lanes import Lanes
 from proxy.cache.revalidation import Revalidator
 from proxy.config.archives import TUNNELS
 from proxy.config.proxy_selection import KnownProxies
-from proxy.config.settings import FetchSettings, Settings
+from proxy.config.settings import Settings
 from proxy.errors import PullthroughError
 from proxy.events import Event
 from proxy.metrics import Metrics
@@ -58,17 +66,21 @@ from proxy.web.sender_threads import SenderThreads
 from proxy.web.server import Server
 from proxy.web.tunnel import Tunnels
 
-_DRAIN = 10.0  # seconds that answers under way get at the end
+_DRAIN = 10.0  # seconds for the answers under way when the server stops
 
 
 class SystemClock:
     """`ports.Clock` on the machine's clocks."""
 
-    def now(self) -> float:
-        return time.time()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+P = TypeVar("P", bound=_Closable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ class Running:
     urls: tuple[str, ...]  # http://host:port, without a slash at the end
     metrics: Metrics
     log: LogWriter
-    kept: DiskStore | PendingStore
+    opened: DiskStore | PendingStore
     _stack: AsyncExitStack
 
     @property
@@ -88,13 +100,13 @@ class Running:
 
     @property
     def store(self) -> DiskStore:
-        """The store on disk, which is open unless the start found a disk that could not be used."""
-        opened = self.kept.store if isinstance(self.kept, PendingStore) else self.kept
-        assert opened is not None, "the data folder could be opened"
-        return opened
+        """The store on disk. It is open, unless the data folder could not be used so far."""
+        store = self.opened.store if isinstance(self.opened, PendingStore) else self.opened
+        assert store is not None, "the data folder could be opened"
+        return store
 
     async def close(self) -> None:
-        """Stop accepting, let answers under way end, break off the rest, write what must be kept."""
+        """Accept no more, give answers under way a moment to end, break off the rest, write what is not written."""
         await self._stack.aclose()
 
 
@@ -104,10 +116,10 @@ async def start(
     credentials: Credentials | None = None,
     proxies: Proxies | None = None,
 ) -> Running:
-    """Open the store, build the parts, listen. Raises PullthroughError (a library is missing, StoreRefused), OSError.
+    """Build the parts from the inside out, and listen. `Running.close` closes them in the opposite order.
 
-    `credentials`: for upstreams that require them; None: no request carries any. `proxies`: which requests go
-    through one; None: as the settings say.
+    `credentials`: for upstreams that require them; None: no request carries any. `proxies`: which requests go through
+    one; None: as the settings say. Raises PullthroughError (a library is missing, StoreRefused), OSError.
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise PullthroughError(
@@ -115,82 +127,80 @@ async def start(
         )
     announced = _announcing() if settings.apt.announce else None
     _raise_descriptor_limit()
+    fetch, idle_timeout = settings.fetch, settings.serve.idle_timeout
+    structured = settings.serve.log_format == "json"
+    sites = {site.mount: site for site in settings.sites(*([credentials.hosts] if credentials else []))}
+    groups = settings.index_groups()
+    clock = clock or SystemClock()
+    proxies = proxies or KnownProxies.find(settings, {})
+    via = f"pullthrough-{secrets.token_hex(4)}"  # tells this process from other caches on the way to upstream
     async with AsyncExitStack() as stack:
-        sites = {site.mount: site for site in settings.sites(*([credentials.hosts] if credentials else []))}
-        structured = settings.serve.log_format == "json"
+
+        def closing(part: P) -> P:
+            """Have the part closed in the end."""
+            stack.push_async_callback(part.close)
+            return part
+
+        # Logs and metrics.
         log = stack.enter_context(_logging(structured=structured))
         metrics = Metrics((*sites, ARCHIVES), lambda: log.dropped, lambda: store.failures)
-        observer = _both(metrics, AccessLog(log, structured=structured))
-        clock = clock or SystemClock()
-        proxies = proxies or KnownProxies.find(settings, {})
-        via = f"pullthrough-{secrets.token_hex(4)}"  # two caches are not the same
-        store = await open_store(settings.data, settings.disk, observer, clock)
-        stack.push_async_callback(store.close)
-        fetch = settings.fetch
-        upstream = AiohttpUpstream(
-            connect_timeout=fetch.connect_timeout,
-            read_timeout=fetch.read_timeout,
-            retries=fetch.retries,
-            observer=observer,
-            clock=clock,
-            credentials=credentials,
-            proxies=proxies,
-            via=via,
+        observer = _both(metrics, AccessLog(log, clock, structured=structured))
+
+        # The disk and the network.
+        store = closing(await open_store(settings.data, settings.disk, observer, clock))
+        upstream = closing(
+            AiohttpUpstream(
+                connect_timeout=fetch.connect_timeout,
+                read_timeout=fetch.read_timeout,
+                retries=fetch.retries,
+                observer=observer,
+                clock=clock,
+                credentials=credentials,
+                proxies=proxies,
+                via=via,
+            )
         )
-        stack.push_async_callback(upstream.close)
+        lines = closing(
+            Lines(
+                places(settings.apt.tunnels, TUNNELS),
+                observer=observer,
+                proxies=proxies,
+                via=via,
+                connect_timeout=fetch.connect_timeout,
+            )
+        )
+
+        # What is cached, and how it is sent.
         bodies, patience = Bodies(clock, settings.page_limit), Patience(upstream, clock)
-        documents = Documents(store, upstream, clock, bodies, patience)
-        stack.push_async_callback(documents.close)
-        downloads = Downloads(store, upstream, clock, observer, _lanes(fetch))
-        stack.push_async_callback(downloads.close)
-        revalidator = Revalidator(store, upstream, clock, patience)
-        stack.push_async_callback(revalidator.close)
-        indexes = PythonIndexes(
-            sites,
-            settings.index_groups(),
-            store,
-            documents,
-            downloads,
-            revalidator,
-            clock,
-            quarantined=lambda: replay.forget(),  # noqa: PLW0108 - it is built below
-        )
-        stack.push_async_callback(indexes.close)
-        archives = AptArchives(
-            _policy(settings), store, upstream, clock, observer, documents, downloads, revalidator, bodies, patience
-        )
-        stack.push_async_callback(archives.close)
-        senders = SenderThreads(settings.serve.threads, settings.serve.idle_timeout)
+        documents = closing(Documents(store, upstream, clock, bodies, patience))
+        lanes = Lanes(fetch.connections, fetch.segment, fetch.least_rate, downloads=fetch.downloads)
+        downloads = closing(Downloads(store, upstream, clock, observer, lanes))
+        revalidator = closing(Revalidator(store, upstream, clock, patience))
+        senders = SenderThreads(settings.serve.threads, idle_timeout)
         stack.callback(senders.close)
+        responder = Responder(store, downloads, senders, clock)
+        replay = Replay(store, responder, observer, clock)
+
+        # What addresses mean.
+        indexes = closing(
+            PythonIndexes(sites, groups, store, documents, downloads, revalidator, clock, quarantined=replay.forget)
+        )
+        archives = closing(
+            AptArchives(
+                _policy(settings), store, upstream, clock, observer, documents, downloads, revalidator, bodies, patience
+            )
+        )
         own_pages = OwnPages(
             metrics.render,
             lambda: None if store.healthy else "the disk fails",
-            {mount: site.index for mount, site in sites.items()}
-            | {group.mount: GROUP_INDEX for group in settings.index_groups()},
+            {mount: site.index for mount, site in sites.items()} | {group.mount: GROUP_INDEX for group in groups},
         )
-        responder = Responder(store, downloads, senders)
-        replay = Replay(store, responder, observer, clock)
-        lines = Lines(
-            places(settings.apt.tunnels, TUNNELS),
-            observer=observer,
-            proxies=proxies,
-            via=via,
-            connect_timeout=settings.fetch.connect_timeout,
-        )
-        stack.push_async_callback(lines.close)
-        tunnels = Tunnels(lines.open, settings.serve.idle_timeout, observer)
-        edge = Edge(
-            indexes,
-            archives,
-            responder,
-            replay,
-            own_pages,
-            tunnels,
-            observer,
-            via,
-            settings.names | {host.lower() for host in settings.host},
-        )
-        server = Server(edge.handle, replay, settings.serve.idle_timeout)
+        tunnels = Tunnels(lines.open, idle_timeout, observer)
+
+        # The server.
+        names = settings.names | {host.lower() for host in settings.host}
+        edge = Edge(indexes, archives, responder, replay, own_pages, tunnels, observer, clock, via, names)
+        server = Server(edge.handle, replay, idle_timeout)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -200,14 +210,15 @@ async def start(
         addresses = listener.addresses
         if announced is not None:
             await stack.enter_async_context(announced([host for host, _ in addresses], addresses[0][1]))
-        return Running(tuple(map(_url, addresses)), metrics, log, store, stack.pop_all())
+        urls = tuple(f"http://{address_text.bracketed(host)}:{port}" for host, port in addresses)
+        return Running(urls, metrics, log, store, stack.pop_all())
     raise AssertionError("unreachable")
 
 
 async def run(
     settings: Settings, greeting: Callable[[Sequence[str]], str], credentials: Credentials, proxies: Proxies
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `greeting` makes what is said once the port is open out of the addresses."""
+    """Serve until SIGINT or SIGTERM. `greeting` makes the text for the log out of the addresses."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -216,7 +227,7 @@ async def run(
     logging.raiseExceptions = False
     threading.excepthook = thread_failed
     running = await start(settings, credentials=credentials, proxies=proxies)
-    # What is there by now stays. A full collection that looked through it all would stop everybody for 30 ms.
+    # These objects live as long as the process. A full collection over all of them would stop the server for 30 ms.
     gc.collect()
     gc.freeze()
     try:
@@ -229,7 +240,7 @@ async def run(
 
 @contextlib.contextmanager
 def _logging(*, structured: bool) -> Iterator[LogWriter]:
-    """Standard error, and what the program itself has to say on it."""
+    """Write the program's log to standard error, and give the writer."""
     writer = LogWriter(sys.stderr, partial(lost_lines, structured=structured))
     try:
         with installed(ProgramLog(writer, structured=structured)):
@@ -239,24 +250,15 @@ def _logging(*, structured: bool) -> Iterator[LogWriter]:
 
 
 def _announcing() -> Callable[[Sequence[str], int], AbstractAsyncContextManager[None]]:
-    """What announces the cache on the local network. Raises PullthroughError where its library is not installed."""
+    """The function that announces the cache on the local network. Raises PullthroughError without its library."""
     try:
-        from proxy.announcement import announced  # noqa: PLC0415 - late: an extra, and it takes long to load
+        from proxy.announcement import announced  # noqa: PLC0415 - late: an extra, and slow to import
     except ModuleNotFoundError as error:
         raise PullthroughError(
             f"apt.announce: the Python package {error.name} is not installed. Turn the setting off, or install "
             f"pullthrough[announce], or run: {sys.executable} -m pip install zeroconf ifaddr"
         ) from None
     return announced
-
-
-def _url(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"http://{address_text.bracketed(host)}:{port}"
-
-
-def _lanes(fetch: FetchSettings) -> Lanes:
-    return Lanes(fetch.connections, fetch.segment, fetch.least_rate, downloads=fetch.downloads)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -291,7 +293,7 @@ def _both(first: Observer, second: Observer) -> Observer:
 
 
 def _raise_descriptor_limit() -> None:
-    """Each client costs two descriptors; the usual soft limit of 1024 is for programs that use select()."""
+    """Raise the soft limit: each client takes two descriptors, and the usual limit of 1024 is meant for select()."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):

@@ -1,9 +1,9 @@
-"""Which requests are looked at: refusals by method, body, loop, and the browser's page that sends them. Pure.
+"""Which requests are refused by their head: by method, body, loop, and the page that a browser sends them for. Pure.
 
-Pages of other sites may read public indexes (pip in the browser), and no other ones (the Fetch standard's CORS).
-Indexes and archives with credentials answer browsers only under names that are this cache's own: a page on the
-internet can let its name lead here (DNS rebinding), and its browser takes the cache for the page's own site then.
-Called by the edge.
+Pages of other sites may read public indexes (pip in the browser) and nothing else (CORS, in the Fetch standard).
+Indexes and archives with credentials answer browsers only under this cache's own names. A page on the internet can let
+its own name resolve to this cache (DNS rebinding); its browser then takes the cache for the page's site. Called by the
+edge.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from proxy.errors import BadTarget, NotAllowed
 from proxy.web.error_responses import OWN_HEADERS, text_response
 
 # Fetch standard §3.3: any page may read the answer, and all of its header fields.
-READABLE = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*"))
+CORS_FIELDS = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*"))
 _PREFLIGHT = {
-    **dict(READABLE),
+    **dict(CORS_FIELDS),
     "Access-Control-Allow-Methods": "GET, HEAD",
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Max-Age": "86400",
@@ -31,24 +31,24 @@ _PREFLIGHT = {
 
 
 def refusal(request: web.BaseRequest, via: str) -> web.StreamResponse | None:
-    """The answer to a request that is refused by its head; None for all others. `via`: this cache's name in `Via`."""
+    """The answer to a request that is refused; None for all others. `via`: this cache's name in `Via`."""
     if request.method not in ("GET", "HEAD", "CONNECT", "OPTIONS") or request.raw_path == "*":
-        return no_such_method()
+        return method_not_allowed()
     if _has_body(request):
-        answer = text_response(400, "A request with a body is not answered: send GET or HEAD without one.")
+        answer = text_response(400, "Send GET or HEAD without a body.")
     elif len(hosts := request.headers.getall("Host", ())) > 1 or (not hosts and request.version >= (1, 1)):
-        answer = text_response(400, "A request needs exactly one Host header.")
+        answer = text_response(400, "Send exactly one Host header.")
     elif any(via in passed for passed in request.headers.getall("Via", ())):
-        # RFC 9110 §7.6.3: it would ask itself again, for ever.
-        answer = text_response(508, "This cache has itself for a proxy to upstream: see `proxy` in its settings.")
+        # RFC 9110 §7.6.3: otherwise it would forward the request to itself for ever.
+        answer = text_response(508, "This cache is its own proxy to upstream: change `proxy` in its settings.")
     else:
         return None
     answer.force_close()
     return answer
 
 
-def no_such_method() -> web.Response:
-    """The answer to what is neither GET nor HEAD."""
+def method_not_allowed() -> web.Response:
+    """The answer to any method but GET and HEAD."""
     answer = text_response(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
     answer.force_close()
     return answer
@@ -59,10 +59,10 @@ def preflight() -> web.Response:
     return web.Response(status=204, headers={**OWN_HEADERS, **_PREFLIGHT})
 
 
-def refuse_stranger(target: str, headers: Mapping[str, str], names: AbstractSet[str]) -> None:
-    """Raise NotAllowed for a browser's request that does not name this cache, at a mount with credentials.
+def check_browser_host(target: str, headers: Mapping[str, str], names: AbstractSet[str]) -> None:
+    """Raise NotAllowed for a browser's request under a host name that is not this cache's own.
 
-    `names`: those of the settings. Addresses and localhost need no name service: nobody else can have them lead here.
+    `names`: those of the settings. IP addresses and localhost are always right: no name server can redirect them.
     """
     if not _is_browser(headers):
         return
@@ -79,12 +79,12 @@ def refuse_stranger(target: str, headers: Mapping[str, str], names: AbstractSet[
 def _has_body(request: web.BaseRequest) -> bool:
     if request.method != "CONNECT":
         return request.body_exists
-    # RFC 9110 §9.3.6: what follows the head of a CONNECT is no body, and the head announces none.
+    # RFC 9110 §9.3.6: the bytes behind the head of a CONNECT are no body, and the head announces none.
     return hdrs.CONTENT_LENGTH in request.headers or hdrs.TRANSFER_ENCODING in request.headers
 
 
 def _is_browser(headers: Mapping[str, str]) -> bool:
-    """Whether a browser says so: Fetch Metadata, or its name, as it sends no such fields to a site without TLS."""
+    """Whether a browser sent this: by Fetch Metadata, or by its name, as sites without TLS do not get the former."""
     if any(name in headers for name in ("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User")):
         return True
     return headers.get("User-Agent", "").startswith("Mozilla/")

@@ -1,8 +1,8 @@
 """The edge: a request is checked, read into a query, answered by a service, sent, and counted.
 
-Requests that are no GET, HEAD, CONNECT or OPTIONS, or that have a body, are refused (`admission`). `request_target`
-tells archives from addresses of this cache: the program's own pages, then the mounts. Errors become answers by the
-table in `error_responses`; once the head has left, an error breaks the connection.
+`admission` refuses requests by their head. `request_target` tells archives from addresses of this cache: its own
+pages, then the mounts. Errors become answers by the table in `error_responses`; once the head has left, an error
+breaks the connection.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
+from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -24,8 +25,8 @@ from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
 from proxy.errors import BlobDamaged, PullthroughError
 from proxy.events import Served
-from proxy.model import Kind, Outcome, Query, Target
-from proxy.ports import Observer
+from proxy.model import Kind, Outcome, Query
+from proxy.ports import Clock, Observer
 from proxy.python import addresses, negotiation
 from proxy.python.later import Later
 from proxy.python.lists import ProjectStream
@@ -33,27 +34,29 @@ from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from proxy.upstream import lines
 from proxy.web import admission, request_target
-from proxy.web.admission import READABLE
+from proxy.web.admission import CORS_FIELDS
 from proxy.web.answer_plan import Framing
 from proxy.web.error_responses import error_response, text_response
 from proxy.web.own_pages import OwnPages
 from proxy.web.replay import Replay
 from proxy.web.request_head import query_of
-from proxy.web.request_target import Archived, Own
-from proxy.web.responses import Exchange, Responder, Sent
+from proxy.web.request_target import ArchiveTarget, OwnTarget
+from proxy.web.responses import AlreadySent, Exchange, Responder
 from proxy.web.sender import BodyBroken, ClientGone
-from proxy.web.server import Connection
+from proxy.web.server import ClientConnection
 from proxy.web.tunnel import Tunnels
 
 _log = logging.getLogger(__name__)
 
 _CLIENT_GONE = 499  # the client went away before there was an answer
 
+Answer = Representation | Elsewhere | Later | ProjectStream
+
 
 class Edge:
     """Answers the requests that are not replayed."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 the services and what answers leave by
+    def __init__(  # noqa: PLR0913, PLR0917 the services, and the ways by which answers leave
         self,
         indexes: PythonIndexes,
         archives: AptArchives,
@@ -62,144 +65,148 @@ class Edge:
         own_pages: OwnPages,
         tunnels: Tunnels,
         observer: Observer,
+        clock: Clock,
         via: str,
         names: AbstractSet[str],
     ) -> None:
         """`via`: this cache's name in requests that it sends through proxies. `names`: its host names."""
-        self._names = names
         self._indexes = indexes
         self._archives = archives
         self._responder = responder
+        self._replay = replay
         self._own_pages = own_pages
         self._tunnels = tunnels
-        self._via = via
         self._observer = observer
-        self._replay = replay
+        self._clock = clock
+        self._via = via
+        self._names = names
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; for aiohttp's server."""
         connection = request.protocol
-        assert isinstance(connection, Connection)
-        connection.begin()
-        # An address in proxy form may hold a password: until it is read, it is not logged.
+        assert isinstance(connection, ClientConnection)
+        connection.begin_request()
+        # An address in proxy form may hold a password, so it is logged only after it was read.
         path = request.raw_path if request.raw_path.startswith("/") else "-"
         framing = Framing((request.version.major, request.version.minor), request.keep_alive)
-        record = _Record(Exchange(connection, Query(None, request.method), framing), path)
+        exchange = Exchange(connection, Query(None, request.method), framing, self._clock.monotonic())
+        record = _Record(exchange, path)
         try:
-            return record.readable(await self._answer(request, record))
+            return record.with_cors(await self._answer(request, record))
         except PullthroughError as error:
-            response = record.readable(self._failed(error, request, record))
-            record.outcome, record.exchange.status = Outcome.ERROR, response.status
+            response = record.with_cors(self._error_response(error, request, record))
+            record.outcome, exchange.status = Outcome.ERROR, response.status
             if request.method == "CONNECT":
-                response.force_close()  # what comes next may be meant for the host
+                response.force_close()  # the bytes that follow may be meant for the host
             return response
         except ConnectionError as broken:
             if isinstance(broken, ClientGone):
                 connection.reset()
             elif isinstance(broken, BodyBroken):
                 record.outcome = Outcome.ERROR  # whatever its head said
-            return _broken(request, record)
+            return _break_connection(request, record)
         except asyncio.CancelledError:
             raise
-        except Exception:  # noqa: BLE001 the last line of defence: nothing may end a body as if it were whole
+        except Exception:  # noqa: BLE001 the last line of defence: no defect may make a body look whole
             _log.exception("request failed unexpectedly")
-            return _broken(request, record)
+            return _break_connection(request, record)
         finally:
-            self._observer(record.event())
+            self._observer(record.event(self._clock.monotonic()))
 
     async def _answer(self, request: web.BaseRequest, record: _Record) -> web.StreamResponse:
+        exchange = record.exchange
         refusal = admission.refusal(request, self._via)
         if refusal is not None:
-            record.exchange.status = refusal.status
+            exchange.status = refusal.status
             return refusal
         if request.method == "CONNECT":
-            to = lines.place(request.raw_path)
-            record.path, record.outcome = f"{to[0]}:{to[1]}", Outcome.MISS
-            return await self._tunnels.carry(record.exchange, to)
-        own = record.exchange.connection.own
-        target = request_target.read(request.raw_path, own, self._indexes.mounts, self._names)
-        record.path = target.shown
+            place = lines.place(request.raw_path)
+            record.path, record.outcome = f"{place[0]}:{place[1]}", Outcome.MISS
+            return await self._tunnels.carry(exchange, place)
+        local_address = exchange.connection.local_address
+        target = request_target.parse(request.raw_path, local_address, self._indexes.mounts, self._names)
+        record.path = target.logged
         if request.method == "OPTIONS":
             return self._preflight(target, record)
-        if isinstance(target, Archived):
+        if isinstance(target, ArchiveTarget):
             return await self._answer_archive(request, target.address, record)
         page = self._own_pages.answer(target.path, request)
         if page is not None:
-            record.exchange.status, record.outcome = page.status, Outcome.HIT
+            exchange.status, record.outcome = page.status, Outcome.HIT
             return page
         return await self._answer_index(request, target, record)
 
-    async def _answer_index(self, request: web.BaseRequest, own: Own, record: _Record) -> web.StreamResponse:
+    async def _answer_index(self, request: web.BaseRequest, own: OwnTarget, record: _Record) -> web.StreamResponse:
         target = addresses.parse(own.path, self._indexes.mounts)
         record.mount = target.mount
-        record.exchange.readable = target.mount in self._indexes.public
-        if not record.exchange.readable:
-            admission.refuse_stranger(request.raw_path, request.headers, self._names)
+        record.exchange.cors = target.mount in self._indexes.public
+        if not record.exchange.cors:
+            admission.check_browser_host(request.raw_path, request.headers, self._names)
         query = query_of(request, target, own.query)
         record.exchange.query = query
-        try:
-            return await self._send_index(query, record)
-        except BlobDamaged:  # it is dropped by now, and fetched this time
-            return await self._send_index(query, record)
-
-    async def _send_index(self, query: Query[Target], record: _Record) -> web.StreamResponse:
-        answer = await self._indexes.answer(query)
-        if isinstance(answer, Elsewhere):
-            record.exchange.status, record.outcome, record.kind = 302, Outcome.HIT, Kind.PAGE
-            form = negotiation.named(query.format)
-            location = answer.location + (f"?format={quote(form.value)}" if form else "")
-            # Not 301 or 308: pip keeps those for ever.
-            return text_response(302, "The page is at the normalised name.", {"Location": location})
-        if isinstance(answer, Later):
-            record.exchange.status, record.outcome, record.kind = 302, Outcome.MISS, Kind.METADATA
-            return text_response(302, "The metadata is on its way.", {"Location": answer.location})
-        if isinstance(answer, ProjectStream):
-            record.kind, record.outcome = Kind.PAGE, Outcome.MISS
-            return await self._responder.send_projects(record.exchange, answer)
-        return await self._send(answer, record)
+        return await self._send(partial(self._indexes.answer, query), record)
 
     async def _answer_archive(
         self, request: web.BaseRequest, address: ArchiveAddress, record: _Record
     ) -> web.StreamResponse:
         record.mount, record.archive = ARCHIVES, address
         if request.raw_path.startswith("/") and self._archives.is_private(address):
-            admission.refuse_stranger(request.raw_path, request.headers, self._names)
+            admission.check_browser_host(request.raw_path, request.headers, self._names)
         connection = record.exchange.connection
-        query = query_of(request, address, client=connection.clients.client(connection.client, request.headers))
+        query = query_of(request, address, client=connection.clients.client(connection.peer, request.headers))
         record.exchange.query = query
-        waiting = request_target.archived(connection.waiting(), connection.own, self._indexes.mounts, self._names)
-        self._archives.prefetch(waiting)
-        try:
-            return await self._send(await self._archives.answer(query), record)
-        except BlobDamaged:  # it is dropped by now, and fetched this time
-            return await self._send(await self._archives.answer(query), record)
+        pipelined, local_address = connection.pipelined_targets(), connection.local_address
+        self._archives.prefetch(
+            request_target.archive_addresses(pipelined, local_address, self._indexes.mounts, self._names)
+        )
+        return await self._send(partial(self._archives.answer, query), record)
 
-    async def _send(self, answer: Representation, record: _Record) -> web.StreamResponse:
-        # What a group answers is its member's: the figures are of upstreams.
+    async def _send(self, answer: Callable[[], Awaitable[Answer]], record: _Record) -> web.StreamResponse:
+        """Send what a service answers. It is asked again after BlobDamaged: the damaged file is dropped by then."""
+        try:
+            return await self._send_answer(await answer(), record)
+        except BlobDamaged:
+            return await self._send_answer(await answer(), record)
+
+    async def _send_answer(self, answer: Answer, record: _Record) -> web.StreamResponse:
+        exchange = record.exchange
+        if isinstance(answer, Elsewhere):
+            exchange.status, record.outcome, record.kind = 302, Outcome.HIT, Kind.PAGE
+            form = negotiation.named(exchange.query.format)
+            location = answer.location + (f"?format={quote(form.value)}" if form else "")
+            # Not 301 or 308: pip stores those for ever.
+            return text_response(302, "The page is at the normalised name.", {"Location": location})
+        if isinstance(answer, Later):
+            exchange.status, record.outcome, record.kind = 302, Outcome.MISS, Kind.METADATA
+            return text_response(302, "The metadata is not ready yet; ask again.", {"Location": answer.location})
+        if isinstance(answer, ProjectStream):
+            record.kind, record.outcome = Kind.PAGE, Outcome.MISS
+            return await self._responder.send_projects(exchange, answer)
+        # The figures are of upstreams: what a group answers counts for its member.
         record.mount, record.kind, record.outcome = answer.mount, answer.kind, answer.outcome
-        sent = await self._responder.send(record.exchange, answer)
-        self._replay.remember(record.exchange, record.path, answer)
+        sent = await self._responder.send(exchange, answer)
+        self._replay.remember(exchange, record.path, answer)
         return sent
 
-    def _preflight(self, target: Own | Archived, record: _Record) -> web.StreamResponse:
-        """Whether a page of another site may ask for something (OPTIONS)."""
+    def _preflight(self, target: OwnTarget | ArchiveTarget, record: _Record) -> web.StreamResponse:
+        """Tell a browser whether a page of another site may send a request (OPTIONS)."""
         public = False
-        if isinstance(target, Own):
+        if isinstance(target, OwnTarget):
             with contextlib.suppress(PullthroughError):
                 public = addresses.parse(target.path, self._indexes.mounts).mount in self._indexes.public
-        answer = admission.preflight() if public else admission.no_such_method()
+        answer = admission.preflight() if public else admission.method_not_allowed()
         record.exchange.status = answer.status
         record.outcome = Outcome.HIT if public else Outcome.ERROR
         return answer
 
-    def _failed(self, error: PullthroughError, request: web.BaseRequest, record: _Record) -> web.StreamResponse:
-        """The answer that tells an error."""
+    def _error_response(self, error: PullthroughError, request: web.BaseRequest, record: _Record) -> web.StreamResponse:
         address = record.archive
         if address is None:
-            return error_response(error, aloud=request.method == "CONNECT" or record.path == "-")  # as a proxy
-        # A client that has an older copy goes on with it when an archive cannot be reached, as without a cache.
+            as_proxy = request.method == "CONNECT" or record.path == "-"
+            return error_response(error, in_status_line=as_proxy)
+        # When an archive cannot be reached, a client that has an older copy goes on with it, as without a cache.
         final = not request.headers.get("If-Modified-Since") and self._archives.is_list(address)
-        response = error_response(error, aloud=True, final=final)
+        response = error_response(error, in_status_line=True, final=final)
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.warning("archive not answered", extra={"upstream": ARCHIVES, "reason": str(error)})
         return response
@@ -216,13 +223,13 @@ class _Record:
     outcome: Outcome = Outcome.ERROR
     archive: ArchiveAddress | None = None
 
-    def readable(self, response: web.StreamResponse) -> web.StreamResponse:
-        """The answer; pages of other sites may read it, an error too, where they may read the target."""
-        if self.exchange.readable and not isinstance(response, Sent):
-            response.headers.update(READABLE)
+    def with_cors(self, response: web.StreamResponse) -> web.StreamResponse:
+        """The response. Pages of other sites may read it, even an error, if they may read the target."""
+        if self.exchange.cors and not isinstance(response, AlreadySent):
+            response.headers.update(CORS_FIELDS)
         return response
 
-    def event(self) -> Served:
+    def event(self, now: float) -> Served:
         exchange = self.exchange
         return Served(
             self.mount,
@@ -230,15 +237,15 @@ class _Record:
             self.outcome,
             exchange.status or _CLIENT_GONE,
             exchange.sent,
-            time.monotonic() - exchange.started,
+            now - exchange.started,
             exchange.query.method,
             self.path,
-            exchange.connection.client,
+            exchange.connection.peer,
         )
 
 
-def _broken(request: web.BaseRequest, record: _Record) -> web.StreamResponse:
-    """Break the connection of an answer that cannot be ended rightly."""
+def _break_connection(request: web.BaseRequest, record: _Record) -> web.StreamResponse:
+    """Break the connection of an answer that cannot be completed."""
     if request.transport is not None:
         request.transport.abort()
-    return Sent(record.exchange.status or _CLIENT_GONE, keep_alive=False)
+    return AlreadySent(record.exchange.status or _CLIENT_GONE, keep_alive=False)

@@ -1,4 +1,7 @@
-"""Which status an error has at the edge, and the short text that says what to do. One table, looked up over the MRO."""
+"""Which status an error has, and short answers in plain text. One table, looked up over the MRO.
+
+Called by the edge, `admission` and `own_pages`. The texts of errors come from where they are raised.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from aiohttp import web
 
 from proxy import errors
 
-# What every answer of the program itself carries.
+# The header fields of every answer that the program makes itself.
 OWN_HEADERS = {"Server": "pullthrough", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-ERROR = "X-Error"  # the text of an error, where an answer has no body for it
-_LONGEST = 250  # characters of a reason phrase: apt reads 359
+_ERROR = "X-Error"  # the text of an error, also where the answer has no body
+_REASON_MOST = 250  # characters of a reason phrase: apt reads 359
 STATUSES: dict[type[errors.PullthroughError], int] = {
     errors.BadTarget: 400,
     errors.NotAllowed: 403,
@@ -31,12 +34,14 @@ def status_of(error: errors.PullthroughError) -> int:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
-def error_response(error: errors.PullthroughError, *, aloud: bool = False, final: bool = False) -> web.Response:
+def error_response(
+    error: errors.PullthroughError, *, in_status_line: bool = False, final: bool = False
+) -> web.Response:
     """The answer: plain text for a person, and the headers that help a program.
 
-    `aloud`: for apt, which shows the reason phrase of a status line and no body: the text stands there, too. `final`:
-    apt is not to go on without what it asked for. A 5xx with a body counts with it as a hiccup, for which it ends
-    well and without lists; one that has no body does not.
+    `in_status_line`: the text is in the reason phrase too, for apt, which shows that and no body. `final`: apt has to
+    fail without this file. It takes a 5xx with a body for a passing failure, after which `apt update` succeeds without
+    the lists; for a 5xx without a body it fails.
     """
     headers, status, text = dict(OWN_HEADERS), status_of(error), str(error)
     if isinstance(error, errors.RangeNotSatisfiable):
@@ -48,14 +53,14 @@ def error_response(error: errors.PullthroughError, *, aloud: bool = False, final
     if isinstance(error, errors.Unsettled):
         headers["Retry-After"] = "5"
     reason = None
-    if aloud:
+    if in_status_line:
         line = " ".join(text.split()).encode("ascii", "replace").decode()
-        headers[ERROR] = line
-        reason = f"{HTTPStatus(status).phrase} ({line[:_LONGEST]})"
+        headers[_ERROR] = line
+        reason = f"{HTTPStatus(status).phrase} ({line[:_REASON_MOST]})"
     body = None if final and status >= HTTPStatus.INTERNAL_SERVER_ERROR else f"{text}\n"
     return web.Response(status=status, reason=reason, text=body, headers=headers)
 
 
 def text_response(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    """A short answer of the edge itself."""
+    """A short answer of the program itself."""
     return web.Response(status=status, text=f"{text}\n", headers={**OWN_HEADERS, **(headers or {})})

@@ -1,7 +1,8 @@
-"""The one thread that writes to standard error: lines of the access log, and what the program itself has to say.
+"""The one thread that writes to standard error: lines of the access log and of the program's log.
 
-Whoever has a line hands it over and goes on. Lines wait in bounded memory. When standard error takes nothing (a pipe
-that nobody reads, a full disk), lines are dropped and counted; the thread never blocks what ends the program.
+Callers hand a line over and go on. Lines wait in bounded memory. When standard error takes nothing (a pipe without a
+reader, a full disk), lines are dropped and counted. The thread never delays the end of the program by more than two
+seconds.
 """
 
 from __future__ import annotations
@@ -19,92 +20,91 @@ from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
 
-_EVERY = 0.25  # seconds between writes
+_INTERVAL = 0.25  # seconds between writes
 _MOST = 8 << 20  # bytes that may wait, about
-_EACH = 600  # bytes that a line costs while it waits, beside its text
-# A pipe that is ready takes so much without blocking (POSIX: PIPE_BUF is 512 at least, 4096 on Linux); a file, all.
-_PIECE = select.PIPE_BUF
-_OF_FILES = 1 << 20
-_GRACE = 2.0  # seconds that `close` gives to what is left
-_BATCH = 256  # lines that are made at once
-_SOON = 2000  # lines that wait: then they are written before their time
-_LOOK = 0.2  # seconds between looks whether to stop, while the stream takes nothing
+_OVERHEAD = 600  # bytes of memory for a waiting line, beside its text
+# A ready pipe takes PIPE_BUF bytes without blocking (POSIX: 512 at least, 4096 on Linux); a file takes any number.
+_PIPE_PIECE = select.PIPE_BUF
+_FILE_PIECE = 1 << 20
+_GRACE = 2.0  # seconds in which `close` writes what is left
+_BATCH = 256  # lines that are formatted at once
+_EARLY = 2000  # waiting lines that are written at once, without waiting for the interval
+_POLL = 0.2  # seconds between checks whether to stop, while the stream takes nothing
 
 
 class _Blocked(Exception):
-    """The program ends, and the stream takes nothing."""
+    """The grace is over, and the stream takes nothing."""
 
 
 class LogWriter:
-    """Writes lines to `stream`. Any thread may hand them over. `dropped` counts those that were not written."""
+    """Writes lines to `stream`. Any thread may call `take` and `say`. `dropped` counts lines that were not written."""
 
     def __init__(self, stream: IO[str] | None, lost: Callable[[int], str], *, most: int = _MOST) -> None:
-        """`lost` makes the line that says how many were dropped. A `stream` of None takes everything, to nowhere."""
+        """`lost` makes the line that says how many were dropped. With a `stream` of None all lines vanish."""
         self.dropped = 0
         self._stream = stream
         self._descriptor = _descriptor(stream)
-        self._piece = _OF_FILES if _is_file(self._descriptor) else _PIECE
+        self._piece = _FILE_PIECE if _is_file(self._descriptor) else _PIPE_PIECE
         self._lost = lost
         self._most = most
-        self._waiting: deque[tuple[Callable[[Any], str], Any, int]] = deque()  # lines are made by the thread
-        # The bytes of all lines that ever came, and of those that the thread took: there is no lock, since requests are
-        # many. Two threads that hand over a line at once may be counted as one.
-        self._came = self._went = 0
-        self._told = 0  # how many of the dropped lines a line was written about
+        self._waiting: deque[tuple[Callable[[Any], str], Any, int]] = deque()  # the thread formats the lines
+        # The bytes of all lines that were queued and dequeued since the start. There is no lock, since each request
+        # would take it: when two threads queue a line at once, one of the two may not be counted.
+        self._queued = self._dequeued = 0
+        self._reported = 0  # how many of the dropped lines a line was written about
         self._cut = False  # whether the last line was written in part
         self._wake = threading.Event()
-        self._deadline: float | None = None  # monotonic seconds: set when it ends
+        self._deadline: float | None = None  # monotonic seconds; set by `close`
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def take(self, form: Callable[[T], str], what: T, size: int) -> None:
-        """A line, which `form` makes of `what`, with its end. `size`: bytes that it holds meanwhile, about."""
-        if self._came - self._went >= self._most or self._deadline is not None:
+    def take(self, form: Callable[[T], str], entry: T, size: int) -> None:
+        """Queue a line, which `form` makes of `entry`, line end included. `size`: bytes of `entry`, about."""
+        if self._queued - self._dequeued >= self._most or self._deadline is not None:
             self.dropped += 1
             return
-        self._came += size + _EACH
-        self._waiting.append((form, what, size))
-        if len(self._waiting) == _SOON:
+        self._queued += size + _OVERHEAD
+        self._waiting.append((form, entry, size))
+        if len(self._waiting) == _EARLY:
             self._wake.set()
 
     def say(self, text: str) -> None:
-        """Write a text soon. It gets a line end."""
+        """Write a text at once. It gets a line end."""
         self.take(str, f"{text}\n", len(text))
         self._wake.set()
 
     def close(self) -> None:
-        """Write what waits, as far as the stream takes it within two seconds, and end the thread."""
+        """Write the waiting lines, as far as the stream takes them within two seconds, and end the thread."""
         self._deadline = time.monotonic() + _GRACE
         self._wake.set()
-        self._thread.join(_GRACE + 2 * _LOOK)
+        self._thread.join(_GRACE + 2 * _POLL)
 
     def _run(self) -> None:
         while self._deadline is None:
-            self._wake.wait(_EVERY)
+            self._wake.wait(_INTERVAL)
             self._wake.clear()
             self._flush()
         self._flush()
 
     def _flush(self) -> None:
-        # What comes meanwhile waits for the next time: lines in small batches would keep taking the interpreter from
-        # the event loop.
+        # Lines that come meanwhile wait for the next time: small batches would interrupt the event loop too often.
         left = len(self._waiting)
         while left:
             batch = [self._waiting.popleft() for _ in range(min(left, _BATCH))]
             left -= len(batch)
-            self._went += sum(size + _EACH for _, _, size in batch)
+            self._dequeued += sum(size + _OVERHEAD for _, _, size in batch)
             try:
-                lines = "".join([form(what) for form, what, _ in batch])
-            except Exception:  # noqa: BLE001 a line that cannot be made must not end all others
+                lines = "".join([form(entry) for form, entry, _ in batch])
+            except Exception:  # noqa: BLE001 a line that cannot be formatted must not end the thread
                 self.dropped += len(batch)
             else:
                 self.dropped += self._write(lines)
-        lost = self.dropped - self._told
+        lost = self.dropped - self._reported
         if lost and not self._write(self._lost(lost)):
-            self._told += lost
+            self._reported += lost
 
     def _write(self, text: str) -> int:
-        """Write lines; gives how many of them were not written to their end."""
+        """Write lines. Gives the number of lines that were not written, or only in part."""
         if self._descriptor is None:
             return self._write_to_stream(text)
         rest = text.encode("utf-8", "backslashreplace")
@@ -116,10 +116,10 @@ class LogWriter:
                 self._until_ready(self._descriptor)
                 try:
                     left = left[os.write(self._descriptor, left[: self._piece]) :]
-                except BlockingIOError:  # somebody else, who has the same terminal, made it so
-                    time.sleep(_LOOK)
+                except BlockingIOError:  # another process made the shared terminal non-blocking
+                    time.sleep(_POLL)
         except (OSError, _Blocked):
-            pass  # EPIPE: nobody reads any more. ENOSPC: the disk is full. Serving goes on.
+            pass  # EPIPE: the reader is gone. ENOSPC: the disk is full. The server goes on.
         written = rest[: len(rest) - len(left)]
         self._cut = not written.endswith(b"\n") if written else self._cut
         return bytes(left).count(b"\n")
@@ -134,20 +134,20 @@ class LogWriter:
         return 0
 
     def _until_ready(self, descriptor: int) -> None:
-        """Wait until a write does not block. Raises _Blocked when there is no more time."""
+        """Wait until a write does not block. Raises _Blocked when the grace is over."""
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
-        while not poll.poll(min(_LOOK, self._left()) * 1000):
+        while not poll.poll(min(_POLL, self._left()) * 1000):
             if not self._left():
                 raise _Blocked
 
     def _left(self) -> float:
-        """Seconds until it has to end."""
+        """Seconds until the thread has to end."""
         return math.inf if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
 
 def _descriptor(stream: IO[str] | None) -> int | None:
-    """What the operating system calls the stream, if it is one of its own."""
+    """The stream's file descriptor, if it has one."""
     try:
         return None if stream is None else stream.fileno()
     except (OSError, ValueError):
@@ -155,11 +155,11 @@ def _descriptor(stream: IO[str] | None) -> int | None:
 
 
 def _is_file(descriptor: int | None) -> bool:
-    """Whether what is written lands on a disk, or nowhere: nobody has to read it first."""
+    """Whether writes go to a file or to the null device, which need no reader."""
     if descriptor is None:
         return False
     try:
-        found = os.fstat(descriptor)
-        return stat.S_ISREG(found.st_mode) or found.st_rdev == Path(os.devnull).stat().st_rdev
+        status = os.fstat(descriptor)
+        return stat.S_ISREG(status.st_mode) or status.st_rdev == Path(os.devnull).stat().st_rdev
     except OSError:
         return False

@@ -1,8 +1,8 @@
 """The program's own addresses: metrics, health, the front page, the script by which apt detects the cache.
 
-Their names are reserved: no mount has one. Texts come from `clients`; nothing is kept. `/` answers two kinds of
-visitors. A browser asks for HTML and gets a page. Anything else gets the same text with the status `406 Usage
-Information`: auto-apt-proxy, and tools like it, know a cache for apt by these words.
+Their names are reserved: no mount has one. Texts come from `clients`. A browser, which asks for HTML, gets `/` with
+status 200. Any other client gets the same text with the status `406 Usage Information`: auto-apt-proxy, and tools like
+it, recognise a cache for apt by these words. Called by the edge.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from proxy.web.error_responses import OWN_HEADERS, text_response
 class OwnPages:
     """Answers the reserved addresses.
 
-    `metrics` gives a body and its content type; `degraded` what is wrong, if any; `indexes` are the paths of the
-    indexes by mount.
+    `metrics` gives a body and its content type; `degraded` gives what is wrong, if anything; `indexes`: the path of
+    the index below each mount.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class OwnPages:
                 return web.Response(body=body, headers={**OWN_HEADERS, "Content-Type": content_type})
             case "/healthz":
                 # Liveness: a cache whose disk fails still serves past it.
-                trouble = self._degraded()
-                return text_response(200, f"degraded: {trouble}" if trouble else "ok")
+                reason = self._degraded()
+                return text_response(200, f"degraded: {reason}" if reason else "ok")
             case "/readyz":
                 return text_response(200, "ok")
             case "/":
@@ -51,7 +51,7 @@ def _api(path: str, request: web.BaseRequest) -> web.Response | None:
     if path == "/api/apt-proxy-detect":
         return detecting_script(request)
     if path.startswith("/api/"):
-        return text_response(404, "There is nothing at this address.")
+        return text_response(404, "This cache has nothing at this address.")
     return None
 
 
@@ -89,12 +89,12 @@ def _text(base_url: str, indexes: Mapping[str, str]) -> str:
 
 
 def _base_url(request: web.BaseRequest) -> str:
-    """The address of the cache as the client knows it, if that is a plain one, else the one that it reached."""
+    """The address of the cache as the client wrote it, if it is well formed; else the one that it connected to."""
     host = request.headers.get("Host", "")
     try:
-        address_text.host(host, rooted=True)  # nothing else may stand in a text that a shell reads
+        address_text.host(host, rooted=True)  # a shell reads these texts: no other characters may get in
     except BadTarget:
-        own = request.transport.get_extra_info("sockname") if request.transport else None
-        address, port = (address_text.unmapped(own[0]), own[1]) if own else ("127.0.0.1", 3142)
+        local = request.transport.get_extra_info("sockname") if request.transport else None
+        address, port = (address_text.unmapped(local[0]), local[1]) if local else ("127.0.0.1", 3142)
         host = f"{address_text.bracketed(address)}:{port}"
     return f"http://{host}"

@@ -1,7 +1,7 @@
-"""What the program itself has to say: records of `logging`, in the form of the access log, each with its fields.
+"""The program's log: records of `logging`, in the form of the access log, each with its fields.
 
-The composition root installs it. Libraries' warnings come this way too. A line is made where it is logged, so that
-nothing keeps a traceback's frames alive; the `LogWriter` writes it. What may be a secret in an address is left out.
+The composition root installs it. Warnings of libraries come here too. A record becomes a line at once, so that no
+traceback's frames stay in memory; `LogWriter` writes the line. Parts of addresses that may be secrets are left out.
 """
 
 from __future__ import annotations
@@ -22,85 +22,85 @@ from proxy.web.log_writer import LogWriter
 _log = logging.getLogger(__name__)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_LONGEST = 16 << 10  # characters of one field
+_FIELD_MOST = 16 << 10  # characters of one field
 _MINUTE = 60.0  # seconds between two lines about descriptors
-# What of an address may be a secret: who asks, and what stands in a signed one.
+# The parts of an address that may be secrets: user and password, and the query of a signed address.
 _USER = re.compile(r"(?<=://)[^/?#\s\"'<>@]*@")
 _QUERY = re.compile(r"(://[^\s\"'<>?\\]*\?)[^\s\"'<>\\]+")
-_NONE_LEFT = (errno.EMFILE, errno.ENFILE)
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
 class ProgramLog(logging.Handler):
-    """Hands records to a writer. Mutable state: when it last said that no descriptor is left."""
+    """Hands records to a writer. Mutable state: when it last logged that no descriptor is left."""
 
     def __init__(self, writer: LogWriter, *, structured: bool) -> None:
         """`structured`: JSON lines; else plain text."""
         super().__init__()
         self._writer = writer
         self._structured = structured
-        self._scarce_at = float("-inf")  # monotonic seconds
-        self._scarce = 0  # records that were left out since
+        self._no_descriptor_at = float("-inf")  # monotonic seconds
+        self._left_out = 0  # records since then
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._emit(record)
-        except Exception as error:  # noqa: BLE001 whoever logs something must not fail by it
-            self._say(record, "a record cannot be shown", {"reason": type(error).__name__})
+        except Exception as error:  # noqa: BLE001 logging must not fail its caller
+            self._write(record, "a record cannot be formatted", {"reason": type(error).__name__})
 
     def _emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, OSError) and error.errno in _NONE_LEFT:
-            self._emit_scarce(record, error)
+        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR:
+            self._emit_no_descriptor(record, error)
             return
         fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if error is not None:
             fields["traceback"] = "".join(traceback.format_exception(error))
-        self._say(record, record.getMessage(), fields)
+        self._write(record, record.getMessage(), fields)
 
-    def _emit_scarce(self, record: logging.LogRecord, error: OSError) -> None:
-        """Running out of descriptors makes everything fail at once: one line a minute tells it, without tracebacks."""
+    def _emit_no_descriptor(self, record: logging.LogRecord, error: OSError) -> None:
+        """Without descriptors everything fails at once, so there is one line a minute, without tracebacks."""
         now = time.monotonic()
-        if now - self._scarce_at < _MINUTE:
-            self._scarce += 1
+        if now - self._no_descriptor_at < _MINUTE:
+            self._left_out += 1
             return
         fields: dict[str, object] = {
             "reason": error.strerror,
             "advice": "Raise the limit (ulimit -n).",
-            "left_out": self._scarce,
+            "left_out": self._left_out,
         }
-        self._scarce_at, self._scarce = now, 0
-        self._say(record, "no file descriptor is left", fields)
+        self._no_descriptor_at, self._left_out = now, 0
+        self._write(record, "no file descriptor is left", fields)
 
-    def _say(self, record: logging.LogRecord, message: str, fields: dict[str, object]) -> None:
+    def _write(self, record: logging.LogRecord, message: str, fields: dict[str, object]) -> None:
         when, level = datetime.fromtimestamp(record.created, UTC), record.levelname.lower()
         form = json_line if self._structured else text_line
         self._writer.say(form(when, level, record.name, message, fields))
 
 
 def json_line(when: datetime, level: str, logger: str, message: str, fields: dict[str, object]) -> str:
-    """One JSON object. It begins with its level, which tells it from a line about a request."""
-    shown = {name: _plain(value) for name, value in fields.items()}
-    known = {"level": level, "time": when.isoformat(timespec="milliseconds"), "logger": logger, "message": message}
-    return _without_secrets(json.dumps({**known, **shown, **known}))
+    """One JSON object. It begins with its level, and a line of the access log does not."""
+    standard = {"level": level, "time": when.isoformat(timespec="milliseconds"), "logger": logger, "message": message}
+    own = {name: _scalar(value) for name, value in fields.items() if name not in standard}
+    return _without_secrets(json.dumps({**standard, **own}))
 
 
 def text_line(when: datetime, level: str, logger: str, message: str, fields: dict[str, object]) -> str:
-    """Words, then `field="value"`; a value never ends the line."""
-    shown = "".join(f" {name}={json.dumps(_plain(value))}" for name, value in fields.items())
-    said = json.dumps(message)[1:-1]
-    return _without_secrets(f"{when.isoformat(timespec='seconds')} {level} {logger}: {said}{shown}")
+    """Words, then `field="value"`. No value contains a line end."""
+    text = json.dumps(message)[1:-1]
+    own = "".join(f" {name}={json.dumps(_scalar(value))}" for name, value in fields.items())
+    return _without_secrets(f"{when.isoformat(timespec='seconds')} {level} {logger}: {text}{own}")
 
 
 def lost_lines(count: int, *, structured: bool) -> str:
-    """The line that says that others were dropped."""
+    """The line that says how many others were dropped."""
     form = json_line if structured else text_line
-    said = "lines were dropped: standard error did not take them"
-    return form(datetime.now(UTC), "warning", __name__, said, {"lines": count}) + "\n"
+    message = "lines were dropped: standard error did not take them"
+    return form(datetime.now(UTC), "warning", __name__, message, {"lines": count}) + "\n"
 
 
 @contextlib.contextmanager
 def installed(log: ProgramLog) -> Iterator[None]:
-    """Let all records of the process come to `log`: from `info` on the program's own, from `warning` on others'."""
+    """Send all records of the process to `log`: the program's own from `info` on, those of libraries from `warning`."""
     root, own = logging.getLogger(), logging.getLogger("proxy")
     own.setLevel(logging.INFO)
     root.addHandler(log)
@@ -111,7 +111,7 @@ def installed(log: ProgramLog) -> Iterator[None]:
 
 
 def thread_failed(failure: threading.ExceptHookArgs) -> None:
-    """What `threading.excepthook` is in a server: a thread that ends by an error is a record like any other."""
+    """The `threading.excepthook` of a server: logs the error that ended a thread."""
     if failure.exc_value is not None and not isinstance(failure.exc_value, SystemExit):
         name = failure.thread.name if failure.thread else None
         _log.error("a thread failed", exc_info=failure.exc_value, extra={"which": name})
@@ -121,8 +121,8 @@ def _without_secrets(line: str) -> str:
     return _QUERY.sub(r"\1…", _USER.sub("", line))
 
 
-def _plain(value: object) -> str | int | float | bool | None:
+def _scalar(value: object) -> str | int | float | bool | None:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value)
-    return text if len(text) <= _LONGEST else f"…{text[-_LONGEST:]}"
+    return text if len(text) <= _FIELD_MOST else f"…{text[-_FIELD_MOST:]}"

@@ -1,14 +1,14 @@
 """Replay: a request head that was answered before, byte for byte, is answered again without being parsed.
 
 Build farms send the same few heads thousands of times. The connection calls `Replay` with what arrived, before aiohttp
-sees it. The key is the whole head, so nothing in it can be overlooked; only heads that the parser took for exactly one
-request without a body get in. Only whole answers from the cache are replayed, and only while they are fresh; each is
-counted like any other. The memo is bounded by number and by bytes, in order of use.
+sees it. The key is the whole head, so nothing in it can be overlooked. Only heads that the parser took for exactly one
+request without a body are remembered, and only whole, fresh answers from the cache are replayed. Each is counted like
+any other.
 """
 
 from __future__ import annotations
 
-import time
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,9 +19,9 @@ from proxy.errors import StoreError
 from proxy.events import Served
 from proxy.model import Blob, Outcome, Source
 from proxy.ports import BlobReader, Clock, Observer
-from proxy.web.answer_plan import finished, head_lines, plan
+from proxy.web.answer_plan import finish_head, plan, start_head
 from proxy.web.responses import INLINE, SHORT, Exchange, Responder
-from proxy.web.server import Connection
+from proxy.web.server import ClientConnection
 
 _HEADS = 4096
 _BYTES = 32 << 20
@@ -30,27 +30,27 @@ _HEAD_MOST = 2048  # bytes of a request's head that is worth remembering
 
 @dataclass(slots=True)
 class Remembered:
-    """An answer ready to leave. `lines`: its head without date and age. `expires`, `confirmed`: monotonic seconds.
+    """An answer ready to leave. `head`: without date and age. `expires`, `confirmed`: monotonic seconds.
 
-    `stands`: whether what it was judged by is still so.
+    `stands`: whether the answer is still right.
     """
 
-    lines: bytes
+    head: bytes
     body: bytes | None  # None: the blob is sent from disk
     blob: Blob | None
     expires: float
     event: Callable[[str, float], Served]  # client, seconds
     stands: Callable[[], bool] | None = None
-    confirmed: float | None = None  # when upstream last said that it is right
+    confirmed: float | None = None  # when upstream last confirmed it
 
     @property
     def weight(self) -> int:
-        """Bytes that remembering this costs, about."""
-        return len(self.lines) + len(self.body or b"") + 512
+        """Bytes of memory that it takes, about."""
+        return len(self.head) + len(self.body or b"") + 512
 
 
 class Memo:
-    """The answers by request head. Mutable state: the table, in order of use."""
+    """The answers by request head, bounded by number and by bytes. Mutable state: the table, in order of use."""
 
     def __init__(self) -> None:
         self._answers: OrderedDict[bytes, Remembered] = OrderedDict()
@@ -68,7 +68,7 @@ class Memo:
         return answer
 
     def remember(self, head: bytes, answer: Remembered) -> None:
-        """Keep an answer, dropping the longest unused ones for it."""
+        """Remember an answer. The longest unused ones make room for it."""
         if len(head) > _HEAD_MOST:
             return
         self.drop(head)
@@ -93,74 +93,83 @@ class Replay:
     """Answers the heads that it has seen before. Mutable state: the memo."""
 
     def __init__(self, blobs: BlobReader, responder: Responder, observer: Observer, clock: Clock) -> None:
-        self._blobs = blobs
         self._responder = responder
+        self._blobs = blobs
         self._observer = observer
-        self._clock = clock  # the one by which services say how long an answer is fresh
+        self._clock = clock
         self._memo = Memo()
 
-    def __call__(self, connection: Connection, data: bytes) -> bool:
+    def __call__(self, connection: ClientConnection, data: bytes) -> bool:
         """Answer the bytes at once if they are a remembered head. False: they take the usual way."""
-        started = time.monotonic()
-        clock = self._clock.monotonic()
-        answer = self._memo.get(data, clock)
-        if answer is None or not connection.idle:
+        clock = self._clock
+        started = clock.monotonic()
+        answer = self._memo.get(data, started)
+        if answer is None or not connection.writable:
             return False
         transport = connection.transport
-        assert transport is not None, "an idle connection has one"
-        if answer.blob is not None and self._blobs.blob(answer.blob.digest) is None:
+        assert transport is not None, "a writable connection has one"
+        blob, body = answer.blob, answer.body
+        if blob is not None and self._blobs.blob(blob.digest) is None:  # it is evicted; else this counts as a use
             self._memo.drop(data)
             return False
-        blob, sent = answer.blob, 0
-        head = finished(answer.lines, None if answer.confirmed is None else clock - answer.confirmed)
-        if answer.body is not None:
-            transport.write(head + answer.body)
+        head = finish_head(answer.head, clock.now(), None if answer.confirmed is None else started - answer.confirmed)
+        missing = 0
+        if body is not None:
+            transport.write(head + body)
         elif blob is not None:
             try:
-                sent = self._responder.send_short(transport, head, blob, 0, blob.size)
+                missing = blob.size - self._responder.send_short(transport, head, blob, 0, blob.size)
             except StoreError:
                 self._memo.drop(data)
                 return False
-        now = time.monotonic()
-        connection.answered(now)
-        served = answer.event(connection.client, now - started)
-        if answer.body is None and blob is not None and sent < blob.size:
+        connection.restart_keepalive()
+        served = answer.event(connection.peer, clock.monotonic() - started)
+        if missing and blob is not None:
             self._memo.drop(data)
             connection.reset()
-            served = replace(served, outcome=Outcome.ERROR, sent={Source.CACHE: sent})
+            served = replace(served, outcome=Outcome.ERROR, sent={Source.CACHE: blob.size - missing})
         self._observer(served)
         return True
 
     def forget(self) -> None:
-        """Forget all answers: something that they were made of must not be given any more."""
+        """Forget all answers: something that they were made of must not be sent any more."""
         self._memo.clear()
 
-    def remember(self, exchange: Exchange, path: str, shown: Representation) -> None:
-        """Keep an answer for the same head again, if that is right: all of it from the cache, on a usual connection."""
+    def remember(self, exchange: Exchange, path: str, representation: Representation) -> None:
+        """Remember the answer to a plain GET for the same head, if all of it came from the cache."""
         query, framing = exchange.query, exchange.framing
-        head, size = exchange.connection.head, shown.size
-        usual = query.method == "GET" and query.span is None and framing.keep_alive and framing.version == (1, 1)
-        if not usual or head is None or size is None or exchange.status != HTTPStatus.OK or not shown.fresh_until:
+        head, size, expires = exchange.connection.head, representation.size, representation.fresh_until
+        plain = query.method == "GET" and query.span is None and framing.keep_alive and framing.version == (1, 1)
+        if not plain or head is None or size is None or exchange.status != HTTPStatus.OK or not expires:
             return
-        # Not what upstream just confirmed: the next answer is a hit, and to be counted as one.
-        if shown.source is not Source.CACHE or shown.outcome is not Outcome.HIT or size > SHORT:
+        # Not what upstream just confirmed: the next answer is a hit, and counts as one.
+        if representation.source is not Source.CACHE or representation.outcome is not Outcome.HIT or size > SHORT:
             return
-        blob = shown.body if isinstance(shown.body, Blob) else None
-        body = shown.body if isinstance(shown.body, bytes) else None
+        blob = representation.body if isinstance(representation.body, Blob) else None
+        body = representation.body if isinstance(representation.body, bytes) else None
         if blob is not None and size <= INLINE:
             try:
-                body = self._responder.read(blob)
+                body = self._read(blob)
             except StoreError:  # damaged since it was sent, or no descriptor is left
                 return
         if body is None and blob is None:
             return
-        confirmed = None if shown.age is None else self._clock.monotonic() - shown.age
-        lines = head_lines(
-            HTTPStatus.OK, plan(replace(shown, age=None), query, framing, readable=exchange.readable).lines
+        confirmed = None if representation.age is None else self._clock.monotonic() - representation.age
+        answer = plan(replace(representation, age=None), query, framing, cors=exchange.cors)
+        mount, kind, outcome, sent = (
+            representation.mount,
+            representation.kind,
+            representation.outcome,
+            {Source.CACHE: size},
         )
-        sent = {Source.CACHE: size}
 
         def event(client: str, seconds: float) -> Served:
-            return Served(shown.mount, shown.kind, shown.outcome, 200, sent, seconds, "GET", path, client)
+            return Served(mount, kind, outcome, 200, sent, seconds, "GET", path, client)
 
-        self._memo.remember(head, Remembered(lines, body, blob, shown.fresh_until, event, shown.stands, confirmed))
+        start = start_head(HTTPStatus.OK, answer.fields)
+        self._memo.remember(head, Remembered(start, body, blob, expires, event, representation.stands, confirmed))
+
+    def _read(self, blob: Blob) -> bytes:
+        """A short stored file, whole. Raises BlobDamaged, StoreBroken."""
+        with self._blobs.lease(blob) as descriptor:
+            return os.pread(descriptor, blob.size, 0)

@@ -1,6 +1,6 @@
-"""The head of a request, read into a `Query`: ranges, conditions, accepted forms, and who sends it (RFC 9110).
+"""The head of a request, read into a `Query`: range, conditions, accepted formats, and the client (RFC 9110).
 
-The edge calls it once for each request. Pure, but for the memory that a connection keeps of its clients.
+The edge calls it once for each request. Pure, but for `Clients`, the memory of one connection.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from proxy.python.later import MOST
 T = TypeVar("T")
 
 _ONE_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII | re.IGNORECASE)
-_FAR = 10**18 - 2  # further than any file reaches
+_FAR = 10**18 - 2  # bytes: beyond the end of any file
 _CLIENTS = 64  # remembered for one connection
 _LENGTH = 512  # characters of a header field that count
 _NOBODY = Client()
 
 
 def query_of(request: web.BaseRequest, target: T, parameters: str = "", client: Client = _NOBODY) -> Query[T]:
-    """What `request` asks for at `target`. `parameters`: what stands behind the question mark, undecoded.
+    """What `request` asks for at `target`. `parameters`: the text behind the question mark, undecoded.
 
-    Raises BadTarget for a range or parameters that make no sense.
+    Raises BadTarget for a malformed range, or malformed parameters.
     """
     headers = request.headers
     method = request.method
     return Query(
         target,
         method,
-        # RFC 9110 §14.2: a range of anything but a GET means nothing.
+        # RFC 9110 §14.2: only a GET has a range.
         parse_range(headers.get("Range")) if method == "GET" else None,
         headers.get("If-Range"),
         headers.get("If-None-Match"),
@@ -54,20 +54,20 @@ def query_of(request: web.BaseRequest, target: T, parameters: str = "", client: 
 
 
 def parse_range(header: str | None) -> Span | None:
-    """The single range of a `Range` header. None for no range, several, or another unit: the whole is right then.
+    """The single range of a `Range` header. None for no range, several, or another unit: the answer is whole then.
 
-    Raises BadTarget for a single byte range that makes no sense, as `bytes=9-3` or `bytes=-`.
+    Raises BadTarget for a malformed single byte range, such as `bytes=9-3` or `bytes=-`.
     """
     if header is None or "," in header or not header.lower().startswith("bytes"):
         return None
     match = _ONE_RANGE.fullmatch(header)
     first, last = match.groups() if match else ("", "")
     if not first and not last:
-        raise BadTarget("The Range header cannot be read; send one range, as bytes=0-99.")
+        raise BadTarget("The Range header is malformed; send one range, such as bytes=0-99.")
     if not first:
         return Span(suffix=_number(last))
     if last and _number(last) < _number(first):
-        raise BadTarget("The Range header ends before it begins; send one range, as bytes=0-99.")
+        raise BadTarget("The range ends before it begins; send one range, such as bytes=0-99.")
     return Span(_number(first), _number(last) + 1 if last else None)
 
 
@@ -78,9 +78,9 @@ def authorization(values: Sequence[str]) -> str | None:
 
 
 class Clients:
-    """The clients of one connection: several share it where a proxy passes their requests on.
+    """The clients of one connection. Several share it where a proxy passes their requests on.
 
-    Mutable state: by client, which snapshots it was handed; the client that asked last is at the end.
+    Mutable state: the snapshots that each client was handed; clients are in order of their last request.
     """
 
     __slots__ = ("_handed_out",)
@@ -99,18 +99,18 @@ class Clients:
 
 
 def name_of(address: str, headers: CIMultiDictProxy[str]) -> str:
-    """What tells clients apart: the connection's `address`, the client a proxy names (RFC 7239), and the program."""
+    """A client's name: the connection's `address`, the client that a proxy names (RFC 7239), and the user agent."""
     names = (",".join(headers.getall(name, ())) for name in ("X-Forwarded-For", "Forwarded", "User-Agent"))
     return " ".join([address, *(name[:_LENGTH] for name in names)])
 
 
 def is_shared(headers: CIMultiDictProxy[str]) -> bool:
-    """Whether a proxy passed the request on (RFC 9110 §7.6.3): other clients may use the same connection."""
+    """Whether a proxy passed the request on (RFC 9110 §7.6.3), so that other clients may share the connection."""
     return any(name in headers for name in ("Via", "X-Forwarded-For", "Forwarded"))
 
 
 def _number(digits: str) -> int:
-    """A number of any length (RFC 9110 §14.1.1). All that is further than any file reaches is the same."""
+    """A number of any length (RFC 9110 §14.1.1). All positions beyond the end of any file are the same."""
     digits = digits.lstrip("0")
     return min(int(digits or 0), _FAR) if len(digits) < len(str(_FAR)) + 1 else _FAR
 
@@ -119,10 +119,10 @@ def _format_of(parameters: str) -> str | None:
     try:
         return parse_qs(parameters, max_num_fields=20).get("format", [None])[0]
     except ValueError:
-        raise BadTarget("The query has too many fields; only format= is understood.") from None
+        raise BadTarget("The query has too many fields; this cache understands only format=.") from None
 
 
 def _waited(parameters: str) -> int:
-    """How often the client was redirected to wait. Anything but a number of this cache's own counts as the most."""
+    """How often the client was redirected here to wait. Anything but a number that this cache wrote is the maximum."""
     match = re.fullmatch(r"waited=([0-9]{1,2})", parameters)
     return int(match[1]) if match else MOST

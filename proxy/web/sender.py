@@ -1,10 +1,10 @@
 """Sender threads: bodies leave through them, so that the event loop is free for the next request.
 
 Each thread drives many transfers with its own epoll loop and `os.sendfile`, which releases the GIL: a slow client
-costs no thread, and every core copies. A transfer whose body still grows (a flight) waits until it is told of more.
-A transfer owns a duplicate of the connection's socket, so that nothing the event loop does can hand its number to
-somebody else meanwhile. Whatever goes wrong with a transfer is that transfer's end; a thread that ends all the same is
-replaced (`senders`). Never decides what is sent.
+occupies no thread, and every core copies. A transfer whose body still grows (a running download) sleeps until it is
+woken. A transfer owns a duplicate of the connection's socket: if the event loop closes its own, the descriptor's number
+cannot pass to another connection. An error ends the one transfer that met it. A thread that ends all the same is
+replaced by `sender_threads`. Never decides what is sent.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20  # bytes per system call
 _TURN = 4 << 20  # bytes that one transfer may send before the next has its turn
-_TICK = 1.0  # seconds between looks at transfers that stand still
-_PATIENCE = 5.0  # seconds that stopping waits for a thread which the disk does not let go
-# What a socket says when its client is gone; any other error is the body's, or this program's.
+_TICK = 1.0  # seconds between checks for stalled clients
+_STOP_TIMEOUT = 5.0  # seconds that `stop` waits for a thread that is blocked by the disk
+# Errors of a socket whose client is gone. Any other error is the body's, or this program's.
 _GONE = frozenset(
     {
         errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT,
@@ -39,7 +39,7 @@ _GONE = frozenset(
 
 
 class Growing(Protocol):
-    """A body that is still being written. Both may be called from a sender thread."""
+    """A body that is still being written. A sender thread may call both."""
 
     def readable(self, position: int) -> int: ...
     @property
@@ -47,7 +47,7 @@ class Growing(Protocol):
 
 
 class ClientGone(ConnectionError):
-    """The client closed or stalled; there is nobody to tell."""
+    """The client closed the connection, or stalled."""
 
 
 class BodyBroken(ConnectionError):
@@ -65,30 +65,30 @@ class Transfer:
     memory: bytes | None = None
     growing: Growing | None = None
     cancelled: bool = False
-    # The rest belongs to the sender thread.
+    # Set when the transfer is handed to a sender thread; that thread's from then on.
     sock: socket.socket | None = None
-    moved: float = 0.0  # monotonic seconds of the last progress
+    progressed: float = 0.0  # when it last sent anything, in monotonic seconds
     starved: bool = False
-    poked: bool = False
+    queued: bool = False
     done: asyncio.Future[None] | None = None
     sender: Sender | None = field(default=None, repr=False)
 
-    def poke(self) -> None:
-        """There may be more to send. Called on the event loop."""
-        if self.sender is not None and not self.poked:
-            self.poked = True
-            self.sender.take(self)
+    def wake(self) -> None:
+        """Have the sender thread look at this transfer: there may be more to send. Called on the event loop."""
+        if self.sender is not None and not self.queued:
+            self.queued = True
+            self.sender.enqueue(self)
 
 
 class Sender(threading.Thread):
-    """One thread. `take` and `stop` are called on the event loop, all else in the thread."""
+    """One thread. The event loop calls `enqueue` and `stop`; all else runs in the thread."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, stall: float, number: int, died: Callable[[Sender], None]
     ) -> None:
         """`stall`: seconds after which a client that takes nothing is dropped.
 
-        `died` is called on the event loop when the thread ended and was not stopped. Raises OSError.
+        `died` is called on the event loop when the thread ends without being stopped. Raises OSError.
         """
         super().__init__(name=f"sender-{number}", daemon=True)
         self.number = number
@@ -109,12 +109,12 @@ class Sender(threading.Thread):
             self._release()
             raise
 
-    def take(self, transfer: Transfer) -> None:
-        """Look at a transfer: a new one, one with more to send, or one that was cancelled."""
+    def enqueue(self, transfer: Transfer) -> None:
+        """Queue a transfer that is new, has more to send, or was cancelled."""
         self._inbox.append(transfer)
         if self._wake >= 0:
             os.eventfd_write(self._wake, 1)
-        else:  # it died, and was replaced: nobody else looks
+        else:  # the thread died and was replaced: nothing else empties the queue
             self._end_all(ClientGone("The thread that sent this ended."))
 
     def stop(self) -> None:
@@ -122,7 +122,7 @@ class Sender(threading.Thread):
         self._stopping = True
         if self._wake >= 0:
             os.eventfd_write(self._wake, 1)
-        self.join(_PATIENCE)
+        self.join(_STOP_TIMEOUT)
         if not self.is_alive():
             self._end_all(ClientGone("The cache is shutting down."))
             self._release()
@@ -131,7 +131,7 @@ class Sender(threading.Thread):
         """Send until stopped."""
         try:
             self._serve()
-        except Exception:  # noqa: BLE001 the clients of this thread are told, and the log
+        except Exception:  # noqa: BLE001 a defect ends this thread's transfers, and not the program
             _log.exception("a sender thread failed; another one takes its place")
         finally:
             self._end_all(ClientGone("The cache is shutting down."))
@@ -141,7 +141,7 @@ class Sender(threading.Thread):
 
     def _serve(self) -> None:
         ready: deque[Transfer] = deque()
-        looked = time.monotonic()
+        checked = time.monotonic()
         while not self._stopping:
             self._collect(ready, 0 if ready else _TICK)
             for _ in range(len(ready)):
@@ -149,27 +149,27 @@ class Sender(threading.Thread):
                 if transfer.sock is not None and self._push(transfer):
                     ready.append(transfer)
             now = time.monotonic()
-            if now - looked > _TICK:
-                looked = now
+            if now - checked > _TICK:
+                checked = now
                 self._drop_stalled(now)
 
     def _end_all(self, error: ConnectionError) -> None:
-        """Break off all that is here. Called when the thread does nothing else any more."""
+        """Break all transfers off. Called when the thread does nothing else any more."""
         while self._inbox:
             self._end(self._inbox.popleft(), error)
         for transfer in list(self._transfers.values()):
             self._end(transfer, error)
 
     def _release(self) -> None:
-        """Close what belongs to the thread."""
+        """Close the thread's descriptors."""
         self._epoll.close()
         wake, self._wake = self._wake, -1
         if wake >= 0:
             os.close(wake)
 
-    def _collect(self, ready: deque[Transfer], patience: float) -> None:
-        """Wait for sockets that take more, and for what the event loop handed over."""
-        for number, mask in self._epoll.poll(patience):
+    def _collect(self, ready: deque[Transfer], timeout: float) -> None:
+        """Wait for writable sockets, and for transfers that the event loop queued."""
+        for number, mask in self._epoll.poll(timeout):
             if number == self._wake:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(self._wake)
@@ -180,7 +180,7 @@ class Sender(threading.Thread):
                     ready.append(transfer)
         while self._inbox:
             transfer = self._inbox.popleft()
-            transfer.poked = False
+            transfer.queued = False
             self._admit(transfer)
             ready.append(transfer)
 
@@ -189,14 +189,14 @@ class Sender(threading.Thread):
         if sock is None or sock.fileno() in self._transfers:
             return
         self._transfers[sock.fileno()] = transfer
-        transfer.moved = time.monotonic()
+        transfer.progressed = time.monotonic()
         try:
             self._epoll.register(sock.fileno(), select.EPOLLOUT | select.EPOLLET)
-        except OSError as error:  # the system has no room for one more
+        except OSError as error:  # the kernel has no room for one more
             self._fail(transfer, error)
 
     def _push(self, transfer: Transfer) -> bool:
-        """Send what can be sent now. True if its turn ended before the client or the body did."""
+        """Send what can be sent now. True if its turn ended while there was more to send."""
         if transfer.cancelled:
             self._end(transfer, None)
             return False
@@ -207,7 +207,7 @@ class Sender(threading.Thread):
             return False
 
     def _fail(self, transfer: Transfer, error: Exception) -> None:
-        """End a transfer for something that is not in the order of things, or because its client is gone."""
+        """End a transfer after an error. Only those that are not the client's are logged."""
         if isinstance(error, OSError) and error.errno in _GONE:
             self._end(transfer, ClientGone(str(error)))
             return
@@ -229,7 +229,7 @@ class Sender(threading.Thread):
         growing = transfer.growing
         stop_at = transfer.position + _TURN
         while transfer.position < transfer.end:
-            over = growing is None or growing.over  # read first: what it gave before is readable then
+            over = growing is None or growing.over  # read first: nothing is added after that
             limit = transfer.end if growing is None else min(transfer.end, growing.readable(transfer.position))
             if limit <= transfer.position:
                 transfer.starved = True
@@ -248,18 +248,18 @@ class Sender(threading.Thread):
             except BlockingIOError:
                 return False
             if sent == 0:
-                self._end(transfer, BodyBroken("The stored file is shorter than it was."))
+                self._end(transfer, BodyBroken("The stored file is shorter than expected."))
                 return False
             transfer.position += sent
-            transfer.moved = time.monotonic()
+            transfer.progressed = time.monotonic()
         self._end(transfer, None)
         return False
 
     def _drop_stalled(self, now: float) -> None:
         for transfer in list(self._transfers.values()):
             if transfer.starved:
-                transfer.moved = now
-            elif now - transfer.moved > self._stall:
+                transfer.progressed = now
+            elif now - transfer.progressed > self._stall:
                 self._end(transfer, ClientGone("The client took nothing for too long."))
 
     def _end(self, transfer: Transfer, error: ConnectionError | None) -> None:
@@ -271,7 +271,7 @@ class Sender(threading.Thread):
             self._epoll.unregister(sock.fileno())
         with contextlib.suppress(OSError):
             sock.close()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits for the result
             self._loop.call_soon_threadsafe(_settle, transfer, error)
 
 

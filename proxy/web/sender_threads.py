@@ -1,6 +1,6 @@
-"""The sender threads of one server: who gets the next transfer, and what takes the place of a thread that ended.
+"""The sender threads of one server: they share the transfers, and a thread that ended is replaced.
 
-Called by `responses`. The work itself is `sender`'s.
+Called by `responses`. What a thread does is in `sender`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from proxy.web.sender import BodyBroken, ClientGone, Sender, Transfer
 
 _log = logging.getLogger(__name__)
 
-_AGAIN = 10.0  # seconds until it is tried again to replace a thread
+_RETRY = 10.0  # seconds until the next attempt to replace a thread
 
 
 class SenderThreads:
@@ -38,24 +38,24 @@ class SenderThreads:
         return Sender(self._loop, self._stall, number, self._replace)
 
     async def send(self, transport: asyncio.Transport, transfer: Transfer) -> None:
-        """Send one transfer through a connection whose transport has nothing left to write.
+        """Send one transfer through a connection whose transport's buffer is empty.
 
-        Returns when the last byte is in the socket's buffer. Raises ClientGone, or BodyBroken. `transfer.position`
-        tells how far it came. When the caller is cancelled the thread has let go of the file before this returns.
+        Returns when the last byte is in the socket's buffer. Raises ClientGone, or BodyBroken. `transfer.position` says
+        how far it came. When the caller is cancelled, this returns after the thread has stopped using the file.
         """
         sender = min(self._senders, key=lambda item: item.load, default=None)
         if sender is None:
-            raise BodyBroken("No thread is left that sends.")
+            raise BodyBroken("No sender thread is left.")
         transfer.sock = _duplicate(transport)
         transfer.done = self._loop.create_future()
         transfer.sender = sender
         sender.load += 1
         try:
-            transfer.poke()
+            transfer.wake()
             await asyncio.shield(transfer.done)
         except asyncio.CancelledError:
             transfer.cancelled = True
-            transfer.poke()
+            transfer.wake()
             while not transfer.done.done():
                 with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                     await asyncio.shield(transfer.done)
@@ -65,7 +65,7 @@ class SenderThreads:
             sender.load -= 1
 
     def _replace(self, dead: Sender) -> None:
-        """Put another thread in the place of one that ended by itself."""
+        """Replace a thread that ended by itself."""
         if self._closed or dead not in self._senders:
             return
         self._senders.remove(dead)
@@ -77,9 +77,9 @@ class SenderThreads:
             return
         try:
             self._senders.append(self._sender(number))
-        except (OSError, RuntimeError) as error:  # no descriptor, or no thread, to be had
+        except (OSError, RuntimeError) as error:  # no descriptor, or no thread, is left
             _log.error("a sender thread cannot be replaced", extra={"reason": str(error), "left": len(self._senders)})
-            self._loop.call_later(_AGAIN, self._add, number)
+            self._loop.call_later(_RETRY, self._add, number)
 
     def close(self) -> None:
         """End the threads."""
@@ -89,14 +89,14 @@ class SenderThreads:
 
 
 def _duplicate(transport: asyncio.Transport) -> socket.socket:
-    """The connection's socket under a number of its own. Raises ClientGone, BodyBroken."""
+    """The connection's socket under a descriptor of its own. Raises ClientGone, BodyBroken."""
     sock = transport.get_extra_info("socket")
     if sock is None or transport.is_closing():
         raise ClientGone("The client closed the connection.")
     try:
         number = os.dup(sock.fileno())
     except OSError as error:
-        raise BodyBroken("No descriptor is left to send by.") from error
+        raise BodyBroken("No file descriptor is left for sending.") from error
     try:
         return socket.socket(sock.family, sock.type, sock.proto, fileno=number)
     except BaseException:

@@ -1,7 +1,8 @@
-"""The listening server: aiohttp's, with a short way past it for requests that were answered before.
+"""The HTTP server: aiohttp's, with a short way past it for requests that were answered before.
 
-aiohttp parses, pipelines, limits and times every connection. `Connection` looks at the bytes first: when the
-connection is idle, at a message boundary, and the bytes are a head that `replay` remembers, the answer leaves at once.
+aiohttp parses, pipelines, limits and times every connection. `ClientConnection` looks at the bytes first: when it is
+idle, at a message boundary, and the bytes are a head that `replay` remembers, the answer leaves at once. Listening is
+the job of `listener`, answering that of `edge`.
 """
 
 from __future__ import annotations
@@ -29,36 +30,36 @@ _LINE = 8190  # bytes of a request line or header field, at most
 _FIELDS = 64  # header fields of a request, at most
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Replay = Callable[["Connection", bytes], bool]
+Replay = Callable[["ClientConnection", bytes], bool]
 
 
-class Connection(web.RequestHandler):
+class ClientConnection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_at_boundary", "_finished", "_heads", "_replay", "client", "clients", "head")
+    __slots__ = ("_answer_written", "_at_boundary", "_heads", "_replay", "clients", "head", "peer")
 
     def __init__(self, manager: web.Server, replay: Replay, **options: Any) -> None:  # noqa: ANN401 aiohttp's own
         super().__init__(manager, **options)
         self._replay = replay
-        # Whether the parser holds no part of a message. Once in doubt, the connection stays on aiohttp's way.
+        # Whether the parser holds no part of a message. Once this is in doubt, aiohttp gets all bytes.
         self._at_boundary = True
-        # Whether all of the last answer was written, though aiohttp's task may not have come round to see it.
-        self._finished = False
+        # Whether all of the last answer is written; aiohttp's task may not have noticed yet.
+        self._answer_written = False
         self._heads: deque[bytes | None] = deque()  # of the requests that wait for their handler
         self.clients = Clients()
-        self.client = "-"  # its address, for the log
-        self.head: bytes | None = None  # the request under way as it came, if it came alone and as one piece
+        self.peer = "-"  # the client's address, for the log
+        self.head: bytes | None = None  # the request under way as it came, if it came alone and in one piece
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if isinstance(self.peername, tuple):
-            self.client = unmapped(self.peername[0])
-        # Draining must mean "nothing left": sender threads write to the same socket.
+            self.peer = unmapped(self.peername[0])
+        # A drained buffer must be an empty one: sender threads write to the same socket.
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
-        waiting = self._waiter is not None or self._finished
+        waiting = self._waiter is not None or self._answer_written
         if self._at_boundary and waiting and not self._messages and self._replay(self, data):
             return
         known = len(self._messages)
@@ -68,42 +69,42 @@ class Connection(web.RequestHandler):
         self._at_boundary = self._at_boundary and whole
         self._heads.extend([data if self._at_boundary else None] * new)
         if new:
-            self._finished = False
+            self._answer_written = False
 
-    def begin(self) -> None:
-        """A request's handler begins."""
+    def begin_request(self) -> None:
+        """The handler of a request begins; from now on `head` is of that request."""
         self.head = self._heads.popleft() if self._heads else None
 
-    def finished(self) -> None:
-        """All of the answer was handed over, and the connection stays open: the next one may be written."""
-        self._finished = True
+    def answer_written(self) -> None:
+        """All of the answer is in the socket or its buffer, and the connection stays open: a replay may follow."""
+        self._answer_written = True
 
     def handle_error(
         self,
-        request: web.BaseRequest,  # noqa: ARG002 nothing of it is repeated
+        request: web.BaseRequest,  # noqa: ARG002 no answer repeats text of a request
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 it quotes the request
     ) -> web.StreamResponse:
-        """The answer to what the parser refused, which is the client's doing: no traceback in the log for it."""
-        _log.info("malformed request", extra={"client": self.client, "reason": type(exc).__name__})
+        """The answer to what the parser refused. The client is at fault, so the log gets no traceback."""
+        _log.info("malformed request", extra={"client": self.peer, "reason": type(exc).__name__})
         answer = text_response(status, "The request is malformed, or its head is too long.")
         answer.force_close()
         return answer
 
-    def waiting(self) -> list[str]:
+    def pipelined_targets(self) -> list[str]:
         """The targets of plain GETs that came behind the request under way (RFC 9112 §9.3.2), in their order."""
         waiting = (message for message, _ in self._messages if isinstance(message, RawRequestMessage))
         return [message.path for message in waiting if message.method == "GET" and "Range" not in message.headers]
 
     @property
-    def own(self) -> tuple[str, int] | None:
-        """The address at which the client found this server; None where it has none."""
+    def local_address(self) -> tuple[str, int] | None:
+        """The address that the client connected to; None for a socket without one."""
         name = self.transport.get_extra_info("sockname") if self.transport is not None else None
         return (unmapped(name[0]), name[1]) if isinstance(name, tuple) else None
 
     def leave_http(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The connection as bare streams, for what comes behind a CONNECT request; it has to be closed after that.
+        """The connection as bare streams, for the tunnel behind a CONNECT request. The caller closes them.
 
         Raises ConnectionError when the client is gone.
         """
@@ -117,49 +118,49 @@ class Connection(web.RequestHandler):
         protocol = _Bare(reader, self)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        # aiohttp pauses it when much came early.
+        # aiohttp pauses reading when much came early.
         transport.resume_reading()
         return reader, asyncio.StreamWriter(transport, protocol, reader, self._loop)
 
     @property
-    def waits(self) -> bool:
+    def idle(self) -> bool:
         """Whether it waits for a request: none is being answered, none has come whole, nothing is left to write."""
-        return self._waiter is not None and not self._messages and self.idle
+        return self._waiter is not None and not self._messages and self.writable
 
     @property
     def idle_since(self) -> float:
-        """When it began to wait, in seconds of the loop's clock."""
+        """When it became idle, in seconds of the loop's clock."""
         return self._next_keepalive_close_time - self._keepalive_timeout
 
     @property
-    def idle(self) -> bool:
-        """Whether an answer may be written now, outside of aiohttp's turn."""
+    def writable(self) -> bool:
+        """Whether `replay` may write an answer now: the connection stays open and its buffer is empty."""
         return not (self._close or self._force_close) and (
             self.transport is not None and not self.transport.get_write_buffer_size()
         )
 
-    def answered(self, now: float) -> None:
-        """An answer was written outside of aiohttp's turn: the keep-alive limit begins anew."""
-        self._next_keepalive_close_time = now + self._keepalive_timeout
+    def restart_keepalive(self) -> None:
+        """An answer was replayed, which aiohttp does not see: the keep-alive limit begins anew."""
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
     def force_close(self) -> None:
-        """End the connection; at once if the client did not take what was written: it had the idle limit for that."""
+        """End the connection; by a reset if the client did not take what was written within the idle limit."""
         transport = self.transport
         super().force_close()
         if transport is not None and transport.get_write_buffer_size():
             reset(transport)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 the library's signature
-        """Give the answer under way `timeout` seconds in all: the library waits for it twice, as long each time."""
+        """Give the answer under way `timeout` seconds in all. The library waits twice, each time for as long."""
         await super().shutdown(timeout and timeout / 2)
 
     def reset(self) -> None:
-        """Break the connection off: its client takes nothing, or is gone."""
+        """Break the connection: its client takes nothing, or is gone."""
         if self.transport is not None:
             reset(self.transport)
 
     async def flushed(self) -> asyncio.Transport:
-        """The transport, once it has nothing left to write.
+        """The transport, once its buffer is empty.
 
         Raises ConnectionError when the client is gone, or took nothing for the idle limit.
         """
@@ -176,7 +177,7 @@ class Connection(web.RequestHandler):
 
 
 def reset(transport: asyncio.WriteTransport) -> None:
-    """Break a connection off whose client takes nothing: what the system still holds for it is let go too."""
+    """Break a connection whose client takes nothing. The kernel drops what it still holds for it (SO_LINGER of 0)."""
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.fileno() >= 0:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -184,9 +185,9 @@ def reset(transport: asyncio.WriteTransport) -> None:
 
 
 class _Bare(asyncio.StreamReaderProtocol):
-    """What a connection's bytes go to when it has left HTTP; its end is still told to aiohttp."""
+    """The protocol of a connection that has left HTTP. aiohttp still learns of its end."""
 
-    def __init__(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+    def __init__(self, reader: asyncio.StreamReader, connection: ClientConnection) -> None:
         super().__init__(reader)
         self._connection = connection
 
@@ -196,7 +197,7 @@ class _Bare(asyncio.StreamReaderProtocol):
 
 
 class Server(web.Server):
-    """Makes a `Connection` for each client."""
+    """Makes a `ClientConnection` for each client."""
 
     def __init__(self, handler: Handler, replay: Replay, idle_timeout: float) -> None:
         """`idle_timeout`: seconds that a connection may stay without a whole request."""
@@ -217,22 +218,22 @@ class Server(web.Server):
         }
 
     def close_idle(self, least: float, share: int) -> None:
-        """Close the connections that wait for a request longest: one of `share`, of those that do for `least` seconds.
+        """Close one in `share` of the connections that have been idle for `least` seconds: those idle longest.
 
-        A request that has begun and is not whole counts as none.
+        A connection with a part of a request counts as idle.
         """
         now = self._loop.time()
         idle = [
             (connection.idle_since, connection)
             for connection in self._connections
-            if isinstance(connection, Connection) and connection.waits and now - connection.idle_since >= least
+            if isinstance(connection, ClientConnection) and connection.idle and now - connection.idle_since >= least
         ]
         idle.sort(key=itemgetter(0))
         for _, connection in idle[: -(-len(idle) // share)]:
             connection.force_close()
 
     def watch(self, opened: Callable[[asyncio.Transport], None], closed: Callable[[], None]) -> None:
-        """Have these called when a connection begins, and when one has ended."""
+        """Call these when a connection begins, and when one has ended."""
         self._opened, self._closed = opened, closed
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
@@ -245,5 +246,5 @@ class Server(web.Server):
         self.open_connections -= 1
         self._closed()
 
-    def __call__(self) -> Connection:
-        return Connection(self, self._replay, loop=self._loop, **self._options)
+    def __call__(self) -> ClientConnection:
+        return ClientConnection(self, self._replay, loop=self._loop, **self._options)

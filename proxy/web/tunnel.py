@@ -1,7 +1,7 @@
-"""Tunnels: what a client and a host say to each other behind CONNECT, passed on as it comes (RFC 9110 §9.3.6).
+"""Tunnels: bytes between a client and a host behind CONNECT, passed on as they come (RFC 9110 §9.3.6).
 
-The edge hands a CONNECT request over. apt opens one for each `https://` source when it is given a proxy. Nothing that
-passes is read, kept or changed; bytes are counted in both directions.
+The edge hands CONNECT requests over. apt opens a tunnel for each `https://` source when it has a proxy. The bytes are
+counted in both directions, and never read, stored or changed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from proxy.events import Tunnelled
 from proxy.ports import Observer
 from proxy.upstream.lines import Line, Place
-from proxy.web.responses import Exchange, Sent
+from proxy.web.responses import AlreadySent, Exchange
 from proxy.web.server import reset
 
 _CHUNK = 1 << 16  # bytes
@@ -26,16 +26,16 @@ Open = Callable[[Place], Awaitable[Line]]
 
 @dataclass(frozen=True, slots=True)
 class Tunnels:
-    """Carries bytes both ways until both sides have ended, or neither says anything for `idle_timeout` seconds."""
+    """Carries bytes both ways until both sides have ended, or neither sends anything for `idle_timeout` seconds."""
 
     open: Open
     idle_timeout: float
     observer: Observer
 
-    async def carry(self, exchange: Exchange, to: Place) -> Sent:
-        """Answer, and pass on what comes; the connection cannot be used for anything else afterwards.
+    async def carry(self, exchange: Exchange, to: Place) -> AlreadySent:
+        """Answer, and pass bytes on. The connection cannot be used for anything else afterwards.
 
-        Raises what opening the line raises, before anything was sent; ConnectionError when one side broke off.
+        Raises what `open` raises, before anything was sent; ConnectionError when one side breaks its connection.
         """
         host = await self.open(to)
         with _ending(host):
@@ -44,7 +44,7 @@ class Tunnels:
                 exchange.status = 200
                 client[1].write(_ESTABLISHED)
                 await self._pass_on(client, host)
-        return Sent(200, keep_alive=False)
+        return AlreadySent(200, keep_alive=False)
 
     async def _pass_on(self, client: Line, host: Line) -> None:
         loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ class Tunnels:
 
 @contextlib.contextmanager
 def _ending(line: Line) -> Iterator[None]:
-    """Close a line in the end; or break it, since half of a message must not look like the whole."""
+    """Close a connection in the end. After an error, reset it: half a message must not look whole."""
     try:
         yield
     except BaseException:
@@ -74,14 +74,14 @@ def _ending(line: Line) -> Iterator[None]:
 
 
 async def _pump(source: Line, sink: Line, moved: Callable[[int], None]) -> None:
-    """Pass on one direction, no faster than it is taken; its end is passed on too, while the other may go on."""
+    """Pass one direction on, no faster than the other side takes it. Its end is passed on too; the other may go on."""
     reader, (_, writer) = source[0], sink
     while piece := await reader.read(_CHUNK):
         if writer.is_closing():
-            raise ConnectionResetError("The other side of the tunnel is gone.")
+            raise ConnectionResetError("The other side of the tunnel closed its connection.")
         writer.write(piece)
-        moved(len(piece))  # a side that closes once it has all of it ends the wait below
+        moved(len(piece))  # before the wait: a side that closes once it has all of it ends that
         await writer.drain()
-    with contextlib.suppress(OSError):  # gone already
-        if writer.can_write_eof():  # not within TLS, as to a proxy that is reached by https
+    with contextlib.suppress(OSError):  # closed already
+        if writer.can_write_eof():  # TLS, which leads to a proxy at an https address, cannot
             writer.write_eof()

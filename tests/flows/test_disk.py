@@ -339,8 +339,8 @@ async def test_start__on_a_full_disk(
     answers = [await get(http, path) for path in paths * 2]
     health = (await get(http, f"{running.url}/healthz")).body
     ballast.unlink()
-    assert isinstance(running.kept, PendingStore)
-    await usable(running.kept)
+    assert isinstance(running.opened, PendingStore)
+    await usable(running.opened)
     await get(http, url)
     await until_kept(http, url)
 

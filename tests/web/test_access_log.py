@@ -14,18 +14,21 @@ from proxy.events import Fetched, Served
 from proxy.model import Kind, Outcome, Source
 from proxy.web.access_log import AccessLog, _json_line
 from proxy.web.log_writer import LogWriter
+from tests.flows.asking import SteppedClock
 
 EVENT = Served(
     "pypi", Kind.FILE, Outcome.SHARED, 206, {Source.CACHE: 3, Source.SHARED: 4, Source.UPSTREAM: 0}, 0.25, "GET",
     '/pypi/a"b\u20ac', "127.0.0.1",
 )  # fmt: skip
+CLOCK = SteppedClock()
+CLOCK.wall += 0.25
 
 
 def lines(event: Served, *, structured: bool) -> list[str]:
     """What is written of one event."""
     stream = io.StringIO()
     writer = LogWriter(stream, str)
-    log = AccessLog(writer, structured=structured)
+    log = AccessLog(writer, CLOCK, structured=structured)
     log(event)
     log(Fetched("pypi", 7))
     writer.close()
@@ -36,8 +39,8 @@ def test_structured() -> None:
     """One JSON object; sources that sent nothing are left out."""
     (line,) = lines(EVENT, structured=True)
     shown = json.loads(line)
-    assert shown.pop("time").endswith("+00:00")
     assert shown == {
+        "time": "2026-09-21T14:13:20.250+00:00",
         "client": "127.0.0.1",
         "method": "GET",
         "path": EVENT.path,
@@ -75,4 +78,4 @@ def test_structured__time(when: float, shown: str) -> None:
 def test_text() -> None:
     """One line of words, its path in ASCII."""
     (line,) = lines(EVENT, structured=False)
-    assert line.endswith('127.0.0.1 GET /pypi/a\\"b\\u20ac 206 shared 3 cache+4 shared 0.2500s')
+    assert line == ('2026-09-21T14:13:20+00:00 127.0.0.1 GET /pypi/a\\"b\\u20ac 206 shared 3 cache+4 shared 0.2500s')

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from proxy.errors import NotAllowed
-from proxy.web.admission import no_such_method, preflight, refusal, refuse_stranger
+from proxy.web.admission import check_browser_host, method_not_allowed, preflight, refusal
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_refusal(method: str, headers: dict[str, str], status: int | None) -> No
     assert status == (None if answer is None else answer.status)
 
 
-def test_no_such_method() -> None:
+def test_method_not_allowed() -> None:
     """The answer says which there are, and its connection ends: a body may follow."""
-    answer = no_such_method()
+    answer = method_not_allowed()
 
     assert ("GET, HEAD", False) == (answer.headers["Allow"], answer.keep_alive)
 
@@ -53,7 +53,7 @@ BROWSERS = [
 def refused(host: str, target: str = "/", **fields: str) -> bool:
     """Whether a request is."""
     try:
-        refuse_stranger(target, CIMultiDict({"Host": host, **fields}), NAMES)
+        check_browser_host(target, CIMultiDict({"Host": host, **fields}), NAMES)
     except NotAllowed:
         return True
     return False
@@ -112,7 +112,7 @@ def test_any_host(host: str) -> None:
 def test_sentence() -> None:
     """It says what to set, and repeats nothing."""
     with pytest.raises(NotAllowed, match="the setting names") as caught:
-        refuse_stranger("/", CIMultiDict({"Host": "evil.example", "Sec-Fetch-Site": "none"}), NAMES)
+        check_browser_host("/", CIMultiDict({"Host": "evil.example", "Sec-Fetch-Site": "none"}), NAMES)
     assert "evil" not in str(caught.value)
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 
 import pytest
 
 from proxy.cache.representation import Representation
 from proxy.errors import RangeNotSatisfiable
 from proxy.model import Kind, Outcome, Query, Source, Span
-from proxy.web import answer_plan
 from proxy.web.answer_plan import (
     Framing,
     fields_of,
-    finished,
-    head_lines,
+    finish_head,
     not_modified,
     plan,
+    plan_stream,
     range_applies,
-    stream,
+    start_head,
 )
 
-SHOWN = Representation(
+REPRESENTATION = Representation(
     b"0123456789", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag"', Outcome.HIT, Source.CACHE, vary="Accept"
 )
 GET = Query(None)
@@ -31,9 +29,9 @@ STAYS = Framing((1, 1), keep_alive=True)
 
 def test_plan__whole() -> None:
     """A plain GET."""
-    made = plan(SHOWN, GET, STAYS)
+    made = plan(REPRESENTATION, GET, STAYS)
     assert (200, 0, 10, False, None) == (made.status, made.start, made.end, made.bodiless, made.connection)
-    assert {("Content-Length", "10"), ("Content-Type", "text/html"), ("Vary", "Accept")} <= set(made.lines)
+    assert {("Content-Length", "10"), ("Content-Type", "text/html"), ("Vary", "Accept")} <= set(made.fields)
 
 
 @pytest.mark.parametrize(
@@ -48,36 +46,36 @@ def test_plan__whole() -> None:
 )
 def test_plan__part(span: Span, expected: tuple[int, int], content_range: str) -> None:
     """A range (RFC 9110 §14.4)."""
-    made = plan(SHOWN, replace(GET, span=span), STAYS)
+    made = plan(REPRESENTATION, replace(GET, span=span), STAYS)
     assert (206, *expected) == (made.status, made.start, made.end)
-    assert ("Content-Range", content_range) in made.lines
-    assert ("Content-Length", str(expected[1] - expected[0])) in made.lines
+    assert ("Content-Range", content_range) in made.fields
+    assert ("Content-Length", str(expected[1] - expected[0])) in made.fields
 
 
 @pytest.mark.parametrize("span", [Span(10), Span(10, 12), Span(suffix=0)])
 def test_plan__part_out_of_reach(span: Span) -> None:
     """There is nothing to send."""
     with pytest.raises(RangeNotSatisfiable) as caught:
-        plan(SHOWN, replace(GET, span=span), STAYS)
+        plan(REPRESENTATION, replace(GET, span=span), STAYS)
     assert caught.value.size == 10
 
 
 @pytest.mark.parametrize(("if_range", "status"), [('"tag"', 206), ('"other"', 200), ('W/"tag"', 200), ("a date", 200)])
 def test_plan__if_range(if_range: str, status: int) -> None:
     """RFC 9110 §13.1.5: only the very same strong tag keeps the range."""
-    assert status == plan(SHOWN, replace(GET, span=Span(1, 2), if_range=if_range), STAYS).status
+    assert status == plan(REPRESENTATION, replace(GET, span=Span(1, 2), if_range=if_range), STAYS).status
 
 
 def test_plan__not_modified_comes_before_the_range() -> None:
     """RFC 9110 §13.2.2: a client that has it all needs no part of it. Nothing describes a body."""
-    made = plan(SHOWN, replace(GET, span=Span(99), if_none_match='"tag"'), STAYS)
+    made = plan(REPRESENTATION, replace(GET, span=Span(99), if_none_match='"tag"'), STAYS)
     assert (304, True) == (made.status, made.bodiless)
-    assert {"Content-Length", "Content-Type", "Content-Range"}.isdisjoint(name for name, _ in made.lines)
+    assert {"Content-Length", "Content-Type", "Content-Range"}.isdisjoint(name for name, _ in made.fields)
 
 
 def test_plan__coded() -> None:
     """The coding is named."""
-    assert ("Content-Encoding", "gzip") in plan(replace(SHOWN, encoding="gzip"), GET, STAYS).lines
+    assert ("Content-Encoding", "gzip") in plan(replace(REPRESENTATION, encoding="gzip"), GET, STAYS).fields
 
 
 @pytest.mark.parametrize(
@@ -86,19 +84,19 @@ def test_plan__coded() -> None:
 )
 def test_plan__connection(version: tuple[int, int], *, keep_alive: bool, connection: str | None) -> None:
     """What is the default of a version is not said."""
-    assert connection == plan(SHOWN, GET, Framing(version, keep_alive)).connection
+    assert connection == plan(REPRESENTATION, GET, Framing(version, keep_alive)).connection
 
 
-def test_stream__to_a_new_client() -> None:
+def test_plan_stream__to_a_new_client() -> None:
     """Chunks, and the connection stays."""
-    made = stream(GET, STAYS, [])
-    assert (True, True, ("Transfer-Encoding", "chunked")) == (made.chunked, made.keep_alive, made.lines[-1])
+    made = plan_stream(GET, STAYS, [])
+    assert (True, True, ("Transfer-Encoding", "chunked")) == (made.chunked, made.keep_alive, made.fields[-1])
 
 
-def test_stream__to_an_old_client() -> None:
+def test_plan_stream__to_an_old_client() -> None:
     """No chunks: the end of the connection ends the body (RFC 9112 §6.3)."""
-    made = stream(GET, Framing((1, 0), keep_alive=True), [])
-    assert (False, False, ()) == (made.chunked, made.keep_alive, made.lines)
+    made = plan_stream(GET, Framing((1, 0), keep_alive=True), [])
+    assert (False, False, ()) == (made.chunked, made.keep_alive, made.fields)
 
 
 DATE, OTHER = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
@@ -107,16 +105,18 @@ DATE, OTHER = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
 @pytest.mark.parametrize(("dated", "date", "status"), [(True, DATE, 304), (True, OTHER, 200), (False, DATE, 200)])
 def test_plan__not_modified_since(dated: bool, date: str, status: int) -> None:
     """A date is answered 304 only where it stands for this representation; it is sent in any case."""
-    made = plan(replace(SHOWN, last_modified=DATE, dated=dated), replace(GET, if_modified_since=date), STAYS)
+    made = plan(replace(REPRESENTATION, last_modified=DATE, dated=dated), replace(GET, if_modified_since=date), STAYS)
 
     assert status == made.status
-    assert ("Last-Modified", DATE) in made.lines
+    assert ("Last-Modified", DATE) in made.fields
 
 
 @pytest.mark.parametrize(("dated", "date", "status"), [(True, DATE, 206), (True, OTHER, 200), (False, DATE, 200)])
 def test_plan__part_by_date(dated: bool, date: str, status: int) -> None:
     """apt goes on with a file by its date."""
-    made = plan(replace(SHOWN, last_modified=DATE, dated=dated), replace(GET, span=Span(5), if_range=date), STAYS)
+    made = plan(
+        replace(REPRESENTATION, last_modified=DATE, dated=dated), replace(GET, span=Span(5), if_range=date), STAYS
+    )
 
     assert status == made.status
 
@@ -124,14 +124,25 @@ def test_plan__part_by_date(dated: bool, date: str, status: int) -> None:
 PAGE = Representation(b"body", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag"', Outcome.HIT, Source.CACHE)
 
 
-def test_head_lines() -> None:
+def test_finish_head() -> None:
     """Status line, fields, date, empty line."""
-    raw = finished(head_lines(206, [("A", "1"), ("B", "2")], connection="close"))
-    first, server, a, b, connection, date, *rest = raw.decode().split("\r\n")
-    assert (first, server) == ("HTTP/1.1 206 Partial Content", "Server: pullthrough")
-    assert (a, b, connection) == ("A: 1", "B: 2", "Connection: close")
-    assert rest == ["", ""]
-    assert parsedate_to_datetime(date.removeprefix("Date: ")).tzinfo is not None
+    raw = finish_head(start_head(206, [("A", "1"), ("B", "2")], connection="close"), 1445412480.9)
+    assert raw.decode().split("\r\n") == [
+        "HTTP/1.1 206 Partial Content",
+        "Server: pullthrough",
+        "A: 1",
+        "B: 2",
+        "Connection: close",
+        "Date: Wed, 21 Oct 2015 07:28:00 GMT",
+        "",
+        "",
+    ]
+
+
+def test_finish_head__date() -> None:
+    """It is that of the second in which the head leaves."""
+    dates = [finish_head(b"", 1445412480.0 + seconds) for seconds in (0.0, 0.99, 1.0, 0.0)]
+    assert [f"Date: {date}\r\n\r\n".encode() for date in (DATE, DATE, OTHER, DATE)] == dates
 
 
 def test_fields_of() -> None:
@@ -149,19 +160,12 @@ def test_fields_of() -> None:
 def test_fields_of__age(age: float, shown: str) -> None:
     """What was kept says for how many whole seconds (RFC 9111 §5.1), in the fields or where they are finished."""
     assert ("Age", shown) in fields_of(replace(PAGE, age=age))
-    assert f"\r\nAge: {shown}\r\n\r\n".encode() in finished(b"", age)
+    assert finish_head(b"", 0.0, age).endswith(f"\r\nAge: {shown}\r\n\r\n".encode())
 
 
 def test_fields_of__dated() -> None:
     """Upstream's date is passed on."""
     assert ("Last-Modified", "then") in fields_of(replace(PAGE, last_modified="then"))
-
-
-def test_date_line__is_the_same_within_a_second() -> None:
-    """It ends in a line end, and is a date."""
-    line = answer_plan._DateLine()()
-    assert line.startswith(b"Date: ")
-    assert line.endswith(b" GMT\r\n")
 
 
 @pytest.mark.parametrize(

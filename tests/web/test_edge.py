@@ -16,6 +16,7 @@ from proxy.model import Outcome
 from proxy.web.edge import Edge
 from proxy.web.own_pages import OwnPages
 from proxy.web.server import Server
+from tests.flows.asking import SteppedClock
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ async def asked(error: BaseException, path: str = "/pypi/simple/demo/") -> tuple
     nothing: Any = None
     pages = OwnPages(lambda: (b"", "text/plain"), lambda: None, {"pypi": "pypi/simple/"})
     indexes = cast("Any", Failing(error))
-    edge = Edge(indexes, nothing, nothing, nothing, pages, nothing, events.append, "via", frozenset())
+    edge = Edge(indexes, nothing, nothing, nothing, pages, nothing, events.append, SteppedClock(), "via", frozenset())
     runner = web.ServerRunner(Server(edge.handle, lambda connection, data: False, 5.0))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

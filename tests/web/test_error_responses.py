@@ -51,21 +51,21 @@ def test_error_response__helps_a_program() -> None:
 )
 def test_error_response__final(error: errors.PullthroughError) -> None:
     """apt goes on after a 5xx that has a body; the text stands in a header, and where apt shows it."""
-    answer = error_response(error, aloud=True, final=True)
+    answer = error_response(error, in_status_line=True, final=True)
 
     assert (None, "x", True) == (answer.body, answer.headers["X-Error"], answer.reason.endswith(" (x)"))
 
 
 def test_error_response__final_all_the_same() -> None:
     """Of a 4xx apt makes no hiccup, with a body or without."""
-    answer = error_response(errors.NotFound("x"), aloud=True, final=True)
+    answer = error_response(errors.NotFound("x"), in_status_line=True, final=True)
 
     assert ("x\n", "Not Found (x)") == (answer.text, answer.reason)
 
 
 def test_error_response__one_line() -> None:
     """What stands in a status line is short, and one line of ASCII."""
-    answer = error_response(errors.NotAllowed("a\nb § " + "c" * 1000), aloud=True)
+    answer = error_response(errors.NotAllowed("a\nb § " + "c" * 1000), in_status_line=True)
 
     assert answer.reason.isascii()
     assert answer.reason.startswith("Forbidden (a b ? c")

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from proxy.web.listener import CannotListen, Listener
-from proxy.web.server import Connection, Server
+from proxy.web.server import ClientConnection, Server
 from tests.gates import Watch
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -72,10 +72,10 @@ async def make_world() -> AsyncIterator[MakeWorld]:
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
-        assert isinstance(connection, Connection)
-        connection.begin()
+        assert isinstance(connection, ClientConnection)
+        connection.begin_request()
         world = next(one for one in made if one.server is connection._manager)
-        world.seen.append((connection.client, connection.own))
+        world.seen.append((connection.peer, connection.local_address))
         if request.path == "/wait":
             world.waiting += 1
             world.watch.changed()
@@ -98,7 +98,7 @@ async def make_world() -> AsyncIterator[MakeWorld]:
 
 
 async def test_open__several_addresses(make_world: MakeWorld) -> None:
-    """Each is listened at, all at one port, in the order of the settings."""
+    """The server listens at each, all at one port, in the order of the settings."""
     world = make_world(100)
     world.listener.open(["127.0.0.2", "127.0.0.1", "127.0.0.3"], 0)
     assert ["127.0.0.2", "127.0.0.1", "127.0.0.3"] == [host for host, _ in world.listener.addresses]
@@ -112,7 +112,7 @@ async def test_open__several_addresses(make_world: MakeWorld) -> None:
 @needs_ipv6
 @pytest.mark.parametrize("hosts", [["::"], ["::", "0.0.0.0"], ["127.0.0.1", "::", "::1"], ["0::0"]])
 async def test_open__everywhere(make_world: MakeWorld, hosts: list[str]) -> None:
-    """Every address is those of IPv4 too, and what it covers is not listened at twice; clients' names are plain."""
+    """Every address is those of IPv4 too, and what it covers gets no second socket; clients' names are plain."""
     world = make_world(100)
     world.listener.open(hosts, 0)
     assert [("::", world.port)] == world.listener.addresses
@@ -139,7 +139,7 @@ async def test_open__every_address_of_ipv4(make_world: MakeWorld) -> None:
     ],
 )
 async def test_open__an_address_by_several_names(make_world: MakeWorld, hosts: list[str]) -> None:
-    """It is listened at once."""
+    """There is one socket for it."""
     world = make_world(100)
     world.listener.open(hosts, 0)
     addresses = [host for host, _ in world.listener.addresses]
@@ -168,7 +168,7 @@ async def test_open__name(make_world: MakeWorld) -> None:
 async def test_open__one_is_not_here(make_world: MakeWorld, hosts: list[str], wrong: str, number: int) -> None:
     """The one is named, and nothing is left open."""
     world = make_world(100)
-    with pytest.raises(CannotListen, match="cannot be listened at") as caught:
+    with pytest.raises(CannotListen, match="cannot listen at") as caught:
         world.listener.open(hosts, 0)
     assert (wrong, number) == (caught.value.host, caught.value.error.errno)
     assert [] == world.listener.addresses

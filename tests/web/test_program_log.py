@@ -175,7 +175,7 @@ def test_record_that_cannot_be_shown() -> None:
         for wrong in ({"msg": "%d", "args": ("no number",)}, shy):
             said.handler.handle(logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "name": "x"} | wrong))
         _own.warning("said", extra={"level": "forged", "time": "never"})
-    assert ["a record cannot be shown"] * 2 + ["said"] == [line["message"] for line in said.objects]
+    assert ["a record cannot be formatted"] * 2 + ["said"] == [line["message"] for line in said.objects]
     assert "warning" == said.objects[2]["level"]
 
 

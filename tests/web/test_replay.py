@@ -1,9 +1,9 @@
-"""The short way by itself: what it remembers, and when it answers."""
+"""Replay by itself: what it remembers, and when it answers."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from typing import Any, cast
 
 import pytest
@@ -14,24 +14,25 @@ from proxy.model import Kind, Outcome, Query, Source, Span
 from proxy.web.answer_plan import Framing
 from proxy.web.replay import Memo, Remembered, Replay
 from proxy.web.responses import Exchange, Responder
-from proxy.web.server import Connection
+from proxy.web.server import ClientConnection
 from tests.flows.asking import SteppedClock
 
 HEAD = b"GET /pypi/simple/demo/ HTTP/1.1\r\nHost: a\r\n\r\n"
 QUERY, FRAMING = Query(None), Framing((1, 1), keep_alive=True)
-SHOWN = Representation(
+REPRESENTATION = Representation(
     b"page", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag"', Outcome.HIT, Source.CACHE, fresh_until=float("inf")
 )
 
 
 @dataclass
 class Line:
-    """What the short way sees of a connection."""
+    """What replay sees of a connection."""
 
     head: bytes | None = HEAD
-    idle: bool = True
-    client: str = "127.0.0.1"
+    writable: bool = True
+    peer: str = "127.0.0.1"
     written: list[bytes] = field(default_factory=list)
+    restarted: int = 0
 
     @property
     def transport(self) -> Line:
@@ -40,15 +41,15 @@ class Line:
     def write(self, content: bytes) -> None:
         self.written.append(content)
 
-    def answered(self, now: float) -> None:
-        assert now <= time.monotonic()
+    def restart_keepalive(self) -> None:
+        self.restarted += 1
 
 
 def exchange(
     query: Query[object] = QUERY, framing: Framing = FRAMING, head: bytes | None = HEAD, status: int = 200
 ) -> Exchange:
     """A request that was answered."""
-    return Exchange(cast("Connection", Line(head)), query, framing, status=status)
+    return Exchange(cast("ClientConnection", Line(head)), query, framing, 0.0, status=status)
 
 
 @pytest.fixture
@@ -65,32 +66,33 @@ def clock() -> SteppedClock:
 
 @pytest.fixture
 def replay(events: list[Event], clock: SteppedClock) -> Replay:
-    """A short way that knows nothing yet. Bodies in memory need no store and no threads."""
+    """A replay that knows nothing yet. Bodies in memory need no store and no threads."""
     nobody: Any = None
-    return Replay(nobody, Responder(nobody, nobody, nobody), events.append, clock)
+    return Replay(nobody, Responder(nobody, nobody, nobody, clock), events.append, clock)
 
 
 def answered(replay: Replay, line: Line | None = None) -> bool:
     """Whether the head is answered."""
-    return replay(cast("Connection", line or Line()), HEAD)
+    return replay(cast("ClientConnection", line or Line()), HEAD)
 
 
 def test_call__what_it_was_judged_by_is_gone(replay: Replay) -> None:
     """An answer is given again only while what it was judged by still is so, and not afterwards."""
     held = [True, False, True]
-    replay.remember(exchange(), "/path", replace(SHOWN, stands=lambda: held.pop(0)))
+    replay.remember(exchange(), "/path", replace(REPRESENTATION, stands=lambda: held.pop(0)))
     assert [True, False, False] == [answered(replay) for _ in range(3)]
 
 
-def test_call__remembered(replay: Replay, events: list[Event]) -> None:
+def test_call__remembered(replay: Replay, events: list[Event], clock: SteppedClock) -> None:
     """The whole answer leaves in one write, and is counted."""
-    replay.remember(exchange(), "/path", SHOWN)
+    replay.remember(exchange(), "/path", REPRESENTATION)
     line = Line()
     assert answered(replay, line)
     (raw,) = line.written
     assert raw.startswith(b"HTTP/1.1 200 OK\r\n")
     assert raw.endswith(b"\r\n\r\npage")
-    assert b"\r\nDate: " in raw
+    assert f"\r\nDate: {formatdate(clock.now(), usegmt=True)}\r\n".encode() in raw
+    assert line.restarted == 1
     (event,) = events
     assert isinstance(event, Served)
     assert (event.outcome, event.sent, event.path) == (Outcome.HIT, {Source.CACHE: 4}, "/path")
@@ -103,14 +105,14 @@ def test_call__unknown_head(replay: Replay) -> None:
 
 def test_call__connection_that_is_busy(replay: Replay) -> None:
     """Nothing is written between the parts of another answer."""
-    replay.remember(exchange(), "/", SHOWN)
-    line = Line(idle=False)
+    replay.remember(exchange(), "/", REPRESENTATION)
+    line = Line(writable=False)
     assert (answered(replay, line), line.written) == (False, [])
 
 
 def test_call__ages_by_the_clock_of_the_services(replay: Replay, clock: SteppedClock) -> None:
     """An answer is given until it is not fresh any more, by the clock that said how long it is."""
-    replay.remember(exchange(), "/", replace(SHOWN, fresh_until=clock.monotonic() + 10))
+    replay.remember(exchange(), "/", replace(REPRESENTATION, fresh_until=clock.monotonic() + 10))
     clock.advance(9)
     assert answered(replay)
     clock.advance(1)
@@ -128,33 +130,33 @@ def test_call__ages_by_the_clock_of_the_services(replay: Replay, clock: SteppedC
 )
 def test_remember__no_unusual_request(replay: Replay, query: Query[object], framing: Framing) -> None:
     """Only a plain GET on a connection that stays."""
-    replay.remember(exchange(query, framing), "/", SHOWN)
+    replay.remember(exchange(query, framing), "/", REPRESENTATION)
     assert not answered(replay)
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.HIT])
 def test_remember__only_hits(replay: Replay, outcome: Outcome) -> None:
     """What upstream had a part in is not remembered."""
-    replay.remember(exchange(), "/", replace(SHOWN, outcome=outcome))
+    replay.remember(exchange(), "/", replace(REPRESENTATION, outcome=outcome))
     assert not answered(replay)
 
 
 @pytest.mark.parametrize("source", [Source.UPSTREAM, Source.SHARED])
 def test_remember__only_from_the_cache(replay: Replay, source: Source) -> None:
     """Bytes are counted once by where they came from: later ones come from memory."""
-    replay.remember(exchange(), "/", replace(SHOWN, source=source))
+    replay.remember(exchange(), "/", replace(REPRESENTATION, source=source))
     assert not answered(replay)
 
 
 def test_remember__only_whole_heads(replay: Replay) -> None:
     """A request that did not come alone in one piece has no head to remember."""
-    replay.remember(exchange(head=None), "/", SHOWN)
+    replay.remember(exchange(head=None), "/", REPRESENTATION)
     assert not answered(replay)
 
 
 def test_remember__no_304(replay: Replay) -> None:
     """Only answers 200."""
-    replay.remember(exchange(status=304), "/", SHOWN)
+    replay.remember(exchange(status=304), "/", REPRESENTATION)
     assert not answered(replay)
 
 

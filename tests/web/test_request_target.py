@@ -6,87 +6,87 @@ import pytest
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.errors import BadTarget, NotAllowed
-from proxy.web.request_target import Archived, Own, archived, read
+from proxy.web.request_target import ArchiveTarget, OwnTarget, archive_addresses, parse
 
 US = ("127.0.0.1", 3142)
 MOUNTS = {"pypi"}
-DEB = Archived(ArchiveAddress("http", "deb.example", "debian/a.deb"))
+DEB = ArchiveTarget(ArchiveAddress("http", "deb.example", "debian/a.deb"))
 
 
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("/pypi/", Own("/pypi/", "")),
-        ("/pypi/?format=x", Own("/pypi/", "format=x")),
-        ("/pypi/?a?b", Own("/pypi/", "a?b")),
-        ("http://any.example:3142/pypi/?q", Own("/pypi/", "q")),
-        ("http://any.example:3142", Own("/", "")),
-        ("HTTP://any.example:3142/%2e", Own("/%2e", "")),
+        ("/pypi/", OwnTarget("/pypi/", "")),
+        ("/pypi/?format=x", OwnTarget("/pypi/", "format=x")),
+        ("/pypi/?a?b", OwnTarget("/pypi/", "a?b")),
+        ("http://any.example:3142/pypi/?q", OwnTarget("/pypi/", "q")),
+        ("http://any.example:3142", OwnTarget("/", "")),
+        ("HTTP://any.example:3142/%2e", OwnTarget("/%2e", "")),
         ("/deb.example/debian/a.deb", DEB),
         ("http://any.example:3142/deb.example/debian/a.deb", DEB),
         ("http://deb.example/debian/a.deb", DEB),
         ("http://deb.example:80/debian/a.deb", DEB),
         ("http://u:p@deb.example/debian/a.deb", DEB),
-        ("http://HTTPS///deb.example/a", Archived(ArchiveAddress("https", "deb.example", "a"))),
-        ("/HTTPS///deb.example/a", Archived(ArchiveAddress("https", "deb.example", "a"))),
-        ("http://deb.example", Archived(ArchiveAddress("http", "deb.example", ""))),
+        ("http://HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
+        ("/HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
+        ("http://deb.example", ArchiveTarget(ArchiveAddress("http", "deb.example", ""))),
     ],
 )
-def test_read(target: str, expected: Own | Archived) -> None:
+def test_parse(target: str, expected: OwnTarget | ArchiveTarget) -> None:
     """Own addresses and archives are told apart in every form; nothing of an own one is decoded."""
-    assert expected == read(target, US, MOUNTS)
+    assert expected == parse(target, US, MOUNTS)
 
 
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("http://127.0.0.1/anything", Own("/anything", "")),
-        ("http://cache.example/pypi/simple/", Own("/pypi/simple/", "")),
+        ("http://127.0.0.1/anything", OwnTarget("/anything", "")),
+        ("http://cache.example/pypi/simple/", OwnTarget("/pypi/simple/", "")),
         ("http://cache.example/deb.example/debian/a.deb", DEB),
         ("http://deb.example/debian/a.deb", DEB),
-        ("http://HTTPS///deb.example/a", Archived(ArchiveAddress("https", "deb.example", "a"))),
+        ("http://HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
     ],
 )
-def test_read__cache_at_port_80(target: str, expected: Own | Archived) -> None:
+def test_parse__cache_at_port_80(target: str, expected: OwnTarget | ArchiveTarget) -> None:
     """Where the port does not tell the cache from an archive, the path does."""
-    assert expected == read(target, ("127.0.0.1", 80), MOUNTS)
+    assert expected == parse(target, ("127.0.0.1", 80), MOUNTS)
 
 
 @pytest.mark.parametrize("target", ["http://[::ffff:127.0.0.1]/a", "http://cache.example/a", "http://CACHE.example./a"])
-def test_read__what_else_the_cache_is_called(target: str) -> None:
+def test_parse__what_else_the_cache_is_called(target: str) -> None:
     """Names of the settings, other addresses where it listens, and both forms of one of IPv4 mean the cache."""
-    assert Own("/a", "") == read(target, ("127.0.0.1", 80), MOUNTS, {"cache.example"})
+    assert OwnTarget("/a", "") == parse(target, ("127.0.0.1", 80), MOUNTS, {"cache.example"})
 
 
-def test_read__unix_socket() -> None:
+def test_parse__unix_socket() -> None:
     """Without an address of its own, the cache answers for archives in proxy form only."""
-    assert DEB == read("http://deb.example/debian/a.deb", None, MOUNTS)
+    assert DEB == parse("http://deb.example/debian/a.deb", None, MOUNTS)
 
 
 @pytest.mark.parametrize("target", ["https://any.example:3142/", "https://deb.example/a", "ftp://deb.example/a"])
-def test_read__other_schemes(target: str) -> None:
+def test_parse__other_schemes(target: str) -> None:
     """Proxy form is http; the message says how an https archive is asked for."""
     with pytest.raises(NotAllowed, match="HTTPS"):
-        read(target, US, MOUNTS)
+        parse(target, US, MOUNTS)
 
 
 @pytest.mark.parametrize(
     "target",
     ["/a#b", "*", "a/b", "http:///a", "http:a", "http://a:b/", "/deb.example/a?b", "http://u:p@/a.deb"],
 )
-def test_read__malformed(target: str) -> None:
+def test_parse__malformed(target: str) -> None:
     """What is in no form is no address."""
     with pytest.raises(BadTarget):
-        read(target, US, MOUNTS)
+        parse(target, US, MOUNTS)
 
 
-def test_shown() -> None:
+def test_logged() -> None:
     """The log has own addresses as they were sent, and archives in prefix form."""
-    assert "/pypi/?q" == Own("/pypi/", "q").shown
-    assert "/deb.example/debian/a.deb" == DEB.shown
+    assert "/pypi/?q" == OwnTarget("/pypi/", "q").logged
+    assert "/deb.example/debian/a.deb" == DEB.logged
 
 
-def test_archived() -> None:
+def test_archive_addresses() -> None:
     """Of requests that wait, those for archives are seen; what is malformed is nobody's yet."""
     targets = [
         "/pypi/",
@@ -96,4 +96,4 @@ def test_archived() -> None:
         "http://deb.example/debian/a.deb",
     ]
 
-    assert [DEB.address, DEB.address] == list(archived(targets, US, MOUNTS))
+    assert [DEB.address, DEB.address] == list(archive_addresses(targets, US, MOUNTS))

@@ -122,7 +122,7 @@ async def test_descriptor_that_gives_nothing(
         with opened() as descriptor, pytest.raises(BodyBroken):
             await senders.send(transport, Transfer(b"", 0, 9, descriptor))
         held.end = 4
-        waiting.poke()
+        waiting.wake()
         await other
         assert b"good" == await reader.readexactly(4)
 
@@ -150,7 +150,7 @@ async def test_thread_that_ends(complaints: list[logging.LogRecord], monkeypatch
     async with connected() as (bystander, _, _), connected() as (transport, _, _):
         held = Transfer(b"", 0, 4, memory=b"good", growing=Held())
         other = asyncio.create_task(made.send(bystander, held))
-        while held.moved == 0:  # the thread has it
+        while held.progressed == 0:  # the thread has it
             await asyncio.sleep(0)
         with pytest.raises(ConnectionError):
             await made.send(transport, Transfer(b"", 0, 9, -1, growing=Faulty(Deadly())))

@@ -73,10 +73,10 @@ async def test_send__growing_file() -> None:
             sending = asyncio.create_task(senders.send(transport, transfer))
             growing.end = 100
             await asyncio.sleep(0)
-            transfer.poke()
+            transfer.wake()
             first = await reader.readexactly(100)
             growing.end, growing.over = 200, True
-            transfer.poke()
+            transfer.wake()
             second = await reader.readexactly(100)
             await sending
 

@@ -1,4 +1,4 @@
-"""A connection: which bytes are a request that came alone and whole, and when the short way is asked."""
+"""A connection: which bytes are a request that came alone and whole, and when replay is asked."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import pytest
 from aiohttp import web
 from aiohttp.helpers import ceil_timeout
 
-from proxy.web.server import Connection, Server
+from proxy.web.server import ClientConnection, Server
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @dataclass
 class World:
-    """A server whose handler notes the head it is told of, and whose short way notes what it is shown."""
+    """A server whose handler notes the head of each request, and whose replay notes the bytes that it gets."""
 
     heads: list[bytes | None] = field(default_factory=list)
-    shown: list[bytes] = field(default_factory=list)
+    offered: list[bytes] = field(default_factory=list)
     port: int = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer everything with 204."""
         connection = request.protocol
-        assert isinstance(connection, Connection)
-        connection.begin()
+        assert isinstance(connection, ClientConnection)
+        connection.begin_request()
         self.heads.append(connection.head)
         return web.Response(status=204)
 
-    def shortcut(self, connection: Connection, data: bytes) -> bool:
+    def replay(self, connection: ClientConnection, data: bytes) -> bool:
         """Never answer."""
-        assert connection.client == "127.0.0.1"
-        self.shown.append(data)
+        assert connection.peer == "127.0.0.1"
+        self.offered.append(data)
         return False
 
     async def say(self, *pieces: bytes) -> bytes:
@@ -57,7 +57,7 @@ class World:
 async def world() -> AsyncIterator[World]:
     """The server, listening."""
     made = World()
-    server = Server(made.handle, made.shortcut, 5.0)
+    server = Server(made.handle, made.replay, 5.0)
     runner = web.ServerRunner(server, handle_signals=False)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -68,10 +68,10 @@ async def world() -> AsyncIterator[World]:
 
 
 async def test_head__alone_and_whole(world: World) -> None:
-    """Each request that comes so is known by its bytes, and was shown to the short way first."""
+    """Each request that comes so is known by its bytes, and replay got it first."""
     other = HEAD.replace(b"/a", b"/b")
     await world.say(HEAD, other)
-    assert (world.heads, world.shown) == ([HEAD, other], [HEAD, other])
+    assert (world.heads, world.offered) == ([HEAD, other], [HEAD, other])
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ async def test_head__alone_and_whole(world: World) -> None:
     ids=["in two pieces", "two in one", "one and a half", "with a body", "with chunks"],
 )
 async def test_head__not_alone_or_not_whole(world: World, pieces: tuple[bytes, ...], requests: int) -> None:
-    """Its bytes are not known, and nothing later on this connection is shown to the short way."""
+    """Its bytes are not known, and replay gets nothing later on this connection."""
     await world.say(*pieces, HEAD)
     assert world.heads[:requests] == [None] * requests
     assert set(world.heads) == {None}
-    assert world.shown == [pieces[0]]
+    assert world.offered == [pieces[0]]
 
 
 async def test_refused_by_the_parser(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from proxy.model import Query
 from proxy.upstream.lines import Line, Place
 from proxy.web.answer_plan import Framing
 from proxy.web.responses import Exchange
-from proxy.web.server import Connection, Server, reset
+from proxy.web.server import ClientConnection, Server, reset
 from proxy.web.tunnel import Tunnels
 
 CONNECT = b"CONNECT files.example:443 HTTP/1.1\r\nHost: files.example:443\r\n\r\n"
@@ -44,11 +44,11 @@ class Bed:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """What the edge does with a CONNECT."""
         connection = request.protocol
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, ClientConnection)
         tunnels = Tunnels(self.open, self.idle_timeout, self.events.append)
         try:
             return await tunnels.carry(
-                Exchange(connection, Query(None, request.method), Framing((1, 1), keep_alive=True)),
+                Exchange(connection, Query(None, request.method), Framing((1, 1), keep_alive=True), 0.0),
                 ("files.example", 443),
             )
         except BaseException as error:
