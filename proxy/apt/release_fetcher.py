@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from proxy.apt import release, suites
 from proxy.apt.suite_history import SuiteHistory
-from proxy.apt.suites import Form, Received, Snapshot
+from proxy.apt.suites import Received, ReleaseForm, Snapshot
 from proxy.cache.bodies import Bodies
 from proxy.cache.freshness import Patience
 from proxy.cache.revalidation import conditional
@@ -56,7 +56,7 @@ class ReleaseFetcher:
         known = None if unconditional else present
         listing = await self._get(history, history.form.value, site, known.listing if known else None)
         found = present if listing is None else await self._snapshot(history, listing)
-        if found is None or history.form is Form.INLINE:
+        if found is None or history.form is ReleaseForm.INLINE:
             return None if listing is None else found
         for _ in range(_ROUNDS):
             signature = await self._signature(history, site, known.signature if known else None)
@@ -79,7 +79,7 @@ class ReleaseFetcher:
         return known if fetched is None else await self._put(history.signature_key("new"), fetched)
 
     async def _snapshot(self, history: SuiteHistory, listing: _Fetched) -> Snapshot:
-        parsed = await self._workers.run(release.parse, listing.body, clearsigned=history.form is Form.INLINE)
+        parsed = await self._workers.run(release.parse, listing.body, clearsigned=history.form is ReleaseForm.INLINE)
         return Snapshot(history.form, await self._put(history.key, listing), parsed)
 
     async def _get(self, history: SuiteHistory, name: str, site: Site, known: Received | None) -> _Fetched | None:

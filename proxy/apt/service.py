@@ -24,7 +24,7 @@ from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.private import PrivateArchives
 from proxy.apt.retries import Retries
 from proxy.apt.snapshots import Snapshots
-from proxy.apt.suites import Form, Snapshot
+from proxy.apt.suites import ReleaseForm, Snapshot
 from proxy.apt.unlisted import UnlistedFiles
 from proxy.apt.vouching import Vouching
 from proxy.cache.bodies import Bodies
@@ -145,8 +145,8 @@ class AptArchives:
     async def _release_file(self, query: ArchiveQuery, kind: ReleaseFile) -> Representation:
         """The Release file of the present snapshot, or the signature of the one that the client was given."""
         suite = query.target.at(kind.suite)
-        form = Form.INLINE if kind.name == Form.INLINE.value else Form.DETACHED
-        signature = kind.name not in {one.value for one in Form}
+        form = ReleaseForm.INLINE if kind.name == ReleaseForm.INLINE.value else ReleaseForm.DETACHED
+        signature = kind.name not in {one.value for one in ReleaseForm}
         snapshot, outcome = None, Outcome.HIT
         if signature:
             snapshot = await self._handed_out.snapshot(query.client, suite)
@@ -237,7 +237,7 @@ class AptArchives:
 
     async def _first(self, suite: ArchiveAddress) -> Snapshot | None:
         """The snapshot of a suite that nobody asked for yet; None where upstream has no Release file there."""
-        for form in Form:
+        for form in ReleaseForm:
             with suppress(NotFound):
                 return (await self._snapshots.present(suite, form, self._policy.site_of(suite)))[0]
         return None

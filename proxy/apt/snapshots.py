@@ -16,7 +16,7 @@ from proxy.apt.indexes import Indexes
 from proxy.apt.policy import MOUNT
 from proxy.apt.release_fetcher import ReleaseFetcher, Torn, address_of
 from proxy.apt.suite_history import SuiteHistories, SuiteHistory
-from proxy.apt.suites import Decision, Form, Received, Snapshot
+from proxy.apt.suites import Decision, Received, ReleaseForm, Snapshot
 from proxy.cache.bodies import Bodies
 from proxy.cache.freshness import COALESCE, NEGATIVE, Patience
 from proxy.cache.single_flight import FlightTask, SingleFlight
@@ -58,7 +58,7 @@ class Snapshots:
         self._flights: SingleFlight[tuple[Snapshot, Outcome]] = SingleFlight()
 
     async def present(
-        self, suite: ArchiveAddress, form: Form, site: Site, *, revalidate: bool = False
+        self, suite: ArchiveAddress, form: ReleaseForm, site: Site, *, revalidate: bool = False
     ) -> tuple[Snapshot, Outcome]:
         """The snapshot that is served now, after a look upstream if the last one is too long ago.
 
@@ -84,7 +84,7 @@ class Snapshots:
 
     async def known(self, suite: ArchiveAddress) -> list[Snapshot]:
         """The snapshots that are known of a suite, in both forms, the present ones first."""
-        histories = [await self._histories.get(suite, form) for form in Form]
+        histories = [await self._histories.get(suite, form) for form in ReleaseForm]
         histories.sort(key=lambda history: -history.checked)
         present = [history.recent[0] for history in histories if history.recent]
         return present + [one for history in histories for one in history.recent[1:]]
@@ -176,7 +176,7 @@ class Snapshots:
 
     async def _withdrawn(self, history: SuiteHistory, present: Snapshot, site: Site) -> bool:
         """Whether upstream has the suite in the other form by now, newer than the present snapshot of this one."""
-        other = Form.DETACHED if history.form is Form.INLINE else Form.INLINE
+        other = ReleaseForm.DETACHED if history.form is ReleaseForm.INLINE else ReleaseForm.INLINE
         try:
             found, _ = await self.present(history.suite, other, site)
         except PullthroughError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from proxy.apt import paths, release, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.indexes import Indexes
-from proxy.apt.suites import Away, Form, Received, Snapshot
+from proxy.apt.suites import Away, Received, ReleaseForm, Snapshot
 from proxy.cache import freshness
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, StoreError
@@ -30,7 +30,7 @@ class SuiteHistory:
     """One suite in one form. Changed on the event loop only; times are in monotonic seconds unless they say so."""
 
     suite: ArchiveAddress  # its folder
-    form: Form
+    form: ReleaseForm
     recent: list[Snapshot] = field(default_factory=list)  # the present one first
     replaced: dict[str, float] = field(default_factory=dict)  # former snapshots by name, and when each was replaced
     used: dict[str, float] = field(default_factory=dict)  # indexes that clients asked for: seconds since the epoch
@@ -73,7 +73,7 @@ class SuiteHistories:
         self._indexes = indexes
         self._histories: OrderedDict[str, SuiteHistory] = OrderedDict()
 
-    async def get(self, suite: ArchiveAddress, form: Form) -> SuiteHistory:
+    async def get(self, suite: ArchiveAddress, form: ReleaseForm) -> SuiteHistory:
         """The history of a suite, read from the store if it is not in memory."""
         history = SuiteHistory(suite, form)
         known = self._histories.get(history.key)
@@ -101,11 +101,11 @@ class SuiteHistories:
         self._drop_unused()
         await self._save(history)
         known = [*history.recent]
-        for form in Form:
+        for form in ReleaseForm:
             other = self._histories.get(SuiteHistory(history.suite, form).key)
             known += other.recent if other is not None and other is not history else []
         await self._indexes.prune(history.suite, known)
-        if history.form is Form.DETACHED:
+        if history.form is ReleaseForm.DETACHED:
             signed = {history.signature_key(one.name) for one in history.recent}
             await self._forget(key for key in self._store.keys(history.signature_key()) if key not in signed)
 
@@ -133,7 +133,7 @@ class SuiteHistories:
         """Forget the present snapshot: upstream took this form of the suite away."""
         history.recent.clear()
         history.replaced.clear()
-        signatures = self._store.keys(history.signature_key()) if history.form is Form.DETACHED else ()
+        signatures = self._store.keys(history.signature_key()) if history.form is ReleaseForm.DETACHED else ()
         await self._forget((history.key, *signatures))
 
     def of_archive(self, address: ArchiveAddress) -> list[SuiteHistory]:
@@ -177,7 +177,7 @@ class SuiteHistories:
         signature = self._store.find(history.signature_key(entry.digest.value))
         try:
             body = await self._read(entry.digest)
-            found = await self._workers.run(release.parse, body, clearsigned=history.form is Form.INLINE)
+            found = await self._workers.run(release.parse, body, clearsigned=history.form is ReleaseForm.INLINE)
         except PullthroughError:
             return
         snapshot = Snapshot(history.form, _stored(entry), found, _stored(signature) if signature else None)

@@ -31,7 +31,7 @@ _CLOCKS = 5.0  # seconds between the clock that signs and the one that dates fil
 _SAME_LENGTH = 8  # bytes by which the lengths of two signatures of one key may differ
 
 
-class Form(enum.Enum):
+class ReleaseForm(enum.Enum):
     """Where a suite's list is: signed in itself, or with a signature beside it. `value`: the file with the list."""
 
     INLINE = "InRelease"
@@ -59,7 +59,7 @@ class Received:
 class Snapshot:
     """One state of a suite."""
 
-    form: Form
+    form: ReleaseForm
     listing: Received  # `InRelease` or `Release`
     release: Release
     signature: Received | None = None  # `Release.gpg`
@@ -168,7 +168,7 @@ def _signed_late(snapshot: Snapshot) -> bool:
 
 def trusted_for(snapshot: Snapshot, window: float) -> float:
     """Seconds for which the snapshot is served without another look; `window` if nothing speaks against it."""
-    unsigned = snapshot.form is Form.DETACHED and snapshot.signature is None and not snapshot.listing.settled
+    unsigned = snapshot.form is ReleaseForm.DETACHED and snapshot.signature is None and not snapshot.listing.settled
     return min(window, DOUBTED_FOR) if unsigned or doubtful(snapshot) else window
 
 
@@ -182,7 +182,7 @@ def still_away(away: Away | None, found: Snapshot | None, now: float) -> Away:
 
 def withdrawn(present: Snapshot, other: Snapshot) -> bool:
     """Whether a Release file that upstream no longer has gives way to one of the other form, which seems whole."""
-    if other.form is Form.DETACHED and (other.signature is None or doubtful(other)):
+    if other.form is ReleaseForm.DETACHED and (other.signature is None or doubtful(other)):
         return False
     before, after = present.release.date, other.release.date
     return after is not None and (before is None or after > before)

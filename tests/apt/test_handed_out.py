@@ -10,7 +10,7 @@ from proxy.apt import handed_out as module
 from proxy.apt import release
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.handed_out import HandedOut
-from proxy.apt.suites import Form, Received, Snapshot
+from proxy.apt.suites import Received, ReleaseForm, Snapshot
 from proxy.errors import Unsettled
 from proxy.model import Client, Entry, Validator
 from tests.apt.conftest import SUITE, WALL, listing
@@ -23,7 +23,7 @@ def snapshot(number: int) -> Snapshot:
     """A snapshot for each number."""
     body = listing({"Packages": bytes(number)})
     entry = Entry("key", "http://x/", release.digest(body), len(body), "", Validator(), WALL, WALL)
-    return Snapshot(Form.INLINE, Received(entry), release.parse(body, clearsigned=False))
+    return Snapshot(ReleaseForm.INLINE, Received(entry), release.parse(body, clearsigned=False))
 
 
 PRESENT, FORMER, FORGOTTEN = (snapshot(number) for number in (3, 2, 1))

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.apt import release
 from proxy.apt.indexes import Indexes, StoredIndex, arrived, host_of, index_key, stored_indexes
-from proxy.apt.suites import Form, Received, Snapshot
+from proxy.apt.suites import Received, ReleaseForm, Snapshot
 from proxy.errors import NotFound, UpstreamError, WrongBytes
 from proxy.model import Digest, Entry, Validator
 from tests.apt.conftest import OLD, SITE, SUITE, WALL, World, content, listing, settle
@@ -25,7 +25,7 @@ def snapshot(body: bytes, *, by_hash: bool = False) -> Snapshot:
     """A snapshot that lists `body` at PATH."""
     text = listing({PATH: body}, by_hash=by_hash)
     entry = Entry("k", "http://x/", sha256(text), len(text), "", Validator(), WALL, WALL)
-    return Snapshot(Form.INLINE, Received(entry), release.parse(text, clearsigned=False))
+    return Snapshot(ReleaseForm.INLINE, Received(entry), release.parse(text, clearsigned=False))
 
 
 @pytest.fixture

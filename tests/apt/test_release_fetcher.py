@@ -11,7 +11,7 @@ from proxy.apt import release
 from proxy.apt.indexes import Indexes
 from proxy.apt.release_fetcher import ReleaseFetcher, Torn, address_of
 from proxy.apt.suite_history import SuiteHistories, SuiteHistory
-from proxy.apt.suites import Form
+from proxy.apt.suites import ReleaseForm
 from proxy.errors import NotFound, TooLarge, UpstreamBroken
 from proxy.model import Validator
 from tests.apt.conftest import OLD, SITE, SUITE, World, beside, inline, listing
@@ -23,7 +23,7 @@ ONE, TWO = {"Packages": b"one"}, {"Packages": b"second"}
 class Asked:
     """A history, and what fetches for it."""
 
-    def __init__(self, world: World, form: Form) -> None:
+    def __init__(self, world: World, form: ReleaseForm) -> None:
         self.world = world
         self.history = SuiteHistory(SUITE, form)
         self.histories = SuiteHistories(world.store, world.clock, Indexes(world.downloads, world.store), world.workers)
@@ -44,7 +44,7 @@ class Asked:
 
 async def test_fetch(world: World) -> None:
     """The body as it came, what upstream said of it, and its own clock; asked for as apt asks, and then by ETag."""
-    asked = Asked(world, Form.INLINE)
+    asked = Asked(world, ReleaseForm.INLINE)
     now = formatdate(OLD + 60, usegmt=True)
     date = formatdate(OLD, usegmt=True)
     headers = {"ETag": '"1"', "Last-Modified": date, "Date": now, "Content-Encoding": "gzip"}
@@ -80,7 +80,7 @@ async def test_fetch(world: World) -> None:
 )
 async def test_fetch__refused(world: World, script: Scripted, error: type[Exception]) -> None:
     """Too much, nothing, or less than there should be."""
-    asked = Asked(world, Form.INLINE)
+    asked = Asked(world, ReleaseForm.INLINE)
     world.upstream.on(address_of(asked.history, "InRelease"), script)
 
     with pytest.raises(error):
@@ -89,7 +89,7 @@ async def test_fetch__refused(world: World, script: Scripted, error: type[Except
 
 async def test_fetch__unchanged(world: World) -> None:
     """Each file is asked for by its own date, and nothing is read twice."""
-    for form, names in ((Form.INLINE, ["InRelease"]), (Form.DETACHED, ["Release", "Release.gpg"])):
+    for form, names in ((ReleaseForm.INLINE, ["InRelease"]), (ReleaseForm.DETACHED, ["Release", "Release.gpg"])):
         asked = Asked(world, form)
         world.put("InRelease", inline(ONE))
         world.put("Release", listing(ONE))
@@ -101,12 +101,12 @@ async def test_fetch__unchanged(world: World) -> None:
         assert [(name, True) for name in names] == asked.asks()
         present = asked.history.present
         assert present is not None
-        assert (None if form is Form.INLINE else present.pair) == (found.pair if found else None)
+        assert (None if form is ReleaseForm.INLINE else present.pair) == (found.pair if found else None)
 
 
 async def test_fetch__without_conditions(world: World) -> None:
     """What conditions would hide is seen when they are left out."""
-    asked = Asked(world, Form.DETACHED)
+    asked = Asked(world, ReleaseForm.DETACHED)
     world.put("Release", listing(ONE))
     world.put("Release.gpg", beside(listing(ONE)))
     await asked.adopt()
@@ -126,7 +126,7 @@ async def test_fetch__without_conditions(world: World) -> None:
 @pytest.mark.parametrize("signed", [True, False])
 async def test_fetch__signature_alone(world: World, signed: bool) -> None:
     """A signature that comes, goes or changes is found, though the list is the same."""
-    asked = Asked(world, Form.DETACHED)
+    asked = Asked(world, ReleaseForm.DETACHED)
     world.put("Release", listing(ONE))
     if signed:
         world.put("Release.gpg", beside(b"another"))
@@ -145,7 +145,7 @@ async def test_fetch__signature_alone(world: World, signed: bool) -> None:
 
 async def test_fetch__list_that_changes_each_time(world: World) -> None:
     """A pair that is never the same before and after is not taken."""
-    asked = Asked(world, Form.DETACHED)
+    asked = Asked(world, ReleaseForm.DETACHED)
     bodies = [listing({"Packages": bytes(number)}) for number in range(9)]
     world.upstream.on(replace(SUITE, path=f"{SUITE.path}Release").url, *map(Scripted, bodies))
     world.put("Release.gpg", beside(bodies[0]))
@@ -156,7 +156,7 @@ async def test_fetch__list_that_changes_each_time(world: World) -> None:
 
 async def test_fetch__nothing(world: World) -> None:
     """404 of the list is an error; 404 of the signature is an unsigned suite."""
-    asked = Asked(world, Form.DETACHED)
+    asked = Asked(world, ReleaseForm.DETACHED)
     with pytest.raises(NotFound):
         await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
     world.put("Release", listing(ONE))
@@ -169,6 +169,6 @@ async def test_fetch__nothing(world: World) -> None:
 
 def test_address_of() -> None:
     """A file in the suite's folder."""
-    history = SuiteHistory(SUITE, Form.INLINE)
+    history = SuiteHistory(SUITE, ReleaseForm.INLINE)
 
     assert "http://deb.example/debian/dists/stable/InRelease" == address_of(history, "InRelease")

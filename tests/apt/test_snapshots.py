@@ -11,7 +11,7 @@ import pytest
 from proxy.apt.indexes import Indexes
 from proxy.apt.policy import Policy
 from proxy.apt.snapshots import Snapshots
-from proxy.apt.suites import Form
+from proxy.apt.suites import ReleaseForm
 from proxy.errors import NotFound, Unsettled, UpstreamUnreachable
 from proxy.events import UpstreamFailed
 from proxy.model import Outcome
@@ -41,7 +41,7 @@ async def snapshots(world: World) -> AsyncIterator[Snapshots]:
     await made.close()
 
 
-async def present(snapshots: Snapshots, form: Form = Form.INLINE) -> tuple[dict[str, int], Outcome]:
+async def present(snapshots: Snapshots, form: ReleaseForm = ReleaseForm.INLINE) -> tuple[dict[str, int], Outcome]:
     """The present snapshot, by the sizes that it lists, and its outcome."""
     snapshot, outcome = await snapshots.present(SUITE, form, TEN)
     return {path: listed.size for path, listed in snapshot.release.files.items()}, outcome
@@ -49,7 +49,7 @@ async def present(snapshots: Snapshots, form: Form = Form.INLINE) -> tuple[dict[
 
 async def use(world: World, snapshots: Snapshots) -> None:
     """Let a client have used the index of the present snapshot."""
-    snapshot, _ = await snapshots.present(SUITE, Form.INLINE, TEN)
+    snapshot, _ = await snapshots.present(SUITE, ReleaseForm.INLINE, TEN)
     await snapshots.used(SUITE, snapshot, PATH)
 
 
@@ -177,7 +177,7 @@ async def test_present__pair_without_signature(world: World, snapshots: Snapshot
     """A Release file without a signature is a suite, too."""
     world.put("Release", listing(ONE))
 
-    assert ({PATH: 3}, Outcome.MISS) == await present(snapshots, Form.DETACHED)
+    assert ({PATH: 3}, Outcome.MISS) == await present(snapshots, ReleaseForm.DETACHED)
 
 
 async def test_present__pair_that_changes_while_it_is_read(world: World, snapshots: Snapshots) -> None:
@@ -187,7 +187,7 @@ async def test_present__pair_that_changes_while_it_is_read(world: World, snapsho
     world.upstream.on(url, Scripted(first), Scripted(second))
     world.put("Release.gpg", beside(second))
 
-    assert ({PATH: 6}, Outcome.MISS) == await present(snapshots, Form.DETACHED)
+    assert ({PATH: 6}, Outcome.MISS) == await present(snapshots, ReleaseForm.DETACHED)
 
 
 async def test_present__pair_that_never_settles(world: World, snapshots: Snapshots) -> None:
@@ -197,7 +197,7 @@ async def test_present__pair_that_never_settles(world: World, snapshots: Snapsho
     world.put("Release.gpg", beside(bodies[0]))
 
     with pytest.raises(Unsettled):
-        await present(snapshots, Form.DETACHED)
+        await present(snapshots, ReleaseForm.DETACHED)
 
 
 async def test_present__unchanged_body(world: World, snapshots: Snapshots) -> None:
@@ -209,7 +209,7 @@ async def test_present__unchanged_body(world: World, snapshots: Snapshots) -> No
 
     outcome = (await present(snapshots))[1]
 
-    snapshot, _ = await snapshots.present(SUITE, Form.INLINE, TEN)
+    snapshot, _ = await snapshots.present(SUITE, ReleaseForm.INLINE, TEN)
     assert Outcome.REVALIDATED is outcome
     assert snapshot.date_of() is not None
     assert 1 == len(await snapshots.known(SUITE))

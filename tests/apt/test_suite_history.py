@@ -10,7 +10,7 @@ from proxy.apt import release
 from proxy.apt import suite_history as module
 from proxy.apt.indexes import Indexes
 from proxy.apt.suite_history import SuiteHistories, SuiteHistory
-from proxy.apt.suites import Form, Received, Snapshot
+from proxy.apt.suites import Received, ReleaseForm, Snapshot
 from proxy.model import Blob, Entry, Validator
 from tests.apt.conftest import SITE, SUITE, WALL, World, beside, inline, listing, settle
 from tests.memory_store import MemoryStore
@@ -38,7 +38,7 @@ async def adopt(
     """Adopt a Release file that upstream sent, with its signature beside it if it is `signed`."""
     listed = await received(world, history.key, body)
     gpg = await received(world, history.signature_key("new"), beside(body)) if signed else None
-    parsed = release.parse(body, clearsigned=history.form is Form.INLINE)
+    parsed = release.parse(body, clearsigned=history.form is ReleaseForm.INLINE)
     snapshot = Snapshot(history.form, listed, parsed, signature=gpg)
     await known.adopt(history, snapshot)
     return snapshot
@@ -54,30 +54,30 @@ async def test_history__outlives_the_process(world: World) -> None:
     """The next process finds the present snapshot, and knows which of its indexes clients used."""
     body = inline({PATH: b"one"})
     known = histories_of(world)
-    snapshot = await adopt(world, known, await known.get(SUITE, Form.INLINE), body)
+    snapshot = await adopt(world, known, await known.get(SUITE, ReleaseForm.INLINE), body)
     world.put(PATH, b"one")
     await Indexes(world.downloads, world.store).open(SUITE, snapshot, PATH, SITE)
     await settle(world)
 
-    history = await histories_of(world).get(SUITE, Form.INLINE)
+    history = await histories_of(world).get(SUITE, ReleaseForm.INLINE)
 
     assert history.present is not None
     assert (snapshot.name, snapshot.release) == (history.present.name, history.present.release)
     assert history.present.listing.settled
     assert {PATH: world.clock.now()} == history.used
     assert body == read(world, known, history.present.listing)
-    assert (await histories_of(world).get(SUITE, Form.DETACHED)).present is None
+    assert (await histories_of(world).get(SUITE, ReleaseForm.DETACHED)).present is None
 
 
 async def test_history__pair(world: World) -> None:
     """A list is found with the signature that belongs to it; that of a former list goes when nobody has that list."""
     known = histories_of(world)
-    history = await known.get(SUITE, Form.DETACHED)
+    history = await known.get(SUITE, ReleaseForm.DETACHED)
     bodies = [listing({PATH: str(number).encode()}) for number in range(4)]
     for body in bodies:
         await adopt(world, known, history, body, signed=True)
 
-    found = await histories_of(world).get(SUITE, Form.DETACHED)
+    found = await histories_of(world).get(SUITE, ReleaseForm.DETACHED)
 
     assert found.present is not None
     assert beside(bodies[-1]) == read(world, known, found.present.signature)
@@ -92,45 +92,45 @@ async def test_history__disk_takes_nothing(world: World) -> None:
     world.store = MemoryStore(limit=1)
     known = histories_of(world)
     body = inline({PATH: b"one"})
-    await adopt(world, known, await known.get(SUITE, Form.INLINE), body)
+    await adopt(world, known, await known.get(SUITE, ReleaseForm.INLINE), body)
 
-    history = await known.get(SUITE, Form.INLINE)
+    history = await known.get(SUITE, ReleaseForm.INLINE)
 
     assert history.present is not None
     assert body == known.body(history.present.listing)
-    assert (await histories_of(world).get(SUITE, Form.INLINE)).present is None
+    assert (await histories_of(world).get(SUITE, ReleaseForm.INLINE)).present is None
 
 
 async def test_history__evicted(world: World) -> None:
     """A Release file that was evicted is to be fetched anew."""
     known = histories_of(world)
-    await adopt(world, known, await known.get(SUITE, Form.INLINE), inline({PATH: b"one"}))
+    await adopt(world, known, await known.get(SUITE, ReleaseForm.INLINE), inline({PATH: b"one"}))
     for key in world.store.keys("apt:"):
         await world.store.forget(key)
 
-    assert (await known.get(SUITE, Form.INLINE)).present is None
+    assert (await known.get(SUITE, ReleaseForm.INLINE)).present is None
 
 
 async def test_history__damaged(world: World) -> None:
     """A stored Release file that cannot be read counts as none."""
     known = histories_of(world)
-    history = await known.get(SUITE, Form.INLINE)
+    history = await known.get(SUITE, ReleaseForm.INLINE)
     damaged = await received(world, history.key, b"no Release file")
     await world.store.save(damaged.entry)
 
-    assert (await histories_of(world).get(SUITE, Form.INLINE)).present is None
+    assert (await histories_of(world).get(SUITE, ReleaseForm.INLINE)).present is None
 
 
 async def test_confirm__new_date(world: World) -> None:
     """The same list with another date is served with that date, after a restart too."""
     known = histories_of(world)
-    history = await known.get(SUITE, Form.INLINE)
+    history = await known.get(SUITE, ReleaseForm.INLINE)
     snapshot = await adopt(world, known, history, inline({PATH: b"one"}))
     entry = replace(snapshot.listing.entry, validator=Validator(None, "Thu, 02 Jan 2020 00:00:00 GMT"))
 
     await known.confirm(history, replace(snapshot, listing=Received(entry)))
 
-    again = (await histories_of(world).get(SUITE, Form.INLINE)).present
+    again = (await histories_of(world).get(SUITE, ReleaseForm.INLINE)).present
     assert history.present is not None
     assert again is not None
     assert ["Thu, 02 Jan 2020 00:00:00 GMT"] * 2 == [history.present.date_of(), again.date_of()]
@@ -141,9 +141,9 @@ async def test_histories__are_bounded(world: World, monkeypatch: pytest.MonkeyPa
     """Lists of suites that nobody asks for leave the memory, and are read again."""
     monkeypatch.setattr(module, "_FILES_MOST", 500)
     known = histories_of(world)
-    await adopt(world, known, await known.get(SUITE, Form.INLINE), inline({PATH: b"one"}))
+    await adopt(world, known, await known.get(SUITE, ReleaseForm.INLINE), inline({PATH: b"one"}))
     for number in range(20):
-        await known.get(replace(SUITE, path=f"debian/dists/{number}/"), Form.INLINE)
+        await known.get(replace(SUITE, path=f"debian/dists/{number}/"), ReleaseForm.INLINE)
 
     assert 5 == len(known._histories)
-    assert (await known.get(SUITE, Form.INLINE)).present is not None
+    assert (await known.get(SUITE, ReleaseForm.INLINE)).present is not None

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.apt import suites
 from proxy.apt.release import Listed, Release
-from proxy.apt.suites import Away, Decision, Form, Received, Snapshot, judge
+from proxy.apt.suites import Away, Decision, Received, ReleaseForm, Snapshot, judge
 from proxy.errors import NotFound, WrongBytes
 from proxy.model import Digest, Entry, Validator
 
@@ -35,7 +35,9 @@ def snapshot(
     """A snapshot."""
     release = Release({}, date=date, valid_until=until)
     gpg = received(signature) if isinstance(signature, str) else signature
-    return Snapshot(Form.DETACHED if gpg else Form.INLINE, received(name, modified), release, signature=gpg)
+    return Snapshot(
+        ReleaseForm.DETACHED if gpg else ReleaseForm.INLINE, received(name, modified), release, signature=gpg
+    )
 
 
 def away(found: Snapshot, *, since: float = 0.0, at: float | None = None) -> Away:
@@ -137,8 +139,8 @@ def test_doubtful(listed: float | None, signed: float | None, date: float | None
 
 def test_trusted_for() -> None:
     """What may be half of a change is looked at again soon."""
-    bare = Snapshot(Form.DETACHED, received("a", NOW - 9), Release({}))
-    settled = Snapshot(Form.DETACHED, received("a", NOW - 90), Release({}))
+    bare = Snapshot(ReleaseForm.DETACHED, received("a", NOW - 9), Release({}))
+    settled = Snapshot(ReleaseForm.DETACHED, received("a", NOW - 90), Release({}))
 
     assert [20.0, 20.0, 2.0, 2.0, 20.0] == [suites.trusted_for(one, 20.0) for one in (A, SIGNED, LATE, bare, settled)]
     assert 1.0 == suites.trusted_for(LATE, 1.0)
@@ -158,7 +160,7 @@ def test_withdrawn() -> None:
     """Only a newer Date in the other form says that this form is history."""
     old, new = snapshot("a", date=5), snapshot("b", date=6)
     half = snapshot("b", date=NOW - 60, modified=NOW - 50, signature=received("c", NOW - 7000))
-    unsigned = replace(new, form=Form.DETACHED)
+    unsigned = replace(new, form=ReleaseForm.DETACHED)
 
     assert [False, False] == [suites.withdrawn(old, one) for one in (half, unsigned)]
     assert suites.withdrawn(old, replace(half, signature=received("c", NOW - 40)))
