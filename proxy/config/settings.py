@@ -103,7 +103,7 @@ class ServeSettings(BaseModel):
         json_schema_extra={"shown_default": "a third of what the limit of open files leaves, at most 10000"},
     )
     log_format: Literal["json", "text"] = Field(
-        "json", description="Notation of the log line that each request leaves on standard error: `json` or `text`."
+        "json", description="Form of the log line that each request leaves on standard error: `json` or `text`."
     )
 
 
