@@ -1,29 +1,48 @@
-"""Addresses of Python indexes: text → `Target` → text, for the cache's side and for upstream's.
+"""Addresses of Python indexes on the cache: text → `Target` → text. Pure.
 
-`parse` and `format_path` are each other's inverse on the cache's side, `locate` and `upstream_url` on upstream's;
-`relative` joins the two. Everybody else speaks in targets, whose paths are those on the cache, with its `marks`. Never
-decides whether an address may be fetched, and never repeats a piece of the address in a message.
+`parse` and `format_path` are each other's inverse. Everybody else speaks in targets, whose paths are those on the
+cache. Never decides whether an address may be fetched, and never repeats a piece of the
+address in a message.
+
+**Marks** are segments of a path that say what a path of names cannot. Clients join and clean addresses in their own
+ways, so a link must survive all of them. `urllib.parse.urljoin`, which pip uses, drops empty segments; pip takes a
+file's name from the end of the path, and adds `.metadata` behind a query; a name without a known ending could be a
+project's page; and a name may not say whose file it is. So a path on the cache has
+
+    +empty            for an empty segment that is not the last
+    +of/<project>     before the name of a file that does not say whose it is: on that project's page it is listed
+    +file             before the name of a file that could be taken for a page
+    +name             before a name that is not part of the path upstream: the page says what is
+
+A segment of upstream's own that reads like one of these gets one more plus sign in front. Encoded slashes stand as
+`address_text.SLASH`, and need no mark.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 from packaging.utils import NormalizedName, canonicalize_name
 
 from proxy import address_text
+from proxy.address_text import PORTS, SLASH
 from proxy.errors import BadTarget, NotFound
-from proxy.model import Site, Target
-from proxy.python import filenames, marks, urls
+from proxy.model import Target
+from proxy.python import filenames
 
 # The segment behind a mount that begins the address of a file on another host. Without a plus sign pip reads it faster.
 MARKER = "~files"
 EARLIER_MARKER = "+files"  # the same, in keys of the store, and in the addresses of an older cache that is upstream
-
-
-# ---------------------------------------------------------------------- on the cache's side
+PATH_LIMIT = 4096  # bytes, decoded
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]*")
+_SLASHES = re.compile(rf"[/{re.escape(SLASH)}]")
+_EMPTY, _OF, _FILE, _NAME = "+empty", "+of", "+file", "+name"
+_LIKE_A_MARK = re.compile(r"\++(?:empty|of|file|name)")
+_PROJECT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")  # a normalised name (PEP 503)
 
 
 def parse(raw_path: str, mounts: Container[str]) -> Target:
@@ -33,53 +52,60 @@ def parse(raw_path: str, mounts: Container[str]) -> Target:
     """
     if not raw_path.startswith("/") or "?" in raw_path or "#" in raw_path:
         raise BadTarget("The address is not a plain path that begins with a slash.")
-    mount, slash, path = urls.checked(address_text.decoded(raw_path[1:], slashes=True)).partition("/")
+    mount, slash, path = checked(address_text.decoded(raw_path[1:], slashes=True)).partition("/")
     if mount not in mounts:
         raise NotFound("There is no index at this address. An [[upstream]] of the settings adds one, by its mount.")
     if not slash:
         raise NotFound("The address of an index ends in a slash.")
     first, _, behind = path.partition("/")
     if first != MARKER:
-        return Target(mount, None, _canonical(path, abroad=False))
+        return Target(mount, None, _rewritten(path, foreign=False))
     host, slash, path = behind.partition("/")
     if not slash:
         raise BadTarget("A file on another host has the address /<mount>/~files/<host>/<path>.")
-    return Target(mount, _host(host), _canonical(path, abroad=True))
+    return Target(mount, _host(host), _rewritten(path, foreign=True))
 
 
-def _canonical(path: str, *, abroad: bool) -> str:
+def _host(text: str) -> str:
+    """A host in the one spelling that keys and permissions know: lower case, no default port. Raises BadTarget."""
+    name, port = address_text.host(text)
+    return name if port in (None, PORTS["https"]) else f"{name}:{port}"
+
+
+def _rewritten(path: str, *, foreign: bool) -> str:
     """The one way to write a path, whose empty segments and marks may be as a client wrote them."""
-    if marks.plain(path):
+    if plain(path):
         return path
-    said = marks.unmarked(path)
-    return _path(said.path, said.name, said.project or "", file=said.file, abroad=abroad)
+    read = unmarked(path)
+    return canonical(read.path, read.name, read.project or "", file=read.file, foreign=foreign)
 
 
-def _path(path: str, name: str | None, project: str, *, file: bool, abroad: bool) -> str:
+def canonical(path: str, name: str | None, project: str, *, file: bool, foreign: bool) -> str:
     """The path on the cache of what is at `path` upstream, with no more marks than it takes.
 
-    `project`: whose page lists the file, if one does. `abroad`: it is on another host, where no pages are.
+    `project`: whose page lists the file, if one does. `foreign`: it is on another host, where no pages are.
     """
     last = path.rpartition("/")[2]
     shown = last if name is None else name
-    if file and (abroad or filenames.is_file(shown) or filenames.is_page(shown)):
+    if file and (foreign or filenames.is_file(shown) or filenames.is_page(shown)):
         file = False
     if project and filenames.tells(shown, project):
         project = ""
-    if shown == last and not (file or project) and marks.plain(path):
+    if shown == last and not (file or project) and plain(path):
         return path  # nearly all are so, and there are thousands
-    return marks.marked(path, name=None if shown == last else shown, project=project or None, file=file)
+    return marked(path, name=None if shown == last else shown, project=project or None, file=file)
 
 
 def format_path(target: Target) -> str:
     """The path that `parse` reads as `target`, encoded as pip would."""
-    return _front(target.mount, target.host) + urls.quoted(target.path)
+    return front(target.mount, target.host) + quoted(target.path)
 
 
 @lru_cache(maxsize=256)
-def _front(mount: str, host: str | None) -> str:
-    front = f"/{quote(mount, safe='')}/"
-    return front if host is None else f"{front}{MARKER}/{quote(host, safe=':')}/"
+def front(mount: str, host: str | None) -> str:
+    """How all paths begin that lie below a mount, or on another host."""
+    below = f"/{quote(mount, safe='')}/"
+    return below if host is None else f"{below}{MARKER}/{quote(host, safe=':')}/"
 
 
 def relative(page: Target, to: Target) -> str:
@@ -87,10 +113,10 @@ def relative(page: Target, to: Target) -> str:
 
     A bare file name where the file lies beside the page: build back ends of NVIDIA's packages take it for one.
     """
-    return _between(_folder(page), format_path(to))
+    return between(page_folder(page), format_path(to))
 
 
-def _between(folder: str, there: str) -> str:
+def between(folder: str, there: str) -> str:
     """The link from a page in `folder` to the path `there`; the whole path if `folder` is empty."""
     if not folder:
         return there
@@ -103,119 +129,100 @@ def _between(folder: str, there: str) -> str:
     return f"./{link}" if not link or ":" in link.partition("/")[0] else link
 
 
-def _folder(page: Target) -> str:
+def page_folder(page: Target) -> str:
     """The folder of a page, from which links lead; empty where only whole paths are sure to lead anywhere.
 
     Some clients leave empty segments out of a page's own address, and so count `..` differently.
     """
     path = format_path(page)
-    return path[: path.rindex("/") + 1] if marks.without_empties(page.path) == page.path else ""
+    return path[: path.rindex("/") + 1] if without_empties(page.path) == page.path else ""
 
 
-class Links:
-    """The links of one page to files: what `relative` gives for `locate_file`, quick, since there are thousands."""
-
-    def __init__(self, page: Target, site: Site) -> None:
-        self._site = site
-        self._beside = page.host
-        self._folder = _folder(page)
-        self._root = _front(site.mount, None)
-        self._base = _base(site.base)
-        self._fronts: dict[str, str] = {}  # of links to other hosts
-
-    def to(self, url: str, name: str, project: str = "") -> str:
-        """The link to the file `name` at an address upstream. Raises BadTarget for what cannot be asked for here."""
-        plain = urls.plainly(url)
-        if plain is not None and not project and plain[2].rpartition("/")[2] == name and marks.plain(plain[2]):
-            scheme, host, path = plain
-            base_scheme, base_host, base_path = self._base
-            if host != base_host or scheme != base_scheme or not path.startswith(base_path):
-                if host != self._beside:
-                    return self._front(host) + path.replace("+", "%2B")
-            elif filenames.is_file(name) and not path.startswith(MARKER, len(base_path)):
-                return _between(self._folder, self._root + path[len(base_path) :].replace("+", "%2B"))
-        return _between(self._folder, format_path(locate_file(url, self._site, name, project)))
-
-    def _front(self, host: str) -> str:
-        """How links to another host begin."""
-        front = self._fronts.get(host)
-        if front is None:
-            _abroad(host)
-            front = self._fronts[host] = _between(self._folder, _front(self._site.mount, host))
-        return front
+def quoted(path: str) -> str:
+    """The path encoded as pip would: only unreserved characters stay (RFC 3986 §2.3)."""
+    if _UNRESERVED.fullmatch(path.replace("+", "")):
+        return path.replace("+", "%2B")  # nearly all are so, and there are thousands
+    return address_text.quoted(path)
 
 
-# ---------------------------------------------------------------------- on upstream's side
+def checked(path: str) -> str:
+    """A decoded path. Raises BadTarget for one with segments of dots, or too long."""
+    segments = _SLASHES.split(path)
+    if "." in segments or ".." in segments:
+        raise BadTarget("The address has a segment of dots.")
+    address_text.bounded(segments, PATH_LIMIT)
+    return path
 
 
-def upstream_url(target: Target, site: Site, scheme: str | None = None) -> str:
-    """Upstream's address of `target`. `scheme` is for a file on another host: https, unless its port is http's.
-
-    Only a page knows the address of a target whose name is not the end of its path (`is_named`).
-    """
-    path = marks.unmarked(target.path).path
-    if target.host is None:
-        return site.base + urls.quoted(path)
-    if scheme is None:
-        scheme = "http" if target.host.endswith(":80") else "https"
-    return urls.absolute(scheme, target.host, path)
+# ---------------------------------------------------------------------- marks
 
 
-def path_of(target: Target) -> str:
-    """The path of `target` on its host, or below the base of its mount: what upstream knows of it."""
-    return marks.unmarked(target.path).path
+class Unmarked(NamedTuple):
+    """What a path on the cache says: upstream's path, decoded, and what marks added to it."""
+
+    path: str
+    name: str | None = None  # the file's name, where it is not the end of the path
+    project: str | None = None  # whose page lists it, where the name does not say
+    file: bool = False  # whether any mark says that it is a file and no page
 
 
-def is_marked(target: Target) -> bool:
-    """Whether the address says by a mark that it is a file's."""
-    return "+" in target.path and marks.unmarked(target.path).file
+def marked(path: str, *, name: str | None = None, project: str | None = None, file: bool = False) -> str:
+    """The path on the cache that says all this; `unmarked` is its inverse."""
+    *folders, last = path.split("/")
+    made = [_EMPTY if not folder else _escaped(folder) for folder in folders]
+    if name is None:
+        last = _escaped(last)
+    elif path:
+        made.append(_escaped(last) or _EMPTY)
+    if project:
+        made += (_OF, project)
+    if name is not None:
+        made.append(_NAME)
+    elif file and not project:
+        made.append(_FILE)
+    return "/".join((*made, last if name is None else name))
 
 
-def is_named(target: Target) -> bool:
-    """Whether the file's name is no part of its address upstream."""
-    return marks.unmarked(target.path).name is not None
+def unmarked(path: str) -> Unmarked:
+    """Read a path on the cache."""
+    if "+" not in path:
+        return Unmarked(path)
+    segments = path.split("/")
+    last = segments.pop()
+    name = project = None
+    if last == _EMPTY and segments[-1:] != [_NAME]:
+        last = ""
+    file = bool(segments and last) and segments[-1] in (_FILE, _NAME)
+    if file and segments.pop() == _NAME:
+        name = last
+    if last and segments[-2:-1] == [_OF] and _PROJECT.fullmatch(segments[-1]):
+        project, file = segments[-1], True
+        del segments[-2:]
+    if name is None:
+        segments.append(last)
+    return Unmarked("/".join(map(_upstream, segments)), name, project, file)
 
 
-def locate(url: str, site: Site) -> Target:
-    """The target that stands for an absolute address upstream; query and fragment count for nothing.
-
-    Raises BadTarget for a scheme other than http and https, and for a path that no target can have.
-    """
-    return _located(url, site, None, "", file=False)
+def plain(path: str) -> bool:
+    """Whether upstream's path stands on the cache as it is; quick, for pages with thousands of links."""
+    return "/+" not in path and "//" not in path and not path.startswith(("+", "/"))
 
 
-def locate_file(url: str, site: Site, name: str, project: str = "") -> Target:
-    """The target of the file `name` at an address upstream. `project`: whose page lists it. Raises BadTarget."""
-    return _located(url, site, name, project, file=True)
+def without_empties(path: str) -> str:
+    """A path on the cache without the marks of empty segments: what it leads to, if upstream does not care for them."""
+    if _EMPTY not in path:
+        return path
+    return "/".join([segment for segment in path.split("/") if segment != _EMPTY])
 
 
-def _located(url: str, site: Site, name: str | None, project: str, *, file: bool) -> Target:
-    scheme, host, path = urls.dissect(url)
-    base_scheme, base_host, base_path = _base(site.base)
-    if host == base_host and scheme == base_scheme and path.startswith(base_path):
-        below = path[len(base_path) :]
-        # Another cache of this kind is upstream: its marker must not be read as ours, so the host goes before it.
-        if below.partition("/")[0] not in (MARKER, EARLIER_MARKER):
-            return Target(site.mount, None, _path(below, name, project, file=file, abroad=False))
-    return Target(site.mount, _abroad(host), _path(path, name, project, file=file, abroad=True))
+def _escaped(segment: str) -> str:
+    return f"+{segment}" if _LIKE_A_MARK.fullmatch(segment) else segment
 
 
-def _abroad(host: str) -> str:
-    """A host that `urls.dissect` gave, as a target may have it. Raises BadTarget."""
-    if host.endswith(f":{urls.HTTPS}"):
-        raise BadTarget("An http address at the port of https cannot be told from an https address.")
-    return host
-
-
-@lru_cache(maxsize=64)
-def _base(base: str) -> tuple[str, str, str]:
-    return urls.dissect(base)
-
-
-def _host(text: str) -> str:
-    """A host in the one spelling that keys and permissions know: lower case, no default port. Raises BadTarget."""
-    name, port = address_text.host(text)
-    return name if port in (None, urls.HTTPS) else f"{name}:{port}"
+def _upstream(segment: str) -> str:
+    if segment == _EMPTY:
+        return ""
+    return segment[1:] if _LIKE_A_MARK.fullmatch(segment) else segment
 
 
 # ---------------------------------------------------------------------- names
@@ -233,7 +240,7 @@ def name_of(target: Target) -> str:
 
 def folder_of(target: Target) -> str:
     """The path of the folder in which the file at `target` lies upstream, without a slash at its end."""
-    return marks.marked(marks.unmarked(target.path).path).rpartition("/")[0]
+    return marked(unmarked(target.path).path).rpartition("/")[0]
 
 
 def parent_of(target: Target) -> str:
@@ -243,4 +250,19 @@ def parent_of(target: Target) -> str:
 
 def project_of(target: Target) -> str | None:
     """The project whose page lists the file at `target`; a best guess where only the file's name says it, else None."""
-    return marks.unmarked(target.path).project or filenames.project_of(name_of(target))
+    return unmarked(target.path).project or filenames.project_of(name_of(target))
+
+
+def path_of(target: Target) -> str:
+    """The path of `target` on its host, or below the base of its mount: what upstream knows of it."""
+    return unmarked(target.path).path
+
+
+def is_marked(target: Target) -> bool:
+    """Whether the address says by a mark that it is a file's."""
+    return "+" in target.path and unmarked(target.path).file
+
+
+def is_named(target: Target) -> bool:
+    """Whether the file's name is no part of its address upstream."""
+    return unmarked(target.path).name is not None

@@ -109,7 +109,7 @@ class FileHosts:
                 schemes = (scheme,)
             elif target.host in site.hosts and site.base.startswith("http:") and _has_port(target.host):
                 schemes = ("https", "http")
-        return tuple(Location(addresses.upstream_url(target, site, scheme), site) for scheme in schemes)
+        return tuple(Location(urls.upstream_url(target, site, scheme), site) for scheme in schemes)
 
 
 def _has_port(host: str) -> bool:

@@ -1,7 +1,9 @@
-"""A link of a page → the address that it leads to, in one spelling.
+"""Links: of a page of upstream → the address that they lead to; and that address → the link on the page here. Pure.
 
-Used by `parsing` for every form that indexes have: page-relative, `../`, root-relative, absolute, `//host`. Never
-decides whether an address may be fetched.
+`Base` reads every form that indexes have (page-relative, `../`, root-relative, absolute, `//host`), for `parsing`.
+`PageLinks` writes them, for `rendering`. User names and passwords in addresses are nobody's business but the index's:
+links lose theirs when they are read, and `redacted` takes them out of whatever else a page says. Never decides whether
+an address may be fetched.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from proxy.address_text import SLASH
 from proxy.errors import BadTarget
-from proxy.python import urls
+from proxy.model import Site, Target
+from proxy.python import filenames, urls
+from proxy.python.addresses import MARKER, between, format_path, front, page_folder, plain
 
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 # Links that no rule of joining would change: pages have thousands of them.
@@ -23,6 +27,13 @@ _FOLLOWED = re.compile(r"(?:git|hg|svn|bzr)\+(?:https?|ssh|git|svn|s?ftp|lp)|ftp
 _WEB = re.compile(r"(?:.*\+)?https?")
 # RFC 3986 §2: what may stand in an address, but for quotes, which end an attribute of HTML.
 _SAFE = ":/?#[]@!$&()*+,;=-._~%"
+# In JSON a slash may be written with a backslash before it. A password may have an at sign.
+_USER = re.compile(rb"((?:\\?/){2})([^/\\\s\"'<>?#]{1,1024})@")
+_BEFORE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*:|[\w.~%/:+-])\Z")
+_WEB_ADDRESS = re.compile(rb"(?:.*\+)?https?:", re.IGNORECASE)
+_SCHEME = 32  # bytes before the slashes that are looked at
+_ENDS = (b" ", b"\t", b"\r", b"\n", b'"', b"'", b"<", b">", b"?", b"#")  # what no user name goes across
+_LONGEST = 2048  # bytes of a word that has not ended, after which it passes
 
 
 class Base(NamedTuple):
@@ -128,3 +139,75 @@ def _without_dots(path: str) -> str:
     if segments[-1] in {".", ".."}:
         made.append("")
     return "/" + "/".join(made)
+
+
+class PageLinks:
+    """The links of one page to files: what `relative` gives for `locate_file`, quick, since there are thousands."""
+
+    def __init__(self, page: Target, site: Site) -> None:
+        self._site = site
+        self._host = page.host
+        self._folder = page_folder(page)
+        self._root = front(site.mount, None)
+        self._base = urls.base_parts(site.base)
+        self._fronts: dict[str, str] = {}  # of links to other hosts
+
+    def to(self, url: str, name: str, project: str = "") -> str:
+        """The link to the file `name` at an address upstream. Raises BadTarget for what cannot be asked for here."""
+        parts = urls.plainly(url)
+        if parts is not None and not project and parts[2].rpartition("/")[2] == name and plain(parts[2]):
+            scheme, host, path = parts
+            base_scheme, base_host, base_path = self._base
+            if host != base_host or scheme != base_scheme or not path.startswith(base_path):
+                if host != self._host:
+                    return self._front(host) + path.replace("+", "%2B")
+            elif filenames.is_file(name) and not path.startswith(MARKER, len(base_path)):
+                return between(self._folder, self._root + path[len(base_path) :].replace("+", "%2B"))
+        return between(self._folder, format_path(urls.locate_file(url, self._site, name, project)))
+
+    def _front(self, host: str) -> str:
+        """How links to another host begin."""
+        found = self._fronts.get(host)
+        if found is None:
+            there = front(self._site.mount, urls.foreign_host(host))
+            found = self._fronts[host] = between(self._folder, there)
+        return found
+
+
+# ---------------------------------------------------------------------- users
+
+
+def redacted(text: bytes) -> bytes:
+    """A text whose addresses name no user; those of repositories (`ssh://git@host`) lose a password alone."""
+    return _USER.sub(_shown, text) if b"@" in text else text
+
+
+def _shown(found: re.Match[bytes]) -> bytes:
+    slashes, user = found.groups()
+    before = _BEFORE.search(found.string[max(found.start() - _SCHEME, 0) : found.start()])
+    if before is None or _WEB_ADDRESS.fullmatch(before[1]):
+        return slashes
+    if before[1].endswith(b":"):
+        return slashes + user.partition(b":")[0] + b"@"
+    return found[0]  # a path with an empty segment
+
+
+class Redactor:
+    """The same for a text as it streams by. Mutable state: the beginning of a word whose end is still to come."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What can be sent on, now that `chunk` has come."""
+        text = self._held + chunk
+        end = max(map(text.rfind, _ENDS)) + 1
+        if len(text) - end > _LONGEST:
+            end = len(text)
+        self._held = text[end:]
+        return redacted(text[:end])
+
+    def finish(self) -> bytes:
+        """The rest, now that the text has ended."""
+        rest, self._held = self._held, b""
+        return redacted(rest)

@@ -16,9 +16,9 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied
 from proxy.model import Group, Member, Query, Site, Target
-from proxy.python import addresses, negotiation
-from proxy.python.discretion import Discretion
+from proxy.python import negotiation, urls
 from proxy.python.groups import members_for
+from proxy.python.links import Redactor
 from proxy.python.negotiation import UPSTREAM_ACCEPT, Format
 from proxy.python.parsing import LOOKED_AT, begun, typed
 from proxy.python.projects import NamesInHtml, NamesInJson, ProjectListRewriter
@@ -77,7 +77,7 @@ class Lists:
         raise AssertionError("unreachable")
 
     async def _open(self, stack: AsyncExitStack, site: Site, target: Target, accept: str) -> _Came:
-        address = addresses.upstream_url(target, site)
+        address = urls.upstream_url(target, site)
         wanted = Wanted("", address, site, binary=False, text=True)
         passthrough = await self._downloads.pass_through(wanted, 0, None, {"Accept": accept})
         stack.push_async_callback(passthrough.close)
@@ -108,7 +108,7 @@ class _Came:
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """All of it, once, without names of users."""
-        discretion = Discretion()
+        discretion = Redactor()
         yield discretion.feed(self.head)
         async with aclosing(self._rest):
             async for chunk in self._rest:

@@ -15,8 +15,8 @@ import msgspec
 
 from proxy.errors import BadTarget
 from proxy.model import Digest, Site, Target
-from proxy.python import addresses, filenames
-from proxy.python.discretion import discreet
+from proxy.python import addresses, filenames, urls
+from proxy.python.links import PageLinks, redacted
 from proxy.python.negotiation import Format
 from proxy.python.page import File, Page
 
@@ -29,10 +29,10 @@ def render(page: Page, here: Target, site: Site, fmt: Format) -> bytes:
     links = _links(page, here, site)
     match fmt:
         case Format.JSON:
-            return discreet(msgspec.json.encode(_json_page(page, links, _projects(page, here, site))))
+            return redacted(msgspec.json.encode(_json_page(page, links, _projects(page, here, site))))
         case Format.HTML | Format.TEXT:
             folders = _folders(page, here, site)
-            return discreet(_html_page(page, links, folders).encode("utf-8", "replace"))
+            return redacted(_html_page(page, links, folders).encode("utf-8", "replace"))
         case _:
             assert_never(fmt)
 
@@ -43,7 +43,7 @@ def record(page: Page) -> bytes:
 
 
 def _links(page: Page, here: Target, site: Site) -> Iterator[tuple[File, str]]:
-    links = addresses.Links(here, site)
+    links = PageLinks(here, site)
     for file in page.files:
         try:
             yield file, links.to(file.url, file.filename, file.project)
@@ -55,7 +55,7 @@ def _folders(page: Page, here: Target, site: Site) -> Iterator[tuple[str, str]]:
     """Names and links of the folders that lie below the upstream's base."""
     for folder in page.folders:
         try:
-            target = addresses.locate(folder, site)
+            target = urls.locate(folder, site)
         except BadTarget:
             continue
         if target.host is None and target.path != here.path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from proxy.address_text import quoted
 from proxy.errors import NotFound
 from proxy.model import Site, Target
-from proxy.python import addresses, filenames, marks
+from proxy.python import addresses, filenames
 
 _CHANNEL = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9._~+-]*")  # what indexes below a mount are called, as torch-2.8.0+cu126
 
@@ -73,7 +73,7 @@ def classify(target: Target, site: Site) -> Route:
     if site.flat:
         # Without the slash a listing's links would lead beside it. Quoted, it is a path whatever it is called.
         return PackageFile(last) if filenames.is_file(last) else Elsewhere(f"./{quoted(last)}/")
-    return _of_index(marks.without_empties(target.path), site)
+    return _of_index(addresses.without_empties(target.path), site)
 
 
 def _of_index(path: str, site: Site) -> Route:

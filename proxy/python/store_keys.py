@@ -10,7 +10,7 @@ from typing import Self
 
 from proxy.errors import BadTarget
 from proxy.model import Site, Target
-from proxy.python import addresses
+from proxy.python import addresses, urls
 from proxy.python.page import File
 
 
@@ -36,7 +36,7 @@ class PageAddress:
     @property
     def url(self) -> str:
         """Upstream's address."""
-        return addresses.upstream_url(Target(self.site.mount, None, self.path), self.site)
+        return urls.upstream_url(Target(self.site.mount, None, self.path), self.site)
 
 
 def page_key(mount: str, project: str, path: str) -> str:
@@ -82,6 +82,6 @@ def name_in_key(key: str) -> str:
 def located(file: File, site: Site) -> Target | None:
     """Where the cache has a file of a page; None for one that it could not fetch."""
     try:
-        return addresses.locate_file(file.url, site, file.filename, file.project)
+        return urls.locate_file(file.url, site, file.filename, file.project)
     except BadTarget:
         return None

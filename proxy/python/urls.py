@@ -1,23 +1,24 @@
-"""Absolute addresses upstream: taken apart into scheme, host and decoded path, and put together again. Pure.
+"""Addresses upstream: taken apart and put together, and the targets that stand for them on the cache. Pure.
 
-`dissect` and `absolute` are each other's inverse for whatever a target can stand for. Never decides what may be asked
-for, and never repeats a piece of an address in a message.
+`dissect` and `absolute` are each other's inverse for whatever a target can stand for, and so are `locate` and
+`upstream_url`. Never decides what may be asked for, and never repeats a piece of an address in a message.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from proxy import address_text
-from proxy.address_text import HOST_LIMIT, LABEL, LAST_PORT, PORTS, SLASH
+from proxy.address_text import HOST_LIMIT, LABEL, LAST_PORT, PORTS
 from proxy.errors import BadTarget
+from proxy.model import Site, Target
+from proxy.python import addresses
+from proxy.python.addresses import EARLIER_MARKER, MARKER, canonical, checked, quoted
 
-PATH_LIMIT = 4096  # bytes, decoded
-HTTPS = PORTS["https"]
+_HTTPS = PORTS["https"]
 _QUERY = "!$&'()*+,;=:@/?%"  # characters of a query that stay as they are (RFC 3986 §3.4), and what is encoded already
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]*")
-_SLASHES = re.compile(rf"[/{re.escape(SLASH)}]")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # The links that nearly all pages have: nothing to decode but plus signs, no empty segment or one of dots, no long name.
 _PLAIN = re.compile(
@@ -51,7 +52,7 @@ def dissect(url: str) -> tuple[str, str, str]:
         raise BadTarget("The address of a link has no port that can be asked.")
     # Browsers and pip take a percent sign that begins no escape for itself.
     path = checked(address_text.decoded(_STRAY_PERCENT.sub("%25", parts.path[1:]), slashes=True))
-    return scheme, host if number == HTTPS == PORTS[scheme] else f"{host}:{number}", path
+    return scheme, host if number == _HTTPS == PORTS[scheme] else f"{host}:{number}", path
 
 
 def plainly(url: str) -> tuple[str, str, str] | None:
@@ -78,17 +79,51 @@ def absolute(scheme: str, host: str, path: str, query: str = "") -> str:
     return f"{front}?{quote(query, safe=_QUERY)}" if query else front
 
 
-def quoted(path: str) -> str:
-    """The path encoded as pip would: only unreserved characters stay (RFC 3986 §2.3)."""
-    if _UNRESERVED.fullmatch(path.replace("+", "")):
-        return path.replace("+", "%2B")  # nearly all are so, and there are thousands
-    return address_text.quoted(path)
+def upstream_url(target: Target, site: Site, scheme: str | None = None) -> str:
+    """Upstream's address of `target`. `scheme` is for a file on another host: https, unless its port is http's.
+
+    Only a page knows the address of a target whose name is not the end of its path (`is_named`).
+    """
+    path = addresses.path_of(target)
+    if target.host is None:
+        return site.base + quoted(path)
+    if scheme is None:
+        scheme = "http" if target.host.endswith(":80") else "https"
+    return absolute(scheme, target.host, path)
 
 
-def checked(path: str) -> str:
-    """A decoded path. Raises BadTarget for one with segments of dots, or too long."""
-    segments = _SLASHES.split(path)
-    if "." in segments or ".." in segments:
-        raise BadTarget("The address has a segment of dots.")
-    address_text.bounded(segments, PATH_LIMIT)
-    return path
+def locate(url: str, site: Site) -> Target:
+    """The target that stands for an absolute address upstream; query and fragment count for nothing.
+
+    Raises BadTarget for a scheme other than http and https, and for a path that no target can have.
+    """
+    return _located(url, site, None, "", file=False)
+
+
+def locate_file(url: str, site: Site, name: str, project: str = "") -> Target:
+    """The target of the file `name` at an address upstream. `project`: whose page lists it. Raises BadTarget."""
+    return _located(url, site, name, project, file=True)
+
+
+def _located(url: str, site: Site, name: str | None, project: str, *, file: bool) -> Target:
+    scheme, host, path = dissect(url)
+    base_scheme, base_host, base_path = base_parts(site.base)
+    if host == base_host and scheme == base_scheme and path.startswith(base_path):
+        below = path[len(base_path) :]
+        # Another cache of this kind is upstream: its marker must not be read as ours, so the host goes before it.
+        if below.partition("/")[0] not in (MARKER, EARLIER_MARKER):
+            return Target(site.mount, None, canonical(below, name, project, file=file, foreign=False))
+    return Target(site.mount, foreign_host(host), canonical(path, name, project, file=file, foreign=True))
+
+
+def foreign_host(host: str) -> str:
+    """A host that `dissect` gave, as a target may have it. Raises BadTarget."""
+    if host.endswith(f":{_HTTPS}"):
+        raise BadTarget("An http address at the port of https cannot be told from an https address.")
+    return host
+
+
+@lru_cache(maxsize=64)
+def base_parts(base: str) -> tuple[str, str, str]:
+    """What `dissect` gives for the base of a mount."""
+    return dissect(base)

@@ -21,7 +21,7 @@ from proxy.config.addresses import (
 )
 from proxy.config.upstreams import UpstreamSettings
 from proxy.model import Site
-from proxy.python import addresses
+from proxy.python import addresses, urls
 
 letters = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="/\\")
 segment = st.text(letters, min_size=1, max_size=6).filter(lambda text: text not in {".", ".."})
@@ -44,9 +44,9 @@ def test_check_base__any_legal_form(scheme: str, host: str, parts: list[str], sl
     assert base.endswith("/")
     assert base == check_base(base)
     site = Site("m", base, "", 1.0)
-    target = addresses.locate(base + quote(name), site)
+    target = urls.locate(base + quote(name), site)
     assert target.host is None
-    assert f"{base}{quote(name)}" == addresses.upstream_url(target, site)
+    assert f"{base}{quote(name)}" == urls.upstream_url(target, site)
 
 
 @given(st.lists(written.filter(bool), max_size=4))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import BadTarget, NotFound
-from proxy.model import Site, Target
+from proxy.model import Target
 from proxy.python import addresses
+from proxy.python.addresses import Unmarked, marked, plain, unmarked, without_empties
 
 MOUNTS = frozenset({"pypi", "whl"})
-SITE = Site("pypi", "https://index.example/base/", "simple/", 600.0)
-ROOT = Site("whl", "http://127.0.0.1:8080/", "", 600.0)
 
 
 @pytest.mark.parametrize(
@@ -137,111 +138,6 @@ def test_format_path__encoding(target: Target, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "url"),
-    [
-        (Target("pypi", None, "simple/x/"), "https://index.example/base/simple/x/"),
-        (Target("pypi", None, "a+b.whl"), "https://index.example/base/a%2Bb.whl"),
-        (Target("pypi", "files.example", "a+b.whl"), "https://files.example/a%2Bb.whl"),
-        (Target("pypi", "files.example:80", "b.whl"), "http://files.example/b.whl"),
-        (Target("pypi", "files.example:8443", "b.whl"), "https://files.example:8443/b.whl"),
-        (Target("pypi", None, "a\\b/c"), "https://index.example/base/a%2Fb/c"),
-        (Target("pypi", None, "+empty/a/+empty/"), "https://index.example/base//a//"),
-        (Target("pypi", None, "a/+file/b"), "https://index.example/base/a/b"),
-        (Target("pypi", None, "a/+of/acme/1.0.zip"), "https://index.example/base/a/1.0.zip"),
-        (Target("pypi", None, "get/+name/x.whl"), "https://index.example/base/get"),
-        (Target("pypi", "files.example", "++name/x.whl"), "https://files.example/%2Bname/x.whl"),
-    ],
-)
-def test_upstream_url__encoding(target: Target, url: str) -> None:
-    """Below the base or on another host, always with a plus sign as %2B."""
-    assert url == addresses.upstream_url(target, SITE)
-
-
-def test_upstream_url__scheme_given() -> None:
-    """A file on another host can be asked for without TLS."""
-    target = Target("pypi", "127.0.0.1:8080", "b.whl")
-    assert addresses.upstream_url(target, SITE, "http") == "http://127.0.0.1:8080/b.whl"
-
-
-@pytest.mark.parametrize(
-    ("url", "target"),
-    [
-        ("https://index.example/base/simple/x/", Target("pypi", None, "simple/x/")),
-        ("https://INDEX.example:443/base/a.whl?token=1#sha256=00", Target("pypi", None, "a.whl")),
-        ("https://index.example/base/", Target("pypi", None, "")),
-        ("https://index.example/base", Target("pypi", "index.example", "base")),
-        ("https://index.example/other/a.whl", Target("pypi", "index.example", "other/a.whl")),
-        ("https://index.example/basement/a.whl", Target("pypi", "index.example", "basement/a.whl")),
-        ("http://index.example/base/a.whl", Target("pypi", "index.example:80", "base/a.whl")),
-        ("https://index.example:8443/base/a.whl", Target("pypi", "index.example:8443", "base/a.whl")),
-        ("https://files.example/a+b.whl", Target("pypi", "files.example", "a+b.whl")),
-        ("https://files.example/a%2Bb.whl", Target("pypi", "files.example", "a+b.whl")),
-        ("https://files.example/a%2bb.whl", Target("pypi", "files.example", "a+b.whl")),
-        ("https://files.example/a%252Bb.whl", Target("pypi", "files.example", "a%2Bb.whl")),
-        ("https://user:pass@files.example/a.whl", Target("pypi", "files.example", "a.whl")),
-        ("https://[::1]:8080/a.whl", Target("pypi", "[::1]:8080", "a.whl")),
-        ("https://files.example", Target("pypi", "files.example", "")),
-        (
-            "https://index.example/base/~files/files.example/a.whl",
-            Target("pypi", "index.example", "base/~files/files.example/a.whl"),
-        ),
-        ("https://index.example/base/%7Efiles", Target("pypi", "index.example", "base/~files")),
-        (
-            "https://index.example/base/%2Bfiles/files.example/a.whl",
-            Target("pypi", "index.example", "base/+files/files.example/a.whl"),
-        ),
-        ("https://index.example/base/a/~files/a.whl", Target("pypi", None, "a/~files/a.whl")),
-        ("https://files.example:65535/a.whl", Target("pypi", "files.example:65535", "a.whl")),
-        ("https://files.example/a//b.whl", Target("pypi", "files.example", "a/+empty/b.whl")),
-        ("https://index.example/base//b.whl", Target("pypi", None, "+empty/b.whl")),
-        ("https://files.example/a%2Fb.whl", Target("pypi", "files.example", "a\\b.whl")),
-        ("https://files.example/50%.whl", Target("pypi", "files.example", "50%.whl")),
-        ("https://B\u00fccher.example/b.whl", Target("pypi", "xn--bcher-kva.example", "b.whl")),
-        ("https://files.example./b.whl", Target("pypi", "files.example", "b.whl")),
-        ("https://files.example/+name/x", Target("pypi", "files.example", "++name/x")),
-        ("https://index.example/base/++empty", Target("pypi", None, "+++empty")),
-    ],
-)
-def test_locate__address(url: str, target: Target) -> None:
-    """An address below the base keeps its path; every other one keeps its host."""
-    assert target == addresses.locate(url, SITE)
-
-
-def test_locate__base_on_a_port() -> None:
-    """A base with a port, at the root of its host, has everything below it."""
-    assert Target("whl", None, "torch/x.whl") == addresses.locate("http://127.0.0.1:8080/torch/x.whl", ROOT)
-    assert Target("whl", "127.0.0.1:8081", "x.whl") == addresses.locate("http://127.0.0.1:8081/x.whl", ROOT)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "ftp://files.example/a.whl",
-        "javascript:alert(1)",
-        "mailto:somebody@files.example",
-        "/a.whl",
-        "https:///a.whl",
-        "https://files.example/../b.whl",
-        "https://files.example/a/%2e%2e/b.whl",
-        "https://files.example/a%2F..%2Fb.whl",
-        "https://files.example/a\\b.whl",
-        "https://files.example\\@other.example/b.whl",
-        "https://[::1/b.whl",
-        "https://files.example:99999/b.whl",
-        "https://files.example:x/b.whl",
-        "http://files.example:443/b.whl",
-        "https://b\u2024\u2024cher.example/b.whl",
-        "https://files.example/" + "a" * 256,
-        "https://files.example/%FF",
-    ],
-)
-def test_locate__refused(url: str) -> None:
-    """What cannot be asked for here has no target."""
-    with pytest.raises(BadTarget):
-        addresses.locate(url, SITE)
-
-
-@pytest.mark.parametrize(
     ("page", "to", "link"),
     [
         (Target("whl", None, "torch/"), Target("whl", None, "torch/torch-2.whl"), "torch-2.whl"),
@@ -264,18 +160,6 @@ def test_relative__link(page: Target, to: Target, link: str) -> None:
     assert link == addresses.relative(page, to)
 
 
-@pytest.mark.parametrize("marker", ["~files", "+files", "%2Bfiles", "~filesystem"])
-def test_links__of_a_cache_upstream(marker: str) -> None:
-    """Its marker below the base is not read as one of this cache, the quick way or the long way."""
-    page = Target("pypi", None, "simple/demo/")
-    url = f"https://index.example/base/{marker}/files.example/demo-1.0.tar.gz"
-    target = addresses.locate_file(url, SITE, "demo-1.0.tar.gz")
-    link = addresses.Links(page, SITE).to(url, "demo-1.0.tar.gz")
-    assert addresses.relative(page, target) == link
-    assert target == addresses.parse(urlsplit(urljoin("http://cache.example/pypi/simple/demo/", link)).path, MOUNTS)
-    assert (None if marker == "~filesystem" else "index.example") == target.host
-
-
 def test_relative__colon_first() -> None:
     """No link begins with what could be read as a scheme."""
     page, to = Target("a:b", None, ""), Target("pypi", "files.example:1", "x")
@@ -288,3 +172,64 @@ def test_relative__colon_first() -> None:
 def test_normalize__name() -> None:
     """Runs of dashes, dots and underscores are one dash, and letters are small (PEP 503)."""
     assert addresses.normalize("Foo._-Bar") == "foo-bar"
+
+
+# Marks
+
+marked_segments = st.sampled_from(
+    ["", "a", "+", "+empty", "++empty", "+of", "+file", "+name", "++name", "a+name", "acme", "1.0"]
+)
+marked_paths = st.lists(marked_segments, max_size=6).map("/".join)
+file_names = st.sampled_from(["x.whl", "+name", "+empty", "a"])
+projects = st.none() | st.sampled_from(["acme", "a-b"])
+
+
+@pytest.mark.parametrize(
+    ("path", "read"),
+    [
+        ("a/b.whl", Unmarked("a/b.whl")),
+        ("a+b/c+d.whl", Unmarked("a+b/c+d.whl")),
+        ("a/+empty/b", Unmarked("a//b")),
+        ("a/++empty/b", Unmarked("a/+empty/b")),
+        ("a/+file/b", Unmarked("a/b", file=True)),
+        ("a/+name/b", Unmarked("a", "b", file=True)),
+        ("+name/b", Unmarked("", "b", file=True)),
+        ("a/+empty/+name/b", Unmarked("a/", "b", file=True)),
+        ("a/+of/acme/1.0.zip", Unmarked("a/1.0.zip", None, "acme", file=True)),
+        ("a/+of/acme/+name/1.0.zip", Unmarked("a", "1.0.zip", "acme", file=True)),
+        ("a/+name/", Unmarked("a/name/")),
+        ("a/+name/b/c", Unmarked("a/name/b/c")),
+        ("a/+of/Acme/1.0.zip", Unmarked("a/of/Acme/1.0.zip")),
+    ],
+)
+def test_unmarked(path: str, read: Unmarked) -> None:
+    """What a path on the cache says."""
+    assert read == unmarked(path)
+
+
+@given(marked_paths, st.none() | file_names, projects, st.booleans())
+def test_marked__inverse(path: str, name: str | None, project: str | None, file: bool) -> None:
+    """Whatever is said is read back as it was, and no segment but the last is empty."""
+    if name is None and not path.rpartition("/")[2]:
+        project, file = None, False  # folders have no marks
+    shown = marked(path, name=name, project=project, file=file)
+    assert unmarked(shown) == Unmarked(path, name, project, file or bool(project) or name is not None)
+    assert "" not in shown.split("/")[:-1]
+
+
+@given(marked_paths)
+def test_plain__is_as_it_is(path: str) -> None:
+    """What is called plain needs no mark, and all others but few do."""
+    if plain(path):
+        assert path == marked(path)
+    if path == marked(path) and "+" not in path:
+        assert plain(path) or not path
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("a/+empty/b", "a/b"), ("+empty/", ""), ("a/++empty/b", "a/++empty/b"), ("a/+empty/+empty/", "a/"), ("a", "a")],
+)
+def test_without_empties(path: str, expected: str) -> None:
+    """Only the marks of empty segments go."""
+    assert expected == without_empties(path)

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 
 from proxy.model import Site, Target
-from proxy.python import addresses
+from proxy.python import addresses, urls
 from proxy.python.negotiation import Format
 from proxy.python.parsing import parse
 from proxy.python.rendering import render
@@ -62,7 +62,7 @@ def test_parse__each_form(form: Form) -> None:
 @pytest.mark.parametrize("form", _FORMS, ids=lambda form: form.file)
 def test_render__each_form(form: Form, fmt: Format) -> None:
     """Every link of the rewritten page leads to the cache, and from there to the address that it had."""
-    here = addresses.locate(form.url, form.site)
+    here = urls.locate(form.url, form.site)
     body = render(parse(form.body, form.type, form.url), here, form.site, fmt)
     again = parse(body, fmt.content_type, _CACHE + addresses.format_path(here))
 
@@ -85,7 +85,7 @@ def test_parse__only_the_stamp_changed() -> None:
     """A page that was made anew without other links is the same page, but for bytes that nobody is sent."""
     form = next(form for form in _FORMS if form.file == "pytorch-cu126.html")
     anew = form.body.replace(b"<!--TIMESTAMP 1703347410-->", b"<!--TIMESTAMP 1703347999-->")
-    here = addresses.locate(form.url, form.site)
+    here = urls.locate(form.url, form.site)
     before, after = [
         render(parse(body, form.type, form.url), here, form.site, Format.TEXT) for body in (form.body, anew)
     ]
@@ -98,4 +98,4 @@ def _upstream(url: str, site: Site) -> str:
     """What the cache would ask upstream for, when a client asks it for this address."""
     assert url.startswith(f"{_CACHE}/")
     target = addresses.parse(urlsplit(urljoin(_CACHE, url)).path, _MOUNTS)
-    return addresses.upstream_url(target, site)
+    return urls.upstream_url(target, site)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from urllib.parse import urljoin, urlsplit
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import BadTarget
-from proxy.python.links import Base
+from proxy.model import Site, Target
+from proxy.python import addresses, urls
+from proxy.python.links import Base, PageLinks, Redactor, redacted
+
+SITE = Site("pypi", "https://index.example/base/", "simple/", 600.0)
 
 PAGE = "https://index.example/whl/cu126/torch/"
 
@@ -138,3 +146,60 @@ def test_of__flat_page() -> None:
     assert Base.of("https://index.example/whl/stable.html?x=/y/").resolve("cpu/x.whl")[0] == (
         "https://index.example/whl/cpu/x.whl"
     )
+
+
+# Links on the cache
+
+
+@pytest.mark.parametrize("marker", ["~files", "+files", "%2Bfiles", "~filesystem"])
+def test_page_links__of_a_cache_upstream(marker: str) -> None:
+    """Its marker below the base is not read as one of this cache, the quick way or the long way."""
+    page = Target("pypi", None, "simple/demo/")
+    url = f"https://index.example/base/{marker}/files.example/demo-1.0.tar.gz"
+    target = urls.locate_file(url, SITE, "demo-1.0.tar.gz")
+    link = PageLinks(page, SITE).to(url, "demo-1.0.tar.gz")
+    assert addresses.relative(page, target) == link
+    assert target == addresses.parse(urlsplit(urljoin("http://cache.example/pypi/simple/demo/", link)).path, {"pypi"})
+    assert (None if marker == "~filesystem" else "index.example") == target.host
+
+
+# Users
+
+SHOWN = [
+    (b'<a href="http://me:secret@index.example/simple/x/">', b'<a href="http://index.example/simple/x/">'),
+    (b"<A HREF=HTTPS://token@index.example/>", b"<A HREF=HTTPS://index.example/>"),
+    (b"<a href='//me:se@cret@index.example/'>", b"<a href='//index.example/'>"),
+    (rb'{"url": "https:\/\/me:secret@index.example\/x"}', rb'{"url": "https:\/\/index.example\/x"}'),
+    (b"git+https://me:secret@code.example/x", b"git+https://code.example/x"),
+    (b"git+ssh://git@code.example/x", b"git+ssh://git@code.example/x"),
+    (b"ftp://me:secret@files.example/x", b"ftp://me@files.example/x"),
+    (b"text http://me:secret@index.example?a=//me:secret@b", b"text http://index.example?a=//b"),
+    (b'<a href="packages//a@b/">', b'<a href="packages//a@b/">'),
+    (b"<a href='mailto:me@index.example'>a@b</a>", b"<a href='mailto:me@index.example'>a@b</a>"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), SHOWN)
+def test_redacted(text: bytes, shown: bytes) -> None:
+    """No password is left, and a user name only where a repository needs it; all else stays."""
+    assert shown == redacted(text)
+
+
+@given(st.lists(st.sampled_from([text for text, _ in SHOWN]), max_size=5), st.lists(st.integers(1, 40), max_size=20))
+def test_feed__wherever_it_is_cut(texts: list[bytes], cuts: list[int]) -> None:
+    """A text that streams by loses what the whole would."""
+    rest = whole = b"\n".join(texts)
+    redactor, sent = Redactor(), b""
+    for cut in cuts:
+        sent += redactor.feed(rest[:cut])
+        rest = rest[cut:]
+    sent += redactor.feed(rest) + redactor.finish()
+    assert redacted(whole) == sent
+
+
+def test_feed__memory_bounded() -> None:
+    """A word that never ends is not held back for ever."""
+    redactor, sent = Redactor(), 0
+    for number in range(1, 100):
+        sent += len(redactor.feed(b"x" * 1000))
+        assert number * 1000 - sent <= 2048

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from proxy.errors import PullthroughError
 from proxy.model import Digest, Site, Target
 from proxy.python import addresses, urls
+from proxy.python.links import PageLinks
 from proxy.python.negotiation import Format, choose, gzip_accepted
 from proxy.python.page import File, Page
 from proxy.python.parsing import parse
@@ -47,7 +48,7 @@ hosts = st.sampled_from(
 def typed(host: str | None, path: str) -> Target:
     """What a client asks for that writes this path, marks and empty segments and all."""
     front = f"~files/{host}/" if host else ""
-    return addresses.parse(f"/pypi/{front}{urls.quoted(path)}", MOUNTS)
+    return addresses.parse(f"/pypi/{front}{addresses.quoted(path)}", MOUNTS)
 
 
 targets = st.builds(typed, st.none() | hosts, paths)
@@ -103,8 +104,8 @@ upstream_urls = st.builds(
 def test_locate__inverse_of_upstream_url(url: str, site: Site, name: str, project: str) -> None:
     """An address upstream has a target that leads there, also as that of a file, whatever it is called."""
     scheme = url.partition(":")[0]
-    page, file = addresses.locate(url, site), addresses.locate_file(url, site, name, project)
-    assert url == addresses.upstream_url(page, site, scheme) == addresses.upstream_url(file, site, scheme)
+    page, file = urls.locate(url, site), urls.locate_file(url, site, name, project)
+    assert url == urls.upstream_url(page, site, scheme) == urls.upstream_url(file, site, scheme)
     assert name == addresses.name_of(file)
     assert "" not in file.path.split("/")
     for target in (page, file):
@@ -115,8 +116,8 @@ def test_locate__inverse_of_upstream_url(url: str, site: Site, name: str, projec
 @given(targets, upstream_urls, sites, st.sampled_from(["x.whl", "acme-1.0", "README"]), st.sampled_from(["", "acme"]))
 def test_links__as_one_by_one(page: Target, url: str, site: Site, name: str, project: str) -> None:
     """The quick way to make a page's links gives what the long way gives."""
-    there = addresses.locate_file(url, site, name, project)
-    quick = addresses.Links(page, site)
+    there = urls.locate_file(url, site, name, project)
+    quick = PageLinks(page, site)
     for _ in range(2):
         assert addresses.relative(page, there) == quick.to(url, name, project)
 
@@ -164,7 +165,7 @@ def test_locate__anything(text: str) -> None:
     """Whatever a page links to has a target that can be asked for, or none."""
     for url in (text, f"https://files.example/{text}", f"https://{text}"):
         try:
-            target = addresses.locate(url, SITES[0])
+            target = urls.locate(url, SITES[0])
         except PullthroughError:
             continue
         assert target == addresses.parse(addresses.format_path(target), MOUNTS)
@@ -220,7 +221,7 @@ def test_render__json_survives(top: dict[str, Any], meta: dict[str, Any], listed
     here = Target("pypi", None, "simple/torch/")
     out = json.loads(render(page, here, SITES[0], Format.JSON))
     for item in listed:
-        item["url"] = addresses.relative(here, addresses.locate(item["url"], SITES[0]))
+        item["url"] = addresses.relative(here, urls.locate(item["url"], SITES[0]))
     assert body == out
 
 
@@ -303,7 +304,7 @@ def test_links__all_forms(site: Site, name: str, data: st.DataObject, in_json: b
     else:
         text = "".join(anchor(link, "a file") for _, link in listed)
         page = parse(text.encode(), "text/html", quote(page_url, safe=":/[]"))
-    here = addresses.locate(quote(page_url, safe=":/[]"), site)
+    here = urls.locate(quote(page_url, safe=":/[]"), site)
     body = render(page, here, site, fmt)
     again = parse(body, fmt.content_type, f"http://cache.example:3142{addresses.format_path(here)}")
 
@@ -311,7 +312,7 @@ def test_links__all_forms(site: Site, name: str, data: st.DataObject, in_json: b
     found = [addresses.parse(urlsplit(file.url).path, MOUNTS) for file in again.files]
     schemes = [url.partition(":")[0] for url, _ in listed]
     assert [url for url, _ in listed] == [
-        addresses.upstream_url(target, site, scheme) for target, scheme in zip(found, schemes, strict=True)
+        urls.upstream_url(target, site, scheme) for target, scheme in zip(found, schemes, strict=True)
     ]
 
 
@@ -340,7 +341,7 @@ def test_links__any_link(site: Site, link: str, filename: str | None, fmt: Forma
     else:
         body = {"files": [{"filename": filename, "url": link, "hashes": {}}]}
         page = parse(json.dumps(body).encode(), Format.JSON.value, url)
-    here = addresses.locate(url, site)
+    here = urls.locate(url, site)
     page = replace(page, files=tuple(replace(file, project="acme") for file in page.files), folders=())
     shown = render(page, here, site, fmt)
     assert b"secret@" not in shown
@@ -356,10 +357,10 @@ def test_links__any_link(site: Site, link: str, filename: str | None, fmt: Forma
         by_pip = as_pip(urlsplit(urljoin(f"http://cache.example{path}", address)).path)
         target = addresses.parse(as_browsers(path, address), MOUNTS)
         assert target == addresses.parse(by_pip, MOUNTS)
-        assert target == addresses.locate_file(file.url, site, file.filename, file.project)
+        assert target == urls.locate_file(file.url, site, file.filename, file.project)
         assert file.filename == addresses.name_of(target)
         scheme, _, plain = file.url.partition("?")[0].partition("://")
-        assert f"{scheme}://{plain}" == addresses.upstream_url(target, site, scheme)
+        assert f"{scheme}://{plain}" == urls.upstream_url(target, site, scheme)
         if re.match("https?://[^/]", link) and not {".", ".."} & set(urlsplit(link).path.split("/")):
             meant, arrived = ([unquote(part) for part in urlsplit(at).path.split("/")[1:]] for at in (link, file.url))
             assert (meant or [""]) == arrived

@@ -10,11 +10,12 @@ import pytest
 
 from proxy.errors import NotFound, StoreFull, UpstreamUnreachable
 from proxy.model import ALGORITHMS, Digest, Outcome, Site, Target
-from proxy.python.addresses import locate_file, name_of
+from proxy.python.addresses import name_of
 from proxy.python.metadata_offers import EVERYTHING, Offered
 from proxy.python.page import File, Page
 from proxy.python.store_keys import PageAddress, file_key, removed_key
 from proxy.python.supplements import NOTHING, REMOVED, Supplement, as_removed, is_volatile
+from proxy.python.urls import locate_file
 from tests.memory_upstream import Scripted
 from tests.pages import JSON, Link
 from tests.python.conftest import Make

@@ -17,7 +17,7 @@ from proxy.cache.representation import Representation
 from proxy.cache.revalidation import Revalidator
 from proxy.events import Event, Flying
 from proxy.model import Blob, Digest, Entry, Query, Site, Target, Validator
-from proxy.python import addresses
+from proxy.python import urls
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
 from proxy.python.lists import Lists
@@ -88,7 +88,7 @@ class World:
 
     def url(self, target: Target) -> str:
         """Upstream's address of a target."""
-        return addresses.upstream_url(target, self.sites[target.mount])
+        return urls.upstream_url(target, self.sites[target.mount])
 
     async def hold(self, target: Target, body: bytes, validator: Validator | None = None) -> Entry:
         """Have a file kept."""
