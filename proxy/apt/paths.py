@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from proxy.errors import NotAllowed
 from proxy.model import Digest
 
-RELEASES = ("InRelease", "Release", "Release.gpg")
+SIGNATURE = "Release.gpg"  # of `Release`, beside it
+RELEASES = ("InRelease", "Release", SIGNATURE)
 _BY_HASH_FOLDERS = {
     "md5": "MD5Sum",
     "sha1": "SHA1",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from proxy.apt import release, suites
+from proxy.apt import paths, release, suites
 from proxy.apt.suite_history import SuiteHistory
 from proxy.apt.suites import Received, ReleaseForm, Snapshot
 from proxy.cache.bodies import Bodies
@@ -19,7 +19,6 @@ from proxy.errors import NotFound, UpstreamBroken
 from proxy.model import Ask, Entry, Kind, Site, Validator
 from proxy.ports import Clock, Store, Upstream
 
-_SIGNATURE = "Release.gpg"
 _ROUNDS = 3  # tries to read a list and its signature without a change in between
 
 
@@ -73,7 +72,7 @@ class ReleaseFetcher:
     async def _signature(self, history: SuiteHistory, site: Site, known: Received | None) -> Received | None:
         """The signature that upstream has beside the list, `known` if it still is that; None where there is none."""
         try:
-            fetched = await self._get(history, _SIGNATURE, site, known)
+            fetched = await self._get(history, paths.SIGNATURE, site, known)
         except NotFound:
             return None
         return known if fetched is None else await self._put(history.signature_key("new"), fetched)

@@ -146,7 +146,7 @@ class AptArchives:
         """The Release file of the present snapshot, or the signature of the one that the client was given."""
         suite = query.target.at(kind.suite)
         form = ReleaseForm.INLINE if kind.name == ReleaseForm.INLINE.value else ReleaseForm.DETACHED
-        signature = kind.name not in {one.value for one in ReleaseForm}
+        signature = kind.name == paths.SIGNATURE
         snapshot, outcome = None, Outcome.HIT
         if signature:
             snapshot = await self._handed_out.snapshot(query.client, suite)
@@ -178,8 +178,8 @@ class AptArchives:
         likely = [query.target.at(folder) for folder in folders]
         for suite in (*likely, *map(query.target.at, paths.enclosing(path))):
             snapshot = await self._handed_out.snapshot_or_present(query.client, suite)
-            if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
-                return await self._listed(query, suite, snapshot, path.removeprefix(suite.path))
+            if snapshot is not None and (listed := path.removeprefix(suite.path)) in snapshot.release.files:
+                return await self._listed(query, suite, snapshot, listed)
         for suite in likely if fetch_release else ():
             try:
                 snapshot = await self._handed_out.snapshot_or_present(query.client, suite) or await self._first(suite)
@@ -187,8 +187,8 @@ class AptArchives:
                 if self._store.find(document_key(query.target)) is None:
                     raise
                 break
-            if snapshot is not None and path.removeprefix(suite.path) in snapshot.release.files:
-                return await self._listed(query, suite, snapshot, path.removeprefix(suite.path))
+            if snapshot is not None and (listed := path.removeprefix(suite.path)) in snapshot.release.files:
+                return await self._listed(query, suite, snapshot, listed)
             if snapshot is not None:
                 break
         return await self._files.document(query)
