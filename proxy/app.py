@@ -53,7 +53,7 @@ from proxy.python.service import GROUP_INDEX, PythonIndexes
 from proxy.storage.opening import PendingStore, open_store
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream
-from proxy.upstream.lines import Lines, places
+from proxy.upstream.tunnel_connections import TunnelConnections, allowed_hosts
 from proxy.web.access_log import AccessLog
 from proxy.web.edge import Edge
 from proxy.web.listener import Listener
@@ -160,9 +160,9 @@ async def start(
                 via=via,
             )
         )
-        lines = closing(
-            Lines(
-                places(settings.apt.tunnels, TUNNELS),
+        tunnel_connections = closing(
+            TunnelConnections(
+                allowed_hosts(settings.apt.tunnels, TUNNELS),
                 observer=observer,
                 proxies=proxies,
                 via=via,
@@ -195,7 +195,7 @@ async def start(
             lambda: None if store.healthy else "the disk fails",
             {mount: site.index for mount, site in sites.items()} | {group.mount: GROUP_INDEX for group in groups},
         )
-        tunnels = Tunnels(lines.open, idle_timeout, observer)
+        tunnels = Tunnels(tunnel_connections.open, idle_timeout, observer)
 
         # The server.
         names = settings.names | {host.lower() for host in settings.host}

@@ -124,7 +124,7 @@ def test_threads__none_are_everybodys() -> None:
     }
 
     # These look names up before the server serves, or in threads of their own.
-    assert {"proxy/config/proxy_selection.py", "proxy/upstream/names.py", "proxy/web/listener.py"} == users
+    assert {"proxy/config/proxy_selection.py", "proxy/upstream/resolver.py", "proxy/web/listener.py"} == users
 
 
 def test_files__name_no_index() -> None:

@@ -1,8 +1,8 @@
-"""The client: one GET to upstream through aiohttp, with redirects followed by hand, retries and back-off.
+"""The client: one GET to upstream through aiohttp, with redirects followed hop by hop, retries and back-off.
 
-The composition root makes one, inside the running loop; services know it as `ports.Upstream`. It never decodes a
-body, keeps a cookie, carries credentials to another origin, or connects to an address that the guard refuses. `pools`
-sends each request, and waits for its head.
+The composition root makes one, inside the running loop; services know it as `ports.Upstream`. It never decodes a body,
+keeps a cookie, carries credentials to another origin, or connects to an address that the guard refuses. `pools` sends
+each request, and waits for the head of the response.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ from proxy.errors import (
 from proxy.events import UpstreamFailed
 from proxy.model import Ask
 from proxy.ports import Clock, Credentials, Observer, Proxies, Reply
-from proxy.upstream import guard, redirects, response_head
+from proxy.upstream import guard, hops, response_head
+from proxy.upstream.connections import drop
 from proxy.upstream.failures import Aspect, Failed, HostHealth
 from proxy.upstream.guard import Trust
-from proxy.upstream.identity import Identity
-from proxy.upstream.places import Rank
+from proxy.upstream.hops import Authentication
 from proxy.upstream.pools import Pools, authority
-from proxy.upstream.reply import AiohttpReply, drop
+from proxy.upstream.reply import AiohttpReply
+from proxy.upstream.request_slots import Rank
 
 _log = logging.getLogger(__name__)
 
 _BACKOFF = 0.2  # seconds before the second try, doubling, each with jitter
-_STRANGER = Identity(None)
+_ANONYMOUS = Authentication(None)
 
 
 class AiohttpUpstream:
@@ -78,7 +79,7 @@ class AiohttpUpstream:
         self._silence = read_timeout
         self._retries = retries
         self._clock = clock
-        self._identity = Identity(credentials)
+        self._authentication = Authentication(credentials)
         self._proxies = proxies
         self._sleep = sleep
         self._health = HostHealth()
@@ -109,7 +110,7 @@ class AiohttpUpstream:
 
     def _down(self, url: str, part: Aspect) -> bool:
         try:
-            host = authority(redirects.parse(url))
+            host = authority(hops.parse(url))
         except NotAllowed:
             return False
         return self._health.down(host, part, self._clock.monotonic())
@@ -136,25 +137,25 @@ class AiohttpUpstream:
 
     async def _follow(self, ask: Ask) -> AiohttpReply:
         """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
-        url, site = redirects.parse(ask.url), ask.site
+        url, site = hops.parse(ask.url), ask.site
         headers = ask.headers
         # Who speaks for somebody else does not speak for the cache as well.
         named = "authorization" not in map(str.lower, headers)
         if site.agent:
             headers = {**headers, "User-Agent": site.agent}
-        for number in range(redirects.LIMIT + 1):
+        for number in range(hops.LIMIT + 1):
             trust = guard.admit(url, site, redirected=number > 0)
             hop = functools.partial(self._hop, ask, url, trust)
             # Whom the settings do not name sends nobody on with credentials: neither to others nor back.
-            asking = self._identity if named else _STRANGER
-            reply, known = await asking.introduce(hop, site.mount, str(url), headers)
+            asking = self._authentication if named else _ANONYMOUS
+            reply, known = await asking.send(hop, site.mount, str(url), headers)
             named = named and trust is Trust.NAMED
             try:
-                if reply.status not in redirects.STATUSES:
+                if reply.status not in hops.REDIRECTS:
                     # Where the settings say that a refusal always means "missing", it does so for those it knows, too.
                     await self._judge(reply, ask, url, known=known and site.withholds)
                     return reply
-                target = redirects.follow(url, reply.headers.get("location"))
+                target = hops.follow(url, reply.headers.get("location"))
                 await reply.drain()
             except BaseException:
                 reply.close()
@@ -165,7 +166,7 @@ class AiohttpUpstream:
                     "credentials. If that host's pages are this index's own, name it under page_hosts of the "
                     "[[upstream]]; if a redirect only means that there is no such project, set redirected_is_missing."
                 )
-            url, headers = target, redirects.headers_for(target, url, headers)
+            url, headers = target, hops.headers_for(target, url, headers)
         raise UpstreamBroken("Upstream redirects in circles.")
 
     async def _hop(self, ask: Ask, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
@@ -177,8 +178,8 @@ class AiohttpUpstream:
         else:
             guard.admit_unseen(url, trust)
             response = await self._pools.send_through(proxy, url, headers, Rank.of(ask))
-            self._health.answered(authority(URL(proxy.url)), Aspect.LINE)
-        self._health.answered(authority(url), Aspect.LINE)
+            self._health.answered(authority(URL(proxy.url)), Aspect.CONNECTION)
+        self._health.answered(authority(url), Aspect.CONNECTION)
         try:
             ended = functools.partial(self._ended, ask, url)
             return AiohttpReply(response, ask.site.mount, str(url), self._observer, ended, self._silence)
@@ -206,7 +207,7 @@ class AiohttpUpstream:
 
     def _answered(self, ask: Ask, url: URL) -> None:
         """The host gave what was asked for, and so did the one that sent us there."""
-        for host in {authority(url), authority(redirects.parse(ask.url))}:
+        for host in {authority(url), authority(hops.parse(ask.url))}:
             self._health.answered(host, Aspect.of(ask))
 
     def _failed(self, ask: Ask, failed: Failed) -> None:
@@ -214,8 +215,8 @@ class AiohttpUpstream:
         if failed.host is None or ask.bulk:
             return
         now, part = self._clock.monotonic(), Aspect.of(ask)
-        self._health.failed(failed.host, Aspect.LINE if failed.line else part, now, failed.wait)
-        asked = authority(redirects.parse(ask.url))
+        self._health.failed(failed.host, Aspect.CONNECTION if failed.no_connection else part, now, failed.wait)
+        asked = authority(hops.parse(ask.url))
         if failed.host != asked and not failed.proxy:  # it sent us there
             self._health.failed(asked, part, now, failed.wait)
 

@@ -66,7 +66,7 @@ class Failed(Exception):
         *,
         again: bool = False,
         host: str | None = None,
-        line: bool = False,
+        no_connection: bool = False,
         proxy: bool = False,
         wait: float = 0.0,
     ) -> None:
@@ -74,7 +74,7 @@ class Failed(Exception):
         self.error = error
         self.again = again
         self.host = host
-        self.line = line
+        self.no_connection = no_connection
         self.proxy = proxy
         self.wait = wait
 
@@ -112,7 +112,7 @@ def connecting(error: Exception) -> bool:
 class Aspect(enum.Enum):
     """What of a host fails: each has its own back-off, and a response of one says nothing of the other."""
 
-    LINE = "line"  # there is no connection: nothing can be had
+    CONNECTION = "line"  # there is no connection: nothing can be had
     DOCUMENTS = "documents"
     FILES = "files"
 
@@ -139,7 +139,7 @@ class HostHealth:
 
     def answered(self, host: str, aspect: Aspect) -> None:
         """The host responded."""
-        self._backoff.succeeded((host, Aspect.LINE))
+        self._backoff.succeeded((host, Aspect.CONNECTION))
         self._backoff.succeeded((host, aspect))
 
     def asked(self, host: str, proxy: str | None) -> None:
@@ -151,5 +151,5 @@ class HostHealth:
 
     def down(self, host: str, aspect: Aspect, now: float) -> bool:
         """Whether this aspect of the host is within its back-off, or the line to it or to the last proxy on the way."""
-        keys = (host, aspect), (host, Aspect.LINE), (self._proxies.get(host, ""), Aspect.LINE)
+        keys = (host, aspect), (host, Aspect.CONNECTION), (self._proxies.get(host, ""), Aspect.CONNECTION)
         return any(self._backoff.active(key, now) for key in keys)

@@ -1,7 +1,7 @@
-"""Pools: connections to hosts and proxies, over which one request is sent and the head of its answer is awaited.
+"""Pools of connections to hosts and proxies: they send one request, and wait for the head of its response.
 
-The client uses them for each hop, and decides what an answer means. A host that the settings name, one that came with a
-request, and a proxy have pools and name look-ups of their own. Never follows, repeats or judges anything.
+The client uses them for each hop, and decides what a response means. Hosts that the settings name, hosts that came with
+a request, and proxies have pools and name look-ups of their own. Never follows, repeats or judges anything.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from proxy import version
 from proxy.config.proxies import Proxy
 from proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream import failures, guard, proxying
-from proxy.upstream.connections import Connector
+from proxy.upstream.connections import Connector, drop
 from proxy.upstream.failures import Failed
 from proxy.upstream.guard import GuardedResolver, Trust
-from proxy.upstream.names import SystemResolver
-from proxy.upstream.places import Places, Rank
-from proxy.upstream.reply import drop
+from proxy.upstream.request_slots import Rank, RequestSlots
+from proxy.upstream.resolver import SystemResolver
 
 _KEEP_ALIVE = 30.0  # seconds
 _BUFFER = 256 << 10  # bytes: a transfer is paused when it is twice this ahead of its reader
@@ -52,7 +51,7 @@ class Pools:
         """Needs a running loop. Seconds and `via` as of the client. `resolver`: in place of the system's."""
         self._head_limit = connect_timeout + read_timeout
         self._via = via
-        self._places = Places()
+        self._slots = RequestSlots()
         # One for each: names that somebody makes up may all hang, and the settings' own must not wait for them.
         named, made_up, proxies = self._resolvers = [resolver or SystemResolver(connect_timeout) for _ in range(3)]
         allowing = {
@@ -94,7 +93,7 @@ class Pools:
                 found,
                 again=failures.soon_again(error),
                 host=authority(url) if unwell else None,
-                line=failures.connecting(error),
+                no_connection=failures.connecting(error),
             )
             # aiohttp's exceptions about answers hold what upstream was told of who asks: they end here.
             failed.__cause__ = None if isinstance(error, aiohttp.ClientResponseError) else error
@@ -106,18 +105,22 @@ class Pools:
         try:
             response = await self._send(None, url, sent, rank, more)
         except failures.CAUGHT as error:
-            fault, line = proxying.fault(error, proxy), failures.connecting(error)
+            fault, no_connection = proxying.fault(error, proxy), failures.connecting(error)
         else:
             own = proxying.answered(response.status, proxy)
             if own is None:
                 return response
             drop(response)
-            fault, line = own, False
+            fault, no_connection = own, False
         unwell = isinstance(fault.error, (UpstreamUnreachable, UpstreamTimeout))
         host = authority(URL(proxy.url) if fault.own else url)
         # Without the cause: aiohttp's exceptions hold what the proxy was sent.
         raise Failed(
-            fault.error, again=fault.again, host=host if unwell else None, line=line or fault.own, proxy=fault.own
+            fault.error,
+            again=fault.again,
+            host=host if unwell else None,
+            no_connection=no_connection or fault.own,
+            proxy=fault.own,
         ) from None
 
     async def close(self) -> None:
@@ -130,7 +133,7 @@ class Pools:
     async def _send(
         self, pool: Trust | None, url: URL, headers: dict[str, str], rank: Rank, more: dict[str, Any]
     ) -> aiohttp.ClientResponse:
-        give_back = await self._places.take(authority(url), rank)
+        give_back = await self._slots.take(authority(url), rank)
         try:
             # Beside aiohttp's limit on silence: heads that drip, and interim answers without end.
             async with asyncio.timeout(self._head_limit):

@@ -1,7 +1,7 @@
 """Requests through a proxy: what they carry for it, and what its failures mean.
 
-Used by the client and by `lines`. A request of an http address goes to the proxy in absolute form; for https the proxy
-opens a tunnel (CONNECT), and what it is sent stays outside. What it wants to know of us goes to nobody else.
+The client and `tunnel_connections` use it. A request of an http address goes to the proxy in absolute form. For https
+the proxy opens a tunnel (CONNECT), and what is meant for the proxy stays outside. Its credentials go to nobody else.
 """
 
 from __future__ import annotations

@@ -16,8 +16,7 @@ from proxy.errors import UpstreamBroken, UpstreamError
 from proxy.events import Fetched, UpstreamFailed
 from proxy.ports import Observer
 from proxy.upstream import failures, response_head
-from proxy.upstream.connections import part_at_end
-from proxy.upstream.sluice import Sluice
+from proxy.upstream.connections import DirectRead, detach_at_end, drop
 
 _DRAIN = 64 << 10  # bytes of an unwanted body that are read so that the connection can be used again
 _LONG = 256 << 10  # bytes of a body that are worth taking the connection
@@ -50,12 +49,12 @@ class AiohttpReply:
         self._chunked = "transfer-encoding" in self.headers
         self._left = None if self.part is None else self.part.end - self.part.start
         self._silence = silence
-        self._sluice: Sluice | None = None
+        self._direct: DirectRead | None = None
         self._kept = b""  # read off the connection, but not yet by the reader
         self._begun = 0  # bytes read off the connection
         length = self.headers.get("content-length", "")
         self._length = int(length) if length.isdigit() and not self._chunked else 0
-        part_at_end(response.content)
+        detach_at_end(response.content)
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body, once. Raises UpstreamBroken, UpstreamTimeout."""
@@ -97,17 +96,17 @@ class AiohttpReply:
 
     async def _readinto(self, buffer: memoryview) -> int:
         content = self._response.content
-        if self._sluice is None and not self._kept:
+        if self._direct is None and not self._kept:
             chunk = content.read_nowait() or b"" if not content.is_eof() else b""
             self._begun += len(chunk)
             left = self._length - self._begun
             if not chunk and left >= _LONG and self._response.connection is not None:
-                self._sluice = Sluice(self._response, left, self._silence)
+                self._direct = DirectRead(self._response, left, self._silence)
             else:
                 self._kept = chunk or await content.readany()
                 self._begun += 0 if chunk else len(self._kept)
-        if self._sluice is not None:
-            size = await self._sluice.readinto(buffer)
+        if self._direct is not None:
+            size = await self._direct.readinto(buffer)
         else:
             size = min(len(self._kept), len(buffer))
             buffer[:size], self._kept = self._kept[:size], self._kept[size:]
@@ -149,14 +148,3 @@ class AiohttpReply:
         ended, self._ended = self._ended, None
         if ended is not None:
             ended(error)
-
-
-def drop(response: aiohttp.ClientResponse) -> None:
-    """Let the connection of an answer go: nothing to do if its body was read out, else it is broken at once.
-
-    Shut down politely, a TLS connection would stay open for up to 30 seconds if the peer is silent.
-    """
-    connection = response.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
-    response.close()

@@ -32,7 +32,7 @@ from proxy.python.later import Later
 from proxy.python.lists import ProjectStream
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
-from proxy.upstream import lines
+from proxy.upstream import tunnel_connections
 from proxy.web import admission, request_target
 from proxy.web.admission import CORS_FIELDS
 from proxy.web.answer_plan import Framing
@@ -120,9 +120,9 @@ class Edge:
             exchange.status = refusal.status
             return refusal
         if request.method == "CONNECT":
-            place = lines.place(request.raw_path)
-            record.path, record.outcome = f"{place[0]}:{place[1]}", Outcome.MISS
-            return await self._tunnels.carry(exchange, place)
+            to = tunnel_connections.parse_authority(request.raw_path)
+            record.path, record.outcome = f"{to[0]}:{to[1]}", Outcome.MISS
+            return await self._tunnels.carry(exchange, to)
         local_address = exchange.connection.local_address
         target = request_target.parse(request.raw_path, local_address, self._indexes.mounts, self._names)
         record.path = target.logged

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from proxy.events import Tunnelled
 from proxy.ports import Observer
-from proxy.upstream.lines import Line, Place
+from proxy.upstream.tunnel_connections import HostPort, Streams
 from proxy.web.responses import AlreadySent, Exchange
 from proxy.web.server import reset
 
@@ -21,7 +21,7 @@ _CHUNK = 1 << 16  # bytes
 # RFC 9110 §9.3.6: a 2xx answer to CONNECT has no length.
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\nServer: pullthrough\r\n\r\n"
 
-Open = Callable[[Place], Awaitable[Line]]
+Open = Callable[[HostPort], Awaitable[Streams]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Tunnels:
     idle_timeout: float
     observer: Observer
 
-    async def carry(self, exchange: Exchange, to: Place) -> AlreadySent:
+    async def carry(self, exchange: Exchange, to: HostPort) -> AlreadySent:
         """Answer, and pass bytes on. The connection cannot be used for anything else afterwards.
 
         Raises what `open` raises, before anything was sent; ConnectionError when one side breaks its connection.
@@ -46,7 +46,7 @@ class Tunnels:
                 await self._pass_on(client, host)
         return AlreadySent(200, keep_alive=False)
 
-    async def _pass_on(self, client: Line, host: Line) -> None:
+    async def _pass_on(self, client: Streams, host: Streams) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.idle_timeout) as limit, asyncio.TaskGroup() as both:
@@ -62,18 +62,18 @@ class Tunnels:
 
 
 @contextlib.contextmanager
-def _ending(line: Line) -> Iterator[None]:
+def _ending(streams: Streams) -> Iterator[None]:
     """Close a connection in the end. After an error, reset it: half a message must not look whole."""
     try:
         yield
     except BaseException:
-        reset(line[1].transport)
+        reset(streams[1].transport)
         raise
     finally:
-        line[1].close()
+        streams[1].close()
 
 
-async def _pump(source: Line, sink: Line, moved: Callable[[int], None]) -> None:
+async def _pump(source: Streams, sink: Streams, moved: Callable[[int], None]) -> None:
     """Pass one direction on, no faster than the other side takes it. Its end is passed on too; the other may go on."""
     reader, (_, writer) = source[0], sink
     while piece := await reader.read(_CHUNK):

@@ -14,7 +14,7 @@ from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, Upstrea
 from proxy.model import Ask, Kind, Site
 from proxy.upstream.failures import CAUGHT, Aspect, HostHealth, broken_off, connecting, failure, soon_again
 
-PAGES, FILES, LINE = Aspect.DOCUMENTS, Aspect.FILES, Aspect.LINE
+PAGES, FILES, CONNECTION = Aspect.DOCUMENTS, Aspect.FILES, Aspect.CONNECTION
 
 KEY = ConnectionKey("files.example", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 INFO = RequestInfo(URL("http://files.example/secret"), "GET", CIMultiDictProxy(CIMultiDict()), URL())
@@ -91,9 +91,9 @@ def test_health__an_answer_clears() -> None:
     [
         (PAGES, FILES, {PAGES}, {PAGES}),
         (FILES, PAGES, {FILES}, {FILES}),
-        (LINE, FILES, {PAGES, FILES, LINE}, set()),
-        (LINE, LINE, {PAGES, FILES, LINE}, set()),
-        (PAGES, LINE, {PAGES}, {PAGES}),
+        (CONNECTION, FILES, {PAGES, FILES, CONNECTION}, set()),
+        (CONNECTION, CONNECTION, {PAGES, FILES, CONNECTION}, set()),
+        (PAGES, CONNECTION, {PAGES}, {PAGES}),
     ],
 )
 def test_health__aspects(
@@ -128,7 +128,7 @@ def test_health__behind_a_proxy() -> None:
     health = HostHealth()
     health.asked("a:80", "proxy:3128")
     health.asked("b:80", None)
-    health.failed("proxy:3128", LINE, 10.0)
+    health.failed("proxy:3128", CONNECTION, 10.0)
     assert [True, False, False] == [health.down(host, FILES, 10.5) for host in ("a:80", "b:80", "c:80")]
     health.asked("a:80", None)
     assert not health.down("a:80", PAGES, 10.5)

@@ -11,7 +11,7 @@ from proxy.errors import Crowded
 from proxy.model import Ask, Kind, Site
 from proxy.ports import Reply
 from proxy.upstream.client import AiohttpUpstream
-from proxy.upstream.places import MOST, Rank
+from proxy.upstream.request_slots import MOST, Rank
 from tests.upstream.conftest import Make, Seen
 from tests.upstream.scripted import Line, Scripted, Then, plain
 
@@ -65,18 +65,18 @@ async def test_places__come_back(server: Scripted, make: Make) -> None:
     client = make(read_timeout=0.2)
     for path in ("x", "gone", "reset", "moved", "held"):
         await asyncio.gather(body(client, ask(server, path)), return_exceptions=True)
-        assert {} == client._pools._places._hosts
+        assert {} == client._pools._slots._hosts
     async with client.get(ask(server, "long")) as reply:
         while await reply.readinto(memoryview(bytearray(1 << 18))):
             pass
-        assert {} == client._pools._places._hosts
+        assert {} == client._pools._slots._hosts
     async with client.get(ask(server, "x")) as reply:  # all of it came, and nobody has read it yet
         while reply._response.connection is not None:  # type: ignore[attr-defined]
             await asyncio.sleep(0)
-        assert {} == client._pools._places._hosts
+        assert {} == client._pools._slots._hosts
     cancelled = asyncio.create_task(body(client, ask(server, "held")))
     while server.seen[-1].target != "/held":
         await asyncio.sleep(0)
     cancelled.cancel()
     await asyncio.gather(cancelled, return_exceptions=True)
-    assert {} == client._pools._places._hosts
+    assert {} == client._pools._slots._hosts

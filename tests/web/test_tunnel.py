@@ -12,7 +12,7 @@ from aiohttp import web
 
 from proxy.events import Event, Tunnelled
 from proxy.model import Query
-from proxy.upstream.lines import Line, Place
+from proxy.upstream.tunnel_connections import HostPort, Streams
 from proxy.web.answer_plan import Framing
 from proxy.web.responses import Exchange
 from proxy.web.server import ClientConnection, Server, reset
@@ -33,10 +33,10 @@ class Bed:
     events: list[Event] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    hosts: asyncio.Queue[Line] = field(default_factory=asyncio.Queue)
+    hosts: asyncio.Queue[Streams] = field(default_factory=asyncio.Queue)
     idle_timeout: float = 30.0
 
-    async def open(self, to: Place) -> Line:
+    async def open(self, to: HostPort) -> Streams:
         """Connect to the host."""
         assert ("files.example", 443) == to
         return await asyncio.open_connection("127.0.0.1", self.host_port)
@@ -59,7 +59,7 @@ class Bed:
         finally:
             self.ended.set()
 
-    async def connect(self, early: bytes = b"") -> tuple[Line, Line]:
+    async def connect(self, early: bytes = b"") -> tuple[Streams, Streams]:
         """A client's end and the host's end of a new tunnel. `early` is sent before the answer is there."""
         client = await asyncio.open_connection("127.0.0.1", self.port)
         client[1].write(CONNECT + early)
@@ -76,7 +76,7 @@ class Bed:
 async def bed() -> AsyncIterator[Bed]:
     """Listening on both sides."""
     made = Bed()
-    opened: list[Line] = []
+    opened: list[Streams] = []
 
     async def arrive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         opened.append((reader, writer))
@@ -91,24 +91,24 @@ async def bed() -> AsyncIterator[Bed]:
     made.port = runner.addresses[0][1]
     yield made
     await runner.cleanup()
-    for line in opened:
-        await leave(line)
+    for streams in opened:
+        await leave(streams)
     host.close()
     await host.wait_closed()
 
 
-def transport_of(line: Line) -> asyncio.Transport:
+def transport_of(streams: Streams) -> asyncio.Transport:
     """The transport of an end."""
-    transport = line[1].transport
+    transport = streams[1].transport
     assert isinstance(transport, asyncio.Transport)
     return transport
 
 
-async def leave(line: Line) -> None:
+async def leave(streams: Streams) -> None:
     """Close an end."""
-    line[1].close()
+    streams[1].close()
     with contextlib.suppress(ConnectionError):
-        await line[1].wait_closed()
+        await streams[1].wait_closed()
 
 
 async def test_carry__both_ways(bed: Bed) -> None:

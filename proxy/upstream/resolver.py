@@ -1,9 +1,9 @@
-"""Names: host names to addresses, by the system's resolver, in threads of their own.
+"""Resolves host names with the system's resolver, in threads of their own.
 
-The connector asks it through the guard. Nothing can end a look-up that hangs but the system's resolver, which may take
-half a minute. So each look-up has a thread of its own, there are more of them than a name service has time to hang, and
-names that were found before need not queue with those that somebody makes up. Never remembers an answer: the connector
-does, for seconds.
+The connector asks it through the guard. Only the system's resolver can end a look-up that hangs, which may take half a
+minute. So each look-up has a thread of its own, there are more of them than a name service has time to hang, and names
+that were found before need not queue with made-up ones. Answers are not remembered here: the connector does it, for
+seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from proxy.bounded import Bounded
 
 _THREADS = 96  # look-ups at once
-_MORE = 32  # that only names may have which were found before
+_RESERVE = 32  # that only names may have which were found before
 _KNOWN = 1024  # names remembered as found
 _OF_ONE_NAME = 2  # look-ups of one name at once: the second when the first seems to hang
 
@@ -37,7 +37,7 @@ class _LookUp:
 
     key: _Key
     since: float
-    place: asyncio.Semaphore
+    slot: asyncio.Semaphore
     found: asyncio.Future[Sequence[_Found]]
 
 
@@ -57,8 +57,8 @@ class SystemResolver(AbstractResolver):
         """`limit`: seconds that somebody waits for a name."""
         self._limit = limit
         self._look_up = look_up
-        self._places = asyncio.Semaphore(_THREADS)
-        self._more = asyncio.Semaphore(_MORE)
+        self._slots = asyncio.Semaphore(_THREADS)
+        self._reserve = asyncio.Semaphore(_RESERVE)
         self._latest: dict[_Key, _LookUp] = {}
         self._running: Counter[_Key] = Counter()
         self._known: Bounded[str, None] = Bounded(_KNOWN)
@@ -70,13 +70,13 @@ class SystemResolver(AbstractResolver):
         async with asyncio.timeout(self._limit):
             look_up = self._joined((host, family))
             if look_up is None:
-                place = self._more if host in self._known and not self._more.locked() else self._places
-                await place.acquire()
+                slot = self._reserve if host in self._known and not self._reserve.locked() else self._slots
+                await slot.acquire()
                 look_up = self._joined((host, family))  # somebody may have begun meanwhile
                 if look_up is None:
-                    look_up = self._begin((host, family), place)
+                    look_up = self._begin((host, family), slot)
                 else:
-                    place.release()
+                    slot.release()
             found = await asyncio.shield(look_up.found)
         return [
             ResolveResult(
@@ -100,9 +100,9 @@ class SystemResolver(AbstractResolver):
             return latest
         return latest if asyncio.get_running_loop().time() - latest.since < self._limit else None
 
-    def _begin(self, key: _Key, place: asyncio.Semaphore) -> _LookUp:
+    def _begin(self, key: _Key, slot: asyncio.Semaphore) -> _LookUp:
         loop = asyncio.get_running_loop()
-        look_up = _LookUp(key, loop.time(), place, loop.create_future())
+        look_up = _LookUp(key, loop.time(), slot, loop.create_future())
         look_up.found.add_done_callback(_seen)
 
         def work() -> None:
@@ -117,14 +117,14 @@ class SystemResolver(AbstractResolver):
         try:
             threading.Thread(target=work, name="names", daemon=True).start()
         except RuntimeError as error:
-            place.release()
+            slot.release()
             raise OSError(errno.EAGAIN, "There is no thread left to look a name up.") from error
         self._latest[key] = look_up
         self._running[key] += 1
         return look_up
 
     def _end(self, look_up: _LookUp, found: Sequence[_Found] | Exception) -> None:
-        look_up.place.release()
+        look_up.slot.release()
         self._running[look_up.key] -= 1
         if not self._running[look_up.key]:
             del self._running[look_up.key]

@@ -1,6 +1,6 @@
-"""Lines: bare connections to the hosts that clients may open a tunnel to.
+"""Bare connections to the hosts that clients may open a tunnel to.
 
-The edge asks for one when a client sends CONNECT. Hosts and ports are those of the settings; names are resolved through
+The edge opens one when a client sends CONNECT. Hosts and ports are those of the settings; names are resolved through
 the guard. Never reads or writes: what passes is between the client and the host.
 """
 
@@ -22,16 +22,16 @@ from proxy.events import UpstreamFailed
 from proxy.ports import Observer, Proxies
 from proxy.upstream import guard, proxying
 from proxy.upstream.guard import GuardedResolver, Trust
-from proxy.upstream.names import SystemResolver
+from proxy.upstream.resolver import SystemResolver
 
 _PORT = 443
 _NEXT = 0.25  # seconds until a host's next address is tried beside the one before (RFC 8305 §5)
 
-Place = tuple[str, int]
-Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+HostPort = tuple[str, int]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-def place(authority: str) -> Place:
+def parse_authority(authority: str) -> HostPort:
     """Host and port of a CONNECT request. Raises BadTarget, and NotAllowed if the host is no plain name or address."""
     try:
         host, port = address_text.host(authority, rooted=True)
@@ -42,7 +42,7 @@ def place(authority: str) -> Place:
     return guard.host_of(URL.build(scheme="https", host=host.strip("[]"))), port
 
 
-def places(tunnels: Iterable[str], usual: Iterable[str]) -> dict[Place, Trust]:
+def allowed_hosts(tunnels: Iterable[str], usual: Iterable[str]) -> dict[HostPort, Trust]:
     """Where the settings open a tunnel to, and how far each host is trusted.
 
     `tunnels`: `host`, for port 443, or `host:port`. `usual`: those of them that are there although nobody named them,
@@ -51,12 +51,12 @@ def places(tunnels: Iterable[str], usual: Iterable[str]) -> dict[Place, Trust]:
     return {_entry(entry): Trust.OPEN if entry in usual else Trust.NAMED for entry in tunnels}
 
 
-class Lines:
+class TunnelConnections:
     """Opens connections. Keeps none."""
 
     def __init__(  # noqa: PLR0913 what is allowed, and the way there
         self,
-        allowed: Mapping[Place, Trust],
+        allowed: Mapping[HostPort, Trust],
         *,
         observer: Observer,
         proxies: Proxies | None = None,
@@ -79,7 +79,7 @@ class Lines:
             Trust.OPEN: GuardedResolver(usual, guard.private),
         }
 
-    async def open(self, to: Place) -> Line:
+    async def open(self, to: HostPort) -> Streams:
         """A connection; the caller closes it. Raises NotAllowed, UpstreamUnreachable, UpstreamTimeout."""
         trust = self._allowed.get(to)
         if trust is None:
@@ -99,7 +99,7 @@ class Lines:
         for resolver in self._resolvers:
             await resolver.close()
 
-    async def _open(self, to: Place, trust: Trust) -> Line:
+    async def _open(self, to: HostPort, trust: Trust) -> Streams:
         url = URL.build(scheme="https", host=to[0], port=to[1])
         proxy = self._proxies.proxy("-", str(url)) if self._proxies else None
         try:
@@ -118,7 +118,7 @@ class Lines:
         except OSError as error:
             raise UpstreamUnreachable("The host of the tunnel cannot be reached; try again later.") from error
 
-    async def _open_through(self, proxy: Proxy, url: URL) -> Line:
+    async def _open_through(self, proxy: Proxy, url: URL) -> Streams:
         """The same through a proxy, which opens a tunnel of its own."""
         place = URL(proxy.url)
         secure = place.scheme == "https"
@@ -142,7 +142,7 @@ class Lines:
                 raise proxying.unreachable(proxy).error from error
             raise
 
-    async def _dial(self, to: Place, resolver: AbstractResolver) -> socket.socket:
+    async def _dial(self, to: HostPort, resolver: AbstractResolver) -> socket.socket:
         """A connected socket. Raises OSError, and what the resolver raises."""
         found = await resolver.resolve(*to, socket.AF_UNSPEC)
         if not found:
@@ -152,8 +152,8 @@ class Lines:
         )
 
 
-def _entry(text: str) -> Place:
-    return place(text if address_text.host(text)[1] else f"{text}:{_PORT}")
+def _entry(text: str) -> HostPort:
+    return parse_authority(text if address_text.host(text)[1] else f"{text}:{_PORT}")
 
 
 def _info(result: ResolveResult) -> tuple[int, int, int, str, tuple[str, int]]:

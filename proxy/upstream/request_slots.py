@@ -1,8 +1,8 @@
-"""Places: how many requests may be under way at one host, and who waits for one.
+"""How many requests may be under way at one host, and which one waits for its turn.
 
-The client takes a place for each request, before it looks for a connection; what is waited for here is the cache's own
-queue, and says nothing of the host. Some places are left to pages and metadata, which are small and hold up whoever
-resolves dependencies, and more of them are not for bulk. Never opens a connection.
+`pools` takes a slot for each request, before it looks for a connection. What waits here waits in the cache's own queue,
+which says nothing of the host. Some slots are left to pages and metadata: they are small, and who resolves dependencies
+waits for them. Fewer still are for bulk. Never opens a connection.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Host:
     )
 
 
-class Places:
+class RequestSlots:
     """The places of all hosts. Mutable state: those taken, and who waits; hosts that nobody asks are forgotten."""
 
     def __init__(self, patience: float = _PATIENCE) -> None:

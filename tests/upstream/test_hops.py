@@ -1,4 +1,4 @@
-"""Who is told who asks, hop by hop, and what becomes of it when upstream refuses it."""
+"""Which address a request goes to next, with which headers, and with which credentials."""
 
 from __future__ import annotations
 
@@ -7,24 +7,137 @@ import base64
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
 
 from proxy.config.credentials import KnownCredentials
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
-from proxy.errors import NotFound, PullthroughError, UpstreamDenied, UpstreamError
+from proxy.errors import NotAllowed, NotFound, PullthroughError, UpstreamBroken, UpstreamDenied, UpstreamError
 from proxy.model import Ask
 from proxy.upstream.client import AiohttpUpstream
+from proxy.upstream.hops import follow, headers_for, parse
 from tests.answers import Answer, Request
 from tests.forward import Forward
 from tests.origin import Origin
 from tests.upstream.conftest import Make
 from tests.upstream.scripted import Line, Then, scripted
 
+HERE = parse("https://index.example/simple/demo/")
 OLD, NEW = ("me:0ld-s3cret", "me:n3w-s3cret")
 
 
-def told(pair: str) -> str:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://files.example/a%2Bb/c%20d?sig=%2F#sha256=00", "https://files.example/a%2Bb/c%20d?sig=%2F"),
+        ("http://files.example/a b/ü", "http://files.example/a%20b/%C3%BC"),
+        ("http://127.0.0.1:8080/a+b~c", "http://127.0.0.1:8080/a+b~c"),
+        ("http://[::1]:81/x", "http://[::1]:81/x"),
+    ],
+)
+def test_parse__kept_as_written(text: str, expected: str) -> None:
+    """The percent-encoding of an address is upstream's business; only what may not stand in one is encoded."""
+    assert expected == str(parse(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://files.example/x",
+        "file:///etc/passwd",
+        "//files.example/x",
+        "/x",
+        "http:///x",
+        "http://user:secret@files.example/x",
+        "http://index.example\\@files.example/",
+        "http://files.example:99999/",
+        "http://files.example:0/",
+        "http://files.example/\r\nX: 1",
+        "http://files.example/\x00",
+        "http://[fe80::1%25eth0]/",
+        "http://fil%65s.example/",
+    ],
+)
+def test_parse__address_that_is_not_asked(text: str) -> None:
+    """Other schemes, credentials, control characters and disguised hosts are refused."""
+    with pytest.raises(NotAllowed):
+        parse(text)
+
+
+@given(st.text())
+def test_parse__any_text(text: str) -> None:
+    """Whatever text comes, it is an http address in ASCII or refused."""
+    try:
+        url = parse("http://files.example/" + text)
+    except NotAllowed:
+        return
+    assert url.raw_host == "files.example"
+    assert str(url).isascii()
+    assert all(character > " " for character in str(url))
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("https://cdn.example/x?sig=a%2Bb", "https://cdn.example/x?sig=a%2Bb"),
+        ("/other/", "https://index.example/other/"),
+        ("../six/", "https://index.example/simple/six/"),
+        ("//cdn.example/y", "https://cdn.example/y"),
+        ("?page=2", "https://index.example/simple/demo/?page=2"),
+        ("/\xc3\xbc", "https://index.example/%C3%BC"),
+    ],
+)
+def test_follow__location(location: str, expected: str) -> None:
+    """Absolute and relative references are resolved against the address that redirected (RFC 3986 §5.2)."""
+    assert expected == str(follow(HERE, location))
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        None,
+        "",
+        "http://index.example/",
+        "javascript:alert(1)",
+        "ftp://cdn.example/",
+        "https://user@cdn.example/",
+        "https://cdn.example/\x0bx",
+        "https://cdn.example:bad/",
+    ],
+)
+def test_follow__location_that_is_not_followed(location: str | None) -> None:
+    """From https only to https, and never to what is no plain address."""
+    with pytest.raises(UpstreamBroken):
+        follow(HERE, location)
+
+
+def test_follow__from_http_to_https() -> None:
+    """The way to more safety is open."""
+    assert str(follow(URL("http://index.example/"), "https://index.example/x")) == "https://index.example/x"
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("https://index.example/x", {"Authorization", "Cookie", "Range"}),
+        ("https://INDEX.example:443/x", {"Authorization", "Cookie", "Range"}),
+        ("https://index.example:444/x", {"Range"}),
+        ("https://cdn.example/x", {"Range"}),
+    ],
+)
+def test_headers_for__credentials(target: str, names: set[str]) -> None:
+    """Credentials stay with the origin that they were given for."""
+    headers = {"Authorization": "Basic x", "Cookie": "a=b", "Range": "bytes=0-1"}
+    assert names == set(headers_for(parse(target), HERE, headers))
+
+
+# Credentials
+
+
+def basic(pair: str) -> str:
     """The header's value (RFC 7617)."""
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
@@ -69,7 +182,7 @@ class Door:
 
     def __call__(self, request: Request) -> Answer | None:
         """The refusal, or None."""
-        return None if request.headers.get("authorization") == told(self.pair) else self.refusal
+        return None if request.headers.get("authorization") == basic(self.pair) else self.refusal
 
 
 # Redirects
@@ -93,8 +206,8 @@ async def test_redirect__each_host_is_told_its_own(origin: Origin, make: Make, t
 
         assert b"there" == await house.get(f"{origin.url}/a")
 
-        index = told("a:index-s3cret")
-        assert ([index, index], [told("b:files-s3cret")], [None]) == (seen(origin), seen(files), seen(plain))
+        index = basic("a:index-s3cret")
+        assert ([index, index], [basic("b:files-s3cret")], [None]) == (seen(origin), seen(files), seen(plain))
 
 
 async def test_redirect__from_an_open_index(origin: Origin, make: Make, tmp_path: Path) -> None:
@@ -119,7 +232,10 @@ async def test_redirect__by_a_host_that_nobody_named(origin: Origin, make: Make,
         text = "machine index.invalid login a password s3cret\nmachine other.invalid login b password s3cret\n"
         house = House(make, tmp_path, upstream("http://index.invalid/"), text, proxies=proxies)
 
-        for start, expected in (("index.invalid/a", [told("a:s3cret"), None, None]), ("other.invalid/b", [None, None])):
+        for start, expected in (
+            ("index.invalid/a", [basic("a:s3cret"), None, None]),
+            ("other.invalid/b", [None, None]),
+        ):
             origin.forget()
             assert b"there" == await house.get(f"http://{start}")
             assert expected == seen(origin)
@@ -141,7 +257,7 @@ async def test_renewed__and_asked_once_more(origin: Origin, make: Make, tmp_path
 
     assert [b"there"] * 2 == [await house.get(f"{origin.url}/x") for _ in range(2)]
 
-    assert [told(OLD), told(OLD), told(NEW), told(NEW)] == seen(origin)
+    assert [basic(OLD), basic(OLD), basic(NEW), basic(NEW)] == seen(origin)
 
 
 @pytest.mark.parametrize("target", ["/sign-in", "http://elsewhere.invalid/simple/x/"])
@@ -155,7 +271,7 @@ async def test_renewed__where_strangers_are_sent_away(origin: Origin, make: Make
     house.write("default login me password n3w-s3cret\n")
 
     assert b"there" == await house.get(f"{origin.url}/x")
-    assert [told(OLD), told(NEW)] == seen(origin)
+    assert [basic(OLD), basic(NEW)] == seen(origin)
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, UpstreamDenied), (403, UpstreamDenied), (404, NotFound)])
@@ -169,7 +285,7 @@ async def test_refused__nothing_new(
         with pytest.raises(error) as caught:
             await house.get(f"{origin.url}/x")
         assert "s3cret" not in f"{caught.value!r}"
-    assert [told(OLD)] * 2 == seen(origin)
+    assert [basic(OLD)] * 2 == seen(origin)
 
 
 async def test_refused__also_what_is_new(origin: Origin, make: Make, tmp_path: Path) -> None:
@@ -179,7 +295,7 @@ async def test_refused__also_what_is_new(origin: Origin, make: Make, tmp_path: P
     house.write("default login me password n3w-s3cret\n")
     with pytest.raises(UpstreamError):
         await house.get(f"{origin.url}/x")
-    assert [told(OLD), told(NEW)] == seen(origin)
+    assert [basic(OLD), basic(NEW)] == seen(origin)
 
 
 async def test_renewed__many_at_once(origin: Origin, make: Make, tmp_path: Path) -> None:
@@ -191,8 +307,8 @@ async def test_renewed__many_at_once(origin: Origin, make: Make, tmp_path: Path)
 
     assert [b"there"] * 30 == await asyncio.gather(*(house.get(f"{origin.url}/x") for _ in range(30)))
 
-    assert seen(origin).count(told(NEW)) == 30
-    assert seen(origin).count(told(OLD)) <= 30
+    assert seen(origin).count(basic(NEW)) == 30
+    assert seen(origin).count(basic(OLD)) <= 30
 
 
 async def test_renewed__at_a_later_hop(origin: Origin, make: Make, tmp_path: Path) -> None:
@@ -214,7 +330,7 @@ async def test_renewed__at_a_later_hop(origin: Origin, make: Make, tmp_path: Pat
         async with house.client.get(ask) as reply:
             assert (206, b"he") == (reply.status, b"".join([chunk async for chunk in reply.chunks()]))
 
-        assert ([told("a:index")], [told("b:0ld"), told("b:n3w")]) == (seen(origin), seen(files))
+        assert ([basic("a:index")], [basic("b:0ld"), basic("b:n3w")]) == (seen(origin), seen(files))
         assert ["bytes=1-2"] * 2 == [request.headers["range"] for request in files.requests]
 
 
@@ -235,8 +351,8 @@ async def test_failure__holds_no_password(make: Make, tmp_path: Path, answer: by
         house = House(make, tmp_path, upstream(server.base), "default login me password 0ld-s3cret\n")
         with pytest.raises(PullthroughError) as caught:
             await house.get(f"{server.base}x")
-    assert told(OLD) == server.seen[0].headers["authorization"]
+    assert basic(OLD) == server.seen[0].headers["authorization"]
     link: BaseException | None = caught.value
     while link is not None:
-        assert not [form for form in ("s3cret", told(OLD)[6:]) if form in f"{link!r} {link} {link.__dict__}"]
+        assert not [form for form in ("s3cret", basic(OLD)[6:]) if form in f"{link!r} {link} {link.__dict__}"]
         link = link.__cause__ or link.__context__

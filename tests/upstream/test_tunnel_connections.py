@@ -17,7 +17,7 @@ from proxy.config.settings import Settings
 from proxy.errors import BadTarget, NotAllowed, UpstreamTimeout, UpstreamUnreachable
 from proxy.events import Event, UpstreamFailed
 from proxy.upstream.guard import Trust
-from proxy.upstream.lines import Lines, Place, place, places
+from proxy.upstream.tunnel_connections import HostPort, TunnelConnections, allowed_hosts, parse_authority
 from tests.certificates import bundle, server_context
 from tests.forward import Forward, answer
 from tests.origin import Origin
@@ -48,9 +48,11 @@ class Nowhere(Silent):
 
 
 @contextlib.asynccontextmanager
-async def lines(allowed: dict[Place, Trust], resolver: AbstractResolver | None = None) -> AsyncIterator[Lines]:
+async def connections(
+    allowed: dict[HostPort, Trust], resolver: AbstractResolver | None = None
+) -> AsyncIterator[TunnelConnections]:
     """Lines that fail at once."""
-    made = Lines(allowed, observer=lambda _: None, connect_timeout=5.0, resolver=resolver)
+    made = TunnelConnections(allowed, observer=lambda _: None, connect_timeout=5.0, resolver=resolver)
     try:
         yield made
     finally:
@@ -66,9 +68,9 @@ async def lines(allowed: dict[Place, Trust], resolver: AbstractResolver | None =
         ("[FD00::0007]:443", ("fd00::7", 443)),
     ],
 )
-def test_place(authority: str, expected: Place) -> None:
+def test_place(authority: str, expected: HostPort) -> None:
     """Host and port, the host as it is compared."""
-    assert expected == place(authority)
+    assert expected == parse_authority(authority)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +80,14 @@ def test_place(authority: str, expected: Place) -> None:
 def test_place__malformed(authority: str) -> None:
     """Anything but `host:port` is refused."""
     with pytest.raises(BadTarget):
-        place(authority)
+        parse_authority(authority)
 
 
 @pytest.mark.parametrize("authority", ["127.1:443", "2130706433:443"])
 def test_place__number_for_a_host(authority: str) -> None:
     """What the system's resolver would read as an address is no name."""
     with pytest.raises(NotAllowed):
-        place(authority)
+        parse_authority(authority)
 
 
 def test_places__of_settings() -> None:
@@ -96,14 +98,14 @@ def test_places__of_settings() -> None:
         ("b.example", 8443): Trust.NAMED,
         ("::1", 443): Trust.NAMED,
         ("::1", 8443): Trust.NAMED,
-    } == places(["a.example", "B.example", "b.example:8443", "[::1]", "[::1]:8443"], ["a.example"])
+    } == allowed_hosts(["a.example", "B.example", "b.example:8443", "[::1]", "[::1]:8443"], ["a.example"])
 
 
 async def test_open__connects() -> None:
     """A host that the settings name may be at a loopback address."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         to = ("localhost", server.getsockname()[1])
-        async with lines({to: Trust.NAMED}) as made:
+        async with connections({to: Trust.NAMED}) as made:
             _, writer = await made.open(to)
             writer.close()
             await writer.wait_closed()
@@ -111,7 +113,7 @@ async def test_open__connects() -> None:
 
 async def test_open__not_listed() -> None:
     """Another host, or another port of a listed one, is refused, with the setting that opens it; nobody is asked."""
-    async with lines({("files.example", 443): Trust.NAMED}, Silent()) as made:
+    async with connections({("files.example", 443): Trust.NAMED}, Silent()) as made:
         for to in (("other.example", 443), ("files.example", 80)):
             with pytest.raises(NotAllowed, match=r"apt\.tunnels"):
                 await made.open(to)
@@ -119,7 +121,7 @@ async def test_open__not_listed() -> None:
 
 async def test_open__default_host_at_a_private_address() -> None:
     """A name that nobody wrote in the settings gains nothing by resolving to the machine itself."""
-    async with lines({("localhost", 443): Trust.OPEN}) as made:
+    async with connections({("localhost", 443): Trust.OPEN}) as made:
         with pytest.raises(NotAllowed, match="private address"):
             await made.open(("localhost", 443))
 
@@ -127,7 +129,7 @@ async def test_open__default_host_at_a_private_address() -> None:
 @pytest.mark.parametrize("host", ["169.254.169.254", "0.0.0.0"])
 async def test_open__never(host: str) -> None:
     """A metadata service is not reached even by name."""
-    async with lines({(host, 443): Trust.NAMED}) as made:
+    async with connections({(host, 443): Trust.NAMED}) as made:
         with pytest.raises(NotAllowed):
             await made.open((host, 443))
 
@@ -137,7 +139,7 @@ async def test_open__refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         to = ("127.0.0.1", server.getsockname()[1])
     seen: list[Event] = []
-    made = Lines({to: Trust.NAMED}, observer=seen.append)
+    made = TunnelConnections({to: Trust.NAMED}, observer=seen.append)
     with pytest.raises(UpstreamUnreachable):
         await made.open(to)
     await made.close()
@@ -146,14 +148,16 @@ async def test_open__refused() -> None:
 
 async def test_open__unknown_name() -> None:
     """A name without an address is a host that cannot be reached."""
-    async with lines({("a.example", 443): Trust.NAMED}, Nowhere()) as made:
+    async with connections({("a.example", 443): Trust.NAMED}, Nowhere()) as made:
         with pytest.raises(UpstreamUnreachable):
             await made.open(("a.example", 443))
 
 
 async def test_open__silent() -> None:
     """Name and connection together have a limit."""
-    made = Lines({("a.example", 443): Trust.NAMED}, observer=lambda _: None, connect_timeout=0.01, resolver=Silent())
+    made = TunnelConnections(
+        {("a.example", 443): Trust.NAMED}, observer=lambda _: None, connect_timeout=0.01, resolver=Silent()
+    )
     with pytest.raises(UpstreamTimeout):
         await made.open(("a.example", 443))
 
@@ -162,10 +166,10 @@ PAIR = "me:pr0xy-s3cret"
 
 
 @contextlib.asynccontextmanager
-async def proxied(forward: Forward, to: Place, trust: Trust = Trust.NAMED) -> AsyncIterator[Lines]:
+async def proxied(forward: Forward, to: HostPort, trust: Trust = Trust.NAMED) -> AsyncIterator[TunnelConnections]:
     """Lines whose way leads through a proxy."""
     proxies = KnownProxies.find(Settings(data=Path("/data"), proxy=forward.url), {})
-    made = Lines({to: trust}, observer=lambda _: None, proxies=proxies, via="cache-1", connect_timeout=5.0)
+    made = TunnelConnections({to: trust}, observer=lambda _: None, proxies=proxies, via="cache-1", connect_timeout=5.0)
     try:
         yield made
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proxy.upstream.names import SystemResolver
+from proxy.upstream.resolver import SystemResolver
 
 
 @dataclass

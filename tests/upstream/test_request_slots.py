@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from proxy.errors import Crowded
 from proxy.model import Ask, Kind, Site
-from proxy.upstream.places import MOST, Places, Rank
+from proxy.upstream.request_slots import MOST, Rank, RequestSlots
 
 HOST = "files.example:443"
 SITE = Site("demo", "https://files.example/", "", 600.0)
 
 
-async def filled(places: Places, *ranks: Rank) -> list[Callable[[], None]]:
+async def filled(slots: RequestSlots, *ranks: Rank) -> list[Callable[[], None]]:
     """Take as many places as these ranks may have, in order."""
     taken: list[Callable[[], None]] = []
     for rank in ranks:
         while len(taken) < MOST[rank]:
-            taken.append(await places.take(HOST, rank))
+            taken.append(await slots.take(HOST, rank))
     return taken
 
 
@@ -44,21 +44,21 @@ def test_rank__of_a_request(ask: Ask, rank: Rank) -> None:
 
 async def test_take__bulk_does_not_wait() -> None:
     """Further connections leave places to files; one for which there is none is refused at once."""
-    places = Places()
-    await filled(places, Rank.BULK)
+    slots = RequestSlots()
+    await filled(slots, Rank.BULK)
     with pytest.raises(Crowded):
-        await places.take(HOST, Rank.BULK)
-    await places.take(HOST, Rank.PLAIN)
-    await places.take("other.example:443", Rank.BULK)
+        await slots.take(HOST, Rank.BULK)
+    await slots.take(HOST, Rank.PLAIN)
+    await slots.take("other.example:443", Rank.BULK)
 
 
 async def test_take__files_leave_places_to_pages() -> None:
     """However many files are on their way, a page need not wait for one of them."""
-    places = Places()
-    taken = await filled(places, Rank.PLAIN)
-    waiting = asyncio.create_task(places.take(HOST, Rank.PLAIN))
+    slots = RequestSlots()
+    taken = await filled(slots, Rank.PLAIN)
+    waiting = asyncio.create_task(slots.take(HOST, Rank.PLAIN))
     await asyncio.sleep(0)
-    page = await places.take(HOST, Rank.URGENT)
+    page = await slots.take(HOST, Rank.URGENT)
     page()
     assert not waiting.done()
     taken.pop()()
@@ -67,11 +67,11 @@ async def test_take__files_leave_places_to_pages() -> None:
 
 async def test_take__in_turn() -> None:
     """Pages are woken before files, and those who came first before those who came later."""
-    places, order = Places(), list[str]()
-    taken = await filled(places, Rank.PLAIN, Rank.URGENT)
+    slots, order = RequestSlots(), list[str]()
+    taken = await filled(slots, Rank.PLAIN, Rank.URGENT)
 
     async def one(name: str, rank: Rank) -> None:
-        await places.take(HOST, rank)
+        await slots.take(HOST, rank)
         order.append(name)
 
     tasks = [
@@ -94,21 +94,21 @@ async def test_take__in_turn() -> None:
 
 async def test_take__in_vain() -> None:
     """Who waits too long is told so, and leaves nothing behind."""
-    places = Places(patience=0.01)
-    taken = await filled(places, Rank.PLAIN)
+    slots = RequestSlots(patience=0.01)
+    taken = await filled(slots, Rank.PLAIN)
     with pytest.raises(Crowded):
-        await places.take(HOST, Rank.PLAIN)
+        await slots.take(HOST, Rank.PLAIN)
     for give_back in taken:
         give_back()
-    assert {} == places._hosts
+    assert {} == slots._hosts
 
 
 @pytest.mark.parametrize("granted", [False, True])
 async def test_take__cancelled(granted: bool) -> None:
     """A place that came for somebody who left goes to the next."""
-    places = Places()
-    taken = await filled(places, Rank.PLAIN)
-    gone, next_one = [asyncio.create_task(places.take(HOST, Rank.PLAIN)) for _ in range(2)]
+    slots = RequestSlots()
+    taken = await filled(slots, Rank.PLAIN)
+    gone, next_one = [asyncio.create_task(slots.take(HOST, Rank.PLAIN)) for _ in range(2)]
     await asyncio.sleep(0)
     if granted:
         taken.pop()()
@@ -119,7 +119,7 @@ async def test_take__cancelled(granted: bool) -> None:
     (await next_one)()
     for give_back in taken:
         give_back()
-    assert {} == places._hosts
+    assert {} == slots._hosts
 
 
 async def ended(taking: asyncio.Task[Callable[[], None]]) -> None:
@@ -135,20 +135,20 @@ def test_places__whatever_happens(steps: list[tuple[Rank | None, int]]) -> None:
     """No rank goes beyond its bound, nobody waits beside a free place, and in the end nothing is left."""
 
     async def run() -> None:
-        places = Places()
+        slots = RequestSlots()
         crowd = (Rank.BULK,) * 158 + (Rank.PLAIN,) * 64
-        tasks = [(rank, asyncio.create_task(places.take(HOST, rank))) for rank in crowd]
+        tasks = [(rank, asyncio.create_task(slots.take(HOST, rank))) for rank in crowd]
         for rank, which in steps:
             if rank is not None:
-                tasks.append((rank, asyncio.create_task(places.take(HOST, rank))))
+                tasks.append((rank, asyncio.create_task(slots.take(HOST, rank))))
                 await asyncio.sleep(0)
             elif tasks:
                 await ended(tasks.pop(which % len(tasks))[1])
-            taken = places._hosts[HOST].taken if tasks else 0
+            taken = slots._hosts[HOST].taken if tasks else 0
             assert taken <= MOST[Rank.URGENT]
             assert all(task.done() or taken >= MOST[rank] for rank, task in tasks)
         for _, task in tasks:
             await ended(task)
-        assert {} == places._hosts
+        assert {} == slots._hosts
 
     asyncio.run(run())

@@ -1,18 +1,23 @@
-"""Addresses and redirects as values: what may be asked next, and with which headers (RFC 9110 §15.4).
+"""Hops: which address a request goes to next (RFC 9110 §15.4), with which headers, and with which credentials.
 
-The client follows redirects by hand, hop by hop, and checks each with the guard. Never asks anything itself.
+The client follows redirects by hand, hop by hop, and checks each with the guard. Credentials stay with the origin that
+they are meant for. They expire, and are renewed where they are kept: so a response that may mean "unknown credentials"
+is reason for one look there, and for one more request if something else is there by now; never for a third.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from urllib.parse import quote
 
 from yarl import URL
 
 from proxy.errors import NotAllowed, UpstreamBroken
+from proxy.ports import Credentials
+from proxy.upstream.reply import AiohttpReply
 
-STATUSES = frozenset((301, 302, 303, 307, 308))
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
 LIMIT = 5  # hops that are followed
 _SCHEMES = ("http", "https")
 _CREDENTIALS = frozenset(("authorization", "cookie", "proxy-authorization"))
@@ -20,6 +25,11 @@ _CREDENTIALS = frozenset(("authorization", "cookie", "proxy-authorization"))
 _PLAIN = ":/?#[]@!$&'()*+,;=-._~%"
 
 _CONTROL = frozenset((*range(0x20), 0x7F))
+# What an index may answer a request without the right credentials: ask for a name and a password, deny that there is
+# anything, redirect to a page for signing in, or on to a public index.
+_UNAUTHENTICATED = REDIRECTS | frozenset((401, 403, 404))
+
+Hop = Callable[[dict[str, str]], Awaitable[AiohttpReply]]
 
 
 @lru_cache(maxsize=256)  # one request asks several times
@@ -69,3 +79,32 @@ def _url(raw: bytes) -> URL | None:
         return None
     # A user name in front of the host is how one host is made to look like another, and credentials by a side door.
     return None if url.raw_user is not None or url.raw_password is not None or "%" in authority or port == 0 else url
+
+
+class Authentication:
+    """Sends requests with the credentials that the settings have for them, if any."""
+
+    def __init__(self, credentials: Credentials | None) -> None:
+        self._credentials = credentials
+
+    async def send(self, hop: Hop, mount: str, url: str, headers: dict[str, str]) -> tuple[AiohttpReply, bool]:
+        """The response of a hop, and whether the request carried credentials."""
+        if self._credentials is None:
+            return await hop(headers), False
+        authorization = self._credentials.authorization(mount, url)
+        reply = await hop(_with(headers, authorization))
+        if reply.status not in _UNAUTHENTICATED:
+            return reply, authorization is not None
+        try:
+            renewed = await self._credentials.renewed(mount, url, authorization)
+            if renewed is None:
+                return reply, authorization is not None
+            await reply.drain()
+        except BaseException:
+            reply.close()
+            raise
+        return await hop(_with(headers, renewed)), True
+
+
+def _with(headers: dict[str, str], authorization: str | None) -> dict[str, str]:
+    return headers if authorization is None else {**headers, "Authorization": authorization}
