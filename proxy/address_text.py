@@ -78,6 +78,11 @@ def bracketed(name: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
+def authority(url: str) -> str:
+    """`host` or `host:port` of an address, in lower case: servers are remembered by it."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of an address (RFC 6454 §4), the same whether or not the default port is written out.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.address_text import bounded, bracketed, decoded, host, host_name, origin, parsed_host, unmapped
+from proxy.address_text import authority, bounded, bracketed, decoded, host, host_name, origin, parsed_host, unmapped
 from proxy.errors import BadTarget
 
 
@@ -104,6 +104,12 @@ def test_bracketed() -> None:
 def test_origin(url: str, expected: tuple[str, str, int]) -> None:
     """Addresses of one server have one origin, whether or not the usual port is written out."""
     assert expected == origin(url)
+
+
+def test_authority() -> None:
+    """Host and port as they are written, in lower case, without user and password."""
+    assert "a.example:80" == authority("http://user:password@A.example:80/b")
+    assert "[::1]" == authority("https://[::1]/")
 
 
 def test_origin__port_that_is_none() -> None:

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
-from urllib.parse import urlsplit
 
+from proxy.address_text import authority
 from proxy.bounded import Bounded
 from proxy.cache.single_flight import SingleFlight
 from proxy.errors import Unsettled, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
@@ -68,7 +68,7 @@ class Retries:
         waits once for an archive that is down, and not for each of its files. If upstream says how long to wait
         (Retry-After), that is respected, or there is no further try.
         """
-        host = urlsplit(url).netloc
+        host = authority(url)
         given_up = self._given_up.get(host)
         if given_up is not None and given_up.until <= self._clock.monotonic():
             given_up = None

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
+from proxy.address_text import authority
+from proxy.bounded import Bounded
 from proxy.model import Entry
 from proxy.ports import Clock, Upstream
 
@@ -81,9 +82,9 @@ class Patience:
     def __init__(self, upstream: Upstream, clock: Clock) -> None:
         self._upstream = upstream
         self._clock = clock
-        self._slow: dict[str, float] = {}
-        self._silent: dict[str, float] = {}
-        self._paces: dict[str, float] = {}
+        self._slow: Bounded[str, float] = Bounded(_HOSTS)
+        self._silent: Bounded[str, float] = Bounded(_HOSTS)
+        self._paces: Bounded[str, float] = Bounded(_HOSTS)
 
     def seconds(self, url: str) -> float:
         """How long to wait for the host of `url`; 0 if it is known to be down, or slow."""
@@ -94,7 +95,7 @@ class Patience:
 
         0 if the host is known to be down, or said nothing while a client waited for it.
         """
-        host = _host(url)
+        host = authority(url)
         if self._upstream.down(url) or self._clock.monotonic() < self._silent.get(host, 0.0):
             return 0.0
         by_age: float = max(_SECONDS, _WORTH * (max(age, 0.0) / _WEEK) ** (1 / 3))
@@ -102,31 +103,20 @@ class Patience:
 
     def lost(self, url: str) -> bool:
         """Whether a client waited for the host of `url` in vain not long ago."""
-        return self._clock.monotonic() < self._slow.get(_host(url), 0.0)
+        return self._clock.monotonic() < self._slow.get(authority(url), 0.0)
 
     def ran_out(self, url: str) -> None:
         """A client waited for the host of `url` in vain."""
         until = self._clock.monotonic() + _SLOW
-        _note(self._slow, _host(url), until)
-        _note(self._silent, _host(url), until)
+        self._slow[authority(url)] = until
+        self._silent[authority(url)] = until
 
     def answered(self, url: str, since: float) -> None:
         """The host answered a request of `since`, in seconds of the monotonic clock."""
-        host, took = _host(url), self._clock.monotonic() - since
+        host, took = authority(url), self._clock.monotonic() - since
         self._silent.pop(host, None)
-        _note(self._paces, host, took)
+        self._paces[host] = took
         if took > _SECONDS:
-            _note(self._slow, host, self._clock.monotonic() + _SLOW)
+            self._slow[host] = self._clock.monotonic() + _SLOW
         else:
             self._slow.pop(host, None)
-
-
-def _note(table: dict[str, float], host: str, value: float) -> None:
-    table.pop(host, None)
-    table[host] = value
-    if len(table) > _HOSTS:
-        del table[next(iter(table))]
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.lower()

@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
+from proxy.address_text import authority
 from proxy.bounded import Bounded
 from proxy.cache.flight import Location
 from proxy.errors import (
@@ -94,7 +94,7 @@ class HostLimits:
     @staticmethod
     def same(one: str, other: str) -> bool:
         """Whether two addresses are of one host."""
-        return _authority(one) == _authority(other)
+        return authority(one) == authority(other)
 
     def proven(self, url: str) -> int:
         """How many connections at once the host was seen to answer and did not refuse since."""
@@ -196,7 +196,7 @@ class HostLimits:
         return self.honours(location) is True and isinstance(error, _ANSWERS)
 
     def _host(self, url: str) -> _Host:
-        name = _authority(url)
+        name = authority(url)
         host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = _Host()
@@ -208,10 +208,6 @@ class HostLimits:
         return host
 
 
-def _authority(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
-
-
 def _realm(location: Location) -> tuple[str, str]:
     """One host may honour ranges below one index and not below another."""
-    return location.site.mount, _authority(location.url)
+    return location.site.mount, authority(location.url)

@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from proxy import address_text
+from proxy.address_text import PORTS
 from proxy.errors import BadTarget, NotAllowed
 from proxy.model import Site
 
@@ -71,7 +72,7 @@ _CARRIERS = tuple(
     )
 )
 _TEREDO = ipaddress.IPv6Network("2001::/32")
-_USUAL = (80, 443)  # ports at which a public host has web servers and nothing else
+_USUAL = frozenset(PORTS.values())  # ports at which a public host has web servers and nothing else
 # RFC 6761 §6.3, and what the hosts files of distributions add.
 _OWN_NAME = re.compile(r"(?:.*\.)?localhost|localhost6?\.localdomain6?|localhost6|ip6-(?:localhost|loopback)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # as inet_aton(3) takes the parts of an address

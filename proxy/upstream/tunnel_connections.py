@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from proxy import address_text
+from proxy.address_text import PORTS
 from proxy.config.proxies import Proxy
 from proxy.errors import BadTarget, NotAllowed, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.events import UpstreamFailed
@@ -24,7 +25,6 @@ from proxy.upstream import guard, proxying
 from proxy.upstream.guard import GuardedResolver, Trust
 from proxy.upstream.resolver import SystemResolver
 
-_PORT = 443
 _NEXT = 0.25  # seconds until a host's next address is tried beside the one before (RFC 8305 §5)
 
 HostPort = tuple[str, int]
@@ -153,7 +153,7 @@ class TunnelConnections:
 
 
 def _entry(text: str) -> HostPort:
-    return parse_authority(text if address_text.host(text)[1] else f"{text}:{_PORT}")
+    return parse_authority(text if address_text.host(text)[1] else f"{text}:{PORTS['https']}")
 
 
 def _info(result: ResolveResult) -> tuple[int, int, int, str, tuple[str, int]]:

@@ -10,12 +10,12 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from proxy.address_text import unmapped
+from proxy.address_text import PORTS, unmapped
 from proxy.apt import addresses
 from proxy.apt.addresses import ArchiveAddress
 from proxy.errors import BadTarget, NotAllowed
 
-_HTTP = 80
+_HTTP = PORTS["http"]
 _SECURE = "https"  # in place of a host: apt-cacher-ng's users write HTTPS/// before an archive with TLS
 
 
