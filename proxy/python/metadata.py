@@ -2,20 +2,25 @@
 
 In this order: the stored one, the wheel on disk, upstream's `.metadata` file, the end of the wheel's zip by ranged
 reads upstream, the wheel fetched whole. A way that fails or is silent gives its turn to the next. So resolving against
-a poor index costs kilobytes, and what a page promised comes by the plain way last.
+a poor index costs kilobytes, and what a page promised comes by the plain way last. What takes longer than clients wait
+is answered by a redirect to itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from proxy.bounded import Bounded
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Wanted
 from proxy.cache.hedging import Way, first
+from proxy.cache.representation import Representation
 from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, PullthroughError, StoreError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Source, Validator
@@ -28,6 +33,12 @@ _log = logging.getLogger(__name__)
 
 Advertised = Digest | bool | None  # what upstream's page says of a wheel's metadata: a digest, true, or nothing
 
+# Seconds that each answer is waited for; behind the last of them as long as it takes. Most libraries follow ten
+# redirects, that of pip and poetry thirty.
+_STEPS = (1.0,) * 6 + (8.0,) * 2
+_MANY_STEPS = (1.0,) * 14 + (10.0,) * 12
+_FOLLOW_MANY = ("pip/", "poetry/", "python-requests/")
+MOST_WAITS = len(_MANY_STEPS)
 _MISSES = 3  # wheels in a row without a metadata file after which a host is not asked for one,
 _AGAIN = 50  # but for every so many wheels
 _HOSTS = 1000  # known
@@ -145,3 +156,36 @@ class Metadata:
 def _origin(whl: Wanted) -> str:
     parts = urlsplit(whl.url)
     return f"{parts.scheme}://{parts.netloc}/"
+
+
+# ---------------------------------------------------------------------- answers that take long
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The answer is not there yet; `location`, relative to the address asked for, is where to wait for it.
+
+    pip ends its whole installation if a metadata file that was promised does not come in time, and its users may set
+    that time to a second or two. A redirect (RFC 9110 §15.4.3) is an answer in time: the client asks again, and waits
+    again. So an index whose host turns out to give no parts of files, and is slow, costs the first client some patience
+    and no failure.
+    """
+
+    location: str
+
+
+def patience(waited: int, agent: str | None) -> float | None:
+    """Seconds that a client may be kept waiting that was sent away `waited` times; None for as long as it takes."""
+    steps = _MANY_STEPS if agent is not None and agent.startswith(_FOLLOW_MANY) else _STEPS
+    return steps[waited] if waited < len(steps) else None
+
+
+async def in_time(
+    answer: Awaitable[Representation], name: str, waited: int, agent: str | None
+) -> Representation | Later:
+    """The answer, or where to wait for it. The work for it goes on by itself. Raises what it raises."""
+    try:
+        async with asyncio.timeout(patience(waited, agent)):
+            return await answer
+    except TimeoutError:
+        return Later(f"{quote(name)}?waited={waited + 1}")

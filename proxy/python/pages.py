@@ -14,11 +14,10 @@ from proxy.cache.representation import Representation
 from proxy.errors import Forwarded, NotAllowed, NotFound, UpstreamDenied, UpstreamError, Withheld
 from proxy.model import Group, Kind, Outcome, Query, Site, Source, Target
 from proxy.python import addresses, negotiation
-from proxy.python.groups import is_none_of, members_for
 from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.page_cache import PageCache
 from proxy.python.rendered_pages import PageView, RenderedPages
-from proxy.python.routes import Elsewhere, OtherSpelling
+from proxy.python.routes import Elsewhere, OtherSpelling, is_none_of, members_for
 from proxy.python.store_keys import PageAddress
 from proxy.python.supplements import Supplement, Supplements
 

@@ -1,13 +1,18 @@
-"""What an address below a mount is: the list of projects, a page, or a file. Pure."""
+"""What an address below a mount is: the list of projects, a page, or a file; and who answers for a group. Pure.
+
+The pages of a group's members are never merged: one member is asked after the other, the first that has the project
+answers, and only where a member says for certain that it has not does the next one get its turn.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from proxy.address_text import quoted
 from proxy.errors import NotFound
-from proxy.model import Site, Target
+from proxy.model import Group, Member, Site, Target
 from proxy.python import addresses, filenames
 
 _CHANNEL = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9._~+-]*")  # what indexes below a mount are called, as torch-2.8.0+cu126
@@ -98,3 +103,17 @@ def _of_index(path: str, site: Site) -> Route:
     if normalized == written:
         return ProjectPage(normalized)
     return OtherSpelling(normalized, f"../{normalized}/" if project == written else None)
+
+
+def members_for(group: Group, project: str) -> tuple[Member, ...]:
+    """The members to ask for a project with this normalised name: the one that a pattern pins it to, or all."""
+    for pattern, member in group.pins:
+        if fnmatchcase(project, pattern):
+            return (member,)
+    return group.members
+
+
+def is_none_of(group: Group, member: Member, project: str) -> bool:
+    """Whether the group pins projects to this member, which says what it has, and this project is none of them."""
+    patterns = [pattern for pattern, to in group.pins if to == member]
+    return bool(patterns) and not any(fnmatchcase(project, pattern) for pattern in patterns)

@@ -18,13 +18,12 @@ from proxy.model import Group, Query, Site, Target
 from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
-from proxy.python.later import Later, in_time
-from proxy.python.lists import Lists, ProjectStream
-from proxy.python.metadata import Metadata
+from proxy.python.metadata import Later, Metadata, in_time
 from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.page_cache import PageCache
 from proxy.python.pages import Pages
 from proxy.python.parsed_pages import PageWork, ParsedPages
+from proxy.python.project_list import ProjectLists, ProjectStream
 from proxy.python.rendered_pages import RenderedPages
 from proxy.python.routes import (
     Elsewhere,
@@ -73,7 +72,7 @@ class PythonIndexes:
         self._pages = Pages(sites, page_cache, supplements, self._rendered, offers)
         catalog = Catalog(sites, store, page_cache, parsed)
         self._metadata = Metadata(store, downloads, offers, clock)
-        self._lists = Lists(sites, downloads)
+        self._lists = ProjectLists(sites, downloads)
         self._files = Files(store, downloads, revalidator, catalog, self._metadata, clock)
 
     def _members(self, mount: str) -> Iterable[str]:

@@ -28,8 +28,8 @@ from proxy.events import Served
 from proxy.model import Kind, Outcome, Query
 from proxy.ports import Clock, Observer
 from proxy.python import addresses, negotiation
-from proxy.python.later import Later
-from proxy.python.lists import ProjectStream
+from proxy.python.metadata import Later
+from proxy.python.project_list import ProjectStream
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from proxy.upstream import tunnel_connections

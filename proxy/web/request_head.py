@@ -16,7 +16,7 @@ from multidict import CIMultiDictProxy
 
 from proxy.errors import BadTarget
 from proxy.model import Client, Query, Span
-from proxy.python.later import MOST
+from proxy.python.metadata import MOST_WAITS
 
 T = TypeVar("T")
 
@@ -125,4 +125,4 @@ def _format_of(parameters: str) -> str | None:
 def _waited(parameters: str) -> int:
     """How often the client was redirected here to wait. Anything but a number that this cache wrote is the maximum."""
     match = re.fullmatch(r"waited=([0-9]{1,2})", parameters)
-    return int(match[1]) if match else MOST
+    return int(match[1]) if match else MOST_WAITS

@@ -24,7 +24,7 @@ from proxy.cache.representation import Representation
 from proxy.errors import PullthroughError, StoreError
 from proxy.model import Blob, Query, Source
 from proxy.ports import BlobReader, Clock
-from proxy.python.lists import ProjectStream
+from proxy.python.project_list import ProjectStream
 from proxy.web.answer_plan import Framing, Plan, plan, plan_stream
 from proxy.web.sender import BodyBroken, Transfer
 from proxy.web.sender_threads import SenderThreads

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 
 import pytest
 
+from proxy.cache.flight import Wanted
+from proxy.cache.representation import Representation
 from proxy.errors import (
     NotFound,
     PullthroughError,
@@ -18,13 +21,11 @@ from proxy.errors import (
     Withheld,
     WrongBytes,
 )
-from proxy.model import Ask, Digest, Source
-from proxy.python.metadata import _HOSTS, Advertised
+from proxy.model import Ask, Digest, Kind, Outcome, Source
+from proxy.python.metadata import _HOSTS, MOST_WAITS, Advertised, Later, in_time, patience
 from tests.memory_upstream import Gate, Scripted
 from tests.python.world import SITE, World, content
 from tests.wheels import Package, wheel
-
-from proxy.cache.flight import Wanted  # isort: skip
 
 PACKAGE = wheel(padding=300_000)
 BODY, METADATA = content(PACKAGE), PACKAGE.metadata or b""
@@ -159,3 +160,49 @@ async def test_misses__are_bounded(world: World) -> None:
     for number in range(2 * _HOSTS):
         world.metadata._missed(f"https://h{number}.example/")
     assert _HOSTS == len(world.metadata._misses)
+
+
+# Answers that take long
+
+PIP = 'pip/26.3 {"ci":null}'
+SHOWN = Representation(b"", Kind.METADATA, "pypi", "text/plain", "", None, Outcome.MISS, Source.UPSTREAM)
+
+
+@pytest.mark.parametrize(("agent", "follows"), [(PIP, 30), ("poetry/2.5", 30), ("uv/0.9", 10), (None, 10)])
+def test_patience__within_what_clients_follow(agent: str | None, follows: int) -> None:
+    """The last redirect that a client follows leads to an answer that is waited for; the first ones come soon."""
+    steps = [patience(waited, agent) for waited in range(follows)]
+    assert steps[-1] is None
+    assert 1.0 == steps[0]
+    assert patience(MOST_WAITS, agent) is None
+
+
+def test_patience__of_a_patient_client() -> None:
+    """No answer takes longer than pip waits by itself, and all of them together take minutes."""
+    steps = [seconds for waited in range(MOST_WAITS) if (seconds := patience(waited, PIP)) is not None]
+    assert max(steps) < 15
+    assert sum(steps) > 120
+
+
+async def test_in_time__is_there() -> None:
+    """What is there is given, and what fails is told."""
+
+    async def there() -> Representation:
+        return SHOWN
+
+    async def fails() -> Representation:
+        raise NotFound("gone")
+
+    assert SHOWN is await in_time(there(), "a.whl.metadata", 0, None)
+    with pytest.raises(NotFound):
+        await in_time(fails(), "a.whl.metadata", 0, None)
+
+
+async def test_in_time__takes_long() -> None:
+    """The client is told where to wait on, by the name as it is in addresses."""
+
+    async def never() -> Representation:
+        await asyncio.Event().wait()
+        return SHOWN
+
+    assert Later("a-1%2Bcpu.whl.metadata?waited=3") == await in_time(never(), "a-1+cpu.whl.metadata", 2, None)

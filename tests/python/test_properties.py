@@ -20,7 +20,7 @@ from proxy.python.links import PageLinks
 from proxy.python.negotiation import Format, choose, gzip_accepted
 from proxy.python.page import File, Page
 from proxy.python.parsing import parse
-from proxy.python.projects import ProjectListRewriter
+from proxy.python.project_list import ProjectListRewriter
 from proxy.python.rendering import record, render
 from proxy.python.wheel import NeedBytes, Window
 from tests.indexes.hrefs import Form, Plus, anchor, href

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import NotFound
-from proxy.model import Site, Target
+from proxy.model import Group, Member, Site, Target
 from proxy.python.routes import (
     Elsewhere,
     FlatPage,
@@ -19,6 +19,8 @@ from proxy.python.routes import (
     ProjectPage,
     Route,
     classify,
+    is_none_of,
+    members_for,
 )
 
 PYPI = Site("pypi", "https://index.example/", "simple/", 600.0)
@@ -107,3 +109,44 @@ def test_classify__no_redirect_leaves_its_folder(name: str) -> None:
     route = classify(Target("flat", None, f"a/{name}"), FLAT)
     if isinstance(route, Elsewhere) and name not in {".", ".."}:  # an address has no such segments
         assert f"{here}{quote(name)}/" == urljoin(here + quote(name), route.location)
+
+
+# Members of a group
+
+HOUSE, TORCH, INDEX = Member("house", ""), Member("pytorch", "whl/cu126/"), Member("pypi", "simple/")
+GROUP = Group(
+    "all", (HOUSE, TORCH, INDEX), (("torch", INDEX), ("torch*", TORCH), ("house-*", HOUSE), ("*-internal", HOUSE))
+)
+
+
+@pytest.mark.parametrize(
+    ("project", "members"),
+    [
+        ("demo", (HOUSE, TORCH, INDEX)),
+        ("torchvision", (TORCH,)),
+        ("torch", (INDEX,)),
+        ("house-tool", (HOUSE,)),
+        ("house", (HOUSE, TORCH, INDEX)),
+        ("my-internal", (HOUSE,)),
+        ("my-internal-x", (HOUSE, TORCH, INDEX)),
+        ("a-torch", (HOUSE, TORCH, INDEX)),
+    ],
+)
+def test_members_for(project: str, members: tuple[Member, ...]) -> None:
+    """The first pattern that fits the whole name decides; without one all are asked, in order."""
+    assert members == members_for(GROUP, project)
+
+
+def test_members_for__group_without_pins() -> None:
+    """All members, in order."""
+    assert GROUP.members == members_for(Group("all", GROUP.members), "torch")
+
+
+def test_is_none_of() -> None:
+    """Only where a group pins names to a member does it say which are not the member's."""
+    one, two = Member("one", ""), Member("two", "")
+    group = Group("all", (one, two), (("acme-*", one), ("corp", one)))
+    assert is_none_of(group, one, "requests")
+    assert not is_none_of(group, one, "acme-x")
+    assert not is_none_of(group, one, "corp")
+    assert not is_none_of(group, two, "requests")

@@ -20,12 +20,12 @@ from proxy.model import Blob, Digest, Entry, Query, Site, Target, Validator
 from proxy.python import urls
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
-from proxy.python.lists import Lists
 from proxy.python.metadata import Metadata
 from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.page_cache import PageCache
 from proxy.python.pages import Pages
 from proxy.python.parsed_pages import PageWork, ParsedPages
+from proxy.python.project_list import ProjectLists
 from proxy.python.rendered_pages import RenderedPages
 from proxy.python.store_keys import file_key
 from proxy.python.supplements import Supplements
@@ -64,7 +64,7 @@ class World:
         self.pages = Pages(self.sites, self.page_cache, self.supplements, self.rendered, self.offers)
         self.catalog = Catalog(self.sites, self.store, self.page_cache, self.parsed)
         self.metadata = Metadata(self.store, self.downloads, self.offers, self.clock)
-        self.lists = Lists(self.sites, self.downloads)
+        self.lists = ProjectLists(self.sites, self.downloads)
         self.files = Files(self.store, self.downloads, self.revalidator, self.catalog, self.metadata, self.clock)
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.errors import BadTarget
 from proxy.model import Client, Query, Span
-from proxy.python.later import MOST
+from proxy.python.metadata import MOST_WAITS
 from proxy.web import request_head
 from proxy.web.request_head import Clients, authorization, is_shared, name_of, parse_range, query_of
 
@@ -88,7 +88,7 @@ def test_query_of__everything() -> None:
         accept="text/html",
         accept_encoding="gzip",
         format="json",
-        waited=MOST,  # not this cache's own spelling
+        waited=MOST_WAITS,  # not this cache's own spelling
         user_agent="pip/26",
         authorization="Basic eA==",
         client=Client("one"),
