@@ -1,4 +1,4 @@
-"""The values that every room speaks. Frozen, without behaviour that touches disk, network or clock."""
+"""The values that all rooms share. Frozen, and without access to disk, network or clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Generic, Self, TypeVar
 
 from proxy import address_text
 
-# In order of trust; the first of these that an index gives for a file is the one that is checked.
+# In order of trust: of several digests for a file, the first of these is checked.
 ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
 _HEX = re.compile(r"[0-9a-f]+")
 
@@ -25,7 +25,7 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read `sha256=<hex>`, the form of PEP 503 fragments. None where it is no digest that can be checked."""
+        """Read `sha256=<hex>`, the form of PEP 503 fragments. None for a digest that cannot be checked."""
         algorithm, separator, value = text.partition("=")
         algorithm, value = algorithm.lower(), value.lower()
         if not separator or algorithm not in ALGORITHMS or not _HEX.fullmatch(value):
@@ -36,7 +36,7 @@ class Digest:
 
     @property
     def strong(self) -> bool:
-        """Whether nobody can make two files that have it: then it stands for the same bytes wherever it is given."""
+        """Whether nobody can make two files with this digest, so that it identifies the bytes from any source."""
         return self.algorithm not in ("sha1", "md5")
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Digest:
 
 
 class Kind(enum.Enum):
-    """What a request is for; a label of the metrics."""
+    """What a request asks for; a label of the metrics."""
 
     PAGE = "page"
     FILE = "file"
@@ -61,9 +61,14 @@ class Source(enum.Enum):
     SHARED = "shared"
     UPSTREAM = "upstream"
 
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of an answer with a file from this source."""
+        return _OUTCOMES[self]
+
 
 class Outcome(enum.Enum):
-    """How an answer came about; `X-Cache` says it to the client."""
+    """How the cache made an answer; the client sees it in `X-Cache`."""
 
     HIT = "hit"
     MISS = "miss"
@@ -73,16 +78,19 @@ class Outcome(enum.Enum):
     ERROR = "error"
 
 
+_OUTCOMES = {Source.CACHE: Outcome.HIT, Source.SHARED: Outcome.SHARED, Source.UPSTREAM: Outcome.MISS}
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A range as it was asked for (RFC 9110 §14.1.2), in bytes: from `start` to before `end`, or the last `suffix`."""
+    """The range of a request (RFC 9110 §14.1.2), in bytes: from `start` to before `end`, or the last `suffix` bytes."""
 
     start: int = 0
     end: int | None = None
     suffix: int | None = None
 
     def within(self, size: int) -> tuple[int, int] | None:
-        """The half-open range that this means for a body of `size` bytes; None if it cannot be satisfied."""
+        """The half-open range of a body of `size` bytes; None if the range cannot be satisfied."""
         if self.suffix is not None:
             return (max(size - self.suffix, 0), size) if self.suffix and size else None
         if self.start >= size:
@@ -91,7 +99,7 @@ class Span:
 
     @property
     def length(self) -> int | None:
-        """How many bytes are asked for, at most; None for an open range."""
+        """The number of bytes, at most; None for an open range."""
         if self.suffix is not None:
             return self.suffix
         return None if self.end is None else self.end - self.start
@@ -99,14 +107,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The bytes `[start, end)` that an answer has of a representation of `size` bytes (RFC 9110 §14.4).
-
-    `size` is None where upstream does not say it.
-    """
+    """The bytes `[start, end)` of a representation of `size` bytes (RFC 9110 §14.4)."""
 
     start: int
     end: int
-    size: int | None
+    size: int | None  # None where upstream does not say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +130,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who sends a request. `name` is the same on further connections; `shared`: other clients may have it, too.
+    """Who sends a request."""
 
-    `handed_out`: on this connection, which snapshot of each suite the client has.
-    """
-
-    name: str = "-"
-    shared: bool = False
-    handed_out: MutableMapping[str, str] = field(default_factory=dict)
+    name: str = "-"  # the same on all connections of a client
+    shared: bool = False  # other clients may have the same name
+    handed_out: MutableMapping[str, str] = field(default_factory=dict)  # the snapshot of each suite, on this connection
 
 
 T_co = TypeVar("T_co", covariant=True)
@@ -140,7 +142,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[T_co]):
-    """What a client asks for, read once at the edge (RFC 9110). `target` is a `Target`, or an archive's address."""
+    """What a client asks for, read once at the edge (RFC 9110). `target` is a `Target`, or an `ArchiveAddress`."""
 
     target: T_co
     method: str = "GET"
@@ -148,18 +150,18 @@ class Query(Generic[T_co]):
     if_range: str | None = None
     if_none_match: str | None = None
     if_modified_since: str | None = None
-    no_cache: bool = False  # Cache-Control says so: the answer is confirmed with upstream (RFC 9111 §5.2.1.4)
+    no_cache: bool = False  # of Cache-Control: the answer has to be revalidated (RFC 9111 §5.2.1.4)
     accept: str | None = None
     accept_encoding: str | None = None
     format: str | None = None  # the value of ?format= (PEP 691)
-    waited: int = 0  # how often the client was redirected here to wait for the answer
+    waited: int = 0  # how often the client was redirected here while the answer was not ready
     user_agent: str | None = None
     authorization: str | None = field(default=None, repr=False)  # RFC 9110 §11.6.2
     client: Client = field(default_factory=Client)
 
     @property
     def head(self) -> bool:
-        """Whether only the head of the answer is wanted."""
+        """Whether the client wants only the head of the answer."""
         return self.method == "HEAD"
 
 
@@ -171,21 +173,21 @@ class Site:
     base: str
     index: str  # path below the base where project pages are: "simple/" on PyPI, "" on others
     ttl: float  # seconds for which a page counts as fresh
-    hosts: frozenset[str] = frozenset()  # hosts that its pages may link to; empty: learnt from its pages
+    hosts: frozenset[str] = frozenset()  # hosts that its pages may link to; empty: those that its pages do link to
     flat: bool = False  # its pages list files of any project
     siblings: tuple[str, ...] = ()  # bases that have the same files under the same paths
     volatile: tuple[str, ...] = ()  # paths below the base whose files may be replaced under their names
-    keep_removed: bool = True  # go on listing what is kept and the index dropped
+    keep_removed: bool = True  # pages go on listing cached files that the index has dropped
     honour_no_store: bool = False
-    withholds: bool = True  # a refusal may mean that it wants to know who asks, and not that there is nothing
+    forbidden_is_missing: bool = False  # its 403 means "missing"; else it may mean "authenticate"
     own: frozenset[str] | None = None  # hosts (`host`, `host:port`) whose pages count as its own; None: any
-    redirected_is_missing: bool = False  # a page that it redirects to any other host is one that it does not have
-    authenticated: bool = False  # the settings have credentials for it: what it gives is not for strangers
-    agent: str = ""  # what it is told in User-Agent; empty: this program's own name
-    named: bool = True  # the settings name the host of `base`; else the hosts came with requests, and are not trusted
+    redirected_is_missing: bool = False  # a page that it redirects to any other host means "missing"
+    authenticated: bool = False  # the settings have credentials for it: its answers are not public
+    agent: str = ""  # the User-Agent of requests to it; empty: this program's own
+    named: bool = True  # the settings name the host of `base`; else it came with a request, and is not trusted
 
     def owns(self, url: str) -> bool:
-        """Whether a page that came from `url`, the address after redirects, is the word of this index."""
+        """Whether a page from `url`, the address after redirects, counts as this index's own."""
         if self.own is None or url.startswith(self.base):
             return True
         try:
@@ -198,7 +200,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An index that belongs to a group: a mount, and the path below it where project pages are."""
+    """An index of a group: a mount, and the path below it where project pages are."""
 
     mount: str
     index: str
@@ -206,7 +208,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Indexes in order at one mount: the first that has a project answers for it.
+    """Several indexes at one mount, in order: the first that has a project answers for it.
 
     `pins`: patterns of normalised names (`torch*`), and the one member that may answer for those projects.
     """
@@ -218,12 +220,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One GET to upstream. `site` carries what is allowed and which counters it goes to.
+    """One GET to upstream. `site` says what is allowed, and whose counters the bytes go to.
 
-    `kind`: pages and their like are answered before files where requests queue, and a host may fail at one and not at
-    the other.
-    `bulk`: a further connection for a large file, or work ahead of a client: nobody fails if it is refused.
-    `own`: only the site's own word is wanted; a redirect to a host whose pages do not count as its own is not followed.
+    `kind`: where requests queue, pages come before files; a host may fail at one and not at the other.
+    `bulk`: a further connection for a large file, or work ahead of a client: if it is refused, no client fails.
+    `own`: redirects to hosts whose pages do not count as the site's own are not followed.
     """
 
     url: str
@@ -236,7 +237,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """What upstream gave to tell whether a representation changed (RFC 9110 §8.8)."""
+    """Upstream's validators of a representation (RFC 9110 §8.8)."""
 
     etag: str | None = None
     last_modified: str | None = None
@@ -249,9 +250,9 @@ class Validator:
         return self.last_modified
 
     def same(self, other: Validator) -> bool | None:
-        """Whether both belong to one version of a representation; None where they do not tell.
+        """Whether both belong to one version of a representation; None if they have no validator in common.
 
-        An answer need not repeat all validators. An ETag, where both have one, outranks the date.
+        An answer need not repeat all validators. Where both have an ETag, the date does not count.
         """
         if self.etag and other.etag:
             return self.etag == other.etag
@@ -268,7 +269,7 @@ class Validator:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the store knows of one address: which blob holds its body, and what upstream said about it."""
+    """What the store knows of one address: the blob with its body, and what upstream said about it."""
 
     key: str
     url: str  # the final address, after redirects: relative links of a page resolve against it
@@ -278,11 +279,11 @@ class Entry:
     validator: Validator
     stored: float  # seconds since the epoch
     checked: float  # seconds since the epoch: when upstream last confirmed it
-    promised: Digest | None = None  # the index's digest, in its own algorithm, that the body was compared with
-    proved: bool = True  # False: no page could be read that might have given a digest
+    promised: Digest | None = None  # the index's digest, in its own algorithm, with which the body was compared
+    proved: bool = True  # False: no page that might have had a digest could be read
 
     def known(self, algorithm: str) -> Digest | None:
-        """The digest that the body is known to have in an algorithm; None if it has to be measured."""
+        """The body's digest in an algorithm, if it is known; None if the body has to be hashed."""
         if algorithm == self.digest.algorithm:
             return self.digest
         return self.promised if self.promised is not None and self.promised.algorithm == algorithm else None

@@ -1,7 +1,7 @@
-"""What the services need from the world, as contracts. Adapters implement them; tests have in-memory ones.
+"""What the services need from the outside, as contracts. Adapters implement them; tests have in-memory ones.
 
-`Store` and `Spool` are the disk, `Upstream` and `Reply` the network, `Observer` whoever counts, `Clock` the time.
-Methods without `async` do no long work and may be called on the event loop.
+`Store` and `Spool` are the disk, `Upstream` and `Reply` the network, `Observer` the metrics and the access log, `Clock`
+the time. Methods without `async` are short and may be called on the event loop.
 """
 
 from __future__ import annotations
@@ -17,28 +17,32 @@ from proxy.model import Ask, Blob, Digest, Entry, Part, Validator
 
 
 class Clock(Protocol):
-    """`now` is wall time in seconds since the epoch (may jump); `monotonic` never goes back: for limits."""
+    """`now` is wall time, in seconds since the epoch, and may jump. `monotonic` never goes back: for durations.
+
+    What is stored, sent or counted has its times from here. Limits of sockets and threads are those of the event loop
+    and the operating system.
+    """
 
     def now(self) -> float: ...
     def monotonic(self) -> float: ...
 
 
 class Observer(Protocol):
-    """Is told of every event; never raises, never blocks."""
+    """Gets every event. It never raises, and never blocks."""
 
     def __call__(self, event: Event, /) -> None: ...
 
 
 class Reply(Protocol):
-    """An answer of upstream whose head has arrived: status is 200, 206, 304 or 416, never another.
+    """A response of upstream whose head has arrived: status is 200, 206, 304 or 416, never another.
 
     `url` is the address that answered, after redirects. `headers` has lower-case names. What they say of the body is
-    parsed once: `part` is what a 206 has, and that is what was asked for; None for other answers. `size` is the length
-    of the whole representation in bytes, as it is sent; None where upstream does not say it. `validator` tells versions
-    of the representation apart.
+    parsed once: `part` is the range of a 206, and the one that was asked for; None for other statuses. `size` is the
+    length of the whole representation in bytes, as it is sent; None where upstream does not say it. `validator` tells
+    versions of the representation apart.
 
-    `chunks` gives the body as it comes, never decoded; it raises `UpstreamBroken` when the body ends before its framing
-    says so and `UpstreamTimeout` when it stalls. Bytes are reported to the observer by the adapter as they arrive.
+    `chunks` gives the body as it comes, never decoded. It raises `UpstreamBroken` when the body ends before its framing
+    says so, and `UpstreamTimeout` when it stalls. The adapter reports bytes to the observer as they arrive.
     """
 
     status: int
@@ -51,26 +55,26 @@ class Reply(Protocol):
     def chunks(self) -> AsyncIterator[bytes]: ...
 
     async def readinto(self, buffer: memoryview) -> int:
-        """The same body for who brings the memory: fill `buffer` with what arrives, soon. 0 at the end.
+        """Read the next bytes of the body into `buffer`, as soon as any arrive. 0 at the end.
 
-        A body is read by one of the two ways. Raises what `chunks` raises.
+        A body is read either by `chunks` or by this. Raises what `chunks` raises.
         """
         ...
 
 
 class Credentials(Protocol):
-    """Who the cache says it is to upstreams that want to know. No implementation shows any of it in its `repr`."""
+    """The cache's own credentials for upstreams. No implementation shows any in its `repr`."""
 
     def authorization(self, mount: str, url: str) -> str | None:
-        """What a request of `url` for this mount carries in `Authorization` (RFC 9110 §11.6.2); None: nothing."""
+        """The `Authorization` of a request of `url` for this mount (RFC 9110 §11.6.2); None: it has none."""
         ...
 
     async def renewed(self, mount: str, url: str, refused: str | None) -> str | None:
-        """Look again, since upstream gave who said `refused` nothing. None: there is nothing else to say."""
+        """Look for other credentials, since upstream refused these. None: there are no others."""
         ...
 
     def hosts(self, mount: str) -> frozenset[str]:
-        """The hosts (`host`, `host:port`) besides the base's that the settings name and that have credentials."""
+        """The hosts (`host`, `host:port`), other than the base's, that the settings name and that have credentials."""
         ...
 
 
@@ -86,28 +90,28 @@ class Upstream(Protocol):
     """The network."""
 
     def get(self, ask: Ask) -> AbstractAsyncContextManager[Reply]:
-        """Send one GET, following redirects. Leaving the context closes the connection unless the body was read out.
+        """Send one GET, following redirects. Leaving the context closes the connection, unless the body was read out.
 
-        Raises NotFound (404, 410), Withheld (403 to a stranger), Forwarded (`ask.own`, and a redirect that leads to
-        another host), NotAllowed (an address that is refused: loopback, link-local, private, unless the
-        settings name the host, or another port of a host that they name), UpstreamDenied (401, 403),
-        UpstreamThrottled (429, 503), Crowded (too many requests of our own under way there: at once for what is
-        `bulk`, else after a while), UpstreamUnreachable, UpstreamTimeout, UpstreamBroken. Failures are reported to
-        the observer by the adapter, but for Crowded, which is none of upstream's.
+        Raises NotFound (404, 410), Withheld (403 to a request without credentials), Forwarded (a redirect to another
+        host, with `ask.own`), NotAllowed (a loopback, link-local or private address, unless the settings name the host;
+        another port of a host that they name), UpstreamDenied (401, 403), UpstreamThrottled (429, 503), Crowded (this
+        cache has too many requests under way there: at once with `bulk`, else after a while), UpstreamUnreachable,
+        UpstreamTimeout, UpstreamBroken. The adapter reports failures to the observer, except Crowded, which is not
+        upstream's.
         """
         ...
 
     def down(self, url: str, *, file: bool = False) -> bool:
-        """Whether the host of `url` failed so lately that a kept copy should be served without waiting for it.
+        """Whether the host of `url` failed so recently that a cached copy should be served without asking it.
 
-        `file`: at giving files; else at giving documents. A host that cannot be reached fails at both.
+        `file`: whether it failed at files; else at pages. A host that cannot be reached fails at both.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolState:
-    """What must survive a kill for a download to go on: written beside the spool file. `size` is None if unknown."""
+    """What a download needs to be resumed after a kill, stored beside the spool file. `size` is None if unknown."""
 
     size: int | None
     validator: Validator
@@ -115,10 +119,10 @@ class SpoolState:
 
 
 class Spool(Protocol):
-    """A file under construction, on the store's file system but outside its folder.
+    """A partial file, on the store's file system but outside its folder.
 
-    `state` is what an earlier run left, or None. `fd` may be read with pread or sendfile by anybody who holds a
-    `share()`; the file lives until the last share and the owner closed it, whether or not it was adopted since.
+    `state` is what an earlier run left, or None. Anybody who holds a `share()` may read `fd` with pread or sendfile.
+    The file lives until the owner and the last share have closed it, even if it was adopted meanwhile.
     """
 
     fd: int
@@ -133,19 +137,19 @@ class Spool(Protocol):
         ...
 
     async def checkpoint(self, state: SpoolState) -> None:
-        """Make `state` what a later run finds."""
+        """Store `state` for a later run."""
         ...
 
     async def restart(self) -> None:
-        """Forget all that was written: the file is empty again and `state` is None."""
+        """Drop all that was written: the file is empty again and `state` is None."""
         ...
 
     def share(self) -> AbstractContextManager[int]:
-        """Hold the open file; gives its descriptor."""
+        """Keep the file open; gives its descriptor."""
         ...
 
     async def close(self, *, keep: bool) -> None:
-        """The owner is done without adoption. `keep`: leave file and state for a later run to resume; else delete."""
+        """End the owner's use without adoption. `keep`: a later run can resume it; else file and state are deleted."""
         ...
 
 
@@ -153,15 +157,14 @@ class BlobReader(Protocol):
     """The disk, for those who only read blobs: bodies by sha256."""
 
     def blob(self, digest: Digest) -> Blob | None:
-        """The blob with this sha256, and note its use; None for other algorithms or when it is not there."""
+        """The blob with this sha256, whose use is noted. None if it is not stored, and for other algorithms."""
         ...
 
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
-        """Open a blob for reading and keep it from eviction meanwhile; gives a descriptor, closed at the end.
+        """Open a blob for reading, and protect it from eviction meanwhile; gives a descriptor, closed at the end.
 
-        Raises BlobDamaged when the file is missing, has another size or was touched since it was stored and no longer
-        has its digest: the blob and all entries that name it are dropped then. StoreBroken when there is no
-        descriptor left.
+        Raises BlobDamaged when the file is missing, has another size, or was modified and no longer has its digest: the
+        blob and all entries that name it are dropped then. Raises StoreBroken when no file descriptor is left.
         """
         ...
 
@@ -174,7 +177,7 @@ class Store(BlobReader, Protocol):
     """The disk: entries (what is known of an address) and blobs."""
 
     def find(self, key: str) -> Entry | None:
-        """The entry of `key`; None too if its blob is gone."""
+        """The entry of `key`, if there is one and its blob is stored."""
         ...
 
     def keys(self, prefix: str) -> Sequence[str]:
@@ -182,9 +185,9 @@ class Store(BlobReader, Protocol):
         ...
 
     async def save(self, entry: Entry) -> bool:
-        """Store an entry: it is found at once and written soon. A blob that no entry names any more is dropped then.
+        """Store an entry: `find` gives it at once, and it is written soon. A blob without entries is dropped then.
 
-        False if the entry is not stored: its blob is gone, or the disk cannot be used. That is nobody's failure.
+        False if the entry is not stored: its blob is gone, or the disk cannot be used. Callers go on without it.
         """
         ...
 
@@ -193,9 +196,9 @@ class Store(BlobReader, Protocol):
         ...
 
     async def spool(self, name: str, size: int | None) -> Spool:
-        """Begin, or take up again, the download called `name` (one owner at a time), reserving `size` bytes.
+        """Begin or resume the download called `name`, which has one owner at a time, and reserve `size` bytes.
 
-        Makes room by evicting the longest unused blobs that nobody leases. Raises StoreFull, StoreBroken.
+        Makes room by evicting the longest unused blobs that are not leased. Raises StoreFull, StoreBroken.
         """
         ...
 

@@ -15,7 +15,6 @@ from proxy.model import Blob, Digest, Kind, Outcome, Source
 # A client's `Cache-Control: max-age=0` is sent with every index; nobody between it and here is to answer for us.
 _ASK = "no-cache"
 _LASTING = "max-age=365000000, immutable, public"
-_OUTCOMES = {Source.CACHE: Outcome.HIT, Source.SHARED: Outcome.SHARED, Source.UPSTREAM: Outcome.MISS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def file(  # noqa: PLR0913 the parts of a representation
         content_type="application/octet-stream",
         cache_control=_LASTING if lasting else _ASK,
         etag=f'"{digest.algorithm}:{digest.value}"' if digest and digest.algorithm == "sha256" else None,
-        outcome=_OUTCOMES[source],
+        outcome=source.outcome,
         source=source,
         fresh_until=fresh_until,
         last_modified=date,

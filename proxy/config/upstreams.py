@@ -193,7 +193,7 @@ class UpstreamSettings(BaseModel):
             volatile=tuple(map(folder_path, self.volatile)),
             keep_removed=self.keep_removed,
             honour_no_store=self.honour_no_store,
-            withholds=not self.forbidden_is_missing,
+            forbidden_is_missing=self.forbidden_is_missing,
             own=frozenset((*_authorities(self.url, *self.siblings), *self.page_hosts, *others)) if alone else None,
             redirected_is_missing=self.redirected_is_missing,
             authenticated=self.authenticated,

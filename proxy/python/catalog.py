@@ -120,7 +120,7 @@ class Catalog:
                 file = await self._listed(document, addresses.name_of(target), target, site)
             except Withheld as error:
                 # Stores refuse what they do not have. Of a page that was only guessed, it says no more than that.
-                meant = site.withholds or isinstance(error, Forwarded)
+                meant = not site.forbidden_is_missing or isinstance(error, Forwarded)
                 if failure is None and meant and page.path == f"{site.index}{project}/":
                     failure = error.again()
             except NotFound:

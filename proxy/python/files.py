@@ -152,7 +152,7 @@ class Files:
             content_type="text/plain; charset=utf-8",
             cache_control=FILE_LIFE if lasting else VOLATILE_LIFE,
             etag=_etag(digest),
-            outcome=_OUTCOMES[source],
+            outcome=source.outcome,
             source=source,
         )
         return self._reusable(shown, site, said, lasting=lasting)
@@ -164,9 +164,6 @@ class Files:
             return shown
         until = self._clock.monotonic() + site.ttl
         return replace(shown, fresh_until=until, stands=lambda: self._catalog.stands(page))
-
-
-_OUTCOMES = {Source.CACHE: Outcome.HIT, Source.SHARED: Outcome.SHARED, Source.UPSTREAM: Outcome.MISS}
 
 
 def _lasting(target: Target, site: Site, said: Said, *, vouched: bool = False) -> bool:
@@ -194,6 +191,6 @@ def _file_of(
         content_type="application/octet-stream",
         cache_control=FILE_LIFE if lasting else VOLATILE_LIFE,
         etag=_etag(digest),
-        outcome=_OUTCOMES[source],
+        outcome=source.outcome,
         source=source,
     )

@@ -144,7 +144,7 @@ class Pages:
 
 def _is_missing(refusal: Withheld, site: Site) -> bool:
     """Whether the settings say that a refusal of this kind means that there is no such project."""
-    return site.redirected_is_missing if isinstance(refusal, Forwarded) else not site.withholds
+    return site.redirected_is_missing if isinstance(refusal, Forwarded) else site.forbidden_is_missing
 
 
 def _source(document: Document) -> Source:

@@ -153,7 +153,7 @@ class AiohttpUpstream:
             try:
                 if reply.status not in hops.REDIRECTS:
                     # Where the settings say that a refusal always means "missing", it does so for those it knows, too.
-                    await self._judge(reply, ask, url, known=known and site.withholds)
+                    await self._judge(reply, ask, url, known=known and not site.forbidden_is_missing)
                     return reply
                 target = hops.follow(url, reply.headers.get("location"))
                 await reply.drain()

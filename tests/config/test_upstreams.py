@@ -69,7 +69,7 @@ def test_site__has_all_that_is_set() -> None:
             volatile=("nightly/", ""),
             keep_removed=False,
             honour_no_store=True,
-            withholds=False,
+            forbidden_is_missing=True,
             own=frozenset({"index.example:443", "mirror.example:443", "pages.example"}),
             redirected_is_missing=True,
             authenticated=True,

@@ -318,7 +318,7 @@ async def test_grouped__member_that_refuses(group: World) -> None:
 
 async def test_grouped__member_whose_refusal_means_that_there_is_nothing(make: Make) -> None:
     """Where the settings say so the next one is asked."""
-    world = make(SITE, replace(HOUSE, withholds=False), CHANNELS)
+    world = make(SITE, replace(HOUSE, forbidden_is_missing=True), CHANNELS)
     world.upstream.on("https://house.example/demo/", Scripted(status=403))
     publish(world, PAGE, "demo-9.tar.gz")
     assert "pypi" == (await ask(world)).mount
