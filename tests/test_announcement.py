@@ -91,7 +91,7 @@ async def test_announced__ends_at_once() -> None:
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the library leaves a socket to the garbage collector
 async def test_announced__nowhere(caplog: pytest.LogCaptureFixture) -> None:
-    """A network that takes no announcement is told in the log, and the cache serves."""
+    """A network that takes no announcement is logged, and the cache serves."""
     with caplog.at_level(logging.WARNING):
         async with announced(["203.0.113.7"], 31424):  # an address that is none of this machine's
             pass

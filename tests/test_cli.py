@@ -303,7 +303,7 @@ def test_serve__data_folder_in_use(tmp_path: Path) -> None:
 
 
 def test_serve__index_written_twice(tmp_path: Path) -> None:
-    """A url that holds the index already is refused with the line to write; written out it is told, and served."""
+    """A url that holds the index already is refused with the line to write; a written index is served, with a hint."""
     entry = '[[upstream]]\nmount = "house"\nurl = "http://127.0.0.1:9/simple/"\n'
     (tmp_path / "pullthrough.toml").write_text(entry, encoding="utf-8")
 

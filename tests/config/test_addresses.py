@@ -183,7 +183,7 @@ def test_entry__as_it_is_meant(given: dict[str, Any]) -> None:
     ids=str,
 )
 def test_entry__that_is_odd(given: dict[str, Any], line: str) -> None:
-    """What may be meant is taken, and told with the line to write."""
+    """What may be meant is accepted, with a line that says what to write."""
     said = _entry(**given).doubt
 
     assert said is not None

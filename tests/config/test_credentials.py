@@ -128,7 +128,7 @@ def test_netrc__no_entry(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["machine index.example login user pasword hunter2\n", "hunter2\n"])
 def test_netrc__that_is_none(tmp_path: Path, text: str) -> None:
-    """The file is named; what stands in it is not told."""
+    """The file is named; its content is not shown."""
     path = netrc(tmp_path, text)
 
     assert f"credentials of the upstream house: {path} is no netrc file" == said(
@@ -248,7 +248,7 @@ def several(url: str, **more: Any) -> UpstreamSettings:
     ],
 )
 def test_netrc__further_hosts(tmp_path: Path, base: str, url: str, expected: str | None) -> None:
-    """Each host that the settings name is told what the file has for it; nobody else is told anything."""
+    """Each host that the settings name gets the credentials that the file has for it; no other host gets any."""
     netrc(tmp_path, _NETRC)
     known = KnownCredentials.find(settings(several(base)), {"HOME": str(tmp_path)})
 
@@ -284,10 +284,10 @@ def test_netrc__never(
         upstream = UpstreamSettings(mount="house", url=f"{scheme}://{base}/", hosts=hosts, credentials="netrc")
         known = KnownCredentials.find(settings(upstream), {"HOME": folder})
     url = f"{asked_scheme}://{asked}{f':{port}' if port else ''}/x"
-    told = known.authorization("house", url)
-    if told is None:
+    authorization = known.authorization("house", url)
+    if authorization is None:
         return
-    pair = base64.b64decode(told.removeprefix("Basic ")).decode()
+    pair = base64.b64decode(authorization.removeprefix("Basic ")).decode()
     assert scheme == "http" or asked_scheme == "https", "nothing travels in the open that was meant for HTTPS"
     number = port or {"http": 80, "https": 443}[asked_scheme]
     own = asked == base and number in {80, 443}
@@ -473,15 +473,15 @@ def archive(url: str, credentials: str) -> dict[str, Any]:
     return {"url": url, "credentials": credentials}
 
 
-def told(environ: dict[str, str], *archives: dict[str, Any], urls: list[str]) -> list[str | None]:
-    """What archives are told at these addresses."""
+def sent(environ: dict[str, str], *archives: dict[str, Any], urls: list[str]) -> list[str | None]:
+    """The `Authorization` that requests of these addresses carry."""
     known = KnownCredentials.find(Settings(data=Path("/data"), archives=archives), environ)
     assert SECRET not in repr(known)
     return [known.authorization("apt", url) for url in urls]
 
 
 def test_archives__by_their_addresses(tmp_path: Path) -> None:
-    """The longest one counts, also where it has none; plain HTTP is told something only where it is written so."""
+    """The longest one counts, also where it has none; plain HTTP gets some only where it is written so."""
     netrc(tmp_path, f"machine net.example login n password {SECRET}\ndefault login d password {SECRET}\n")
     environ = {"HOME": str(tmp_path), "ONE": f"one:{SECRET}", "TWO": f"two:{SECRET}"}
     entries = [
@@ -503,7 +503,7 @@ def test_archives__by_their_addresses(tmp_path: Path) -> None:
         "https://net.example/a": f"n:{SECRET}",
         "https://other.example/a": None,
     }
-    assert [basic(pair) if pair else None for pair in expected.values()] == told(environ, *entries, urls=list(expected))
+    assert [basic(pair) if pair else None for pair in expected.values()] == sent(environ, *entries, urls=list(expected))
 
 
 def test_archives__file_of_apt(tmp_path: Path) -> None:
@@ -514,7 +514,7 @@ def test_archives__file_of_apt(tmp_path: Path) -> None:
     )
     urls = [f"{scheme}://{rest}" for scheme in ("http", "https") for rest in ("deb.example/a/x", "deb.example/b/x")]
     entries = [archive("deb.example", "auth.conf:~/auth")]
-    got = told({"HOME": str(tmp_path)}, *entries, urls=[*urls, "https://other.example/x"])
+    got = sent({"HOME": str(tmp_path)}, *entries, urls=[*urls, "https://other.example/x"])
 
     assert [None, basic(f"b:{SECRET}"), basic(f"a:{SECRET}"), None, None] == got
 

@@ -18,7 +18,7 @@ _FOR_ALL: TypeAdapter[Any] = TypeAdapter(ProxyForAll)
 _FOR_ONE: TypeAdapter[Any] = TypeAdapter(ProxyForOne)
 
 
-def told(pair: str) -> str:
+def basic(pair: str) -> str:
     """The header's value (RFC 7617)."""
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
@@ -64,7 +64,7 @@ def test_read__address(text: str, url: str, pair: str | None) -> None:
     """Scheme, host and port in one spelling; user and password decoded."""
     proxy = read_proxy(text)
 
-    assert (url, told(pair) if pair is not None else None) == (proxy.url, proxy.authorization)
+    assert (url, basic(pair) if pair is not None else None) == (proxy.url, proxy.authorization)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_setting__words(adapter: TypeAdapter[Any], value: Any, expected: object)
     ],
 )
 def test_setting__other_words(adapter: TypeAdapter[Any], value: str, said: str) -> None:
-    """What is hardly the name of a host is not taken for one: the words that there are, are told."""
+    """What is hardly the name of a host is not taken for one: the message names the words that there are."""
     with pytest.raises(ValidationError, match=said):
         adapter.validate_python(value)
 
@@ -154,6 +154,6 @@ def test_read__any_user_and_password(user: str, password: str) -> None:
     """Percent-encoded, any user and any password arrive as they are, and are shown nowhere."""
     proxy = read_proxy(f"http://{quote(user, safe='')}:{quote(password, safe='')}@proxy.example:3128")
 
-    assert told(f"{user}:{password}") == proxy.authorization
+    assert basic(f"{user}:{password}") == proxy.authorization
     shown = f"{proxy!r} {proxy}"
-    assert not [secret for secret in (user, password, quote(password, safe=""), told(user)[6:]) if secret in shown]
+    assert not [secret for secret in (user, password, quote(password, safe=""), basic(user)[6:]) if secret in shown]

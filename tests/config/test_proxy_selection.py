@@ -1,4 +1,4 @@
-"""Which requests go through which proxy: settings, variables, and what is told of both."""
+"""Which requests go through which proxy: settings, variables, and the errors in both."""
 
 from __future__ import annotations
 

@@ -33,16 +33,16 @@ def test_listing__names_each_origin(tmp_path: Path) -> None:
 
     lines = listing(resolve(flags, {**_HOME, "PULLTHROUGH_FETCH_RETRIES": "0"}, tmp_path)).splitlines()
 
-    told = [" ".join(line.split()) for line in lines if line]
-    assert 'disk = "2 GB" # flag --disk' in told
-    assert "retries = 0 # environment PULLTHROUGH_FETCH_RETRIES" in told
-    assert "port = 3142 # default" in told
-    assert f'mount = "torch" # file {file}: upstream' in told
-    assert 'mount = "pypi" # default' in told
+    shown = [" ".join(line.split()) for line in lines if line]
+    assert 'disk = "2 GB" # flag --disk' in shown
+    assert "retries = 0 # environment PULLTHROUGH_FETCH_RETRIES" in shown
+    assert "port = 3142 # default" in shown
+    assert f'mount = "torch" # file {file}: upstream' in shown
+    assert 'mount = "pypi" # default' in shown
     assert (
-        told.index("[fetch]")
-        < told.index("retries = 0 # environment PULLTHROUGH_FETCH_RETRIES")
-        < told.index("[serve]")
+        shown.index("[fetch]")
+        < shown.index("retries = 0 # environment PULLTHROUGH_FETCH_RETRIES")
+        < shown.index("[serve]")
     )
 
 
@@ -125,10 +125,10 @@ def test_listing__groups_name_their_origin(tmp_path: Path) -> None:
 
     lines = listing(resolve({}, _HOME, tmp_path)).splitlines()
 
-    told = [" ".join(line.split()) for line in lines if line]
+    shown = [" ".join(line.split()) for line in lines if line]
     file = f"# file {tmp_path / 'pullthrough.toml'}: group"
-    few = told[told.index(f'mount = "few" {file}') :]
-    assert ["[[group]]", "[[group]]"] == [line for line in told if line == "[[group]]"]
+    few = shown[shown.index(f'mount = "few" {file}') :]
+    assert ["[[group]]", "[[group]]"] == [line for line in shown if line == "[[group]]"]
     assert [f'mount = "few" {file}', f'members = ["nvidia"] {file}', "pins = {} # default"] == few[:3]
 
 
@@ -153,12 +153,12 @@ def test_listing__proxies_of_the_environment(tmp_path: Path) -> None:
 
     text = listing(resolve({}, environ, tmp_path), environ)
 
-    told = [" ".join(line.split()) for line in text.splitlines() if line]
-    start = told.index('proxy = "environment" # default')
+    shown = [" ".join(line.split()) for line in text.splitlines() if line]
+    start = shown.index('proxy = "environment" # default')
     assert [
         '# for http = "http://plain.example:8080" # the variable HTTP_PROXY',
         '# for https = "http://***@secure.example:3128" # the variable https_proxy',
-    ] == told[start + 1 : start + 3]
+    ] == shown[start + 1 : start + 3]
     assert [
         '# proxy = "http://***@secure.example:3128" # the variable https_proxy',  # PyPI
         '# proxy = "http://***@secure.example:3128" # the variable https_proxy',  # PyTorch
@@ -166,7 +166,7 @@ def test_listing__proxies_of_the_environment(tmp_path: Path) -> None:
         '# proxy = "http://***@secure.example:3128" # the variable https_proxy',  # Astral
         f'proxy = "http://10.0.0.9:3128" # file {tmp_path / "pullthrough.toml"}: upstream',
         f'proxy = "direct" # file {tmp_path / "pullthrough.toml"}: upstream',
-    ] == [line for line in told if "proxy = " in line and told.index(line) > start]
+    ] == [line for line in shown if "proxy = " in line and shown.index(line) > start]
     assert not [secret for secret in ("hunter2", "user:", "user@") if secret in text]
 
 
