@@ -92,7 +92,7 @@ def _read(store: DiskStore, key: str) -> bytes | None:
 
 
 async def check(path: Path) -> None:
-    """Nothing that is found is wrong, what was begun can be gone on with, and nothing is left over."""
+    """Nothing that is found is wrong, what was begun can be resumed, and nothing is left over."""
     async with opened(path) as store:
         assert _read(store, "first") in (None, b"first")
         assert _read(store, "page") in (None, *PAGES)

@@ -1,6 +1,6 @@
 """`ports.Store` in memory, for tests of those who use a store. Passes the same contract tests as the disk store.
 
-Bodies are plain bytes; whoever opens one gets an anonymous file with a copy, so that descriptors are real ones.
+Bodies are plain bytes; opening one gives an anonymous file with a copy, so that descriptors are real ones.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class _Held:
 class MemorySpool:
     """See `ports.Spool`."""
 
-    def __init__(self, store: MemoryStore, name: str, size: int, kept: tuple[bytes, SpoolState] | None) -> None:
+    def __init__(self, store: MemoryStore, name: str, size: int, left: tuple[bytes, SpoolState] | None) -> None:
         body: bytes
         self.state: SpoolState | None
-        body, self.state = kept or (b"", None)
+        body, self.state = left or (b"", None)
         self.fd = _file_with(body)
         self.reserved = size
         self.name = name
@@ -43,13 +43,13 @@ class MemorySpool:
         self._store = store
         self._users = 1
         self._body: bytes | None = None  # when the file is closed
-        self._said = self.state
+        self._checkpoint = self.state
         self._extents = Extents(self.state.extents if self.state else ())
 
     def left(self) -> tuple[bytes, SpoolState] | None:
         """What a later owner finds."""
-        said = self._said
-        return None if said is None else (self.body(), SpoolState(said.size, said.validator, self._extents.ranges))
+        state = self._checkpoint
+        return None if state is None else (self.body(), SpoolState(state.size, state.validator, self._extents.ranges))
 
     def body(self) -> bytes:
         """All bytes of the file."""
@@ -57,7 +57,7 @@ class MemorySpool:
 
     async def write(self, offset: int, chunks: Sequence[bytes | memoryview]) -> None:
         self._refuse_if_over()
-        self._store.fail_if_told()
+        self._store.fail_if_set()
         end = offset + sum(map(len, chunks))
         if end > self.reserved:
             self._store.make_room(end - self.reserved)
@@ -70,12 +70,12 @@ class MemorySpool:
 
     async def checkpoint(self, state: SpoolState) -> None:
         self._refuse_if_over()
-        self._said, self._extents = state, Extents(state.extents)
+        self._checkpoint, self._extents = state, Extents(state.extents)
 
     async def restart(self) -> None:
         self._refuse_if_over()
         os.ftruncate(self.fd, 0)
-        self.state, self._said, self._extents = None, None, Extents()
+        self.state, self._checkpoint, self._extents = None, None, Extents()
 
     @contextmanager
     def share(self) -> Generator[int]:
@@ -117,7 +117,7 @@ class MemoryStore:
     def __init__(self, limit: int = 1 << 30, observer: Observer = _ignore) -> None:
         self.failure: Callable[[], StoreError] | None = None
         self.spools: dict[str, MemorySpool] = {}
-        self._kept: dict[str, tuple[bytes, SpoolState]] = {}
+        self._left_over: dict[str, tuple[bytes, SpoolState]] = {}
         self._limit = limit
         self._observer = observer
         self._entries: dict[str, Entry] = {}
@@ -189,25 +189,25 @@ class MemoryStore:
             self._drop(blob.digest.value)
 
     async def spool(self, name: str, size: int | None) -> Spool:
-        self.fail_if_told()
+        self.fail_if_set()
         if name in self.spools:
             raise RuntimeError("a download of this name is under way")
-        kept = self._kept.pop(name, None)
-        need = max(size or 0, _length(kept))
+        left = self._left_over.pop(name, None)
+        need = max(size or 0, _length(left))
         try:
             self.make_room(need)
         except StoreFull:
-            if kept:
-                self._kept[name] = kept
+            if left:
+                self._left_over[name] = left
             raise
-        spool = self.spools[name] = MemorySpool(self, name, need, kept)
+        spool = self.spools[name] = MemorySpool(self, name, need, left)
         return spool
 
     def ended(self, spool: MemorySpool, left: tuple[bytes, SpoolState] | None) -> None:
         """The owner of a spool is done with it; `left` is for the next one."""
         del self.spools[spool.name]
         if left:
-            self._kept[spool.name] = left
+            self._left_over[spool.name] = left
 
     def damage(self, digest: Digest, body: bytes) -> None:
         """Let the disk have other bytes where this blob was."""
@@ -216,10 +216,10 @@ class MemoryStore:
     def make_room(self, need: int) -> None:
         """Evict until `need` bytes more fit. Raises StoreFull, and then nothing was evicted."""
         used = sum(held.blob.size for held in self._blobs.values())
-        used += sum(spool.reserved for spool in self.spools.values()) + sum(map(_length, self._kept.values()))
+        used += sum(spool.reserved for spool in self.spools.values()) + sum(map(_length, self._left_over.values()))
         short = used + need - self._limit
         if short > 0:
-            short -= sum(map(_length, self._kept.values()))
+            short -= sum(map(_length, self._left_over.values()))
         victims: list[str] = []
         for value, held in self._blobs.items():
             if short <= 0:
@@ -230,7 +230,7 @@ class MemoryStore:
         if short > 0:
             raise StoreFull("No room below the bound.")
         if used + need > self._limit:
-            self._kept.clear()
+            self._left_over.clear()
         for value in victims:
             size = self._blobs[value].blob.size
             self._drop(value)
@@ -264,7 +264,7 @@ class MemoryStore:
         self._tell()
         return held.blob
 
-    def fail_if_told(self) -> None:
+    def fail_if_set(self) -> None:
         """Raise what the test set."""
         if self.failure is not None:
             raise self.failure()
@@ -280,8 +280,8 @@ async def stored(store: Store, body: bytes) -> Blob:
     return blob
 
 
-def _length(kept: tuple[bytes, SpoolState] | None) -> int:
-    return len(kept[0]) if kept else 0
+def _length(left: tuple[bytes, SpoolState] | None) -> int:
+    return len(left[0]) if left else 0
 
 
 def _file_with(body: bytes) -> int:

@@ -1,9 +1,8 @@
 """Changes of the index: what they are, and the queue in which they wait, so that nobody waits for the database.
 
-What a change says is true in memory already. Changes are written in the order in which they were made, several at
-once, by one task. If they cannot be written, because another process has the database locked or the disk is full, they
-are tried again until they can. A kill loses those that wait: files of blobs are found again by their names, entries are
-fetched again.
+In memory a change is made already. One task writes the changes, in the order in which they were made and several at
+once. While it cannot, because another process has the database locked or the disk is full, it tries again. A kill loses
+the changes that wait: the files of blobs are found again by their names, and entries are fetched again.
 """
 
 from __future__ import annotations
@@ -106,9 +105,9 @@ class Backlog:
         self._progress = asyncio.Event()
 
     def refuse_if_full(self) -> None:
-        """Raise StoreBroken where too many wait already: called before anything that need not be stored."""
+        """Raise StoreBroken if too many changes wait. Called before anything that need not be stored."""
         if len(self._waiting) >= self._most:
-            raise StoreBroken("The index in the data folder cannot be written for a while; its last error says why.")
+            raise StoreBroken("The index in the data folder cannot be written; the log says why.")
 
     def add(self, change: Change) -> int:
         """Let `change` be written after all that were added before. Gives its number, for `written`."""
@@ -126,7 +125,7 @@ class Backlog:
             self._task = asyncio.get_running_loop().create_task(self._write(), name="index backlog")
 
     async def written(self, number: int, patience: float) -> bool:
-        """Whether a change is written. Waits for that at most `patience` seconds, and not while writing fails."""
+        """Whether a change is written. Waits at most `patience` seconds for that, and not while writing fails."""
         self._begin()
         try:
             async with asyncio.timeout(patience):
@@ -145,7 +144,7 @@ class Backlog:
             await asyncio.wait((self._task,), timeout=patience)
 
     def try_again(self) -> None:
-        """What failed may work now."""
+        """What failed may work now: try at once."""
         self._again.set()
 
     async def close(self, patience: float) -> None:
@@ -157,7 +156,7 @@ class Backlog:
             await asyncio.wait((self._task,))
         if self._waiting:
             _log.error(
-                "the index does not have the last changes; what they are about is fetched again",
+                "the last changes could not be written to the index; what they name is fetched again",
                 extra={"changes": len(self._waiting)},
             )
 
@@ -175,13 +174,13 @@ class Backlog:
                 self._progress.set()
                 await self._pause()
                 continue
-            except Exception as error:  # noqa: BLE001 one change that cannot be written must not hold up all others
+            except Exception as error:  # noqa: BLE001 a change that is wrong must not hold up all others
                 if len(batch) > 1:  # find the one that is wrong
                     _mark(batch, taken=False)
                     most = 1
                     continue
                 reason = type(error).__name__
-                _log.error("a change of the index is given up: it cannot be written", extra={"reason": reason})
+                _log.error("a change of the index cannot be written and is skipped", extra={"reason": reason})
                 unnamed, most = {}, self._batch
             for _ in batch:
                 self._waiting.popleft()

@@ -52,7 +52,7 @@ class BlobFiles:
         self._numbers = count()
 
     async def adopt(self, path: Path, sha256: str, size: int) -> Record:
-        """Make a file that was fsynced a blob; if there is one of this digest, the file stays.
+        """Make a file that was fsynced a blob. The file stays where it is if there is a blob of this digest.
 
         Raises StoreFull, StoreBroken.
         """
@@ -61,8 +61,8 @@ class BlobFiles:
     async def put(self, body: bytes, sha256: str) -> Record:
         """Write a body to a file and make that a blob. Raises StoreFull, StoreBroken.
 
-        A short body is not fsynced, which spares its writer the wait. It is checked again after the next start: a file
-        that a power cut emptied is noticed and dropped.
+        A short body is not fsynced, so that nobody waits for the disk. It is checked after the next start, and dropped
+        if a power cut took some of it.
         """
         path = self._folder.spool / f"{sha256}-{next(self._numbers)}.tmp"
         synced = len(body) > SYNCED_FROM
@@ -91,7 +91,7 @@ class BlobFiles:
             self._threads.health.worked(Component.FILES)
             record = Record(sha256, size, stamp, self._blobs.next_place())
             self._blobs.add(record)
-            # What a power cut may take is written down without a stamp: it is checked after the next start.
+            # A power cut may take what was not fsynced: it has no stamp, and is checked after the next start.
             self._backlog.add(Adopted(((sha256, size, stamp if synced else None, record.used),)))
             return record
 
@@ -148,7 +148,7 @@ class DigestLocks:
         return sha256 in self._held
 
     async def free(self, sha256: str) -> None:
-        """Wait until nobody does. Whoever then holds it does so before the next await."""
+        """Wait until nobody does. To hold it, the caller must not await anything in between."""
         while (other := self._held.get(sha256)) is not None:
             await other.wait()
 

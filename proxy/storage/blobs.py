@@ -1,7 +1,7 @@
 """All blobs in memory, in order of use: what is there, how large it is, and who reads it.
 
-Loaded from the index once and kept in step with the disk by the store; it does no I/O. Changed on the event loop only,
-but for the counts of leases: those may be taken and given back on any thread.
+Loaded from the index once; the store keeps it in step with the disk. It does no I/O. Changed on the event loop only,
+but for the counts of leases: a lease may begin and end on any thread.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _NOT_DAMAGE = frozenset(
     }
 )
 _CUT_SHORT = 522  # SQLITE_IOERR_SHORT_READ: pages are missing
-_QUIET = 60.0  # seconds between two lines that say that the same component fails
+_QUIET = 60.0  # seconds between two log lines about the same component
 
 DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
 
@@ -81,7 +81,7 @@ class Component(enum.Enum):
 class DiskHealth:
     """Whether writing works. Mutable state: the components that fail, and what was logged of them.
 
-    A change is logged once, not each failed write, and a component that fails by turns once in a minute.
+    A change is logged, not each failed write; of a component that fails and works by turns, once a minute.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -103,11 +103,11 @@ class DiskHealth:
             return
         self._failing.add(component)
         now = self._clock()
-        # A nearly full disk takes one file and not the next.
+        # Of a nearly full disk one write works and the next fails.
         if now - self._logged_at.get(component, -_QUIET) >= _QUIET:
             self._logged_at[component] = now
             self._logged.add(component)
-            _log.error("the data folder fails; files are served past it", extra={"reason": str(error)})
+            _log.error("the data folder fails; files are served and not stored", extra={"reason": str(error)})
 
     def worked(self, component: Component) -> None:
         """A write worked."""

@@ -1,8 +1,8 @@
 """The data folder: what is where, which version of the layout it has (docs/formats.md), and its lock.
 
-Opened once, at the start. What keeps it from being used is said here, with what helps: a full or failing disk may be
-well again in a moment, and StoreFull or StoreBroken says so; StoreRefused is for a person. Never looks into the index,
-and never removes what it does not know.
+Opened once, at the start. The errors of a folder that cannot be used are made here, with what helps: StoreFull and
+StoreBroken where the disk may be well again in a moment, StoreRefused where only a person can help. It never looks into
+the index, and never removes what it does not know.
 """
 
 from __future__ import annotations

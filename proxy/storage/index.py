@@ -256,7 +256,7 @@ def _examine(path: Path) -> None:
     """Raise sqlite3.Error if the database is corrupt, or another process has it; OSError if it cannot be opened."""
     if not path.exists():
         return
-    os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW))  # SQLite's own error does not say why
+    os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW))  # SQLite's own error does not give the reason
     with contextlib.closing(sqlite3.connect(path, timeout=_TIMEOUT, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")

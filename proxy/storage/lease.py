@@ -24,7 +24,7 @@ class Lease:
 
     Raises BlobDamaged on entry. A small file whose stamp differs is checked by its digest at once; a large one does not
     count as stored until it was checked in the background (`check`). Raises StoreBroken when this process is out of
-    descriptors: that says nothing of the file.
+    descriptors: the file may be right.
     """
 
     __slots__ = ("_blob", "_blobs", "_check", "_descriptor", "_drop", "_record")

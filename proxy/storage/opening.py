@@ -1,7 +1,7 @@
 """Opening the store: at once, or as soon as the disk allows.
 
-Called by `app`. At a start on a disk that is full, read-only or failing, nothing is stored until the folder can be
-opened; files are served past it meanwhile, and an error line and `/healthz` say so.
+Called by `app`. On a disk that is full, read-only or failing nothing is stored until the folder can be opened. Files
+are served past it meanwhile; the log and `/healthz` say so.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _log = logging.getLogger(__name__)
 
 _PATIENCE = 0.05  # seconds that the event loop waits for a lock of the index, at most
 _AGAIN = 5.0  # seconds between two tries to open the folder
-_PENDING = "the data folder cannot be used now: all is served past it, and nothing is kept"
+_PENDING = "the data folder cannot be used; files are served and not stored until it can"
 _NEEDED = 1 << 20  # bytes that the database may need to be opened
 _FILES = 8  # that it may need
-_BODIES = 10_000  # files that are given up for it, at most
+_BODIES = 10_000  # that are deleted for it, at most
 
 
 async def open_store(path: Path, limit: int, observer: Observer, clock: Clock) -> DiskStore | PendingStore:
-    """The store on the data folder `path`, to hold at most `limit` bytes; a pending one if it cannot be opened now.
+    """The store on the data folder `path`, bounded to `limit` bytes; a pending one if it cannot be opened now.
 
     Raises StoreRefused where only a person can help.
     """
@@ -57,7 +57,7 @@ async def open_store(path: Path, limit: int, observer: Observer, clock: Clock) -
 
 
 async def open_disk_store(path: Path, limit: int, observer: Observer, clock: Clock) -> DiskStore:
-    """Open or create the data folder `path`, to hold at most `limit` bytes.
+    """Open or create the data folder `path`, bounded to `limit` bytes.
 
     Raises StoreRefused where only a person can help, StoreFull or StoreBroken where it may be over in a moment.
     """
@@ -80,8 +80,8 @@ async def open_disk_store(path: Path, limit: int, observer: Observer, clock: Clo
 async def _open_index(folder: DataFolder, limit: int, threads: Threads) -> tuple[IndexDatabase, list[BlobRow], bool]:
     """What `IndexDatabase.open` gives. Raises StoreRefused where only a person can help, StoreFull, StoreBroken.
 
-    On a full disk some bodies, whichever, are given up for the room that the database needs to be opened: what others
-    filled must not make a restart forget all that is stored.
+    On a full disk some bodies, whichever, are deleted for the room that the database needs to be opened: a disk that
+    others filled must not make a restart forget all that is stored.
     """
     for again in (True, False):
         try:
@@ -104,7 +104,7 @@ def _full(folder: DataFolder) -> bool:
 
 
 def _make_room(folder: DataFolder) -> bool:
-    """Delete bodies until there is room. Gives whether there were any; the store notices rows without a file."""
+    """Delete bodies until there is room. False if there were none. `BlobFiles.sweep` notices rows without a file."""
     bodies = (path for path in (folder.index / "sha256").glob("??/*") if path.is_file())
     deleted = False
     for body in islice(bodies, _BODIES):
@@ -116,10 +116,10 @@ def _make_room(folder: DataFolder) -> bool:
 
 
 class PendingStore:
-    """See `ports.Store`. Mutable state: the real store, once it could be opened, to which everything then goes."""
+    """See `ports.Store`. Mutable state: the real store, which does everything as soon as it could be opened."""
 
     def __init__(self, opening: Callable[[], Awaitable[DiskStore]], failure: StoreError) -> None:
-        """`opening` opens the real store; `failure` is what kept it from that the last time."""
+        """`opening` opens the real store; `failure` is what it raised the last time."""
         self.store: DiskStore | None = None
         self._opening = opening
         self._failures = 0
@@ -130,7 +130,7 @@ class PendingStore:
 
     @property
     def healthy(self) -> bool:
-        """False until the folder is open; then as the real store says."""
+        """False until the folder is open; then that of the real store."""
         return self.store is not None and self.store.healthy
 
     @property
@@ -183,12 +183,12 @@ class PendingStore:
         """Stop trying, or close the real store."""
         self._closing = True
         self.try_again()
-        await self._task  # not cancelled: what is half open would be left behind
+        await self._task  # not cancelled: a half-open store would be left behind
         if self.store is not None:
             await self.store.close()
 
     def try_again(self) -> None:
-        """The folder may be usable now."""
+        """The folder may be usable now: try at once."""
         self._again.set()
 
     async def _open(self) -> None:
@@ -206,5 +206,5 @@ class PendingStore:
                     _log.error(_PENDING, extra={"reason": str(error)})
                 self._failure = error.again()
             else:
-                _log.warning("the data folder can be used now: from here on files are kept")
+                _log.warning("the data folder can be used now; files are stored from now on")
                 return

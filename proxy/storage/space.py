@@ -1,8 +1,8 @@
 """Room on the disk: reserved before a download begins, made by evicting what was unused the longest.
 
-Blobs, downloads under way, downloads that broke off, and the database count against the bound; and what is to be
-written must fit into what the file system has left. Downloads that broke off are evicted first. The store deletes what
-is chosen here.
+Blobs, downloads under way, downloads that broke off, and the database count against the bound. What is to be written
+must also fit into what the file system has left. Downloads that broke off are evicted first. The store deletes what is
+chosen here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_QUIET = 60.0  # seconds between two lines that say the same
+_QUIET = 60.0  # seconds between two log lines that a file does not fit
 _FREE_MOST = 256 << 20  # bytes of the file system that are left to others, or one per cent of it if that is less
 _STEP = 8 << 20  # bytes that a download of unknown length reserves at once
 _FILES = 16  # files that the file system must be able to take before one more is begun
@@ -179,9 +179,9 @@ class Space:
         self.ledger.release(reservation)
 
     def _choose(self, need: int) -> tuple[list[Record], list[str], int]:
-        """What must go so that `need` bytes more can be written: blobs, left-over downloads, and their bytes together.
+        """What must go so that `need` bytes more can be written: blobs, left-over downloads, and the bytes of both.
 
-        It does not count any more when this returns. Raises StoreFull.
+        When this returns it does not count any more. Raises StoreFull.
         """
         free, files_short = self._free()
         blobs, ledger = self._blobs, self.ledger
@@ -214,13 +214,16 @@ class Space:
         now = time.monotonic()
         if now - self._logged_at >= _QUIET:
             self._logged_at = now
-            _log.warning("what does not fit below the bound is not kept", extra={"bytes": need})
+            _log.warning(
+                "a file does not fit below the bound and is not stored; give the cache more with --disk",
+                extra={"bytes": need},
+            )
 
     def _evictable(self, shortage: int, files: int) -> list[Record] | None:
         """The longest unused blobs that nobody reads and that together free this much; None if there are too few."""
         if shortage > self._blobs.footprint - self._blobs.leased:
             return None
-        for count in (files, 0):  # too few blobs to help a file system that is out of files: let it say so itself
+        for count in (files, 0):  # too few blobs to help a file system that is out of files: its own error tells
             unread = ((record, footprint(record.size)) for record in self._blobs if not record.leases)
             records = victims(unread, shortage, count)
             if records is not None:

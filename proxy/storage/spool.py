@@ -31,7 +31,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _BUFFERS = 512  # buffers for one pwritev: half of what Linux takes
-_RESUMABLE = 7 * 24 * 3600  # seconds after which nobody is expected to resume a download
+_RESUMABLE = 7 * 24 * 3600  # seconds after its last write for which a download is kept
 
 
 def file_name(name: str) -> str:
@@ -108,7 +108,7 @@ class DiskSpool:
                 written = os.pwritev(self.fd, buffers, position)
                 position += written
                 missing -= written
-                if missing:  # a short write: the next one says why
+                if missing:  # a short write: the next one fails with the reason
                     buffers = [memoryview(b"".join(buffers))[written:]]
         self._journal.wrote(offset, offset + size)
 
@@ -254,7 +254,7 @@ def clear(folder: Path, now: float, boot: str) -> list[tuple[str, int]]:
 
     `now` is wall time in seconds since the epoch, `boot` this run of the machine.
     """
-    kept: list[tuple[float, str, int]] = []
+    resumable: list[tuple[float, str, int]] = []
     files = {path.name: path.lstat() for path in folder.iterdir()}
     for name, status in files.items():
         path = folder / name
@@ -262,15 +262,15 @@ def clear(folder: Path, now: float, boot: str) -> list[tuple[str, int]]:
         if path.suffix != ".part" or not stat.S_ISREG(status.st_mode) or not status.st_size or journal is None:
             continue
         if now - journal.st_mtime <= _RESUMABLE and begun_in(path.with_suffix(".journal"), boot):
-            kept.append((journal.st_mtime, path.stem, _bytes_on_disk(status)))
-    kept.sort()
-    keep = {stem for _, stem, _ in kept}
+            resumable.append((journal.st_mtime, path.stem, _bytes_on_disk(status)))
+    resumable.sort()
+    keep = {stem for _, stem, _ in resumable}
     for name, status in files.items():
         path = folder / name
-        # Folders are nobody's here: whoever made one may want it back.
+        # This program makes no folders here: one is somebody's.
         if not stat.S_ISDIR(status.st_mode) and not (path.stem in keep and path.suffix in (".part", ".journal")):
             path.unlink()
-    return [(stem, size) for _, stem, size in kept]
+    return [(stem, size) for _, stem, size in resumable]
 
 
 def delete(folder: Path, names: Iterable[str]) -> None:

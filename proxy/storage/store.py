@@ -1,8 +1,8 @@
 """The store on disk: `ports.Store` on one folder of one process.
 
-Built by `opening`. What is stored is decided here on the event loop, from what is in memory; threads then make the disk
-follow. Nobody waits for the database: `backlog` writes it. Work that was begun is finished even if whoever asked for it
-is cancelled. It never decides what is worth storing.
+Built by `opening`. The event loop decides here what is stored, from what is in memory; threads then make the disk
+follow. Nobody waits for the database: `backlog` writes it. Work that was begun is finished even if its caller is
+cancelled. It never decides what is worth storing.
 """
 
 from __future__ import annotations

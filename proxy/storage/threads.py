@@ -1,4 +1,4 @@
-"""Where the store's work runs: blocking calls in threads, and tasks that outlive those who asked for them.
+"""Where the store's work runs: blocking calls in threads, and tasks that outlive their callers.
 
 One thread writes the index, so that rows change in the order in which the changes were submitted; a few others work on
 files, hash, and wait for fsync.
@@ -87,7 +87,7 @@ class Threads:
 
 
 class Tasks:
-    """Tasks that run to their end even if whoever asked for them is cancelled: memory and disk must agree."""
+    """Tasks that run to their end even if their caller is cancelled: memory and disk must agree."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -97,7 +97,7 @@ class Tasks:
         return await asyncio.shield(self._start(work))
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` to its end. Nobody is told of a StoreError: the disk's health knows of it."""
+        """Run `work` to its end. A StoreError is dropped: the disk's health has it already."""
 
         async def quietly() -> None:
             with contextlib.suppress(StoreError):

@@ -1,4 +1,4 @@
-"""What the store does by itself: it notes what was used, sees whether what failed works again, and rebuilds the index.
+"""What the store does by itself: it writes uses down, tries whether what failed works again, and rebuilds the index.
 
 The index is rebuilt while the program runs when SQLite finds that it is corrupt. All blobs are known in memory, and so
 are the entries used lately; the others are fetched again.
@@ -65,7 +65,7 @@ class Upkeep:
                     await self.probe()
 
     def note_uses(self) -> None:
-        """Write the order of use down, unless the index cannot be written: it stays in memory then."""
+        """Write the order of use down. It stays in memory while the index cannot be written."""
         uses = () if self._backlog.stuck else self._blobs.take_uses()
         if uses:
             self._backlog.add(Used(tuple(uses)))
@@ -75,10 +75,7 @@ class Upkeep:
         self._space.ledger.index = self._index.bytes_on_disk()
 
     async def probe(self) -> None:
-        """Try everything that can fail, so that a failure is over when it is over, not when the next client comes.
-
-        Raises StoreError.
-        """
+        """Try everything that can fail, so that the health does not wait for the next client. Raises StoreError."""
         await self._threads.sync(_write, self._folder.spool / "probe.tmp")
         self._threads.health.worked(Component.FILES)
         await self._threads.index(self._index.probe)
@@ -86,13 +83,13 @@ class Upkeep:
         self._space.release(await self._space.reserve(0))
 
     def _damaged(self) -> None:
-        """The index is corrupt: rebuild it, once for all that notice."""
+        """The index is corrupt: rebuild it, once for all who notice."""
         if not self._rebuilding:
             self._rebuilding = True
             self._tasks.background(self._rebuild())
 
     async def _rebuild(self) -> None:
-        _log.error("the index in the data folder is damaged and made anew")
+        _log.error("the index in the data folder is damaged; it is rebuilt")
         try:
             with self._entries.in_memory_only():
                 self._index.close()  # the event loop's connection

@@ -206,7 +206,7 @@ async def test_open__room_ends_on_the_way(make_bed: MakeBed, upstream: MemoryUps
 
     assert BODY[50_000:] == rest
     assert not store.spools
-    assert not store._kept
+    assert not store._left_over
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -397,7 +397,7 @@ async def test_open__marked_no_store(bed: Bed, upstream: MemoryUpstream, store: 
     site = replace(SITE, honour_no_store=honoured)
     assert BODY == await brought(bed, replace(wanted(), site=site))
     assert honoured is (await bed.downloads.kept(wanted()) is None)
-    assert ({}, {}) == (store.spools, store._kept)
+    assert ({}, {}) == (store.spools, store._left_over)
 
 
 async def test_open__no_store_is_the_word_of_the_place(bed: Bed, upstream: MemoryUpstream) -> None:

@@ -300,7 +300,7 @@ async def test_spool__write_after_its_end(store: Store) -> None:
 
 
 async def test_spool__taken_up_again(store: Store) -> None:
-    """What was said and what was written since are there for the next owner."""
+    """The last checkpoint and what was written since are there for the next owner."""
     spool = await store.spool("whl", PART)
     assert spool.state is None
     await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
@@ -346,7 +346,7 @@ async def test_spool__restarted(store: Store) -> None:
 
 
 async def test_spool__given_up(store: Store) -> None:
-    """A download that is not kept leaves nothing for the next owner, and may still be read by its followers."""
+    """A download that is given up leaves nothing for the next owner, and may still be read by its followers."""
     spool = await store.spool("whl", PART)
     await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
     await spool.write(0, [b"body"])

@@ -60,7 +60,7 @@ async def test_store__while_the_index_is_locked(tmp_path: Path) -> None:
 
 
 async def test_store__health_while_the_index_is_locked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is said once that the index cannot be written, and once that it can again."""
+    """The log says once that the index cannot be written, and once that it can again."""
     path = tmp_path / "data"
     async with opened(path) as store:
         with caplog.at_level(logging.WARNING), locked(path):
@@ -115,7 +115,7 @@ async def test_close__while_the_index_is_locked(
         with locked(path):
             await keep(store, "a", BODY)
             await store.close()
-    assert any("the index does not have the last changes" in record.message for record in caplog.records)
+    assert any("the last changes could not be written" in record.message for record in caplog.records)
 
     async with opened(path) as store:
         await store.sweep()
@@ -155,7 +155,7 @@ async def index(tmp_path: Path) -> IndexDatabase:
 
 
 async def test_add__one_that_cannot_be_written(index: IndexDatabase, caplog: pytest.LogCaptureFixture) -> None:
-    """A change that is wrong in itself holds up no other; it is said, and given up."""
+    """A change that is wrong in itself holds up no other; it is logged, and skipped."""
     threads = Threads()
     backlog = Backlog(index.write, index.batch, threads)
     for change in (saved("a"), saved("b", "\ud800"), saved("c")):
@@ -260,7 +260,7 @@ def _found(store: DiskStore) -> dict[str, object]:
     return {key: known for key in "abc" if (known := store.find(key)) is not None}
 
 
-def test_changes__are_told_apart() -> None:
+def test_changes__are_distinct() -> None:
     """Two changes that say the same are two: the later one of a key is known by itself."""
     changes: list[Change] = [Forgotten("a", 0.0), Forgotten("a", 0.0), saved("a"), saved("a")]
     assert 4 == len({id(change): change for change in changes})

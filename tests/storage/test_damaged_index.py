@@ -129,7 +129,7 @@ async def test_open__one_page_flipped(tmp_path: Path, page: int) -> None:
 
 
 async def test_open__wrong_file_under_a_name(tmp_path: Path) -> None:
-    """A file that is not what its name says is not served after the index was made anew."""
+    """A file that is not what its name says is not served after the index was rebuilt."""
     path = tmp_path / "data"
     await _fill(path)
     file_of(path, SMALL[0]).write_bytes(SMALL[1])

@@ -14,7 +14,7 @@ from proxy.storage.disk_health import Component, DiskHealth, is_damage, to_store
 
 
 def _sqlite(code: int) -> sqlite3.Error:
-    error = sqlite3.OperationalError("said by SQLite")
+    error = sqlite3.OperationalError("an error of SQLite")
     error.sqlite_errorcode = code
     return error
 
@@ -32,7 +32,7 @@ def test_to_store_error__other_errors_of_the_system(number: int) -> None:
 
 
 def test_to_store_error__sqlite() -> None:
-    """SQLite's own codes are told apart, below what diskcache calls a time-out too."""
+    """SQLite's own codes are distinguished, below what diskcache calls a time-out too."""
     assert isinstance(to_store_error(_sqlite(sqlite3.SQLITE_FULL)), StoreFull)
     assert "locked" in str(to_store_error(_sqlite(sqlite3.SQLITE_BUSY)))
     assert "locked" in str(to_store_error(Timeout()))
@@ -69,7 +69,7 @@ def test_health__one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_health__nearly_full(caplog: pytest.LogCaptureFixture) -> None:
-    """What fails and works by turns is said once in a minute, with its end."""
+    """What fails and works by turns is logged once in a minute, with its end."""
     now = 0.0
     health = DiskHealth(lambda: now)
     lines = []

@@ -1,4 +1,4 @@
-"""The data folder: opening it, its lock, and what is said of one that cannot be used."""
+"""The data folder: opening it, its lock, and the errors of one that cannot be used."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_open__after_a_unusable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "index", "spool", "lock"])
 def test_open__a_file_in_the_way(tmp_path: Path, name: str) -> None:
-    """Something else where a folder or file belongs is said in one line."""
+    """Something else where a folder or file belongs is an error of one line."""
     path = tmp_path / "data"
     if name == "lock":
         (path / name).mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_acquire__held_by_another_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "kind", "said"),
+    ("number", "kind", "text"),
     [
         (errno.ENOSPC, StoreFull, "is full, or takes no more files. Free some space there"),
         (errno.EFBIG, StoreFull, "is full"),
@@ -117,12 +117,12 @@ def test_acquire__held_by_another_process(tmp_path: Path) -> None:
         (errno.ESTALE, StoreBroken, os.strerror(errno.ESTALE)),
     ],
 )
-def test_unusable__reason(tmp_path: Path, number: int, kind: type[Exception], said: str) -> None:
+def test_unusable__reason(tmp_path: Path, number: int, kind: type[Exception], text: str) -> None:
     """Each reason has the advice that helps against it, and no other's."""
     error = unusable(tmp_path, OSError(number, os.strerror(number)))
 
     assert kind is type(error)
-    assert said in str(error)
+    assert text in str(error)
     assert ("--data" in str(error)) != (number in (errno.EMFILE, errno.ENFILE))
     assert ("Free" in str(error)) == (kind is StoreFull)
 

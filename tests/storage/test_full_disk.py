@@ -1,4 +1,4 @@
-"""Disks that are full or fail: what is there is served, what does not fit is said, and it passes by itself."""
+"""Disks that are full or fail: what is there is served, what does not fit is not stored, and it passes by itself."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ async def test_write__file_size_limit(tmp_path: Path) -> None:
 async def test_download__every_call_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
-    """Whichever call of a download fails: nothing of it is kept, what was there is served, the next one succeeds."""
+    """Whichever call of a download fails: nothing of it is stored, what was there is served, the next one succeeds."""
     path = tmp_path / "data"
     async with opened(path) as store:
         await keep(store, "a", b"body")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.cache.extents import Extents
@@ -17,11 +17,11 @@ STATE = SpoolState(SIZE, Validator('"1"'), ((0, 5), (7, 9)))
 _RANGES = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(lambda pair: (min(pair), max(pair)))
 
 
-def _journal(path: Path, *said: SpoolState | tuple[int, int]) -> bytes:
+def _journal(path: Path, *written: SpoolState | tuple[int, int]) -> bytes:
     journal = Journal(path)
     journal.open()
     journal.begin("whl", "boot")
-    for line in said:
+    for line in written:
         if isinstance(line, SpoolState):
             journal.state(line)
         else:
@@ -31,16 +31,17 @@ def _journal(path: Path, *said: SpoolState | tuple[int, int]) -> bytes:
     return text
 
 
+@settings(deadline=None)  # it writes files
 @given(st.lists(st.one_of(_RANGES, st.just(STATE)), max_size=12), st.data())
 def test_replay__cut_anywhere(
-    tmp_path_factory: object, said: list[SpoolState | tuple[int, int]], data: st.DataObject
+    tmp_path_factory: object, written: list[SpoolState | tuple[int, int]], data: st.DataObject
 ) -> None:
     """A journal cut at any byte says what its whole lines say: the last state, and what was written since."""
     path = _folder(tmp_path_factory) / "journal"
     path.unlink(missing_ok=True)
-    text = _journal(path, *said)
+    text = _journal(path, *written)
     text = text[: data.draw(st.integers(0, len(text)))]
-    lines = said[: max(text.count(b"\n") - 1, 0)]
+    lines = written[: max(text.count(b"\n") - 1, 0)]
 
     found = replay(text, "whl", "boot", SIZE)
 

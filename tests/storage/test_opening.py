@@ -34,7 +34,7 @@ async def started(path: Path) -> AsyncGenerator[PendingStore]:
 
 
 async def _refuses(store: PendingStore) -> None:
-    """Nothing is kept, nothing is found, and nothing else happens."""
+    """Nothing is stored, nothing is found, and nothing else happens."""
     assert await store.put(BODY) is None
     with pytest.raises(StoreError):
         await store.spool("whl", 4)
@@ -72,7 +72,7 @@ async def _keeps(store: PendingStore) -> None:
 async def test_open_store__disk_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str, number: int
 ) -> None:
-    """Whatever cannot be made: it is said in one line, all is served past it, and kept once it can be."""
+    """Whatever cannot be made: one line is logged, nothing is stored, and everything once the folder can be used."""
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -192,8 +192,8 @@ async def test_open_store__really_full(tiny: Path) -> None:
         await _keeps(store)
 
 
-async def test_open_store__full_with_what_is_kept(tiny: Path) -> None:
-    """What others filled does not make a restart forget what is kept: a few bodies give way to the database."""
+async def test_open_store__full_with_what_is_stored(tiny: Path) -> None:
+    """What others filled does not make a restart forget what is stored: a few bodies give way to the database."""
     path = tiny / "data"
     bodies = [bytes([number]) * 100_000 for number in range(25)]
     async with opened(path) as store:

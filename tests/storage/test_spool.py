@@ -101,7 +101,7 @@ async def test_share__keeps_the_blob_from_eviction(tmp_path: Path) -> None:
 
 
 async def test_share__after_all_is_gone(tmp_path: Path) -> None:
-    """A follower that comes after a download was given up is told so."""
+    """A follower that comes after a download was given up gets an error."""
     async with opened(tmp_path / "data") as store:
         spool = await store.spool("whl", 4)
         await spool.close(keep=False)
@@ -151,10 +151,10 @@ def test_clear__keeps_what_can_be_resumed(tmp_path: Path) -> None:
     (tmp_path / "link.journal").symlink_to(tmp_path / "young.journal")
     (tmp_path / "folder.part").mkdir()
 
-    kept = spool_files.clear(tmp_path, now, "boot")
+    resumable = spool_files.clear(tmp_path, now, "boot")
 
-    assert [name for name, _ in kept] == ["older", "young", "future"]
-    assert all(size >= 5000 for _, size in kept)
+    assert [name for name, _ in resumable] == ["older", "young", "future"]
+    assert all(size >= 5000 for _, size in resumable)
     expected = {f"{name}.{end}" for name in ("older", "young", "future") for end in ("part", "journal")}
     assert {path.name for path in tmp_path.iterdir()} == expected | {"folder.part"}
 

@@ -131,7 +131,7 @@ async def test_spool__resumed_after_a_restart(tmp_path: Path) -> None:
     assert list((path / "spool").iterdir()) == []
 
 
-async def test_adopt__asker_goes_away(tmp_path: Path) -> None:
+async def test_adopt__caller_is_cancelled(tmp_path: Path) -> None:
     """An adoption that was begun is finished, though nobody waits for it."""
     path = tmp_path / "data"
     async with opened(path) as store:
@@ -148,7 +148,7 @@ async def test_adopt__asker_goes_away(tmp_path: Path) -> None:
 
 
 async def test_adopt__bytes_are_missing(tmp_path: Path) -> None:
-    """A file shorter than was said is not kept, nor is anything of it."""
+    """A file shorter than it should be is not stored, nor is anything of it."""
     path = tmp_path / "data"
     async with opened(path) as store:
         spool = await store.spool("whl", 100)
@@ -161,7 +161,7 @@ async def test_adopt__bytes_are_missing(tmp_path: Path) -> None:
 
 
 async def test_save__index_fails(tmp_path: Path) -> None:
-    """A write that fails is said, makes the health bad, and the next that succeeds makes it good again."""
+    """A write that fails makes the health bad, and the next that succeeds makes it good again."""
     path = tmp_path / "data"
     async with opened(path) as store:
         await keep(store, "a", BODY)

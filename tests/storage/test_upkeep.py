@@ -38,8 +38,8 @@ async def test_rebuild__while_it_runs(tmp_path: Path, caplog: pytest.LogCaptureF
         await store.flush()
 
         assert (path / "index" / "cache.db.damaged").exists()
-        assert ["the index in the data folder is damaged and made anew"] == [
-            record.message for record in caplog.records if "anew" in record.message
+        assert ["the index in the data folder is damaged; it is rebuilt"] == [
+            record.message for record in caplog.records if "rebuilt" in record.message
         ]
         left = digests(store)
     async with opened(path) as store:
