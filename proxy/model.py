@@ -26,13 +26,11 @@ class Digest:
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read `sha256=<hex>`, the form of PEP 503 fragments. None for a digest that cannot be checked."""
-        algorithm, separator, value = text.partition("=")
-        algorithm, value = algorithm.lower(), value.lower()
-        if not separator or algorithm not in ALGORITHMS or not _HEX.fullmatch(value):
+        algorithm, _, value = text.lower().partition("=")
+        if algorithm not in ALGORITHMS or not _HEX.fullmatch(value):
             return None
-        if len(value) != hashlib.new(algorithm, usedforsecurity=False).digest_size * 2:
-            return None
-        return cls(algorithm, value)
+        size = hashlib.new(algorithm, usedforsecurity=False).digest_size
+        return cls(algorithm, value) if len(value) == size * 2 else None
 
     @property
     def strong(self) -> bool:
@@ -76,6 +74,11 @@ class Outcome(enum.Enum):
     STALE = "stale"
     REVALIDATED = "revalidated"
     ERROR = "error"
+
+    @property
+    def source(self) -> Source:
+        """Where the bytes come from of an answer that came about so."""
+        return next((source for source, outcome in _OUTCOMES.items() if outcome is self), Source.CACHE)
 
 
 _OUTCOMES = {Source.CACHE: Outcome.HIT, Source.SHARED: Outcome.SHARED, Source.UPSTREAM: Outcome.MISS}
@@ -256,9 +259,8 @@ class Validator:
         """
         if self.etag and other.etag:
             return self.etag == other.etag
-        if self.last_modified is None or other.last_modified is None:
-            return None
-        return self.last_modified == other.last_modified
+        dates = (self.last_modified, other.last_modified)
+        return None if None in dates else dates[0] == dates[1]
 
     @property
     def conditions(self) -> dict[str, str]:

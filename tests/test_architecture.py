@@ -22,7 +22,6 @@ _TEXTS = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".cfg", ".con
 _FOLDERS = ("proxy", "tests", "bench", "docs", ".ci", "grafana")
 # Modules without a file of tests of their own, and where they are held instead.
 _HELD_ELSEWHERE = {
-    "cache.representation": "values only",
     "events": "values only",
     "ports": "contracts: tests/contract",
 }

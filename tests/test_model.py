@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from proxy.model import ALGORITHMS, Digest, Site, Validator
+from proxy.model import ALGORITHMS, Digest, Outcome, Site, Source, Validator
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -91,3 +91,24 @@ def test_site__owns(url: str, owned: bool) -> None:
     )
     assert owned == site.owns(url)
     assert Site("x", "https://index.example/", "", 1.0).owns(url)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "source"),
+    [
+        (Outcome.HIT, Source.CACHE),
+        (Outcome.STALE, Source.CACHE),
+        (Outcome.REVALIDATED, Source.CACHE),
+        (Outcome.SHARED, Source.SHARED),
+        (Outcome.MISS, Source.UPSTREAM),
+    ],
+)
+def test_source__of_an_outcome(outcome: Outcome, source: Source) -> None:
+    """What was fetched for a client came from upstream, what it shared from another's download, else from the cache."""
+    assert source is outcome.source
+
+
+@pytest.mark.parametrize("source", Source)
+def test_outcome__of_a_source(source: Source) -> None:
+    """It is the one that this source stands for."""
+    assert source is source.outcome.source

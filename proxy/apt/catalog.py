@@ -22,7 +22,7 @@ from proxy.apt.packages import Table
 from proxy.apt.policy import MOUNT
 from proxy.apt.release import Listed
 from proxy.bounded import Bounded
-from proxy.cache.file_opener import Body
+from proxy.cache.downloads import Body
 from proxy.cache.flight import Flight
 from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers

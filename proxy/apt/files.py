@@ -22,11 +22,11 @@ from proxy.apt.release import Listed
 from proxy.apt.unlisted import UnlistedFiles
 from proxy.apt.vouching import Vouched, Vouching
 from proxy.bounded import Bounded
-from proxy.cache.downloads import Downloads
-from proxy.cache.file_opener import Body, FileOpener
+from proxy.cache.downloads import Body, Downloads
+from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passthrough import Passthrough
-from proxy.cache.representation import Representation
+from proxy.cache.representation import Representation, last_modified_of
 from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, PullthroughError, StoreError, UpstreamError
 from proxy.model import Blob, Digest, Kind, Outcome, Query, Source
@@ -130,7 +130,7 @@ class Files:
                 failure = failure or error
                 continue
             entry = self._store.find(wanted.key)
-            dated = Dated(answers.told(body, entry.validator.last_modified if entry else None), only=True)
+            dated = Dated(last_modified_of(body, entry.validator.last_modified if entry else None), only=True)
             # Where indexes disagree, the name stands for other bytes tomorrow, and for other clients.
             sure = len(candidates) == 1
             until = self._clock.monotonic() + _REUSED if sure else 0.0
@@ -150,7 +150,7 @@ class Files:
         """What is stored comes first; where the client's indexes, or all, disagree, only if upstream still has it."""
         eligible = candidates[: own or None]
         for wanted in eligible:
-            if await self._downloads.kept(wanted) is None:
+            if await self._downloads.stored(wanted) is None:
                 continue
             others = [other for other in candidates if other is not wanted]
             entry = self._store.find(wanted.key)
@@ -182,12 +182,12 @@ class Files:
         if vouched.listed:
             wanted = self._wanted(address, vouched.listed[0].digest, vouched.listed[0].size)
         try:
-            body, began = await self._downloads.open(wanted, ahead=True)
+            body, source = await self._downloads.open(wanted, ahead=True)
         except PullthroughError:
             return  # the client gets the error at its turn
         if isinstance(body, Passthrough):
             await body.close()
-        elif began:
+        elif source is Source.UPSTREAM:
             self._prefetched[wanted.key] = None
 
     def _wanted(self, address: ArchiveAddress, digest: Digest | None = None, size: int | None = None) -> Wanted:

@@ -19,12 +19,11 @@ from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.release import Listed
 from proxy.apt.suites import Snapshot
 from proxy.cache import freshness
-from proxy.cache.downloads import Downloads
-from proxy.cache.file_opener import Body
+from proxy.cache.downloads import Body, Downloads
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound, StoreError, WrongBytes
-from proxy.model import Digest, Site
+from proxy.model import Digest, Site, Source
 from proxy.ports import Store
 
 # Seconds that a client waits for an index to be whole and checked, since until then an error can still be answered.
@@ -43,8 +42,8 @@ class Indexes:
 
     async def open(
         self, suite: ArchiveAddress, snapshot: Snapshot, path: str, site: Site, first: str | None = None
-    ) -> tuple[Body, bool]:
-        """The index at `path` of `snapshot`, and whether this call began its download. Whole, if that is soon.
+    ) -> tuple[Body, Source]:
+        """The index at `path` of `snapshot`, and where its bytes come from. Whole, if that is soon.
 
         Contents, icons and installer images are long, and no request depends on what they say: they are sent as they
         arrive. `first` is an address where the index may be, to be tried before the others.
@@ -97,14 +96,16 @@ class Indexes:
             if all(_digest(snapshot, path) != digest for snapshot in known):
                 await self._store.forget(f"{_keys(suite)}{digest}:{path}")
 
-    async def _open(self, suite: ArchiveAddress, path: str, listed: Listed, site: Site, url: str) -> tuple[Body, bool]:
+    async def _open(
+        self, suite: ArchiveAddress, path: str, listed: Listed, site: Site, url: str
+    ) -> tuple[Body, Source]:
         key = index_key(suite, path, listed.digest)
-        body, began = await self._downloads.open(Wanted(key, url, site, listed.digest, listed.size, signed=True))
+        body, source = await self._downloads.open(Wanted(key, url, site, listed.digest, listed.size, signed=True))
         if isinstance(body, Flight) and (packages.readable(path) or listed.size <= _SHORT):
             with contextlib.suppress(TimeoutError, StoreError):
                 async with asyncio.timeout(_PATIENCE):
                     await body.ended()
-        return body, began
+        return body, source
 
     def _stored(self, suite: ArchiveAddress) -> Iterator[tuple[str, str]]:
         """Path and digest of the suite's indexes in the store."""

@@ -31,14 +31,12 @@ from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.freshness import Patience
-from proxy.cache.representation import Representation
+from proxy.cache.representation import Representation, last_modified_of
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.events import UpstreamFailed
-from proxy.model import Blob, Kind, Outcome, Source
+from proxy.model import Kind, Outcome
 from proxy.ports import Clock, Observer, Store, Upstream
-
-_SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
 
 
 class AptArchives:
@@ -163,8 +161,7 @@ class AptArchives:
             self._handed_out.note(query.client, suite, snapshot)
         others = [one for one in await self._snapshots.known(suite) if one.form is form]
         dated = Dated(received.entry.validator.last_modified, suites.dated(snapshot, others, signature=signature))
-        source = _SOURCES.get(outcome, Source.CACHE)
-        return answers.whole(body, received.entry.digest, dated, Kind.RELEASE, outcome, source)
+        return answers.whole(body, received.entry.digest, dated, Kind.RELEASE, outcome, outcome.source)
 
     async def _index(self, query: ArchiveQuery, folders: Sequence[str], *, fetch_release: bool) -> Representation:
         """What a Release file lists, as it lists it; what none lists, as upstream has it.
@@ -208,7 +205,7 @@ class AptArchives:
         """The index at `path` of `snapshot`."""
         first, site = query.target.url if by_hash else None, self._policy.site_of(suite)
         try:
-            body, began = await self._indexes.open(suite, snapshot, path, site, first)
+            body, source = await self._indexes.open(suite, snapshot, path, site, first)
         except WrongBytes:
             if by_hash:
                 raise  # another snapshot's index has another name
@@ -218,7 +215,7 @@ class AptArchives:
                 await self._snapshots.present(suite, snapshot.form, site, revalidate=True)
             snapshot = await self._handed_out.snapshot_or_present(query.client, suite) or snapshot
             try:
-                body, began = await self._indexes.open(suite, snapshot, path, site, first)
+                body, source = await self._indexes.open(suite, snapshot, path, site, first)
             except (WrongBytes, KeyError) as error:
                 self._observer(UpstreamFailed(MOUNT, Unsettled.reason))
                 raise Unsettled(
@@ -227,9 +224,8 @@ class AptArchives:
         await self._snapshots.used(suite, snapshot, path)
         listed = snapshot.release.files[path]
         self._catalog.served(suite, path, listed.digest, body)
-        source = Source.UPSTREAM if began else Source.CACHE if isinstance(body, Blob) else Source.SHARED
         dated = Dated(
-            answers.told(body, self._indexes.last_modified(suite, path, listed)),
+            last_modified_of(body, self._indexes.last_modified(suite, path, listed)),
             self._indexes.dated(suite, path, listed, await self._snapshots.known(suite), self._clock.now()),
         )
         until = float("inf") if by_hash else 0.0

@@ -20,7 +20,7 @@ from proxy.cache.documents import Documents, Wish
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Wanted
-from proxy.cache.representation import Representation
+from proxy.cache.representation import Representation, last_modified_of
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import Coded, NotFound, UpstreamError, Withheld
 from proxy.model import Blob, Entry, Kind, Outcome, Source
@@ -29,7 +29,6 @@ from proxy.ports import Clock, Store
 _log = logging.getLogger(__name__)
 
 _MOST = 1000  # addresses remembered as not found, or as coded
-_SOURCES = {Outcome.MISS: Source.UPSTREAM, Outcome.SHARED: Source.SHARED}
 
 
 class UnlistedFiles:
@@ -97,7 +96,7 @@ class UnlistedFiles:
 
     async def _opened(self, query: ArchiveQuery, wanted: Wanted, kind: Kind) -> Representation:
         body, source = await self._opener.body(wanted, query.span, query.if_range, head=query.head)
-        date = answers.told(body, None)
+        date = last_modified_of(body, None)
         dated = Dated(date, freshness.is_settled(date, self._clock.now()))
         return answers.file(body, None, dated, kind, source, lasting=False)
 
@@ -111,10 +110,9 @@ class UnlistedFiles:
         document = await self._documents.get(wish)
         entry = document.entry
         body = self._store.blob(entry.digest) or await document.read()
-        source = Source.UPSTREAM if document.fetched else _SOURCES.get(document.outcome, Source.CACHE)
         date = entry.validator.last_modified
         dated = Dated(date, freshness.is_settled(date, self._clock.now()))
-        answer = answers.whole(body, entry.digest, dated, kind, document.outcome, source)
+        answer = answers.whole(body, entry.digest, dated, kind, document.outcome, document.source)
         return replace(answer, age=document.age)
 
     def _refuse_missing(self, query: ArchiveQuery, wanted: Wanted) -> None:

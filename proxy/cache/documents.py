@@ -30,7 +30,7 @@ from proxy.errors import (
     UpstreamTimeout,
     Withheld,
 )
-from proxy.model import Ask, Digest, Entry, Kind, Outcome, Site
+from proxy.model import Ask, Digest, Entry, Kind, Outcome, Site, Source
 from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
@@ -74,6 +74,11 @@ class Document:
     fetched: bool  # this asker's own request brought the body from upstream
     load: Callable[[Entry], Awaitable[bytes]] | None = None
     age: float | None = None  # seconds since upstream confirmed a kept copy; None: it did so now
+
+    @property
+    def source(self) -> Source:
+        """Where the bytes came from."""
+        return Source.UPSTREAM if self.fetched else self.outcome.source
 
     async def read(self) -> bytes:
         """The body. Raises BlobDamaged: the copy was dropped then, and asking for the document again fetches it."""

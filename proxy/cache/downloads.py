@@ -34,7 +34,7 @@ from proxy.errors import (
     WrongBytes,
 )
 from proxy.events import Flying
-from proxy.model import Blob, Digest, Validator
+from proxy.model import Blob, Digest, Source, Validator
 from proxy.ports import Clock, Observer, Spool, Store, Upstream
 
 _log = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ _PIECE = 1 << 20  # bytes read at once
 _WRONG = 1.0  # seconds for which a location that sent wrong bytes is left alone; doubles each time
 _WRONG_LONGEST = 60.0  # seconds
 _WRONG_MOST = 10_000  # locations remembered
+
+Body = Blob | Flight | Passthrough
 
 
 class Downloads:
@@ -64,23 +66,25 @@ class Downloads:
         self._passthroughs = Passthroughs(upstream, self.host_limits, self._hashing)
         self._slots = asyncio.Semaphore(lanes.downloads)
 
-    async def kept(self, wanted: Wanted) -> Blob | None:
+    async def stored(self, wanted: Wanted) -> Blob | None:
         """The stored file, if it is here, under this address or, by its digest, under any other."""
         flight = self._flights.get(wanted.flight_key)
         return await self.stored_files.find(wanted, flight.validator if flight else None)
 
-    async def open(
-        self, wanted: Wanted, *, plain: bool = False, ahead: bool = False
-    ) -> tuple[Blob | Flight | Passthrough, bool]:
-        """The stored file, or the flight that brings it, begun; and whether this asker began it.
+    async def open(self, wanted: Wanted, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
+        """The stored file, or the flight that brings it, begun; and where its bytes come from.
 
         `plain`: a ranged request for it failed just now. `ahead`: no client waits for it yet. A `Passthrough` is the
         file past the store, when the disk cannot take it, or too many downloads are under way. Raises NotFound,
         WrongBytes or another UpstreamError when upstream fails before the first byte.
         """
-        blob = await self.kept(wanted)
+        blob = await self.stored(wanted)
         if blob is not None:
-            return blob, False
+            return blob, Source.CACHE
+        return await self.fetch(wanted, plain=plain, ahead=ahead)
+
+    async def fetch(self, wanted: Wanted, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
+        """The same of a file that is not stored, as was just found."""
         if self._wrong.active((wanted.url, wanted.flight_key), self._clock.monotonic()):
             raise WrongBytes("Upstream sent wrong bytes for this file a moment ago; it is asked again soon.")
         flight = self._flights.get(wanted.flight_key)
@@ -92,8 +96,8 @@ class Downloads:
         try:
             await flight.begun()
         except StoreError:
-            return await self.pass_through(wanted, 0, None), True
-        return flight, began
+            return await self.pass_through(wanted, 0, None), Source.UPSTREAM
+        return flight, Source.UPSTREAM if began else Source.SHARED
 
     async def pass_through(
         self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None

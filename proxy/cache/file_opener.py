@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.cache.downloads import Downloads
+from proxy.cache.downloads import Body, Downloads
 from proxy.cache.flight import Flight, Wanted
 from proxy.cache.passthrough import TRY_ELSEWHERE, Passthrough, RangeIgnored
 from proxy.errors import NotAllowed, NotFound, UpstreamDenied
-from proxy.model import Blob, Source, Span
+from proxy.model import Source, Span
 
 _SMALL_SPAN = 1 << 20  # a range of a cold file up to this many bytes does not start a download
 _PATIENCE = 1.0  # seconds for a request that only asks how long a file is
 _CLEAR = (NotFound, NotAllowed, UpstreamDenied)  # what a plain request gets of a file is the last word
 _AHEAD = 32 << 20  # a range that begins further than this behind what is here goes upstream by itself
-
-Body = Blob | Flight | Passthrough
 
 
 class FileOpener:
@@ -33,19 +31,19 @@ class FileOpener:
         `if_range` is a condition that cannot be judged before upstream answered: it is passed on with the range.
         `head`: only size and validators are wanted. Raises what `Downloads.open` raises.
         """
-        blob = await self._downloads.kept(wanted)
+        blob = await self._downloads.stored(wanted)
         if blob is not None:
             return blob, Source.CACHE
         flight = self._downloads.running(wanted)
         if head and flight is None:
             return await self._look(wanted), Source.UPSTREAM
-        plain = False
         if span is not None and _by_itself(flight, span, wanted.size):
             part, plain = await self._part(wanted, span, if_range)
             if part is not None:
                 return part, Source.UPSTREAM
-        body, began = await self._downloads.open(wanted, plain=plain)
-        return body, Source.UPSTREAM if began else Source.CACHE if isinstance(body, Blob) else Source.SHARED
+            # It may have come meanwhile.
+            return await self._downloads.open(wanted, plain=plain)
+        return await self._downloads.fetch(wanted)
 
     async def _look(self, wanted: Wanted) -> Passthrough:
         """The head of a cold file: its size, without fetching it."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
+from proxy.cache import freshness
+from proxy.cache.downloads import Body
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
-from proxy.model import Blob, Kind, Outcome, Source
+from proxy.model import Digest, Kind, Outcome, Source
+
+LASTING = "max-age=365000000, immutable, public"  # what PyPI says of files; uv and pip act on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class Representation:
     representation of this address is known to have it, so that it may stand for this one in a condition.
     """
 
-    body: bytes | Blob | Flight | Passthrough
+    body: bytes | Body
     kind: Kind
     mount: str
     content_type: str
@@ -38,7 +43,51 @@ class Representation:
     stands: Callable[[], bool] | None = None
     age: float | None = None
 
+    @classmethod
+    def of_file(  # noqa: PLR0913 what an answer says of a file
+        cls,
+        body: bytes | Body,
+        *,
+        kind: Kind,
+        mount: str,
+        source: Source,
+        digest: Digest | None,
+        cache_control: str,
+        content_type: str = "application/octet-stream",
+        outcome: Outcome | None = None,
+        fresh_until: float = 0.0,
+        last_modified: str | None = None,
+        dated: bool = False,
+    ) -> Self:
+        """A file, with `digest` as its ETag. `last_modified` is upstream's: what cannot be sent is left out."""
+        date = freshness.sendable_date(last_modified)
+        return cls(
+            body=body,
+            kind=kind,
+            mount=mount,
+            content_type=content_type,
+            cache_control=cache_control,
+            etag=etag_of(digest),
+            outcome=source.outcome if outcome is None else outcome,
+            source=source,
+            fresh_until=fresh_until,
+            last_modified=date,
+            dated=dated and date is not None,
+        )
+
     @property
     def size(self) -> int | None:
         """Length of the whole representation in bytes, if known."""
         return len(self.body) if isinstance(self.body, bytes) else self.body.size
+
+
+def etag_of(digest: Digest | None) -> str | None:
+    """The ETag of a body whose digest is known: the same while it is fetched, and when it is stored."""
+    return f'"{digest.algorithm}:{digest.value}"' if digest else None
+
+
+def last_modified_of(body: Body, stored: str | None) -> str | None:
+    """The Last-Modified of a body: what upstream just said, or what was `stored`."""
+    if isinstance(body, Flight):
+        return body.validator.last_modified
+    return body.last_modified if isinstance(body, Passthrough) else stored

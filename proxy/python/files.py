@@ -10,11 +10,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from proxy.cache.downloads import Downloads
+from proxy.cache.downloads import Body, Downloads
 from proxy.cache.file_opener import FileOpener
-from proxy.cache.flight import Flight, Wanted
-from proxy.cache.passthrough import Passthrough
-from proxy.cache.representation import Representation
+from proxy.cache.flight import Wanted
+from proxy.cache.representation import LASTING, Representation, etag_of
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Query, Site, Source, Target
@@ -25,8 +24,6 @@ from proxy.python.standing import Standing, is_vouched
 from proxy.python.store_keys import file_key
 from proxy.python.supplements import is_volatile
 
-# What PyPI says of files; uv and pip act on it.
-FILE_LIFE = "max-age=365000000, immutable, public"
 VOLATILE_LIFE = "max-age=600, public"
 _GONE = (NotFound, UpstreamDenied, UpstreamBroken, WrongBytes)  # what an address that has expired may answer
 
@@ -120,7 +117,7 @@ class Files:
         target = query.target
         wanted = replace(await self._wanted(target, site, said), renew=renew)
         # RFC 9110 §13.1.5: a range of what the client does not have the rest of is not to be answered as such.
-        applies = query.if_range is None or query.if_range.strip() == _etag(wanted.digest)
+        applies = query.if_range is None or query.if_range.strip() == etag_of(wanted.digest)
         body, source = await self._opener.body(wanted, query.span if applies else None, None, head=query.head)
         digest = wanted.digest or (body.digest if isinstance(body, Blob) else None)
         return _file_of(site, body, digest, source, lasting=_lasting(target, site, said))
@@ -145,15 +142,14 @@ class Files:
         self, site: Site, body: bytes | Blob, source: Source, said: Said, *, lasting: bool
     ) -> Representation:
         digest = body.digest if isinstance(body, Blob) else Digest("sha256", hashlib.sha256(body).hexdigest())
-        shown = Representation(
-            body=body,
+        shown = Representation.of_file(
+            body,
             kind=Kind.METADATA,
             mount=site.mount,
-            content_type="text/plain; charset=utf-8",
-            cache_control=FILE_LIFE if lasting else VOLATILE_LIFE,
-            etag=_etag(digest),
-            outcome=source.outcome,
             source=source,
+            digest=digest,
+            cache_control=LASTING if lasting else VOLATILE_LIFE,
+            content_type="text/plain; charset=utf-8",
         )
         return self._reusable(shown, site, said, lasting=lasting)
 
@@ -176,21 +172,12 @@ def _lasting(target: Target, site: Site, said: Said, *, vouched: bool = False) -
     return said.failure is None and not is_volatile(target, site) and (said.file is not None or vouched)
 
 
-def _etag(digest: Digest | None) -> str | None:
-    """The validator of a body whose digest is known: the same while it is fetched, and when it is stored."""
-    return f'"{digest.algorithm}:{digest.value}"' if digest else None
-
-
-def _file_of(
-    site: Site, body: Blob | Flight | Passthrough, digest: Digest | None, source: Source, *, lasting: bool
-) -> Representation:
-    return Representation(
-        body=body,
+def _file_of(site: Site, body: Body, digest: Digest | None, source: Source, *, lasting: bool) -> Representation:
+    return Representation.of_file(
+        body,
         kind=Kind.FILE,
         mount=site.mount,
-        content_type="application/octet-stream",
-        cache_control=FILE_LIFE if lasting else VOLATILE_LIFE,
-        etag=_etag(digest),
-        outcome=source.outcome,
         source=source,
+        digest=digest,
+        cache_control=LASTING if lasting else VOLATILE_LIFE,
     )

@@ -78,7 +78,7 @@ class Metadata:
         """The metadata, and whether upstream was asked for it now."""
         promised = advertised if isinstance(advertised, Digest) else None
         with self._reading.subject(whl, name, promised) as subject:
-            stored = await self._downloads.kept(whl)
+            stored = await self._downloads.stored(whl)
             if stored is not None:
                 with contextlib.suppress(StoreError, NotFound, WrongBytes):
                     body = await self._reading.stored(stored, subject)

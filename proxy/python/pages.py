@@ -12,7 +12,7 @@ from dataclasses import replace
 from proxy.cache.documents import Document
 from proxy.cache.representation import Representation
 from proxy.errors import Forwarded, NotAllowed, NotFound, UpstreamDenied, UpstreamError, Withheld
-from proxy.model import Group, Kind, Outcome, Query, Site, Source, Target
+from proxy.model import Group, Kind, Outcome, Query, Site, Target
 from proxy.python import addresses, negotiation
 from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.page_cache import PageCache
@@ -95,7 +95,7 @@ class Pages:
             cache_control=PAGE_LIFE,
             etag=rendered.etag,
             outcome=document.outcome,
-            source=_source(document),
+            source=document.source,
             # Who asks for a revalidation is not to be answered from what is remembered of this answer.
             fresh_until=document.fresh_until if supplement.lasting and not query.no_cache else 0.0,
             encoding="gzip" if gzip else None,
@@ -145,9 +145,3 @@ class Pages:
 def _is_missing(refusal: Withheld, site: Site) -> bool:
     """Whether the settings say that a refusal of this kind means that there is no such project."""
     return site.redirected_is_missing if isinstance(refusal, Forwarded) else site.forbidden_is_missing
-
-
-def _source(document: Document) -> Source:
-    if document.fetched:
-        return Source.UPSTREAM
-    return Source.SHARED if document.outcome is Outcome.SHARED else Source.CACHE

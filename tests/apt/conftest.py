@@ -17,8 +17,7 @@ from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
 from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
-from proxy.cache.downloads import Downloads
-from proxy.cache.file_opener import Body
+from proxy.cache.downloads import Body, Downloads
 from proxy.cache.flight import Flight, follow
 from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes

@@ -39,8 +39,3 @@ def test_file__nothing_is_known_of_it() -> None:
     shown = answers.file(b"", None, dated, Kind.INDEX, Source.UPSTREAM, lasting=False)  # type: ignore[arg-type]
 
     assert (None, None, False, "no-cache") == (shown.etag, shown.last_modified, shown.dated, shown.cache_control)
-
-
-def test_told__kept() -> None:
-    """Of a stored body the date is what was kept."""
-    assert DATE == answers.told(BLOB, DATE)

@@ -10,7 +10,7 @@ from proxy.apt import release
 from proxy.apt.indexes import Indexes, StoredIndex, arrived, host_of, index_key, stored_indexes
 from proxy.apt.suites import Received, ReleaseForm, Snapshot
 from proxy.errors import NotFound, UpstreamError, WrongBytes
-from proxy.model import Digest, Entry, Validator
+from proxy.model import Digest, Entry, Source, Validator
 from tests.apt.conftest import OLD, SITE, SUITE, WALL, World, content, listing, settle
 from tests.cache.conftest import sha256
 from tests.memory_store import MemoryStore, stored
@@ -42,8 +42,8 @@ async def test_open__versions_lie_side_by_side(world: World, indexes: Indexes) -
     await settle(world)
 
     for body in (ONE, TWO):
-        found, began = await indexes.open(SUITE, snapshot(body), PATH, SITE)
-        assert (body, False) == (await content(world, found), began)
+        found, source = await indexes.open(SUITE, snapshot(body), PATH, SITE)
+        assert (body, Source.CACHE) == (await content(world, found), source)
 
 
 async def test_open__another_version_upstream(world: World, indexes: Indexes) -> None:

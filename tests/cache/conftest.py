@@ -21,6 +21,7 @@ from tests.memory_upstream import MemoryUpstream
 SITE = Site("pypi", "https://index.example/", "simple/", 600.0)
 URL = "https://files.example/demo-1.0-py3-none-any.whl"
 BODY = bytes(range(256)) * 2000  # 512,000 bytes
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
 @dataclass

@@ -23,7 +23,7 @@ from proxy.errors import (
     WrongBytes,
 )
 from proxy.events import Event, Flying
-from proxy.model import Blob
+from proxy.model import Blob, Source
 from tests.cache.conftest import BODY, SITE, URL, HandClock, sha256, wanted
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
@@ -78,15 +78,15 @@ async def test_open__cold_then_kept(bed: Bed, upstream: MemoryUpstream) -> None:
     """The first asker begins a flight, a later one finds the blob."""
     upstream.on(URL, Scripted(BODY, ranges=True))
 
-    flight, began = await bed.downloads.open(wanted())
+    flight, source = await bed.downloads.open(wanted())
     assert isinstance(flight, Flight)
-    assert began
+    assert Source.UPSTREAM is source
     assert BODY == await body_of(flight)
     await idle(bed)
-    blob, began = await bed.downloads.open(wanted())
+    blob, source = await bed.downloads.open(wanted())
 
     assert isinstance(blob, Blob)
-    assert (False, sha256(BODY)) == (began, blob.digest)
+    assert (Source.CACHE, sha256(BODY)) == (source, blob.digest)
     assert len(BODY) == upstream.sent
 
 
@@ -103,9 +103,9 @@ async def test_open__joined_by_digest(bed: Bed, upstream: MemoryUpstream) -> Non
     flights = await asyncio.gather(first, second)
 
     assert flights[0][0] is flights[1][0]
-    assert [True, False] == [began for _, began in flights]
+    assert [Source.UPSTREAM, Source.SHARED] == [source for _, source in flights]
     await idle(bed)
-    assert await bed.downloads.kept(other) is not None
+    assert await bed.downloads.stored(other) is not None
 
 
 async def test_open__right_after_a_flight_ended(bed: Bed, upstream: MemoryUpstream) -> None:
@@ -182,10 +182,10 @@ async def test_open__no_room(make_bed: MakeBed, upstream: MemoryUpstream) -> Non
     bed = make_bed(MemoryStore(limit=1000))
     upstream.on(URL, Scripted(BODY))
 
-    passthrough, began = await bed.downloads.open(wanted())
+    passthrough, source = await bed.downloads.open(wanted())
 
     assert isinstance(passthrough, Passthrough)
-    assert began
+    assert Source.UPSTREAM is source
     assert BODY == b"".join([piece async for piece in passthrough.chunks()])
     await passthrough.close()
 
@@ -280,7 +280,7 @@ async def test_places__first_fails(bed: Bed, upstream: MemoryUpstream, error: Pu
     upstream.on(SIBLING, Scripted(BODY, ranges=True))
     assert BODY == await brought(bed, spread())
     assert (asked, len(BODY)) == (upstream.count(URL), upstream.sent)
-    blob = await bed.downloads.kept(wanted())
+    blob = await bed.downloads.stored(wanted())
     assert blob is not None
     assert sha256(BODY) == blob.digest
 
@@ -322,7 +322,7 @@ async def test_places__of_which_one_has_another_file(bed: Bed, upstream: MemoryU
     with pytest.raises(WrongBytes):
         await brought(bed, spread())
     await idle(bed)
-    assert await bed.downloads.kept(spread()) is None
+    assert await bed.downloads.stored(spread()) is None
 
 
 @pytest.mark.parametrize("headers", [{}, {"content-type": "text/html"}])
@@ -396,7 +396,7 @@ async def test_open__marked_no_store(bed: Bed, upstream: MemoryUpstream, store: 
     upstream.on(URL, Scripted(BODY, ranges=True, headers={"cache-control": "private, No-Store"}))
     site = replace(SITE, honour_no_store=honoured)
     assert BODY == await brought(bed, replace(wanted(), site=site))
-    assert honoured is (await bed.downloads.kept(wanted()) is None)
+    assert honoured is (await bed.downloads.stored(wanted()) is None)
     assert ({}, {}) == (store.spools, store._left_over)
 
 
@@ -406,7 +406,7 @@ async def test_open__no_store_is_the_word_of_the_place(bed: Bed, upstream: Memor
     upstream.on(SIBLING, Scripted(BODY, headers={"cache-control": "no-store"}))
     strict = replace(SITE, mount="strict", honour_no_store=True)
     assert BODY == await brought(bed, replace(wanted(), others=(Location(SIBLING, strict),)))
-    assert await bed.downloads.kept(wanted()) is None
+    assert await bed.downloads.stored(wanted()) is None
 
 
 async def test_open__renewed(bed: Bed, upstream: MemoryUpstream, store: MemoryStore) -> None:
@@ -414,7 +414,7 @@ async def test_open__renewed(bed: Bed, upstream: MemoryUpstream, store: MemorySt
     upstream.on(URL, Scripted(BODY), Scripted(BODY[::-1], headers={"etag": '"two"'}))
     await brought(bed, wanted(None))
     renewing = replace(wanted(None), renew=True)
-    assert await bed.downloads.kept(renewing) is None
+    assert await bed.downloads.stored(renewing) is None
     assert BODY[::-1] == await brought(bed, renewing)
     entry = store.find(wanted().key)
     assert entry is not None
@@ -433,7 +433,7 @@ async def test_kept__by_a_hash_that_names_no_blob(bed: Bed, upstream: MemoryUpst
     digest = Digest(algorithm, hashlib.new(algorithm, BODY, usedforsecurity=False).hexdigest())
     wish = replace(wanted(None), digest=digest)
     assert BODY == await brought(bed, wish)
-    blob = await bed.downloads.kept(wish)
+    blob = await bed.downloads.stored(wish)
     assert blob is not None
     assert sha256(BODY) == blob.digest
 
@@ -468,9 +468,9 @@ async def test_open__as_many_as_there_may_be(upstream: MemoryUpstream, store: Me
     held = [asyncio.create_task(downloads.open(wish)) for wish in wishes[:2]]
     while upstream.asks[1:] == []:
         await asyncio.sleep(0)
-    past, began = await downloads.open(wishes[2])
+    past, source = await downloads.open(wishes[2])
     assert isinstance(past, Passthrough)
-    assert began
+    assert Source.UPSTREAM is source
     assert BODY == b"".join([piece async for piece in past.chunks()])
     await past.close()
     waiting = asyncio.create_task(downloads.open(wishes[3]))
@@ -480,7 +480,7 @@ async def test_open__as_many_as_there_may_be(upstream: MemoryUpstream, store: Me
     assert all(isinstance(flight, Flight) for flight, _ in flights)
     while events[-1] != Flying(0):
         await asyncio.sleep(0)
-    assert [True, True, False, True] == [await downloads.kept(wish) is not None for wish in wishes]
+    assert [True, True, False, True] == [await downloads.stored(wish) is not None for wish in wishes]
     await downloads.close()
 
 
@@ -525,7 +525,7 @@ async def test_open__is_no_such_file(
         pieces = found.chunks() if isinstance(found, Passthrough) else bed.downloads.followed(found)  # type: ignore[arg-type]
         _ = [piece async for piece in pieces]
     await idle(bed)
-    assert await bed.downloads.kept(wish) is None
+    assert await bed.downloads.stored(wish) is None
     upstream.on(url, Scripted(body))
     clock.advance(10)
     if body:  # its length tells

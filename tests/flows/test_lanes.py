@@ -249,7 +249,7 @@ async def downloaded(origin: Origin, digest: Digest | None) -> bytes:
             while downloads.running(wanted):
                 await asyncio.sleep(0)
         entry = store.find("file")
-        blob = await downloads.kept(wanted)
+        blob = await downloads.stored(wanted)
         assert entry is not None
         assert isinstance(blob, Blob)
         assert hashed(bytes(received)) == blob.digest.value

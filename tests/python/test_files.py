@@ -10,10 +10,11 @@ import pytest
 
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
+from proxy.cache.representation import LASTING
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamUnreachable
 from proxy.model import Blob, Digest, Outcome, Site, Source, Span, Target, Validator
 from proxy.python.catalog import Said
-from proxy.python.files import FILE_LIFE, VOLATILE_LIFE
+from proxy.python.files import VOLATILE_LIFE
 from proxy.python.store_keys import file_key
 from tests.memory_upstream import Gate, Scripted
 from tests.pages import Link
@@ -54,7 +55,7 @@ async def test_file__kept_and_promised(world: World) -> None:
     await world.hold(FILE, BODY)
     world.clock.advance(10_000)
     shown = await world.file(FILE)
-    assert (Outcome.HIT, Source.CACHE, FILE_LIFE) == (shown.outcome, shown.source, shown.cache_control)
+    assert (Outcome.HIT, Source.CACHE, LASTING) == (shown.outcome, shown.source, shown.cache_control)
     assert (f'"sha256:{PACKAGE.sha256}"', world.clock.monotonic() + SITE.ttl) == (shown.etag, shown.fresh_until)
     assert (BODY, 0) == (await world.read(shown), world.upstream.count(URL))
 
@@ -116,7 +117,7 @@ async def test_file__page_has_a_hash_that_names_no_blob(world: World) -> None:
     await world.page()
     await world.hold(FILE, BODY)
     shown = await world.file(FILE)
-    assert (Outcome.HIT, FILE_LIFE) == (shown.outcome, shown.cache_control)
+    assert (Outcome.HIT, LASTING) == (shown.outcome, shown.cache_control)
 
 
 async def test_file__fetched_while_the_page_changes(world: World) -> None:
@@ -218,7 +219,7 @@ async def test_volatile__page_has_its_hash(nightly: World) -> None:
     await nightly.hold(FILE, BODY, TAGGED)
     nightly.clock.advance(10_000)
     shown = await nightly.file(FILE)
-    assert (Outcome.HIT, FILE_LIFE, 0) == (shown.outcome, shown.cache_control, nightly.upstream.count(URL))
+    assert (Outcome.HIT, LASTING, 0) == (shown.outcome, shown.cache_control, nightly.upstream.count(URL))
 
 
 async def test_volatile__page_has_a_hash_that_names_no_blob(nightly: World) -> None:
@@ -352,7 +353,7 @@ async def test_metadata__kept_as_long_as_its_wheel_is_the_one(world: World) -> N
     world.upstream.on(URL, Scripted(BODY, ranges=True))
     await world.files.metadata(METADATA, SITE, METADATA.path[2:])
     kept = await world.files.metadata(METADATA, SITE, METADATA.path[2:])
-    assert (PACKAGE.metadata, Outcome.HIT, FILE_LIFE) == (await world.read(kept), kept.outcome, kept.cache_control)
+    assert (PACKAGE.metadata, Outcome.HIT, LASTING) == (await world.read(kept), kept.outcome, kept.cache_control)
     assert world.clock.monotonic() + SITE.ttl == kept.fresh_until
 
     world.publish(of(OTHER))

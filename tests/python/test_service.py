@@ -12,12 +12,11 @@ from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
-from proxy.cache.representation import Representation
+from proxy.cache.representation import LASTING, Representation
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
 from proxy.events import Event
 from proxy.model import Blob, Group, Kind, Member, Outcome, Query, Site, Source, Target
-from proxy.python.files import FILE_LIFE
 from proxy.python.pages import PAGE_LIFE
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
@@ -164,7 +163,7 @@ async def test_project_list__that_is_none(world: World) -> None:
 async def test_file__listed_on_another_host(world: World) -> None:
     """It is fetched from there by the page's word, and its digest is its tag."""
     answer = await world.ask(FILE)
-    assert (Kind.FILE, FILE_LIFE, f'"sha256:{PACKAGE.sha256}"') == (answer.kind, answer.cache_control, answer.etag)
+    assert (Kind.FILE, LASTING, f'"sha256:{PACKAGE.sha256}"') == (answer.kind, answer.cache_control, answer.etag)
     assert world.upstream.count(FILE_URL) == 1
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.cache.documents import Wish
+from proxy.cache.representation import LASTING
 from proxy.cache.stored_files import StoredFiles
 from proxy.errors import (
     NotAllowed,
@@ -23,7 +24,7 @@ from proxy.errors import (
     Withheld,
 )
 from proxy.model import ALGORITHMS, Digest, Entry, Outcome, Target, Validator
-from proxy.python.files import FILE_LIFE, VOLATILE_LIFE
+from proxy.python.files import VOLATILE_LIFE
 from proxy.python.page import File
 from proxy.python.standing import Standing
 from proxy.python.store_keys import file_key
@@ -84,7 +85,7 @@ async def test_file__page_says_the_same(world: World, algorithm: str, before: st
     await hold(world, RIGHT, digest(before) if before else None)
     for _ in range(2):
         shown = await world.file(FILE)
-        assert (Outcome.HIT, FILE_LIFE) == (shown.outcome, shown.cache_control)
+        assert (Outcome.HIT, LASTING) == (shown.outcome, shown.cache_control)
         assert (f'"{algorithm}:{digest(algorithm).value}"', RIGHT) == (shown.etag, await world.read(shown))
     assert 0 == world.upstream.count(URL)
 
@@ -111,7 +112,7 @@ async def test_file__page_says_nothing(world: World, before: str | None) -> None
     await world.page()
     await hold(world, RIGHT, digest(before) if before else None)
     shown = await world.file(FILE)
-    assert (Outcome.HIT, FILE_LIFE, RIGHT) == (shown.outcome, shown.cache_control, await world.read(shown))
+    assert (Outcome.HIT, LASTING, RIGHT) == (shown.outcome, shown.cache_control, await world.read(shown))
 
 
 @given(st.sets(st.sampled_from(ALGORITHMS), min_size=1), st.sets(st.sampled_from(ALGORITHMS)))
@@ -163,7 +164,7 @@ async def test_file__that_may_be_replaced_and_has_a_digest(make: Make, algorithm
     await hold(world, RIGHT)
     world.clock.advance(10_000)
     shown = await world.file(FILE)
-    assert (Outcome.HIT, FILE_LIFE, 0) == (shown.outcome, shown.cache_control, world.upstream.count(URL))
+    assert (Outcome.HIT, LASTING, 0) == (shown.outcome, shown.cache_control, world.upstream.count(URL))
 
 
 async def test_file__that_cannot_be_read_to_be_compared(world: World) -> None:
@@ -218,7 +219,7 @@ async def test_file__whose_page_comes(world: World, said: tuple[Digest, ...]) ->
     world.publish(link(*said))
     for _ in range(2):
         shown = await world.file(FILE)
-        assert (Outcome.HIT, FILE_LIFE, RIGHT) == (shown.outcome, shown.cache_control, await world.read(shown))
+        assert (Outcome.HIT, LASTING, RIGHT) == (shown.outcome, shown.cache_control, await world.read(shown))
     assert (1, 0) == (world.upstream.count(PAGE_URL), world.upstream.count(URL))
     entry = kept(world)
     assert entry is not None
@@ -269,7 +270,7 @@ async def test_file__whose_page_was_evicted(world: World) -> None:
     world.clock.advance(10 * SITE.ttl)
     asked = len(world.upstream.asks)
     shown = await world.file(FILE)
-    assert (Outcome.HIT, FILE_LIFE, asked) == (shown.outcome, shown.cache_control, len(world.upstream.asks))
+    assert (Outcome.HIT, LASTING, asked) == (shown.outcome, shown.cache_control, len(world.upstream.asks))
 
 
 async def test_file__of_an_older_program_whose_page_was_evicted(world: World) -> None:
@@ -382,7 +383,7 @@ async def test_metadata__while_its_page_cannot_be_read(world: World) -> None:
     renewed = await world.files.metadata(METADATA, SITE, METADATA.path[2:])
     assert b"Requires-Dist: other" not in await world.read(renewed)
     again = await world.files.metadata(METADATA, SITE, METADATA.path[2:])
-    assert (Outcome.HIT, FILE_LIFE) == (again.outcome, again.cache_control)
+    assert (Outcome.HIT, LASTING) == (again.outcome, again.cache_control)
 
 
 WHEEL, OTHER = Digest("sha256", "a" * 64), Digest("sha256", "b" * 64)
