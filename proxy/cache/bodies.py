@@ -18,13 +18,13 @@ from proxy.cache.content_coding import Gunzip, Nature
 from proxy.errors import TooLarge, UpstreamTimeout
 from proxy.ports import Clock, Reply
 
-_OWN = 16 << 20  # bytes of what a caller may bound by itself, whatever the limit is
-_SLOW = 60.0  # seconds after which a body must have come at
-_LEAST = 1000  # bytes a second: who is slower holds memory that others wait for
+_OWN = 16 << 20  # bytes that a caller may set as a bound of its own, whatever the limit is
+_SLOW = 60.0  # seconds after which a body must have come with
+_LEAST = 1000  # bytes a second: a slower one holds memory that others wait for
 
 
 class Claim:
-    """What one of them holds, in bytes."""
+    """The memory that one of them holds, in bytes."""
 
     __slots__ = ("held",)
 
@@ -33,10 +33,10 @@ class Claim:
 
 
 def allowed(held: int, largest: int, together: int, more: int, limit: int) -> bool:
-    """Whether one that holds `held` bytes may have `more`; none has more than `limit`.
+    """Whether a claim that holds `held` bytes may have `more`; none may have more than `limit`.
 
-    `largest`: what the largest of the others holds. `together`: what all others hold. All but the largest have `limit`
-    bytes together, and half of that is for those that are small.
+    `largest`: the bytes of the largest of the other claims. `together`: the bytes of all other claims. All but the
+    largest have `limit` bytes together, and half of that is for small ones.
     """
     grown = held + more
     if grown >= largest:
@@ -46,7 +46,7 @@ def allowed(held: int, largest: int, together: int, more: int, limit: int) -> bo
 
 
 class Budget:
-    """Twice `limit` bytes for all. Mutable state: the claims, and who waits, in order."""
+    """Twice `limit` bytes for all claims. Mutable state: the claims, and those that wait, in order."""
 
     def __init__(self, limit: int) -> None:
         self.held = 0
@@ -67,7 +67,7 @@ class Budget:
             self._serve()
 
     async def grow(self, claim: Claim, more: int) -> None:
-        """Let `claim` hold `more` bytes, which together are at most the limit; wait for them if need be."""
+        """Let `claim` hold `more` bytes, up to the limit in all; wait for them if need be."""
         largest = self._largest(claim)
         if (claim.held + more >= largest or not self._waiting) and self._allowed(claim, more, largest):
             self._give(claim, more)
@@ -79,17 +79,17 @@ class Budget:
             await turn
         except asyncio.CancelledError:
             if self._waiting.pop(turn, None) is None:
-                self._give(claim, -more)  # it was given in the same moment
+                self._give(claim, -more)  # it was granted in the same moment
                 self._serve()
             raise
 
     def _serve(self) -> None:
-        """Give to those who wait, in order, what they may have now."""
+        """Grant to those that wait, in order, what they may have now."""
         for turn, (claim, more) in list(self._waiting.items()):
             if self._allowed(claim, more, self._largest(claim)):
                 del self._waiting[turn]
                 self._give(claim, more)
-                if not turn.done():  # else it was cancelled in the same moment, and gives this back
+                if not turn.done():  # else it was cancelled in the same moment, and gives the bytes back
                     turn.set_result(None)
 
     def _give(self, claim: Claim, more: int) -> None:
@@ -97,7 +97,7 @@ class Budget:
         self.held += more
 
     def _largest(self, claim: Claim) -> int:
-        """What the largest of the others holds."""
+        """The bytes of the largest of the other claims."""
         return max((other.held for other in self._claims if other is not claim), default=0)
 
     def _allowed(self, claim: Claim, more: int, largest: int) -> bool:
@@ -105,10 +105,10 @@ class Budget:
 
 
 class Bodies:
-    """Reads bodies. Mutable state: the memory that those under way hold."""
+    """Reads bodies. Mutable state: the memory that bodies under way hold."""
 
     def __init__(self, clock: Clock, limit: int) -> None:
-        """`limit` bounds a body in bytes, as it comes and decoded; all together have twice that, or 32 MiB."""
+        """`limit`: the most bytes of a body, as sent and decoded; all together have twice that, or 32 MiB."""
         self.budget = Budget(max(limit, _OWN))
         self._clock = clock
         self._limit = limit
@@ -119,8 +119,8 @@ class Bodies:
     ) -> AsyncIterator[bytes]:
         """The document that a 200 holds; its memory counts until the end of the block.
 
-        `url`: as it was asked for. `text`: whatever its name, it cannot be gzip itself. `most`: its bound in bytes, in
-        place of the limit. Raises TooLarge, UpstreamBroken, UpstreamTimeout.
+        `url`: the address of the request. `text`: whatever its name, it is not gzip itself. `most`: its bound in bytes,
+        in place of the limit. Raises TooLarge, UpstreamBroken, UpstreamTimeout.
         """
         bound = self._limit if most is None else most
         with self.budget.claim() as claim:
@@ -138,7 +138,7 @@ class Bodies:
 
 
 class _Unpacking:
-    """One body on its way. `rule`: how many layers of gzip are to be taken off, by how it begins; None: none."""
+    """One body on its way. `rule`: how many layers of gzip are to be removed, by its first bytes; None: none."""
 
     def __init__(self, budget: Budget, claim: Claim, most: int, rule: Callable[[bytes], int] | None) -> None:
         self.received = 0
@@ -146,13 +146,13 @@ class _Unpacking:
         self._claim = claim
         self._most = most
         self._rule = rule
-        self._head = b""  # as long as the rule has not spoken
+        self._head = b""  # until the rule has decided
         self._layers: list[Gunzip] = []
-        # Grows in place, and its value is no copy: parts that are joined take their memory twice.
+        # Grows in place, and its value is no copy: joining parts would take their memory twice.
         self._whole = io.BytesIO()
 
     async def add(self, chunk: bytes) -> None:
-        """Some more bytes."""
+        """Take more bytes."""
         self.received += len(chunk)
         self._refuse(self.received)
         if self._rule is not None:
@@ -163,7 +163,7 @@ class _Unpacking:
         await self._unpack(chunk)
 
     async def end(self) -> bytes:
-        """The document, now that all is there."""
+        """The document, now that all of it is here."""
         if self._rule is not None:
             await self._unpack(self._decide(self._rule))
         for layer in self._layers:

@@ -1,8 +1,8 @@
 """Content codings of whole bodies (RFC 9110 §8.4): which bytes are the document, whatever its server says of them.
 
 Servers derive `Content-Encoding: gzip` from the name of a .tar.gz that they send as it is, name a coding that they did
-not apply, or apply one although identity was asked for. So the field, the name and the bytes decide together. Called
-by `bodies` as a body comes. Never decides how large it may be: that is the caller's, between two pieces.
+not apply, or apply one although identity was asked for. So the field, the name and the bytes decide together. `bodies`
+uses these rules as a body comes. How large a body may be is decided by the caller, between two pieces.
 """
 
 from __future__ import annotations

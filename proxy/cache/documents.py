@@ -1,8 +1,8 @@
 """Documents: bodies that change under their address, such as index pages.
 
-A fresh copy is served as it is. A stale one is revalidated, once for all who ask (single flight), with the validators
-that upstream gave. When upstream fails, is known to be down, or is slow, the stale copy is served and says so.
-Never parses a body; what it holds in memory, `bodies` bounds.
+A fresh copy is sent as it is. A stale one is revalidated with upstream's validators, once for all clients that wait
+(single flight). When upstream fails, is known to be down, or is slow, the stale copy is sent, marked as stale. Never
+parses a body; `bodies` bounds the memory that bodies take.
 """
 
 from __future__ import annotations
@@ -40,13 +40,12 @@ _NEGATIVES = 10_000  # addresses remembered as not found, at most
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A document that somebody asks for. `revalidate`: a kept copy is to be confirmed even if it is fresh.
+    """A document that a client wants. `accept`: the `Accept` of the request upstream.
 
-    `anew`: it is to be confirmed even if it was a moment ago.
-
-    `check` raises an UpstreamError for a body that is not what was asked for: it never takes the place of a kept copy.
-    `arrived` is called when a new body has.
-    `raw`: it may be any file, also one that is packed itself; else it is text, which may come packed.
+    `revalidate`: a stored copy is revalidated even if it is fresh. `anew`: even if it was revalidated a moment ago.
+    `check` raises an UpstreamError for a body that is not the document: it never replaces a stored copy.
+    `arrived` is called when a new body has arrived.
+    `raw`: it may be any file, also a packed one; else it is text, which upstream may send in a content coding.
     """
 
     key: str
@@ -64,16 +63,16 @@ class Wish:
 class Document:
     """A body and where it came from. `fresh_until` is in seconds of the monotonic clock.
 
-    A kept body is on disk: most askers know by the entry's digest what they made of it the last time.
+    A stored body stays on disk: by the entry's digest most callers know what they made of it the last time.
     """
 
     entry: Entry
     body: bytes | None  # None: on disk
     outcome: Outcome
     fresh_until: float
-    fetched: bool  # this asker's own request brought the body from upstream
+    fetched: bool  # the caller's own request brought the body from upstream
     load: Callable[[Entry], Awaitable[bytes]] | None = None
-    age: float | None = None  # seconds since upstream confirmed a kept copy; None: it did so now
+    age: float | None = None  # seconds since upstream confirmed a stored copy; None: it did so now
 
     @property
     def source(self) -> Source:
@@ -81,7 +80,7 @@ class Document:
         return Source.UPSTREAM if self.fetched else self.outcome.source
 
     async def read(self) -> bytes:
-        """The body. Raises BlobDamaged: the copy was dropped then, and asking for the document again fetches it."""
+        """The body. Raises BlobDamaged: the copy was dropped then, and the next `get` of the document fetches it."""
         if self.body is not None:
             return self.body
         if self.load is None:
@@ -91,15 +90,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class _Refreshed:
-    """What asking upstream came to. `body`: if the disk did not take it; else it is there, and not held in memory."""
+    """The result of a request upstream. `body`: only where the disk did not take it."""
 
     entry: Entry
-    confirmed: bool  # the kept copy is upstream's
+    confirmed: bool  # upstream confirmed the stored copy
     body: bytes | None = None
 
 
 class Documents:
-    """Keeps documents. Mutable state: the revalidations under way, and the addresses known as not found."""
+    """Stores documents. Mutable state: the requests under way, and the addresses known as not found."""
 
     def __init__(self, store: Store, upstream: Upstream, clock: Clock, bodies: Bodies, patience: Patience) -> None:
         self._store = store
@@ -111,82 +110,81 @@ class Documents:
         self._reading = Workers("reading", 2)
         self._negative: Bounded[str, tuple[float, NotFound]] = Bounded(_NEGATIVES)
 
-    async def get(self, wish: Wish, hurry: float | None = None) -> Document:
+    async def get(self, wanted: Wish, hurry: float | None = None) -> Document:
         """The document, from the store or from upstream.
 
-        `hurry`: seconds to wait for upstream, where the usual ones are not right: for a kept copy as long as its host
-        deserves, for what is not kept as long as it takes.
+        `hurry`: seconds to wait for upstream. By default `Patience` says it for a stored copy; else there is no limit.
 
         Raises NotFound, which says that upstream has no such document any more; Withheld, TooLarge, or another
         UpstreamError when there is no copy to fall back on.
         """
-        entry = self._own(wish.key, wish.site)
+        entry = self._own(wanted.key, wanted.site)
         if entry is not None:
-            life = 0.0 if wish.anew else wish.site.ttl
-            if freshness.is_fresh(entry, self._clock.now(), life, revalidate=wish.revalidate):
-                return self._document(wish, entry, None, Outcome.HIT, fetched=False)
+            life = 0.0 if wanted.anew else wanted.site.ttl
+            if freshness.is_fresh(entry, self._clock.now(), life, revalidate=wanted.revalidate):
+                return self._document(wanted, entry, None, Outcome.HIT, fetched=False)
         try:
-            self._refuse_known_missing(wish)
-            usual = None if entry is None else self._patience.seconds(wish.url)
-            return await self._asked(wish, entry, usual if hurry is None else hurry)
+            self._refuse_known_missing(wanted)
+            usual = None if entry is None else self._patience.seconds(wanted.url)
+            return await self._asked(wanted, entry, usual if hurry is None else hurry)
         except (TimeoutError, NotAllowed, UpstreamError, Withheld) as error:
             if isinstance(error, TimeoutError):
-                self._patience.ran_out(wish.url)
+                self._patience.ran_out(wanted.url)
                 if entry is None:
                     raise UpstreamTimeout("Upstream's page did not come in time.") from error
             if entry is None:
                 raise
-            _log.warning("stale copy served", extra={"upstream": wish.site.mount, "reason": type(error).__name__})
-            return self._document(wish, entry, None, Outcome.STALE, fetched=False)
+            _log.warning("stale copy served", extra={"upstream": wanted.site.mount, "reason": type(error).__name__})
+            return self._document(wanted, entry, None, Outcome.STALE, fetched=False)
 
-    def lost(self, wish: Wish) -> bool:
-        """Whether somebody waited for its host in vain not long ago."""
-        return self._patience.lost(wish.url)
+    def lost(self, wanted: Wish) -> bool:
+        """Whether a client waited for its host in vain not long ago."""
+        return self._patience.lost(wanted.url)
 
     def peek(self, key: str, site: Site) -> Document | None:
-        """The kept copy, however old, without asking upstream."""
+        """The stored copy, however old, without a request upstream."""
         entry = self._own(key, site)
         if entry is None:
             return None
         return self._document(Wish(key, entry.url, site, ""), entry, None, Outcome.HIT, fetched=False)
 
     async def close(self) -> None:
-        """Cancel the revalidations under way."""
+        """Cancel the requests under way."""
         await self._flights.close()
         await self._reading.close()
 
     def _own(self, key: str, site: Site) -> Entry | None:
-        """The entry of a kept copy. One that a redirect brought from elsewhere is none where that does not count."""
+        """The entry of a stored copy, unless a redirect brought it from a host whose pages do not count."""
         entry = self._store.find(key)
         return entry if entry is not None and site.owns(entry.url) else None
 
-    def _refuse_known_missing(self, wish: Wish) -> None:
-        known = self._negative.get(wish.key)
+    def _refuse_known_missing(self, wanted: Wish) -> None:
+        known = self._negative.get(wanted.key)
         if known is None:
             return
         until, error = known
-        if self._clock.monotonic() < until and not (wish.revalidate or wish.anew):
+        if self._clock.monotonic() < until and not (wanted.revalidate or wanted.anew):
             raise error.again()
-        del self._negative[wish.key]
+        del self._negative[wanted.key]
 
-    async def _asked(self, wish: Wish, before: Entry | None, patience: float | None) -> Document:
-        """What upstream says, for one of those who wait. Raises TimeoutError after `patience` seconds."""
-        task, began = self._flights.join(wish.key, lambda: self._refresh(wish, before))
+    async def _asked(self, wanted: Wish, before: Entry | None, patience: float | None) -> Document:
+        """What upstream says, for one of the callers that wait. Raises TimeoutError after `patience` seconds."""
+        task, began = self._flights.join(wanted.key, lambda: self._refresh(wanted, before))
         fresh = await self._flights.result(task, patience)
         if fresh.confirmed:
-            return self._document(wish, fresh.entry, None, Outcome.REVALIDATED, fetched=False)
+            return self._document(wanted, fresh.entry, None, Outcome.REVALIDATED, fetched=False)
         if before is not None and before.digest == fresh.entry.digest:
             outcome = Outcome.REVALIDATED
         else:
             outcome = Outcome.MISS if began else Outcome.SHARED
-        return self._document(wish, fresh.entry, fresh.body, outcome, fetched=began)
+        return self._document(wanted, fresh.entry, fresh.body, outcome, fetched=began)
 
-    def _document(self, wish: Wish, entry: Entry, body: bytes | None, outcome: Outcome, *, fetched: bool) -> Document:
+    def _document(self, wanted: Wish, entry: Entry, body: bytes | None, outcome: Outcome, *, fetched: bool) -> Document:
         age = max(self._clock.now() - entry.checked, 0.0)
-        left = 0.0 if outcome is Outcome.STALE else wish.site.ttl - age
+        left = 0.0 if outcome is Outcome.STALE else wanted.site.ttl - age
         until = self._clock.monotonic() + max(left, 0.0)
-        kept = outcome in {Outcome.HIT, Outcome.STALE}
-        return Document(entry, body, outcome, until, fetched, self._read, age if kept else None)
+        from_store = outcome in {Outcome.HIT, Outcome.STALE}
+        return Document(entry, body, outcome, until, fetched, self._read, age if from_store else None)
 
     async def _read(self, entry: Entry) -> bytes:
         blob = self._store.blob(entry.digest)
@@ -197,44 +195,44 @@ class Documents:
                 return os.pread(descriptor, entry.size, 0)
             return await self._reading.run(os.pread, descriptor, entry.size, 0)
 
-    async def _refresh(self, wish: Wish, entry: Entry | None) -> _Refreshed:
-        """Ask upstream."""
-        headers = {"Accept": wish.accept, "Accept-Encoding": "identity" if wish.raw else "gzip"}
+    async def _refresh(self, wanted: Wish, entry: Entry | None) -> _Refreshed:
+        """Request the document from upstream, with the validators of the stored copy."""
+        headers = {"Accept": wanted.accept, "Accept-Encoding": "identity" if wanted.raw else "gzip"}
         conditions = {} if entry is None else entry.validator.conditions
         if entry is not None and not freshness.is_settled(entry.validator.last_modified, entry.stored):
             # RFC 9110 §8.8.2.2: it may have changed twice in that second.
             conditions.pop("If-Modified-Since", None)
         since = self._clock.monotonic()
         try:
-            ask = Ask(wish.url, wish.site, headers, Kind.PAGE, own=wish.site.own is not None)
+            ask = Ask(wanted.url, wanted.site, headers, Kind.PAGE, own=wanted.site.own is not None)
             async with conditional(self._upstream, ask, conditions) as reply:
                 now = self._clock.now()
                 if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
-                    self._patience.answered(wish.url, since)
+                    self._patience.answered(wanted.url, since)
                     renewed = replace(entry, checked=now)
                     await self._store.save(renewed)
                     return _Refreshed(renewed, confirmed=True)
                 if reply.status != HTTPStatus.OK:
                     raise UpstreamBroken("Upstream gave part of a document, or nothing, where the whole was asked.")
-                async with self._bodies.whole(reply, wish.url, text=not wish.raw) as body:
-                    self._patience.answered(wish.url, since)
-                    fresh = await self._replace(wish, reply, body, now)
-                if wish.arrived is not None:
-                    wish.arrived()
+                async with self._bodies.whole(reply, wanted.url, text=not wanted.raw) as body:
+                    self._patience.answered(wanted.url, since)
+                    fresh = await self._replace(wanted, reply, body, now)
+                if wanted.arrived is not None:
+                    wanted.arrived()
                 return fresh
         except NotFound as error:
-            self._patience.answered(wish.url, since)
-            until = self._clock.monotonic() + min(NEGATIVE, wish.site.ttl)
-            self._negative[wish.key] = (until, error.again())
+            self._patience.answered(wanted.url, since)
+            until = self._clock.monotonic() + min(NEGATIVE, wanted.site.ttl)
+            self._negative[wanted.key] = (until, error.again())
             raise
 
-    async def _replace(self, wish: Wish, reply: Reply, body: bytes, now: float) -> _Refreshed:
+    async def _replace(self, wanted: Wish, reply: Reply, body: bytes, now: float) -> _Refreshed:
         content_type = reply.headers.get("content-type", "")
         digest = Digest("sha256", hashlib.sha256(body).hexdigest())
-        entry = Entry(wish.key, reply.url, digest, len(body), content_type, reply.validator, now, now)
-        if wish.check is not None:
-            await wish.check(entry, body)
-        if wish.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
+        entry = Entry(wanted.key, reply.url, digest, len(body), content_type, reply.validator, now, now)
+        if wanted.check is not None:
+            await wanted.check(entry, body)
+        if wanted.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
             return _Refreshed(entry, confirmed=False, body=body)  # good for this answer only
         if await self._store.put(body) is None:  # good for this answer only
             return _Refreshed(entry, confirmed=False, body=body)

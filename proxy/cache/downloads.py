@@ -1,7 +1,7 @@
 """Downloads: bodies that never change under their digest, such as wheels.
 
-A file is looked for by its digest, whatever index named it; else one flight fetches it for all who ask. The flight
-belongs to this table: clients come and go. Where the disk has no room, the file is served past the store.
+A file is looked up by its digest, whatever index named it; else one flight fetches it for all clients that want it. The
+flight belongs to this table: clients come and go. Where the disk has no room, the file passes through, past the store.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from proxy.model import Blob, Digest, Source, Validator
 from proxy.ports import Clock, Observer, Spool, Store, Upstream
 
 _log = logging.getLogger(__name__)
-_EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # what hosts say of an address that was good for a while
+_EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # how hosts refuse an address that was valid for a while
 _PIECE = 1 << 20  # bytes read at once
 _WRONG = 1.0  # seconds for which a location that sent wrong bytes is left alone; doubles each time
 _WRONG_LONGEST = 60.0  # seconds
@@ -48,7 +48,7 @@ Body = Blob | Flight | Passthrough
 
 
 class Downloads:
-    """Keeps files. Mutable state: the flights under way, and the back-offs of locations that sent wrong bytes."""
+    """Downloads files. Mutable state: the flights under way, and the back-offs of locations that sent wrong bytes."""
 
     def __init__(self, store: Store, upstream: Upstream, clock: Clock, observer: Observer, lanes: Lanes) -> None:
         self._store = store
@@ -67,15 +67,15 @@ class Downloads:
         self._slots = asyncio.Semaphore(lanes.downloads)
 
     async def stored(self, wanted: Wanted) -> Blob | None:
-        """The stored file, if it is here, under this address or, by its digest, under any other."""
+        """The stored file, if there is one, under this address or, by its digest, under any other."""
         flight = self._flights.get(wanted.flight_key)
         return await self.stored_files.find(wanted, flight.validator if flight else None)
 
     async def open(self, wanted: Wanted, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
-        """The stored file, or the flight that brings it, begun; and where its bytes come from.
+        """The stored file, or a started flight that brings it; and where its bytes come from.
 
-        `plain`: a ranged request for it failed just now. `ahead`: no client waits for it yet. A `Passthrough` is the
-        file past the store, when the disk cannot take it, or too many downloads are under way. Raises NotFound,
+        `plain`: a ranged request for it failed just now. `ahead`: no client waits for it yet. The file passes through,
+        past the store, when the disk cannot take it, or when too many downloads are under way. Raises NotFound,
         WrongBytes or another UpstreamError when upstream fails before the first byte.
         """
         blob = await self.stored(wanted)
@@ -84,7 +84,7 @@ class Downloads:
         return await self.fetch(wanted, plain=plain, ahead=ahead)
 
     async def fetch(self, wanted: Wanted, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
-        """The same of a file that is not stored, as was just found."""
+        """As `open`, for a file that `stored` just did not find."""
         if self._wrong.active((wanted.url, wanted.flight_key), self._clock.monotonic()):
             raise WrongBytes("Upstream sent wrong bytes for this file a moment ago; it is asked again soon.")
         flight = self._flights.get(wanted.flight_key)
@@ -110,20 +110,20 @@ class Downloads:
         return await self._passthroughs.probe(wanted)
 
     def final(self, wanted: Wanted, error: Exception) -> bool:
-        """Whether what a ranged request failed with is the last word; else a plain one may get the file."""
+        """Whether the failure of a ranged request is final; else a request without a range may get the file."""
         return self.host_limits.final(wanted.locations[0], error)
 
     def honours_ranges(self, wanted: Wanted) -> bool | None:
-        """Whether the file's host is known to honour ranges. False: a range got an error there lately."""
+        """Whether the file's host is known to honour ranges. False: a ranged request failed there lately."""
         return self.host_limits.honours(wanted.locations[0])
 
     def room(self, url: str) -> int:
-        """How many downloads more the host of `url` is likely to allow now; for work ahead of clients."""
+        """How many more downloads the host of `url` is likely to allow now; for work ahead of clients."""
         begun = sum(self.host_limits.same(url, flight.wanted.url) for flight in self._flights.values())
         return self.host_limits.room(url, self._lanes.connections, begun)
 
     async def followed(self, flight: Flight) -> AsyncGenerator[bytes]:
-        """All bytes of a flight whose length is unknown, past the store from where the disk gave up."""
+        """All bytes of a flight whose length is unknown; past the store from where the disk failed."""
         position = 0
         with flight.share() as descriptor:
             try:
@@ -137,7 +137,7 @@ class Downloads:
                         yield piece
 
     def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
-        """The bytes `[position, end)` of a flight that the disk gave up. Raises UpstreamError."""
+        """The bytes `[position, end)` of a flight that failed on the disk, from upstream. Raises UpstreamError."""
         return self._passthroughs.rest(flight, descriptor, position, end)
 
     def running(self, wanted: Wanted) -> Flight | None:
@@ -145,7 +145,7 @@ class Downloads:
         return self._flights.get(wanted.flight_key)
 
     async def close(self) -> None:
-        """Break off all flights, leaving what they brought for the next run."""
+        """Cancel all flights. The next run resumes them."""
         await self._tasks.close()
         await self.stored_files.close()
         await self._hashing.close()
@@ -162,14 +162,14 @@ class Downloads:
                 with spool.share():
                     await self._bring(flight, spool)
         except PullthroughError as error:
-            # What the disk cannot take is served past it, and the store says so itself.
+            # What the disk cannot take passes through, and the store logs it itself.
             level = logging.DEBUG if isinstance(error, StoreError) else logging.WARNING
             _log.log(level, "download failed", extra={"upstream": wanted.site.mount, "reason": str(error)})
             flight.fail(error)
         except asyncio.CancelledError:
             flight.fail(UpstreamUnreachable("The cache is shutting down; ask again in a moment."))
             raise
-        except Exception:  # noqa: BLE001 a bug must not leave the waiting clients hanging
+        except Exception:  # noqa: BLE001 a defect must not leave the clients waiting
             _log.exception("download failed unexpectedly")
             flight.fail(UpstreamBroken("The download failed in the cache; its log says why."))
         finally:
@@ -190,7 +190,7 @@ class Downloads:
             self._slots.release()
 
     async def _bring(self, flight: Flight, spool: Spool) -> None:
-        """Fill, check, let the followers have the end, adopt: in this order."""
+        """Fill, check, give the followers the end, adopt: in this order."""
         wanted = flight.wanted
         adopted = useless = False
         try:
@@ -209,23 +209,23 @@ class Downloads:
             self._wrong.failed(key, now, at_most=wanted.site.ttl)
             raise
         except StoreError:
-            useless = True  # a full disk has no room for what cannot be completed on it
+            useless = True  # a full disk has no room for a part that cannot be completed on it
             raise
         finally:
             if not adopted:
-                # What landed is worth keeping if the rest can be told to belong to it.
+                # A part is worth keeping if its rest can be told to belong to it.
                 resumable = bool(flight.validator.strong or wanted.digest) and flight.size is not None
                 useless = useless or not flight.keep
                 await spool.close(keep=resumable and bool(flight.extents.ranges) and not useless)
 
     async def _adopt(self, flight: Flight, spool: Spool, digest: Digest, size: int) -> None:
-        """Hand the finished file to the store. A failure is the store's alone: the followers have all of it."""
+        """Give the finished file to the store. A failure concerns the store alone: the followers have all of it."""
         blob = await self._store.adopt(spool, digest, size)
         if blob is not None:
             await self.stored_files.record(flight.wanted, blob, flight.validator)
 
     async def _filled(self, flight: Flight, spool: Spool) -> Digest:
-        """Run the filling and the hashing side by side; gives the sha256. Raises WrongBytes."""
+        """Fill and hash side by side; gives the sha256. Raises WrongBytes."""
         running_hash = flight.running_hash = RunningHash(flight.wanted.digest, self._hashing)
         more = asyncio.Event()
         stop = flight.listen(more.set)
@@ -234,7 +234,7 @@ class Downloads:
         try:
             while True:
                 more.clear()
-                # Until upstream said that it is the same file, an earlier run's bytes may yet be thrown away.
+                # Until upstream said that it is the same file, the bytes of an earlier run may yet be discarded.
                 end = flight.extents.end_from(0) if flight.started.done() else 0
                 if filling.done() and running_hash.position >= end:
                     break
@@ -252,7 +252,7 @@ class Downloads:
         return running_hash.check()
 
     async def _judge(self, flight: Flight, spool: Spool) -> None:
-        """Raise WrongBytes for what cannot be what it is called, where neither digest nor length tells."""
+        """Raise WrongBytes for bytes that cannot be what they are called, where neither digest nor length tells."""
         wanted, size = flight.wanted, flight.size or 0
         shape = body_checks.shape_of(wanted)
         if shape is not None and (flight.unmeasured or not size):
@@ -262,12 +262,12 @@ class Downloads:
                 raise body_checks.not_whole(wanted)
 
     async def _fill(self, flight: Flight, spool: Spool) -> None:
-        """Fetch a file from where it is, or, when that fails, from where else its bytes are, or where it is by now."""
+        """Fetch a file from its location; when that fails, from the other ones, or from where it is by now."""
         failure: PullthroughError | None = None
         own = Validator()
         for location in self._passthroughs.in_order(flight.wanted):
             if failure is not None:
-                flight.validator = Validator()  # another host's word; here the digest alone tells
+                flight.validator = Validator()  # that of another host; here the digest alone tells
             try:
                 return await self._fill_from(flight, location, spool)
             except WrongBytes:
@@ -276,7 +276,7 @@ class Downloads:
                 failure = reported(failure, error, location, flight.wanted)
                 own = flight.validator if location.url == flight.wanted.url else own
         assert failure is not None, "there is a location, and it failed"
-        # Before anything came, whoever asked looks for a new address.
+        # Before anything came, the caller looks for a new address.
         if not flight.started.done() or flight.wanted.again is None or not isinstance(failure, _EXPIRED):
             raise failure.again()
         location_now = await flight.wanted.again()

@@ -1,4 +1,4 @@
-"""Which parts of a file are there: sorted, disjoint, half-open byte ranges.
+"""Extents: which parts of a file are on disk, as sorted, disjoint, half-open byte ranges.
 
 Immutable, so that a thread may read one while the event loop replaces it by the next.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Extents:
-    """Byte ranges `[start, end)`, in order; neighbours are merged."""
+    """Byte ranges `[start, end)`, in order; ranges that touch are merged."""
 
     ranges: tuple[tuple[int, int], ...] = ()
 
@@ -27,18 +27,18 @@ class Extents:
         return Extents((*before, (start, end), *after))
 
     def end_from(self, position: int) -> int:
-        """Where the bytes that follow `position` without a gap end; `position` itself if there are none."""
+        """The end of the bytes that follow `position` without a gap; `position` itself if there are none."""
         index = bisect_right(self.ranges, (position, float("inf"))) - 1
         if index >= 0 and self.ranges[index][1] > position:
             return self.ranges[index][1]
         return position
 
     def gaps(self, size: int) -> list[tuple[int, int]]:
-        """What is missing of a file of `size` bytes, in order."""
+        """The ranges that are missing of a file of `size` bytes, in order."""
         return self.missing(0, size)
 
     def missing(self, start: int, end: int) -> list[tuple[int, int]]:
-        """What is missing of the bytes `[start, end)`, in order."""
+        """The ranges that are missing of the bytes `[start, end)`, in order."""
         missing: list[tuple[int, int]] = []
         for begun, ended in self.ranges:
             if begun >= end:

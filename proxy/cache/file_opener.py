@@ -14,9 +14,9 @@ from proxy.errors import NotAllowed, NotFound, UpstreamDenied
 from proxy.model import Source, Span
 
 _SMALL_SPAN = 1 << 20  # a range of a cold file up to this many bytes does not start a download
-_PATIENCE = 1.0  # seconds for a request that only asks how long a file is
-_CLEAR = (NotFound, NotAllowed, UpstreamDenied)  # what a plain request gets of a file is the last word
-_AHEAD = 32 << 20  # a range that begins further than this behind what is here goes upstream by itself
+_PATIENCE = 1.0  # seconds for a request that only learns how long a file is
+_FINAL = (NotFound, NotAllowed, UpstreamDenied)  # the last word on a file, where the request has no range
+_AHEAD = 32 << 20  # a range that begins further than this behind what is on disk does not wait for the flight
 
 
 class FileOpener:
@@ -26,27 +26,27 @@ class FileOpener:
         self._downloads = downloads
 
     async def body(self, wanted: Wanted, span: Span | None, if_range: str | None, *, head: bool) -> tuple[Body, Source]:
-        """The file, or the part of it that `span` asks for, and where it comes from.
+        """The file, or the part of it that `span` asks for, and where its bytes come from.
 
-        `if_range` is a condition that cannot be judged before upstream answered: it is passed on with the range.
-        `head`: only size and validators are wanted. Raises what `Downloads.open` raises.
+        `if_range`: a condition that upstream has to judge, passed on with the range. `head`: the client wants only size
+        and validators. Raises what `Downloads.open` raises.
         """
         blob = await self._downloads.stored(wanted)
         if blob is not None:
             return blob, Source.CACHE
         flight = self._downloads.running(wanted)
         if head and flight is None:
-            return await self._look(wanted), Source.UPSTREAM
-        if span is not None and _by_itself(flight, span, wanted.size):
+            return await self._head(wanted), Source.UPSTREAM
+        if span is not None and _passes_through(flight, span, wanted.size):
             part, plain = await self._part(wanted, span, if_range)
             if part is not None:
                 return part, Source.UPSTREAM
-            # It may have come meanwhile.
+            # Another request may have brought it meanwhile.
             return await self._downloads.open(wanted, plain=plain)
         return await self._downloads.fetch(wanted)
 
-    async def _look(self, wanted: Wanted) -> Passthrough:
-        """The head of a cold file: its size, without fetching it."""
+    async def _head(self, wanted: Wanted) -> Passthrough:
+        """The head of a cold file: its size and validators, without its body."""
         passthrough = await self._probe(wanted)
         if passthrough is None:
             passthrough = await self._whole(wanted)
@@ -54,7 +54,7 @@ class FileOpener:
         return passthrough
 
     async def _probe(self, wanted: Wanted) -> Passthrough | None:
-        """What the first byte of a file tells; None if that takes long or fails, for whatever reason."""
+        """The response to a request of the first byte; None if it takes long or fails, for whatever reason."""
         if self._downloads.honours_ranges(wanted) is False:
             return None
         try:
@@ -68,40 +68,40 @@ class FileOpener:
             return None
 
     async def _part(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passthrough | None, bool]:
-        """A range from upstream; None where upstream gives no parts, or has another version.
+        """A range from upstream; None where upstream sends no parts, or has another version.
 
-        And whether the request for it got an error, which may be about the range alone.
+        And whether the request failed, which may be about the range alone.
         """
         if self._downloads.honours_ranges(wanted) is False:
             return None, True
-        asking = asyncio.create_task(self._asked(wanted, span, if_range))
-        kept: Passthrough | None = None
+        ranged = asyncio.create_task(self._ranged(wanted, span, if_range))
+        answer: Passthrough | None = None
         try:
-            done, _ = await asyncio.wait([asking], timeout=self._downloads.host_limits.patience(wanted.locations[0]))
-            if not done and await self._plainly(wanted, asking):
+            done, _ = await asyncio.wait([ranged], timeout=self._downloads.host_limits.patience(wanted.locations[0]))
+            if not done and await self._sent_without_range(wanted, ranged):
                 self._downloads.host_limits.suspect(wanted.locations[0])
                 return None, False
-            kept, failed = await asking
-            return kept, failed
+            answer, failed = await ranged
+            return answer, failed
         finally:
-            await _let_go(asking, kept)
+            await _let_go(ranged, answer)
 
-    async def _plainly(self, wanted: Wanted, asking: asyncio.Task[tuple[Passthrough | None, bool]]) -> bool:
-        """Whether the file is given without a range before there is any answer to the range that is asked for."""
-        looking = asyncio.create_task(self._whole(wanted))
+    async def _sent_without_range(self, wanted: Wanted, ranged: asyncio.Task[tuple[Passthrough | None, bool]]) -> bool:
+        """Whether upstream sends the file without a range before it responds to the ranged request."""
+        whole = asyncio.create_task(self._whole(wanted))
         try:
-            await asyncio.wait([asking, looking], return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done() and isinstance(looking.exception(), (type(None), *_CLEAR)):
-                await looking
+            await asyncio.wait([ranged, whole], return_when=asyncio.FIRST_COMPLETED)
+            if not ranged.done() and isinstance(whole.exception(), (type(None), *_FINAL)):
+                await whole
                 return True
-            # Upstream may be slow, or in trouble, with whatever it is asked for.
-            _, failed = await asking
+            # Upstream may be slow, or in trouble, whatever the request.
+            _, failed = await ranged
             if failed:
-                await looking
+                await whole
             return failed
         finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            whole.cancel()
+            await asyncio.gather(whole, return_exceptions=True)
 
     async def _whole(self, wanted: Wanted) -> Passthrough:
         """The head of the whole file; the passthrough is closed."""
@@ -109,8 +109,8 @@ class FileOpener:
         await passthrough.close()
         return passthrough
 
-    async def _asked(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passthrough | None, bool]:
-        """See `_part`: the same, however long it takes."""
+    async def _ranged(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passthrough | None, bool]:
+        """What `_part` gives, however long it takes."""
         condition = {"If-Range": if_range} if if_range else None
         try:
             size = wanted.size
@@ -134,16 +134,16 @@ class FileOpener:
         return None, False
 
 
-async def _let_go(asking: asyncio.Task[tuple[Passthrough | None, bool]], kept: Passthrough | None) -> None:
-    """End a request for a part, unless its answer is the one that is `kept`."""
-    asking.cancel()
-    for result in await asyncio.gather(asking, return_exceptions=True):
-        if isinstance(result, tuple) and result[0] is not None and result[0] is not kept:
+async def _let_go(ranged: asyncio.Task[tuple[Passthrough | None, bool]], answer: Passthrough | None) -> None:
+    """End a ranged request, unless its passthrough is `answer`, which goes to the client."""
+    ranged.cancel()
+    for result in await asyncio.gather(ranged, return_exceptions=True):
+        if isinstance(result, tuple) and result[0] is not None and result[0] is not answer:
             await result[0].close()
 
 
-def _by_itself(flight: Flight | None, span: Span, size: int | None) -> bool:
-    """Whether a range should not wait for the file: it is a look at a part, or far behind what is here."""
+def _passes_through(flight: Flight | None, span: Span, size: int | None) -> bool:
+    """Whether a range should not wait for the flight: it is short, or far behind what is on disk."""
     size = size if flight is None or flight.size is None else flight.size
     if size is not None and span.within(size) == (0, size):
         return False  # all of it

@@ -22,13 +22,13 @@ from proxy.errors import PullthroughError
 from proxy.model import Digest, Kind, Site, Validator
 from proxy.ports import Spool
 
-# The last bytes of a file, which followers get only when all of it was checked.
+# The last bytes of a file, which followers get only when all of it has been checked.
 HELD_BACK = 64 * 1024
 _PIECE = 1 << 20  # bytes that a follower reads at once
 
 
 class Changed(Exception):
-    """Upstream's file is not the one of which a part is here."""
+    """Upstream's file is not the one of which a part is on disk."""
 
     def again(self) -> Self:
         """The same as a new exception, as of `PullthroughError.again`."""
@@ -37,7 +37,7 @@ class Changed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """An address upstream, and the upstream that it belongs to."""
+    """Where a file is: its address upstream, and the upstream that the address belongs to."""
 
     url: str
     site: Site
@@ -45,16 +45,16 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file that somebody asks for: where it is, and what an index page says of it.
+    """A file that a client wants: where it is, and what an index page says of it.
 
-    `size` in bytes and `digest` are None where the page does not say. `binary`: an HTML answer cannot be right.
-    `others`: where else the bytes of this digest are. `renew`: what is kept under the key is not it any more.
-    `proved`: False where no page could be read that might have given a digest. `kind`: what it is for upstream.
-    `again`: looks where the file is now, when its address does not work any more; None where it is no other one.
-    `signed`: size and digest stand in one signed list, so that another length is another file; the size on an index
-    page is a hint where it gives a digest too. `called`: the file's name, where the address does not end in it.
-    `text`: it is text, whose content coding the caller takes off. `looked_at`: without a digest, a page of HTML in its
-    place is told by its first bytes, whatever it is called.
+    `size` in bytes and `digest` are None where the page does not say them. `binary`: an HTML response cannot be right.
+    `others`: where else the bytes of this digest are. `renew`: what is stored under the key is another file.
+    `proved`: False where no page that might have had a digest could be read. `kind`: what it is for upstream.
+    `again`: finds where the file is now, when its address has expired; gives None where there is no other address.
+    `signed`: size and digest are in one signed list, so that another length is another file; the size on an index page
+    is a hint where the page has a digest too. `called`: the file's name, where the address does not end in it.
+    `text`: it is text, and the caller removes its content coding. `looked_at`: without a digest, an HTML page in its
+    place is told by its first bytes, whatever its media type.
     """
 
     key: str
@@ -75,7 +75,7 @@ class Wanted:
 
     @property
     def length(self) -> int | None:
-        """The size, where a body of another one cannot be the file; else the digest decides alone."""
+        """The size, where a body of another size cannot be the file; None where the digest decides alone."""
         return self.size if self.digest is None or self.signed else None
 
     @property
@@ -85,12 +85,12 @@ class Wanted:
 
     @property
     def locations(self) -> tuple[Location, ...]:
-        """All places where the file is, the first of them first."""
+        """Where the file is, its own address first."""
         return (Location(self.url, self.site), *self.others)
 
     @property
     def flight_key(self) -> str:
-        """Two addresses of one digest share a flight, unless somebody may have made two files of that digest."""
+        """Two addresses of one digest share a flight, unless two files may have been made with that digest."""
         if self.digest is None:
             return self.key
         return str(self.digest) if self.digest.strong else f"{self.key} {self.digest}"
@@ -101,16 +101,16 @@ class Flight:
 
     def __init__(self, wanted: Wanted, *, plain: bool = False) -> None:
         self.wanted = wanted
-        self.plain = plain  # a ranged request got an error just now: begin with a plain one
+        self.plain = plain  # a ranged request failed just now: begin without a range
         self.url = wanted.url  # the address that answered, after redirects
-        self.size: int | None = None  # bytes, once upstream told it
+        self.size: int | None = None  # bytes, once upstream said it
         self.validator = Validator()
         self.extents = Extents()
-        self.resumed = 0  # bytes that an earlier run had left on disk
-        self.came = 0  # bytes that upstream sent for it in this one, those included that were here already
+        self.resumed = 0  # bytes that an earlier run left on disk
+        self.came = 0  # bytes that upstream sent in this run, also those that were on disk already
         self.ahead = False  # no client waits for it yet
-        self.keep = True  # whether upstream lets it be kept
-        self.unmeasured = False  # nothing but the end of the answer told how long the file is
+        self.keep = True  # whether upstream allows storing it
+        self.unmeasured = False  # only the end of the response told how long the file is
         self.verified = False
         self.error: PullthroughError | None = None
         self.spool: Spool | None = None
@@ -120,7 +120,7 @@ class Flight:
         self._listener = 0
 
     def readable(self, position: int) -> int:
-        """Where the bytes that a follower at `position` may have now end."""
+        """The end of the bytes that a follower at `position` may have now."""
         verified, extents = self.verified, self.extents
         end = extents.end_from(position)
         if verified:
@@ -145,24 +145,25 @@ class Flight:
         return lambda: self._listeners.pop(number, None) and None
 
     def tell(self) -> None:
-        """Tell the listeners that something changed."""
+        """Call the listeners: something changed."""
         for callback in tuple(self._listeners.values()):
             callback()
 
     def landed(self, start: int, end: int) -> None:
-        """Bytes `[start, end)` are in the spool file."""
+        """The bytes `[start, end)` are in the spool file."""
         self.extents = self.extents.add(start, end)
         self.tell()
 
     def start(self) -> None:
-        """Size and validator are known, or never will be: answers can be begun."""
+        """Size and validator are known, or never will be: responses can begin."""
         if not self.started.done():
             self.started.set_result(None)
 
     async def begun(self) -> None:
-        """Wait until answers can be begun. Raises the flight's error, if it failed instead.
+        """Wait until responses can begin. Raises the flight's error if it failed instead.
 
-        Of what nobody may read before all of it was checked, that is its end: whoever asked may look elsewhere still.
+        A file that nobody may read before all of it is checked begins at its end: until then the caller may still look
+        elsewhere.
         """
         await asyncio.shield(self.started)
         more = asyncio.Event()
@@ -195,7 +196,7 @@ class Flight:
         self.tell()
 
     def fail(self, error: PullthroughError) -> None:
-        """Nothing more will come. Whoever waits for the start gets the error, followers are cut off."""
+        """Nothing more will come. Those who wait for the start get the error, followers are cut off."""
         self.error = error.again()
         if not self.started.done():
             self.started.set_result(None)

@@ -1,7 +1,7 @@
-"""Attempts: several ways to one thing, the best first, none of which can hold up the others for long.
+"""Hedging: several ways to get one thing, the best first, none of which can hold up the others for long.
 
-A way begins when all before it failed, or when they have said nothing for a while; the first result counts. So what is
-tried because it would be cheaper never costs more than that while.
+A way begins when all before it failed, or when they have been silent for a while. The first result counts. So a way
+that is tried because it may be cheaper never costs more than that while.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Way(NamedTuple, Generic[T]):
 
 
 async def first(ways: Sequence[Way[T]], *, final: tuple[type[PullthroughError], ...] = (), grace: float = 0.0) -> T:
-    """The result of the first way that has one; the other ways are broken off then.
+    """The result of the first way that has one; the other ways are cancelled then.
 
-    A failure of a type in `final` means that no further way need begin. Those that began before the one that has the
-    result get `grace` seconds to end by themselves. Raises the failure of the last way that ended, or a final one.
+    After a failure of a type in `final` no further way begins. Ways that began before the one with the result get
+    `grace` seconds to end by themselves. Raises the failure of the last way that ended, or a final one.
     """
     waiting = list(ways)
     running: list[asyncio.Task[T]] = []

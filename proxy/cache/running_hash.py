@@ -1,8 +1,8 @@
-"""Hashing a file while it is written, off the event loop.
+"""The hashes of a file while it is written, off the event loop.
 
-Ranges land out of order; a hash needs them in order. What a writer has in memory just where the hash stands, it hands
-over: that saves reading it back. All else is read back behind the writers, from the page cache. Either way the hash is
-ready a moment after the last byte landed.
+Ranges arrive out of order; a hash needs them in order. A writer hands over bytes that it has in memory, if the hash
+stands just before them: that saves reading them back. All others are read back behind the writers, from the page cache.
+Either way the hash is ready a moment after the last byte was written.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _PIECE = 1 << 20  # bytes read at once
 
 
 class RunningHash:
-    """The running hashes of one file: its sha256, which names it, and the digest that the index gives, if another."""
+    """The running hashes of one file: its sha256, which names it, and the index's digest, if that is another."""
 
     def __init__(self, expected: Digest | None, workers: Workers | None = None) -> None:
-        """`workers`: the threads in which `advance` and `take` hash; without them there is `update` alone."""
+        """`workers`: the threads in which `advance` and `take` hash; without them only `update` works."""
         self._workers = workers
         self.position = 0  # bytes hashed
-        self._claimed = 0  # where the bytes end that somebody is hashing, or will
+        self._claimed = 0  # the end of the bytes that are being hashed, or will be
         self._turn = asyncio.Lock()  # bytes are hashed in the order in which they were claimed
         self._expected = expected
         names = {"sha256"} | ({expected.algorithm} if expected else set())
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
 
     async def advance(self, descriptor: int, end: int) -> None:
-        """Hash on up to `end`, in a worker thread, where nobody else claimed it. Raises StoreBroken."""
+        """Hash up to `end`, in a worker thread, unless a writer has claimed the next bytes. Raises StoreBroken."""
         if self.behind(end):
             self._claimed = end
             async with self._turn:
@@ -40,15 +40,15 @@ class RunningHash:
 
     @property
     def _in_threads(self) -> Workers:
-        assert self._workers is not None, "given to whoever hashes what is on disk"
+        assert self._workers is not None, "a hash of bytes on disk has threads"
         return self._workers
 
     def behind(self, end: int) -> bool:
-        """Whether bytes before `end` have to be read back: they are not hashed, and nobody is at it."""
+        """Whether bytes before `end` have to be read back: they are neither hashed nor claimed."""
         return self.position == self._claimed < end
 
     def claim(self, start: int, end: int) -> bool:
-        """Whether `[start, end)` are the next bytes; then the caller hands them over with `take`, whatever happens."""
+        """Whether `[start, end)` are the next bytes; then the caller must pass them to `take`, whatever happens."""
         if start != self._claimed:
             return False
         self._claimed = end
@@ -57,7 +57,7 @@ class RunningHash:
     async def take(self, start: int, piece: memoryview) -> None:
         """Hash claimed bytes from memory, in a worker thread.
 
-        Where that cannot be done, or could not be done for bytes before them, they are read back later.
+        If that fails, for them or for bytes before them, they are read back later.
         """
         async with self._turn:
             if start != self.position:
@@ -88,7 +88,7 @@ class RunningHash:
         self.position += len(chunk)
 
     def so_far(self) -> bytes:
-        """The sha256 of the bytes that were hashed."""
+        """The sha256 of the bytes that are hashed."""
         return self._hashes["sha256"].digest()
 
     def check(self) -> Digest:

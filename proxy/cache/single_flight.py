@@ -1,6 +1,6 @@
-"""Single flight: many askers for one thing, one piece of work.
+"""Single flight: many callers that want one thing share one piece of work.
 
-The work belongs to the table, not to the asker who began it: an asker that goes away cancels only its own waiting.
+The work belongs to the table, not to the caller that started it: a caller that is cancelled stops only its own waiting.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """How work ended that failed. The exception was never raised: it holds no frame of that work."""
+    """Work that failed. The exception was never raised, so it holds no frame of that work."""
 
     error: PullthroughError
 
@@ -27,7 +27,7 @@ FlightTask: TypeAlias = asyncio.Task[T | _Failed]  # work under way; `SingleFlig
 
 
 class SingleFlight(Generic[T]):
-    """The pieces of work under way, by key."""
+    """The work under way, by key."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, FlightTask[T]] = {}
@@ -37,9 +37,9 @@ class SingleFlight(Generic[T]):
         return self._tasks.get(key)
 
     def join(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[FlightTask[T], bool]:
-        """The task for `key`, started with `work` if there is none, and whether it was started now.
+        """The task for `key`, started with `work` if there is none, and whether this call started it.
 
-        Wait for it with `result`. A failure that nobody waits for is not reported as lost.
+        Wait for it with `result`. A failure that no caller waits for is not reported as lost.
         """
         task = self._tasks.get(key)
         if task is not None and not task.done():  # one that just ended is still here until its callback ran
@@ -50,11 +50,11 @@ class SingleFlight(Generic[T]):
 
     @staticmethod
     async def result(task: FlightTask[T], patience: float | None = None) -> T:
-        """What the work gives. It goes on when the asker goes away, or has waited `patience` seconds: TimeoutError.
+        """The result of the work. Raises TimeoutError after `patience` seconds; the work goes on then.
 
-        Each asker gets an exception of its own: one for all would gather the frames of all of them.
+        Each caller gets an exception of its own: a shared one would gather the frames of all callers.
 
-        Not `asyncio.shield`: from Python 3.14 on that logs the failure of work whose asker left.
+        Not `asyncio.shield`: from Python 3.14 on, it logs the failure of work whose caller is gone.
         """
         await asyncio.wait((task,), timeout=patience)
         if not task.done():
@@ -68,10 +68,10 @@ class SingleFlight(Generic[T]):
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled():
-            task.exception()  # marks it as seen: the askers have it, or all of them left
+            task.exception()  # marks it as retrieved: the callers have it, or all of them are gone
 
     async def close(self) -> None:
-        """Cancel all work and wait until it ended."""
+        """Cancel all work, and wait until it has ended."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Writing one answer's body into a spool file: buffers are filled in turn, while others are written and hashed."""
+"""Writes a response's body into a spool file: buffers are filled in turn, while others are written and hashed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SIZE_MOST = 2 << 20  # bytes; what they grow to while a fast upstream fills the
 
 
 class SpoolWriter:
-    """Writes at a position that moves on. What landed before is never written again.
+    """Writes at a position that moves on. Bytes that are on disk are never written again.
 
-    `comparing`: it is compared, where no digest tells in the end whether both belong to one version of the file.
+    `comparing`: they are compared, where no digest tells in the end whether both belong to one version of the file.
     """
 
     def __init__(self, spool: Spool, flight: Flight, position: int, *, comparing: bool = False) -> None:
@@ -28,16 +28,16 @@ class SpoolWriter:
         self._work: deque[asyncio.Task[None]] = deque()  # one for each buffer in use, in order
 
     def busy(self) -> bool:
-        """Whether something is being written: no more may come for that alone."""
+        """Whether bytes are being written: that alone may be why no more are read."""
         return any(not task.done() for task in self._work)
 
     async def pour(self, reply: Reply, end: int | None, first: bytes = b"") -> int:
-        """Write the whole body; gives the position behind its last byte. `first`: what was read of it already.
+        """Write the whole body; gives the position behind its last byte. `first`: bytes of it that were read already.
 
-        Raises WrongBytes where the body goes on behind `end`, Changed where it differs from what is here, and what
-        `readinto` and `write` raise. What arrived before a failure is written all the same.
+        Raises WrongBytes where the body goes on behind `end`, Changed where it differs from what is on disk, and what
+        `readinto` and `write` raise. Bytes that arrived before a failure are written all the same.
         """
-        # One byte more than is right, to see what is too long.
+        # One byte more than is right, to notice a body that is too long.
         size = _SIZE if end is None else min(_SIZE, end - self._position + 1)
         buffers = deque(memoryview(bytearray(size)) for _ in range(_BUFFERS))
         try:
@@ -62,7 +62,7 @@ class SpoolWriter:
         return self._position
 
     async def _begin(self, piece: memoryview) -> None:
-        """Write those parts of a piece that are not here yet: other bytes might have been hashed, and sent."""
+        """Write those parts of a piece that are not on disk: the others may have been hashed and sent."""
         start, end = self._position, self._position + len(piece)
         self._position = end
         self._flight.came += len(piece)
@@ -85,7 +85,7 @@ class SpoolWriter:
             await self._put(begin, piece[begin - start : end - start])
 
     async def _put(self, offset: int, piece: memoryview) -> None:
-        """Write and hash; both use the buffer, so neither is left at it."""
+        """Write and hash. Both use the buffer, so both are waited for."""
         end, running_hash = offset + len(piece), self._flight.running_hash
         hashing = running_hash is not None and running_hash.claim(offset, end)
         hashed = asyncio.create_task(running_hash.take(offset, piece)) if running_hash is not None and hashing else None
@@ -98,15 +98,15 @@ class SpoolWriter:
                 self._flight.tell()
 
     async def _settle(self, left: int) -> None:
-        """Wait until at most `left` buffers are in use. Cancelled, it leaves them to `_abandon`."""
+        """Wait until at most `left` buffers are in use. On cancellation `_abandon` waits for them."""
         while len(self._work) > left:
             await asyncio.wait((self._work[0],))
             self._work.popleft().result()
 
     async def _abandon(self) -> None:
-        """Wait for what is under way after something else failed: its file must not be closed below it.
+        """Wait for the writes under way: the spool file must stay open until they finish.
 
-        When one lane of a download fails, the others are cancelled, perhaps while they wait here: then it is waited on.
+        When one connection of a download fails, the others are cancelled, perhaps while they wait here: they wait on.
         """
         work, self._work = self._work, deque()
         cancelled: asyncio.CancelledError | None = None
@@ -117,6 +117,6 @@ class SpoolWriter:
                 cancelled = error
         for task in work:
             if not task.cancelled():
-                task.exception()  # seen: what failed first is what is told
+                task.exception()  # marked as retrieved: the first failure is the one that is raised
         if cancelled is not None:
             raise cancelled
