@@ -222,7 +222,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class UpstreamRequest:
     """One GET to upstream. `site` says what is allowed, and whose counters the bytes go to.
 
     `kind`: where requests queue, pages come before files; a host may fail at one and not at the other.

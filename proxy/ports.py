@@ -13,7 +13,7 @@ from typing import Protocol
 
 from proxy.config.proxies import Proxy
 from proxy.events import Event
-from proxy.model import Ask, Blob, Digest, Entry, Part, Validator
+from proxy.model import Blob, Digest, Entry, Part, UpstreamRequest, Validator
 
 
 class Clock(Protocol):
@@ -89,13 +89,14 @@ class Proxies(Protocol):
 class Upstream(Protocol):
     """The network."""
 
-    def get(self, ask: Ask) -> AbstractAsyncContextManager[Reply]:
+    def get(self, request: UpstreamRequest) -> AbstractAsyncContextManager[Reply]:
         """Send one GET, following redirects. Leaving the context closes the connection, unless the body was read out.
 
         Raises NotFound (404, 410), Withheld (403 to a request without credentials), Forwarded (a redirect to another
-        host, with `ask.own`), NotAllowed (a loopback, link-local or private address, unless the settings name the host;
-        another port of a host that they name), UpstreamDenied (401, 403), UpstreamThrottled (429, 503), Crowded (this
-        cache has too many requests under way there: at once with `bulk`, else after a while), UpstreamUnreachable,
+        host, with `request.own`), NotAllowed (a loopback, link-local or private address, unless the settings name the
+        host; another port of a host that they name), UpstreamDenied (401, 403), UpstreamThrottled (429, 503), Crowded
+        (this cache has too many requests under way there: at once with `bulk`, else after a while),
+        UpstreamUnreachable,
         UpstreamTimeout, UpstreamBroken. The adapter reports failures to the observer, except Crowded, which is not
         upstream's.
         """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from proxy.errors import Forwarded, PullthroughError, UpstreamBroken, UpstreamError
 from proxy.events import Event, Fetched, UpstreamFailed
-from proxy.model import Ask
+from proxy.model import UpstreamRequest
 from proxy.ports import Observer, Reply
 from proxy.upstream import response_head
 
@@ -55,14 +55,14 @@ class Scripted:
     piece: int = 64 << 10  # bytes of a chunk
 
 
-Answer = Scripted | Callable[[Ask], Scripted]
+Answer = Scripted | Callable[[UpstreamRequest], Scripted]
 
 
 class MemoryUpstream:
     """Implements `ports.Upstream`. Of several answers to one address each is given once, the last one for ever."""
 
     def __init__(self, observer: Observer | None = None) -> None:
-        self.asks: list[Ask] = []
+        self.asks: list[UpstreamRequest] = []
         self.sent = 0  # body bytes
         self.open = 0  # answers that are being read
         self.down_urls: set[str] = set()
@@ -75,29 +75,29 @@ class MemoryUpstream:
 
     def count(self, url: str) -> int:
         """How often `url` was asked for."""
-        return sum(ask.url == url for ask in self.asks)
+        return sum(request.url == url for request in self.asks)
 
     @asynccontextmanager
-    async def get(self, ask: Ask) -> AsyncIterator[Reply]:
+    async def get(self, request: UpstreamRequest) -> AsyncIterator[Reply]:
         """See `ports.Upstream.get`."""
-        self.asks.append(ask)
-        queue = self._answers.get(ask.url, [Scripted(status=_MISSING)])
+        self.asks.append(request)
+        queue = self._answers.get(request.url, [Scripted(status=_MISSING)])
         answer = queue.pop(0) if len(queue) > 1 else queue[0]
-        script = answer if isinstance(answer, Scripted) else answer(ask)
+        script = answer if isinstance(answer, Scripted) else answer(request)
         if script.gate is not None:
             await script.gate.wait()
-        asked = {name.lower(): value for name, value in ask.headers.items()}
+        asked = {name.lower(): value for name, value in request.headers.items()}
         status, headers, body = _ranged(script, asked)
         error = script.error or response_head.refusal(status, headers, asked, 0.0)
-        if ask.own and not ask.site.owns(script.url or ask.url):
+        if request.own and not request.site.owns(script.url or request.url):
             error = Forwarded("Upstream redirects this page to another host.")
         if error is not None:
             if isinstance(error, UpstreamError):
-                self._observer(UpstreamFailed(ask.site.mount, error.reason))
+                self._observer(UpstreamFailed(request.site.mount, error.reason))
             raise error
         self.open += 1
         try:
-            yield _MemoryReply(self, ask, script, status, headers, body)
+            yield _MemoryReply(self, request, script, status, headers, body)
         finally:
             self.open -= 1
 
@@ -110,16 +110,22 @@ class _MemoryReply:
     """Implements `ports.Reply`."""
 
     def __init__(
-        self, owner: MemoryUpstream, ask: Ask, script: Scripted, status: int, headers: dict[str, str], body: bytes
+        self,
+        owner: MemoryUpstream,
+        request: UpstreamRequest,
+        script: Scripted,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
     ) -> None:
         self.status = status
-        self.url = script.url or ask.url
+        self.url = script.url or request.url
         self.headers = headers
         self.part = response_head.part_of(status, headers)
         self.size = response_head.size_of(status, headers)
         self.validator = response_head.validator_of(headers)
         self._owner = owner
-        self._ask = ask
+        self._ask = request
         self._script = script
         self._body = body
         self._reading: AsyncIterator[bytes] | None = None

@@ -24,7 +24,7 @@ from proxy.apt.vouching import Vouched, Vouching
 from proxy.bounded import Bounded
 from proxy.cache.downloads import Body, Downloads
 from proxy.cache.file_opener import FileOpener
-from proxy.cache.flight import Flight, Wanted
+from proxy.cache.flight import Flight, WantedFile
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation, last_modified_of
 from proxy.cache.single_flight import SingleFlight
@@ -115,7 +115,7 @@ class Files:
         """Cancel the downloads that are about to begin."""
         await self._starting.close()
 
-    async def _listed(self, query: ArchiveQuery, candidates: list[Wanted], vouched: Vouched) -> Representation:
+    async def _listed(self, query: ArchiveQuery, candidates: list[WantedFile], vouched: Vouched) -> Representation:
         """The file as the client's indexes list it, else as another one lists what upstream has."""
         address = query.target
         if len(candidates) > 1:
@@ -146,7 +146,7 @@ class Files:
             self._gone(address)
         raise failure.again()
 
-    async def _in_order(self, candidates: list[Wanted], own: int) -> list[Wanted]:
+    async def _in_order(self, candidates: list[WantedFile], own: int) -> list[WantedFile]:
         """What is stored comes first; where the client's indexes, or all, disagree, only if upstream still has it."""
         eligible = candidates[: own or None]
         for wanted in eligible:
@@ -190,9 +190,9 @@ class Files:
         elif source is Source.UPSTREAM:
             self._prefetched[wanted.key] = None
 
-    def _wanted(self, address: ArchiveAddress, digest: Digest | None = None, size: int | None = None) -> Wanted:
+    def _wanted(self, address: ArchiveAddress, digest: Digest | None = None, size: int | None = None) -> WantedFile:
         site = self._policy.site_of(address)
-        return Wanted(_key(address), address.url, site, digest, size, binary=False, signed=True, looked_at=True)
+        return WantedFile(_key(address), address.url, site, digest, size, binary=False, signed=True, looked_at=True)
 
 
 def _key(address: ArchiveAddress) -> str:

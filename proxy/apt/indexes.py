@@ -20,7 +20,7 @@ from proxy.apt.release import Listed
 from proxy.apt.suites import Snapshot
 from proxy.cache import freshness
 from proxy.cache.downloads import Body, Downloads
-from proxy.cache.flight import Flight, Wanted
+from proxy.cache.flight import Flight, WantedFile
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound, StoreError, WrongBytes
 from proxy.model import Digest, Site, Source
@@ -100,7 +100,7 @@ class Indexes:
         self, suite: ArchiveAddress, path: str, listed: Listed, site: Site, url: str
     ) -> tuple[Body, Source]:
         key = index_key(suite, path, listed.digest)
-        body, source = await self._downloads.open(Wanted(key, url, site, listed.digest, listed.size, signed=True))
+        body, source = await self._downloads.open(WantedFile(key, url, site, listed.digest, listed.size, signed=True))
         if isinstance(body, Flight) and (packages.readable(path) or listed.size <= _SHORT):
             with contextlib.suppress(TimeoutError, StoreError):
                 async with asyncio.timeout(_PATIENCE):

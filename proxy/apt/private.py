@@ -13,7 +13,7 @@ from proxy.apt.addresses import ArchiveAddress, ArchiveQuery
 from proxy.apt.answers import Dated
 from proxy.apt.policy import Policy
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import ClientDenied, UpstreamBroken, UpstreamDenied
@@ -62,7 +62,7 @@ class PrivateArchives:
     async def _body(self, query: ArchiveQuery, span: Span | None) -> Passthrough:
         address = query.target
         site = self._policy.site_of(address)
-        wanted = Wanted(f"apt:private:{address.key}", address.url, site, binary=False, kind=Kind.OTHER)
+        wanted = WantedFile(f"apt:private:{address.key}", address.url, site, binary=False, kind=Kind.OTHER)
         headers = {"Authorization": query.authorization or ""}
         if span is not None:
             start, end = (span.start, span.end) if span.suffix is None else (-span.suffix, None)

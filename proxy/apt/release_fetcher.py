@@ -16,7 +16,7 @@ from proxy.cache.freshness import Patience
 from proxy.cache.revalidation import conditional
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, UpstreamBroken
-from proxy.model import Ask, Entry, Kind, Site, Validator
+from proxy.model import Entry, Kind, Site, UpstreamRequest, Validator
 from proxy.ports import Clock, Store, Upstream
 
 _ROUNDS = 3  # tries to read a list and its signature without a change in between
@@ -88,7 +88,7 @@ class ReleaseFetcher:
         """
         url, since, conditions = address_of(history, name), self._clock.monotonic(), suites.conditions(known)
         # As apt asks: caches on the way to the archive are to ask it (RFC 9111 §5.2.1.1).
-        ask = Ask(url, site, {"Cache-Control": "max-age=0"}, Kind.RELEASE)
+        ask = UpstreamRequest(url, site, {"Cache-Control": "max-age=0"}, Kind.RELEASE)
         try:
             async with conditional(self._upstream, ask, conditions) as reply:
                 fetched = None

@@ -16,10 +16,10 @@ from proxy.apt.addresses import ArchiveQuery
 from proxy.apt.answers import Dated
 from proxy.bounded import Bounded
 from proxy.cache import body_checks, freshness
-from proxy.cache.documents import Documents, Wish
+from proxy.cache.documents import Documents, WantedDocument
 from proxy.cache.downloads import Downloads
 from proxy.cache.file_opener import FileOpener
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.cache.representation import Representation, last_modified_of
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import Coded, NotFound, UpstreamError, Withheld
@@ -45,7 +45,7 @@ class UnlistedFiles:
         self._coded: Bounded[str, None] = Bounded(_MOST)
         self._negative: Bounded[str, tuple[float, NotFound]] = Bounded(_MOST)
 
-    async def file(self, query: ArchiveQuery, wanted: Wanted, kind: Kind) -> Representation:
+    async def file(self, query: ArchiveQuery, wanted: WantedFile, kind: Kind) -> Representation:
         """The file, or the range of it that is asked for. Of what upstream no longer has, only packages are served.
 
         Raises NotFound, or another UpstreamError where nothing is stored.
@@ -67,11 +67,11 @@ class UnlistedFiles:
                 outcome = Outcome.STALE
         return self._stored(wanted, entry, blob, kind, outcome)
 
-    async def changed(self, wanted: Wanted, entry: Entry) -> bool:
+    async def changed(self, wanted: WantedFile, entry: Entry) -> bool:
         """Whether upstream has a file other than the stored one, as far as it says."""
         return await self._revalidator.outcome(wanted, entry, exact=True) is Outcome.MISS
 
-    def _stored(self, wanted: Wanted, entry: Entry, blob: Blob, kind: Kind, outcome: Outcome) -> Representation:
+    def _stored(self, wanted: WantedFile, entry: Entry, blob: Blob, kind: Kind, outcome: Outcome) -> Representation:
         now, date = self._clock.now(), entry.validator.last_modified
         age = max(now - entry.checked, 0.0)
         left = wanted.site.ttl - age if outcome is Outcome.HIT else 0.0
@@ -81,7 +81,7 @@ class UnlistedFiles:
         shown = None if outcome is Outcome.REVALIDATED else age
         return replace(answer, outcome=outcome, age=shown, stands=lambda: self._store.find(entry.key) == entry)
 
-    async def _fetched(self, query: ArchiveQuery, wanted: Wanted, kind: Kind) -> Representation:
+    async def _fetched(self, query: ArchiveQuery, wanted: WantedFile, kind: Kind) -> Representation:
         try:
             if wanted.key not in self._coded:
                 return await self._opened(query, wanted, kind)
@@ -94,19 +94,19 @@ class UnlistedFiles:
             raise
         return await self._decoded(wanted, kind)
 
-    async def _opened(self, query: ArchiveQuery, wanted: Wanted, kind: Kind) -> Representation:
+    async def _opened(self, query: ArchiveQuery, wanted: WantedFile, kind: Kind) -> Representation:
         body, source = await self._opener.body(wanted, query.span, query.if_range, head=query.head)
         date = last_modified_of(body, None)
         dated = Dated(date, freshness.is_settled(date, self._clock.now()))
         return answers.file(body, None, dated, kind, source, lasting=False)
 
-    async def _decoded(self, wanted: Wanted, kind: Kind) -> Representation:
+    async def _decoded(self, wanted: WantedFile, kind: Kind) -> Representation:
         """A file that comes in a content coding, though identity was asked for: decoded, whole in memory, bounded."""
 
         async def refuse_page(_: Entry, body: bytes) -> None:
             body_checks.refuse_page(wanted.name, body)
 
-        wish = Wish(wanted.key, wanted.url, wanted.site, "*/*", check=refuse_page, raw=True, anew=True)
+        wish = WantedDocument(wanted.key, wanted.url, wanted.site, "*/*", check=refuse_page, raw=True, anew=True)
         document = await self._documents.get(wish)
         entry = document.entry
         body = self._store.blob(entry.digest) or await document.read()
@@ -115,7 +115,7 @@ class UnlistedFiles:
         answer = answers.whole(body, entry.digest, dated, kind, document.outcome, document.source)
         return replace(answer, age=document.age)
 
-    def _refuse_missing(self, query: ArchiveQuery, wanted: Wanted) -> None:
+    def _refuse_missing(self, query: ArchiveQuery, wanted: WantedFile) -> None:
         """Raise NotFound again for what upstream lacked a moment ago, unless the client says `no-cache`."""
         until, error = self._negative.get(wanted.key, (0.0, None))
         if error is None:

@@ -11,12 +11,12 @@ import hashlib
 
 from proxy.cache import file_kinds
 from proxy.cache.file_kinds import Shape
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.errors import Coded, WrongBytes
 from proxy.ports import Reply
 
 
-def refuse_by_head(reply: Reply, wanted: Wanted, size: int | None) -> None:
+def refuse_by_head(reply: Reply, wanted: WantedFile, size: int | None) -> None:
     """Raise WrongBytes for a response that by its head cannot be the file. `size`: of the whole, as the head says."""
     if wanted.digest is None and _typed_as_page(reply, wanted):
         raise _page_instead()
@@ -37,12 +37,12 @@ def is_coded(reply: Reply) -> bool:
     return reply.headers.get("content-encoding", "identity").lower() != "identity"
 
 
-def shape_of(wanted: Wanted) -> Shape | None:
+def shape_of(wanted: WantedFile) -> Shape | None:
     """What the kind of a file demands of its bytes, where neither a digest nor a size is known of it."""
     return file_kinds.shape(wanted.name) if wanted.digest is None and wanted.size is None else None
 
 
-def not_whole(wanted: Wanted) -> WrongBytes:
+def not_whole(wanted: WantedFile) -> WrongBytes:
     """What is raised for bytes that cannot be what they are called."""
     kind = wanted.name.rpartition(".")[2].lower()
     return WrongBytes(f"What upstream sent is no whole .{kind} file, whatever it is. Nothing was kept; try again.")
@@ -54,7 +54,7 @@ class FirstBytes:
     `start`: where in the file the body begins.
     """
 
-    def __init__(self, reply: Reply, wanted: Wanted, *, start: int = 0) -> None:
+    def __init__(self, reply: Reply, wanted: WantedFile, *, start: int = 0) -> None:
         known = wanted.digest is not None
         self.paged = known and not start and _typed_as_page(reply, wanted)  # its media type says that it is a page
         self._coded = not known and is_coded(reply) and not wanted.text
@@ -86,7 +86,7 @@ class FirstBytes:
 class BodyCheck:
     """Checks a body piece by piece, in order. `start`: where in the file it begins."""
 
-    def __init__(self, reply: Reply, wanted: Wanted, *, start: int) -> None:
+    def __init__(self, reply: Reply, wanted: WantedFile, *, start: int) -> None:
         self._wanted = wanted
         self._first = FirstBytes(reply, wanted, start=start)
         self._head = b""
@@ -114,12 +114,12 @@ def _page_instead() -> WrongBytes:
     return WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")
 
 
-def _typed_as_page(reply: Reply, wanted: Wanted) -> bool:
+def _typed_as_page(reply: Reply, wanted: WantedFile) -> bool:
     """Whether a response is a page by its media type, in place of a binary file."""
     return wanted.binary and file_kinds.is_page(reply.headers.get("content-type", ""))
 
 
-def _may_be_empty(wanted: Wanted) -> bool:
+def _may_be_empty(wanted: WantedFile) -> bool:
     digest = wanted.digest
     if digest is None:
         return file_kinds.shape(wanted.name) is None

@@ -30,7 +30,7 @@ from proxy.errors import (
     UpstreamTimeout,
     Withheld,
 )
-from proxy.model import Ask, Digest, Entry, Kind, Outcome, Site, Source
+from proxy.model import Digest, Entry, Kind, Outcome, Site, Source, UpstreamRequest
 from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _NEGATIVES = 10_000  # addresses remembered as not found, at most
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WantedDocument:
     """A document that a client wants. `accept`: the `Accept` of the request upstream.
 
     `revalidate`: a stored copy is revalidated even if it is fresh. `anew`: even if it was revalidated a moment ago.
@@ -110,7 +110,7 @@ class Documents:
         self._reading = Workers("reading", 2)
         self._negative: Bounded[str, tuple[float, NotFound]] = Bounded(_NEGATIVES)
 
-    async def get(self, wanted: Wish, hurry: float | None = None) -> Document:
+    async def get(self, wanted: WantedDocument, hurry: float | None = None) -> Document:
         """The document, from the store or from upstream.
 
         `hurry`: seconds to wait for upstream. By default `Patience` says it for a stored copy; else there is no limit.
@@ -137,7 +137,7 @@ class Documents:
             _log.warning("stale copy served", extra={"upstream": wanted.site.mount, "reason": type(error).__name__})
             return self._document(wanted, entry, None, Outcome.STALE, fetched=False)
 
-    def lost(self, wanted: Wish) -> bool:
+    def lost(self, wanted: WantedDocument) -> bool:
         """Whether a client waited for its host in vain not long ago."""
         return self._patience.lost(wanted.url)
 
@@ -146,7 +146,7 @@ class Documents:
         entry = self._own(key, site)
         if entry is None:
             return None
-        return self._document(Wish(key, entry.url, site, ""), entry, None, Outcome.HIT, fetched=False)
+        return self._document(WantedDocument(key, entry.url, site, ""), entry, None, Outcome.HIT, fetched=False)
 
     async def close(self) -> None:
         """Cancel the requests under way."""
@@ -158,7 +158,7 @@ class Documents:
         entry = self._store.find(key)
         return entry if entry is not None and site.owns(entry.url) else None
 
-    def _refuse_known_missing(self, wanted: Wish) -> None:
+    def _refuse_known_missing(self, wanted: WantedDocument) -> None:
         known = self._negative.get(wanted.key)
         if known is None:
             return
@@ -167,7 +167,7 @@ class Documents:
             raise error.again()
         del self._negative[wanted.key]
 
-    async def _asked(self, wanted: Wish, before: Entry | None, patience: float | None) -> Document:
+    async def _asked(self, wanted: WantedDocument, before: Entry | None, patience: float | None) -> Document:
         """What upstream says, for one of the callers that wait. Raises TimeoutError after `patience` seconds."""
         task, began = self._flights.join(wanted.key, lambda: self._refresh(wanted, before))
         fresh = await self._flights.result(task, patience)
@@ -179,7 +179,9 @@ class Documents:
             outcome = Outcome.MISS if began else Outcome.SHARED
         return self._document(wanted, fresh.entry, fresh.body, outcome, fetched=began)
 
-    def _document(self, wanted: Wish, entry: Entry, body: bytes | None, outcome: Outcome, *, fetched: bool) -> Document:
+    def _document(
+        self, wanted: WantedDocument, entry: Entry, body: bytes | None, outcome: Outcome, *, fetched: bool
+    ) -> Document:
         age = max(self._clock.now() - entry.checked, 0.0)
         left = 0.0 if outcome is Outcome.STALE else wanted.site.ttl - age
         until = self._clock.monotonic() + max(left, 0.0)
@@ -195,7 +197,7 @@ class Documents:
                 return os.pread(descriptor, entry.size, 0)
             return await self._reading.run(os.pread, descriptor, entry.size, 0)
 
-    async def _refresh(self, wanted: Wish, entry: Entry | None) -> _Refreshed:
+    async def _refresh(self, wanted: WantedDocument, entry: Entry | None) -> _Refreshed:
         """Request the document from upstream, with the validators of the stored copy."""
         headers = {"Accept": wanted.accept, "Accept-Encoding": "identity" if wanted.raw else "gzip"}
         conditions = {} if entry is None else entry.validator.conditions
@@ -204,8 +206,8 @@ class Documents:
             conditions.pop("If-Modified-Since", None)
         since = self._clock.monotonic()
         try:
-            ask = Ask(wanted.url, wanted.site, headers, Kind.PAGE, own=wanted.site.own is not None)
-            async with conditional(self._upstream, ask, conditions) as reply:
+            request = UpstreamRequest(wanted.url, wanted.site, headers, Kind.PAGE, own=wanted.site.own is not None)
+            async with conditional(self._upstream, request, conditions) as reply:
                 now = self._clock.now()
                 if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
                     self._patience.answered(wanted.url, since)
@@ -226,7 +228,7 @@ class Documents:
             self._negative[wanted.key] = (until, error.again())
             raise
 
-    async def _replace(self, wanted: Wish, reply: Reply, body: bytes, now: float) -> _Refreshed:
+    async def _replace(self, wanted: WantedDocument, reply: Reply, body: bytes, now: float) -> _Refreshed:
         content_type = reply.headers.get("content-type", "")
         digest = Digest("sha256", hashlib.sha256(body).hexdigest())
         entry = Entry(wanted.key, reply.url, digest, len(body), content_type, reply.validator, now, now)

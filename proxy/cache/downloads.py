@@ -14,7 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from proxy.backoff import Backoff
 from proxy.cache import body_checks
 from proxy.cache.filling import Filling
-from proxy.cache.flight import Flight, Location, Wanted, follow
+from proxy.cache.flight import Flight, Location, WantedFile, follow
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import TRY_ELSEWHERE, Passthrough, Passthroughs, reported
@@ -66,12 +66,12 @@ class Downloads:
         self._passthroughs = Passthroughs(upstream, self.host_limits, self._hashing)
         self._slots = asyncio.Semaphore(lanes.downloads)
 
-    async def stored(self, wanted: Wanted) -> Blob | None:
+    async def stored(self, wanted: WantedFile) -> Blob | None:
         """The stored file, if there is one, under this address or, by its digest, under any other."""
         flight = self._flights.get(wanted.flight_key)
         return await self.stored_files.find(wanted, flight.validator if flight else None)
 
-    async def open(self, wanted: Wanted, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
+    async def open(self, wanted: WantedFile, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
         """The stored file, or a started flight that brings it; and where its bytes come from.
 
         `plain`: a ranged request for it failed just now. `ahead`: no client waits for it yet. The file passes through,
@@ -83,7 +83,7 @@ class Downloads:
             return blob, Source.CACHE
         return await self.fetch(wanted, plain=plain, ahead=ahead)
 
-    async def fetch(self, wanted: Wanted, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
+    async def fetch(self, wanted: WantedFile, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
         """As `open`, for a file that `stored` just did not find."""
         if self._wrong.active((wanted.url, wanted.flight_key), self._clock.monotonic()):
             raise WrongBytes("Upstream sent wrong bytes for this file a moment ago; it is asked again soon.")
@@ -100,20 +100,20 @@ class Downloads:
         return flight, Source.UPSTREAM if began else Source.SHARED
 
     async def pass_through(
-        self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None
+        self, wanted: WantedFile, start: int, end: int | None, headers: dict[str, str] | None = None
     ) -> Passthrough:
         """A file, or a part of it, straight from upstream, as `Passthroughs.open`. The caller closes it."""
         return await self._passthroughs.open(wanted, start, end, headers)
 
-    async def probe(self, wanted: Wanted) -> Passthrough:
+    async def probe(self, wanted: WantedFile) -> Passthrough:
         """Ask for the first byte of a file, to learn its size. Raises as `pass_through` does."""
         return await self._passthroughs.probe(wanted)
 
-    def final(self, wanted: Wanted, error: Exception) -> bool:
+    def final(self, wanted: WantedFile, error: Exception) -> bool:
         """Whether the failure of a ranged request is final; else a request without a range may get the file."""
         return self.host_limits.final(wanted.locations[0], error)
 
-    def honours_ranges(self, wanted: Wanted) -> bool | None:
+    def honours_ranges(self, wanted: WantedFile) -> bool | None:
         """Whether the file's host is known to honour ranges. False: a ranged request failed there lately."""
         return self.host_limits.honours(wanted.locations[0])
 
@@ -140,7 +140,7 @@ class Downloads:
         """The bytes `[position, end)` of a flight that failed on the disk, from upstream. Raises UpstreamError."""
         return self._passthroughs.rest(flight, descriptor, position, end)
 
-    def running(self, wanted: Wanted) -> Flight | None:
+    def running(self, wanted: WantedFile) -> Flight | None:
         """The flight under way for this file, if any."""
         return self._flights.get(wanted.flight_key)
 

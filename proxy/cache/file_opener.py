@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from proxy.cache.downloads import Body, Downloads
-from proxy.cache.flight import Flight, Wanted
+from proxy.cache.flight import Flight, WantedFile
 from proxy.cache.passthrough import TRY_ELSEWHERE, Passthrough, RangeIgnored
 from proxy.errors import NotAllowed, NotFound, UpstreamDenied
 from proxy.model import Source, Span
@@ -25,7 +25,9 @@ class FileOpener:
     def __init__(self, downloads: Downloads) -> None:
         self._downloads = downloads
 
-    async def body(self, wanted: Wanted, span: Span | None, if_range: str | None, *, head: bool) -> tuple[Body, Source]:
+    async def body(
+        self, wanted: WantedFile, span: Span | None, if_range: str | None, *, head: bool
+    ) -> tuple[Body, Source]:
         """The file, or the part of it that `span` asks for, and where its bytes come from.
 
         `if_range`: a condition that upstream has to judge, passed on with the range. `head`: the client wants only size
@@ -45,7 +47,7 @@ class FileOpener:
             return await self._downloads.open(wanted, plain=plain)
         return await self._downloads.fetch(wanted)
 
-    async def _head(self, wanted: Wanted) -> Passthrough:
+    async def _head(self, wanted: WantedFile) -> Passthrough:
         """The head of a cold file: its size and validators, without its body."""
         passthrough = await self._probe(wanted)
         if passthrough is None:
@@ -53,7 +55,7 @@ class FileOpener:
         passthrough.start, passthrough.end = 0, passthrough.size
         return passthrough
 
-    async def _probe(self, wanted: Wanted) -> Passthrough | None:
+    async def _probe(self, wanted: WantedFile) -> Passthrough | None:
         """The response to a request of the first byte; None if it takes long or fails, for whatever reason."""
         if self._downloads.honours_ranges(wanted) is False:
             return None
@@ -67,7 +69,7 @@ class FileOpener:
                 raise
             return None
 
-    async def _part(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passthrough | None, bool]:
+    async def _part(self, wanted: WantedFile, span: Span, if_range: str | None) -> tuple[Passthrough | None, bool]:
         """A range from upstream; None where upstream sends no parts, or has another version.
 
         And whether the request failed, which may be about the range alone.
@@ -86,7 +88,9 @@ class FileOpener:
         finally:
             await _let_go(ranged, answer)
 
-    async def _sent_without_range(self, wanted: Wanted, ranged: asyncio.Task[tuple[Passthrough | None, bool]]) -> bool:
+    async def _sent_without_range(
+        self, wanted: WantedFile, ranged: asyncio.Task[tuple[Passthrough | None, bool]]
+    ) -> bool:
         """Whether upstream sends the file without a range before it responds to the ranged request."""
         whole = asyncio.create_task(self._whole(wanted))
         try:
@@ -103,13 +107,13 @@ class FileOpener:
             whole.cancel()
             await asyncio.gather(whole, return_exceptions=True)
 
-    async def _whole(self, wanted: Wanted) -> Passthrough:
+    async def _whole(self, wanted: WantedFile) -> Passthrough:
         """The head of the whole file; the passthrough is closed."""
         passthrough = await self._downloads.pass_through(wanted, 0, None)
         await passthrough.close()
         return passthrough
 
-    async def _ranged(self, wanted: Wanted, span: Span, if_range: str | None) -> tuple[Passthrough | None, bool]:
+    async def _ranged(self, wanted: WantedFile, span: Span, if_range: str | None) -> tuple[Passthrough | None, bool]:
         """What `_part` gives, however long it takes."""
         condition = {"If-Range": if_range} if if_range else None
         try:

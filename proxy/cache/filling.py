@@ -20,7 +20,7 @@ from proxy.cache.lanes import Job, Lanes
 from proxy.cache.parallel_fetch import ParallelFetch
 from proxy.cache.spool_writer import SpoolWriter
 from proxy.errors import UpstreamBroken, WrongBytes
-from proxy.model import Ask, Validator
+from proxy.model import UpstreamRequest, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
 _OVERLAP = 64 << 10  # bytes before the place where a transfer broke that are fetched again, and compared
@@ -130,8 +130,10 @@ class Filling:
             if self._condition and not flight.wanted.digest:
                 headers["If-Range"] = self._condition
         before = flight.extents.total
-        ask = Ask(self._location.url, self._location.site, headers, flight.wanted.kind, bulk=job.helper or flight.ahead)
-        async with self._upstream.get(ask) as reply:
+        request = UpstreamRequest(
+            self._location.url, self._location.site, headers, flight.wanted.kind, bulk=job.helper or flight.ahead
+        )
+        async with self._upstream.get(request) as reply:
             if reply.status == HTTPStatus.PARTIAL_CONTENT and not job.plain:
                 await self._part(job, reply, first, end)
             elif reply.status == HTTPStatus.OK:

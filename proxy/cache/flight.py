@@ -44,7 +44,7 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedFile:
     """A file that a client wants: where it is, and what an index page says of it.
 
     `size` in bytes and `digest` are None where the page does not say them. `binary`: an HTML response cannot be right.
@@ -99,7 +99,7 @@ class Wanted:
 class Flight:
     """The state of one download. Changed on the event loop only; `readable` may be called from any thread."""
 
-    def __init__(self, wanted: Wanted, *, plain: bool = False) -> None:
+    def __init__(self, wanted: WantedFile, *, plain: bool = False) -> None:
         self.wanted = wanted
         self.plain = plain  # a ranged request failed just now: begin without a range
         self.url = wanted.url  # the address that answered, after redirects

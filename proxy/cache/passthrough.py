@@ -16,12 +16,12 @@ from http import HTTPStatus
 
 from proxy.cache import file_kinds
 from proxy.cache.body_checks import BodyCheck, is_coded, refuse_by_head
-from proxy.cache.flight import HELD_BACK, Flight, Location, Wanted
+from proxy.cache.flight import HELD_BACK, Flight, Location, WantedFile
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.running_hash import RunningHash
 from proxy.cache.workers import Workers
 from proxy.errors import Coded, NotAllowed, NotFound, PullthroughError, UpstreamBroken, UpstreamError, WrongBytes
-from proxy.model import Ask, Kind
+from proxy.model import Kind, UpstreamRequest
 from proxy.ports import Reply, Upstream
 
 TRY_ELSEWHERE = (NotFound, NotAllowed, UpstreamError)  # failures after which another location is asked
@@ -37,7 +37,7 @@ class RangeIgnored(UpstreamBroken):
 class Passthrough:
     """One request upstream, open until `close`. `start`, `end` and `size` are in bytes; `size` None: unknown."""
 
-    def __init__(self, upstream: Upstream, wanted: Wanted) -> None:
+    def __init__(self, upstream: Upstream, wanted: WantedFile) -> None:
         self.start = 0
         self.end: int | None = None
         self.size: int | None = None
@@ -63,8 +63,8 @@ class Passthrough:
             span = str(start) if start < 0 else f"{start}-{'' if end is None else end - 1}"
             headers = {**headers, "Range": f"bytes={span}"}
         small = -_SMALL <= start < 0 or (end is not None and end - start <= _SMALL)
-        ask = Ask(wanted.url, wanted.site, headers, Kind.METADATA if small else wanted.kind)
-        reply = self._reply = await self._stack.enter_async_context(self._upstream.get(ask))
+        request = UpstreamRequest(wanted.url, wanted.site, headers, Kind.METADATA if small else wanted.kind)
+        reply = self._reply = await self._stack.enter_async_context(self._upstream.get(request))
         self.framed = bool(reply.headers.get("content-length")) or "transfer-encoding" in reply.headers
         self.content_type = reply.headers.get("content-type", "")
         self.url = reply.url
@@ -151,12 +151,12 @@ class Passthroughs:
         self._host_limits = host_limits
         self._hashing = hashing
 
-    def in_order(self, wanted: Wanted) -> list[Location]:
+    def in_order(self, wanted: WantedFile) -> list[Location]:
         """The locations of a file, those that are known to be down last."""
         return sorted(wanted.locations, key=lambda location: self._upstream.down(location.url, file=True))
 
     async def open(
-        self, wanted: Wanted, start: int, end: int | None, headers: dict[str, str] | None = None
+        self, wanted: WantedFile, start: int, end: int | None, headers: dict[str, str] | None = None
     ) -> Passthrough:
         """A file, `[start, end)` of it, or with `start` below 0 its last bytes, straight from upstream.
 
@@ -180,7 +180,7 @@ class Passthroughs:
         assert failure is not None, "there is a location, and it failed"
         raise failure.again()
 
-    async def probe(self, wanted: Wanted) -> Passthrough:
+    async def probe(self, wanted: WantedFile) -> Passthrough:
         """Ask for the first byte of a file, to learn its size; the passthrough is closed. Raises as `open` does."""
         passthrough = await self.open(wanted, 0, 1)
         try:
@@ -231,7 +231,7 @@ class Passthroughs:
 
 
 def reported(
-    before: PullthroughError | None, error: PullthroughError, location: Location, wanted: Wanted
+    before: PullthroughError | None, error: PullthroughError, location: Location, wanted: WantedFile
 ) -> PullthroughError:
     """Which failure to report: that of the file's own host, whenever it was asked. Another host's 404 never hides it.
 

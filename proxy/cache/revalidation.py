@@ -16,7 +16,7 @@ from http import HTTPStatus
 from proxy.bounded import Bounded
 from proxy.cache import freshness
 from proxy.cache.body_checks import is_coded
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.cache.freshness import Patience
 from proxy.cache.single_flight import SingleFlight
 from proxy.errors import (
@@ -28,7 +28,7 @@ from proxy.errors import (
     UpstreamUnreachable,
     Withheld,
 )
-from proxy.model import Ask, Entry, Outcome, Validator
+from proxy.model import Entry, Outcome, UpstreamRequest, Validator
 from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
@@ -40,23 +40,27 @@ _CHANGED = 1000  # files remembered as other ones upstream
 
 
 @asynccontextmanager
-async def conditional(upstream: Upstream, ask: Ask, conditions: Mapping[str, str]) -> AsyncIterator[Reply]:
-    """The response to `ask` with these header fields, or to `ask` alone where that fails. Raises as `Upstream.get`.
+async def conditional(
+    upstream: Upstream, request: UpstreamRequest, conditions: Mapping[str, str]
+) -> AsyncIterator[Reply]:
+    """The response to `request` with these conditions, or without where that fails. Raises as `Upstream.get`.
 
     Some servers, and gateways before them, answer a condition by an error, or not at all, and the same request without
     one by the body. So an error may be about the condition alone, and so may silence. A host that is known to be down
     is asked once.
     """
-    down = upstream.down(ask.url)
+    down = upstream.down(request.url)
     async with AsyncExitStack() as stack:
         try:
-            reply = await stack.enter_async_context(upstream.get(replace(ask, headers={**ask.headers, **conditions})))
+            reply = await stack.enter_async_context(
+                upstream.get(replace(request, headers={**request.headers, **conditions}))
+            )
         except (NotFound, UpstreamError) as error:
             if down or not conditions or isinstance(error, _CLEAR):
                 raise
             reply = None
         if reply is None:
-            reply = await stack.enter_async_context(upstream.get(ask))
+            reply = await stack.enter_async_context(upstream.get(request))
         yield reply
 
 
@@ -72,7 +76,7 @@ class Revalidator:
         self._changed: Bounded[str, Entry] = Bounded(_CHANGED)
 
     async def outcome(
-        self, wanted: Wanted, entry: Entry, *, exact: bool = False, gone: bool = False, anew: bool = False
+        self, wanted: WantedFile, entry: Entry, *, exact: bool = False, gone: bool = False, anew: bool = False
     ) -> Outcome:
         """HIT: confirmed lately. REVALIDATED: confirmed now. STALE: upstream did not say. MISS: it has another file.
 
@@ -113,7 +117,7 @@ class Revalidator:
         """Break off the requests under way."""
         await self._flights.close()
 
-    async def _ask(self, wanted: Wanted, entry: Entry, *, exact: bool) -> Outcome:
+    async def _ask(self, wanted: WantedFile, entry: Entry, *, exact: bool) -> Outcome:
         self._changed.pop(wanted.key, None)
         if not await self._same(wanted, entry, exact=exact):
             self._changed[wanted.key] = entry  # who did not wait for this has it fetched the next time
@@ -122,7 +126,7 @@ class Revalidator:
             await self._store.save(replace(entry, checked=self._clock.now()))
         return Outcome.REVALIDATED
 
-    async def _same(self, wanted: Wanted, entry: Entry, *, exact: bool) -> bool:
+    async def _same(self, wanted: WantedFile, entry: Entry, *, exact: bool) -> bool:
         """Whether upstream has the kept file. Raises NotFound or an UpstreamError."""
         known, length = entry.validator, None
         conditions = known.conditions
@@ -141,14 +145,14 @@ class Revalidator:
 
     async def _answered(
         self,
-        wanted: Wanted,
+        wanted: WantedFile,
         known: Validator,
         length: int | None,
         headers: dict[str, str],
         conditions: dict[str, str],
     ) -> bool:
         since = self._clock.monotonic()
-        async with conditional(self._upstream, Ask(wanted.url, wanted.site, headers), conditions) as reply:
+        async with conditional(self._upstream, UpstreamRequest(wanted.url, wanted.site, headers), conditions) as reply:
             self._patience.answered(wanted.url, since)
             if reply.status == HTTPStatus.NOT_MODIFIED:
                 return True

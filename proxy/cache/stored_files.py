@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 from dataclasses import replace
 
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import BlobDamaged, StoreBroken, StoreError
@@ -27,7 +27,7 @@ class StoredFiles:
         self._flights: SingleFlight[Digest] = SingleFlight()
         self._hashing = Workers("comparing", 2)
 
-    async def find(self, wanted: Wanted, validator: Validator | None = None) -> Blob | None:
+    async def find(self, wanted: WantedFile, validator: Validator | None = None) -> Blob | None:
         """The stored file, under its address or, by its digest, under any other.
 
         `validator`: of a download that is about to record the file, whose blob is in the store already.
@@ -57,7 +57,7 @@ class StoredFiles:
                 await self._store.save(replace(entry, promised=known, proved=entry.proved or known == promised))
         return known == promised
 
-    async def record(self, wanted: Wanted, blob: Blob, validator: Validator) -> None:
+    async def record(self, wanted: WantedFile, blob: Blob, validator: Validator) -> None:
         """Write down that the wanted file is stored; `validator` is what upstream gave with it."""
         entry, digest = self._entry(wanted, blob, validator), wanted.digest
         await self._store.save(entry)
@@ -87,7 +87,7 @@ class StoredFiles:
         named = self._store.find(_digest_key(digest)) if digest.strong else None
         return self._store.blob(named.digest) if named is not None else None
 
-    def _entry(self, wanted: Wanted, blob: Blob, validator: Validator) -> Entry:
+    def _entry(self, wanted: WantedFile, blob: Blob, validator: Validator) -> Entry:
         now = self._clock.now()
         return Entry(
             wanted.key,

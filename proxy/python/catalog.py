@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from proxy.cache.documents import Document
-from proxy.cache.flight import Location, Wanted
+from proxy.cache.flight import Location, WantedFile
 from proxy.errors import (
     BlobDamaged,
     Forwarded,
@@ -171,20 +171,20 @@ class Catalog:
             return fresh if said.differs(fresh) else None
         return None
 
-    def wanted(self, target: Target, site: Site, said: Said) -> Wanted:
+    def wanted(self, target: Target, site: Site, said: Said) -> WantedFile:
         """The wish for a file, by what pages say of it; see `elsewhere` for further locations."""
         key, binary, file = file_key(target), is_binary(target.path), said.file
         if file is None:
             first, *others = self.hosts.locations(target, site)
             called, proved = addresses.name_of(target), said.failure is None
-            return Wanted(key, first.url, site, binary=binary, others=tuple(others), proved=proved, called=called)
+            return WantedFile(key, first.url, site, binary=binary, others=tuple(others), proved=proved, called=called)
 
         async def again() -> Location | None:
             now = await self.again(said, target, site)
             same = now is not None and now.digest == said.digest
             return Location(now.file.url, site) if same and now is not None and now.file is not None else None
 
-        return Wanted(
+        return WantedFile(
             key,
             file.url,
             site,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from proxy.cache.downloads import Body, Downloads
 from proxy.cache.file_opener import FileOpener
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.cache.representation import LASTING, Representation, etag_of
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
@@ -122,7 +122,7 @@ class Files:
         digest = wanted.digest or (body.digest if isinstance(body, Blob) else None)
         return _file_of(site, body, digest, source, lasting=_lasting(target, site, said))
 
-    async def _wanted(self, target: Target, site: Site, said: Said) -> Wanted:
+    async def _wanted(self, target: Target, site: Site, said: Said) -> WantedFile:
         """The wish for a file. Where else its bytes are is looked for once, for all who want it at the time."""
         wanted = self._catalog.wanted(target, site, said)
         if said.file is None:

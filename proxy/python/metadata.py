@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from proxy.bounded import Bounded
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.cache.hedging import Way, first
 from proxy.cache.representation import Representation
 from proxy.cache.single_flight import SingleFlight
@@ -59,7 +59,7 @@ class Metadata:
         self._flights: SingleFlight[tuple[bytes | Blob, bool]] = SingleFlight()
         self._misses: Bounded[str, int] = Bounded(_HOSTS)  # by host: wheels since one had a file that no page offers
 
-    async def get(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
+    async def get(self, key: str, whl: WantedFile, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
         """The metadata of the wheel `name`, and where it came from.
 
         `advertised` is what upstream's page says: a digest, true, or nothing. Raises NotFound when the wheel is not
@@ -74,7 +74,7 @@ class Metadata:
         await self._flights.close()
         await self._reading.close()
 
-    async def _provide(self, key: str, whl: Wanted, name: str, advertised: Advertised) -> tuple[bytes | Blob, bool]:
+    async def _provide(self, key: str, whl: WantedFile, name: str, advertised: Advertised) -> tuple[bytes | Blob, bool]:
         """The metadata, and whether upstream was asked for it now."""
         promised = advertised if isinstance(advertised, Digest) else None
         with self._reading.subject(whl, name, promised) as subject:
@@ -153,7 +153,7 @@ class Metadata:
         return blob
 
 
-def _origin(whl: Wanted) -> str:
+def _origin(whl: WantedFile) -> str:
     parts = urlsplit(whl.url)
     return f"{parts.scheme}://{parts.netloc}/"
 

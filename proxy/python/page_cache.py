@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from proxy.bounded import Bounded
-from proxy.cache.documents import Document, Documents, Wish
+from proxy.cache.documents import Document, Documents, WantedDocument
 from proxy.errors import PullthroughError, UpstreamBroken
 from proxy.model import Entry, Site, Validator
 from proxy.ports import Store
@@ -61,7 +61,7 @@ class PageCache:
     ) -> Document:
         """The page. Raises as `Documents.get` does. `anew`: all of it comes from upstream, whatever is stored."""
         key = address.key
-        wish = Wish(
+        wish = WantedDocument(
             key,
             address.url,
             address.site,

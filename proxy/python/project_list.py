@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from proxy.cache.content_coding import Nature, uncoded
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied
 from proxy.model import Group, Member, Query, Site, Target
 from proxy.python import addresses, filenames, negotiation, urls
@@ -86,7 +86,7 @@ class ProjectLists:
 
     async def _open(self, stack: AsyncExitStack, site: Site, target: Target, accept: str) -> _OpenList:
         address = urls.upstream_url(target, site)
-        wanted = Wanted("", address, site, binary=False, text=True)
+        wanted = WantedFile("", address, site, binary=False, text=True)
         passthrough = await self._downloads.pass_through(wanted, 0, None, {"Accept": accept})
         stack.push_async_callback(passthrough.close)
         if not site.owns(passthrough.url):

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from proxy.cache.bodies import Budget, Claim
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Location, Wanted
+from proxy.cache.flight import Location, WantedFile
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.workers import Workers
 from proxy.errors import StoreError, UpstreamBroken, UpstreamTimeout, WrongBytes
@@ -38,7 +38,7 @@ _HEADERS = re.compile(rb"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+(?=\n|\Z)")  
 class Subject(NamedTuple):
     """The wheel `name`, the hash that its metadata must have, if a page gives one, and the memory that it holds."""
 
-    wanted: Wanted
+    wanted: WantedFile
     name: str
     digest: Digest | None
     claim: Claim
@@ -72,7 +72,7 @@ class Reading:
         self._budget = Budget(_TOGETHER)
 
     @contextmanager
-    def subject(self, wanted: Wanted, name: str, digest: Digest | None) -> Iterator[Subject]:
+    def subject(self, wanted: WantedFile, name: str, digest: Digest | None) -> Iterator[Subject]:
         """What is to be read; the memory that it takes counts until the end of the block."""
         with self._budget.claim() as claim:
             yield Subject(wanted, name, digest, claim)
@@ -90,7 +90,7 @@ class Reading:
         """Upstream's own metadata file. Raises WrongBytes for what is not all of one, and as `pass_through`."""
         whl = subject.wanted
         others = tuple(Location(beside(location.url), location.site) for location in whl.others)
-        file = Wanted(key, beside(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
+        file = WantedFile(key, beside(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
         passthrough = await self._downloads.pass_through(file, 0, None)
         body = await self._read(passthrough, subject)
         if subject.digest is None and not (passthrough.framed and is_metadata(body)):
@@ -159,7 +159,7 @@ def _from_descriptor(descriptor: int, name: str, room: int) -> bytes:
             raise Unreadable(str(error)) from error  # all of it is here: another try changes nothing
 
 
-async def _end(downloads: Downloads, wanted: Wanted) -> Passthrough:
+async def _end(downloads: Downloads, wanted: WantedFile) -> Passthrough:
     """The end of a wheel, where its directory is: by the size that the page gives, or as its last bytes."""
     if wanted.size is not None:
         try:
@@ -174,7 +174,7 @@ async def _end(downloads: Downloads, wanted: Wanted) -> Passthrough:
     return await _part(downloads, wanted, *wheel.first_range(size))
 
 
-async def _part(downloads: Downloads, wanted: Wanted, start: int, end: int | None) -> Passthrough:
+async def _part(downloads: Downloads, wanted: WantedFile, start: int, end: int | None) -> Passthrough:
     """A part of a wheel, unless its host says nothing for a while. Raises UpstreamTimeout then."""
     try:
         async with asyncio.timeout(_PATIENCE):

@@ -31,7 +31,7 @@ from proxy.errors import (
     UpstreamTimeout,
 )
 from proxy.events import UpstreamFailed
-from proxy.model import Ask
+from proxy.model import UpstreamRequest
 from proxy.ports import Clock, Credentials, Observer, Proxies, Reply
 from proxy.upstream import guard, hops, response_head
 from proxy.upstream.connections import drop
@@ -92,9 +92,9 @@ class AiohttpUpstream:
         )
 
     @asynccontextmanager
-    async def get(self, ask: Ask) -> AsyncIterator[Reply]:
+    async def get(self, request: UpstreamRequest) -> AsyncIterator[Reply]:
         """See `ports.Upstream.get`."""
-        reply = await self._open(ask)
+        reply = await self._open(request)
         try:
             yield reply
         finally:
@@ -115,37 +115,37 @@ class AiohttpUpstream:
             return False
         return self._health.down(host, part, self._clock.monotonic())
 
-    async def _open(self, ask: Ask) -> AiohttpReply:
+    async def _open(self, request: UpstreamRequest) -> AiohttpReply:
         """Try, and try again where that may help: not for a host that is known to be down, nor for bulk."""
-        tries = 1 if ask.bulk or self._down(ask.url, Aspect.of(ask)) else 1 + self._retries
+        tries = 1 if request.bulk or self._down(request.url, Aspect.of(request)) else 1 + self._retries
         for tried in range(1, tries + 1):
             try:
-                return await self._follow(ask)
+                return await self._follow(request)
             except Failed as failed:
-                self._report(ask, failed.error)
+                self._report(request, failed.error)
                 if tried == tries or not failed.again:
-                    self._failed(ask, failed)
+                    self._failed(request, failed)
                     raise failed.error from failed.__cause__
             except Crowded as crowded:
-                _log.warning("request not sent", extra={"upstream": ask.site.mount, "reason": str(crowded)})
+                _log.warning("request not sent", extra={"upstream": request.site.mount, "reason": str(crowded)})
                 raise
             except UpstreamError as error:
-                self._report(ask, error)
+                self._report(request, error)
                 raise
             await self._sleep(_BACKOFF * 2 ** (tried - 1) * random.uniform(0.5, 1.0))  # noqa: S311 jitter
         raise AssertionError("the last try returns or raises")
 
-    async def _follow(self, ask: Ask) -> AiohttpReply:
+    async def _follow(self, request: UpstreamRequest) -> AiohttpReply:
         """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
-        url, site = hops.parse(ask.url), ask.site
-        headers = ask.headers
+        url, site = hops.parse(request.url), request.site
+        headers = request.headers
         # Who speaks for somebody else does not speak for the cache as well.
         named = "authorization" not in map(str.lower, headers)
         if site.agent:
             headers = {**headers, "User-Agent": site.agent}
         for number in range(hops.LIMIT + 1):
             trust = guard.admit(url, site, redirected=number > 0)
-            hop = functools.partial(self._hop, ask, url, trust)
+            hop = functools.partial(self._hop, request, url, trust)
             # Whom the settings do not name sends nobody on with credentials: neither to others nor back.
             asking = self._authentication if named else _ANONYMOUS
             reply, known = await asking.send(hop, site.mount, str(url), headers)
@@ -153,14 +153,14 @@ class AiohttpUpstream:
             try:
                 if reply.status not in hops.REDIRECTS:
                     # Where the settings say that a refusal always means "missing", it does so for those it knows, too.
-                    await self._judge(reply, ask, url, known=known and not site.forbidden_is_missing)
+                    await self._judge(reply, request, url, known=known and not site.forbidden_is_missing)
                     return reply
                 target = hops.follow(url, reply.headers.get("location"))
                 await reply.drain()
             except BaseException:
                 reply.close()
                 raise
-            if ask.own and not site.owns(str(target)):
+            if request.own and not site.owns(str(target)):
                 raise Forwarded(
                     "Upstream redirects this page to another host: it does not have the project, or does not know the "
                     "credentials. If that host's pages are this index's own, name it under page_hosts of the "
@@ -169,32 +169,32 @@ class AiohttpUpstream:
             url, headers = target, hops.headers_for(target, url, headers)
         raise UpstreamBroken("Upstream redirects in circles.")
 
-    async def _hop(self, ask: Ask, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
+    async def _hop(self, request: UpstreamRequest, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
         """One request and the head of its answer, straight or through a proxy."""
-        proxy = self._proxies.proxy(ask.site.mount, str(url)) if self._proxies else None
+        proxy = self._proxies.proxy(request.site.mount, str(url)) if self._proxies else None
         self._health.asked(authority(url), authority(URL(proxy.url)) if proxy else None)
         if proxy is None:
-            response = await self._pools.send(url, trust, headers, Rank.of(ask))
+            response = await self._pools.send(url, trust, headers, Rank.of(request))
         else:
             guard.admit_unseen(url, trust)
-            response = await self._pools.send_through(proxy, url, headers, Rank.of(ask))
+            response = await self._pools.send_through(proxy, url, headers, Rank.of(request))
             self._health.answered(authority(URL(proxy.url)), Aspect.CONNECTION)
         self._health.answered(authority(url), Aspect.CONNECTION)
         try:
-            ended = functools.partial(self._ended, ask, url)
-            return AiohttpReply(response, ask.site.mount, str(url), self._observer, ended, self._silence)
+            ended = functools.partial(self._ended, request, url)
+            return AiohttpReply(response, request.site.mount, str(url), self._observer, ended, self._silence)
         except BaseException:
             drop(response)
             raise
 
-    async def _judge(self, reply: AiohttpReply, ask: Ask, url: URL, *, known: bool) -> None:
+    async def _judge(self, reply: AiohttpReply, request: UpstreamRequest, url: URL, *, known: bool) -> None:
         """Raise what the head says, if it says that the answer is of no use. `known`: it was told who asks."""
-        asked = {name.lower(): value for name, value in ask.headers.items()}
-        error = response_head.refusal(reply.status, reply.headers, asked, self._clock.now(), known=known)
+        requested = {name.lower(): value for name, value in request.headers.items()}
+        error = response_head.refusal(reply.status, reply.headers, requested, self._clock.now(), known=known)
         if error is None:
             # A document has come when its body has.
-            if Aspect.of(ask) is Aspect.FILES or reply.status == HTTPStatus.NOT_MODIFIED:
-                self._answered(ask, url)
+            if Aspect.of(request) is Aspect.FILES or reply.status == HTTPStatus.NOT_MODIFIED:
+                self._answered(request, url)
             return
         await reply.drain()
         host = authority(url)
@@ -202,30 +202,30 @@ class AiohttpUpstream:
             raise Failed(error, host=host, wait=float(error.retry_after or 0)) from None
         if isinstance(error, UpstreamError) and response_head.unwell(reply.status):
             raise Failed(error, again=reply.status in response_head.TRANSIENT, host=host) from None
-        self._answered(ask, url)
+        self._answered(request, url)
         raise error.again()
 
-    def _answered(self, ask: Ask, url: URL) -> None:
+    def _answered(self, request: UpstreamRequest, url: URL) -> None:
         """The host gave what was asked for, and so did the one that sent us there."""
-        for host in {authority(url), authority(hops.parse(ask.url))}:
-            self._health.answered(host, Aspect.of(ask))
+        for host in {authority(url), authority(hops.parse(request.url))}:
+            self._health.answered(host, Aspect.of(request))
 
-    def _failed(self, ask: Ask, failed: Failed) -> None:
+    def _failed(self, request: UpstreamRequest, failed: Failed) -> None:
         """Remember whose failure it was. The refusal of bulk says nothing: its host may give one at a time."""
-        if failed.host is None or ask.bulk:
+        if failed.host is None or request.bulk:
             return
-        now, part = self._clock.monotonic(), Aspect.of(ask)
+        now, part = self._clock.monotonic(), Aspect.of(request)
         self._health.failed(failed.host, Aspect.CONNECTION if failed.no_connection else part, now, failed.wait)
-        asked = authority(hops.parse(ask.url))
-        if failed.host != asked and not failed.proxy:  # it sent us there
-            self._health.failed(asked, part, now, failed.wait)
+        requested = authority(hops.parse(request.url))
+        if failed.host != requested and not failed.proxy:  # it sent us there
+            self._health.failed(requested, part, now, failed.wait)
 
-    def _ended(self, ask: Ask, url: URL, error: UpstreamError | None) -> None:
+    def _ended(self, request: UpstreamRequest, url: URL, error: UpstreamError | None) -> None:
         """A body came whole, or broke off. Of files a lane tries on where it broke: only silence counts."""
         if error is None:
-            self._answered(ask, url)
-        elif isinstance(error, UpstreamTimeout) or Aspect.of(ask) is Aspect.DOCUMENTS:
-            self._failed(ask, Failed(error, host=authority(url)))
+            self._answered(request, url)
+        elif isinstance(error, UpstreamTimeout) or Aspect.of(request) is Aspect.DOCUMENTS:
+            self._failed(request, Failed(error, host=authority(url)))
 
-    def _report(self, ask: Ask, error: UpstreamError) -> None:
-        self._observer(UpstreamFailed(ask.site.mount, error.reason))
+    def _report(self, request: UpstreamRequest, error: UpstreamError) -> None:
+        self._observer(UpstreamFailed(request.site.mount, error.reason))

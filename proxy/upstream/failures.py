@@ -14,7 +14,7 @@ import aiohttp
 from proxy.backoff import Backoff
 from proxy.bounded import Bounded
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.model import Ask, Kind
+from proxy.model import Kind, UpstreamRequest
 
 _FIRST = 1.0  # seconds for which a host counts as down after one failure
 _LONGEST = 30.0  # seconds, however many failures in a row
@@ -117,9 +117,9 @@ class Aspect(enum.Enum):
     FILES = "files"
 
     @classmethod
-    def of(cls, ask: Ask) -> Aspect:
+    def of(cls, request: UpstreamRequest) -> Aspect:
         """Where a request belongs."""
-        return cls.DOCUMENTS if ask.kind in (Kind.PAGE, Kind.RELEASE, Kind.INDEX) else cls.FILES
+        return cls.DOCUMENTS if request.kind in (Kind.PAGE, Kind.RELEASE, Kind.INDEX) else cls.FILES
 
 
 class HostHealth:

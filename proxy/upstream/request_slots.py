@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.errors import Crowded
-from proxy.model import Ask, Kind
+from proxy.model import Kind, UpstreamRequest
 
 _PATIENCE = 30.0  # seconds that a request waits for a place
 
@@ -27,11 +27,11 @@ class Rank(enum.Enum):
     BULK = "bulk"  # a further connection, or work ahead: it does not wait at all
 
     @classmethod
-    def of(cls, ask: Ask) -> Rank:
+    def of(cls, request: UpstreamRequest) -> Rank:
         """The rank of a request."""
-        if ask.bulk:
+        if request.bulk:
             return cls.BULK
-        return cls.PLAIN if ask.kind in (Kind.FILE, Kind.OTHER) else cls.URGENT
+        return cls.PLAIN if request.kind in (Kind.FILE, Kind.OTHER) else cls.URGENT
 
 
 # Requests under way at one host, up to which one of a rank may begin.

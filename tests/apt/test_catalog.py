@@ -13,7 +13,7 @@ from proxy.apt import catalog as module
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.catalog import Catalog, NotRead
 from proxy.apt.release import Listed
-from proxy.cache.flight import Flight, Wanted
+from proxy.cache.flight import Flight, WantedFile
 from proxy.model import Digest, Entry, Validator
 from tests.apt.conftest import SITE, SUITE, World
 from tests.archive import Deb, deb
@@ -86,7 +86,7 @@ async def test_served__before_the_store_has_it(world: World, catalog: Catalog) -
     """An index that is on its way into the store is read from where it is."""
     body = gzip.compress(DEMO.paragraph().encode(), mtime=0)
     world.upstream.on("http://deb.example/Packages.gz", Scripted(body))
-    wanted = Wanted("key", "http://deb.example/Packages.gz", SITE, digest_of(body), len(body))
+    wanted = WantedFile("key", "http://deb.example/Packages.gz", SITE, digest_of(body), len(body))
     flight, _ = await world.downloads.open(wanted)
     assert isinstance(flight, Flight)
     await flight.ended()

@@ -9,7 +9,7 @@ import pytest
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import Policy
 from proxy.apt.unlisted import UnlistedFiles
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.errors import Coded, NotFound, UpstreamUnreachable, Withheld, WrongBytes
 from proxy.model import Kind, Outcome, Query, Span
 from tests.apt.conftest import World, content, settle
@@ -17,7 +17,7 @@ from tests.memory_upstream import Gate, Scripted
 
 WINDOW = 20.0
 ADDRESS = ArchiveAddress("http", "deb.example", "keys/archive.asc")
-WANTED = Wanted("key", ADDRESS.url, Policy(window=WINDOW).site_of(ADDRESS), binary=False, looked_at=True)
+WANTED = WantedFile("key", ADDRESS.url, Policy(window=WINDOW).site_of(ADDRESS), binary=False, looked_at=True)
 ONE, TWO = {"etag": '"1"'}, {"etag": '"2"'}
 PLAIN, ANEW = Query(ADDRESS), Query(ADDRESS, no_cache=True)
 
@@ -171,6 +171,6 @@ async def test_tables__are_bounded(world: World, unlisted: UnlistedFiles) -> Non
             url = f"http://deb.example/{number}/{answer.error}"
             world.upstream.on(url, answer)
             with pytest.raises((NotFound, Coded)):
-                await unlisted.file(ANEW, Wanted(url, url, WANTED.site), Kind.OTHER)
+                await unlisted.file(ANEW, WantedFile(url, url, WANTED.site), Kind.OTHER)
 
     assert (3, 3) == (len(unlisted._negative), len(unlisted._coded))

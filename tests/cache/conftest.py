@@ -10,7 +10,7 @@ import pytest
 
 from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.cache.freshness import Patience
 from proxy.cache.workers import Workers
 from proxy.model import Digest, Site
@@ -50,11 +50,11 @@ def sha256(body: bytes) -> Digest:
     return Digest("sha256", hashlib.sha256(body).hexdigest())
 
 
-def wanted(body: bytes | None = BODY, *, size: bool = True, key: str = "file:demo", url: str = URL) -> Wanted:
+def wanted(body: bytes | None = BODY, *, size: bool = True, key: str = "file:demo", url: str = URL) -> WantedFile:
     """The wish for a file; without `body` nothing is known of it."""
     if body is None:
-        return Wanted(key, url, SITE)
-    return Wanted(key, url, SITE, sha256(body), len(body) if size else None)
+        return WantedFile(key, url, SITE)
+    return WantedFile(key, url, SITE, sha256(body), len(body) if size else None)
 
 
 def documents_of(store: MemoryStore, upstream: MemoryUpstream, clock: Clock, limit: int = 1 << 20) -> Documents:

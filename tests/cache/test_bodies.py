@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from proxy.cache.bodies import Bodies, Budget, Claim, allowed
 from proxy.errors import TooLarge, UpstreamBroken, UpstreamTimeout
-from proxy.model import Ask
+from proxy.model import UpstreamRequest
 from tests.cache.conftest import SITE, HandClock
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
 
@@ -30,7 +30,7 @@ async def read(
 ) -> bytes:
     """What is found at `url`."""
     upstream.on(url, script)
-    async with upstream.get(Ask(url, SITE)) as reply, bodies.whole(reply, url, text=text) as body:
+    async with upstream.get(UpstreamRequest(url, SITE)) as reply, bodies.whole(reply, url, text=text) as body:
         return body
 
 
@@ -119,7 +119,7 @@ async def test_whole__counts_until_it_is_done_with(upstream: MemoryUpstream, clo
     """What is made of a body while it is held counts with it: others wait in turn, small ones do not."""
     bodies = Bodies(clock, LIMIT)
     upstream.on(URL, Scripted(bytes(LIMIT)))
-    async with upstream.get(Ask(URL, SITE)) as reply, bodies.whole(reply, URL):
+    async with upstream.get(UpstreamRequest(URL, SITE)) as reply, bodies.whole(reply, URL):
         another = asyncio.create_task(read(bodies, upstream, Scripted(bytes(LIMIT)), url=f"{URL}another"))
         small = await read(bodies, upstream, Scripted(bytes(LIMIT // 64)), url=f"{URL}small")
         assert (LIMIT // 64, False) == (len(small), another.done())
@@ -133,7 +133,7 @@ async def test_whole__drips(upstream: MemoryUpstream, clock: HandClock) -> None:
     bodies = Bodies(clock, LIMIT)
 
     async def one() -> None:
-        async with upstream.get(Ask(URL, SITE)) as reply, bodies.whole(reply, URL):
+        async with upstream.get(UpstreamRequest(URL, SITE)) as reply, bodies.whole(reply, URL):
             pass
 
     asking = asyncio.create_task(one())

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.body_checks import BodyCheck, FirstBytes, refuse_by_head, refuse_page, shape_of
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.errors import Coded, WrongBytes
-from proxy.model import Ask
+from proxy.model import UpstreamRequest
 from tests.cache.conftest import BODY, SITE, URL, wanted
 from tests.memory_upstream import MemoryUpstream, Scripted
 
@@ -20,11 +20,11 @@ CODED = {"content-encoding": "gzip"}
 
 
 async def first_bytes(
-    upstream: MemoryUpstream, wish: Wanted, body: bytes, headers: dict[str, str], start: int = 0
+    upstream: MemoryUpstream, wish: WantedFile, body: bytes, headers: dict[str, str], start: int = 0
 ) -> FirstBytes:
     """What has to be told of this body."""
     upstream.on(URL, Scripted(body, headers=headers))
-    async with upstream.get(Ask(URL, SITE)) as reply:
+    async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
         return FirstBytes(reply, wish, start=start)
 
 
@@ -44,11 +44,11 @@ async def first_bytes(
     ],
 )
 async def test_refuse_by_head__type_and_length(
-    upstream: MemoryUpstream, wish: Wanted, body: bytes, headers: dict[str, str], right: bool
+    upstream: MemoryUpstream, wish: WantedFile, body: bytes, headers: dict[str, str], right: bool
 ) -> None:
     """A known digest decides alone, but for a body without a byte, and for a length of a signed list."""
     upstream.on(URL, Scripted(body, headers=headers))
-    async with upstream.get(Ask(URL, SITE)) as reply:
+    async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
         if right:
             refuse_by_head(reply, wish, reply.size)
         else:
@@ -73,7 +73,7 @@ async def test_refuse_by_head__type_and_length(
     ],
 )
 async def test_first_bytes__page_and_coding(
-    upstream: MemoryUpstream, wish: Wanted, body: bytes, headers: dict[str, str], error: type[Exception] | None
+    upstream: MemoryUpstream, wish: WantedFile, body: bytes, headers: dict[str, str], error: type[Exception] | None
 ) -> None:
     """The first bytes tell a page, and a coding, where the head leaves it open; else nobody looks at them."""
     first = await first_bytes(upstream, wish, body, headers)
@@ -113,7 +113,7 @@ def test_shape_of__what_nothing_is_known_of() -> None:
 async def test_body_check__without_a_length(upstream: MemoryUpstream, piece: int, body: bytes, whole: bool) -> None:
     """Where nothing tells how long a body is, what its kind demands tells whether it is whole."""
     upstream.on(URL, Scripted(body, headers={"content-length": "?"}))
-    async with upstream.get(Ask(URL, SITE)) as reply:
+    async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
         check = BodyCheck(reply, replace(wanted(None), called="a.tar.gz"), start=0)
     for at in range(0, len(body), piece):
         check.feed(body[at : at + piece])
@@ -128,7 +128,7 @@ async def test_body_check__without_a_length(upstream: MemoryUpstream, piece: int
 async def test_body_check__with_a_length(upstream: MemoryUpstream) -> None:
     """A body that has its length is whole, whatever it is; one without a byte is no archive."""
     upstream.on(URL, Scripted(BODY))
-    async with upstream.get(Ask(URL, SITE)) as reply:
+    async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
         check = BodyCheck(reply, replace(wanted(None), called="a.tar.gz"), start=0)
     check.feed(BODY)
     check.refuse_end(len(BODY))

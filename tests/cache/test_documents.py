@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.cache.documents import Documents, Wish
+from proxy.cache.documents import Documents, WantedDocument
 from proxy.errors import (
     BlobDamaged,
     Forwarded,
@@ -30,9 +30,9 @@ PAGE = b"<html>a page</html>"
 TAGGED = {"ETag": '"one"', "Content-Type": "text/html"}
 
 
-def wish(*, revalidate: bool = False) -> Wish:
+def wish(*, revalidate: bool = False) -> WantedDocument:
     """The wish for the one page."""
-    return Wish("page:pypi:demo:simple/demo/", URL, SITE, "text/html", revalidate)
+    return WantedDocument("page:pypi:demo:simple/demo/", URL, SITE, "text/html", revalidate)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_get__upstream_fails(documents: Documents, upstream: MemoryUpstrea
     clock.advance(SITE.ttl + 1)
     document = await documents.get(wish())
     assert (Outcome.STALE, PAGE) == (document.outcome, await document.read())
-    other = Wish("page:pypi:other:", f"{URL}other/", SITE, "text/html")
+    other = WantedDocument("page:pypi:other:", f"{URL}other/", SITE, "text/html")
     upstream.on(other.url, Scripted(error=UpstreamUnreachable("no")))
     with pytest.raises(UpstreamUnreachable):
         await documents.get(other)

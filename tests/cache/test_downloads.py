@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight, Location, Wanted, follow
+from proxy.cache.flight import Flight, Location, WantedFile, follow
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import (
@@ -256,12 +256,12 @@ async def test_close__flights_under_way(bed: Bed, upstream: MemoryUpstream, stor
 # Other places
 
 
-def spread(*urls: str, size: bool = True) -> Wanted:
+def spread(*urls: str, size: bool = True) -> WantedFile:
     """The wish for a file that is in other places too."""
     return replace(wanted(size=size), others=tuple(Location(url, SITE) for url in urls or (SIBLING,)))
 
 
-async def brought(bed: Bed, wish: Wanted) -> bytes:
+async def brought(bed: Bed, wish: WantedFile) -> bytes:
     """All of a file that has to be fetched."""
     flight, _ = await bed.downloads.open(wish)
     assert isinstance(flight, Flight)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.cache.filling import Filling
-from proxy.cache.flight import Flight, Wanted
+from proxy.cache.flight import Flight, WantedFile
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Lanes
 from proxy.errors import (
@@ -22,7 +22,7 @@ from proxy.errors import (
     UpstreamUnreachable,
     WrongBytes,
 )
-from proxy.model import Ask, Validator
+from proxy.model import UpstreamRequest, Validator
 from proxy.ports import SpoolState
 from tests.cache.conftest import BODY, URL, wanted
 from tests.memory_store import MemoryStore
@@ -36,7 +36,7 @@ OVERLAP = 65_536
 async def fill(
     store: MemoryStore,
     upstream: MemoryUpstream,
-    wish: Wanted,
+    wish: WantedFile,
     lanes: Lanes,
     left: SpoolState | None = None,
     host_limits: HostLimits | None = None,
@@ -165,7 +165,7 @@ async def test_run__begun_again(store: MemoryStore, upstream: MemoryUpstream, sa
 
 
 @pytest.mark.parametrize("wish", [wanted(b"", size=False), replace(wanted(None), called="py.typed")])
-async def test_run__empty_file(store: MemoryStore, upstream: MemoryUpstream, wish: Wanted) -> None:
+async def test_run__empty_file(store: MemoryStore, upstream: MemoryUpstream, wish: WantedFile) -> None:
     """A file without a byte is a file, though no range of it can be had: where its digest or its name lets it be."""
     upstream.on(URL, Scripted(b"", ranges=True))
     flight, body = await fill(store, upstream, wish, Lanes(1, 100_000))
@@ -176,7 +176,7 @@ async def test_run__empty_file(store: MemoryStore, upstream: MemoryUpstream, wis
 @pytest.mark.parametrize("wish", [wanted(None), wanted(size=False)])
 @pytest.mark.parametrize("headers", [{}, {"content-length": ""}], ids=["length", "no length"])
 async def test_run__empty_answer(
-    store: MemoryStore, upstream: MemoryUpstream, wish: Wanted, headers: dict[str, str]
+    store: MemoryStore, upstream: MemoryUpstream, wish: WantedFile, headers: dict[str, str]
 ) -> None:
     """A wheel without a byte is none."""
     upstream.on(URL, Scripted(b"", ranges=True, headers=headers))
@@ -209,7 +209,7 @@ async def test_run__replicas(store: MemoryStore, upstream: MemoryUpstream) -> No
     """Replicas of a file whose digest is known may each say other things of it."""
     turns = itertools.count()
 
-    def answer(_: Ask) -> Scripted:
+    def answer(_: UpstreamRequest) -> Scripted:
         turn = next(turns)
         headers = {"etag": f'"{turn}"', "content-type": "text/html", "last-modified": f"turn {turn}"}
         return Scripted(BODY, ranges=True, headers=headers)

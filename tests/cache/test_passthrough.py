@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.cache.flight import Flight, Location, Wanted
+from proxy.cache.flight import Flight, Location, WantedFile
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.passthrough import Passthrough, Passthroughs
 from proxy.cache.workers import Workers
@@ -133,7 +133,7 @@ def descriptor() -> Iterator[int]:
     os.close(number)
 
 
-async def rest(passthroughs: Passthroughs, wish: Wanted, descriptor: int, size: int | None = len(BODY)) -> bytes:
+async def rest(passthroughs: Passthroughs, wish: WantedFile, descriptor: int, size: int | None = len(BODY)) -> bytes:
     """The rest of a file whose beginning is on disk."""
     flight = Flight(wish)
     flight.size, flight.validator = size, Validator('"v1"')

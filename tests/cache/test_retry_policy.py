@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.cache.flight import Changed, Flight, Location, Wanted
+from proxy.cache.flight import Changed, Flight, Location, WantedFile
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job
 from proxy.cache.retry_policy import RetryPolicy
@@ -29,7 +29,7 @@ PLACE = Location(URL, SITE)
 class Bed:
     """One download."""
 
-    def __init__(self, clock: HandClock, wish: Wanted) -> None:
+    def __init__(self, clock: HandClock, wish: WantedFile) -> None:
         self.clock = clock
         self.host_limits = HostLimits(clock.monotonic)
         self.flight = Flight(wish)

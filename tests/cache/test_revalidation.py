@@ -23,7 +23,7 @@ from proxy.errors import (
     UpstreamUnreachable,
     Withheld,
 )
-from proxy.model import Ask, Entry, Outcome, Validator
+from proxy.model import Entry, Outcome, UpstreamRequest, Validator
 from tests.cache.conftest import BODY, SITE, URL, HandClock, wanted
 from tests.memory_store import MemoryStore, stored
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
@@ -33,7 +33,7 @@ LATER = SITE.ttl + 1
 TAGGED, DATED = Validator('"one"'), Validator(None, "Wed, 01 Jan 2025 00:00:00 GMT")
 ETAG, DATE = {"etag": '"one"'}, {"last-modified": "Wed, 01 Jan 2025 00:00:00 GMT"}
 CONDITIONS = {"If-None-Match": '"one"'}
-ASK = Ask(URL, SITE, {"Accept": "text/html"})
+ASK = UpstreamRequest(URL, SITE, {"Accept": "text/html"})
 
 
 async def test_conditional__confirmed(upstream: MemoryUpstream) -> None:

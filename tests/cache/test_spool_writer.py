@@ -11,7 +11,7 @@ import pytest
 from proxy.cache.flight import Flight
 from proxy.cache.spool_writer import SpoolWriter
 from proxy.errors import StoreFull, UpstreamBroken, WrongBytes
-from proxy.model import Ask
+from proxy.model import UpstreamRequest
 from tests.cache.conftest import BODY, SITE, URL, wanted
 from tests.gates import Gate
 from tests.memory_store import MemorySpool, MemoryStore
@@ -28,7 +28,7 @@ async def pour(store: MemoryStore, script: Scripted, end: int | None, landed: tu
         if landed is not None:
             await spool.write(landed[0], [landed[1]])
             flight.landed(landed[0], landed[0] + len(landed[1]))
-        async with upstream.get(Ask(URL, SITE)) as reply:
+        async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
             await SpoolWriter(spool, flight, 0).pour(reply, end)
         return os.pread(spool.fd, 1 << 20, 0)
     finally:
@@ -87,7 +87,7 @@ async def test_pour__cancelled_while_writes_fail(store: MemoryStore) -> None:
     upstream.on(URL, Scripted(BODY, piece=65_536))
     spool = HeldSpool(store)
     try:
-        async with upstream.get(Ask(URL, SITE)) as reply:
+        async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
             pouring = asyncio.create_task(SpoolWriter(spool, Flight(wanted()), 0).pour(reply, len(BODY)))
             await spool.gate.until_arrived(3)
             for _ in range(3):

@@ -20,7 +20,7 @@ from proxy.errors import (
     UpstreamThrottled,
 )
 from proxy.events import Event, Fetched, UpstreamFailed
-from proxy.model import Ask, Part, Site, Validator
+from proxy.model import Part, Site, UpstreamRequest, Validator
 from proxy.ports import Upstream
 from proxy.upstream.client import AiohttpUpstream
 from tests.memory_upstream import MemoryUpstream, Scripted
@@ -38,9 +38,9 @@ class Stage:
     player: Player
     events: list[Event]
 
-    def ask(self, headers: dict[str, str] | None = None) -> Ask:
+    def ask(self, headers: dict[str, str] | None = None) -> UpstreamRequest:
         """A request of the one address."""
-        return Ask(self.site.base + "x", self.site, headers or {})
+        return UpstreamRequest(self.site.base + "x", self.site, headers or {})
 
     @property
     def fetched(self) -> int:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.cache.downloads import Downloads
-from proxy.cache.flight import Flight, Wanted, follow
+from proxy.cache.flight import Flight, WantedFile, follow
 from proxy.cache.lanes import Lanes
 from proxy.errors import PullthroughError
 from proxy.model import Blob, Digest, Site
@@ -238,7 +238,7 @@ async def downloaded(origin: Origin, digest: Digest | None) -> bytes:
     upstream = AiohttpUpstream(observer=lambda _: None, clock=clock, retries=0, read_timeout=5.0)
     downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(4, 1 << 16))
     site = Site("pypi", f"{origin.url}/", "simple/", 600.0, frozenset({f"{origin.host}:{origin.port}"}))
-    wanted = Wanted("file", f"{origin.url}/file.whl", site, digest)
+    wanted = WantedFile("file", f"{origin.url}/file.whl", site, digest)
     received = bytearray()
     try:
         flight, _ = await downloads.open(wanted)

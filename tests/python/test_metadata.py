@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.cache.representation import Representation
 from proxy.errors import (
     NotFound,
@@ -21,7 +21,7 @@ from proxy.errors import (
     Withheld,
     WrongBytes,
 )
-from proxy.model import Ask, Digest, Kind, Outcome, Source
+from proxy.model import Digest, Kind, Outcome, Source, UpstreamRequest
 from proxy.python.metadata import _HOSTS, MOST_WAITS, Advertised, Later, in_time, patience
 from tests.memory_upstream import Gate, Scripted
 from tests.python.world import SITE, World, content
@@ -51,7 +51,7 @@ def url(package: Package = PACKAGE) -> str:
 
 async def get(world: World, advertised: Advertised = None, package: Package = PACKAGE) -> tuple[bytes, Source]:
     """Metadata as a client gets it, and where it came from."""
-    wanted = Wanted(f"file:{package.filename}", url(package), SITE)
+    wanted = WantedFile(f"file:{package.filename}", url(package), SITE)
     body, source = await world.metadata.get(f"{wanted.key}.metadata", wanted, package.filename, advertised)
     if not isinstance(body, bytes):
         with world.store.lease(body) as descriptor, open(descriptor, "rb", closefd=False) as file:
@@ -59,7 +59,7 @@ async def get(world: World, advertised: Advertised = None, package: Package = PA
     return body, source
 
 
-def no_parts(error: PullthroughError) -> Callable[[Ask], Scripted]:
+def no_parts(error: PullthroughError) -> Callable[[UpstreamRequest], Scripted]:
     """A host that answers each range by an error, and the plain request by the file."""
     return lambda ask: Scripted(error=error) if "Range" in ask.headers else Scripted(BODY)
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.cache.bodies import Claim
-from proxy.cache.flight import Wanted
+from proxy.cache.flight import WantedFile
 from proxy.errors import StoreError, WrongBytes
-from proxy.model import Ask, Digest
+from proxy.model import Digest, UpstreamRequest
 from proxy.python.reading import Reading, Subject, beside, is_metadata
 from proxy.python.wheel import Unreadable
 from tests.memory_upstream import Gate, Scripted
@@ -78,12 +78,12 @@ WHEEL = wheel(padding=300_000)
 BODY = content(WHEEL)
 URL = f"https://index.example/p/{WHEEL.filename}"
 AT = f"{URL}.metadata"
-Part = Callable[[Ask], Scripted]
+Part = Callable[[UpstreamRequest], Scripted]
 
 
 def subject(size: int | None = None, digest: Digest | None = None) -> Subject:
     """The wheel, as a page tells of it."""
-    return Subject(Wanted("file:demo", URL, SITE, None, size), WHEEL.filename, digest, Claim())
+    return Subject(WantedFile("file:demo", URL, SITE, None, size), WHEEL.filename, digest, Claim())
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def test_by_parts__whatever_size_a_page_gives(world: World, reading: Readi
     assert world.upstream.sent < len(BODY)
 
 
-def absolute_only(ask: Ask) -> Scripted:
+def absolute_only(ask: UpstreamRequest) -> Scripted:
     """A host that knows ranges, but not those of the last bytes."""
     return Scripted(BODY, ranges=not ask.headers.get("Range", "").startswith("bytes=-"))
 
@@ -161,7 +161,7 @@ async def test_own_file__many_large_ones_at_once(world: World, reading: Reading)
         world.upstream.on(f"{url}.metadata", Scripted(LARGE, body_gate=gate, gate_at=len(LARGE) - 1))
 
     async def read(url: str) -> int:
-        with reading.subject(Wanted(url, url, SITE), WHEEL.filename, None) as asked:
+        with reading.subject(WantedFile(url, url, SITE), WHEEL.filename, None) as asked:
             return len(await reading.own_file(asked, url))
 
     tasks = [asyncio.create_task(read(url)) for url in addresses]
@@ -183,6 +183,6 @@ async def test_unpacked__waits_for_memory(world: World, reading: Reading, way: s
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("demo-1.0.dist-info/METADATA", LARGE)
     world.upstream.on(URL, Scripted(packed.getvalue(), ranges=True))
-    with reading.subject(Wanted("file:demo", URL, SITE), WHEEL.filename, None) as asked:
+    with reading.subject(WantedFile("file:demo", URL, SITE), WHEEL.filename, None) as asked:
         assert LARGE == await getattr(reading, way)(asked)
         assert len(LARGE) <= asked.claim.held

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.documents import Wish
+from proxy.cache.documents import WantedDocument
 from proxy.cache.representation import LASTING
 from proxy.cache.stored_files import StoredFiles
 from proxy.errors import (
@@ -313,7 +313,7 @@ async def test_file__whose_index_hangs(world: World) -> None:
     for project in ("demo", "other"):
         world.upstream.on(f"https://index.example/simple/{project}/", Scripted(gate=gate))
     assert Outcome.STALE is (await world.file(FILE)).outcome
-    assert world.documents.lost(Wish("", world.url(PAGE), SITE, ""))
+    assert world.documents.lost(WantedDocument("", world.url(PAGE), SITE, ""))
     assert [Outcome.STALE] * 2 == [(await world.file(target)).outcome for target in (FILE, other)]
 
 

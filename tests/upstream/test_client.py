@@ -29,7 +29,7 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from proxy.model import Ask, Kind, Site
+from proxy.model import Kind, Site, UpstreamRequest
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.reply import AiohttpReply
 from tests.upstream.conftest import HandClock, Make, Seen
@@ -42,9 +42,9 @@ def site(server: Scripted, host: str = "127.0.0.1", hosts: frozenset[str] = froz
     return Site("demo", f"http://{host}:{server.port}/", "", 600.0, hosts)
 
 
-def ask(server: Scripted, path: str = "x", headers: dict[str, str] | None = None) -> Ask:
+def ask(server: Scripted, path: str = "x", headers: dict[str, str] | None = None) -> UpstreamRequest:
     """A request of the server, which is the site's base."""
-    return Ask(server.base + path, site(server), headers or {})
+    return UpstreamRequest(server.base + path, site(server), headers or {})
 
 
 TOLD = f"Basic {base64.b64encode(b'me:s3cret').decode()}"
@@ -56,7 +56,7 @@ def telling(server: Scripted) -> KnownCredentials:
     return KnownCredentials.find(Settings(data=Path("/data"), upstreams=(upstream,)), {"ONE": "me:s3cret"})
 
 
-async def read(client: AiohttpUpstream, request: Ask) -> bytes:
+async def read(client: AiohttpUpstream, request: UpstreamRequest) -> bytes:
     """Ask, and read the body out."""
     async with client.get(request) as reply:
         return b"".join([chunk async for chunk in reply.chunks()])
@@ -205,7 +205,7 @@ async def test_redirect__to_a_private_address(server: Scripted, make: Make) -> N
         server.on("/x", moved(f"http://127.0.0.1:{inside.port}/secret"))
         client = make(resolver=Fixed("127.0.0.1"))
         with pytest.raises(NotAllowed):
-            await read(client, Ask(f"http://named.example:{server.port}/x", site(server, "named.example")))
+            await read(client, UpstreamRequest(f"http://named.example:{server.port}/x", site(server, "named.example")))
         assert inside.seen == []
 
 
@@ -218,11 +218,11 @@ async def test_port__another_one_of_the_host(host: str, server: Scripted, make: 
         server.on("/x", moved(f"http://{place}/x"))
         for url in (f"http://{place}/x", f"http://{host}:{server.port}/x"):
             with pytest.raises(NotAllowed):
-                await read(make(), Ask(url, site(server, host)))
+                await read(make(), UpstreamRequest(url, site(server, host)))
         assert inside.seen == []
         for named in (place, host):
             known = site(server, host, frozenset({named}))
-            assert await read(make(), Ask(f"http://{host}:{server.port}/x", known)) == b"there"
+            assert await read(make(), UpstreamRequest(f"http://{host}:{server.port}/x", known)) == b"there"
 
 
 async def test_redirect__credentials_stay(server: Scripted, make: Make) -> None:
@@ -232,7 +232,9 @@ async def test_redirect__credentials_stay(server: Scripted, make: Make) -> None:
         server.on("/y", moved(other.base + "z"))
         other.on("/z", plain(b"there"))
         known = site(server, hosts=frozenset({f"127.0.0.1:{other.port}"}))
-        await read(make(), Ask(server.base + "x", known, {"Authorization": "Basic c2VjcmV0", "Range": "bytes=0-"}))
+        await read(
+            make(), UpstreamRequest(server.base + "x", known, {"Authorization": "Basic c2VjcmV0", "Range": "bytes=0-"})
+        )
         assert ["authorization" in seen.headers for seen in server.seen] == [True, True]
         assert [("authorization" in s.headers, "range" in s.headers) for s in other.seen] == [(False, True)]
 
@@ -246,11 +248,11 @@ async def test_redirect__only_its_own_word(server: Scripted, make: Make) -> None
         server.on("/y", plain(b"here"))
         server.on("/z", moved(other.base + "back"))
         other.on("/back", moved(server.base + "y"))
-        assert b"here" == await read(make(), Ask(server.base + "x", known, own=True))
+        assert b"here" == await read(make(), UpstreamRequest(server.base + "x", known, own=True))
         with pytest.raises(Forwarded):
-            await read(make(), Ask(server.base + "z", known, own=True))
+            await read(make(), UpstreamRequest(server.base + "z", known, own=True))
         assert 0 == len(other.seen)
-        assert b"here" == await read(make(), Ask(server.base + "z", known))
+        assert b"here" == await read(make(), UpstreamRequest(server.base + "z", known))
 
 
 # Credentials of the settings
@@ -264,7 +266,7 @@ async def test_credentials__origin_of_the_base(server: Scripted, make: Make) -> 
         client = make(credentials=telling(server))
         for path, place in (("/x", server), ("/deep/y", server), ("/x", other)):
             place.on(path, plain(b"1"))
-            await read(client, Ask(place.base + path[1:], known))
+            await read(client, UpstreamRequest(place.base + path[1:], known))
         assert [TOLD] * 2 == [seen.headers.get("authorization") for seen in server.seen]
         assert [None] == [seen.headers.get("authorization") for seen in other.seen]
 
@@ -274,7 +276,7 @@ async def test_credentials__are_each_sites_own(server: Scripted, make: Make) -> 
     server.on("/x", plain(b"1"))
     client = make(credentials=telling(server))
     for mount in ("demo", "open", "demo"):
-        await read(client, Ask(server.base + "x", replace(site(server), mount=mount)))
+        await read(client, UpstreamRequest(server.base + "x", replace(site(server), mount=mount)))
     assert [TOLD, None, TOLD] == [seen.headers.get("authorization") for seen in server.seen]
     assert 1 == server.connections
 
@@ -287,7 +289,7 @@ async def test_credentials__refused(
 ) -> None:
     """A 403 to who showed credentials is a refusal, and no word of what was shown is in it."""
     server.on("/x", plain(b"no", status="403 Forbidden"))
-    request = Ask(server.base + "x", replace(site(server), mount=mount))
+    request = UpstreamRequest(server.base + "x", replace(site(server), mount=mount))
     known = telling(server)
     with pytest.raises(expected) as caught:
         await read(make(credentials=known), request)
@@ -314,9 +316,9 @@ async def test_redirect__from_tls_to_plain(server: Scripted, make: Make) -> None
         secure.on("/x", moved(server.base))
         own = Site("demo", base, "", 600.0)
         client = make(ssl_context=trusting)
-        assert await read(client, Ask(base + "ok", own)) == b"safe"
+        assert await read(client, UpstreamRequest(base + "ok", own)) == b"safe"
         with pytest.raises(UpstreamBroken):
-            await read(client, Ask(base + "x", own))
+            await read(client, UpstreamRequest(base + "x", own))
         assert server.seen == []
 
 
@@ -330,7 +332,9 @@ async def test_address__private_in_any_form(server: Scripted, make: Make, host: 
     """A page that links to this machine gets nothing from it."""
     client = make(resolver=Fixed("127.0.0.1"))
     with pytest.raises(NotAllowed):
-        await read(client, Ask(f"http://{host}:{server.port}/x", Site("demo", "http://index.example/", "", 600.0)))
+        await read(
+            client, UpstreamRequest(f"http://{host}:{server.port}/x", Site("demo", "http://index.example/", "", 600.0))
+        )
     assert (server.seen, seen.failures) == ([], [])
 
 
@@ -339,7 +343,7 @@ async def test_address__name_of_the_settings(server: Scripted, make: Make) -> No
     server.on("/x", plain(b"home"))
     client = make(resolver=Fixed("127.0.0.1"))
     base = Site("demo", "http://index.example/", "", 600.0, frozenset({"files.example"}))
-    assert await read(client, Ask(f"http://files.example:{server.port}/x", base)) == b"home"
+    assert await read(client, UpstreamRequest(f"http://files.example:{server.port}/x", base)) == b"home"
 
 
 async def test_address__name_of_the_settings_that_leads_to_metadata(make: Make) -> None:
@@ -347,7 +351,7 @@ async def test_address__name_of_the_settings_that_leads_to_metadata(make: Make) 
     client = make(resolver=Fixed("169.254.169.254"))
     base = Site("demo", "http://index.example/", "", 600.0)
     with pytest.raises(NotAllowed):
-        await read(client, Ask("http://index.example/latest/meta-data/", base))
+        await read(client, UpstreamRequest("http://index.example/latest/meta-data/", base))
 
 
 async def test_address__connection_of_another_site(server: Scripted, make: Make) -> None:
@@ -355,9 +359,9 @@ async def test_address__connection_of_another_site(server: Scripted, make: Make)
     server.on("/x", plain(b"home"))
     client = make(resolver=Fixed("127.0.0.1"))
     url = f"http://corp.example:{server.port}/x"
-    assert await read(client, Ask(url, site(server, "corp.example"))) == b"home"
+    assert await read(client, UpstreamRequest(url, site(server, "corp.example"))) == b"home"
     with pytest.raises(NotAllowed):
-        await read(client, Ask(url, Site("public", "http://index.example/", "", 600.0)))
+        await read(client, UpstreamRequest(url, Site("public", "http://index.example/", "", 600.0)))
     assert len(server.seen) == 1
 
 
@@ -379,10 +383,12 @@ async def test_name__beside_others_that_hang(
     client = make()
     came = Site("apt", "", "", 600.0, named=False)
     urls = [f"http://{one}.hangs.invalid/x" for one in range(number)]
-    waiting = [asyncio.create_task(read(client, Ask(url, came))) for url in urls]
+    waiting = [asyncio.create_task(read(client, UpstreamRequest(url, came))) for url in urls]
     while len(asked) < min(number, 96):
         await asyncio.sleep(0)
-    assert b"there" == await read(client, Ask(f"http://localhost:{server.port}/x", site(server, "localhost")))
+    assert b"there" == await read(
+        client, UpstreamRequest(f"http://localhost:{server.port}/x", site(server, "localhost"))
+    )
     assert not any(task.done() for task in waiting)
     ended.set()
     assert {UpstreamUnreachable} == {type(error) for error in await asyncio.gather(*waiting, return_exceptions=True)}
@@ -396,7 +402,7 @@ async def test_unreachable__nobody_listens(make: Make, seen: Seen, naps: list[fl
     url = f"http://127.0.0.1:{free_port()}/"
     client = make(retries=2)
     with pytest.raises(UpstreamUnreachable):
-        await read(client, Ask(url, Site("demo", url, "", 600.0)))
+        await read(client, UpstreamRequest(url, Site("demo", url, "", 600.0)))
     assert seen.failures == ["unreachable"] * 3
     assert len(naps) == 2
     assert 0.1 <= naps[0] <= 0.2 <= naps[1] <= 0.4
@@ -411,7 +417,7 @@ async def test_unreachable__known_to_be_down(make: Make, seen: Seen) -> None:
     client = make(retries=2)
     for _ in range(2):
         with pytest.raises(UpstreamUnreachable):
-            await read(client, Ask(url, Site("demo", url, "", 600.0)))
+            await read(client, UpstreamRequest(url, Site("demo", url, "", 600.0)))
     assert len(seen.failures) == 3 + 1
 
 
@@ -522,10 +528,10 @@ async def test_down__no_connection(kind: Kind, make: Make) -> None:
     site = Site("demo", url, "", 600.0)
     client = make()
     with pytest.raises(UpstreamUnreachable):
-        await read(client, Ask(url, site, kind=kind, bulk=True))
+        await read(client, UpstreamRequest(url, site, kind=kind, bulk=True))
     assert not client.down(url, file=True)
     with pytest.raises(UpstreamUnreachable):
-        await read(client, Ask(url, site, kind=kind))
+        await read(client, UpstreamRequest(url, site, kind=kind))
     assert client.down(url)
     assert client.down(url, file=True)
 
@@ -557,12 +563,12 @@ async def test_down__where_a_redirect_led(server: Scripted, make: Make) -> None:
     client = make()
     known = site(server, hosts=frozenset({"127.0.0.1"}))
     with pytest.raises(UpstreamUnreachable):
-        await read(client, Ask(server.base + "x", known, kind=Kind.PAGE))
+        await read(client, UpstreamRequest(server.base + "x", known, kind=Kind.PAGE))
     assert [True, False, True, True] == [
         client.down(url, file=file) for url in (server.base, dead) for file in (False, True)
     ]
     server.on("/x", plain(b"back"))
-    assert b"back" == await read(client, Ask(server.base + "x", known, kind=Kind.PAGE))
+    assert b"back" == await read(client, UpstreamRequest(server.base + "x", known, kind=Kind.PAGE))
     assert not client.down(server.base)
 
 
@@ -633,7 +639,7 @@ async def test_tls__certificate_that_is_not_trusted(make: Make, naps: list[float
     async with scripted(context) as secure:
         base = f"https://127.0.0.1:{secure.port}/"
         with pytest.raises(UpstreamUnreachable, match="SSL_CERT_FILE"):
-            await read(make(retries=2), Ask(base, Site("demo", base, "", 600.0)))
+            await read(make(retries=2), UpstreamRequest(base, Site("demo", base, "", 600.0)))
     assert naps == []
 
 
@@ -656,7 +662,7 @@ async def test_tls__left_in_the_middle(make: Make) -> None:
     async with scripted(context) as secure:
         base = f"https://127.0.0.1:{secure.port}/"
         secure.on("/x", deaf)
-        async with make(ssl_context=trusting).get(Ask(base + "x", Site("demo", base, "", 600.0))) as reply:
+        async with make(ssl_context=trusting).get(UpstreamRequest(base + "x", Site("demo", base, "", 600.0))) as reply:
             await anext(aiter(reply.chunks()))
             assert isinstance(reply, AiohttpReply)
             connection = reply._response.connection
@@ -677,4 +683,7 @@ async def test_name__unknown(make: Make) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
     with pytest.raises(UpstreamUnreachable, match="name"):
-        await read(make(resolver=Nothing()), Ask("http://gone.example/", Site("demo", "http://gone.example/", "", 1.0)))
+        await read(
+            make(resolver=Nothing()),
+            UpstreamRequest("http://gone.example/", Site("demo", "http://gone.example/", "", 1.0)),
+        )

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from proxy.errors import UpstreamBroken, UpstreamTimeout
-from proxy.model import Ask, Site
+from proxy.model import Site, UpstreamRequest
 from proxy.ports import Reply
 from proxy.upstream.connections import DirectRead
 from tests import faults
@@ -24,9 +24,9 @@ from tests.upstream.scripted import Line, Scripted, Then, plain
 BODY = Noise(5_000_000, seed=7)
 
 
-def ask(server: Scripted, path: str) -> Ask:
+def ask(server: Scripted, path: str) -> UpstreamRequest:
     """A request of a path."""
-    return Ask(server.base + path, Site("demo", server.base, "", 600.0))
+    return UpstreamRequest(server.base + path, Site("demo", server.base, "", 600.0))
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ async def test_body_that_came_whole__does_not_resume_the_next_one(chunked: bool,
 # Long bodies, read straight off their connection
 
 
-def file_of(origin: Origin) -> Ask:
+def file_of(origin: Origin) -> UpstreamRequest:
     """A request of the one file."""
-    return Ask(f"{origin.url}/file", Site("demo", f"{origin.url}/", "", 600.0))
+    return UpstreamRequest(f"{origin.url}/file", Site("demo", f"{origin.url}/", "", 600.0))
 
 
 async def read(reply: Reply, size: int = 300_000) -> bytes:
@@ -177,7 +177,7 @@ async def test_direct_read__reader_that_takes_its_time(server: Scripted, make: M
     server.on("/silent", Line(b"", Then.HOLD))
     client = make(read_timeout=0.2)
     site = Site("demo", server.base, "", 600.0)
-    async with client.get(Ask(server.base + "file", site)) as reply:
+    async with client.get(UpstreamRequest(server.base + "file", site)) as reply:
         buffer, got, slept = memoryview(bytearray(400_000)), 0, False
         while size := await reply.readinto(buffer):
             got += size
@@ -186,7 +186,7 @@ async def test_direct_read__reader_that_takes_its_time(server: Scripted, make: M
                 await asyncio.sleep(0.5)
     assert len(body) == got
     with pytest.raises(UpstreamTimeout):
-        async with client.get(Ask(server.base + "silent", site)):
+        async with client.get(UpstreamRequest(server.base + "silent", site)):
             pass
     assert [1, 1] == [seen.connection for seen in server.seen]
 
@@ -295,7 +295,7 @@ async def test_direct_read__more_behind_the_body(behind: bytes, server: Scripted
     server.on("/next", plain(b"right"))
     client = make()
     site = Site("demo", server.base, "", 600.0)
-    async with client.get(Ask(server.base + "file", site)) as reply:
+    async with client.get(UpstreamRequest(server.base + "file", site)) as reply:
         buffer, got = memoryview(bytearray(len(body))), 0
         while got < len(body) - 1:  # the last byte is there when its turn comes, and what is behind it too
             got += await reply.readinto(buffer[got : len(body) - 1])
@@ -303,7 +303,7 @@ async def test_direct_read__more_behind_the_body(behind: bytes, server: Scripted
         assert await reply.readinto(buffer[got:]) == 1
         assert await reply.readinto(buffer) == 0
     assert body == bytes(buffer)
-    async with client.get(Ask(server.base + "next", site)) as reply:
+    async with client.get(UpstreamRequest(server.base + "next", site)) as reply:
         assert [b"right"] == [chunk async for chunk in reply.chunks()]
     assert 2 == server.connections
 
@@ -327,8 +327,8 @@ async def test_direct_read__beside_a_slow_reader_of_the_same_connection(server: 
     client = make()
     site = Site("demo", server.base, "", 600.0)
     async with (
-        client.get(Ask(server.base + "slow", site)) as slow,
-        client.get(Ask(server.base + "long", site)) as reply,
+        client.get(UpstreamRequest(server.base + "slow", site)) as slow,
+        client.get(UpstreamRequest(server.base + "long", site)) as reply,
     ):
         chunks = aiter(slow.chunks())
         buffer, got = memoryview(bytearray(len(body))), 0
@@ -339,7 +339,7 @@ async def test_direct_read__beside_a_slow_reader_of_the_same_connection(server: 
         while before < 20_000:
             before += len(await anext(chunks))
         for _ in range(5):
-            async with client.get(Ask(server.base + "barrier", site)) as other:
+            async with client.get(UpstreamRequest(server.base + "barrier", site)) as other:
                 assert [barrier] == [chunk async for chunk in other.chunks()]
         while size := await reply.readinto(buffer[got:]):
             got += size

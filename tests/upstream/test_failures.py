@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.model import Ask, Kind, Site
+from proxy.model import Kind, Site, UpstreamRequest
 from proxy.upstream.failures import CAUGHT, Aspect, HostHealth, broken_off, connecting, failure, soon_again
 
 PAGES, FILES, CONNECTION = Aspect.DOCUMENTS, Aspect.FILES, Aspect.CONNECTION
@@ -112,7 +112,7 @@ def test_health__aspects(
 )
 def test_aspect__of_a_request(kind: Kind, aspect: Aspect) -> None:
     """Metadata comes from where files are."""
-    assert aspect is Aspect.of(Ask("http://a/", Site("demo", "http://a/", "", 600.0), kind=kind))
+    assert aspect is Aspect.of(UpstreamRequest("http://a/", Site("demo", "http://a/", "", 600.0), kind=kind))
 
 
 def test_health__made_up_names() -> None:

@@ -16,7 +16,7 @@ from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
 from proxy.errors import NotAllowed, NotFound, PullthroughError, UpstreamBroken, UpstreamDenied, UpstreamError
-from proxy.model import Ask
+from proxy.model import UpstreamRequest
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.hops import follow, headers_for, parse
 from tests.answers import Answer, Request
@@ -164,7 +164,7 @@ class House:
 
     async def get(self, url: str) -> bytes:
         """Ask, and read the body out."""
-        async with self.client.get(Ask(url, self.site)) as reply:
+        async with self.client.get(UpstreamRequest(url, self.site)) as reply:
             return b"".join([chunk async for chunk in reply.chunks()])
 
 
@@ -326,7 +326,7 @@ async def test_renewed__at_a_later_hop(origin: Origin, make: Make, tmp_path: Pat
             return door(request)
 
         files.admit = renewed_meanwhile
-        ask = Ask(f"{origin.url}/a", house.site, {"Range": "bytes=1-2"})
+        ask = UpstreamRequest(f"{origin.url}/a", house.site, {"Range": "bytes=1-2"})
         async with house.client.get(ask) as reply:
             assert (206, b"he") == (reply.status, b"".join([chunk async for chunk in reply.chunks()]))
 

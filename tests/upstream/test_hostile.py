@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from proxy.errors import UpstreamBroken, UpstreamUnreachable
-from proxy.model import Ask, Site
+from proxy.model import Site, UpstreamRequest
 from proxy.upstream.client import AiohttpUpstream
 from tests.upstream.conftest import Make, Seen
 from tests.upstream.scripted import Line, Scripted, Then, plain
@@ -46,12 +46,12 @@ BODIES = {
 }
 
 
-def ask(server: Scripted, headers: dict[str, str] | None = None) -> Ask:
+def ask(server: Scripted, headers: dict[str, str] | None = None) -> UpstreamRequest:
     """A request of the one address."""
-    return Ask(server.base + "x", Site("demo", server.base, "", 600.0), headers or {})
+    return UpstreamRequest(server.base + "x", Site("demo", server.base, "", 600.0), headers or {})
 
 
-async def read(client: AiohttpUpstream, request: Ask) -> bytes:
+async def read(client: AiohttpUpstream, request: UpstreamRequest) -> bytes:
     """Ask, and read the body out."""
     async with client.get(request) as reply:
         return b"".join([chunk async for chunk in reply.chunks()])

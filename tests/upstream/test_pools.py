@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from proxy.errors import Crowded
-from proxy.model import Ask, Kind, Site
+from proxy.model import Kind, Site, UpstreamRequest
 from proxy.ports import Reply
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.request_slots import MOST, Rank
@@ -18,17 +18,17 @@ from tests.upstream.scripted import Line, Scripted, Then, plain
 HELD = Line(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", Then.HOLD)
 
 
-def ask(server: Scripted, path: str, kind: Kind = Kind.FILE, *, bulk: bool = False) -> Ask:
+def ask(server: Scripted, path: str, kind: Kind = Kind.FILE, *, bulk: bool = False) -> UpstreamRequest:
     """A request of a path."""
-    return Ask(server.base + path, Site("demo", server.base, "", 600.0), kind=kind, bulk=bulk)
+    return UpstreamRequest(server.base + path, Site("demo", server.base, "", 600.0), kind=kind, bulk=bulk)
 
 
-async def crowd(stack: AsyncExitStack, client: AiohttpUpstream, asked: Ask, number: int) -> list[Reply]:
+async def crowd(stack: AsyncExitStack, client: AiohttpUpstream, asked: UpstreamRequest, number: int) -> list[Reply]:
     """So many answers, none of which ends."""
     return [await stack.enter_async_context(client.get(asked)) for _ in range(number)]
 
 
-async def body(client: AiohttpUpstream, asked: Ask) -> bytes:
+async def body(client: AiohttpUpstream, asked: UpstreamRequest) -> bytes:
     """The whole body."""
     async with client.get(asked) as reply:
         return b"".join([chunk async for chunk in reply.chunks()])

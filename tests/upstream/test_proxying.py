@@ -16,7 +16,7 @@ from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
 from proxy.errors import NotAllowed, PullthroughError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.model import Ask, Site
+from proxy.model import Site, UpstreamRequest
 from proxy.upstream.client import AiohttpUpstream
 from tests.answers import Answer
 from tests.bodies import Noise
@@ -65,7 +65,7 @@ def redirect(location: str) -> Answer:
 async def read(client: AiohttpUpstream, url: str, site: Site) -> bytes:
     """Ask, and read the body out into the reader's own memory, as downloads do."""
     memory, body = memoryview(bytearray(1 << 20)), bytearray()
-    async with client.get(Ask(url, site)) as reply:
+    async with client.get(UpstreamRequest(url, site)) as reply:
         while size := await reply.readinto(memory):
             body += memory[:size]
     return bytes(body)

@@ -8,14 +8,14 @@ import pytest
 
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.events import Fetched
-from proxy.model import Ask, Site
+from proxy.model import Site, UpstreamRequest
 from tests.upstream.conftest import Make, Seen
 from tests.upstream.scripted import Line, Scripted, Then, plain
 
 
-def ask(server: Scripted) -> Ask:
+def ask(server: Scripted) -> UpstreamRequest:
     """A request of the one address."""
-    return Ask(server.base + "x", Site("demo", server.base, "", 600.0))
+    return UpstreamRequest(server.base + "x", Site("demo", server.base, "", 600.0))
 
 
 async def test_chunks__as_they_arrive(server: Scripted, make: Make, seen: Seen) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import Crowded
-from proxy.model import Ask, Kind, Site
+from proxy.model import Kind, Site, UpstreamRequest
 from proxy.upstream.request_slots import MOST, Rank, RequestSlots
 
 HOST = "files.example:443"
@@ -29,15 +29,15 @@ async def filled(slots: RequestSlots, *ranks: Rank) -> list[Callable[[], None]]:
 @pytest.mark.parametrize(
     ("ask", "rank"),
     [
-        (Ask("u", SITE), Rank.PLAIN),
-        (Ask("u", SITE, kind=Kind.PAGE), Rank.URGENT),
-        (Ask("u", SITE, kind=Kind.METADATA), Rank.URGENT),
-        (Ask("u", SITE, kind=Kind.RELEASE), Rank.URGENT),
-        (Ask("u", SITE, kind=Kind.PAGE, bulk=True), Rank.BULK),
-        (Ask("u", SITE, bulk=True), Rank.BULK),
+        (UpstreamRequest("u", SITE), Rank.PLAIN),
+        (UpstreamRequest("u", SITE, kind=Kind.PAGE), Rank.URGENT),
+        (UpstreamRequest("u", SITE, kind=Kind.METADATA), Rank.URGENT),
+        (UpstreamRequest("u", SITE, kind=Kind.RELEASE), Rank.URGENT),
+        (UpstreamRequest("u", SITE, kind=Kind.PAGE, bulk=True), Rank.BULK),
+        (UpstreamRequest("u", SITE, bulk=True), Rank.BULK),
     ],
 )
-def test_rank__of_a_request(ask: Ask, rank: Rank) -> None:
+def test_rank__of_a_request(ask: UpstreamRequest, rank: Rank) -> None:
     """Pages and metadata go before files, and files before what nobody waits for."""
     assert rank is Rank.of(ask)
 
