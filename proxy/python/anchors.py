@@ -13,9 +13,9 @@ from urllib.parse import unquote
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from proxy.model import Digest
-from proxy.python import filenames, hashes
+from proxy.python import filenames
 from proxy.python.links import Base
-from proxy.python.page import NOTHING, File
+from proxy.python.page import NOTHING, File, digest_of, digests_of_fragment
 
 SPACE = " \t\n\r\f"  # what HTML strips from an address
 _EGG = re.compile(r"(?:^|&)egg=([^&]+)")
@@ -53,7 +53,7 @@ def _named(last: str, address: str, fragment: str, node: LexborNode) -> str:
 
 
 def _file(filename: str, address: str, fragment: str, attributes: dict[str, str | None]) -> File:
-    fragment, digests = hashes.of_fragment(fragment)
+    fragment, digests = digests_of_fragment(fragment)
     take = attributes.pop
     core, legacy = take("data-core-metadata", _ABSENT), take("data-dist-info-metadata", _ABSENT)
     yanked, gpg_sig, size = take("data-yanked", _ABSENT), take("data-gpg-sig", None), take("data-size", None)
@@ -82,4 +82,4 @@ def _metadata(value: str | None) -> bool | Digest | None:
         return None
     name, _, digits = (value or "").strip().partition("=")
     # Whatever else stands there, pip takes for a yes.
-    return hashes.digest_of(name, digits) or name.lower() != "false"
+    return digest_of(name, digits) or name.lower() != "false"

@@ -1,8 +1,8 @@
-"""Files: distributions, what lies beside them, and wheels' metadata.
+"""Files: distributions, what lies beside them (such as signatures), and wheels' metadata.
 
-Called by the service. A kept file is answered as long as it is what pages promise (`standing`). What is not kept goes
-through `downloads`, or past it for a range that would have to wait; where that fails, the file's page is asked for
-again, once: addresses of files may be good for minutes only.
+Called by the service. A stored file is served as long as it is what pages promise; `file_validity` decides that. What
+is not stored goes through `downloads`, or past it for a range that would have to wait. When that fails, the file's page
+is asked for again, once: addresses of files may be good for minutes only.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from proxy.cache.revalidation import Revalidator
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Query, Site, Source, Target
 from proxy.ports import Clock, Store
-from proxy.python.catalog import Catalog, Said
+from proxy.python.catalog import Catalog, Listing
+from proxy.python.file_validity import FileValidity, is_vouched
 from proxy.python.metadata import Metadata
-from proxy.python.standing import Standing, is_vouched
 from proxy.python.store_keys import file_key
 from proxy.python.supplements import is_volatile
 
-VOLATILE_LIFE = "max-age=600, public"
+REPLACEABLE = "max-age=600, public"  # `Cache-Control` of files that may be replaced under their names
 _GONE = (NotFound, UpstreamDenied, UpstreamBroken, WrongBytes)  # what an address that has expired may answer
 
 
@@ -45,7 +45,7 @@ class Files:
         self._opener = FileOpener(downloads)
         self._catalog = catalog
         self._metadata = metadata
-        self._standing = Standing(store, catalog, downloads.stored_files, revalidator, clock)
+        self._validity = FileValidity(store, catalog, downloads.stored_files, revalidator, clock)
         self._clock = clock
 
     async def file(self, query: Query[Target], site: Site) -> Representation:
@@ -57,21 +57,24 @@ class Files:
         entry, blob = self._stored(file_key(target))
         if entry is None or blob is None:
             return await self._fetched(query, site, await self._catalog.find(target, site))
-        said, outcome = await self._standing.of_file(target, site, entry)
-        lasting = outcome is not Outcome.MISS and _lasting(target, site, said, vouched=entry.promised is not None)
-        kept = _file_of(site, blob, said.digest or entry.promised or blob.digest, Source.CACHE, lasting=lasting)
-        kept = replace(kept, age=self._age(entry))
+        listing, outcome = await self._validity.of_file(target, site, entry)
+        immutable = outcome is not Outcome.MISS and _is_immutable(
+            target, site, listing, vouched=entry.promised is not None
+        )
+        digest = listing.digest or entry.promised or blob.digest
+        stored = _file_answer(site, blob, digest, Source.CACHE, immutable=immutable)
+        stored = replace(stored, age=self._age(entry))
         if outcome is not Outcome.MISS:
-            age = None if outcome is Outcome.REVALIDATED else kept.age
-            return self._reusable(replace(kept, outcome=outcome, age=age), site, said, lasting=lasting)
-        if said.digest is not None and not entry.proved:
+            age = None if outcome is Outcome.REVALIDATED else stored.age
+            return self._reusable(replace(stored, outcome=outcome, age=age), site, listing, immutable=immutable)
+        if listing.digest is not None and not entry.proved:
             await self._store.forget(entry.key)  # it was never what the page promises
         try:
-            return await self._fetched(query, site, said, renew=said.digest is None)
+            return await self._fetched(query, site, listing, renew=listing.digest is None)
         except (NotFound, UpstreamError):
-            if said.digest is not None:
-                raise  # a page promises another file than the kept one
-            return replace(kept, outcome=Outcome.STALE)
+            if listing.digest is not None:
+                raise  # a page promises another file than the stored one
+            return replace(stored, outcome=Outcome.STALE)
 
     async def metadata(self, target: Target, site: Site, name: str) -> Representation:
         """The metadata of a wheel, from wherever it can be had; `name` ends in `.metadata`. Raises as `file` does."""
@@ -79,56 +82,62 @@ class Files:
         wheel = Target(target.mount, target.host, target.path.removesuffix(".metadata"))
         entry, blob = self._stored(key)
         if entry is not None and blob is not None:
-            said, outcome = await self._standing.of_metadata(wheel, site, entry)
+            listing, outcome = await self._validity.of_metadata(wheel, site, entry)
             if outcome is not Outcome.MISS:
-                lasting = _lasting(wheel, site, said, vouched=is_vouched(entry))
-                shown = self._metadata_of(site, blob, Source.CACHE, said, lasting=lasting)
-                return replace(shown, outcome=outcome, age=self._age(entry))
-        said = await self._catalog.find(wheel, site)
+                immutable = _is_immutable(wheel, site, listing, vouched=is_vouched(entry))
+                answer = self._metadata_answer(site, blob, Source.CACHE, listing, immutable=immutable)
+                return replace(answer, outcome=outcome, age=self._age(entry))
+        listing = await self._catalog.find(wheel, site)
         try:
-            return await self._provided(key, wheel, site, name, said)
+            return await self._fetched_metadata(key, wheel, site, name, listing)
         except _GONE:
-            again = await self._catalog.again(said, wheel, site)
+            again = await self._catalog.look_again(listing, wheel, site)
             if again is None:
                 raise
-            return await self._provided(key, wheel, site, name, again)
+            return await self._fetched_metadata(key, wheel, site, name, again)
 
-    async def _provided(self, key: str, wheel: Target, site: Site, name: str, said: Said) -> Representation:
-        """The metadata of a wheel of which pages say this."""
-        whl = await self._wanted(wheel, site, said)
-        held = self._store.find(file_key(wheel))
-        if held is not None and await self._standing.judge(wheel, site, held, said) is Outcome.MISS:
-            whl = replace(whl, renew=said.digest is None)  # what is kept would tell of another wheel
-        advertised = said.file.core_metadata if said.file is not None else None
-        body, source = await self._metadata.get(key, whl, name.removesuffix(".metadata"), advertised)
-        return self._metadata_of(site, body, source, said, lasting=_lasting(wheel, site, said))
+    async def _fetched_metadata(
+        self, key: str, wheel: Target, site: Site, name: str, listing: Listing
+    ) -> Representation:
+        """The metadata of a wheel that is listed so."""
+        wanted = await self._wanted(wheel, site, listing)
+        stored = self._store.find(file_key(wheel))
+        if stored is not None and await self._validity.judge(wheel, site, stored, listing) is Outcome.MISS:
+            wanted = replace(wanted, renew=listing.digest is None)  # the stored wheel is another one
+        advertised = listing.file.core_metadata if listing.file is not None else None
+        body, source = await self._metadata.get(key, wanted, name.removesuffix(".metadata"), advertised)
+        immutable = _is_immutable(wheel, site, listing)
+        return self._metadata_answer(site, body, source, listing, immutable=immutable)
 
-    async def _fetched(self, query: Query[Target], site: Site, said: Said, *, renew: bool = False) -> Representation:
-        """A file that is not here, from where pages say that it is; or from where its page says after a new look."""
+    async def _fetched(
+        self, query: Query[Target], site: Site, listing: Listing, *, renew: bool = False
+    ) -> Representation:
+        """A file that is not stored, from where it is listed; or from where its page lists it after a new look."""
         try:
-            return await self._opened(query, site, said, renew=renew)
+            return await self._opened(query, site, listing, renew=renew)
         except _GONE:
-            again = await self._catalog.again(said, query.target, site)
+            again = await self._catalog.look_again(listing, query.target, site)
             if again is None:
                 raise
             return await self._opened(query, site, again, renew=renew)
 
-    async def _opened(self, query: Query[Target], site: Site, said: Said, *, renew: bool) -> Representation:
+    async def _opened(self, query: Query[Target], site: Site, listing: Listing, *, renew: bool) -> Representation:
         target = query.target
-        wanted = replace(await self._wanted(target, site, said), renew=renew)
-        # RFC 9110 §13.1.5: a range of what the client does not have the rest of is not to be answered as such.
+        wanted = replace(await self._wanted(target, site, listing), renew=renew)
+        # RFC 9110 §13.1.5: the range counts only if the client has a part of this very file.
         applies = query.if_range is None or query.if_range.strip() == etag_of(wanted.digest)
         body, source = await self._opener.body(wanted, query.span if applies else None, None, head=query.head)
         digest = wanted.digest or (body.digest if isinstance(body, Blob) else None)
-        return _file_of(site, body, digest, source, lasting=_lasting(target, site, said))
+        immutable = _is_immutable(target, site, listing)
+        return _file_answer(site, body, digest, source, immutable=immutable)
 
-    async def _wanted(self, target: Target, site: Site, said: Said) -> WantedFile:
-        """The wish for a file. Where else its bytes are is looked for once, for all who want it at the time."""
-        wanted = self._catalog.wanted(target, site, said)
-        if said.file is None:
+    async def _wanted(self, target: Target, site: Site, listing: Listing) -> WantedFile:
+        """What is to be fetched. Other locations are looked for once, for all who want the file at the time."""
+        wanted = self._catalog.wanted(target, site, listing)
+        if listing.file is None:
             return wanted
         flight = self._running(wanted)
-        locations = flight.wanted.locations if flight is not None else await self._catalog.elsewhere(said.file, site)
+        locations = flight.wanted.locations if flight is not None else await self._catalog.elsewhere(listing.file, site)
         return replace(wanted, others=tuple(location for location in locations if location.url != wanted.url))
 
     def _age(self, entry: Entry) -> float:
@@ -138,46 +147,50 @@ class Files:
         entry = self._store.find(key)
         return entry, self._store.blob(entry.digest) if entry is not None else None
 
-    def _metadata_of(
-        self, site: Site, body: bytes | Blob, source: Source, said: Said, *, lasting: bool
+    def _metadata_answer(
+        self, site: Site, body: bytes | Blob, source: Source, listing: Listing, *, immutable: bool
     ) -> Representation:
         digest = body.digest if isinstance(body, Blob) else Digest("sha256", hashlib.sha256(body).hexdigest())
-        shown = Representation.of_file(
+        answer = Representation.of_file(
             body,
             kind=Kind.METADATA,
             mount=site.mount,
             source=source,
             digest=digest,
-            cache_control=LASTING if lasting else VOLATILE_LIFE,
+            cache_control=_cache_control(immutable=immutable),
             content_type="text/plain; charset=utf-8",
         )
-        return self._reusable(shown, site, said, lasting=lasting)
+        return self._reusable(answer, site, listing, immutable=immutable)
 
-    def _reusable(self, shown: Representation, site: Site, said: Said, *, lasting: bool) -> Representation:
-        """The answer, to be given again without another look for as long as the page that vouches for it is kept."""
-        page = said.page
-        if page is None or not lasting:
-            return shown
+    def _reusable(self, answer: Representation, site: Site, listing: Listing, *, immutable: bool) -> Representation:
+        """The answer, which may be given again for as long as the page that vouches for it is stored."""
+        page = listing.page
+        if page is None or not immutable:
+            return answer
         until = self._clock.monotonic() + site.ttl
-        return replace(shown, fresh_until=until, stands=lambda: self._catalog.stands(page))
+        return replace(answer, fresh_until=until, stands=lambda: self._catalog.stands(page))
 
 
-def _lasting(target: Target, site: Site, said: Said, *, vouched: bool = False) -> bool:
-    """Whether the name stands for these bytes for ever: a page gives their digest, or names are not used twice there.
+def _is_immutable(target: Target, site: Site, listing: Listing, *, vouched: bool = False) -> bool:
+    """Whether the name stands for these bytes for ever: a page gives their digest, or no name is used twice there.
 
-    Not while pages cannot be read, and not for what no page lists, unless one `vouched` for it before.
+    It does not while pages cannot be read, nor for a file that no page lists, unless one `vouched` for it before.
     """
-    if said.digest is not None:
+    if listing.digest is not None:
         return True
-    return said.failure is None and not is_volatile(target, site) and (said.file is not None or vouched)
+    return listing.failure is None and not is_volatile(target, site) and (listing.file is not None or vouched)
 
 
-def _file_of(site: Site, body: Body, digest: Digest | None, source: Source, *, lasting: bool) -> Representation:
+def _file_answer(site: Site, body: Body, digest: Digest | None, source: Source, *, immutable: bool) -> Representation:
     return Representation.of_file(
         body,
         kind=Kind.FILE,
         mount=site.mount,
         source=source,
         digest=digest,
-        cache_control=LASTING if lasting else VOLATILE_LIFE,
+        cache_control=_cache_control(immutable=immutable),
     )
+
+
+def _cache_control(*, immutable: bool) -> str:
+    return LASTING if immutable else REPLACEABLE

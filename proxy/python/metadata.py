@@ -26,7 +26,7 @@ from proxy.errors import NotFound, PullthroughError, StoreError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Source, Validator
 from proxy.ports import Clock, Store
 from proxy.python.metadata_offers import MetadataOffers
-from proxy.python.reading import Reading, Subject, agrees, beside
+from proxy.python.metadata_sources import MetadataSources, WheelRead, agrees, metadata_url
 from proxy.python.wheel import Unreadable, WithoutMetadata
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Metadata:
     def __init__(self, store: Store, downloads: Downloads, offers: MetadataOffers, clock: Clock) -> None:
         self._store = store
         self._downloads = downloads
-        self._reading = Reading(store, downloads)
+        self._sources = MetadataSources(store, downloads)
         self._offers = offers
         self._clock = clock
         self._flights: SingleFlight[tuple[bytes | Blob, bool]] = SingleFlight()
@@ -72,16 +72,16 @@ class Metadata:
     async def close(self) -> None:
         """Break off the work under way."""
         await self._flights.close()
-        await self._reading.close()
+        await self._sources.close()
 
     async def _provide(self, key: str, whl: WantedFile, name: str, advertised: Advertised) -> tuple[bytes | Blob, bool]:
         """The metadata, and whether upstream was asked for it now."""
         promised = advertised if isinstance(advertised, Digest) else None
-        with self._reading.subject(whl, name, promised) as subject:
+        with self._sources.subject(whl, name, promised) as subject:
             stored = await self._downloads.stored(whl)
             if stored is not None:
                 with contextlib.suppress(StoreError, NotFound, WrongBytes):
-                    body = await self._reading.stored(stored, subject)
+                    body = await self._sources.stored(stored, subject)
                     if agrees(body, promised):
                         return await self._keep(key, subject, body), False
             try:
@@ -91,7 +91,7 @@ class Metadata:
                 raise
             return await self._keep(key, subject, body), True
 
-    def _ways(self, key: str, subject: Subject, *, advertised: bool) -> list[Way[bytes]]:
+    def _ways(self, key: str, subject: WheelRead, *, advertised: bool) -> list[Way[bytes]]:
         """The ways to fetch it, the best first."""
         origin = _origin(subject.wanted)
         misses = self._misses.get(origin)
@@ -99,7 +99,7 @@ class Metadata:
         honours = self._downloads.honours_ranges(subject.wanted) or None if honours is None else honours
         ways: list[Way[bytes]] = []
         if advertised:
-            ways.append(Way(partial(self._reading.own_file, subject, key), 0))
+            ways.append(Way(partial(self._sources.own_file, subject, key), 0))
         elif misses is None or misses < _MISSES or not misses % _AGAIN:
             ways.append(Way(partial(self._unoffered, origin, subject, key), 0))
         else:
@@ -115,19 +115,19 @@ class Metadata:
         ways.append(Way(whole, None if honours else _PATIENCE))
         return ways
 
-    async def _unoffered(self, origin: str, subject: Subject, key: str) -> bytes:
+    async def _unoffered(self, origin: str, subject: WheelRead, key: str) -> bytes:
         """A metadata file that no page offers: it is asked for all the same, but not of every wheel of a poor index."""
         self._missed(origin)  # unless it comes
-        body = await self._reading.own_file(subject, key)
+        body = await self._sources.own_file(subject, key)
         self._misses[origin] = 0
         return body
 
     def _missed(self, origin: str) -> None:
         self._misses[origin] = self._misses.get(origin, 0) + 1
 
-    async def _by_parts(self, origin: str, subject: Subject, failures: list[PullthroughError]) -> bytes:
+    async def _by_parts(self, origin: str, subject: WheelRead, failures: list[PullthroughError]) -> bytes:
         try:
-            body = await self._reading.by_parts(subject)
+            body = await self._sources.by_parts(subject)
         except PullthroughError as error:
             _log.info("no ranged reads of a wheel", extra={"upstream": subject.wanted.site.mount, "reason": str(error)})
             failures.append(error.again())  # without the frames, which hold this list
@@ -135,19 +135,21 @@ class Metadata:
         self._offers.learn(origin, honoured=True)
         return body
 
-    async def _by_whole(self, origin: str, subject: Subject, failures: list[PullthroughError], *, plain: bool) -> bytes:
-        body = await self._reading.by_whole(subject, plain=plain)
+    async def _by_whole(
+        self, origin: str, subject: WheelRead, failures: list[PullthroughError], *, plain: bool
+    ) -> bytes:
+        body = await self._sources.by_whole(subject, plain=plain)
         if failures:  # the wheel is there, but parts of it are not to be had
             self._offers.learn(origin, honoured=False)
         return body
 
-    async def _keep(self, key: str, subject: Subject, body: bytes) -> bytes | Blob:
+    async def _keep(self, key: str, subject: WheelRead, body: bytes) -> bytes | Blob:
         whl, now = subject.wanted, self._clock.now()
         blob = await self._store.put(body)
         if blob is None:
             return body
         of = Validator(str(whl.digest) if whl.digest is not None else None)
-        url, kind = beside(whl.url), "text/plain"
+        url, kind = metadata_url(whl.url), "text/plain"
         entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, subject.digest, whl.proved)
         await self._store.save(entry)
         return blob

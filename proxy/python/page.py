@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Self
+from urllib.parse import unquote
 
-from proxy.model import Digest
+from proxy.model import ALGORITHMS, Digest
 
 _SMALL = 128 << 10  # bytes
 _FOR_INSTALLERS = re.compile(r"(?:^|&)(?:egg|subdirectory)=")  # what pip reads of a fragment, beside hashes
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -133,3 +135,46 @@ class ParsedPage:
         hashed = all(file.digests or not file.fetchable for file in page.files)
         bare = frozenset(file.origin for file in page.files if file.bare)
         return cls(page, by_name, Summary(hashed, bare, page.quarantined))
+
+
+# ---------------------------------------------------------------------- hashes that a page gives
+
+
+def digests_of_table(table: Mapping[str, object]) -> tuple[tuple[Digest, ...], Mapping[str, object]]:
+    """Those that can be checked, the most trusted first; and the others, as they came."""
+    digests: list[Digest] = []
+    others: dict[str, object] = {}
+    for name, value in table.items():
+        digest = digest_of(name, value) if isinstance(value, str) else None
+        if digest is not None:
+            digests.append(digest)
+        else:
+            others[name] = value
+    if len(digests) > 1:
+        digests.sort(key=trust)
+    return tuple(digests), others or NOTHING
+
+
+def digest_of(name: str, value: str) -> Digest | None:
+    """The digest of this algorithm, if it is one that can be checked."""
+    if name == "sha256" and _SHA256.fullmatch(value):
+        return Digest(name, value)  # nearly all are, and there are thousands
+    return Digest.parse(f"{name}={value}")
+
+
+def trust(digest: Digest | None) -> int:
+    """The place of a digest in the order of trust; none at all comes last."""
+    return ALGORITHMS.index(digest.algorithm) if digest is not None else len(ALGORITHMS)
+
+
+def digests_of_fragment(fragment: str) -> tuple[str, tuple[Digest, ...]]:
+    """The fragment as it is to be kept, empty where it is just a digest; and the digests in it (PEP 503)."""
+    if not fragment:
+        return "", ()
+    decoded = unquote(fragment)
+    name, _, value = decoded.partition("=")
+    digest = digest_of(name, value)
+    if digest is not None:
+        return "", (digest,)
+    digests = [digest for part in decoded.split("&") if (digest := Digest.parse(part)) is not None]
+    return decoded, tuple(sorted(digests, key=trust))

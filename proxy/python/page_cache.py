@@ -28,7 +28,7 @@ _EACH = 4  # of one file: pages are kept by clients for minutes
 _FOLDERS = 16  # of pages, known of a mount
 
 
-class Limit(NamedTuple):
+class WaitLimit(NamedTuple):
     """How long somebody waits for a page, in seconds; `silent`: of a host that kept somebody waiting in vain lately."""
 
     seconds: float
@@ -57,7 +57,7 @@ class PageCache:
         self._folders: dict[str, Bounded[str, None]] = {}  # by mount
 
     async def get(
-        self, address: PageAddress, *, revalidate: bool = False, anew: bool = False, limit: Limit | None = None
+        self, address: PageAddress, *, revalidate: bool = False, anew: bool = False, limit: WaitLimit | None = None
     ) -> Document:
         """The page. Raises as `Documents.get` does. `anew`: all of it comes from upstream, whatever is stored."""
         key = address.key

@@ -22,7 +22,7 @@ from proxy.python.store_keys import PageAddress
 from proxy.python.supplements import Supplement, Supplements
 
 # What PyPI says of pages; uv and pip act on it.
-PAGE_LIFE = "max-age=600, public"
+PAGE_CACHE_CONTROL = "max-age=600, public"
 
 
 class Pages:
@@ -92,7 +92,7 @@ class Pages:
             kind=Kind.PAGE,
             mount=site.mount,
             content_type=form.content_type,
-            cache_control=PAGE_LIFE,
+            cache_control=PAGE_CACHE_CONTROL,
             etag=rendered.etag,
             outcome=document.outcome,
             source=document.source,

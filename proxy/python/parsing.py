@@ -16,11 +16,11 @@ from selectolax.lexbor import LexborHTMLParser
 
 from proxy.errors import UpstreamBroken
 from proxy.model import Digest
-from proxy.python import addresses, anchors, filenames, hashes
+from proxy.python import addresses, anchors, filenames
 from proxy.python.anchors import SPACE
 from proxy.python.links import Base
 from proxy.python.negotiation import Format
-from proxy.python.page import NOTHING, File, Page, needed
+from proxy.python.page import NOTHING, File, Page, digests_of_fragment, digests_of_table, needed
 
 _VERSION = re.compile(r"(\d{1,4})\.\d{1,4}")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
@@ -130,8 +130,8 @@ def _json_file(link: object, base: Base) -> File | None:
     )  # fmt: skip
     if core is None:  # PEP 714: the old name; and as PyPI's JSON spells it, which is as HTML does
         core = misspelt if legacy is None else legacy
-    digests, others = hashes.of_table(table if isinstance(table, dict) else {})
-    fragment, more = hashes.of_fragment(href.partition("#")[2]) if "#" in href else ("", ())
+    digests, others = digests_of_table(table if isinstance(table, dict) else {})
+    fragment, more = digests_of_fragment(href.partition("#")[2]) if "#" in href else ("", ())
     yanked, gpg_sig, size = take("yanked", None), take("gpg-sig", None), take("size", None)
     return File(
         filename=filename,
@@ -153,7 +153,7 @@ def _json_file(link: object, base: Base) -> File | None:
 def _json_metadata(value: object) -> bool | Digest:
     if not isinstance(value, dict):
         return bool(value)
-    digests, _ = hashes.of_table(value)
+    digests, _ = digests_of_table(value)
     return digests[0] if digests else True
 
 

@@ -18,8 +18,8 @@ from proxy.errors import (
     UpstreamUnreachable,
     Withheld,
 )
-from proxy.model import ALGORITHMS, Digest, Site, Target
-from proxy.python.catalog import Catalog, Said, moved, trust
+from proxy.model import Digest, Site, Target
+from proxy.python.catalog import Catalog, Listing, moved
 from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.page import File
 from proxy.python.page_cache import PageCache
@@ -100,22 +100,22 @@ async def test_find__on_a_host_that_a_page_links_to() -> None:
     """A file that is not listed, on a host that is, may be fetched without a word of the page."""
     world = World()
     await world.catalog.find(LISTED, SITE)
-    assert Said() == await world.catalog.find(replace(LISTED, path=f"b/{NAME}"), SITE)
+    assert Listing() == await world.catalog.find(replace(LISTED, path=f"b/{NAME}"), SITE)
 
 
 async def test_find__on_a_host_of_the_settings() -> None:
     """The settings open a host before any page was read."""
     site = replace(SITE, hosts=frozenset({"files.example"}))
-    assert Said() == await World().catalog.find(replace(LISTED, path="x/other-1.0.tar.gz"), site)
+    assert Listing() == await World().catalog.find(replace(LISTED, path="x/other-1.0.tar.gz"), site)
 
 
 async def test_find__below_the_mount() -> None:
     """What lies below the mount's own base needs no link, even while its page cannot be had."""
     world = World()
     world.upstream.on(URL, Scripted(error=UpstreamBroken("away")))
-    said = await world.catalog.find(Target("pypi", None, f"p/{NAME}"), SITE)
-    assert said.file is None
-    assert isinstance(said.failure, UpstreamBroken)
+    listing = await world.catalog.find(Target("pypi", None, f"p/{NAME}"), SITE)
+    assert listing.file is None
+    assert isinstance(listing.failure, UpstreamBroken)
 
 
 async def test_find__no_page_to_be_had() -> None:
@@ -133,7 +133,7 @@ async def test_find__asks_for_the_likely_pages() -> None:
     """The likeliest first, and no other one."""
     world = World(TORCH)
     target = Target("pytorch", None, "whl/cu126/torch-2.0+cu126-cp312-none-linux_x86_64.whl")
-    assert Said() == await world.catalog.find(target, TORCH)
+    assert Listing() == await world.catalog.find(target, TORCH)
     asked = [ask.url.removeprefix(TORCH.base) for ask in world.upstream.asks]
     assert ["whl/cu126/torch/", "whl/torch/"] == asked
 
@@ -182,7 +182,7 @@ async def test_find__one_name_at_two_addresses() -> None:
     world = World()
     world.publish(*(Link(NAME, f"https://files.example/{at}/{NAME}", sha256=at * 64) for at in "ab"))
     found = [await world.catalog.find(replace(LISTED, path=f"{at}/{NAME}"), SITE) for at in "ab"]
-    assert ["a" * 64, "b" * 64] == [said.digest.value for said in found if said.digest is not None]
+    assert ["a" * 64, "b" * 64] == [listing.digest.value for listing in found if listing.digest is not None]
 
 
 @pytest.mark.parametrize(
@@ -201,15 +201,15 @@ async def test_find__no_page_answers(error: PullthroughError, asked: int, certai
     world = World(TORCH)
     for page in ("whl/cu126/demo/", "whl/demo/"):
         world.upstream.on(TORCH.base + page, Scripted(error=error))
-    said = await world.catalog.find(Target("pytorch", None, f"whl/cu126/{NAME}"), TORCH)
-    assert (asked, certain) == (len(world.upstream.asks), said.failure is None)
+    listing = await world.catalog.find(Target("pytorch", None, f"whl/cu126/{NAME}"), TORCH)
+    assert (asked, certain) == (len(world.upstream.asks), listing.failure is None)
 
 
 async def test_find__guess_that_is_refused() -> None:
     """Stores of objects refuse what they do not have: a page that was only guessed is not there."""
     world = World(TORCH)
     world.upstream.on(f"{TORCH.base}whl/cu126/demo/", Scripted(error=Withheld("refused")))
-    assert Said() == await world.catalog.find(Target("pytorch", None, f"whl/cu126/{NAME}"), TORCH)
+    assert Listing() == await world.catalog.find(Target("pytorch", None, f"whl/cu126/{NAME}"), TORCH)
 
 
 # What kept pages say
@@ -218,7 +218,7 @@ async def test_find__guess_that_is_refused() -> None:
 async def test_kept__asks_nobody() -> None:
     """Of a page that was never seen nothing is known."""
     world = World()
-    assert (Said(), 0) == (await world.catalog.kept(LISTED, SITE), len(world.upstream.asks))
+    assert (Listing(), 0) == (await world.catalog.stored(LISTED, SITE), len(world.upstream.asks))
 
 
 async def test_kept__whatever_page_lists_it() -> None:
@@ -230,8 +230,8 @@ async def test_kept__whatever_page_lists_it() -> None:
         project = "" if page.endswith(".html") else "demo"
         await world.pages.get(PageAddress(TORCH, project, page))
     world.clock.advance(1_000_000)
-    kept = [await world.catalog.kept(Target("pytorch", None, f"x/demo-{n}.tar.gz"), TORCH) for n in (1, 2, 3, 4)]
-    assert [True, True, True, False] == [said.file is not None for said in kept]
+    kept = [await world.catalog.stored(Target("pytorch", None, f"x/demo-{n}.tar.gz"), TORCH) for n in (1, 2, 3, 4)]
+    assert [True, True, True, False] == [listing.file is not None for listing in kept]
 
 
 async def test_kept__page_that_is_damaged() -> None:
@@ -245,7 +245,7 @@ async def test_kept__page_that_is_damaged() -> None:
     assert entry is not None
     world.store.damage(entry.digest, b"short")
     world.parsed._pages.clear()
-    assert (await world.catalog.kept(Target("pytorch", None, f"x/{NAME}"), TORCH)).file is not None
+    assert (await world.catalog.stored(Target("pytorch", None, f"x/{NAME}"), TORCH)).file is not None
 
 
 # Where else a file is
@@ -325,19 +325,12 @@ FILE = File("demo-1.0.tar.gz", "https://files.example/demo-1.0.tar.gz?signature=
 )
 def test_differs(before: File | None, later: File | None, expected: bool) -> None:
     """Another address or another digest is worth another try; that it is gone is not."""
-    assert expected is Said(before).differs(Said(later))
+    assert expected is Listing(before).differs(Listing(later))
 
 
 def test_digest__of_what_is_not_listed() -> None:
     """There is none."""
-    assert (None, None, ONE) == (Said().digest, Said(replace(FILE, digests=())).digest, Said(FILE).digest)
-
-
-def test_trust__in_the_order_of_the_algorithms() -> None:
-    """A file without a digest comes last."""
-    files = [replace(FILE, digests=(Digest(algorithm, ""),)) for algorithm in ALGORITHMS]
-    assert list(range(len(files))) == [trust(file) for file in files]
-    assert trust(replace(FILE, digests=())) > max(map(trust, files))
+    assert (None, None, ONE) == (Listing().digest, Listing(replace(FILE, digests=())).digest, Listing(FILE).digest)
 
 
 # Files that moved

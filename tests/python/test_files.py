@@ -13,8 +13,8 @@ from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import LASTING
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamUnreachable
 from proxy.model import Blob, Digest, Outcome, Site, Source, Span, Target, Validator
-from proxy.python.catalog import Said
-from proxy.python.files import VOLATILE_LIFE
+from proxy.python.catalog import Listing
+from proxy.python.files import REPLACEABLE
 from proxy.python.store_keys import file_key
 from tests.memory_upstream import Gate, Scripted
 from tests.pages import Link
@@ -153,7 +153,7 @@ async def test_volatile__confirmed_lately(nightly: World) -> None:
     """It may be kept by a client for a while, and is never remembered past the confirmation."""
     await nightly.hold(FILE, BODY, TAGGED)
     shown = await nightly.file(FILE)
-    assert (Outcome.HIT, VOLATILE_LIFE, 0.0) == (shown.outcome, shown.cache_control, shown.fresh_until)
+    assert (Outcome.HIT, REPLACEABLE, 0.0) == (shown.outcome, shown.cache_control, shown.fresh_until)
     assert 0 == len(nightly.upstream.asks)
 
 
@@ -173,7 +173,7 @@ async def test_volatile__replaced(nightly: World) -> None:
     nightly.clock.advance(SITE.ttl + 1)
     nightly.upstream.on(URL, Scripted(OTHER_BODY, ranges=True, headers={"etag": '"two"'}))
     shown = await nightly.file(FILE)
-    assert (Outcome.MISS, VOLATILE_LIFE) == (shown.outcome, shown.cache_control)
+    assert (Outcome.MISS, REPLACEABLE) == (shown.outcome, shown.cache_control)
     assert OTHER_BODY == await nightly.read(shown)
     again = await nightly.file(FILE)
     assert (Outcome.HIT, OTHER_BODY) == (again.outcome, await nightly.read(again))
@@ -237,7 +237,7 @@ async def test_volatile__cold(nightly: World) -> None:
     """The first time it is fetched like any file; its validator is kept for later."""
     nightly.upstream.on(URL, Scripted(BODY, headers={"etag": '"one"'}))
     shown = await nightly.file(FILE)
-    assert (Outcome.MISS, VOLATILE_LIFE, BODY) == (shown.outcome, shown.cache_control, await nightly.read(shown))
+    assert (Outcome.MISS, REPLACEABLE, BODY) == (shown.outcome, shown.cache_control, await nightly.read(shown))
     nightly.clock.advance(SITE.ttl + 1)
     nightly.upstream.on(URL, Scripted(status=304))
     assert Outcome.REVALIDATED is (await nightly.file(FILE)).outcome
@@ -328,7 +328,7 @@ async def test_file__range_of_a_cold_one(world: World, span: Span, part: bool, k
         meant = span.within(len(BODY))
         assert meant is not None
         assert BODY[meant[0] : meant[1]] == await world.read(shown)
-        assert world.downloads.running(world.catalog.wanted(FILE, SITE, Said())) is None
+        assert world.downloads.running(world.catalog.wanted(FILE, SITE, Listing())) is None
     else:
         assert isinstance(shown.body, Flight)
         assert BODY == await world.read(shown)
@@ -368,12 +368,12 @@ async def test_metadata__of_a_wheel_that_may_be_replaced(nightly: World) -> None
     nightly.upstream.on(URL, Scripted(BODY, ranges=True, headers={"etag": '"one"'}))
     await nightly.files.metadata(METADATA, NIGHTLY, METADATA.path[2:])
     kept = await nightly.files.metadata(METADATA, NIGHTLY, METADATA.path[2:])
-    assert (VOLATILE_LIFE, 0.0, Outcome.HIT) == (kept.cache_control, kept.fresh_until, kept.outcome)
+    assert (REPLACEABLE, 0.0, Outcome.HIT) == (kept.cache_control, kept.fresh_until, kept.outcome)
 
     nightly.upstream.on(URL, Scripted(OTHER_BODY, ranges=True, headers={"etag": '"two"'}))
     nightly.clock.advance(SITE.ttl + 1)
     renewed = await nightly.files.metadata(METADATA, NIGHTLY, METADATA.path[2:])
-    assert (OTHER.metadata, VOLATILE_LIFE) == (await nightly.read(renewed), renewed.cache_control)
+    assert (OTHER.metadata, REPLACEABLE) == (await nightly.read(renewed), renewed.cache_control)
 
 
 async def test_metadata__of_a_kept_wheel_that_was_replaced(nightly: World) -> None:

@@ -35,7 +35,7 @@ _SMALL = 256 << 10  # bytes of one that is unpacked without further ado
 _HEADERS = re.compile(rb"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+(?=\n|\Z)")  # core metadata: like an e-mail's
 
 
-class Subject(NamedTuple):
+class WheelRead(NamedTuple):
     """The wheel `name`, the hash that its metadata must have, if a page gives one, and the memory that it holds."""
 
     wanted: WantedFile
@@ -44,7 +44,7 @@ class Subject(NamedTuple):
     claim: Claim
 
 
-def beside(url: str) -> str:
+def metadata_url(url: str) -> str:
     """The address of a distribution's metadata file: `.metadata` behind its path, whatever query it has."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path}.metadata", fragment=""))
@@ -62,7 +62,7 @@ def agrees(body: bytes, digest: Digest | None) -> bool:
     return digest is None or hashlib.new(digest.algorithm, body, usedforsecurity=False).hexdigest() == digest.value
 
 
-class Reading:
+class MetadataSources:
     """Reads metadata. It has threads of its own. Mutable state: the memory that what is being read holds."""
 
     def __init__(self, blobs: BlobReader, downloads: Downloads) -> None:
@@ -72,32 +72,32 @@ class Reading:
         self._budget = Budget(_TOGETHER)
 
     @contextmanager
-    def subject(self, wanted: WantedFile, name: str, digest: Digest | None) -> Iterator[Subject]:
+    def subject(self, wanted: WantedFile, name: str, digest: Digest | None) -> Iterator[WheelRead]:
         """What is to be read; the memory that it takes counts until the end of the block."""
         with self._budget.claim() as claim:
-            yield Subject(wanted, name, digest, claim)
+            yield WheelRead(wanted, name, digest, claim)
 
     async def close(self) -> None:
         """End the threads."""
         await self._unpacking.close()
 
-    async def stored(self, blob: Blob, subject: Subject) -> bytes:
+    async def stored(self, blob: Blob, subject: WheelRead) -> bytes:
         """The METADATA of a stored wheel. Raises Unreadable, WithoutMetadata, BlobDamaged, StoreBroken."""
         with self._blobs.lease(blob) as descriptor:
             return await self._unpacked(partial(_from_descriptor, descriptor), subject)
 
-    async def own_file(self, subject: Subject, key: str) -> bytes:
+    async def own_file(self, subject: WheelRead, key: str) -> bytes:
         """Upstream's own metadata file. Raises WrongBytes for what is not all of one, and as `pass_through`."""
         whl = subject.wanted
-        others = tuple(Location(beside(location.url), location.site) for location in whl.others)
-        file = WantedFile(key, beside(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
+        others = tuple(Location(metadata_url(location.url), location.site) for location in whl.others)
+        file = WantedFile(key, metadata_url(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
         passthrough = await self._downloads.pass_through(file, 0, None)
         body = await self._read(passthrough, subject)
         if subject.digest is None and not (passthrough.framed and is_metadata(body)):
             raise WrongBytes("Upstream's metadata file is not one, or not all of it.")
         return _agreed(body, subject)
 
-    async def by_parts(self, subject: Subject) -> bytes:
+    async def by_parts(self, subject: WheelRead) -> bytes:
         """The zip's directory and the one member, by ranges. Raises WrongBytes, and as `Downloads.pass_through`."""
         passthrough = await _end(self._downloads, subject.wanted)
         assert passthrough.size is not None, "a 206 says the size of the whole"
@@ -109,7 +109,7 @@ class Reading:
             except wheel.NeedBytes as need:
                 passthrough = await _part(self._downloads, subject.wanted, need.start, need.end)
 
-    async def by_whole(self, subject: Subject, *, plain: bool = False) -> bytes:
+    async def by_whole(self, subject: WheelRead, *, plain: bool = False) -> bytes:
         """The wheel, fetched whole and kept; `plain`: a range of it did not come.
 
         Raises what `Downloads.open` does, and StoreError if it has no room.
@@ -124,7 +124,7 @@ class Reading:
             await body.ended()
             return _agreed(await self._unpacked(partial(_from_descriptor, descriptor), subject), subject)
 
-    async def _unpacked(self, read: Callable[[str, int], bytes], subject: Subject) -> bytes:
+    async def _unpacked(self, read: Callable[[str, int], bytes], subject: WheelRead) -> bytes:
         """What `read` gives of the wheel of that name, for which it may take so much memory."""
         try:
             return await self._unpacking.run(read, subject.name, _SMALL)
@@ -133,7 +133,7 @@ class Reading:
         await self._budget.grow(subject.claim, room)
         return await self._unpacking.run(read, subject.name, room)
 
-    async def _read(self, passthrough: Passthrough, subject: Subject) -> bytes:
+    async def _read(self, passthrough: Passthrough, subject: WheelRead) -> bytes:
         """A small body, whole."""
         body = io.BytesIO()
         try:
@@ -183,7 +183,7 @@ async def _part(downloads: Downloads, wanted: WantedFile, start: int, end: int |
         raise UpstreamTimeout("Upstream says nothing when it is asked for a part of a file.") from None
 
 
-def _agreed(body: bytes, subject: Subject) -> bytes:
+def _agreed(body: bytes, subject: WheelRead) -> bytes:
     if not agrees(body, subject.digest):
         raise WrongBytes("The metadata of a wheel has not the hash that the index promises.")
     return body

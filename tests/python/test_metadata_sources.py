@@ -1,4 +1,4 @@
-"""Reading metadata from upstream: what is taken for a whole file, and where a wheel's end is found."""
+"""MetadataSources metadata from upstream: what is taken for a whole file, and where a wheel's end is found."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from proxy.cache.bodies import Claim
 from proxy.cache.flight import WantedFile
 from proxy.errors import StoreError, WrongBytes
 from proxy.model import Digest, UpstreamRequest
-from proxy.python.reading import Reading, Subject, beside, is_metadata
+from proxy.python.metadata_sources import MetadataSources, WheelRead, is_metadata, metadata_url
 from proxy.python.wheel import Unreadable
 from tests.memory_upstream import Gate, Scripted
 from tests.python.conftest import Make
@@ -33,9 +33,9 @@ from tests.wheels import wheel
         ("https://files.example/a%2Bcpu.whl#sha256=00", "https://files.example/a%2Bcpu.whl.metadata"),
     ],
 )
-def test_beside(url: str, expected: str) -> None:
+def test_metadata_url(url: str, expected: str) -> None:
     """The ending goes to the path: a query stays behind it, a fragment goes."""
-    assert expected == beside(url)
+    assert expected == metadata_url(url)
 
 
 SOUND = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nRequires-Dist: a\n"
@@ -81,21 +81,21 @@ AT = f"{URL}.metadata"
 Part = Callable[[UpstreamRequest], Scripted]
 
 
-def subject(size: int | None = None, digest: Digest | None = None) -> Subject:
+def subject(size: int | None = None, digest: Digest | None = None) -> WheelRead:
     """The wheel, as a page tells of it."""
-    return Subject(WantedFile("file:demo", URL, SITE, None, size), WHEEL.filename, digest, Claim())
+    return WheelRead(WantedFile("file:demo", URL, SITE, None, size), WHEEL.filename, digest, Claim())
 
 
 @pytest.fixture
-async def reading(world: World) -> AsyncIterator[Reading]:
+async def reading(world: World) -> AsyncIterator[MetadataSources]:
     """What is tested."""
-    made = Reading(world.store, world.downloads)
+    made = MetadataSources(world.store, world.downloads)
     yield made
     await made.close()
 
 
 @pytest.mark.parametrize("size", [None, len(BODY), len(BODY) - 5, 5, len(BODY) + 5, 10 * len(BODY)])
-async def test_by_parts__whatever_size_a_page_gives(world: World, reading: Reading, size: int | None) -> None:
+async def test_by_parts__whatever_size_a_page_gives(world: World, reading: MetadataSources, size: int | None) -> None:
     """The end of a wheel is where its host says that it is."""
     world.upstream.on(URL, Scripted(BODY, ranges=True))
     assert WHEEL.metadata == await reading.by_parts(subject(size))
@@ -107,13 +107,13 @@ def absolute_only(ask: UpstreamRequest) -> Scripted:
     return Scripted(BODY, ranges=not ask.headers.get("Range", "").startswith("bytes=-"))
 
 
-async def test_by_parts__where_only_absolute_ranges_are_known(world: World, reading: Reading) -> None:
+async def test_by_parts__where_only_absolute_ranges_are_known(world: World, reading: MetadataSources) -> None:
     """The size is learnt by a byte."""
     world.upstream.on(URL, absolute_only)
     assert WHEEL.metadata == await reading.by_parts(subject())
 
 
-async def test_own_file__without_a_hash(world: World, reading: Reading) -> None:
+async def test_own_file__without_a_hash(world: World, reading: MetadataSources) -> None:
     """It is taken if its head says where it ends, and it looks like one."""
     world.upstream.on(AT, Scripted(SOUND))
     assert SOUND == await reading.own_file(subject(), "key")
@@ -122,7 +122,7 @@ async def test_own_file__without_a_hash(world: World, reading: Reading) -> None:
         await reading.own_file(subject(), "key")
 
 
-async def test_own_file__with_a_hash(world: World, reading: Reading) -> None:
+async def test_own_file__with_a_hash(world: World, reading: MetadataSources) -> None:
     """The hash decides, whatever it looks like."""
     body = b"a file of another kind"
     world.upstream.on(AT, Scripted(body))
@@ -132,7 +132,7 @@ async def test_own_file__with_a_hash(world: World, reading: Reading) -> None:
         await reading.own_file(subject(digest=replace(right, value="0" * 128)), "key")
 
 
-async def test_by_whole__of_what_is_no_wheel(world: World, reading: Reading) -> None:
+async def test_by_whole__of_what_is_no_wheel(world: World, reading: MetadataSources) -> None:
     """All of it is here: another try would change nothing."""
     world.upstream.on(URL, Scripted(bytes(100_000)))
     with pytest.raises(Unreadable):
@@ -142,7 +142,7 @@ async def test_by_whole__of_what_is_no_wheel(world: World, reading: Reading) -> 
 async def test_by_whole__on_a_full_disk(make: Make) -> None:
     """A wheel that the disk cannot take is not read."""
     world = make(limit=1000)
-    made = Reading(world.store, world.downloads)
+    made = MetadataSources(world.store, world.downloads)
     world.upstream.on(URL, Scripted(BODY))
     with pytest.raises(StoreError):
         await made.by_whole(subject())
@@ -153,7 +153,7 @@ LARGE = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n" + b"Classifier: man
 TOGETHER = 64 << 20  # bytes
 
 
-async def test_own_file__many_large_ones_at_once(world: World, reading: Reading) -> None:
+async def test_own_file__many_large_ones_at_once(world: World, reading: MetadataSources) -> None:
     """However many are read, they hold a bounded memory together, and all of them come."""
     many, gate = 15, Gate()
     addresses = [f"https://index.example/p/{number}.whl" for number in range(many)]
@@ -177,7 +177,7 @@ async def test_own_file__many_large_ones_at_once(world: World, reading: Reading)
 
 
 @pytest.mark.parametrize("way", ["by_parts", "by_whole"])
-async def test_unpacked__waits_for_memory(world: World, reading: Reading, way: str) -> None:
+async def test_unpacked__waits_for_memory(world: World, reading: MetadataSources, way: str) -> None:
     """What is large when it is unpacked counts, too, however small the wheel is."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -24,9 +24,9 @@ from proxy.errors import (
     Withheld,
 )
 from proxy.model import ALGORITHMS, Digest, Entry, Outcome, Target, Validator
-from proxy.python.files import VOLATILE_LIFE
+from proxy.python.file_validity import FileValidity
+from proxy.python.files import REPLACEABLE
 from proxy.python.page import File
-from proxy.python.standing import Standing
 from proxy.python.store_keys import file_key
 from tests.memory_store import MemoryStore, stored
 from tests.memory_upstream import Gate, Scripted
@@ -187,13 +187,13 @@ async def test_file__while_its_page_cannot_be_read(world: World, failure: Pullth
     world.upstream.on(PAGE_URL, Scripted(error=failure))
     world.upstream.on(URL, Scripted(WRONG))
     first = await world.file(FILE)
-    assert (Outcome.MISS, VOLATILE_LIFE, WRONG) == (first.outcome, first.cache_control, await world.read(first))
+    assert (Outcome.MISS, REPLACEABLE, WRONG) == (first.outcome, first.cache_control, await world.read(first))
     entry = kept(world)
     assert entry is not None
     assert not entry.proved
     for _ in range(2):
         shown = await world.file(FILE)
-        assert (Outcome.STALE, VOLATILE_LIFE, 0.0) == (shown.outcome, shown.cache_control, shown.fresh_until)
+        assert (Outcome.STALE, REPLACEABLE, 0.0) == (shown.outcome, shown.cache_control, shown.fresh_until)
         assert WRONG == await world.read(shown)
     assert 1 == world.upstream.count(URL)
 
@@ -212,11 +212,11 @@ async def test_file__whose_page_comes_and_says_another(world: World, algorithm: 
     assert (Outcome.MISS, RIGHT) == (shown.outcome, await world.read(shown))
 
 
-@pytest.mark.parametrize("said", [(), *((digest(algorithm),) for algorithm in ALGORITHMS)])
-async def test_file__whose_page_comes(world: World, said: tuple[Digest, ...]) -> None:
+@pytest.mark.parametrize("digests", [(), *((digest(algorithm),) for algorithm in ALGORITHMS)])
+async def test_file__whose_page_comes(world: World, digests: tuple[Digest, ...]) -> None:
     """It proves the file, or shows that there is nothing to prove it by; from then on it is a hit."""
     await hold(world, RIGHT, proved=False)
-    world.publish(link(*said))
+    world.publish(link(*digests))
     for _ in range(2):
         shown = await world.file(FILE)
         assert (Outcome.HIT, LASTING, RIGHT) == (shown.outcome, shown.cache_control, await world.read(shown))
@@ -231,7 +231,7 @@ async def test_file__whose_page_comes_and_does_not_list_it(world: World) -> None
     await hold(world, RIGHT, proved=False)
     world.publish()
     shown = [await world.file(FILE) for _ in range(3)]
-    assert [(Outcome.HIT, VOLATILE_LIFE)] * 3 == [(each.outcome, each.cache_control) for each in shown]
+    assert [(Outcome.HIT, REPLACEABLE)] * 3 == [(each.outcome, each.cache_control) for each in shown]
     assert 1 == world.upstream.count(PAGE_URL)
     world.publish(link(digest("sha512", WRONG)))
     world.upstream.on(URL, Scripted(WRONG))
@@ -244,7 +244,7 @@ async def test_file__whose_project_was_withdrawn(world: World) -> None:
     await hold(world, RIGHT, proved=False)
     world.upstream.on(PAGE_URL, Scripted(error=NotFound("gone")))
     shown = await world.file(FILE)
-    assert (Outcome.HIT, VOLATILE_LIFE, RIGHT) == (shown.outcome, shown.cache_control, await world.read(shown))
+    assert (Outcome.HIT, REPLACEABLE, RIGHT) == (shown.outcome, shown.cache_control, await world.read(shown))
 
 
 @pytest.mark.parametrize("absence", [NotFound("gone"), Withheld("refused")])
@@ -375,7 +375,7 @@ async def test_metadata__while_its_page_cannot_be_read(world: World) -> None:
     first = await world.files.metadata(METADATA, SITE, METADATA.path[2:])
     assert b"Requires-Dist: other" in await world.read(first)
     shown = await world.files.metadata(METADATA, SITE, METADATA.path[2:])
-    assert [(Outcome.MISS, VOLATILE_LIFE), (Outcome.STALE, VOLATILE_LIFE)] == [
+    assert [(Outcome.MISS, REPLACEABLE), (Outcome.STALE, REPLACEABLE)] == [
         (each.outcome, each.cache_control) for each in (first, shown)
     ]
     world.publish(link(digest("sha256")))
@@ -432,7 +432,7 @@ async def test_metadata__is_that_of_the_listed_wheel(
     world: World, etag: str | None, file: File, expected: bool
 ) -> None:
     """Kept metadata is the wheel's that a page lists now, if the page's hashes say so, or it has none."""
-    standing = Standing(
+    validity = FileValidity(
         world.store, world.catalog, StoredFiles(world.store, world.clock), world.revalidator, world.clock
     )
-    assert expected is await standing._metadata_right(await metadata(world.store, etag), file)
+    assert expected is await validity._metadata_matches(await metadata(world.store, etag), file)
