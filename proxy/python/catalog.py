@@ -158,7 +158,7 @@ class Catalog:
             raise listing.failure or NotFound("No page of this index lists a file of this name at this address.")
         if listing.file is None and not self.hosts.knows(target, site):
             raise listing.failure or NotAllowed(
-                "No page of this index links to a file of this name on this host. UpstreamRequest for the project's page first, or "
+                "No page of this index links to a file of this name on this host. Ask for the project's page first, or "
                 "name the host under hosts of the [[upstream]]."
             )
         return listing
@@ -185,8 +185,8 @@ class Catalog:
         key, binary, file = file_key(target), is_binary(target.path), listing.file
         if file is None:
             first, *others = self.hosts.locations(target, site)
-            called, proved = addresses.name_of(target), listing.failure is None
-            return WantedFile(key, first.url, site, binary=binary, others=tuple(others), proved=proved, called=called)
+            name, proved = addresses.name_of(target), listing.failure is None
+            return WantedFile(key, first.url, site, binary=binary, others=tuple(others), proved=proved, called=name)
 
         async def again() -> Location | None:
             now = await self.look_again(listing, target, site)
