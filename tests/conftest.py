@@ -18,6 +18,7 @@ import pytest
 import trustme
 
 from tests import guards, scrape
+from tests.long_modules import long_modules
 from tests.origin import Origin
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class MakeProxy(Protocol):
 def pytest_configure(config: pytest.Config) -> None:
     """Name the marks that the guards know."""
     config.addinivalue_line("markers", "keeps_spool: leaves partial downloads in the data folder on purpose")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Ask about long modules."""
+    for name, lines in long_modules().items():
+        terminalreporter.write_line(f"{name} has {lines} lines: does it hold a second noun?")
 
 
 # Guards
