@@ -1,4 +1,4 @@
-"""Modules that are so long that one asks whether each still holds one noun. A test run that looks at them prints them."""
+"""Modules so long that one asks whether each still holds one noun. A test run that looks at them prints them."""
 
 from __future__ import annotations
 

@@ -24,11 +24,6 @@ _TEXTS = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".cfg", ".con
 _FOLDERS = ("proxy", "tests", "bench", "docs", ".ci", "grafana")
 # Classes of one name in two rooms: each is the same noun of another kind of upstream.
 _TWINS = {"Catalog": {"python", "apt"}, "Files": {"python", "apt"}}
-# Modules without a file of tests of their own, and where they are held instead.
-_HELD_ELSEWHERE = {
-    "events": "values only",
-    "ports": "contracts: tests/contract",
-}
 
 # Each module in a process of its own. What other projects' libraries do when they are loaded is not looked at: they are
 # loaded before, which also makes this a matter of a second.
@@ -93,7 +88,7 @@ def test_modules__are_named_by_a_noun() -> None:
 
 
 def test_modules__have_their_tests() -> None:
-    """`proxy/a/b.py` is tested by `tests/a/test_b.py`, or it is said where else."""
+    """`proxy/a/b.py` is tested by `tests/a/test_b.py`."""
     tested = {
         ".".join((*path.relative_to(_ROOT / "tests").parts[:-1], path.stem.removeprefix("test_")))
         for path in (_ROOT / "tests").rglob("test_*.py")
@@ -101,7 +96,7 @@ def test_modules__have_their_tests() -> None:
     packages = {name for name in _MODULES if (_ROOT / name.replace(".", "/")).is_dir()}
     modules = {name.removeprefix("proxy.") for name in set(_MODULES) - packages} - {"__main__"}
 
-    assert set(_HELD_ELSEWHERE) == modules - tested
+    assert set() == modules - tested
 
 
 def test_modules__import_alone() -> None:

@@ -16,6 +16,9 @@ from types import FrameType
 from typing import Any
 
 import proxy
+from proxy import app
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
 from tests.archive import Archive, Deb
 from tests.bodies import Plain
 from tests.origin import Origin
@@ -72,9 +75,6 @@ async def _walked(url: str, target: str, *headers: str) -> Walk:
 
 async def main(show: Callable[[str], None]) -> None:
     """Walk, and show the figures."""
-    from proxy import app  # noqa: PLC0415
-    from proxy.config import Settings, UpstreamSettings  # noqa: PLC0415
-
     show(f"{'request':34} {'stays':>6} {'returns':>8} {'modules':>8}")
     async with Origin() as origin:
         package = wheel("demo", padding=5000)

@@ -77,11 +77,11 @@ class ReleaseFetcher:
             return None
         return known if fetched is None else await self._put(history.signature_key("new"), fetched)
 
-    async def _snapshot(self, history: SuiteHistory, listing: _Fetched) -> Snapshot:
+    async def _snapshot(self, history: SuiteHistory, listing: _ReleasePart) -> Snapshot:
         parsed = await self._workers.run(release.parse, listing.body, clearsigned=history.form is ReleaseForm.INLINE)
         return Snapshot(history.form, await self._put(history.key, listing), parsed)
 
-    async def _get(self, history: SuiteHistory, name: str, site: Site, known: Received | None) -> _Fetched | None:
+    async def _get(self, history: SuiteHistory, name: str, site: Site, known: Received | None) -> _ReleasePart | None:
         """Get a file of the suite; None if upstream confirms that it still is `known`.
 
         Raises TooLarge, UpstreamBroken, UpstreamTimeout, and what `Upstream.get` raises.
@@ -96,14 +96,14 @@ class ReleaseFetcher:
                     if reply.status != HTTPStatus.OK:
                         raise UpstreamBroken("Upstream sent part of a Release file, or none, instead of the whole.")
                     async with self._bodies.whole(reply, url, text=True, most=release.MOST) as body:
-                        fetched = _Fetched(reply.url, body, reply.validator, reply.headers.get("date"))
+                        fetched = _ReleasePart(reply.url, body, reply.validator, reply.headers.get("date"))
         except NotFound:
             self._patience.answered(url, since)
             raise
         self._patience.answered(url, since)
         return fetched
 
-    async def _put(self, key: str, fetched: _Fetched) -> Received:
+    async def _put(self, key: str, fetched: _ReleasePart) -> Received:
         """Put a file into the store; into memory, where the disk does not take it."""
         now = self._clock.now()
         blob = await self._store.put(fetched.body)
@@ -114,7 +114,7 @@ class ReleaseFetcher:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
+class _ReleasePart:
     """A file that upstream sent. `url`: after redirects. `date`: upstream's clock, as its answer has it."""
 
     url: str

@@ -77,7 +77,7 @@ def shape(name: str) -> Shape | None:
         return _Ar()
     for endings, (first, last) in _OTHERS.items():
         if lowered.endswith(endings):
-            return _Bounded(first, last)
+            return _Framed(first, last)
     return None
 
 
@@ -105,7 +105,7 @@ def _inside(head: bytes) -> bytes:
         return b""
 
 
-class _Bounded:
+class _Framed:
     """A file that begins with certain bytes, and perhaps ends with others, before zeros that fill it up."""
 
     def __init__(self, first: bytes, last: bytes) -> None:

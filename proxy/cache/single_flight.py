@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
+class _Failure:
     """Work that failed. The exception was never raised, so it holds no frame of that work."""
 
     error: PullthroughError
 
 
-FlightTask: TypeAlias = asyncio.Task[T | _Failed]  # work under way; `SingleFlight.result` waits for it
+FlightTask: TypeAlias = asyncio.Task[T | _Failure]  # work under way; `SingleFlight.result` waits for it
 
 
 class SingleFlight(Generic[T]):
@@ -60,7 +60,7 @@ class SingleFlight(Generic[T]):
         if not task.done():
             raise TimeoutError
         ended = task.result()
-        if isinstance(ended, _Failed):
+        if isinstance(ended, _Failure):
             raise ended.error.again()
         return ended
 
@@ -80,8 +80,8 @@ class SingleFlight(Generic[T]):
                 await task
 
 
-async def _ended(work: Callable[[], Coroutine[Any, Any, T]]) -> T | _Failed:
+async def _ended(work: Callable[[], Coroutine[Any, Any, T]]) -> T | _Failure:
     try:
         return await work()
     except PullthroughError as error:
-        return _Failed(error.again())
+        return _Failure(error.again())

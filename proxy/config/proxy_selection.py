@@ -31,7 +31,7 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _NoProxyItem:
     """One host, domain or network of NO_PROXY; `port` is None for all ports."""
 
     host: str
@@ -63,7 +63,7 @@ class _Entry:
 class NoProxy:
     """The hosts that NO_PROXY lists: they are reached without a proxy."""
 
-    entries: tuple[_Entry, ...] = ()
+    entries: tuple[_NoProxyItem, ...] = ()
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -71,7 +71,7 @@ class NoProxy:
 
         Each may end in `:port`. A name covers its subdomains too. Anything else covers nothing.
         """
-        return cls(tuple(_Entry.read(part) for part in _SEPARATORS.split(text.strip()) if part))
+        return cls(tuple(_NoProxyItem.read(part) for part in _SEPARATORS.split(text.strip()) if part))
 
     def covers(self, host: str, port: int) -> bool:
         """Whether the host, in lower case and without brackets, is reached without a proxy."""

@@ -140,7 +140,7 @@ class Window(io.RawIOBase):
         """Nothing: a reader round this file closes it when it goes, and the next attempt reads on."""
 
 
-class _Bounded:
+class _LimitedReads:
     """What zipfile needs of a file, with a bound to what is read at once: a zip's word for its directory's size."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -168,7 +168,7 @@ def read_metadata(file: IO[bytes], filename: str, room: int = _METADATA_LIMIT) -
     Raises NeedRoom if it has more, NeedBytes from a `Window`, WrongBytes for what is no sound wheel, Unreadable or
     WithoutMetadata for one that gives no METADATA, and StoreBroken when the disk fails.
     """
-    bounded = _Bounded(file)
+    bounded = _LimitedReads(file)
     try:
         with zipfile.ZipFile(bounded) as archive:
             member = _member(archive.namelist(), filename)
@@ -179,7 +179,7 @@ def read_metadata(file: IO[bytes], filename: str, room: int = _METADATA_LIMIT) -
         raise WrongBytes("The wheel cannot be read: it is no sound zip file.") from error
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _Bounded, room: int) -> bytes:
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _LimitedReads, room: int) -> bytes:
     too_large = Unreadable("The wheel cannot be read: its METADATA is larger than 16 MiB.")
     if info.file_size > _METADATA_LIMIT or info.compress_size > _METADATA_LIMIT:
         raise too_large
@@ -199,7 +199,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _Bounded, room:
     return body
 
 
-def _read_zstandard(info: zipfile.ZipInfo, header: bytes, file: _Bounded) -> bytes:
+def _read_zstandard(info: zipfile.ZipInfo, header: bytes, file: _LimitedReads) -> bytes:
     """A member that zipfile cannot unpack before Python 3.14 (APPNOTE 4.3.7 for its header, 4.4.5 for the method)."""
     try:
         if sys.version_info >= (3, 14):

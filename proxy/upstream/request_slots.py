@@ -39,7 +39,7 @@ MOST = {Rank.URGENT: 256, Rank.PLAIN: 224, Rank.BULK: 160}
 
 
 @dataclass(slots=True)
-class _Host:
+class _Turns:
     taken: int = 0
     waiting: dict[Rank, deque[asyncio.Future[None]]] = field(
         default_factory=lambda: {Rank.URGENT: deque(), Rank.PLAIN: deque()}
@@ -52,11 +52,11 @@ class RequestSlots:
     def __init__(self, patience: float = _PATIENCE) -> None:
         """`patience`: seconds that a request waits at most."""
         self._patience = patience
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, _Turns] = {}
 
     async def take(self, authority: str, rank: Rank) -> Callable[[], None]:
         """Take a place at `host:port`; gives what gives it back, once, however often it is called. Raises Crowded."""
-        host = self._hosts.setdefault(authority, _Host())
+        host = self._hosts.setdefault(authority, _Turns())
         if host.taken < MOST[rank] and not host.waiting.get(rank):
             host.taken += 1
         elif rank is Rank.BULK:
@@ -73,7 +73,7 @@ class RequestSlots:
 
         return give_back
 
-    async def _wait(self, authority: str, host: _Host, rank: Rank) -> None:
+    async def _wait(self, authority: str, host: _Turns, rank: Rank) -> None:
         turn = asyncio.get_running_loop().create_future()
         host.waiting[rank].append(turn)
         try:
@@ -88,7 +88,7 @@ class RequestSlots:
                 raise _crowded() from None
             raise
 
-    def _leave(self, authority: str, host: _Host) -> None:
+    def _leave(self, authority: str, host: _Turns) -> None:
         host.taken -= 1
         for rank, waiting in host.waiting.items():
             while waiting and host.taken < MOST[rank]:

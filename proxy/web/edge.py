@@ -90,7 +90,7 @@ class Edge:
         path = request.raw_path if request.raw_path.startswith("/") else "-"
         framing = Framing((request.version.major, request.version.minor), request.keep_alive)
         exchange = Exchange(connection, Query(None, request.method), framing, self._clock.monotonic())
-        record = _Record(exchange, path)
+        record = _RequestRecord(exchange, path)
         try:
             return record.with_cors(await self._answer(request, record))
         except PullthroughError as error:
@@ -113,7 +113,7 @@ class Edge:
         finally:
             self._observer(record.event(self._clock.monotonic()))
 
-    async def _answer(self, request: web.BaseRequest, record: _Record) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, record: _RequestRecord) -> web.StreamResponse:
         exchange = record.exchange
         refusal = admission.refusal(request, self._via)
         if refusal is not None:
@@ -136,7 +136,9 @@ class Edge:
             return page
         return await self._answer_index(request, target, record)
 
-    async def _answer_index(self, request: web.BaseRequest, own: OwnTarget, record: _Record) -> web.StreamResponse:
+    async def _answer_index(
+        self, request: web.BaseRequest, own: OwnTarget, record: _RequestRecord
+    ) -> web.StreamResponse:
         target = addresses.parse(own.path, self._indexes.mounts)
         record.mount = target.mount
         record.exchange.cors = target.mount in self._indexes.public
@@ -147,7 +149,7 @@ class Edge:
         return await self._send(partial(self._indexes.answer, query), record)
 
     async def _answer_archive(
-        self, request: web.BaseRequest, address: ArchiveAddress, record: _Record
+        self, request: web.BaseRequest, address: ArchiveAddress, record: _RequestRecord
     ) -> web.StreamResponse:
         record.mount, record.archive = ARCHIVES, address
         if request.raw_path.startswith("/") and self._archives.is_private(address):
@@ -161,14 +163,14 @@ class Edge:
         )
         return await self._send(partial(self._archives.answer, query), record)
 
-    async def _send(self, answer: Callable[[], Awaitable[Answer]], record: _Record) -> web.StreamResponse:
+    async def _send(self, answer: Callable[[], Awaitable[Answer]], record: _RequestRecord) -> web.StreamResponse:
         """Send what a service answers. It is asked again after BlobDamaged: the damaged file is dropped by then."""
         try:
             return await self._send_answer(await answer(), record)
         except BlobDamaged:
             return await self._send_answer(await answer(), record)
 
-    async def _send_answer(self, answer: Answer, record: _Record) -> web.StreamResponse:
+    async def _send_answer(self, answer: Answer, record: _RequestRecord) -> web.StreamResponse:
         exchange = record.exchange
         if isinstance(answer, Elsewhere):
             exchange.status, record.outcome, record.kind = 302, Outcome.HIT, Kind.PAGE
@@ -188,7 +190,7 @@ class Edge:
         self._replay.remember(exchange, record.path, answer)
         return sent
 
-    def _preflight(self, target: OwnTarget | ArchiveTarget, record: _Record) -> web.StreamResponse:
+    def _preflight(self, target: OwnTarget | ArchiveTarget, record: _RequestRecord) -> web.StreamResponse:
         """Tell a browser whether a page of another site may send a request (OPTIONS)."""
         public = False
         if isinstance(target, OwnTarget):
@@ -199,7 +201,9 @@ class Edge:
         record.outcome = Outcome.HIT if public else Outcome.ERROR
         return answer
 
-    def _error_response(self, error: PullthroughError, request: web.BaseRequest, record: _Record) -> web.StreamResponse:
+    def _error_response(
+        self, error: PullthroughError, request: web.BaseRequest, record: _RequestRecord
+    ) -> web.StreamResponse:
         address = record.archive
         if address is None:
             as_proxy = request.method == "CONNECT" or record.path == "-"
@@ -213,7 +217,7 @@ class Edge:
 
 
 @dataclass(slots=True)
-class _Record:
+class _RequestRecord:
     """What is known of a request when it is counted."""
 
     exchange: Exchange
@@ -244,7 +248,7 @@ class _Record:
         )
 
 
-def _break_connection(request: web.BaseRequest, record: _Record) -> web.StreamResponse:
+def _break_connection(request: web.BaseRequest, record: _RequestRecord) -> web.StreamResponse:
     """Break the connection of an answer that cannot be completed."""
     if request.transport is not None:
         request.transport.abort()
