@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -17,21 +16,6 @@ from proxy.web.edge import Edge
 from proxy.web.own_pages import OwnPages
 from proxy.web.server import Server
 from tests.flows.asking import SteppedClock
-
-
-@pytest.fixture
-def complaints() -> Iterator[list[logging.LogRecord]]:
-    """What is logged of failures; a test that does not ask for this must not have any with a traceback."""
-    seen: list[logging.LogRecord] = []
-
-    def swallow(record: logging.LogRecord) -> bool:
-        seen.append(record)
-        return False
-
-    logger = logging.getLogger("proxy.web.edge")
-    logger.addFilter(swallow)
-    yield seen
-    logger.removeFilter(swallow)
 
 
 class Failing:

@@ -39,21 +39,6 @@ async def senders() -> AsyncIterator[SenderThreads]:
     made.close()
 
 
-@pytest.fixture
-def complaints() -> Iterator[list[logging.LogRecord]]:
-    """What is logged of failures; a test that does not ask for this must not have any with a traceback."""
-    seen: list[logging.LogRecord] = []
-
-    def swallow(record: logging.LogRecord) -> bool:
-        seen.append(record)
-        return False
-
-    logger = logging.getLogger("proxy.web.sender")
-    logger.addFilter(swallow)
-    yield seen
-    logger.removeFilter(swallow)
-
-
 async def sent(senders: SenderThreads, content: bytes) -> bytes:
     """What a client receives of a body that nothing is wrong with."""
     async with connected() as (transport, reader, _):
