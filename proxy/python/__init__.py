@@ -1,8 +1,10 @@
-"""Python indexes: their addresses, their pages, wheels and what lies beside them.
+"""Python indexes: their addresses, their pages, distributions and wheels' metadata.
 
-A **page** is parsed once into the newest standard's model (`page`), whatever form upstream sent, and rendered from
-there in the form that the client asked for, with links that stay on this cache. `addresses` says what an address means
-and prints it back; `wheel` reads metadata out of a wheel's end. All of these are pure; `service` is the only module
-that others call for answers, and it acts through the `cache`. Never speaks HTTP to a client, never touches the disk or
-the network itself.
+A **page** goes one way (ADR 13): fetched and stored as upstream sent it (`page_cache`), parsed into the newest
+standard's model whatever form it has (`parsed_pages`, `page`), completed with what is known here (`supplements`), and
+rendered in the form that the client asks for, with links that stay on this cache (`rendered_pages`). Looking up a
+single link is another way (`catalog`): it serves files (`files`) and metadata (`metadata`).
+
+`service` is the only module that other rooms call for answers. It acts through the `cache`: this room never speaks HTTP
+to a client, and never touches the disk or the network itself.
 """

@@ -1,21 +1,20 @@
 """Addresses of Python indexes on the cache: text → `Target` → text. Pure.
 
-`parse` and `format_path` are each other's inverse. Everybody else speaks in targets, whose paths are those on the
-cache. Never decides whether an address may be fetched, and never repeats a piece of the
-address in a message.
+`parse` and `format_path` are each other's inverse. All other modules use targets, whose paths are those on the cache.
+Never decides whether an address may be fetched. Messages contain no part of an address, which may hold a password.
 
-**Marks** are segments of a path that say what a path of names cannot. Clients join and clean addresses in their own
-ways, so a link must survive all of them. `urllib.parse.urljoin`, which pip uses, drops empty segments; pip takes a
-file's name from the end of the path, and adds `.metadata` behind a query; a name without a known ending could be a
-project's page; and a name may not say whose file it is. So a path on the cache has
+**Marks** are segments of a path that say what a path of names cannot (ADR 8). Clients join and clean addresses in their
+own ways, and a link must survive all of them. `urllib.parse.urljoin`, which pip uses, drops empty segments. pip takes a
+file's name from the end of the path, and adds `.metadata` behind a query. A name without a known ending could be a
+project's page. And a file's name may not tell the project. So a path on the cache has
 
     +empty            for an empty segment that is not the last
-    +of/<project>     before the name of a file that does not say whose it is: on that project's page it is listed
+    +of/<project>     before the name of a file that does not tell its project: that project's page lists it
     +file             before the name of a file that could be taken for a page
-    +name             before a name that is not part of the path upstream: the page says what is
+    +name             before a name that is not part of the path upstream: the page has the address
 
-A segment of upstream's own that reads like one of these gets one more plus sign in front. Encoded slashes stand as
-`address_text.SLASH`, and need no mark.
+A segment of upstream's own path that looks like a mark gets one more plus sign in front. An encoded slash is written as
+`address_text.SLASH`, and needs no mark.
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ _PROJECT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")  # a normalised name (PEP 503
 
 
 def parse(raw_path: str, mounts: Container[str]) -> Target:
-    """Read the path of a request, undecoded and without query; it is decoded exactly once, here.
+    """Read the path of a request, as it came and without the query. It is decoded here, exactly once.
 
-    Raises BadTarget for what is malformed, NotFound for a mount that the settings do not have.
+    Raises BadTarget for a malformed path, NotFound for a mount that the settings do not have.
     """
     if not raw_path.startswith("/") or "?" in raw_path or "#" in raw_path:
         raise BadTarget("The address is not a plain path that begins with a slash.")
@@ -67,13 +66,13 @@ def parse(raw_path: str, mounts: Container[str]) -> Target:
 
 
 def _host(text: str) -> str:
-    """A host in the one spelling that keys and permissions know: lower case, no default port. Raises BadTarget."""
+    """A host in the spelling of keys and permissions: lower case, no default port. Raises BadTarget."""
     name, port = address_text.host(text)
     return name if port in (None, PORTS["https"]) else f"{name}:{port}"
 
 
 def _rewritten(path: str, *, foreign: bool) -> str:
-    """The one way to write a path, whose empty segments and marks may be as a client wrote them."""
+    """The canonical form of a path, whose empty segments and marks may be as a client wrote them."""
     if plain(path):
         return path
     read = unmarked(path)
@@ -81,19 +80,19 @@ def _rewritten(path: str, *, foreign: bool) -> str:
 
 
 def canonical(path: str, name: str | None, project: str, *, file: bool, foreign: bool) -> str:
-    """The path on the cache of what is at `path` upstream, with no more marks than it takes.
+    """The path on the cache of what is at `path` upstream, with as few marks as possible.
 
-    `project`: whose page lists the file, if one does. `foreign`: it is on another host, where no pages are.
+    `project`: whose page lists the file, if one does. `foreign`: it is on another host, which has no pages.
     """
     last = path.rpartition("/")[2]
-    shown = last if name is None else name
-    if file and (foreign or filenames.is_file(shown) or filenames.is_page(shown)):
+    called = last if name is None else name
+    if file and (foreign or filenames.is_file(called) or filenames.is_page(called)):
         file = False
-    if project and filenames.tells(shown, project):
+    if project and filenames.tells(called, project):
         project = ""
-    if shown == last and not (file or project) and plain(path):
-        return path  # nearly all are so, and there are thousands
-    return marked(path, name=None if shown == last else shown, project=project or None, file=file)
+    if called == last and not (file or project) and plain(path):
+        return path  # the usual case, and a page has thousands
+    return marked(path, name=None if called == last else called, project=project or None, file=file)
 
 
 def format_path(target: Target) -> str:
@@ -103,15 +102,15 @@ def format_path(target: Target) -> str:
 
 @lru_cache(maxsize=256)
 def front(mount: str, host: str | None) -> str:
-    """How all paths begin that lie below a mount, or on another host."""
+    """How all paths below a mount begin, or all of files on another host."""
     below = f"/{quote(mount, safe='')}/"
     return below if host is None else f"{below}{MARKER}/{quote(host, safe=':')}/"
 
 
 def relative(page: Target, to: Target) -> str:
-    """The link on the page at `page` that leads to `to`: encoded, relative, without a query (RFC 3986 §4.2).
+    """The link from the page at `page` to `to`: encoded, relative, without a query (RFC 3986 §4.2).
 
-    A bare file name where the file lies beside the page: build back ends of NVIDIA's packages take it for one.
+    It is a bare file name where the file is in the page's folder: build back ends of NVIDIA's packages rely on it.
     """
     return between(page_folder(page), format_path(to))
 
@@ -130,7 +129,7 @@ def between(folder: str, there: str) -> str:
 
 
 def page_folder(page: Target) -> str:
-    """The folder of a page, from which links lead; empty where only whole paths are sure to lead anywhere.
+    """The folder of a page, which relative links start from; empty if the links must be whole paths.
 
     Some clients leave empty segments out of a page's own address, and so count `..` differently.
     """
@@ -141,7 +140,7 @@ def page_folder(page: Target) -> str:
 def quoted(path: str) -> str:
     """The path encoded as pip would: only unreserved characters stay (RFC 3986 §2.3)."""
     if _UNRESERVED.fullmatch(path.replace("+", "")):
-        return path.replace("+", "%2B")  # nearly all are so, and there are thousands
+        return path.replace("+", "%2B")  # the usual case, and a page has thousands
     return address_text.quoted(path)
 
 
@@ -158,16 +157,16 @@ def checked(path: str) -> str:
 
 
 class Unmarked(NamedTuple):
-    """What a path on the cache says: upstream's path, decoded, and what marks added to it."""
+    """A path on the cache, read: upstream's path, decoded, and what the marks say."""
 
     path: str
     name: str | None = None  # the file's name, where it is not the end of the path
-    project: str | None = None  # whose page lists it, where the name does not say
-    file: bool = False  # whether any mark says that it is a file and no page
+    project: str | None = None  # whose page lists it, where the name does not tell
+    file: bool = False  # whether a mark says that it is a file and no page
 
 
 def marked(path: str, *, name: str | None = None, project: str | None = None, file: bool = False) -> str:
-    """The path on the cache that says all this; `unmarked` is its inverse."""
+    """The path on the cache with these marks; `unmarked` is its inverse."""
     *folders, last = path.split("/")
     made = [_EMPTY if not folder else _escaped(folder) for folder in folders]
     if name is None:
@@ -204,12 +203,12 @@ def unmarked(path: str) -> Unmarked:
 
 
 def plain(path: str) -> bool:
-    """Whether upstream's path stands on the cache as it is; quick, for pages with thousands of links."""
+    """Whether upstream's path is also the path on the cache. Quick: pages have thousands of links."""
     return "/+" not in path and "//" not in path and not path.startswith(("+", "/"))
 
 
 def without_empties(path: str) -> str:
-    """A path on the cache without the marks of empty segments: what it leads to, if upstream does not care for them."""
+    """A path on the cache without the marks of empty segments: the same page, if upstream ignores empty segments."""
     if _EMPTY not in path:
         return path
     return "/".join([segment for segment in path.split("/") if segment != _EMPTY])
@@ -239,27 +238,27 @@ def name_of(target: Target) -> str:
 
 
 def folder_of(target: Target) -> str:
-    """The path of the folder in which the file at `target` lies upstream, without a slash at its end."""
+    """The path of the folder that has the file at `target` upstream, without a slash at its end."""
     return marked(unmarked(target.path).path).rpartition("/")[0]
 
 
 def parent_of(target: Target) -> str:
-    """The path of the folder in which the folder at `target` is, with a slash at its end; empty for the base."""
+    """The path of the folder above the folder at `target`, with a slash at its end; empty for the base."""
     return target.path[: target.path.rfind("/", 0, -1) + 1]
 
 
 def project_of(target: Target) -> str | None:
-    """The project whose page lists the file at `target`; a best guess where only the file's name says it, else None."""
+    """The project whose page lists the file at `target`: by its mark, or guessed by the file's name; else None."""
     return unmarked(target.path).project or filenames.project_of(name_of(target))
 
 
 def path_of(target: Target) -> str:
-    """The path of `target` on its host, or below the base of its mount: what upstream knows of it."""
+    """The path of `target` upstream: on its host, or below the base of its mount."""
     return unmarked(target.path).path
 
 
 def is_marked(target: Target) -> bool:
-    """Whether the address says by a mark that it is a file's."""
+    """Whether a mark in the address says that it is a file."""
     return "+" in target.path and unmarked(target.path).file
 
 

@@ -1,6 +1,6 @@
-"""Anchors of a page in HTML → files and folders: PEP 503 and its attributes, and whatever else installers follow.
+"""Anchors of a page in HTML → files and folders: by PEP 503, its attributes, and what else installers follow. Pure.
 
-Used by `parsing`. A file is called as its address ends, or, where that says nothing, as the page calls it.
+Used by `parsing`. A file has the name at the end of its address, or the one that the page gives it if that is no name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from proxy.model import Digest
 from proxy.python import filenames
 from proxy.python.links import Base
-from proxy.python.page import NOTHING, File, digest_of, digests_of_fragment
+from proxy.python.page import EMPTY, File, digest_of, digests_of_fragment
 
 SPACE = " \t\n\r\f"  # what HTML strips from an address
 _EGG = re.compile(r"(?:^|&)egg=([^&]+)")
@@ -28,8 +28,8 @@ def links(parser: LexborHTMLParser, base: Base) -> tuple[tuple[File, ...], tuple
     for node in parser.css("a[href]"):
         attributes = node.attributes
         href, _, fragment = (attributes.pop("href") or "").strip(SPACE).partition("#")
-        found = base.lead(href)
-        if found is None or not href or href.startswith("?"):  # those lead to the page itself
+        found = base.address_of(href)
+        if found is None or not href or href.startswith("?"):  # such links lead to the page itself
             continue
         address, filename = found
         if "?" in address or not address.startswith("http"):
@@ -42,7 +42,7 @@ def links(parser: LexborHTMLParser, base: Base) -> tuple[tuple[File, ...], tuple
 
 
 def _named(last: str, address: str, fragment: str, node: LexborNode) -> str:
-    """What to call a file whose address need not end in its name: a download by a query, or a repository."""
+    """The name of a file whose address may not end in it: a download by a query, or a repository."""
     if filenames.is_distribution(last):
         return last
     query = address.partition("?")[2]
@@ -70,16 +70,16 @@ def _file(filename: str, address: str, fragment: str, attributes: dict[str, str 
         upload_time=take("data-upload-time", None) or None,
         provenance=take("data-provenance", None) or None,
         fragment=fragment,
-        extra=cast("Mapping[str, object]", attributes) or NOTHING,
+        extra=cast("Mapping[str, object]", attributes) or EMPTY,
     )
 
 
-_ABSENT = "\0"  # no attribute has this value: HTML replaces the character
+_ABSENT = "\0"  # no attribute has this value, since HTML replaces the character
 
 
 def _metadata(value: str | None) -> bool | Digest | None:
     if value == _ABSENT:
         return None
     name, _, digits = (value or "").strip().partition("=")
-    # Whatever else stands there, pip takes for a yes.
+    # pip takes any other value for a yes.
     return digest_of(name, digits) or name.lower() != "false"

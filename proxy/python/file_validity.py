@@ -19,7 +19,7 @@ from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog, Listing
 from proxy.python.page import File
 from proxy.python.page_cache import WaitLimit
-from proxy.python.supplements import is_volatile
+from proxy.python.routes import is_volatile
 
 _log = logging.getLogger(__name__)
 

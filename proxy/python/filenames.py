@@ -1,6 +1,6 @@
-"""Names of files on indexes: what a name says of the file, and whose it is. Pure.
+"""Names of files on indexes: what a name tells of the kind of file, and of its project. Pure.
 
-Never decides what is installed: clients have their own rules, and this one serves whatever a page lists.
+Never decides what is installed: clients have their own rules, and the cache serves whatever a page lists.
 """
 
 from __future__ import annotations
@@ -17,54 +17,54 @@ _FILE_ENDINGS = (
 _PAGE_ENDINGS = (".html", ".htm")
 _BINARY_ENDINGS = (".whl", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".egg", ".exe", ".msi", ".metadata", ".tar")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]")
-_LONGEST = 255  # bytes: what file systems of clients take
-_BESIDE = (".metadata", ".metadata.json", ".asc", ".sig", ".provenance", ".attestation", "-variants.json")
+_LONGEST = 255  # bytes: the most that clients' file systems take
+_ATTACHED = (".metadata", ".metadata.json", ".asc", ".sig", ".provenance", ".attestation", "-variants.json")
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.[a-z0-9]+)?|tgz|tbz2?|txz|zip|exe|msi|rpm|deb|dmg)", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _LOOSE = re.compile(r"(.+?)[-_]v?[0-9]")
 
 
 def fits(name: str) -> bool:
-    """Whether a file can be called so, in an address and on a disk."""
+    """Whether a file can have this name, in an address and on a disk."""
     return bool(name) and not _UNFIT.search(name) and name not in {".", ".."} and len(name.encode()) <= _LONGEST
 
 
 def is_project(name: str) -> bool:
-    """Whether a project can be called so (PEP 508)."""
+    """Whether a project can have this name (PEP 508)."""
     return _NAME.fullmatch(name) is not None
 
 
 def is_file(name: str) -> bool:
-    """Whether an address that ends so is a file's by its ending alone, and needs no mark that says it."""
+    """Whether the ending alone tells that an address is a file's, so that it needs no mark."""
     return name.lower().endswith(_FILE_ENDINGS)
 
 
 def is_page(name: str) -> bool:
-    """Whether an address that ends so is that of a flat page."""
+    """Whether the ending tells that an address is a flat page's."""
     return name.lower().endswith(_PAGE_ENDINGS)
 
 
 def is_binary(name: str) -> bool:
-    """Whether an HTML answer for a file of this name cannot be the file."""
+    """Whether an HTML response cannot be the file of this name."""
     return name.lower().endswith(_BINARY_ENDINGS)
 
 
 def is_distribution(name: str) -> bool:
-    """Whether a file of this name can be a distribution, or lie beside one."""
+    """Whether a file of this name can be a distribution, or belong to one."""
     return is_file(name) and project_of(name) is not None
 
 
 def tells(name: str, project: str) -> bool:
-    """Whether a file's name says for certain that it is this project's; quick, for pages with thousands of files."""
+    """Whether a file's name tells for certain that it is this project's. Quick: pages have thousands of files."""
     return name.lower().replace("_", "-").replace(".", "-").startswith(f"{project}-") or project_of(name) == project
 
 
 def project_of(filename: str) -> NormalizedName | None:
-    """The project that a distribution, or a file beside one, belongs to; a best guess for old names, else None."""
+    """The project of a distribution, or of a file that belongs to one. A best guess for old names; else None."""
     stem = filename
-    while beside := next((ending for ending in _BESIDE if stem.endswith(ending)), None):
-        stem = stem.removesuffix(beside)
-        if beside == "-variants.json":  # PEP 825: <name>-<version>-variants.json
+    while ending := next((ending for ending in _ATTACHED if stem.endswith(ending)), None):
+        stem = stem.removesuffix(ending)
+        if ending == "-variants.json":  # PEP 825: <name>-<version>-variants.json
             return _named(stem.partition("-")[0])
     lowered = stem.lower()
     if lowered.endswith((".whl", ".egg")):
@@ -81,7 +81,7 @@ def project_of(filename: str) -> NormalizedName | None:
 
 
 def _versioned(stem: str) -> NormalizedName | None:
-    """The project of `<name>-<version>`, with dashes in both: the first one behind which all is a version parts it."""
+    """The project of `<name>-<version>`, which may both have dashes: the version begins as early as it can."""
     for dash in (match.start() for match in re.finditer("-", stem)):
         if _is_version(stem[dash + 1 :]):
             return _named(stem[:dash])

@@ -21,8 +21,8 @@ from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog, Listing
 from proxy.python.file_validity import FileValidity, is_vouched
 from proxy.python.metadata import Metadata
+from proxy.python.routes import is_volatile
 from proxy.python.store_keys import file_key
-from proxy.python.supplements import is_volatile
 
 REPLACEABLE = "max-age=600, public"  # `Cache-Control` of files that may be replaced under their names
 _GONE = (NotFound, UpstreamDenied, UpstreamBroken, WrongBytes)  # what an address that has expired may answer

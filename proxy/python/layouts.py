@@ -1,7 +1,8 @@
 """Layouts of indexes: which pages may list a file that no stored page lists, and on which hosts the files are.
 
-Asked by `catalog` when a file is wanted before its page, by the address that a lock file keeps. Never fetches; knows
-where indexes put pages and files, and orders the likely pages so that the first is nearly always the one.
+Called by `catalog` when a client asks for a file before its page, by the address in a lock file. `likely_pages` knows
+where indexes put pages and files, and orders the pages so that the first one nearly always lists the file. Never
+fetches.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from proxy.model import Site, Target
 from proxy.python import addresses, urls
 from proxy.python.store_keys import PageAddress
 
-MOST = 8  # pages that are asked for one file
+MOST = 8  # pages that are tried for one file
 _HOSTS = 1000  # known of a mount
 _FOLDERS = 3  # folders of other projects' pages that are tried
-_LABEL = re.compile(r"\+([a-z]+[0-9.]*)(?=[-.]|$)")  # of a local version (PEP 440) that is called as a channel
+_LABEL = re.compile(r"\+([a-z]+[0-9.]*)(?=[-.]|$)")  # the name of a channel in a local version (PEP 440)
 
 
 def likely_pages(target: Target, site: Site, project: str, folders: Iterable[str] = ()) -> list[PageAddress]:
@@ -36,28 +37,28 @@ def likely_pages(target: Target, site: Site, project: str, folders: Iterable[str
 
 def _of_project(target: Target, site: Site, project: str, folders: Iterable[str]) -> Iterator[str]:
     folder, name = addresses.folder_of(target), addresses.name_of(target)
-    # Another host's folders say something of this index only where they are called as its own.
+    # The folders of another host count only if they have the same names as those of this index.
     above = list(_above(folder)) if target.host is None or site.index else []
-    # NVIDIA's files lie beside their page, those of some registries one folder deeper.
+    # NVIDIA has files in their page's folder, some registries have them one folder below it.
     own = [path for path in above if canonicalize_name(path[:-1].rpartition("/")[2]) == project]
     yield from own
-    # Those of PyTorch's channels lie beside the folder of the page.
+    # PyTorch has the files of a channel in the folder above that of their page.
     yield from (f"{path}{project}/" for path in above[:1] if not own)
-    # A channel is called as the local version of what is built for it: 2.8.0+cu126.
-    # It is below the index, or below the folder that has the files of all channels, such as nightly/.
+    # A channel has the name of the local version of its files: 2.8.0+cu126. It is a folder of the index, or of the
+    # folder with the files of all channels, such as nightly/.
     roots = (site.index, *(path for path in above[:1] if not own))
     labels = _LABEL.findall(name.replace("_", "."))
     yield from (f"{root}{label}/{project}/" for root in roots for label in labels if not root.endswith(f"/{label}/"))
     yield f"{site.index}{project}/"
     yield from (f"{found}{project}/" for found in islice(folders, _FOLDERS))
     if not site.index:
-        # Registries have their pages below simple/ or +simple/, and the files in a folder beside that.
+        # Registries have their pages below simple/ or +simple/, and the files in another folder beside it.
         yield from (f"{path}+simple/{project}/" for path in above if f"/{folder}/".startswith(f"/{path}+"))
         yield from (f"{path}simple/{project}/" for path in above)
 
 
 def _flat(target: Target) -> Iterator[str]:
-    """The listing of the folder, what PyG calls it, and what buckets do; and the listing at the base."""
+    """The listing of the file's folder, as it is called, as PyG and as S3-like stores call it; and that of the base."""
     folder = addresses.folder_of(target) if target.host is None else ""
     if folder:
         yield from (f"{folder}/", f"{folder}.html", f"{folder}/index.html")
@@ -65,7 +66,7 @@ def _flat(target: Target) -> Iterator[str]:
 
 
 def _above(folder: str) -> Iterator[str]:
-    """A folder and those above it, each with a slash behind it; the base is the last, and empty."""
+    """A folder and those above it, each with a slash at its end. The base is the last, and empty."""
     while folder:
         yield f"{folder}/"
         folder = folder.rpartition("/")[0]
@@ -75,7 +76,7 @@ def _above(folder: str) -> Iterator[str]:
 class FileHosts:
     """On which hosts indexes have their files. Mutable state: by mount, hosts with the scheme of the last link.
 
-    Learnt by `catalog` from pages as it reads them, and asked for a file that no page lists.
+    `catalog` notes the hosts when it reads pages, and asks when no page lists a file.
     """
 
     def __init__(self, sites: Mapping[str, Site]) -> None:
@@ -86,20 +87,20 @@ class FileHosts:
         self._hosts: dict[str, Bounded[str, str]] = {}
 
     def linked(self, site: Site, host: str, url: str) -> None:
-        """A page of the index links to `url`, on another host than its own."""
+        """Note that a page of the index links to `url`, on a foreign host."""
         self._hosts.setdefault(site.mount, Bounded(_HOSTS))[host] = url.partition(":")[0].lower()
 
     def knows(self, target: Target, site: Site) -> bool:
-        """Whether the file is below a mount's base, or on a host that pages of the index or the settings name."""
+        """Whether the file is below a mount's base, or on a host that the settings or pages of the index name."""
         if target.host is None or target.host in self._hosts.get(site.mount, ()) or target.host in site.hosts:
             return True
         path = addresses.path_of(target)
         return any(host == target.host and path.startswith(base) for host, base in self._bases)
 
     def locations(self, target: Target, site: Site) -> tuple[Location, ...]:
-        """Where a file is, if no page says its address; more than one where its scheme can only be tried.
+        """Where a file is, if no page has its address; several locations if its scheme has to be tried.
 
-        A host that the settings name with its port may speak plain http if the index itself does.
+        A host that the settings name with its port may use plain http if the index itself does.
         """
         schemes: tuple[str | None, ...] = (None,)  # by its port
         if target.host is not None:

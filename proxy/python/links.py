@@ -1,9 +1,9 @@
-"""Links: of a page of upstream → the address that they lead to; and that address → the link on the page here. Pure.
+"""Links of pages: upstream's link → the address that it leads to → the link on the cache's page. Pure.
 
-`Base` reads every form that indexes have (page-relative, `../`, root-relative, absolute, `//host`), for `parsing`.
-`PageLinks` writes them, for `rendering`. User names and passwords in addresses are nobody's business but the index's:
-links lose theirs when they are read, and `redacted` takes them out of whatever else a page says. Never decides whether
-an address may be fetched.
+`Base` reads links in every form that indexes have (page-relative, `../`, root-relative, absolute, `//host`), for
+`parsing`. `PageLinks` writes links, for `rendering`. User names and passwords of an index must reach no client: links
+lose theirs when they are read, and `redacted` removes them from all other text of a page. Never decides whether an
+address may be fetched.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from proxy.python import filenames, urls
 from proxy.python.addresses import MARKER, between, format_path, front, page_folder, plain
 
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
-# Links that no rule of joining would change: pages have thousands of them.
+# Links that need no rules of joining. Pages have thousands of them.
 _ROOTED = re.compile(r"/[A-Za-z0-9_~%+-][A-Za-z0-9._~%+/-]*")
 _BARE = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~%+-]*")
-# What an installer follows and this cache does not: repositories (not those of a client's own disk), and FTP.
+# What an installer follows and this cache does not: FTP, and repositories (not those on the client's own disk).
 _FOLLOWED = re.compile(r"(?:git|hg|svn|bzr)\+(?:https?|ssh|git|svn|s?ftp|lp)|ftps?|https?")
 _WEB = re.compile(r"(?:.*\+)?https?")
-# RFC 3986 §2: what may stand in an address, but for quotes, which end an attribute of HTML.
+# RFC 3986 §2: what an address may contain, except quotes, which end an attribute of HTML.
 _SAFE = ":/?#[]@!$&()*+,;=-._~%"
 # In JSON a slash may be written with a backslash before it. A password may have an at sign.
 _USER = re.compile(rb"((?:\\?/){2})([^/\\\s\"'<>?#]{1,1024})@")
 _BEFORE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*:|[\w.~%/:+-])\Z")
 _WEB_ADDRESS = re.compile(rb"(?:.*\+)?https?:", re.IGNORECASE)
-_SCHEME = 32  # bytes before the slashes that are looked at
-_ENDS = (b" ", b"\t", b"\r", b"\n", b'"', b"'", b"<", b">", b"?", b"#")  # what no user name goes across
-_LONGEST = 2048  # bytes of a word that has not ended, after which it passes
+_SCHEME = 32  # bytes before the slashes in which a scheme is looked for
+_ENDS = (b" ", b"\t", b"\r", b"\n", b'"', b"'", b"<", b">", b"?", b"#")  # what no user name contains
+_LONGEST = 2048  # bytes of a word without an end, after which it is passed on
 
 
 class Base(NamedTuple):
@@ -45,7 +45,7 @@ class Base(NamedTuple):
 
     @classmethod
     def of(cls, url: str, base: str = "") -> Self:
-        """For the page that came from `url`; `base` is the address in its `<base>`, if it has one that can be read."""
+        """For the page that came from `url`. `base`: the address in its `<base>`, ignored if it cannot be read."""
         try:
             joined = _joined(url, base)
             urls.dissect(joined)
@@ -53,8 +53,8 @@ class Base(NamedTuple):
             joined = url
         return cls(joined, _joined(joined, "."), _joined(joined, "/")[:-1])
 
-    def lead(self, href: str) -> tuple[str, str] | None:
-        """The address that a link leads to, and the name at its end; None for one that no installer could follow."""
+    def address_of(self, href: str) -> tuple[str, str] | None:
+        """The address that a link leads to, and the name at its end; None if no installer could follow the link."""
         try:
             return self.resolve(href)
         except BadTarget:
@@ -67,7 +67,7 @@ class Base(NamedTuple):
     def resolve(self, href: str) -> tuple[str, str]:
         """The absolute address of a link (RFC 3986 §5), without a fragment, and the name at its end, decoded.
 
-        The name is what an anchor's text should be and is not on every index; it is empty where the link leads to a
+        The name is what an anchor's text should be, which not every index gives. It is empty if the link leads to a
         folder. Raises BadTarget for what cannot be fetched by http or https.
         """
         if _ABSOLUTE.match(href):
@@ -78,19 +78,19 @@ class Base(NamedTuple):
             url = self.folder + href
         else:
             url = _joined(self.url, href)
-        if "/." in url:  # of an absolute address nobody has taken the dots yet
+        if "/." in url:  # an absolute address may still have segments of dots
             url = _joined(url, "")
         scheme, host, path = urls.dissect(url)
         query = url.partition("#")[0].partition("?")[2]
         name = path.rpartition("/")[2]
-        # pip takes what stands behind an encoded slash for the name, too.
+        # pip, too, takes what is behind an encoded slash for the name.
         return urls.absolute(scheme, host, path, query), name.rpartition(SLASH)[2] if SLASH in name else name
 
     def follow(self, href: str) -> tuple[str, str]:
-        """The same of a link that the cache cannot fetch and an installer may follow; it is passed on as it is.
+        """The same of a link that the cache cannot fetch, but an installer may follow. It is passed on as it is.
 
-        But for a password in it, which is nobody's business, and the user name where that may be a token. Raises
-        BadTarget for what is not meant for installers (`javascript:`), or leads to a client's own disk.
+        It loses a password, and the user name where that may be a token. Raises BadTarget for what is not meant for
+        installers (`javascript:`), or leads to the client's own disk.
         """
         url = _joined(self.url, href.partition("#")[0])
         try:
@@ -107,9 +107,9 @@ class Base(NamedTuple):
 
 
 def _joined(base: str, href: str) -> str:
-    """The address that `href` is on a page at `base` (RFC 3986 §5.2). Raises BadTarget.
+    """The address of the link `href` on a page at `base` (RFC 3986 §5.2). Raises BadTarget.
 
-    Not `urllib.parse.urljoin`: that leaves empty segments out, which may mean something upstream.
+    `urllib.parse.urljoin` would drop empty segments, which may mean something upstream.
     """
     try:
         at, to = urlsplit(base), urlsplit(href)
@@ -121,12 +121,12 @@ def _joined(base: str, href: str) -> str:
         return urlunsplit(to._replace(scheme=at.scheme, path=_without_dots(to.path)))
     if not to.path:
         return urlunsplit(at._replace(path=_without_dots(at.path), query=to.query or at.query))
-    front = "" if to.path.startswith("/") else at.path[: at.path.rfind("/") + 1] or "/"
-    return urlunsplit(at._replace(path=_without_dots(front + to.path), query=to.query, fragment=to.fragment))
+    folder = "" if to.path.startswith("/") else at.path[: at.path.rfind("/") + 1] or "/"
+    return urlunsplit(at._replace(path=_without_dots(folder + to.path), query=to.query, fragment=to.fragment))
 
 
 def _without_dots(path: str) -> str:
-    """A path without its segments of dots (RFC 3986 §5.2.4); empty segments stay."""
+    """A path without segments of dots (RFC 3986 §5.2.4). Empty segments stay."""
     if "/." not in path:
         return path
     segments = path.split("/")
@@ -142,7 +142,7 @@ def _without_dots(path: str) -> str:
 
 
 class PageLinks:
-    """The links of one page to files: what `relative` gives for `locate_file`, quick, since there are thousands."""
+    """Writes the links of one page: what `relative` gives for `locate_file`, but faster, since pages have thousands."""
 
     def __init__(self, page: Target, site: Site) -> None:
         self._site = site
@@ -153,7 +153,7 @@ class PageLinks:
         self._fronts: dict[str, str] = {}  # of links to other hosts
 
     def to(self, url: str, name: str, project: str = "") -> str:
-        """The link to the file `name` at an address upstream. Raises BadTarget for what cannot be asked for here."""
+        """The link to the file `name` at an address upstream. Raises BadTarget if the cache has no address for it."""
         parts = urls.plainly(url)
         if parts is not None and not project and parts[2].rpartition("/")[2] == name and plain(parts[2]):
             scheme, host, path = parts
@@ -178,7 +178,7 @@ class PageLinks:
 
 
 def redacted(text: bytes) -> bytes:
-    """A text whose addresses name no user; those of repositories (`ssh://git@host`) lose a password alone."""
+    """The text without users in its addresses. Those of repositories (`ssh://git@host`) lose only a password."""
     return _USER.sub(_shown, text) if b"@" in text else text
 
 
@@ -193,21 +193,21 @@ def _shown(found: re.Match[bytes]) -> bytes:
 
 
 class Redactor:
-    """The same for a text as it streams by. Mutable state: the beginning of a word whose end is still to come."""
+    """The same for a stream of text. Mutable state: the beginning of a word whose end has not come yet."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._pending = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """What can be sent on, now that `chunk` has come."""
-        text = self._held + chunk
+        """What can be passed on, now that `chunk` has come."""
+        text = self._pending + chunk
         end = max(map(text.rfind, _ENDS)) + 1
         if len(text) - end > _LONGEST:
             end = len(text)
-        self._held = text[end:]
+        self._pending = text[end:]
         return redacted(text[:end])
 
     def finish(self) -> bytes:
         """The rest, now that the text has ended."""
-        rest, self._held = self._held, b""
+        rest, self._pending = self._pending, b""
         return redacted(rest)

@@ -1,9 +1,9 @@
-"""A wheel's METADATA beside the wheel (PEP 658, PEP 714), whether or not upstream offers it.
+"""Metadata files of wheels (PEP 658, PEP 714), whether or not upstream has them.
 
-In this order: the stored one, the wheel on disk, upstream's `.metadata` file, the end of the wheel's zip by ranged
-reads upstream, the wheel fetched whole. A way that fails or is silent gives its turn to the next. So resolving against
-a poor index costs kilobytes, and what a page promised comes by the plain way last. What takes longer than clients wait
-is answered by a redirect to itself.
+They come from the first of these that works: the store, the stored wheel, upstream's `.metadata` file, the end of the
+wheel's zip by range requests, the whole wheel. A source that fails, or is silent, gives its turn to the next one. So
+resolving against an index without metadata costs kilobytes, and a promise of a page is kept in any case. A client that
+would wait too long is redirected to the same address.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from proxy.bounded import Bounded
 from proxy.cache.downloads import Downloads
@@ -27,28 +27,31 @@ from proxy.model import Blob, Digest, Entry, Source, Validator
 from proxy.ports import Clock, Store
 from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.metadata_sources import MetadataSources, WheelRead, agrees, metadata_url
+from proxy.python.page import origin_of
 from proxy.python.wheel import Unreadable, WithoutMetadata
 
 _log = logging.getLogger(__name__)
 
-Advertised = Digest | bool | None  # what upstream's page says of a wheel's metadata: a digest, true, or nothing
+Advertised = Digest | bool | None  # what upstream's page says of a wheel's metadata: a digest, that it exists, nothing
 
-# Seconds that each answer is waited for; behind the last of them as long as it takes. Most libraries follow ten
+# Seconds until each redirect. After the last one a client waits as long as it takes. Most libraries follow ten
 # redirects, that of pip and poetry thirty.
 _STEPS = (1.0,) * 6 + (8.0,) * 2
 _MANY_STEPS = (1.0,) * 14 + (10.0,) * 12
 _FOLLOW_MANY = ("pip/", "poetry/", "python-requests/")
 MOST_WAITS = len(_MANY_STEPS)
-_MISSES = 3  # wheels in a row without a metadata file after which a host is not asked for one,
-_AGAIN = 50  # but for every so many wheels
-_HOSTS = 1000  # known
-_PATIENCE = 1.0  # seconds of silence after which the next way begins beside the one before
-_GRACE = 0.3  # seconds that upstream's own file may come later than the wheel's end, to be known from then on
-_NEVER = (Unreadable, WithoutMetadata)  # no way gets METADATA out of such a wheel
+_MISSES = 3  # wheels in a row without a metadata file, after which a host is rarely asked for one
+_AGAIN = 50  # wheels of such a host after which it is asked for one again
+_HOSTS = 1000  # remembered
+_PATIENCE = 1.0  # seconds of silence after which the next source is tried, too
+_GRACE = (
+    0.3  # seconds that upstream's own file may come after the wheel's end, and still shows that the host has such files
+)
+_NEVER = (Unreadable, WithoutMetadata)  # no source has METADATA of such a wheel
 
 
 class Metadata:
-    """Provides metadata files. Mutable state: the work under way, and the hosts that have no such files."""
+    """Gets metadata files. Mutable state: the work under way, and the hosts that have no such files."""
 
     def __init__(self, store: Store, downloads: Downloads, offers: MetadataOffers, clock: Clock) -> None:
         self._store = store
@@ -57,13 +60,14 @@ class Metadata:
         self._offers = offers
         self._clock = clock
         self._flights: SingleFlight[tuple[bytes | Blob, bool]] = SingleFlight()
-        self._misses: Bounded[str, int] = Bounded(_HOSTS)  # by host: wheels since one had a file that no page offers
+        self._misses: Bounded[str, int] = Bounded(
+            _HOSTS
+        )  # by host: wheels since one had a metadata file that no page offers
 
     async def get(self, key: str, whl: WantedFile, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
         """The metadata of the wheel `name`, and where it came from.
 
-        `advertised` is what upstream's page says: a digest, true, or nothing. Raises NotFound when the wheel is not
-        there, WrongBytes when it is no wheel, or another UpstreamError.
+        Raises NotFound if there is no such wheel, WrongBytes if it is no wheel, or another UpstreamError.
         """
         task, began = self._flights.join(key, lambda: self._provide(key, whl, name, advertised))
         body, fetched = await self._flights.result(task)
@@ -75,7 +79,7 @@ class Metadata:
         await self._sources.close()
 
     async def _provide(self, key: str, whl: WantedFile, name: str, advertised: Advertised) -> tuple[bytes | Blob, bool]:
-        """The metadata, and whether upstream was asked for it now."""
+        """The metadata, and whether it came from upstream now."""
         promised = advertised if isinstance(advertised, Digest) else None
         with self._sources.subject(whl, name, promised) as subject:
             stored = await self._downloads.stored(whl)
@@ -92,8 +96,8 @@ class Metadata:
             return await self._keep(key, subject, body), True
 
     def _ways(self, key: str, subject: WheelRead, *, advertised: bool) -> list[Way[bytes]]:
-        """The ways to fetch it, the best first."""
-        origin = _origin(subject.wanted)
+        """The sources upstream, the best first, and after how many seconds of silence each is tried."""
+        origin = origin_of(subject.wanted.url)
         misses = self._misses.get(origin)
         honours = self._offers.honours(origin)
         honours = self._downloads.honours_ranges(subject.wanted) or None if honours is None else honours
@@ -107,16 +111,16 @@ class Metadata:
         failures: list[PullthroughError] = []  # of reading by parts
         parts = honours is not False
         if parts:
-            # Of a host that is not known to have metadata files the wheel's end is asked for at once: one round trip.
+            # A host that may have no metadata files is asked for the wheel's end at once: one round trip.
             after = _PATIENCE if advertised or misses == 0 else 0
             ways.append(Way(partial(self._by_parts, origin, subject, failures), after))
-        # That a host which gives parts takes its time is no reason to fetch a wheel of gigabytes.
+        # A slow host that honours ranges is no reason to fetch a wheel of gigabytes.
         whole = partial(self._by_whole, origin, subject, failures, plain=parts)
         ways.append(Way(whole, None if honours else _PATIENCE))
         return ways
 
     async def _unoffered(self, origin: str, subject: WheelRead, key: str) -> bytes:
-        """A metadata file that no page offers: it is asked for all the same, but not of every wheel of a poor index."""
+        """A metadata file that no page offers. It may exist, but an index without any is not asked for every wheel."""
         self._missed(origin)  # unless it comes
         body = await self._sources.own_file(subject, key)
         self._misses[origin] = 0
@@ -130,7 +134,7 @@ class Metadata:
             body = await self._sources.by_parts(subject)
         except PullthroughError as error:
             _log.info("no ranged reads of a wheel", extra={"upstream": subject.wanted.site.mount, "reason": str(error)})
-            failures.append(error.again())  # without the frames, which hold this list
+            failures.append(error.again())  # without the frames, which refer to this list
             raise
         self._offers.learn(origin, honoured=True)
         return body
@@ -139,7 +143,7 @@ class Metadata:
         self, origin: str, subject: WheelRead, failures: list[PullthroughError], *, plain: bool
     ) -> bytes:
         body = await self._sources.by_whole(subject, plain=plain)
-        if failures:  # the wheel is there, but parts of it are not to be had
+        if failures:  # the wheel is there, but its host honours no ranges
             self._offers.learn(origin, honoured=False)
         return body
 
@@ -155,29 +159,23 @@ class Metadata:
         return blob
 
 
-def _origin(whl: WantedFile) -> str:
-    parts = urlsplit(whl.url)
-    return f"{parts.scheme}://{parts.netloc}/"
-
-
 # ---------------------------------------------------------------------- answers that take long
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The answer is not there yet; `location`, relative to the address asked for, is where to wait for it.
+    """The answer is not there yet. `location`, relative to the address asked for, is where to ask again.
 
-    pip ends its whole installation if a metadata file that was promised does not come in time, and its users may set
-    that time to a second or two. A redirect (RFC 9110 §15.4.3) is an answer in time: the client asks again, and waits
-    again. So an index whose host turns out to give no parts of files, and is slow, costs the first client some patience
-    and no failure.
+    pip ends its whole installation if a promised metadata file does not come in time, and its users may set that time
+    to a second or two. A redirect (RFC 9110 §15.4.3) comes in time: the client asks again, and waits again. So where a
+    host turns out to honour no ranges, and is slow, the first client has to wait, but does not fail.
     """
 
     location: str
 
 
 def patience(waited: int, agent: str | None) -> float | None:
-    """Seconds that a client may be kept waiting that was sent away `waited` times; None for as long as it takes."""
+    """Seconds until a client that was redirected `waited` times is redirected again; None: it waits for the answer."""
     steps = _MANY_STEPS if agent is not None and agent.startswith(_FOLLOW_MANY) else _STEPS
     return steps[waited] if waited < len(steps) else None
 
@@ -185,7 +183,7 @@ def patience(waited: int, agent: str | None) -> float | None:
 async def in_time(
     answer: Awaitable[Representation], name: str, waited: int, agent: str | None
 ) -> Representation | Later:
-    """The answer, or where to wait for it. The work for it goes on by itself. Raises what it raises."""
+    """The answer, or where to ask again. The work for it goes on by itself. Raises what `answer` raises."""
     try:
         async with asyncio.timeout(patience(waited, agent)):
             return await answer

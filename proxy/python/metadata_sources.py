@@ -1,8 +1,7 @@
-"""Reading the METADATA of one wheel that is not here: upstream's own file, the end of the wheel's zip, or all of it.
+"""The METADATA of one wheel, read from a source: the stored wheel, upstream's own file, the end of the zip, the wheel.
 
-Made by `metadata` for each wheel that is asked for, which decides when which way is tried. What comes has the hash that
-the page promises, or is whole by all that can be told without one. Never keeps anything but a wheel that was fetched
-whole.
+Called by `metadata`, which decides when each source is tried. What is read has the digest that the page promises, or is
+complete as far as can be told without one. Never stores anything but a wheel that was fetched whole.
 """
 
 from __future__ import annotations
@@ -29,14 +28,16 @@ from proxy.python import wheel
 from proxy.python.wheel import Unreadable
 
 _MOST = 16 << 20  # bytes of a METADATA file
-_TOGETHER = 32 << 20  # bytes: twice that is what all that are read at the same time may hold
-_PATIENCE = 8.0  # seconds for the head of an answer to a range: where it is silent, the whole may be had
-_SMALL = 256 << 10  # bytes of one that is unpacked without further ado
-_HEADERS = re.compile(rb"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+(?=\n|\Z)")  # core metadata: like an e-mail's
+_TOGETHER = 32 << 20  # bytes: all that are read at the same time hold at most twice this
+_PATIENCE = 8.0  # seconds for the head of a response to a range request: a host that is silent may give the whole
+_SMALL = 256 << 10  # bytes of one that is unpacked without reserving memory
+_HEADERS = re.compile(
+    rb"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+(?=\n|\Z)"
+)  # core metadata has headers like an e-mail
 
 
 class WheelRead(NamedTuple):
-    """The wheel `name`, the hash that its metadata must have, if a page gives one, and the memory that it holds."""
+    """A wheel that is read: its file name, the digest of its metadata if a page promises one, and the memory in use."""
 
     wanted: WantedFile
     name: str
@@ -45,25 +46,25 @@ class WheelRead(NamedTuple):
 
 
 def metadata_url(url: str) -> str:
-    """The address of a distribution's metadata file: `.metadata` behind its path, whatever query it has."""
+    """The address of a distribution's metadata file: `.metadata` at the end of the path. A query stays."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path}.metadata", fragment=""))
 
 
 def is_metadata(body: bytes) -> bool:
-    """Whether this can be the whole of a metadata file: headers that end as such, a name and a version among them."""
+    """Whether this can be a complete metadata file: headers up to their end, with a name and a version."""
     match = _HEADERS.match(body.replace(b"\r\n", b"\n"))
     headers = match[0].lower() if match is not None else b""
     return headers.startswith(b"metadata-version:") and b"\nname:" in headers and b"\nversion:" in headers
 
 
 def agrees(body: bytes, digest: Digest | None) -> bool:
-    """Whether metadata has the hash that is promised, if one is."""
+    """Whether metadata has the promised digest, if there is one."""
     return digest is None or hashlib.new(digest.algorithm, body, usedforsecurity=False).hexdigest() == digest.value
 
 
 class MetadataSources:
-    """Reads metadata. It has threads of its own. Mutable state: the memory that what is being read holds."""
+    """Reads metadata, in threads of its own. Mutable state: the memory that is in use."""
 
     def __init__(self, blobs: BlobReader, downloads: Downloads) -> None:
         self._blobs = blobs
@@ -73,7 +74,7 @@ class MetadataSources:
 
     @contextmanager
     def subject(self, wanted: WantedFile, name: str, digest: Digest | None) -> Iterator[WheelRead]:
-        """What is to be read; the memory that it takes counts until the end of the block."""
+        """Begin to read a wheel. The memory that it takes is counted until the end of the block."""
         with self._budget.claim() as claim:
             yield WheelRead(wanted, name, digest, claim)
 
@@ -87,7 +88,7 @@ class MetadataSources:
             return await self._unpacked(partial(_from_descriptor, descriptor), subject)
 
     async def own_file(self, subject: WheelRead, key: str) -> bytes:
-        """Upstream's own metadata file. Raises WrongBytes for what is not all of one, and as `pass_through`."""
+        """Upstream's own metadata file. Raises WrongBytes if it is not complete, and what `pass_through` raises."""
         whl = subject.wanted
         others = tuple(Location(metadata_url(location.url), location.site) for location in whl.others)
         file = WantedFile(key, metadata_url(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
@@ -98,7 +99,7 @@ class MetadataSources:
         return _agreed(body, subject)
 
     async def by_parts(self, subject: WheelRead) -> bytes:
-        """The zip's directory and the one member, by ranges. Raises WrongBytes, and as `Downloads.pass_through`."""
+        """From the end of the zip, by range requests. Raises WrongBytes, and what `Downloads.pass_through` raises."""
         passthrough = await _end(self._downloads, subject.wanted)
         assert passthrough.size is not None, "a 206 says the size of the whole"
         window = wheel.Window(passthrough.size)
@@ -110,7 +111,7 @@ class MetadataSources:
                 passthrough = await _part(self._downloads, subject.wanted, need.start, need.end)
 
     async def by_whole(self, subject: WheelRead, *, plain: bool = False) -> bytes:
-        """The wheel, fetched whole and kept; `plain`: a range of it did not come.
+        """From the whole wheel, which is fetched and stored. `plain`: its host honours no ranges.
 
         Raises what `Downloads.open` does, and StoreError if it has no room.
         """
@@ -125,7 +126,7 @@ class MetadataSources:
             return _agreed(await self._unpacked(partial(_from_descriptor, descriptor), subject), subject)
 
     async def _unpacked(self, read: Callable[[str, int], bytes], subject: WheelRead) -> bytes:
-        """What `read` gives of the wheel of that name, for which it may take so much memory."""
+        """What `read` finds in a wheel, given its name and how many bytes of memory it may take."""
         try:
             return await self._unpacking.run(read, subject.name, _SMALL)
         except wheel.NeedRoom as need:
@@ -134,7 +135,7 @@ class MetadataSources:
         return await self._unpacking.run(read, subject.name, room)
 
     async def _read(self, passthrough: Passthrough, subject: WheelRead) -> bytes:
-        """A small body, whole."""
+        """All of a short body."""
         body = io.BytesIO()
         try:
             async for chunk in passthrough.chunks():
@@ -156,26 +157,26 @@ def _from_descriptor(descriptor: int, name: str, room: int) -> bytes:
         try:
             return wheel.read_metadata(file, name, room)
         except WrongBytes as error:
-            raise Unreadable(str(error)) from error  # all of it is here: another try changes nothing
+            raise Unreadable(str(error)) from error  # the wheel is complete: another try changes nothing
 
 
 async def _end(downloads: Downloads, wanted: WantedFile) -> Passthrough:
-    """The end of a wheel, where its directory is: by the size that the page gives, or as its last bytes."""
+    """The end of a wheel, which has its directory: by the size on the page, or as its last bytes."""
     if wanted.size is not None:
         try:
             return await _part(downloads, wanted, *wheel.first_range(wanted.size))
         except (UpstreamBroken, WrongBytes):
-            pass  # pages give wrong sizes, too
+            pass  # the size on the page is wrong
     try:
         return await _part(downloads, wanted, -wheel.FIRST, None)
-    except UpstreamBroken:  # some honour only ranges that say where they begin
+    except UpstreamBroken:  # some servers honour only ranges with a beginning
         size = (await downloads.probe(wanted)).size
     assert size is not None, "a 206 says the size of the whole"
     return await _part(downloads, wanted, *wheel.first_range(size))
 
 
 async def _part(downloads: Downloads, wanted: WantedFile, start: int, end: int | None) -> Passthrough:
-    """A part of a wheel, unless its host says nothing for a while. Raises UpstreamTimeout then."""
+    """A part of a wheel. Raises UpstreamTimeout if its host is silent for a while."""
     try:
         async with asyncio.timeout(_PATIENCE):
             return await downloads.pass_through(wanted, start, end)

@@ -1,7 +1,7 @@
 """Which form of a page a client gets, and which forms are asked of upstream (PEP 691, RFC 9110 §12.5).
 
-Called by the service with the headers as they came. Never refuses: a 406 is optional in PEP 691, and old build back
-ends send an `Accept` that names none of the three forms and are content with HTML.
+Called by `pages` and `project_list` with the headers as they came. Never refuses: a 406 is optional in PEP 691, and old
+build back ends send an `Accept` that names none of the three forms, but take HTML. Pure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ UPSTREAM_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.sim
 
 
 class Format(enum.Enum):
-    """The form of a page; the value is its media type. In order of preference among those that a client names."""
+    """The form of a page; the value is its media type. In order of preference, if a client likes several the same."""
 
     JSON = "application/vnd.pypi.simple.v1+json"
     HTML = "application/vnd.pypi.simple.v1+html"
@@ -29,13 +29,13 @@ _NAMED = {form.value: form for form in Format} | {
     "application/vnd.pypi.simple.latest+json": Format.JSON,
     "application/vnd.pypi.simple.latest+html": Format.HTML,
 }
-# Wildcards say nothing of what is liked best; whoever sends only `*/*` expects what PyPI sends then: HTML.
+# A wildcard does not say what is liked best. Clients that send only `*/*` expect what PyPI sends then: HTML.
 _WILD = {"*/*": (Format.TEXT,), "text/*": (Format.TEXT,), "application/*": (Format.JSON, Format.HTML)}
 
 
 def named(query_format: str | None) -> Format | None:
-    """The form that `?format=<query_format>` names, if it names one."""
-    # A plus sign in a query that is not encoded arrives as a space.
+    """The form that `?format=<query_format>` names, if any."""
+    # In a query, a plus sign that is not encoded means a space.
     return _NAMED.get(query_format.strip().replace(" ", "+").lower()) if query_format is not None else None
 
 
@@ -50,7 +50,7 @@ def choose(accept: str | None, query_format: str | None) -> Format:
         form = _NAMED.get(name)
         if form is not None:
             qualities[form] = max(quality, qualities.get(form, 0.0))
-    # RFC 9110 §12.5.1: what is named overrides what a wildcard covers.
+    # RFC 9110 §12.5.1: a form that is named is not covered by a wildcard.
     wild = {
         form: ranges[name]
         for name in ("*/*", "application/*", "text/*")
@@ -73,7 +73,7 @@ def gzip_accepted(accept_encoding: str | None) -> bool:
 
 
 def _qualities(header: str) -> dict[str, float]:
-    """The members of a list header with their `q`; parameters other than `q` are not looked at."""
+    """The members of a list header with their `q`. Other parameters are ignored."""
     found: dict[str, float] = {}
     for member in header.split(","):
         name, *parameters = (part.strip().lower() for part in member.split(";"))

@@ -1,7 +1,7 @@
 """A project's page as the newest standard has it, whatever form it came in.
 
 Simple repository API 1.4: PEP 503, 592, 629, 658, 691, 700, 714, 740, 792. Made by `parsing`, read by `rendering` and
-the service. What the standard does not know is kept, so that a page passes through with what a later standard adds.
+`catalog`. What the standard does not know stays in it, so that a page passes through with what a later standard adds.
 """
 
 from __future__ import annotations
@@ -16,62 +16,67 @@ from urllib.parse import unquote
 from proxy.model import ALGORITHMS, Digest
 
 _SMALL = 128 << 10  # bytes
-_FOR_INSTALLERS = re.compile(r"(?:^|&)(?:egg|subdirectory)=")  # what pip reads of a fragment, beside hashes
+_FOR_INSTALLERS = re.compile(r"(?:^|&)(?:egg|subdirectory)=")  # what pip reads in a fragment besides hashes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-NOTHING: Mapping[str, object] = MappingProxyType({})
+EMPTY: Mapping[str, object] = MappingProxyType({})
 
 
 def needed(fragment: str) -> str:
-    """The fragment of a link if installers read it, else nothing."""
+    """The fragment of a link if installers read it, else an empty one."""
     return fragment if fragment and _FOR_INSTALLERS.search(fragment) else ""
 
 
-def _nothing() -> Mapping[str, object]:
-    return NOTHING
+def origin_of(url: str) -> str:
+    """Scheme and host of an address of http or https, with a slash at the end (RFC 6454 §4)."""
+    return f"{'/'.join(url.split('/', 3)[:3])}/"
+
+
+def _empty() -> Mapping[str, object]:
+    return EMPTY
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One link of a page: a distribution, or anything else that lies there."""
+    """One link of a page: to a distribution, or to any other file."""
 
     filename: str
-    url: str  # absolute, upstream's, with its query and without a fragment; of any scheme that an installer may follow
-    digests: tuple[Digest, ...] = ()  # that can be checked, the most trusted first
-    hashes: Mapping[str, object] = field(default_factory=_nothing)  # by algorithm, those that cannot be checked here
+    url: str  # upstream's, absolute, with its query, without a fragment; of any scheme that an installer may follow
+    digests: tuple[Digest, ...] = ()  # those that can be checked, the most trusted first
+    hashes: Mapping[str, object] = field(default_factory=_empty)  # those that cannot be checked here, by algorithm
     requires_python: str | None = None  # PEP 345's specifiers, unescaped
-    core_metadata: bool | Digest | None = None  # of the `.metadata` beside it (PEP 658, 714); None: not said
+    core_metadata: bool | Digest | None = None  # of its `.metadata` file (PEP 658, 714); None: the page does not say
     yanked: bool | str = False  # PEP 592: true, or the reason
-    gpg_sig: bool | None = None  # whether an `.asc` lies beside it; None: not said
+    gpg_sig: bool | None = None  # whether it has an `.asc` file; None: the page does not say
     size: int | None = None  # bytes (PEP 700)
     upload_time: str | None = None  # as upstream wrote it (PEP 700)
-    provenance: str | None = None  # an address that is not a file of the index (PEP 740)
-    fragment: str = ""  # of a link, where it is not just a digest: `main`, `egg=name`
-    project: str = ""  # whose page lists it, normalised, where its name does not say
-    extra: Mapping[str, object] = field(default_factory=_nothing)  # further keys of JSON, or further attributes of HTML
+    provenance: str | None = None  # an address outside of the index (PEP 740)
+    fragment: str = ""  # of the link, unless it is just a digest: `main`, `egg=name`
+    project: str = ""  # whose page lists it, normalised, where its name does not tell
+    extra: Mapping[str, object] = field(default_factory=_empty)  # further keys of JSON, or further attributes of HTML
 
     @property
     def small(self) -> bool:
-        """Whether all of it is fetched as soon as a part."""
+        """Whether all of it is fetched as fast as a part."""
         return self.size is not None and self.size <= _SMALL
 
     @property
     def origin(self) -> str:
-        """Scheme and host of its address, with a slash behind them (RFC 6454 §4)."""
-        return f"{'/'.join(self.url.split('/', 3)[:3])}/"
+        """Scheme and host of its address, with a slash at the end (RFC 6454 §4)."""
+        return origin_of(self.url)
 
     @property
     def needed_fragment(self) -> str:
-        """The fragment if installers read it, beside hashes: it names the project, or a folder in it."""
+        """The fragment if installers read it for more than hashes: it names the project, or a folder in it."""
         return needed(self.fragment)
 
     @property
     def fetchable(self) -> bool:
-        """Whether it is at an address that the cache could ask: http or https."""
+        """Whether the cache can fetch it: by http or https."""
         return self.url.startswith("http")
 
     @property
     def best_digest(self) -> Digest | None:
-        """The hash that is checked; None where the page gives none that can be."""
+        """The digest that is checked; None if the page gives none that can be."""
         return self.digests[0] if self.digests else None
 
     @property
@@ -82,33 +87,33 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All links of a project. `html` tells the form it came in: HTML cannot say sizes and versions."""
+    """All links of a project. `html`: the form that it came in; HTML has no place for sizes and versions."""
 
     name: str
     files: tuple[File, ...]
     html: bool
-    api_version: str | None = None  # as it says of itself (PEP 629); None: not said, which means 1.0
-    versions: tuple[str, ...] | None = None  # PEP 700; None: not said
+    api_version: str | None = None  # its own (PEP 629); None: the page does not say, which means 1.0
+    versions: tuple[str, ...] | None = None  # PEP 700; None: the page does not say
     status: str | None = None  # PEP 792
     status_reason: str | None = None
     folders: tuple[
         str, ...
     ] = ()  # addresses of folders that a page in HTML links to: a listing, or the root of an index
-    root: bool = False  # it is a list of projects by its form, and the page of none
+    root: bool = False  # by its form it is a list of projects
     meta: Mapping[str, object] = field(
-        default_factory=_nothing
+        default_factory=_empty
     )  # further keys of JSON's `meta`, or further `pypi:` metas of HTML
-    extra: Mapping[str, object] = field(default_factory=_nothing)  # further keys of JSON at the top
+    extra: Mapping[str, object] = field(default_factory=_empty)  # further keys of JSON at the top
 
     @property
     def quarantined(self) -> bool:
-        """Whether nothing of the project may be offered or given (PEP 792)."""
+        """Whether nothing of the project may be listed or served (PEP 792)."""
         return self.status is not None and self.status.strip().lower() == "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an answer needs to know of a page besides its links. `hashed`: it gives a hash for each of its files.
+    """What answers need to know of a page besides its links. `hashed`: it gives a digest for each of its files.
 
     `bare`: the origins of the wheels for which it offers no metadata.
     """
@@ -128,7 +133,7 @@ class ParsedPage:
 
     @classmethod
     def of(cls, page: Page) -> Self:
-        """Look at each file once."""
+        """Index the files of a page by name, and sum it up."""
         by_name: dict[str, list[File]] = {}
         for file in page.files:
             by_name.setdefault(file.filename, []).append(file)
@@ -141,7 +146,7 @@ class ParsedPage:
 
 
 def digests_of_table(table: Mapping[str, object]) -> tuple[tuple[Digest, ...], Mapping[str, object]]:
-    """Those that can be checked, the most trusted first; and the others, as they came."""
+    """The digests in a JSON table that can be checked, the most trusted first; and the other hashes, as they came."""
     digests: list[Digest] = []
     others: dict[str, object] = {}
     for name, value in table.items():
@@ -152,13 +157,13 @@ def digests_of_table(table: Mapping[str, object]) -> tuple[tuple[Digest, ...], M
             others[name] = value
     if len(digests) > 1:
         digests.sort(key=trust)
-    return tuple(digests), others or NOTHING
+    return tuple(digests), others or EMPTY
 
 
 def digest_of(name: str, value: str) -> Digest | None:
-    """The digest of this algorithm, if it is one that can be checked."""
+    """The digest, if it is one that can be checked."""
     if name == "sha256" and _SHA256.fullmatch(value):
-        return Digest(name, value)  # nearly all are, and there are thousands
+        return Digest(name, value)  # the usual case, and a page has thousands
     return Digest.parse(f"{name}={value}")
 
 
@@ -168,7 +173,7 @@ def trust(digest: Digest | None) -> int:
 
 
 def digests_of_fragment(fragment: str) -> tuple[str, tuple[Digest, ...]]:
-    """The fragment as it is to be kept, empty where it is just a digest; and the digests in it (PEP 503)."""
+    """A link's fragment, decoded, and the digests in it (PEP 503). A fragment that is just a digest becomes empty."""
     if not fragment:
         return "", ()
     decoded = unquote(fragment)

@@ -1,7 +1,7 @@
 """Upstream's index pages: fetched once for all who ask, checked on arrival, compared with the page that they replace.
 
-Asked by `pages` for the page that a client wants, and by `catalog` for the pages that may list a file. While a page
-arrives, `cache/documents.py` calls this module back: what is no index page takes nobody's place. Never renders.
+Called by `pages` for the page that a client wants, and by `catalog` for the pages that may list a file. While a page
+arrives, `cache/documents.py` calls back: only an index page may replace an index page. Never renders.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from proxy.python.parsed_pages import ParsedPages
 from proxy.python.store_keys import PageAddress, page_keys
 from proxy.python.supplements import Supplements
 
-_MOVES = 10_000  # files of which earlier addresses are known
-_EACH = 4  # of one file: pages are kept by clients for minutes
-_FOLDERS = 16  # of pages, known of a mount
+_MOVES = 10_000  # files whose earlier addresses are remembered
+_EACH = 4  # earlier addresses of one file: clients keep a page for minutes
+_FOLDERS = 16  # of pages, remembered of a mount
 
 
 class WaitLimit(NamedTuple):
-    """How long somebody waits for a page, in seconds; `silent`: of a host that kept somebody waiting in vain lately."""
+    """How many seconds a page is waited for. `silent`: the same for a host that was silent lately."""
 
     seconds: float
     silent: float
 
 
 class PageCache:
-    """Gets pages. Mutable state: what pages told when they arrived, and which of them quarantine their project."""
+    """Gets pages. Mutable state: what was learnt from pages on arrival, and which of them quarantine their project."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class PageCache:
         supplements: Supplements,
         quarantined: Callable[[], None] = lambda: None,
     ) -> None:
-        """`quarantined` is called when a page has arrived that says so: nothing remembered of files counts any more."""
+        """`quarantined` is called when a page says that its project is: no remembered answer counts any more."""
         self._store = store
         self._documents = documents
         self._parsed = parsed
@@ -59,7 +59,7 @@ class PageCache:
     async def get(
         self, address: PageAddress, *, revalidate: bool = False, anew: bool = False, limit: WaitLimit | None = None
     ) -> Document:
-        """The page. Raises as `Documents.get` does. `anew`: all of it comes from upstream, whatever is stored."""
+        """The page. Raises what `Documents.get` raises. `anew`: upstream sends all of it, even if a copy is fresh."""
         key = address.key
         wish = WantedDocument(
             key,
@@ -91,7 +91,7 @@ class PageCache:
         return sorted(found, key=lambda document: -document.entry.checked)
 
     def earlier(self, page: Entry, name: str) -> tuple[File, ...]:
-        """The file of this name as it was on earlier copies of a page, at addresses that it has no more."""
+        """The file of this name as earlier copies of a page had it, at addresses that it has no more."""
         return self._moves.earlier(page.key, name)
 
     def folders(self, site: Site) -> list[str]:
@@ -99,7 +99,7 @@ class PageCache:
         return list(reversed(self._known(site)))
 
     async def _check(self, address: PageAddress, entry: Entry, body: bytes) -> None:
-        """Learn from a page that has come, before it is stored. Raises UpstreamBroken for what is no index page."""
+        """Learn from a page that has come, before it is stored. Raises UpstreamBroken if it is no index page."""
         fresh = await self._parsed.parse(entry, body)
         (self._quarantining.add if fresh.summary.quarantined else self._quarantining.discard)(entry.key)
         before = self.stored(address)
@@ -112,18 +112,18 @@ class PageCache:
         self._found(address)
 
     def _arrived(self, key: str) -> None:
-        """A page has taken its place."""
+        """The page with this key is stored."""
         if key in self._quarantining:
             self._quarantined()
 
     async def _readable(self, document: Document | None) -> ParsedPage | None:
-        """A stored page, unless it is damaged, or no index page to this version."""
+        """A stored page, unless it is damaged, or this version takes it for no index page."""
         with contextlib.suppress(PullthroughError):
             return await self._parsed.get(document) if document is not None else None
         return None
 
     async def _forget_validator(self, key: str) -> None:
-        """Have a page sent whole: that it did not change says nothing of how long its links are good."""
+        """Make upstream send the whole page: a 304 would not renew links that expire."""
         entry = self._store.find(key)
         if entry is not None and entry.validator != Validator():
             await self._store.save(replace(entry, validator=Validator()))
@@ -134,7 +134,7 @@ class PageCache:
             self._known(address.site)[folder] = None
 
     def _known(self, site: Site) -> Bounded[str, None]:
-        """The folders of pages; of an earlier run, those of pages that are stored."""
+        """The folders of pages. Those of an earlier run are found by the stored pages."""
         folders = self._folders.get(site.mount)
         if folders is None:
             folders = self._folders[site.mount] = Bounded(_FOLDERS)
@@ -152,20 +152,19 @@ def _folder(address: PageAddress) -> str | None:
 
 
 class Moves:
-    """Addresses that a page gave files before it gave them others.
+    """The addresses that files had on earlier copies of a page.
 
-    Some indexes sign the path itself, as `/s/<token>/demo-1.0.tar.gz`, and anew on each page. A client that has an
-    earlier page asks for an address that no page has any more.
+    Some indexes sign the path itself, as `/s/<token>/demo-1.0.tar.gz`, and anew on each page. A client with an earlier
+    copy asks for an address that no page has any more.
 
-    Mutable state: by page and name, files as earlier pages had them since the start, the last first. Bounded: what was
-    not moved for the longest time is forgotten.
+    Mutable state: by page and name, files as earlier copies had them, the last one first.
     """
 
     def __init__(self) -> None:
         self._earlier: Bounded[tuple[str, str], tuple[File, ...]] = Bounded(_MOVES)
 
     def arrived(self, page: str, before: Iterable[File], now: Mapping[str, Iterable[File]]) -> None:
-        """The page with this key had the files `before`, and has others `now`, by name."""
+        """Note that the page with this key had the files `before`, and has these `now`, by name."""
         for file in before:
             there = now.get(file.filename)
             if there and _place(file) not in map(_place, there):
@@ -173,10 +172,10 @@ class Moves:
                 self._earlier[key] = (file, *self._earlier.pop(key, ()))[:_EACH]
 
     def earlier(self, page: str, name: str) -> tuple[File, ...]:
-        """The file of this name as it was on earlier copies of a page, at addresses that it has no more."""
+        """The file of this name as earlier copies of a page had it, at addresses that it has no more."""
         return self._earlier.get((page, name), ())
 
 
 def _place(file: File) -> str:
-    """Its address without the query, which is no part of addresses on the cache."""
+    """A file's address without the query, which is no part of addresses on the cache."""
     return file.url.partition("?")[0]

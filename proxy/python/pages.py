@@ -21,7 +21,7 @@ from proxy.python.routes import Elsewhere, OtherSpelling, is_none_of, members_fo
 from proxy.python.store_keys import PageAddress
 from proxy.python.supplements import Supplement, Supplements
 
-# What PyPI says of pages; uv and pip act on it.
+# `Cache-Control` as PyPI sends it for pages; uv and pip act on it.
 PAGE_CACHE_CONTROL = "max-age=600, public"
 
 
@@ -43,7 +43,7 @@ class Pages:
         self._offers = offers
 
     async def page(self, query: Query[Target], site: Site, target: Target, project: str) -> Representation:
-        """The page at `target`, as it is shown at the query's target; `project` is empty for a flat page.
+        """The page at `target`, with links for a page at the query's target. `project` is empty for a flat page.
 
         Raises NotFound, or another UpstreamError when there is no copy to fall back on.
         """
@@ -51,14 +51,14 @@ class Pages:
             return await self._shown(query, site, target, project)
         except Withheld as refusal:
             if not _is_missing(refusal, site) and (site.authenticated or isinstance(refusal, Forwarded)):
-                # Not 404, which sends clients on to their next index: there may be such a project.
+                # There may be such a project. A 404 would make clients try their next index.
                 raise UpstreamDenied(str(refusal)) from refusal
             raise
 
     async def spelt(
         self, query: Query[Target], site: Site, target: Target, route: OtherSpelling
     ) -> Representation | Elsewhere:
-        """What is at an address by a name that no page of a project has: the root of a channel, such as `rocm6.4/`.
+        """The page at an address whose name is not normalised: the root of a channel, such as `rocm6.4/`.
 
         If upstream has nothing there, the name is one of a project, spelt differently. Raises as `page` does.
         """
@@ -76,11 +76,11 @@ class Pages:
             return normal
         came = self._cache.stored(PageAddress(site, route.project, target.path))
         if normal is not None and came is not None and came.entry.url.endswith(f"/{route.project}/"):
-            return normal  # upstream sent us there
+            return normal  # upstream redirected to it
         return shown
 
     async def _shown(self, query: Query[Target], site: Site, target: Target, project: str) -> Representation:
-        """The page, or what upstream says in its place: Withheld too."""
+        """The page. Raises Withheld, too."""
         form = negotiation.choose(query.accept, query.format)
         gzip = negotiation.gzip_accepted(query.accept_encoding)
         address = PageAddress(site, project, target.path)
@@ -96,12 +96,12 @@ class Pages:
             etag=rendered.etag,
             outcome=document.outcome,
             source=document.source,
-            # Who asks for a revalidation is not to be answered from what is remembered of this answer.
+            # A client that asks for a revalidation must not get a remembered answer the next time.
             fresh_until=document.fresh_until if supplement.lasting and not query.no_cache else 0.0,
             encoding="gzip" if gzip else None,
             vary="Accept, Accept-Encoding",
             age=document.age,
-            # What is offered of metadata changes with what is learnt of hosts.
+            # Which metadata is promised depends on what is learnt of hosts.
             stands=lambda: self._offers.version == version,
         )
 
@@ -125,12 +125,12 @@ class Pages:
                 if self._cache.stored(PageAddress(site, project, target.path)) is not None:
                     raise
             else:
-                # What a member before this one does not have now, it may have in a moment.
+                # A member before this one may have the project in a moment.
                 return replace(shown, fresh_until=0.0) if number else shown
         raise NotFound("No index of this group has such a project.")
 
     async def _got(self, address: PageAddress, *, no_cache: bool) -> tuple[Document, Supplement]:
-        """The page, and what is known beside it: what is left of it, where the index does not have it any more."""
+        """The page, and what is known here beside it. If the index has it no more: what is left of it here."""
         try:
             document = await self._cache.get(address, revalidate=no_cache)
         except NotFound:
@@ -143,5 +143,5 @@ class Pages:
 
 
 def _is_missing(refusal: Withheld, site: Site) -> bool:
-    """Whether the settings say that a refusal of this kind means that there is no such project."""
+    """Whether the settings say that a refusal of this kind means: no such project."""
     return site.redirected_is_missing if isinstance(refusal, Forwarded) else site.forbidden_is_missing

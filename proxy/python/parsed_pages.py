@@ -1,4 +1,4 @@
-"""Pages by their links: each body is parsed once, and held in memory within bounds.
+"""Parsed pages: each body is parsed once, and kept in memory within bounds.
 
 Called by `page_cache` for a page that arrives, by `supplements` and `rendered_pages` for a page that a client gets, and
 by `catalog` for a single link. A page is known by the digest of its body, so it never goes stale: another page has
@@ -28,23 +28,23 @@ T = TypeVar("T")
 
 _LINKS = 40_000  # of parsed pages
 _SUMMARIES = 20_000
-_LONG = 32 << 10  # bytes from which on work leaves the event loop
-_LARGE = 4 << 20  # bytes of a page from which on only one is worked on: it takes several times its size in memory
+_LONG = 32 << 10  # bytes of a page that is long: the work on it leaves the event loop
+_LARGE = 4 << 20  # bytes of a page that is large: one at a time, since it takes several times its size in memory
 
 
 class PageWork:
-    """Where pages are worked on. Mutable state: its threads, and whose turn it is of the large ones."""
+    """Where pages are parsed and rendered. Mutable state: the threads, and whose turn it is of the large pages."""
 
     def __init__(self) -> None:
         self._threads = Workers("parsing")
         self._large = asyncio.Lock()
 
     def turn(self, entry: Entry) -> AbstractAsyncContextManager[object]:
-        """Small pages are worked on at once, large ones one after another."""
+        """Wait until a page may be worked on: large ones come one after another."""
         return self._large if entry.size >= _LARGE else contextlib.nullcontext()
 
     async def run(self, size: int, work: partial[T]) -> T:
-        """Do what takes long for a body of `size` bytes."""
+        """Do work on `size` bytes, in a thread if they are many."""
         return work() if size < _LONG else await self._threads.run(work)
 
     async def close(self) -> None:
@@ -53,7 +53,7 @@ class PageWork:
 
 
 class ParsedPages:
-    """Pages by their links. Mutable state: parsed pages and summaries, in order of use."""
+    """Parses pages. Mutable state: parsed pages and summaries, in order of use."""
 
     def __init__(self, work: PageWork) -> None:
         self._work = work
@@ -62,7 +62,7 @@ class ParsedPages:
         self._summaries: Bounded[tuple[str, str], Summary] = Bounded(_SUMMARIES)
 
     async def get(self, document: Document) -> ParsedPage:
-        """A page, parsed. Raises UpstreamBroken for what is no index page, BlobDamaged."""
+        """The parsed page. Raises UpstreamBroken if it is no index page, BlobDamaged."""
         entry = document.entry
         found = self._known(entry)
         if found is not None:
@@ -71,12 +71,12 @@ class ParsedPages:
             return self._known(entry) or await self._parse(entry, await document.read())
 
     async def parse(self, entry: Entry, body: bytes) -> ParsedPage:
-        """A page that has just come, before it takes the place of one. Raises UpstreamBroken for what is none."""
+        """The same for a page that has just come, and is not stored yet."""
         async with self._work.turn(entry):
             return self._known(entry) or await self._parse(entry, body)
 
     async def summary(self, document: Document) -> Summary:
-        """What is to be known of a page without its links. Raises as `get` does."""
+        """The summary of a page, which is known longer than its links. Raises what `get` raises."""
         key = _key(document.entry)
         found = self._summaries.get(key)
         if found is None:
@@ -115,5 +115,5 @@ def _parsed(entry: Entry, body: bytes) -> ParsedPage:
 
 
 def _of(file: File, project: str) -> File:
-    """A file on a project's page, which says whose it is where its name does not."""
+    """A file on a project's page, with the project where its name does not tell it."""
     return file if tells(file.filename, project) else replace(file, project=project)

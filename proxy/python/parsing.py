@@ -1,7 +1,7 @@
 """A page as upstream sent it → `Page`: JSON (PEP 691) and HTML (PEP 503), flat link pages and directory listings too.
 
-Called in a worker thread for long pages. Lenient with single links, which are left out when they lead nowhere that can
-be fetched; strict with the whole: what is no index page raises UpstreamBroken and is never taken for an empty one.
+Called in a thread for long pages. Lenient with single links: those that no installer could follow are left out. Strict
+with the whole: what is no index page raises UpstreamBroken, and is never taken for an empty one. Pure.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.python import addresses, anchors, filenames
 from proxy.python.anchors import SPACE
 from proxy.python.links import Base
 from proxy.python.negotiation import Format
-from proxy.python.page import NOTHING, File, Page, digests_of_fragment, digests_of_table, needed
+from proxy.python.page import EMPTY, File, Page, digests_of_fragment, digests_of_table, needed
 
 _VERSION = re.compile(r"(\d{1,4})\.\d{1,4}")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
@@ -29,12 +29,12 @@ _HEADING = re.compile(
     r"|^directory: |^\S+ - /(?:\S*/)?$",
     re.IGNORECASE,
 )
-LOOKED_AT = 1024  # bytes of a page that tell its form, where its media type does not
-_COUNTED = re.compile(r"\b[0-9]+\s+director(?:y|ies)")  # as Caddy says it above a listing
+LOOKED_AT = 1024  # bytes at the beginning of a page that tell its form, if its media type does not
+_COUNTED = re.compile(r"\b[0-9]+\s+director(?:y|ies)")  # Caddy's words above a listing
 
 
 def parse(body: bytes, content_type: str, url: str) -> Page:
-    """Read the page that came from `url`, the final address. Raises UpstreamBroken for what is no index page."""
+    """Read a page. `url`: its address after redirects. Raises UpstreamBroken for what is no index page."""
     match typed(content_type) or begun(body[:LOOKED_AT]):
         case Format.JSON:
             return _parse_json(body, url)
@@ -47,7 +47,7 @@ def parse(body: bytes, content_type: str, url: str) -> Page:
 
 
 def typed(content_type: str) -> Format | None:
-    """The form that a page has by its media type; None for a type that says nothing (`binary/octet-stream`)."""
+    """The form of a page by its media type; None for a type that does not tell (`binary/octet-stream`)."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.endswith(("+json", "/json")):
         return Format.JSON
@@ -57,7 +57,7 @@ def typed(content_type: str) -> Format | None:
 
 
 def begun(head: bytes) -> Format | None:
-    """The form that a page has by how it begins: `LOOKED_AT` bytes of it, or all."""
+    """The form of a page by its beginning: `LOOKED_AT` bytes of it, or all."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
         return Format.JSON
@@ -72,7 +72,7 @@ def _parse_json(body: bytes, url: str) -> Page:
     try:
         top: Any = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError):
-        raise UpstreamBroken("Upstream's index page is no JSON, though it says so.") from None
+        raise UpstreamBroken("Upstream's index page is not valid JSON, although its type says so.") from None
     if not isinstance(top, dict):
         raise UpstreamBroken("Upstream's JSON is no index page.")
     links, projects = top.pop("files", None), top.pop("projects", None)
@@ -81,7 +81,7 @@ def _parse_json(body: bytes, url: str) -> Page:
     meta = top.pop("meta", None)
     meta = meta if isinstance(meta, dict) else {}
     name, versions = top.pop("name", None), top.pop("versions", None)
-    # PEP 792 has it at the top; its own example had it in meta.
+    # PEP 792 has it at the top. An example in it had it in meta.
     status = top.get("project-status", meta.get("project-status"))
     status = status if isinstance(status, dict) else {"status": status}
     base = Base.of(url)
@@ -97,8 +97,8 @@ def _parse_json(body: bytes, url: str) -> Page:
         versions=tuple(filter(None, map(_text, versions))) if isinstance(versions, list) else None,
         status=_text(status.get("status")),
         status_reason=_text(status.get("reason")),
-        meta=meta or NOTHING,
-        extra=top or NOTHING,
+        meta=meta or EMPTY,
+        extra=top or EMPTY,
     )
 
 
@@ -117,7 +117,7 @@ def _json_file(link: object, base: Base) -> File | None:
     href, table = _text(take("url", None)), take("hashes", None)
     if href is None:
         return None
-    found = base.lead(href)
+    found = base.address_of(href)
     if found is None:
         return None
     address, last = found
@@ -128,7 +128,7 @@ def _json_file(link: object, base: Base) -> File | None:
     core, legacy, misspelt = (
         take("core-metadata", None), take("dist-info-metadata", None), take("data-dist-info-metadata", None),
     )  # fmt: skip
-    if core is None:  # PEP 714: the old name; and as PyPI's JSON spells it, which is as HTML does
+    if core is None:  # PEP 714: the old name, also as PyPI's JSON spells it, which is HTML's spelling
         core = misspelt if legacy is None else legacy
     digests, others = digests_of_table(table if isinstance(table, dict) else {})
     fragment, more = digests_of_fragment(href.partition("#")[2]) if "#" in href else ("", ())
@@ -146,7 +146,7 @@ def _json_file(link: object, base: Base) -> File | None:
         upload_time=_text(take("upload-time", None)),
         provenance=_text(take("provenance", None)),
         fragment=needed(fragment),
-        extra=link or NOTHING,
+        extra=link or EMPTY,
     )
 
 
@@ -171,7 +171,9 @@ def _parse_html(body: bytes, content_type: str, url: str) -> Page:
     metas = dict(_metas(parser))
     files, folders = anchors.links(parser, base)
     if parser.css_first("input[type=password]") is not None and not any(map(_is_distribution, files)):
-        raise UpstreamBroken("A login page came in place of the index. Something between here and upstream wants it.")
+        raise UpstreamBroken(
+            "A login page came in place of the index. A proxy or network between here and upstream wants a login."
+        )
     if not (files or metas or _says_it_is_an_index(parser) or _lists(folders, base)):
         raise UpstreamBroken("Upstream sent a page without a file that does not say that it is an index page.")
     return Page(
@@ -182,17 +184,17 @@ def _parse_html(body: bytes, content_type: str, url: str) -> Page:
         status=metas.pop("pypi:project-status", None),
         status_reason=metas.pop("pypi:project-status-reason", None),
         folders=folders,
-        meta=metas or NOTHING,
+        meta=metas or EMPTY,
     )
 
 
 def _says_it_is_an_index(parser: LexborHTMLParser) -> bool:
-    """Whether a page's headings are those of an index. A network that wants a login sends pages too."""
+    """Whether the headings are those of an index. A network that wants a login sends pages, too."""
     if any(_HEADING.search(node.text().strip()) for node in parser.css("title, h1")):
         return True
     if any(_COUNTED.search(node.text()) for node in parser.css("#summary, .meta")):
         return True
-    # Go's file server: a list without anything in it, and nothing else.
+    # Go's file server has no heading. An empty folder is an empty list, and nothing else.
     body = parser.body
     return parser.css_first("body > pre") is not None and body is not None and not body.text(strip=True)
 
@@ -205,9 +207,9 @@ def _metas(parser: LexborHTMLParser) -> Iterator[tuple[str, str]]:
 
 
 def _lists(folders: tuple[str, ...], base: Base) -> bool:
-    """Whether a page is nothing but a list of the folders beside it: the root of an index without any heading."""
-    beside = set(folders) - {base.folder}  # a page that says "try again" links to itself
-    return bool(beside) and all(folder.startswith(base.folder) for folder in beside)
+    """Whether all links lead to folders below the page: then it is the root of an index without a heading."""
+    below = set(folders) - {base.folder}  # a page that says "try again" links to itself
+    return bool(below) and all(folder.startswith(base.folder) for folder in below)
 
 
 def _decoded(body: bytes, content_type: str) -> str:
@@ -226,14 +228,14 @@ def _is_distribution(file: File) -> bool:
 
 
 def _name_of(url: str) -> str:
-    """The project by the page's address: its folder, or the file of a flat page."""
+    """The project by the page's address: the name of its folder, or of the file of a flat page."""
     path = unquote(urlsplit(url).path)
     name = path.rstrip("/").rpartition("/")[2].removesuffix(".html")
     return addresses.normalize(name) if name else "packages"
 
 
 def _supported(version: str | None) -> str | None:
-    """The version, if it can be read. Raises UpstreamBroken for a major version that is not known (PEP 629)."""
+    """The version, if it can be read. Raises UpstreamBroken for an unknown major version (PEP 629)."""
     match = _VERSION.fullmatch(version.strip()) if version is not None else None
     if match is None:
         return None

@@ -27,16 +27,16 @@ from proxy.python.parsing import LOOKED_AT, begun, typed
 from proxy.python.routes import members_for
 
 _REMEMBERED = 100_000  # names of earlier members that are not repeated
-_TAG_LIMIT = 64 << 10  # bytes of a tag that has not ended, after which it passes as it is
+_TAG_LIMIT = 64 << 10  # bytes of a tag without an end, after which it is passed on as it is
 _HREF = re.compile(rb"(?i:<a\s(?:[^<>]*?\s)?href\s*=\s*)[\"']?([^\"'\s<>?#]+)[\"']?[^<>]*>")
 _NAME = re.compile(rb'"name"\s*:\s*"([^"\\]{1,255})"')
 _USUAL = re.compile(rb"([a-z0-9]+(?:-[a-z0-9]+)*)/?")  # a normalised name (PEP 503)
-_LONGEST = 512  # bytes that such a member of an object may have
+_LONGEST = 512  # bytes that a name in JSON may take, with its key
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectStream:
-    """A list of projects on its way. Whoever sends it calls `pieces`, unless only its head is wanted, and `close`."""
+    """A list of projects that is streamed. The sender calls `pieces`, unless it sends only the head; and `close`."""
 
     pieces: Callable[[], AsyncGenerator[bytes]]
     content_type: str
@@ -44,7 +44,7 @@ class ProjectStream:
     _stack: AsyncExitStack
 
     async def close(self) -> None:
-        """Let the connections upstream go."""
+        """Release the connections to upstream."""
         await self._stack.aclose()
 
 
@@ -64,7 +64,7 @@ class ProjectLists:
         raise AssertionError("unreachable")
 
     async def of_group(self, query: Query[Target], group: Group) -> ProjectStream:
-        """The projects of all members of a group, each once as far as the bound goes, in the order of the members.
+        """The projects of all members of a group, in the order of the members. Within a bound, each is listed once.
 
         A member without a list is passed by. Raises NotFound if none has one, or an UpstreamError.
         """
@@ -107,7 +107,7 @@ class ProjectLists:
 
 @dataclass(frozen=True, slots=True)
 class _OpenList:
-    """One list on its way. `head`: what was read of it to tell its form."""
+    """One list that is streamed. `head`: what was read of it to tell its form."""
 
     url: str
     form: Format
@@ -115,7 +115,7 @@ class _OpenList:
     _rest: AsyncGenerator[bytes]
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """All of it, once, without names of users."""
+        """All of it, without user names and passwords. Can be read once."""
         redactor = Redactor()
         yield redactor.feed(self.head)
         async with aclosing(self._rest):
@@ -144,7 +144,7 @@ async def _merged(group: Group, lists: list[tuple[Member, _OpenList]], fmt: Form
         async with aclosing(source.chunks()) as chunks:
             async for chunk in chunks:
                 fresh = [name for name in reader.feed(chunk) if name not in listed and _may_answer(group, member, name)]
-                # Only what a later member could say again.
+                # Only names that a later member could repeat.
                 if number + 1 < len(lists) and len(listed) < _REMEMBERED:
                     listed.update(fresh)
                 if fresh:
@@ -177,31 +177,31 @@ _HTML = (
 
 
 class ProjectListRewriter:
-    """Rewrites one list. Mutable state: the beginning of a tag whose end is still to come."""
+    """Rewrites the links of one list. Mutable state: the beginning of a tag whose end has not come yet."""
 
     def __init__(self, base: str) -> None:
         """`base`: the list's own address upstream, or its path; it ends in a slash."""
         parts = urlsplit(base)
         front = rf"(?:(?:{re.escape(parts.scheme)}:)?//{re.escape(parts.netloc)})?" if parts.netloc else ""
-        # What would be no relative path without its front (a second slash, a scheme) keeps it.
+        # A link that would be no relative path without its front (a second slash, a scheme) keeps it.
         guard = r"(?!/)(?![^\"'/>]*:)"
         pattern = rf"((?i:<a\s(?:[^<>]*?\s)?href\s*=\s*)[\"']?){front}{re.escape(parts.path)}{guard}"
         self._link = re.compile(pattern.encode())
-        self._held = b""
+        self._pending = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """What can be sent on, now that `chunk` has come."""
-        text = self._held + chunk
+        """What can be passed on, now that `chunk` has come."""
+        text = self._pending + chunk
         end = text.rfind(b"<")
         if end < 0 or b">" in text[end:] or len(text) - end > _TAG_LIMIT:
-            self._held = b""
+            self._pending = b""
             return self._rewritten(text)
-        self._held = text[end:]
+        self._pending = text[end:]
         return self._rewritten(text[:end])
 
     def finish(self) -> bytes:
         """The rest, now that the list has ended."""
-        rest, self._held = self._held, b""
+        rest, self._pending = self._pending, b""
         return self._rewritten(rest)
 
     def _rewritten(self, text: bytes) -> bytes:
@@ -209,17 +209,17 @@ class ProjectListRewriter:
 
 
 class NamesInHtml:
-    """Reads the normalised names of projects out of one list in HTML. Mutable state as of the rewriter."""
+    """Reads the normalised names of projects from one list in HTML. Mutable state: that of the rewriter."""
 
     def __init__(self, base: str) -> None:
         """`base`: the list's own address upstream."""
         self._rewriter = ProjectListRewriter(base)
 
     def feed(self, chunk: bytes) -> Iterator[str]:
-        """The names that are known now that `chunk` has come: of links to folders here, and of no others."""
+        """The names that `chunk` completes: those of links to folders of the list."""
         for link in _HREF.findall(self._rewriter.feed(chunk)):
             if usual := _USUAL.fullmatch(link):
-                yield usual[1].decode()  # nearly all are so, and there are hundreds of thousands
+                yield usual[1].decode()  # the usual case, and there are hundreds of thousands
                 continue
             written = unquote(link.decode("latin-1")).removeprefix("./")
             name = written.removesuffix("/")
@@ -228,14 +228,14 @@ class NamesInHtml:
 
 
 class NamesInJson:
-    """Reads the normalised names of projects out of one list in JSON. Mutable state: the last bytes of a chunk."""
+    """Reads the normalised names of projects from one list in JSON. Mutable state: the last bytes of a chunk."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._pending = b""
 
     def feed(self, chunk: bytes) -> Iterator[str]:
-        """The names that are known now that `chunk` has come."""
-        text, end = self._held + chunk, 0
+        """The names that `chunk` completes."""
+        text, end = self._pending + chunk, 0
         for match in _NAME.finditer(text):
             end = match.end()
             name = match[1].decode("latin-1")
@@ -243,4 +243,4 @@ class NamesInJson:
                 yield name
             elif filenames.is_project(name):
                 yield addresses.normalize(name)
-        self._held = text[max(end, len(text) - _LONGEST) :]
+        self._pending = text[max(end, len(text) - _LONGEST) :]

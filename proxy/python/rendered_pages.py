@@ -1,7 +1,7 @@
-"""Pages as clients get them: rendered once in each form and coding, and held in memory within bounds.
+"""Rendered pages, as clients get them: made once in each form and coding, and kept in memory within bounds.
 
-Called by `pages`. The key of a form names all that it is made of, so it never goes stale. Long pages are rendered and
-compressed in a thread.
+Called by `pages`. The key of a rendered page names all that it is made of, so it never goes stale. Long pages are
+rendered and compressed in a thread.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from proxy.python.negotiation import Format
 from proxy.python.page import Page
 from proxy.python.parsed_pages import PageWork, ParsedPages
 from proxy.python.rendering import render
-from proxy.python.supplements import NOTHING, Supplement
+from proxy.python.supplements import NOTHING_KNOWN, Supplement
 
 _BYTES = 48 << 20  # of rendered pages
 
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """A page as it is to be shown: upstream's, where the client asks for it, and what is known here beside it."""
+    """What a rendered page is made of: upstream's page, the address on the cache, and what is known here beside it."""
 
     document: Document
     here: Target
     site: Site
-    supplement: Supplement = NOTHING
+    supplement: Supplement = NOTHING_KNOWN
 
     def key(self, form: Format, *, gzip: bool) -> str:
-        """All that the bytes of the answer are made of; another process gives the same."""
+        """A text that tells rendered pages apart. It is the same in another process."""
         entry, here = self.document.entry, self.here
         return f"{entry.digest} {entry.url} {here.mount} {here.path} {self.supplement.key} {form.name} {gzip}"
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
-    """A rendered page and its strong ETag (RFC 9110 §8.8.3), which differs per format and coding."""
+    """A rendered page and its strong ETag (RFC 9110 §8.8.3), which differs for each form and coding."""
 
     body: bytes
     etag: str
 
 
 class RenderedPages:
-    """Pages as clients get them. Mutable state: rendered pages in order of use, and the work under way."""
+    """Renders pages. Mutable state: rendered pages in order of use, and the work under way."""
 
     def __init__(self, parsed: ParsedPages, work: PageWork) -> None:
         self._parsed = parsed
@@ -58,7 +58,7 @@ class RenderedPages:
         self._flights: SingleFlight[RenderedPage] = SingleFlight()
 
     async def get(self, view: PageView, form: Format, *, gzip: bool) -> RenderedPage:
-        """The page for a client. Raises UpstreamBroken for what is no index page."""
+        """The rendered page. Raises UpstreamBroken if upstream's is no index page, BlobDamaged."""
         key = view.key(form, gzip=gzip)
         found = self._pages.get(key)
         if found is not None:

@@ -1,7 +1,7 @@
 """`Page` → the bytes of a page, in the form that a client asked for, with links that stay on this cache.
 
-Links are relative and without a query, so that a page is right behind any host name. Called in a worker thread for long
-pages. Never fetches and never decides what is true of a file: `beside` has completed what is said of it.
+Links are relative and without a query, so that a page is right behind any host name. Called in a thread for long pages.
+Never decides what is true of a file: `supplements` has completed the page. Pure.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from proxy.python.links import PageLinks, redacted
 from proxy.python.negotiation import Format
 from proxy.python.page import File, Page
 
-_NEWEST_MINOR = 4  # the version whose attributes are rendered here; HTML gets no later ones (PEP 833)
-_ATTRIBUTE = re.compile(r"(?!on|style$|href$)[a-z][a-z0-9_.:-]*")  # nothing that a browser would act on
+_NEWEST_MINOR = 4  # of the version whose attributes are rendered here; HTML gets no later version (PEP 833)
+_ATTRIBUTE = re.compile(r"(?!on|style$|href$)[a-z][a-z0-9_.:-]*")  # none that a browser would act on
 
 
-def render(page: Page, here: Target, site: Site, fmt: Format) -> bytes:
+def render(page: Page, here: Target, site: Site, form: Format) -> bytes:
     """The page as it is served at `here`."""
     links = _links(page, here, site)
-    match fmt:
+    match form:
         case Format.JSON:
             return redacted(msgspec.json.encode(_json_page(page, links, _projects(page, here, site))))
         case Format.HTML | Format.TEXT:
             folders = _folders(page, here, site)
             return redacted(_html_page(page, links, folders).encode("utf-8", "replace"))
         case _:
-            assert_never(fmt)
+            assert_never(form)
 
 
 def record(page: Page) -> bytes:
-    """The page with upstream's own addresses, to be kept and parsed again; in JSON, which can say everything."""
+    """The page with upstream's own addresses, to be stored and parsed again: as JSON, which can express everything."""
     return msgspec.json.encode(_json_page(page, ((file, file.url) for file in page.files)))
 
 
@@ -48,11 +48,11 @@ def _links(page: Page, here: Target, site: Site) -> Iterator[tuple[File, str]]:
         try:
             yield file, links.to(file.url, file.filename, file.project)
         except BadTarget:
-            yield file, file.url  # it cannot be asked for here: an installer may follow it by itself
+            yield file, file.url  # the cache has no address for it: an installer may follow it by itself
 
 
 def _folders(page: Page, here: Target, site: Site) -> Iterator[tuple[str, str]]:
-    """Names and links of the folders that lie below the upstream's base."""
+    """Names and links of the folders below the upstream's base."""
     for folder in page.folders:
         try:
             target = urls.locate(folder, site)
@@ -63,7 +63,7 @@ def _folders(page: Page, here: Target, site: Site) -> Iterator[tuple[str, str]]:
 
 
 def _projects(page: Page, here: Target, site: Site) -> list[str]:
-    """The projects that a page lists which is the root of an index, and so has no file."""
+    """The projects of a page without files: it is the root of an index."""
     folders = _folders(page, here, site) if not page.files else ()
     return [name for name, href in folders if href == f"{name}/" and filenames.is_project(name)]
 
@@ -74,7 +74,7 @@ def _projects(page: Page, here: Target, site: Site) -> list[str]:
 def _json_page(page: Page, links: Iterator[tuple[File, str]], projects: Iterable[str] = ()) -> dict[str, Any]:
     files = [_json_file(file, href, html=page.html) for file, href in links]
     if page.html:
-        # PEP 700: from 1.1 on, sizes and versions are a must, which a page in HTML does not have.
+        # PEP 700: from 1.1 on sizes and versions are required. A page in HTML has none.
         made: dict[str, Any] = {"meta": {"api-version": "1.0"}, "name": page.name, "files": files}
         if page.status is not None:
             made["project-status"] = _json_status(page)
@@ -87,20 +87,20 @@ def _json_page(page: Page, links: Iterator[tuple[File, str]], projects: Iterable
 
 
 def _listed(page: Page, projects: Iterable[str]) -> dict[str, Any]:
-    """What a root has beside the list of files, which is empty and makes it a page of no project."""
+    """The list of projects, which only the root of an index has. Its list of files is empty."""
     listed = [{"name": name} for name in projects]
     return {"projects": listed} if listed or page.root else {}
 
 
 def _json_status(page: Page) -> dict[str, str]:
-    given = {"status": page.status, "reason": page.status_reason}
-    return {key: value for key, value in given.items() if value is not None}
+    members = {"status": page.status, "reason": page.status_reason}
+    return {key: value for key, value in members.items() if value is not None}
 
 
 def _json_file(file: File, href: str, *, html: bool) -> dict[str, Any]:
     made: dict[str, Any] = {} if html else {**file.extra}
     made["filename"] = file.filename
-    # PEP 691 has hashes apart; pip reads the rest of a fragment in JSON, too.
+    # PEP 691 has hashes apart. pip reads the rest of a fragment in JSON, too.
     made["url"] = f"{href}#{file.needed_fragment}" if file.needed_fragment else href
     made["hashes"] = {digest.algorithm: digest.value for digest in file.digests} | dict(file.hashes)
     core = file.core_metadata
@@ -154,7 +154,7 @@ def _anchor(file: File, href: str, *, html: bool) -> str:
     fragment = file.fragment or file.best_digest
     if file.best_digest and file.needed_fragment and file.best_digest.value not in file.fragment.lower():
         fragment = f"{file.best_digest}&{file.fragment}"
-    link = href.replace("&", "&amp;")  # addresses have no other character that HTML would read
+    link = href.replace("&", "&amp;")  # addresses have no other character that is special in HTML
     parts = [f'    <a href="{link}#{escape(str(fragment))}"' if fragment else f'    <a href="{link}"']
     if file.requires_python is not None:
         parts.append(f' data-requires-python="{escape(file.requires_python)}"')
@@ -179,7 +179,7 @@ def _anchor(file: File, href: str, *, html: bool) -> str:
 
 
 def _unknown(attributes: Mapping[str, object]) -> str:
-    """Attributes that the standard does not have, as they came; without a value where they had none."""
+    """Attributes that the standard does not have, as they came."""
     return "".join(
         [
             f" {name}" if value is None else f' {name}="{escape(str(value))}"'

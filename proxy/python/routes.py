@@ -1,4 +1,4 @@
-"""What an address below a mount is: the list of projects, a page, or a file; and who answers for a group. Pure.
+"""What an address below a mount is: the list of projects, a page, or a file; which members answer for a group. Pure.
 
 The pages of a group's members are never merged: one member is asked after the other, the first that has the project
 answers, and only where a member says for certain that it has not does the next one get its turn.
@@ -15,7 +15,7 @@ from proxy.errors import NotFound
 from proxy.model import Group, Member, Site, Target
 from proxy.python import addresses, filenames
 
-_CHANNEL = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9._~+-]*")  # what indexes below a mount are called, as torch-2.8.0+cu126
+_CHANNEL = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9._~+-]*")  # the name of an index below a mount, as torch-2.8.0+cu126
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ProjectPage:
 
 @dataclass(frozen=True, slots=True)
 class OtherSpelling:
-    """A page by a name that is not normalised: the root of an index below the mount, as `rocm6.4/`, or a project's.
+    """A page whose name is not normalised: the root of an index below the mount, as `rocm6.4/`, or a project's page.
 
     `project` is the normalised name; `location`, relative to the address asked for, is where the page of a project of
     this name is; None where no project has such a name.
@@ -44,19 +44,19 @@ class OtherSpelling:
 
 @dataclass(frozen=True, slots=True)
 class FlatPage:
-    """A page of no project: what `pip --find-links` takes, the listing of a folder, the root of an index."""
+    """A page of no single project: for `pip --find-links`, the listing of a folder, or the root of an index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """The address is spelt differently; `location` is relative to the one asked for."""
+    """The page has another address; `location` is relative to the one asked for."""
 
     location: str
 
 
 @dataclass(frozen=True, slots=True)
 class PackageFile:
-    """A distribution, or what lies beside one."""
+    """A distribution, or a file that belongs to one."""
 
     name: str
 
@@ -65,7 +65,7 @@ Route = ProjectList | ProjectPage | OtherSpelling | FlatPage | Elsewhere | Packa
 
 
 def classify(target: Target, site: Site) -> Route:
-    """Say what `target` is. Raises NotFound for what an index cannot have."""
+    """What `target` is. Raises NotFound if an index cannot have such an address."""
     last = addresses.name_of(target)
     if target.host is not None:
         if not last:
@@ -76,7 +76,7 @@ def classify(target: Target, site: Site) -> Route:
     if filenames.is_page(last) or (site.flat and not last):
         return FlatPage()
     if site.flat:
-        # Without the slash a listing's links would lead beside it. Quoted, it is a path whatever it is called.
+        # Without the slash, the links of a listing would start from the folder above. Any name, quoted, is a path.
         return PackageFile(last) if filenames.is_file(last) else Elsewhere(f"./{quoted(last)}/")
     return _of_index(addresses.without_empties(target.path), site)
 
@@ -95,7 +95,7 @@ def _of_index(path: str, site: Site) -> Route:
     if not filenames.is_project(project):
         if _CHANNEL.fullmatch(written):
             return Elsewhere(f"{quoted(written)}/") if last else FlatPage()
-        # Nothing else gets into a Location: `https:evil.example` would be another place.
+        # No other text gets into a Location: `https:evil.example` would lead to another host.
         raise NotFound("No project has such a name: letters, digits, dots, dashes and underscores.")
     if last:
         return Elsewhere(f"{quoted(written)}/")
@@ -106,7 +106,7 @@ def _of_index(path: str, site: Site) -> Route:
 
 
 def members_for(group: Group, project: str) -> tuple[Member, ...]:
-    """The members to ask for a project with this normalised name: the one that a pattern pins it to, or all."""
+    """The members that may have a project, by its normalised name: the one that a pattern pins it to, or all."""
     for pattern, member in group.pins:
         if fnmatchcase(project, pattern):
             return (member,)
@@ -114,6 +114,11 @@ def members_for(group: Group, project: str) -> tuple[Member, ...]:
 
 
 def is_none_of(group: Group, member: Member, project: str) -> bool:
-    """Whether the group pins projects to this member, which says what it has, and this project is none of them."""
+    """Whether the group pins other projects to this member, so that it cannot have this one."""
     patterns = [pattern for pattern, to in group.pins if to == member]
     return bool(patterns) and not any(fnmatchcase(project, pattern) for pattern in patterns)
+
+
+def is_volatile(target: Target, site: Site) -> bool:
+    """Whether upstream may replace the file at `target` under its name; the settings say where."""
+    return bool(site.volatile) and target.path.startswith(site.volatile)

@@ -1,7 +1,7 @@
 """Python indexes: what is answered at each address below a mount.
 
-The only module of this room that others call for answers: it says what an address is, and hands it to those who answer
-for pages and for files. Never talks HTTP: it is given a query, and gives back a representation.
+The only module of this room that others call for answers. `routes` says what an address is; `pages`, `files` and
+`project_list` answer. Speaks no HTTP: gets a query, gives a representation.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from proxy.python.supplements import Supplements
 
 Answer = Representation | Elsewhere | Later | ProjectStream
 
-GROUP_INDEX = "simple/"  # where the pages of every group are, below its mount
+GROUP_INDEX = "simple/"  # the path of every group's pages, below its mount
 
 
 class PythonIndexes:
     """Answers for all mounts and groups. `sites` is by mount."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 the ports, and what is kept with them
+    def __init__(  # noqa: PLR0913, PLR0917 the ports and what it is built on
         self,
         sites: Mapping[str, Site],
         groups: Iterable[Group],
@@ -55,11 +55,11 @@ class PythonIndexes:
         clock: Clock,
         quarantined: Callable[[], None] = lambda: None,
     ) -> None:
-        """`quarantined` is called when an index says that it has quarantined a project."""
+        """`quarantined` is called when an index says that it quarantined a project."""
         self._sites = sites
         self._groups = {group.mount: group for group in groups}
         self.mounts = frozenset((*sites, *self._groups))
-        # Without credentials: what is there is for everybody.
+        # Mounts without credentials: everybody may read them.
         self.public = self.mounts - {
             mount for mount in self.mounts if any(sites[name].authenticated for name in self._members(mount))
         }
@@ -76,7 +76,7 @@ class PythonIndexes:
         self._files = Files(store, downloads, revalidator, catalog, self._metadata, clock)
 
     def _members(self, mount: str) -> Iterable[str]:
-        """The mounts whose pages are shown at a mount."""
+        """The mounts whose pages a mount shows."""
         return {member.mount for member in self._groups[mount].members} if mount in self._groups else {mount}
 
     async def answer(self, query: Query[Target]) -> Answer:
@@ -111,7 +111,7 @@ class PythonIndexes:
         return await self._pages.page(query, site, query.target, project)
 
     async def _grouped(self, query: Query[Target], group: Group) -> Answer:
-        """A group has pages and a list of its projects only: links lead to the mounts of its members."""
+        """A group has only pages and a list of its projects. Links lead to the mounts of its members."""
         route = classify(query.target, Site(group.mount, "", GROUP_INDEX, 0.0))
         match route:
             case Elsewhere():

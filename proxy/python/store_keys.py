@@ -1,6 +1,6 @@
-"""Keys of the store: where a page, what it dropped, and a file are kept. Pure.
+"""Keys of the store: of a page, of what a page dropped, and of a file. Pure.
 
-Their form is part of the format of the data folder (docs/formats.md): a change makes what is stored unknown.
+Their form is part of the format of the data folder (docs/formats.md). A change of it orphans everything that is stored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from proxy.python.page import File
 
 @dataclass(frozen=True, slots=True)
 class PageAddress:
-    """Which page: at this path of a mount, of a project; '' for a flat page."""
+    """The address of a page, as a path below a mount. A flat page, with files of any project, has the project ''."""
 
     site: Site
     project: str
@@ -40,37 +40,37 @@ class PageAddress:
 
 
 def page_key(mount: str, project: str, path: str) -> str:
-    """The store's key of a page; all pages of a project on a mount share the front of it."""
+    """The key of a page. The keys of all pages of a project on a mount begin with `page_keys`."""
     return f"{page_keys(mount, project)}{path}"
 
 
 def page_keys(mount: str, project: str) -> str:
-    """The front of the keys of all pages of a project on a mount; of its flat pages for the project ''."""
+    """How the keys of all pages of a project on a mount begin; of its flat pages, if `project` is empty."""
     return f"page:{mount}:{project}:"
 
 
 def project_of_page(key: str) -> str:
-    """The project in the key of a page, or of what a page dropped; empty for a flat page."""
+    """The project in the key of a page, or in that of what a page dropped; empty for a flat page."""
     return "".join(key.split(":", 3)[2:3])
 
 
 def removed_key(key: str) -> str:
-    """The store's key of what the page with this key does not list any more."""
+    """The key of what the page with this key does not list any more."""
     return f"removed:{key.removeprefix('page:')}"
 
 
 def file_key(target: Target) -> str:
-    """The store's key of a file; all files of a project on a mount share the front of it."""
+    """The key of a file. The keys of all files of a project on a mount begin with `file_keys`."""
     project = addresses.project_of(target) or ""
-    # No host has a slash: so its port ends where the path begins, whatever that begins with.
+    # With a slash before the port, a host cannot be confused with the beginning of a path.
     host, path = (target.host or "").replace(":", "/"), target.path
-    if host and addresses.MARKER in path:  # upstream is a cache of this kind; see ADR 12
+    if host and addresses.MARKER in path:  # upstream is a cache of this kind (ADR 12)
         path = "/".join([addresses.EARLIER_MARKER if part == addresses.MARKER else part for part in path.split("/")])
     return f"{file_keys(target.mount, project)}{host}:{path}"
 
 
 def file_keys(mount: str, project: str | None = None) -> str:
-    """The front of the keys of all files of a project on a mount, or of all its files."""
+    """How the keys of all files of a project on a mount begin, or of all files of the mount."""
     return f"file:{mount}:" if project is None else f"file:{mount}:{project}:"
 
 
@@ -80,7 +80,7 @@ def name_in_key(key: str) -> str:
 
 
 def located(file: File, site: Site) -> Target | None:
-    """Where the cache has a file of a page; None for one that it could not fetch."""
+    """The address on the cache of a file that a page lists; None if the cache could not fetch it."""
     try:
         return urls.locate_file(file.url, site, file.filename, file.project)
     except BadTarget:

@@ -1,8 +1,7 @@
-"""What is known here beside an index's page: digests, files that the index dropped, metadata that can be had.
+"""Facts that complete an index page: digests that were computed here, files that the index dropped, metadata.
 
-Asked by `pages` for each page that a client gets, and told by `page_cache` of each page that takes the place of
-another: what it dropped of the files that are stored is written down then. Upstream's own word always stands. Never
-asks upstream.
+Called by `pages` for each page that a client gets; and by `page_cache` for each page that replaces another, to record
+which stored files it dropped (ADR 4). What upstream says always stands. Never asks upstream.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from types import MappingProxyType
 from proxy.cache.documents import Document, Documents
 from proxy.cache.stored_files import StoredFiles
 from proxy.errors import PullthroughError, StoreError
-from proxy.model import Digest, Entry, Site, Target, Validator
+from proxy.model import Digest, Entry, Site, Validator
 from proxy.ports import Clock, Store
 from proxy.python.metadata_offers import EVERYTHING, MetadataOffers, Offered
 from proxy.python.negotiation import Format
-from proxy.python.page import NOTHING as NO_MORE
-from proxy.python.page import File, Page, ParsedPage
+from proxy.python.page import EMPTY, File, Page, ParsedPage
 from proxy.python.parsed_pages import ParsedPages
 from proxy.python.rendering import record
+from proxy.python.routes import is_volatile
 from proxy.python.store_keys import PageAddress, file_key, file_keys, located, name_in_key, removed_key
 
 REMOVED = "The index does not list this file any more; the cache still has it."
@@ -30,9 +29,9 @@ REMOVED = "The index does not list this file any more; the cache still has it."
 
 @dataclass(frozen=True, slots=True)
 class Supplement:
-    """What is known here beside a page. `digests` by the file's address upstream.
+    """What is known here of the files of a page. `digests` by the file's address upstream.
 
-    `withdrawn`: the index has nothing of the project any more. `lasting`: no download adds to it.
+    `withdrawn`: the index has the project no more. `lasting`: downloads do not change it.
     """
 
     digests: Mapping[str, Digest] = field(default_factory=lambda: MappingProxyType({}))
@@ -43,18 +42,18 @@ class Supplement:
 
     @property
     def key(self) -> str:
-        """A short text that differs where the page that it completes does."""
+        """A short text that tells supplements apart if they complete a page differently."""
         offered = self.offered
         if not (self.digests or self.removed or self.withdrawn) and offered == EVERYTHING:
             return "-"
         known = sorted(f"{url} {digest}" for url, digest in self.digests.items())
-        # All that is said of a dropped file: it may come and go with another word of the index.
+        # All of a dropped file: the index may list it again, change it, and drop it again.
         kinds = (sorted(kind) for kind in (offered.refusing, offered.urls, offered.unreadable))
         text = "\n\n".join("\n".join(lines) for lines in (known, map(repr, self.removed), *kinds))
         return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{'-' if self.withdrawn else ''}"
 
     def complete(self, page: Page) -> Page:
-        """The page with what is known here. Of a quarantined project nothing is offered, whatever is stored."""
+        """The page with what is known here. A quarantined project has no files, whatever is stored."""
         if page.quarantined:
             return replace(page, files=())
         files = () if self.withdrawn else tuple(map(self._complete, page.files))
@@ -69,18 +68,18 @@ class Supplement:
         return file
 
 
-NOTHING = Supplement(lasting=True)
+NOTHING_KNOWN = Supplement(lasting=True)
 
 
 def as_removed(file: File) -> File:
-    """A file that the index dropped, as it is listed: only an exact pin takes what is yanked (PEP 592)."""
+    """A file that the index dropped, listed as yanked: only an exact pin selects it (PEP 592)."""
     return file if isinstance(file.yanked, str) else replace(file, yanked=REMOVED)
 
 
 class Supplements:
-    """Finds what is known here beside pages, and writes down what they dropped. It has no state of its own."""
+    """Finds what is known of pages, and records what they dropped. It has no state of its own."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 the parts that know something
+    def __init__(  # noqa: PLR0913, PLR0917 the parts that have the facts
         self,
         store: Store,
         documents: Documents,
@@ -97,12 +96,12 @@ class Supplements:
         self._clock = clock
 
     async def of(self, address: PageAddress, document: Document) -> Supplement:
-        """What is known here beside a page. Raises UpstreamBroken for what is no index page, BlobDamaged."""
+        """What is known here of a page. Raises UpstreamBroken if it is no index page, BlobDamaged."""
         summary = await self._parsed.summary(document)
         site, dropped = address.site, await self._dropped(address)
         if not dropped and (not summary.bare or self._offers.everywhere(summary.bare)):
             if summary.hashed:
-                return NOTHING  # for nearly every page, without a look at its links
+                return NOTHING_KNOWN  # the usual case: the links need not be parsed
             if not any(True for _ in self._store.keys(file_keys(site.mount, address.project or None))):
                 return Supplement()
         page = await self._parsed.get(document)
@@ -113,10 +112,9 @@ class Supplements:
         return Supplement(digests, tuple(removed), offered=offered, lasting=lasting)
 
     async def withdrawn(self, address: PageAddress, document: Document) -> Supplement | None:
-        """What is left of a page that the index does not have any more; None if no file of it is stored.
+        """What is left of a page that the index has no more; None if no file of it is stored.
 
-        None, too, for a page whose last word was that the project is quarantined: that it is gone now takes nothing
-        back.
+        None, too, if the project was quarantined: that the page is gone now does not lift the quarantine.
         """
         page, site = await self._parsed.get(document), address.site
         if not site.keep_removed or page.summary.quarantined:
@@ -126,7 +124,7 @@ class Supplements:
         return Supplement(removed=tuple(left), withdrawn=True) if left else None
 
     async def replaced(self, address: PageAddress, url: str, old: ParsedPage, fresh: ParsedPage) -> None:
-        """A page is about to take the place of another, from `url`: write down what it drops of what is stored."""
+        """Record which stored files a page drops, which is about to replace another one, from `url`."""
         if not address.site.keep_removed:
             return
         earlier = await self._dropped(address)
@@ -134,7 +132,7 @@ class Supplements:
         gone = await self._stored(dropped, address.site)
         if [file.url for file in gone] == [file.url for file in earlier]:
             return
-        page = replace(old.page, files=tuple(gone), html=False, meta=NO_MORE, extra=NO_MORE, versions=None)
+        page = replace(old.page, files=tuple(gone), html=False, meta=EMPTY, extra=EMPTY, versions=None)
         await self._write(removed_key(address.key), url, record(page))
 
     async def _write(self, key: str, url: str, body: bytes) -> None:
@@ -144,12 +142,12 @@ class Supplements:
             await self._store.save(Entry(key, url, blob.digest, blob.size, Format.JSON.value, Validator(), now, now))
 
     async def _dropped(self, address: PageAddress) -> tuple[File, ...]:
-        """What earlier pages had and later ones did not."""
+        """The files that earlier copies of a page had, and later ones did not."""
         key = removed_key(address.key)
         if not address.site.keep_removed or self._store.find(key) is None:
             return ()
         document = self._documents.peek(key, address.site)
-        if document is None or self._store.blob(document.entry.digest) is None:  # this counts as a use of it
+        if document is None or self._store.blob(document.entry.digest) is None:  # this counts as a use
             return ()
         try:
             return (await self._parsed.get(document)).page.files
@@ -157,9 +155,9 @@ class Supplements:
             return ()
 
     async def _stored(self, files: Iterable[File], site: Site) -> list[File]:
-        """Those of the files that the store has, each once, with the digest that it has of those that have none.
+        """The stored ones of these files, each once, with the digest of the stored file where the page gives none.
 
-        What is stored under a file's address and is not what the page promised is another file.
+        A stored file without the promised digest is another file.
         """
         found: dict[str, File] = {}
         for file in files:
@@ -170,7 +168,7 @@ class Supplements:
             if file.best_digest is not None and not await self._is(entry, file.best_digest):
                 continue
             known = file.digests or (() if is_volatile(target, site) else (entry.digest,))
-            found.setdefault(file.url, replace(file, digests=known, fragment=file.needed_fragment, extra=NO_MORE))
+            found.setdefault(file.url, replace(file, digests=known, fragment=file.needed_fragment, extra=EMPTY))
         return list(found.values())
 
     async def _is(self, entry: Entry, promised: Digest) -> bool:
@@ -180,7 +178,7 @@ class Supplements:
             return False
 
     def _measured(self, address: PageAddress, page: ParsedPage) -> dict[str, Digest]:
-        """The digests of stored files for which the page gives none."""
+        """The digests of stored files, where the page gives none."""
         site, found = address.site, dict[str, Digest]()
         for key in self._store.keys(file_keys(site.mount, address.project or None)):
             for file in page.by_name.get(name_in_key(key), ()):
@@ -191,8 +189,3 @@ class Supplements:
                 if entry is not None:
                     found[file.url] = entry.digest
         return found
-
-
-def is_volatile(target: Target, site: Site) -> bool:
-    """Whether upstream may put another file under this one's name; the settings say where."""
-    return bool(site.volatile) and target.path.startswith(site.volatile)

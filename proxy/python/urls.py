@@ -1,7 +1,7 @@
 """Addresses upstream: taken apart and put together, and the targets that stand for them on the cache. Pure.
 
 `dissect` and `absolute` are each other's inverse for whatever a target can stand for, and so are `locate` and
-`upstream_url`. Never decides what may be asked for, and never repeats a piece of an address in a message.
+`upstream_url`. Never decides what may be fetched. Messages contain no part of an address, which may hold a password.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PLAIN = re.compile(
 def dissect(url: str) -> tuple[str, str, str]:
     """Scheme, host (with its port, unless https has it by default) and decoded path, without the leading slash.
 
-    Query, fragment, user and password count for nothing. Raises BadTarget for a scheme other than http and https, and
+    Query, fragment, user and password are ignored. Raises BadTarget for a scheme other than http and https, and
     for a path that no target can have.
     """
     plain = plainly(url)
@@ -49,14 +49,14 @@ def dissect(url: str) -> tuple[str, str, str]:
     host = address_text.parsed_host(name)
     number = port or PORTS[scheme]
     if port == 0:
-        raise BadTarget("The address of a link has no port that can be asked.")
-    # Browsers and pip take a percent sign that begins no escape for itself.
+        raise BadTarget("The address of a link has port 0, which no server has.")
+    # Browsers and pip read a percent sign that begins no escape as itself.
     path = checked(address_text.decoded(_STRAY_PERCENT.sub("%25", parts.path[1:]), slashes=True))
     return scheme, host if number == _HTTPS == PORTS[scheme] else f"{host}:{number}", path
 
 
 def plainly(url: str) -> tuple[str, str, str] | None:
-    """What `dissect` gives for an address as nearly all are, whose path has no character to encode but plus signs."""
+    """What `dissect` gives for the usual address, whose path has no character to encode but plus signs; else None."""
     match = _PLAIN.fullmatch(url.replace("%2B", "+"))
     if match is None:
         return None
@@ -71,10 +71,10 @@ def plainly(url: str) -> tuple[str, str, str] | None:
 
 
 def absolute(scheme: str, host: str, path: str, query: str = "") -> str:
-    """The address whose parts are as `dissect` gives them; `query` is encoded already, where it needs to be."""
+    """The address with the parts that `dissect` gives; `query` is already encoded where it needs to be."""
     if scheme == "http":
         host = host.removesuffix(":80")
-    # A plus sign is %2B, as pip writes it: stores of objects take a bare one for a space.
+    # A plus sign is %2B, as pip writes it: S3-like stores read a bare one as a space.
     front = f"{scheme}://{host}/{quoted(path)}"
     return f"{front}?{quote(query, safe=_QUERY)}" if query else front
 
@@ -82,7 +82,7 @@ def absolute(scheme: str, host: str, path: str, query: str = "") -> str:
 def upstream_url(target: Target, site: Site, scheme: str | None = None) -> str:
     """Upstream's address of `target`. `scheme` is for a file on another host: https, unless its port is http's.
 
-    Only a page knows the address of a target whose name is not the end of its path (`is_named`).
+    For a target whose name is not the end of its path (`is_named`), only the page has the address.
     """
     path = addresses.path_of(target)
     if target.host is None:
@@ -93,7 +93,7 @@ def upstream_url(target: Target, site: Site, scheme: str | None = None) -> str:
 
 
 def locate(url: str, site: Site) -> Target:
-    """The target that stands for an absolute address upstream; query and fragment count for nothing.
+    """The target that stands for an absolute address upstream; query and fragment are ignored.
 
     Raises BadTarget for a scheme other than http and https, and for a path that no target can have.
     """
@@ -110,14 +110,14 @@ def _located(url: str, site: Site, name: str | None, project: str, *, file: bool
     base_scheme, base_host, base_path = base_parts(site.base)
     if host == base_host and scheme == base_scheme and path.startswith(base_path):
         below = path[len(base_path) :]
-        # Another cache of this kind is upstream: its marker must not be read as ours, so the host goes before it.
+        # Upstream is a cache of this kind. Its marker must not be read as ours, so the address has the host before it.
         if below.partition("/")[0] not in (MARKER, EARLIER_MARKER):
             return Target(site.mount, None, canonical(below, name, project, file=file, foreign=False))
     return Target(site.mount, foreign_host(host), canonical(path, name, project, file=file, foreign=True))
 
 
 def foreign_host(host: str) -> str:
-    """A host that `dissect` gave, as a target may have it. Raises BadTarget."""
+    """A host that `dissect` gave, if a target can have it. Raises BadTarget."""
     if host.endswith(f":{_HTTPS}"):
         raise BadTarget("An http address at the port of https cannot be told from an https address.")
     return host

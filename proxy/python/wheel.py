@@ -1,4 +1,4 @@
-"""The METADATA of a wheel, read out of its zip: from a whole file, or from the few ranges of one that are known.
+"""The METADATA of a wheel, read from its zip: from a whole file, or from the few ranges of one that are known.
 
 Sans I/O: `Window` is a file with gaps, and reading in a gap raises `NeedBytes` with the range that is missing; the
 caller fetches it and tries again. Never reads more of the wheel than its directory and the one member, and trusts
@@ -23,16 +23,16 @@ from proxy.errors import NotFound, StoreBroken, WrongBytes
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-FIRST = 32 << 10  # bytes: holds the directory of most wheels, and METADATA, which tools put before it
-_AHEAD = 4 << 10  # bytes behind a range that come with it: buffered readers round up
+FIRST = 32 << 10  # bytes: most wheels have their directory in it, and METADATA, which tools put before the directory
+_AHEAD = 4 << 10  # bytes after a range that come with it, since buffered readers round up
 _METADATA_LIMIT = 16 << 20  # bytes, unpacked
 _DIRECTORY_LIMIT = 16 << 20  # bytes: more than a hundred thousand files
 _HEADER = 30  # bytes of a member's header before its name
-_SLACK = 512  # bytes for the header's name and extra fields, which the directory does not tell
+_SLACK = 512  # bytes for the name and extra fields of the header, whose length the directory does not have
 _ENCRYPTED = 1
 _FRAMES = 64  # of zstd in one member
 _ZSTANDARD = 93  # zipfile has a name for it from Python 3.14 on
-# No lzma: its header decides how much memory the decoder takes. Indexes refuse such wheels.
+# Not lzma: its header decides how much memory the decoder takes. Indexes refuse such wheels.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, _ZSTANDARD)
 _UNKNOWN = "The wheel cannot be read: its METADATA is encrypted or packed in a way that is not known."
 _BROKEN = (
@@ -49,7 +49,7 @@ class WithoutMetadata(NotFound):
 
 
 class NeedRoom(Exception):
-    """METADATA takes `size` bytes of memory, which are to be had before it is unpacked. A request, as `NeedBytes`."""
+    """METADATA needs `size` bytes of memory, to be reserved before it is unpacked. A request, as `NeedBytes`."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -84,7 +84,7 @@ class Window(io.RawIOBase):
         self._parts: list[bytes] = []
 
     def add(self, start: int, data: bytes) -> None:
-        """Make the bytes from `start` on known. They may overlap with what is known."""
+        """Add the bytes from `start` on. They may overlap with known ranges."""
         if not data:
             return
         end = start + len(data)
@@ -119,7 +119,7 @@ class Window(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill `buffer` from the position on. Raises NeedBytes where that is not known; nothing is read then."""
+        """Fill `buffer` from the position on. Raises NeedBytes in a gap, and reads nothing then."""
         view = memoryview(buffer).cast("B")
         start = self._position
         end = min(start + len(view), self._size)
@@ -129,7 +129,7 @@ class Window(io.RawIOBase):
         known = max(self._end(index), start) if index >= 0 else start
         if known < end:
             following = self._starts[index + 1] if index + 1 < len(self._starts) else self._size
-            # To what is known next, but not past it: nothing is fetched twice.
+            # Up to the next known range: nothing is fetched twice.
             raise NeedBytes(known, min(end + _AHEAD, following))
         offset = start - self._starts[index]
         view[: end - start] = self._parts[index][offset : offset + end - start]
@@ -137,11 +137,11 @@ class Window(io.RawIOBase):
         return end - start
 
     def close(self) -> None:
-        """Nothing: a reader round this file closes it when it goes, and the next attempt reads on."""
+        """Do nothing: the reader around this file closes it at its end, and the next attempt reads it again."""
 
 
 class _LimitedReads:
-    """What zipfile needs of a file, with a bound to what is read at once: a zip's word for its directory's size."""
+    """What zipfile needs of a file, with a bound for each read: a zip may lie about the size of its directory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -150,7 +150,7 @@ class _LimitedReads:
         self.seekable = file.seekable
 
     def read(self, size: int = -1, /) -> bytes:
-        if size < 0:  # the rest, in one piece: a raw file would be asked for it in small steps
+        if size < 0:  # the rest, in one piece: zipfile would read a raw file in small steps
             position = self.tell()
             size = self.seek(0, os.SEEK_END) - position
             self.seek(position)
@@ -158,7 +158,7 @@ class _LimitedReads:
             raise WrongBytes("The wheel cannot be read: its directory is larger than that of any wheel.")
         try:
             return self._file.read(size)
-        except OSError as error:  # zipfile would take the disk's fault for the file's
+        except OSError as error:  # for zipfile, a failing disk would be a broken file
             raise StoreBroken("Reading the stored wheel failed. Look at the disk.") from error
 
 
@@ -176,7 +176,7 @@ def read_metadata(file: IO[bytes], filename: str, room: int = _METADATA_LIMIT) -
     except NotImplementedError:
         raise Unreadable(_UNKNOWN) from None
     except _BROKEN as error:
-        raise WrongBytes("The wheel cannot be read: it is no sound zip file.") from error
+        raise WrongBytes("The wheel cannot be read: it is no valid zip file.") from error
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _LimitedReads, room: int) -> bytes:
@@ -187,7 +187,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _LimitedReads, 
         raise Unreadable(_UNKNOWN)
     if info.file_size > room:
         raise NeedRoom(info.file_size)
-    # Ask for the member in one piece: a window would otherwise be asked for it in small steps.
+    # Read the member in one piece. Else a window would be read in small steps, each with a request.
     file.seek(info.header_offset)
     header = file.read(_HEADER + len(info.filename.encode()) + _SLACK + info.compress_size)[:_HEADER]
     if info.compress_type == _ZSTANDARD:
@@ -200,7 +200,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: _LimitedReads, 
 
 
 def _read_zstandard(info: zipfile.ZipInfo, header: bytes, file: _LimitedReads) -> bytes:
-    """A member that zipfile cannot unpack before Python 3.14 (APPNOTE 4.3.7 for its header, 4.4.5 for the method)."""
+    """A member that zipfile cannot unpack before Python 3.14 (APPNOTE 4.3.7: its header; 4.4.5: the method)."""
     try:
         if sys.version_info >= (3, 14):
             from compression import zstd  # noqa: PLC0415 late: few wheels need it, and some Pythons lack it
@@ -234,7 +234,7 @@ def _member(names: list[str], filename: str) -> str:
     if len(folders) > 1:
         folders = [folder for folder in folders if _identity(folder) == _identity(filename)]
     if len(folders) != 1:
-        raise Unreadable("The wheel cannot be read: it has not one .dist-info folder of its own name.")
+        raise Unreadable("The wheel cannot be read: it does not have one .dist-info folder of its own name.")
     member = f"{folders[0]}/METADATA"
     if member not in names:
         raise WithoutMetadata("The wheel has no METADATA.")

@@ -20,6 +20,7 @@ from proxy.python.routes import (
     Route,
     classify,
     is_none_of,
+    is_volatile,
     members_for,
 )
 
@@ -150,3 +151,23 @@ def test_is_none_of() -> None:
     assert not is_none_of(group, one, "acme-x")
     assert not is_none_of(group, one, "corp")
     assert not is_none_of(group, two, "requests")
+
+
+# Volatile
+
+
+@pytest.mark.parametrize(
+    ("volatile", "path", "expected"),
+    [
+        ((), "nightly/x.whl", False),
+        (("nightly/",), "nightly/cpu/x.whl", True),
+        (("nightly/",), "nightly-x/x.whl", False),
+        (("nightly/",), "whl/nightly/x.whl", False),
+        (("test/", "nightly/"), "nightly/x.whl", True),
+        (("",), "x.whl", True),
+    ],
+)
+def test_is_volatile(volatile: tuple[str, ...], path: str, expected: bool) -> None:
+    """The settings say below which paths; an empty one means all."""
+    site = Site("pypi", "https://index.example/", "", 600.0, volatile=volatile)
+    assert expected is is_volatile(Target("pypi", None, path), site)

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import NotFound, StoreFull, UpstreamUnreachable
-from proxy.model import ALGORITHMS, Digest, Outcome, Site, Target
+from proxy.model import ALGORITHMS, Digest, Outcome, Target
 from proxy.python.addresses import name_of
 from proxy.python.metadata_offers import EVERYTHING, Offered
 from proxy.python.page import File, Page
 from proxy.python.store_keys import PageAddress, file_key, removed_key
-from proxy.python.supplements import NOTHING, REMOVED, Supplement, as_removed, is_volatile
+from proxy.python.supplements import NOTHING_KNOWN, REMOVED, Supplement, as_removed
 from proxy.python.urls import locate_file
 from tests.memory_upstream import Scripted
 from tests.pages import JSON, Link
@@ -313,7 +313,7 @@ DEMO = Page("demo", (A, B), html=True, api_version="1.0")
 
 def test_complete__nothing() -> None:
     """A page beside which nothing is known is as it was."""
-    assert DEMO == Supplement().complete(DEMO) == NOTHING.complete(DEMO)
+    assert DEMO == Supplement().complete(DEMO) == NOTHING_KNOWN.complete(DEMO)
 
 
 def test_complete__measured_digests() -> None:
@@ -405,7 +405,7 @@ def test_key__differs_where_the_page_would() -> None:
     """Whatever is shown differently has another key."""
     gone = replace(A, digests=(KNOWN,))
     different = [
-        NOTHING,
+        NOTHING_KNOWN,
         Supplement(digests={A.url: KNOWN}),
         Supplement(digests={A.url: OTHER}),
         Supplement(removed=(A,)),
@@ -433,24 +433,4 @@ def test_key__same_for_the_same() -> None:
     """The order in which digests were found counts for nothing."""
     one = Supplement(digests={A.url: KNOWN, B.url: OTHER})
     two = Supplement(digests={B.url: OTHER, A.url: KNOWN})
-    assert (one.key, "-") == (two.key, NOTHING.key)
-
-
-# Volatile
-
-
-@pytest.mark.parametrize(
-    ("volatile", "path", "expected"),
-    [
-        ((), "nightly/x.whl", False),
-        (("nightly/",), "nightly/cpu/x.whl", True),
-        (("nightly/",), "nightly-x/x.whl", False),
-        (("nightly/",), "whl/nightly/x.whl", False),
-        (("test/", "nightly/"), "nightly/x.whl", True),
-        (("",), "x.whl", True),
-    ],
-)
-def test_is_volatile(volatile: tuple[str, ...], path: str, expected: bool) -> None:
-    """The settings say below which paths; an empty one means all."""
-    site = Site("pypi", "https://index.example/", "", 600.0, volatile=volatile)
-    assert expected is is_volatile(Target("pypi", None, path), site)
+    assert (one.key, "-") == (two.key, NOTHING_KNOWN.key)
