@@ -12,12 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from proxy.apt import answers, packages
+from proxy.apt import packages
 from proxy.apt.addresses import ArchiveAddress, ArchiveQuery
-from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
 from proxy.apt.indexes import document_key
-from proxy.apt.policy import Policy
+from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.release import Listed
 from proxy.apt.unlisted import UnlistedFiles
 from proxy.apt.vouching import Vouched, Vouching
@@ -26,7 +25,7 @@ from proxy.cache.downloads import Body, Downloads
 from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import Flight, WantedFile
 from proxy.cache.passthrough import Passthrough
-from proxy.cache.representation import Representation, last_modified_of
+from proxy.cache.representation import CHANGING, LASTING, Representation, last_modified_of, sha256_of
 from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, PullthroughError, StoreError, UpstreamError
 from proxy.model import Blob, Digest, Kind, Outcome, Query, Source
@@ -130,11 +129,19 @@ class Files:
                 failure = failure or error
                 continue
             entry = self._store.find(wanted.key)
-            dated = Dated(last_modified_of(body, entry.validator.last_modified if entry else None), only=True)
             # Where indexes disagree, the name stands for other bytes tomorrow, and for other clients.
             sure = len(candidates) == 1
-            until = self._clock.monotonic() + _REUSED if sure else 0.0
-            answer = answers.file(body, wanted.digest, dated, Kind.FILE, source, lasting=sure, fresh_until=until)
+            answer = Representation.of_file(
+                body,
+                kind=Kind.FILE,
+                mount=MOUNT,
+                source=source,
+                digest=sha256_of(body, wanted.digest),
+                cache_control=LASTING if sure else CHANGING,
+                fresh_until=self._clock.monotonic() + _REUSED if sure else 0.0,
+                last_modified=last_modified_of(body, entry.validator.last_modified if entry else None),
+                dated=True,
+            )
             stands = self._catalog.unchanged(address)
             if entry is None or not isinstance(body, Blob):
                 return replace(answer, stands=stands)

@@ -6,12 +6,8 @@ stored nor shared, and nothing stored answers such a query. Elsewhere, credentia
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from proxy.apt import answers
 from proxy.apt.addresses import ArchiveAddress, ArchiveQuery
-from proxy.apt.answers import Dated
-from proxy.apt.policy import Policy
+from proxy.apt.policy import MOUNT, Policy
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import WantedFile
 from proxy.cache.passthrough import Passthrough
@@ -43,8 +39,15 @@ class PrivateArchives:
         body = await self._body(query, None if query.head else query.span)
         if query.head:
             await body.close()
-        answer = answers.file(body, None, Dated(body.last_modified), Kind.OTHER, Source.UPSTREAM, lasting=False)
-        return replace(answer, cache_control=_CACHE_CONTROL)
+        return Representation.of_file(
+            body,
+            kind=Kind.OTHER,
+            mount=MOUNT,
+            source=Source.UPSTREAM,
+            digest=None,
+            cache_control=_CACHE_CONTROL,
+            last_modified=body.last_modified,
+        )
 
     def explained(self, query: ArchiveQuery, error: UpstreamDenied) -> UpstreamDenied:
         """The error for a client that upstream refused."""

@@ -12,9 +12,8 @@ from contextlib import suppress
 from functools import partial
 from typing import assert_never
 
-from proxy.apt import answers, paths, suites
+from proxy.apt import paths, suites
 from proxy.apt.addresses import ArchiveAddress, ArchiveQuery
-from proxy.apt.answers import Dated
 from proxy.apt.catalog import Catalog
 from proxy.apt.files import Files
 from proxy.apt.handed_out import HandedOut
@@ -31,7 +30,7 @@ from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.freshness import Patience
-from proxy.cache.representation import Representation, last_modified_of
+from proxy.cache.representation import CHANGING, LASTING, Representation, last_modified_of, sha256_of
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.events import UpstreamFailed
@@ -160,8 +159,18 @@ class AptArchives:
         if not query.head:
             self._handed_out.note(query.client, suite, snapshot)
         others = [one for one in await self._snapshots.known(suite) if one.form is form]
-        dated = Dated(received.entry.validator.last_modified, suites.dated(snapshot, others, signature=signature))
-        return answers.whole(body, received.entry.digest, dated, Kind.RELEASE, outcome, outcome.source)
+        return Representation.of_file(
+            body,
+            kind=Kind.RELEASE,
+            mount=MOUNT,
+            source=outcome.source,
+            outcome=outcome,
+            digest=received.entry.digest,
+            cache_control=CHANGING,
+            content_type="text/plain; charset=utf-8",
+            last_modified=received.entry.validator.last_modified,
+            dated=suites.dated(snapshot, others, signature=signature),
+        )
 
     async def _index(self, query: ArchiveQuery, folders: Sequence[str], *, fetch_release: bool) -> Representation:
         """What a Release file lists, as it lists it; what none lists, as upstream has it.
@@ -224,12 +233,18 @@ class AptArchives:
         await self._snapshots.used(suite, snapshot, path)
         listed = snapshot.release.files[path]
         self._catalog.served(suite, path, listed.digest, body)
-        dated = Dated(
-            last_modified_of(body, self._indexes.last_modified(suite, path, listed)),
-            self._indexes.dated(suite, path, listed, await self._snapshots.known(suite), self._clock.now()),
+        known = await self._snapshots.known(suite)
+        return Representation.of_file(
+            body,
+            kind=Kind.INDEX,
+            mount=MOUNT,
+            source=source,
+            digest=sha256_of(body, listed.digest),
+            cache_control=LASTING if by_hash else CHANGING,
+            fresh_until=float("inf") if by_hash else 0.0,
+            last_modified=last_modified_of(body, self._indexes.last_modified(suite, path, listed)),
+            dated=self._indexes.dated(suite, path, listed, known, self._clock.now()),
         )
-        until = float("inf") if by_hash else 0.0
-        return answers.file(body, listed.digest, dated, Kind.INDEX, source, lasting=by_hash, fresh_until=until)
 
     async def _first(self, suite: ArchiveAddress) -> Snapshot | None:
         """The snapshot of a suite that nobody asked for yet; None where upstream has no Release file there."""

@@ -11,19 +11,18 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from proxy.apt import answers
 from proxy.apt.addresses import ArchiveQuery
-from proxy.apt.answers import Dated
+from proxy.apt.policy import MOUNT
 from proxy.bounded import Bounded
 from proxy.cache import body_checks, freshness
 from proxy.cache.documents import Documents, WantedDocument
-from proxy.cache.downloads import Downloads
+from proxy.cache.downloads import Body, Downloads
 from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import WantedFile
-from proxy.cache.representation import Representation, last_modified_of
+from proxy.cache.representation import CHANGING, Representation, last_modified_of, sha256_of
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import Coded, NotFound, UpstreamError, Withheld
-from proxy.model import Blob, Entry, Kind, Outcome, Source
+from proxy.model import Blob, Digest, Entry, Kind, Outcome, Source
 from proxy.ports import Clock, Store
 
 _log = logging.getLogger(__name__)
@@ -72,14 +71,17 @@ class UnlistedFiles:
         return await self._revalidator.outcome(wanted, entry, exact=True) is Outcome.MISS
 
     def _stored(self, wanted: WantedFile, entry: Entry, blob: Blob, kind: Kind, outcome: Outcome) -> Representation:
-        now, date = self._clock.now(), entry.validator.last_modified
-        age = max(now - entry.checked, 0.0)
+        age = max(self._clock.now() - entry.checked, 0.0)
         left = wanted.site.ttl - age if outcome is Outcome.HIT else 0.0
         until = self._clock.monotonic() + left if left > 0 else 0.0
-        dated = Dated(date, freshness.is_settled(date, now))
-        answer = answers.file(blob, None, dated, kind, Source.CACHE, lasting=False, fresh_until=until)
-        shown = None if outcome is Outcome.REVALIDATED else age
-        return replace(answer, outcome=outcome, age=shown, stands=lambda: self._store.find(entry.key) == entry)
+        answer = self._answer(blob, kind, Source.CACHE, blob.digest, entry.validator.last_modified)
+        return replace(
+            answer,
+            outcome=outcome,
+            fresh_until=until,
+            age=None if outcome is Outcome.REVALIDATED else age,
+            stands=lambda: self._store.find(entry.key) == entry,
+        )
 
     async def _fetched(self, query: ArchiveQuery, wanted: WantedFile, kind: Kind) -> Representation:
         try:
@@ -96,9 +98,7 @@ class UnlistedFiles:
 
     async def _opened(self, query: ArchiveQuery, wanted: WantedFile, kind: Kind) -> Representation:
         body, source = await self._opener.body(wanted, query.span, query.if_range, head=query.head)
-        date = last_modified_of(body, None)
-        dated = Dated(date, freshness.is_settled(date, self._clock.now()))
-        return answers.file(body, None, dated, kind, source, lasting=False)
+        return self._answer(body, kind, source, sha256_of(body), last_modified_of(body, None))
 
     async def _decoded(self, wanted: WantedFile, kind: Kind) -> Representation:
         """A file that comes in a content coding, though identity was asked for: decoded, whole in memory, bounded."""
@@ -110,10 +110,23 @@ class UnlistedFiles:
         document = await self._documents.get(wish)
         entry = document.entry
         body = self._store.blob(entry.digest) or await document.read()
-        date = entry.validator.last_modified
-        dated = Dated(date, freshness.is_settled(date, self._clock.now()))
-        answer = answers.whole(body, entry.digest, dated, kind, document.outcome, document.source)
-        return replace(answer, age=document.age)
+        answer = self._answer(body, kind, document.source, entry.digest, entry.validator.last_modified)
+        return replace(answer, outcome=document.outcome, age=document.age)
+
+    def _answer(
+        self, body: bytes | Body, kind: Kind, source: Source, digest: Digest | None, date: str | None
+    ) -> Representation:
+        """What an answer says of such a file: it may change, and a settled date stands for these bytes."""
+        return Representation.of_file(
+            body,
+            kind=kind,
+            mount=MOUNT,
+            source=source,
+            digest=digest,
+            cache_control=CHANGING,
+            last_modified=date,
+            dated=freshness.is_settled(date, self._clock.now()),
+        )
 
     def _refuse_missing(self, query: ArchiveQuery, wanted: WantedFile) -> None:
         """Raise NotFound again for what upstream lacked a moment ago, unless the client says `no-cache`."""

@@ -10,9 +10,10 @@ from proxy.cache import freshness
 from proxy.cache.downloads import Body
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
-from proxy.model import Digest, Kind, Outcome, Source
+from proxy.model import Blob, Digest, Kind, Outcome, Source
 
 LASTING = "max-age=365000000, immutable, public"  # what PyPI says of files; uv and pip act on it
+CHANGING = "no-cache"  # of what may change at any time: it is revalidated at each use
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,12 @@ class Representation:
 def etag_of(digest: Digest | None) -> str | None:
     """The ETag of a body whose digest is known: the same while it is fetched, and when it is stored."""
     return f'"{digest.algorithm}:{digest.value}"' if digest else None
+
+
+def sha256_of(body: Body, promised: Digest | None = None) -> Digest | None:
+    """The sha256 of a body: that of a stored one, or the one that an index has `promised`; None if it is not known."""
+    digest = body.digest if isinstance(body, Blob) else promised
+    return digest if digest is not None and digest.algorithm == "sha256" else None
 
 
 def last_modified_of(body: Body, stored: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamUnreachable, W
 from proxy.events import UpstreamFailed
 from proxy.model import Client, Kind, Outcome, Query
 from tests.apt.conftest import OLD, SUITE, World, content, inline, listing, settle
-from tests.archive import deb
+from tests.archive import deb, signed
 from tests.cache.conftest import sha256
 from tests.memory_upstream import Scripted
 
@@ -278,6 +279,39 @@ async def test_refused(world: World) -> None:
 
     assert [] == world.upstream.asks
     await archives.close()
+
+
+async def test_answers__what_they_say(world: World, archives: AptArchives) -> None:
+    """What may change is asked for anew each time; what is named by its digest, or listed, lasts. ETags are digests."""
+    hashed = f"main/binary-amd64/by-hash/SHA256/{sha256(ONE).value}"
+    world.put("InRelease", inline({PATH: ONE}, by_hash=True))
+    world.put(hashed, ONE)
+    world.upstream.on(POOL.url, Scripted(BODY))
+    addresses = [below("InRelease"), below(PATH), below(hashed), POOL]
+
+    shown = []
+    for address in addresses:
+        shown.append(await ask(archives, address))
+        await settle(world)
+
+    changing, lasting = "no-cache", "max-age=365000000, immutable, public"
+    assert [changing, changing, lasting, lasting] == [one.cache_control for one in shown]
+    digests = [sha256(inline({PATH: ONE}, by_hash=True)), sha256(ONE), sha256(ONE), sha256(BODY)]
+    assert [f'"sha256:{digest.value}"' for digest in digests] == [one.etag for one in shown]
+    assert ["text/plain; charset=utf-8", *["application/octet-stream"] * 3] == [one.content_type for one in shown]
+
+
+async def test_etag__of_weak_digests(world: World, archives: AptArchives) -> None:
+    """A digest that somebody may have made two files of is no ETag; what is stored has its own."""
+    listed = f"MD5Sum:\n {hashlib.md5(ONE, usedforsecurity=False).hexdigest()} {len(ONE)} {PATH}\n"
+    world.put("InRelease", signed(f"Suite: stable\n{listed}".encode()))
+    world.put(PATH, ONE)
+
+    first = await ask(archives, below(PATH))
+    await settle(world)
+    again = await ask(archives, below(PATH))
+
+    assert [None, f'"sha256:{sha256(ONE).value}"'] == [first.etag, again.etag]
 
 
 async def test_dates(world: World, archives: AptArchives) -> None:

@@ -6,11 +6,12 @@ import pytest
 
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
-from proxy.cache.representation import LASTING, Representation, last_modified_of
+from proxy.cache.representation import LASTING, Representation, last_modified_of, sha256_of
 from proxy.model import Blob, Digest, Kind, Outcome, Source, Validator
 from tests.cache.conftest import BODY, DATE, sha256, wanted
 from tests.memory_upstream import MemoryUpstream
 
+SHA = Digest("sha256", "ab" * 32)
 BLOB = Blob(sha256(BODY), len(BODY), "/nowhere")
 
 
@@ -64,6 +65,16 @@ def test_of_file__date(last_modified: str | None, dated: bool, expected: tuple[s
     """A date that cannot be sent stands for nothing."""
     shown = of_file(last_modified=last_modified, dated=dated)
     assert expected == (shown.last_modified, shown.dated)
+
+
+@pytest.mark.parametrize(
+    ("promised", "expected"),
+    [(SHA, SHA), (Digest("sha512", "cd" * 64), None), (Digest("md5", "00"), None), (None, None)],
+)
+async def test_sha256_of(promised: Digest | None, expected: Digest | None) -> None:
+    """What is stored has it; of what is on its way, an index may have promised it."""
+    assert expected == sha256_of(Flight(wanted()), promised)
+    assert BLOB.digest == sha256_of(BLOB, promised)
 
 
 async def test_last_modified_of__each_kind_of_body(upstream: MemoryUpstream) -> None:
