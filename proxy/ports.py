@@ -96,9 +96,8 @@ class Upstream(Protocol):
         host, with `request.own`), NotAllowed (a loopback, link-local or private address, unless the settings name the
         host; another port of a host that they name), UpstreamDenied (401, 403), UpstreamThrottled (429, 503), Crowded
         (this cache has too many requests under way there: at once with `bulk`, else after a while),
-        UpstreamUnreachable,
-        UpstreamTimeout, UpstreamBroken. The adapter reports failures to the observer, except Crowded, which is not
-        upstream's.
+        UpstreamUnreachable, UpstreamTimeout, UpstreamBroken. The adapter reports failures to the observer, except
+        Crowded, which is not upstream's.
         """
         ...
 

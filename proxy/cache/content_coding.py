@@ -20,20 +20,20 @@ from urllib.parse import urlsplit
 from proxy.errors import UpstreamBroken
 
 _GZIP = frozenset({"gzip", "x-gzip"})
-_NONE = frozenset({"", "identity", "aws-chunked"})  # the last one is of uploads, and stays with objects of stores
+_NONE = frozenset({"", "identity", "aws-chunked"})  # the last one is of uploads; S3-like stores keep it with the object
 _MAGIC = b"\x1f\x8b\x08"
 _GZIP_ENDINGS = frozenset({".gz", ".tgz", ".taz", ".svgz"})
 _GZIP_TYPES = frozenset({"application/gzip", "application/x-gzip", "application/x-gtar-compressed"})
 _TEXT_ENDINGS = frozenset({".asc", ".css", ".htm", ".html", ".json", ".list", ".md", ".sources", ".txt", ".xml"})
 _TEXT_NAMES = frozenset({"inrelease", "release", "release.gpg"})
-# What a file whose name says how it is packed may be called by a server that takes the packing for a coding.
+# The content coding that a server derives from the name of a compressed file.
 _PACKINGS = {".br": "br", ".zst": "zstd", ".z": "compress", ".xz": "xz", ".bz2": "bzip2"}
 _DEEPEST = 4  # layers of gzip that are looked through
 LOOKED_AT = 4096  # bytes that tell how many layers there are
 _HEAD = 512  # bytes of a layer that tell whether another one is below
-_PIECE = 256 << 10  # decoded bytes that are given at once
-_FED = 64 << 10  # coded bytes that are worked on at once
-_MEMBERS = 10_000  # of one body: more is a body made to cost time
+_PIECE = 256 << 10  # decoded bytes in one piece
+_FED = 64 << 10  # coded bytes that are decoded at once
+_MEMBERS = 10_000  # of one body; more of them are made to cost time
 
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -44,11 +44,11 @@ class Nature(enum.Enum):
 
     TEXT = "text"  # never gzip itself
     GZIP = "gzip"  # gzip itself
-    OTHER = "other"  # nobody knows
+    OTHER = "other"  # unknown
 
 
 def nature(urls: tuple[str, ...], content_type: str) -> Nature:
-    """What a document is that is found at these addresses (as it was asked for, and after redirects)."""
+    """The nature of a document at these addresses (that of the request, and the one after redirects)."""
     names = [PurePosixPath(urlsplit(url).path.lower()).name for url in urls]
     endings = {PurePosixPath(name).suffix for name in names}
     if endings & _GZIP_ENDINGS or content_type.partition(";")[0].strip().lower() in _GZIP_TYPES:
@@ -57,11 +57,11 @@ def nature(urls: tuple[str, ...], content_type: str) -> Nature:
 
 
 def layers(field: str | None, what: Nature, urls: tuple[str, ...], head: bytes) -> int:
-    """How many layers of gzip are to be taken off to get the document.
+    """How many layers of gzip are to be removed to get the document.
 
-    `field`: its Content-Encoding. `head`: how it begins, `LOOKED_AT` bytes of it or all.
+    `field`: its Content-Encoding. `head`: its first `LOOKED_AT` bytes, or all.
 
-    Raises UpstreamBroken for a coding that nobody asked for and that cannot be taken off here.
+    Raises UpstreamBroken for a coding that was not asked for and that cannot be removed here.
     """
     named = [coding for token in (field or "").split(",") if (coding := token.strip().lower()) not in _NONE]
     if not named:
@@ -71,12 +71,12 @@ def layers(field: str | None, what: Nature, urls: tuple[str, ...], head: bytes) 
         if len(named) == 1 and named[0] in {_PACKINGS.get(ending) for ending in endings}:
             return 0
         if what is Nature.TEXT and _is_text(head):
-            return 0  # a character set in the place of a coding, or a coding that was not applied
+            return 0  # a character set in place of a coding, or a coding that was not applied
         raise UpstreamBroken("Upstream sent a document in a content coding that was not asked for.")
     there = _depth(head)
     match what:
         case Nature.TEXT:
-            return there  # what is below any layer is no text
+            return there  # text has no layers of its own
         case Nature.GZIP:
             return min(len(named), max(there - 1, 0))
         case Nature.OTHER:
@@ -84,7 +84,7 @@ def layers(field: str | None, what: Nature, urls: tuple[str, ...], head: bytes) 
 
 
 class Gunzip:
-    """One layer of gzip, taken off as the bytes come. Mutable state: where in which member it is."""
+    """One layer of gzip, removed as the bytes come. Mutable state: the position in the present member."""
 
     def __init__(self) -> None:
         self._inflate: zlib._Decompress | None = None  # None: between two members
@@ -92,9 +92,9 @@ class Gunzip:
         self._padded = False
 
     def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
-        """What is in these bytes, in pieces of at most 256 KiB. Members follow one another (RFC 1952 §2.2).
+        """The decoded bytes, in pieces of at most 256 KiB. Members follow one another (RFC 1952 §2.2).
 
-        Zeros behind the last one are padding. Raises UpstreamBroken for damage, and for anything else behind it.
+        Zeros behind the last member are padding. Raises UpstreamBroken for damage, and for other bytes behind it.
         """
         rest = memoryview(data)
         while rest:
@@ -115,7 +115,7 @@ class Gunzip:
                 self._inflate = None
 
     def end(self) -> None:
-        """Nothing more comes. Raises UpstreamBroken if something is missing."""
+        """End the layer. Raises UpstreamBroken if bytes are missing."""
         if self._inflate is not None or not self._members:
             raise UpstreamBroken("Upstream's gzip coded document ends too early.")
 
@@ -123,7 +123,7 @@ class Gunzip:
 async def uncoded(
     chunks: AsyncGenerator[bytes], field: str | None, what: Nature, urls: tuple[str, ...]
 ) -> AsyncGenerator[bytes]:
-    """A body as it streams by, without the codings that `layers` finds. Raises UpstreamBroken."""
+    """A body as it streams by, without the layers that `layers` finds. Raises UpstreamBroken."""
     found: list[Gunzip] | None = None if field else []
     head = b""
     async with aclosing(chunks):
@@ -146,7 +146,7 @@ async def uncoded(
 
 
 def through(found: Sequence[Gunzip], data: bytes) -> Iterator[bytes]:
-    """What is in these bytes below all layers."""
+    """The decoded bytes below all layers."""
     if not found:
         yield data
         return
@@ -167,7 +167,7 @@ def _inflated(inflate: zlib._Decompress, fed: memoryview) -> Iterator[bytes]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether bytes that may be cut at their end are text in UTF-8, which no packed bytes are."""
+    """Whether bytes that may be cut at their end are UTF-8 text, which compressed bytes never are."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:

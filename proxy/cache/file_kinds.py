@@ -37,37 +37,37 @@ HEAD = 512  # bytes that show whether a body begins as its name says
 
 
 def is_page(content_type: str) -> bool:
-    """Whether a body is a page by its media type, in place of a file: of a portal that wants a login, of an error."""
+    """Whether a body is a page by its media type, such as a login page or an error page in place of a file."""
     return content_type.partition(";")[0].strip().lower() in _PAGES
 
 
 def is_markup(head: bytes) -> bool:
-    """Whether a body that begins so, and that is called a page, is one, and not a binary file; an empty one may be."""
+    """Whether a body that is a page by its media type begins as one, and not as a binary file; an empty one may be."""
     return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"", b"<"}
 
 
 def is_html(name: str, head: bytes) -> bool:
-    """Whether the first bytes are those of a page of HTML, and the file is not called one.
+    """Whether the first bytes are those of an HTML page, and the file's name is not that of one.
 
-    For files that any media type is given to: servers call all they have text/html, and portals say anything.
+    For files whose media type says nothing: some servers call everything text/html, and login pages come as anything.
     """
     return not name.lower().endswith(_HTML) and _MARKUP.match(head) is not None
 
 
 class Shape(Protocol):
-    """What the kind of a file demands of its bytes."""
+    """What a kind of file demands of its bytes."""
 
     def feed(self, piece: bytes | memoryview) -> None:
         """The next bytes."""
         ...
 
     def whole(self) -> bool:
-        """Whether all that was fed can be a whole file of the kind."""
+        """Whether the bytes so far can be a whole file of the kind."""
         ...
 
 
 def shape(name: str) -> Shape | None:
-    """The demands on a file called `name`; None for kinds that nothing is known of."""
+    """What is demanded of a file called `name`; None for unknown kinds."""
     lowered = name.lower()
     if lowered.endswith(_ZIP):
         return _Zip()
@@ -82,9 +82,9 @@ def shape(name: str) -> Shape | None:
 
 
 def begins(name: str, head: bytes) -> bool:
-    """Whether a body whose first bytes are `head` is the file itself, and not in a further coding (RFC 9110 §8.4).
+    """Whether a body whose first bytes are `head` is the file itself, and not in a content coding (RFC 9110 §8.4).
 
-    Servers name a coding that is the file's own: `Content-Encoding: gzip` of a `.tar.gz`. `head` has `HEAD` bytes, or
+    Some servers name the file's own compression: `Content-Encoding: gzip` for a `.tar.gz`. `head` has `HEAD` bytes, or
     all. False for names that say nothing of the bytes.
     """
     lowered = name.lower()
@@ -98,7 +98,7 @@ def begins(name: str, head: bytes) -> bool:
 
 
 def _inside(head: bytes) -> bytes:
-    """The first bytes of what is packed in a gzip file."""
+    """The first bytes of what a gzip file contains."""
     try:
         return zlib.decompressobj(31).decompress(head, 2)
     except zlib.error:
@@ -106,7 +106,7 @@ def _inside(head: bytes) -> bytes:
 
 
 class _Framed:
-    """A file that begins with certain bytes, and perhaps ends with others, before zeros that fill it up."""
+    """A file that begins with certain bytes, and may end with others, before padding of zeros."""
 
     def __init__(self, first: bytes, last: bytes) -> None:
         self._first = first
@@ -145,7 +145,7 @@ class _Zip:
 
 
 class _Gzip:
-    """RFC 1952: members one after another, each with its checksum. What follows them and is none is left alone."""
+    """RFC 1952: members one after another, each with its checksum. Bytes behind them that are no member are ignored."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(31)
@@ -183,7 +183,7 @@ class _Ar:
         self._pending = b""
         self._need = len(_AR_MAGIC)  # bytes of the magic, or of the next header
         self._skip = 0  # bytes of the present member that are to come
-        self._filled = False  # a byte that fills the member up is one of them
+        self._filled = False  # one of them is a byte of padding
         self._members = 0
         self._wrong = False
 
@@ -212,5 +212,5 @@ class _Ar:
             self._skip = int(size) + self._filled
 
     def whole(self) -> bool:
-        # Some leave out the byte that fills the last member up.
+        # Some leave out the padding of the last member.
         return not self._wrong and self._members > 0 and not self._pending and self._skip <= self._filled

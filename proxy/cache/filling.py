@@ -23,12 +23,12 @@ from proxy.errors import UpstreamBroken, WrongBytes
 from proxy.model import UpstreamRequest, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
-_OVERLAP = 64 << 10  # bytes before the place where a transfer broke that are fetched again, and compared
+_OVERLAP = 64 << 10  # bytes before the point where a transfer broke that are fetched again, and compared
 _BEYOND = 16 << 20  # bytes by which a body of unknown length may be longer than a page says, where a digest decides
 
 
 class Filling:
-    """One attempt to complete a flight's spool file. Mutable state: where a transfer broke, and what it goes on by."""
+    """One attempt to complete a flight's spool file. Mutable state: where transfers broke, and what proves the rest."""
 
     def __init__(  # noqa: PLR0913, PLR0917 what is fetched from where to where, and how
         self,
@@ -46,14 +46,14 @@ class Filling:
         self._lanes = lanes
         self._host_limits = host_limits
         self._condition: str | None = None  # what may stand in `If-Range`
-        self._parts = False  # a part came as it was asked for
-        self._seams: set[int] = set()  # where what is here ends, and was not followed by the rest
+        self._parts = False  # a part came as it was requested
+        self._seams: set[int] = set()  # where bytes on disk end, and the rest did not follow
         self._connections = self._new_fetch()
 
     async def run(self) -> None:
-        """Fetch what is missing. Raises an UpstreamError, StoreFull or StoreBroken; what landed stays."""
+        """Fetch what is missing. Raises an UpstreamError, StoreFull or StoreBroken; bytes on disk stay there."""
         flight = self._flight
-        begun = bool(flight.extents.ranges)  # from another place
+        begun = bool(flight.extents.ranges)  # from another location
         if self._spool.state is not None and not begun and not self._resume(self._spool.state):
             await self._spool.restart()
         self._condition = flight.validator.strong
@@ -62,7 +62,7 @@ class Filling:
             await self._fetch()
         except Changed as changed:
             if flight.started.done():
-                flight.validator = Validator()  # nothing can go on with what is here
+                flight.validator = Validator()  # nothing can continue what is on disk
                 raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.") from changed
             await self._restart()
             try:
@@ -71,7 +71,7 @@ class Filling:
                 raise UpstreamBroken("Upstream's file changes with every request; it cannot be kept.") from again
 
     def _resume(self, state: SpoolState) -> bool:
-        """Take up what an earlier run left, if the rest of it can be told to belong to it."""
+        """Resume what an earlier run left, if the rest can be told to belong to it."""
         flight = self._flight
         if not (state.validator.strong or flight.wanted.digest):
             return False
@@ -82,7 +82,7 @@ class Filling:
         return True
 
     async def _restart(self) -> None:
-        """Forget what is here. Nobody has any of it yet."""
+        """Discard what is on disk. No follower has any of it yet."""
         flight = self._flight
         await self._spool.restart()
         flight.extents, flight.size, flight.validator, flight.resumed = Extents(), None, Validator(), 0
@@ -99,17 +99,17 @@ class Filling:
         fetch.retries.plain = flight.plain or self._host_limits.honours(self._location) is False
         if flight.extents.ranges:
             self._prove()
-            fetch.retries.plain |= not fetch.retries.provable  # from another place: all of it is compared
+            fetch.retries.plain |= not fetch.retries.provable  # from another location: all of it is compared
         await fetch.run()
         flight.start()
 
     def _prove(self) -> None:
-        """Parts that come one by one have to be told to belong to one file."""
+        """Note whether parts that come one by one can be told to belong to one file."""
         self._connections.retries.provable = bool(self._flight.wanted.digest or self._condition)
         self._connections.parallel = self._parts and self._connections.retries.provable
 
     async def _request(self, job: Job) -> None:
-        """Do one job. What breaks was here up to a seam."""
+        """Do one job. Where it breaks, the bytes on disk end at a seam."""
         try:
             await self._ask(job)
         finally:
@@ -126,7 +126,7 @@ class Filling:
         headers = {}
         if not job.plain:
             headers["Range"] = f"bytes={first}-{'' if end is None else end - 1}"
-            # A digest outranks validators: replicas of one file may each have their own.
+            # A digest counts more than validators: replicas of one file may each have their own.
             if self._condition and not flight.wanted.digest:
                 headers["If-Range"] = self._condition
         before = flight.extents.total
@@ -144,7 +144,7 @@ class Filling:
             raise UpstreamBroken("Upstream ended a transfer without sending anything.")
 
     def _overlap(self, start: int) -> int:
-        """How many bytes before `start` are asked for again: where it is a seam and nothing else tells."""
+        """How many bytes before `start` are fetched again: where it is a seam, and no digest tells."""
         flight = self._flight
         if flight.wanted.digest or (start not in self._seams and self._connections.retries.provable):
             return 0
@@ -176,14 +176,14 @@ class Filling:
     async def _whole(self, job: Job, reply: Reply) -> None:
         flight, wanted = self._flight, self._flight.wanted
         if job.helper:
-            raise Changed  # the others have their parts of it already
+            raise Changed  # the other connections have their parts of it already
         size = reply.size
         if size is not None and flight.size not in (None, size):
             raise Changed
         self._admit(reply, size)
         self._connections.chosen(job)
         if not wanted.digest and not flight.started.done() and flight.extents.ranges:
-            await self._restart()  # cheaper than to compare it all, and nobody has any of it
+            await self._restart()  # cheaper than comparing it all, and no follower has any of it
         job.start, job.end, job.whole = 0, None, True
         peeked = await self._peek(reply, job)
         await self._begin(job, reply, size)
@@ -195,14 +195,14 @@ class Filling:
             flight.size = end
 
     def _bound(self) -> int | None:
-        """Where a body has to end at the latest."""
+        """The position where a body has to end at the latest."""
         flight, wanted = self._flight, self._flight.wanted
         if flight.size is not None or wanted.length is not None:
             return wanted.length if flight.size is None else flight.size
         return None if wanted.size is None else wanted.size + _BEYOND
 
     async def _compare(self, reply: Reply, start: int, end: int) -> None:
-        """Read `[start, end)` once more. Raises Changed where it is not what is here."""
+        """Read `[start, end)` once more. Raises Changed where it is not what is on disk."""
         buffer, filled = memoryview(bytearray(end - start)), 0
         while filled < len(buffer):
             size = await reply.readinto(buffer[filled:])
@@ -214,7 +214,7 @@ class Filling:
             raise Changed
 
     async def _peek(self, reply: Reply, job: Job) -> bytes:
-        """The first bytes of a body, where they have to tell whether it is the file, a page, or in a coding."""
+        """The first bytes of a body, where they have to tell whether it is the file, a page, or in a content coding."""
         first = FirstBytes(reply, self._flight.wanted)
         if not first.needed:
             return b""
@@ -227,23 +227,23 @@ class Filling:
         try:
             first.refuse(head)
         except WrongBytes as error:
-            if first.paged and self._flight.started.done():  # what is here is right all the same
+            if first.paged and self._flight.started.done():  # what is on disk is right all the same
                 raise UpstreamBroken(str(error)) from error
             raise
         return head
 
     def _admit(self, reply: Reply, size: int | None) -> None:
-        """Refuse an answer that by its head cannot be the file."""
+        """Refuse a response that by its head cannot be the file."""
         flight, wanted = self._flight, self._flight.wanted
         try:
             refuse_by_head(reply, wanted, size)
         except WrongBytes as error:
-            if flight.started.done():  # what is here is right all the same
+            if flight.started.done():  # what is on disk is right all the same
                 raise UpstreamBroken(str(error)) from error
             raise
 
     async def _begin(self, job: Job, reply: Reply, size: int | None) -> None:
-        """Take what the head of an answer says; the first one lets the waiting clients begin."""
+        """Take what the head of a response says; the first one lets the waiting clients begin."""
         flight = self._flight
         begun = flight.started.done()
         if self._location.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():

@@ -27,27 +27,27 @@ from proxy.errors import (
 )
 
 _HOSTS = 1024  # remembered
-_PAUSE = 10.0  # seconds after a refusal before one connection more is tried; twice as long after each further one
+_PAUSE = 10.0  # seconds after a refusal before one more connection is tried; doubles with each further refusal
 _LONGEST = 3600.0  # seconds
 _SHOCK = 1.0  # seconds
-_PATIENT = 3.0  # seconds without a head after which a range may be what a host is silent about,
+_PATIENT = 3.0  # seconds without a head after which the range may be the reason,
 _TRUSTING = 8.0  # and at a host that honours ranges
-_DISTRUST = 600.0  # seconds for which files are asked for plainly, where a range got an error and the whole did not
-_SUSPECT = 60.0  # seconds of that, where a range got no answer at all
+_DISTRUST = 600.0  # seconds for which files are requested without a range, where only the ranged request failed
+_SUSPECT = 60.0  # seconds of that, where only the ranged request got no response
 _ANSWERS = (NotFound, UpstreamDenied, UpstreamThrottled, UpstreamUnreachable)
 
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    begun: bool  # clients have a part of its file already
+    begun: bool  # its clients have a part of the file already
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
 class _Host:
     busy: int = 0  # connections that downloads have open, or wait for;
-    answered: int = 0  # those of them that were answered
-    proven: int = 1  # so many at once were answered
+    answered: int = 0  # those of them with a response
+    proven: int = 1  # so many at once had responses
     limit: int | None = None  # so many are allowed; None: none was refused lately
     pause: float = _PAUSE
     again: float = 0.0  # when one more than the limit may be tried
@@ -73,7 +73,7 @@ class HostLimits:
         host.opened = self.now()
 
     def leave(self, url: str, *, answered: bool) -> None:
-        """It is not used any more. `answered`: it was told so."""
+        """The connection is not used any more. `answered`: it was reported as such."""
         host = self._host(url)
         host.busy -= 1
         host.answered -= answered
@@ -81,7 +81,7 @@ class HostLimits:
             waiting.woken.set()
 
     def room(self, url: str, most: int, begun: int = 0) -> int:
-        """How many connections more the host is likely to allow, at most `most`. `begun`: so many are used at least."""
+        """How many more connections the host is likely to allow, at most `most`. `begun`: so many are used at least."""
         host = self._host(url)
         return 0 if host.waiting else self._room(host, most, begun)
 
@@ -97,7 +97,7 @@ class HostLimits:
         return authority(one) == authority(other)
 
     def proven(self, url: str) -> int:
-        """How many connections at once the host was seen to answer and did not refuse since."""
+        """How many connections at once the host has served, and has not refused since."""
         return self._host(url).proven
 
     def busy(self, url: str) -> int:
@@ -105,7 +105,7 @@ class HostLimits:
         return self._host(url).busy
 
     def answered(self, url: str) -> None:
-        """The host answered a connection that is counted."""
+        """The host responded on a connection that is counted."""
         host = self._host(url)
         host.answered += 1
         host.proven = max(host.proven, host.answered)
@@ -115,21 +115,21 @@ class HostLimits:
             host.again = self.now() + host.pause
 
     def refused(self, url: str, wait: float = 0.0) -> None:
-        """The host refused a connection, which is not counted any more. `wait`: seconds for which it asks."""
+        """The host refused a connection, which is not counted any more. `wait`: seconds that it asks for."""
         host = self._host(url)
         now = self.now()
         others = max(host.busy, 1)
         if host.limit is None:
             host.limit, host.pause = others, _PAUSE
         else:
-            # Those that were opened together are refused together: that counts once.
+            # Connections that were opened together are refused together: that counts once.
             host.pause = min(host.pause * 2, _LONGEST) if now >= host.again else host.pause
             host.limit = min(host.limit, others)
         host.proven = min(host.proven, host.limit)
         host.again = max(host.again, now + max(host.pause, wait))
 
     def shaken(self, url: str, since: float) -> bool:
-        """Whether a connection that was answered at `since` and broke now was broken by one that was opened after it.
+        """Whether a connection with a response since `since`, which broke now, was broken by one opened after it.
 
         Some hosts reset the first when a second comes.
         """
@@ -137,17 +137,17 @@ class HostLimits:
         return opened > since and self.now() - opened < _SHOCK
 
     def crowded(self, url: str) -> bool:
-        """Whether somebody waits for a connection to become free: further ones of others make room."""
+        """Whether a download waits for its only connection: further connections of others make room."""
         return bool(self._host(url).waiting)
 
     def pressed(self, url: str) -> bool:
-        """Whether somebody waits who was in the middle of a file: others take turns with it."""
+        """Whether a download waits in the middle of its file: others take turns with it."""
         return any(waiting.begun for waiting in self._host(url).waiting)
 
     async def freed(self, url: str, patience: float, *, begun: bool) -> None:
-        """Wait for one's turn at a host that has no room, at most `patience` seconds.
+        """Wait for a turn at a host that has no room, at most `patience` seconds.
 
-        Who has `begun` comes before all others; of two alike the one who waits longer does.
+        A download that has `begun` comes before all others; of two alike, the one that waits longer.
         """
         host, me = self._host(url), _Waiting(begun)
         host.waiting.append(me)
@@ -169,27 +169,27 @@ class HostLimits:
     # Ranges
 
     def honours(self, location: Location) -> bool | None:
-        """Whether ranged requests work there: False where they get an error, None where it is not known."""
+        """Whether ranged requests work there: False where they fail, None where it is not known."""
         known, until = self._ranges.get(_realm(location), (None, 0.0))
         return known if self.now() < until else None
 
     def note(self, location: Location, *, ranges: bool, seconds: float = _DISTRUST) -> None:
-        """Ranges work there; or they get an error, and for some seconds files are asked for without."""
+        """Ranges work there; or they fail, and for some seconds files are requested without."""
         self._ranges[_realm(location)] = (ranges, float("inf") if ranges else self.now() + seconds)
 
     def patience(self, location: Location) -> float:
-        """Seconds that a ranged request there is waited for before a plain one is sent beside it."""
+        """Seconds after which a request without a range is sent beside a ranged one that got no response."""
         return _TRUSTING if self.honours(location) else _PATIENT
 
     def suspect(self, location: Location) -> None:
-        """A range was met by silence there, and a plain request was not: for a minute files are asked for plainly."""
+        """Only a ranged request got no response there: for a minute files are requested without a range."""
         self.note(location, ranges=False, seconds=_SUSPECT)
 
     def final(self, location: Location, error: BaseException) -> bool:
-        """Whether `error` to a ranged request is the last word; else a plain one may get the file.
+        """Whether the failure of a ranged request is final; else a request without a range may get the file.
 
-        Who honours ranges means what it says of a file; everywhere else the range may have been the trouble. Waiting
-        in the cache's own queue has cost its time already.
+        A host that honours ranges means what it says of a file; elsewhere the range may be the reason. A request that
+        waited in the cache's own queue has cost its time already.
         """
         if isinstance(error, (NotAllowed, Crowded)):
             return True

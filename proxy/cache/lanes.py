@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 LOOK = 0.1  # seconds between looks at how fast a single connection is
 _FAST = 100_000_000  # bytes a second from which on one connection is enough
-_SILENT = 2.0  # seconds without an answer, at least, after which a further connection counts as refused,
-_SOON = 0.5  # if somebody else has nothing to do,
+_SILENT = 2.0  # seconds without a response, at least, after which a further connection counts as refused,
+_SOON = 0.5  # if another one has nothing to do,
 _HANGS = 5.0  # and after which the only one does no good,
-_STALLED = 4.0  # or one that was answered and brings nothing; as soon as a further one if somebody else is idle
+_STALLED = 4.0  # or one with a response brings nothing more; as soon as a further one if another is idle
 _SPAN = 5.0  # seconds over which it is measured how fast a connection is,
 _BRIEF = 0.2  # seconds below which it says nothing,
 _LAGGING = 8  # and which part of the others' pace is too slow
@@ -26,8 +26,8 @@ _LAGGING = 8  # and which part of the others' pace is too slow
 class Lanes:
     """How large files are fetched: at most `connections` at once, each taking `segment` bytes at a time.
 
-    A download that brings less than `least` bytes a second, over `window` seconds, is given up. At most `downloads` are
-    under way at once; one more waits `turn` seconds for its turn.
+    A download that brings fewer than `least` bytes a second, over `window` seconds, is given up. At most `downloads`
+    are under way at once; one more waits `turn` seconds for its turn.
     """
 
     connections: int = 6
@@ -40,13 +40,13 @@ class Lanes:
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """One request of a download: for bytes `[start, end)`, or, `plain`, without a range. Times are the loop's clock's.
+    """One request of a download: for bytes `[start, end)`, or, `plain`, without a range. Times: the loop's clock.
 
-    `end` None: all that is behind `start`. `helper`: others are at work, and go on if this one fails. `probe`: it is
-    one more than were welcome so far. `answered` is when the head of the answer was found right; `looked` when it was
-    last measured, and how many bytes it had brought; `moved` the same when it last brought something. `whole`: the
-    answer is the whole file, and cannot be gone on with elsewhere. `busy`: whether what it brought is still being
-    written. `dropped`: it is to end, and what it ends with means nothing; `silent`: because nothing came.
+    `end` None: all bytes behind `start`. `helper`: other jobs are at work, and go on if this one fails. `probe`: it is
+    one more than the host allowed so far. `answered`: when the head of the response was found right. `looked`: when it
+    was last measured, and how many bytes it had brought; `moved`: the same when it last brought something. `whole`: the
+    response is the whole file, and no other connection can continue it. `busy`: whether bytes that it brought are still
+    being written. `dropped`: it is to end, and how it ends means nothing; `silent`: because nothing came.
     """
 
     start: int
@@ -65,39 +65,39 @@ class Job:
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def drop(self) -> None:
-        """End it; its part is free again when it has ended."""
+        """Cancel it; its part is free again when it has ended."""
         if self.task is not None and not self.dropped:
             self.dropped = True
             self.task.cancel()
 
 
 class Pacing:
-    """What was measured of one download. Times are seconds of one clock."""
+    """Measures the connections of one download. Times are seconds of one clock."""
 
     def __init__(self, lanes: Lanes) -> None:
         self.slow = False  # one connection alone is not fast
         self._lanes = lanes
-        self._alone: tuple[float, int] | None = None  # when a single one was last looked at, and bytes that had landed
+        self._alone: tuple[float, int] | None = None  # when a single one was last looked at, and bytes on disk then
         self._mark: tuple[float, int] | None = None  # where the present window began, and bytes that had come
-        self._latency = 0.0  # seconds to the first answer
+        self._latency = 0.0  # seconds to the first response
         self._pace = 0.0  # bytes a second of the last connection that did its part
         self._replaced = 0
 
     def answered(self, job: Job, now: float, landed: int, brought: int) -> None:
-        """The head of an answer came. `landed`: bytes of the file that are here; `brought`: those of the job's part."""
+        """The head of a response came. `landed`: bytes of the file on disk; `brought`: those of the job's part."""
         job.answered, job.looked, job.moved = now, (now, brought), (now, brought)
         if self._alone is None:
             self._alone, self._latency = (now, landed), now - job.begun
 
     def look(self, now: float, landed: int) -> None:
-        """See whether one connection is slow; a fast one does better alone, in order."""
+        """Note whether a single connection is slow; a fast one does better alone, in order."""
         if self.slow or self._alone is None or now - self._alone[0] < LOOK:
             return
         self.slow = landed - self._alone[1] < _FAST * (now - self._alone[0])
         self._alone = (now, landed)
 
     def trickles(self, now: float, came: int) -> bool:
-        """Whether less came over the last window than a download must bring. `came`: bytes that upstream sent."""
+        """Whether too little came over the last window. `came`: bytes that upstream has sent."""
         lanes = self._lanes
         if self._mark is None or came - self._mark[1] >= lanes.least * lanes.window:
             self._mark = (now, came)
@@ -109,11 +109,11 @@ class Pacing:
             self._pace = brought / (now - job.answered)
 
     def silent(self, job: Job, now: float, *, idle: bool = False, others: bool = False) -> bool:
-        """Whether a connection has been without an answer for too long.
+        """Whether a connection has been without a response for too long.
 
-        A further one, or one beside `others`: its host allows no more, perhaps; sooner if another is `idle` and could
-        do its part. The only one, after others were answered: a bounded number of times, for it may take that long,
-        the more so for the whole.
+        For a further one, or one beside `others`, the host may allow no more; sooner if another is `idle` and could do
+        its part. The only one, after others had responses, is replaced a bounded number of times: a response may take
+        that long, even more for the whole file.
         """
         if job.answered is not None or self._alone is None:
             return False
@@ -126,9 +126,9 @@ class Pacing:
         return True
 
     def stalls(self, job: Job, now: float, brought: int, *, idle: bool = False) -> bool:
-        """Whether a connection fell silent in the middle of its part, which another could go on with.
+        """Whether a connection fell silent in the middle of its part, which another could continue.
 
-        It is asked at each look. `idle` as of `silent`.
+        Called at each look. `idle` as of `silent`.
         """
         if job.answered is None or job.plain or job.whole:
             return False
@@ -139,8 +139,8 @@ class Pacing:
     def lags(self, job: Job, now: float, brought: int) -> bool:
         """Whether a connection is so much slower than others were that a new one should take its part.
 
-        It is asked at any time, and measures now and then. Not more often than there are connections: if all are slow,
-        that is how it is.
+        Called at any time; it measures now and then. No more replacements than there may be connections: if all are
+        slow, replacing them does not help.
         """
         if job.answered is None or job.plain or now - job.looked[0] < _SPAN:
             return False

@@ -1,10 +1,10 @@
-"""The fetch of one download: which connection fetches which part, and what happens when one of them fails.
+"""The connections of one download at one location: which one fetches what, and what happens when one of them fails.
 
-One connection begins. While it gets no answer to its range, the file is asked for without one beside it. If it turns
-out to be slow, and ranges are honoured, further ones take what is missing, in order. All are alike: one that is
-refused, breaks, lags or falls silent leaves its part to the others, so that help never harms. A download fails only
-when its last connection fails, again and again, without a new byte. `filling` makes a fetch for each place of a file,
-and does the talking.
+One connection begins. While its range gets no response, the file is also requested without a range. If the connection
+turns out to be slow, and ranges are honoured, further ones take what is missing, in order. All are alike: one that is
+refused, breaks, lags or falls silent leaves its part to the others, so that help never harms (ADR 9). A download fails
+only when its last connection fails, again and again, without a new byte. `filling` makes one of these for each location
+of a file, and does the talking.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from proxy.errors import (
 
 _log = logging.getLogger(__name__)
 
-_TICK = 1.0  # seconds between looks at how everybody does
-_CLEAR = (NotFound, NotAllowed, UpstreamDenied, WrongBytes)  # what a plain request gets of a file is the last word
+_TICK = 1.0  # seconds between looks at how all connections do
+_FINAL = (NotFound, NotAllowed, UpstreamDenied, WrongBytes)  # the last word on a file, without a range
 
 
 class ParallelFetch:
-    """The connections that one download has at one place."""
+    """The connections that one download has at one location."""
 
     def __init__(
         self,
@@ -48,8 +48,8 @@ class ParallelFetch:
         do: Callable[[Job], Awaitable[None]],
     ) -> None:
         self.retries = RetryPolicy(flight, location, host_limits)
-        self.small = False  # the first request is better without a range
-        self.parallel = False  # parts are given, and those that come at the same time can be told to belong to one file
+        self.small = False  # the first request needs no range
+        self.parallel = False  # ranges are honoured, and parts that come at once can be told to belong to one file
         self._flight = flight
         self._location = location
         self._url = location.url
@@ -60,14 +60,14 @@ class ParallelFetch:
         self._wake = asyncio.Event()
         self._now = host_limits.now
         self._pacing = Pacing(lanes)
-        self._welcome = 1  # connections that were answered at once
+        self._welcome = 1  # connections that got responses at the same time
         self._single = False  # another connection got another version
         self._logged = False
 
     async def run(self) -> None:
-        """Fetch what is missing. Raises what the last connection failed with; what landed stays.
+        """Fetch what is missing. Raises the failure of the last connection; bytes on disk stay there.
 
-        Changed where upstream has another file than the one that was begun.
+        Raises Changed where upstream has another file than the one that was begun.
         """
         try:
             while True:
@@ -83,14 +83,14 @@ class ParallelFetch:
             await self._stop()
 
     def chosen(self, job: Job) -> None:
-        """What this one gets is of use. Before the first answer that ends who asks for the same in another way."""
+        """`job` got a response of use. Before the download starts, that ends other requests for the same bytes."""
         if not self._flight.started.done():
             for other in self._jobs:
                 if other is not job:
                     other.drop()
 
     def answered(self, job: Job) -> None:
-        """The head of an answer came, and it is right."""
+        """The head of a response came, and it is right."""
         self._pacing.answered(job, self._now(), self._flight.extents.total, self._brought(job))
         self._host_limits.answered(self._url)
         self._welcome += job.probe
@@ -112,7 +112,7 @@ class ParallelFetch:
         self._jobs.append(job)
 
     def _ask_beside(self, now: float) -> None:
-        """Where the first range is met by silence, ask for the whole as well: whoever is answered first does it."""
+        """Where the first range gets no response, request the whole file as well: the first response counts."""
         if self._flight.started.done() or self.retries.beside or len(self._jobs) != 1:
             return
         job = self._jobs[0]
@@ -121,7 +121,7 @@ class ParallelFetch:
             self._begin(Job(0, None, now, plain=True))
 
     def _more(self) -> bool | None:
-        """Whether a connection more would be one more than were welcome so far. None: there is to be none."""
+        """Whether one more connection would be more than the host allowed so far. None: do not open one."""
         flight, most = self._flight, self._lanes.connections
         if not self._jobs:
             return False
@@ -133,19 +133,19 @@ class ParallelFetch:
             return None
         if self._spare():
             return False
-        # As many more as were welcome: a host that allows few has to refuse few.
+        # As many more as were allowed: a host that allows few has to refuse few.
         return True if len(self._jobs) - len(self._settled()) < self._welcome else None
 
     def _settled(self) -> list[Job]:
         return [job for job in self._jobs if job.answered is not None or not job.probe]
 
     def _spare(self) -> bool:
-        """Whether there are less connections than are known to be welcome."""
+        """Whether there are fewer connections than the host is known to allow."""
         self._welcome = max(self._welcome, min(self._host_limits.proven(self._url), self._lanes.connections))
         return len(self._settled()) < self._welcome
 
     def _free(self) -> tuple[int, int | None] | None:
-        """The first part that is missing and that nobody is at; cut where segments end."""
+        """The first part that is missing and that no connection fetches; cut where segments end."""
         flight, segment = self._flight, self._lanes.segment
         if flight.size is None:
             start = flight.extents.end_from(0)
@@ -175,7 +175,7 @@ class ParallelFetch:
             raise UpstreamBroken("A transfer broke in the cache; its log says why.") from error
 
     async def _something(self) -> None:
-        """Wait until a job ended or was answered, or it is time to look."""
+        """Wait until a job ended or got a response, or until it is time to look."""
         self._wake.clear()
         if any(job.task is not None and job.task.done() for job in self._jobs):
             return
@@ -185,7 +185,7 @@ class ParallelFetch:
                 await self._wake.wait()
 
     async def _settle(self) -> None:
-        """See who ended. The failure of one counts only if nobody else is at work."""
+        """See which jobs ended. The failure of one counts only if no other is at work."""
         ended = self._ended()
         if len(ended) + len(self._jobs) > 1:
             self.retries.together = self._now()
@@ -198,10 +198,10 @@ class ParallelFetch:
             await self.retries.failed(*failed[-1])
         elif any(job.dropped for job, _ in ended):
             self.retries.dropped(silent=any(job.silent for job, _ in ended))
-            await asyncio.sleep(BACKOFF)  # until its host has noticed
+            await asyncio.sleep(BACKOFF)  # until the host has noticed
 
     def _learn(self, job: Job, error: BaseException | None) -> None:
-        """See how a job ended. Raises what ends the download, whoever finds out."""
+        """See how a job ended. Raises a failure that ends the download, whichever job met it."""
         if isinstance(error, StoreError) or (isinstance(error, WrongBytes) and job.answered is not None):
             raise afresh(error)
         if job.silent:
@@ -212,22 +212,22 @@ class ParallelFetch:
             self._pacing.done(job, self._now(), self._brought(job))
 
     def _heed(self, failed: list[tuple[Job, BaseException]]) -> None:
-        """Raise what a plain request got of the file, while another one for a range still waits for any answer."""
+        """Raise the final failure of a request without a range, while a ranged one still waits for a response."""
         for job, error in failed:
-            if job.plain and not self._flight.started.done() and isinstance(error, _CLEAR):
+            if job.plain and not self._flight.started.done() and isinstance(error, _FINAL):
                 raise afresh(error)
 
     def _ended(self) -> list[tuple[Job, BaseException | None]]:
-        """The jobs that ended since, and what they failed with; they are at work no more."""
+        """The jobs that ended since, and their failures; they are removed."""
         ended = [(job, job.task) for job in self._jobs if job.task is not None and job.task.done()]
         for job, _ in ended:
             self._jobs.remove(job)
-            job.task = None  # it may hold a failure, whose frames hold the job
+            job.task = None  # it may hold an exception, whose frames hold the job
             self._host_limits.leave(self._url, answered=job.answered is not None)
         return [(job, None if task.cancelled() else task.exception()) for job, task in ended]
 
     def _note(self, job: Job, error: BaseException) -> None:
-        """Learn from one of several that failed how many the host allows, or that this file comes from one only."""
+        """Learn from the failure of one of several how many the host allows, or that only one may fetch this file."""
         if not job.probe:
             self._welcome = max(1, self._welcome - 1)
         if not self._flight.started.done() or (not self._jobs and not job.helper):
@@ -260,7 +260,7 @@ class ParallelFetch:
     # Watching
 
     def _look(self) -> None:
-        """See how everybody does. Raises UpstreamTimeout when all of them together bring next to nothing."""
+        """See how all connections do. Raises UpstreamTimeout when together they bring next to nothing."""
         now, flight, pacing = self._now(), self._flight, self._pacing
         pacing.look(now, flight.extents.total)
         if flight.started.done() and pacing.trickles(now, flight.came):
@@ -276,9 +276,9 @@ class ParallelFetch:
             elif pacing.lags(job, now, brought):
                 job.drop()
         if len(self._jobs) > 1 and self._jobs[-1].helper and self._host_limits.crowded(self._url):
-            self._jobs[-1].drop()  # somebody has no connection at all
+            self._jobs[-1].drop()  # another download has no connection at all
         self._ask_beside(now)
 
     def _brought(self, job: Job) -> int:
-        """Bytes that landed in a job's part."""
+        """The bytes on disk of a job's part."""
         return self._flight.extents.end_from(job.start) - job.start

@@ -35,24 +35,24 @@ class RangeIgnored(UpstreamBroken):
 
 
 class Passthrough:
-    """One request upstream, open until `close`. `start`, `end` and `size` are in bytes; `size` None: unknown."""
+    """One request upstream, open until `close`. `start`, `end` and `size` are in bytes; `size` is None if unknown."""
 
     def __init__(self, upstream: Upstream, wanted: WantedFile) -> None:
         self.start = 0
         self.end: int | None = None
         self.size: int | None = None
-        self.framed = False  # whether its end is told otherwise than by the end of the connection (RFC 9112 §6.3)
+        self.framed = False  # whether its head says where it ends, and not only the connection (RFC 9112 §6.3)
         self.content_type = ""
         self.url = wanted.url  # the address that answered, after redirects
         self.last_modified: str | None = None
-        self.coding: str | None = None  # the content coding that upstream names
+        self.coding: str | None = None  # the content coding that upstream says
         self._upstream = upstream
         self._wanted = wanted
         self._stack = AsyncExitStack()
         self._reply: Reply | None = None
 
     async def open(self, start: int, end: int | None, headers: dict[str, str]) -> None:
-        """Ask for all of it (`start` 0, `end` None), for `[start, end)`, or with `start` below 0 for the last bytes.
+        """Request all of it (`start` 0, `end` None), `[start, end)`, or with `start` below 0 the last bytes.
 
         Raises UpstreamBroken if that fails.
         """
@@ -106,10 +106,10 @@ class Passthrough:
             yield chunk
 
     async def checked(self, running_hash: RunningHash, before: bytes | None = None) -> AsyncGenerator[bytes]:
-        """The body behind what `running_hash` has seen, hashed on its way. Raises WrongBytes, UpstreamBroken.
+        """The body behind the bytes that `running_hash` has, hashed on its way. Raises WrongBytes, UpstreamBroken.
 
-        Its end is held back until length and digest agree. `before`: the sha256 that those bytes of it have to have
-        which were seen, where no digest tells in the end that they belong to the same file.
+        Its end is held back until length and digest agree. `before`: the sha256 that the repeated bytes must have,
+        where no digest tells in the end that they belong to the same file.
         """
         assert self._reply is not None, "opened before"
         held = b""
@@ -139,7 +139,7 @@ class Passthrough:
             yield held
 
     async def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection, unless the body was read out."""
         await self._stack.aclose()
 
 
@@ -181,7 +181,7 @@ class Passthroughs:
         raise failure.again()
 
     async def probe(self, wanted: WantedFile) -> Passthrough:
-        """Ask for the first byte of a file, to learn its size; the passthrough is closed. Raises as `open` does."""
+        """Request the first byte of a file, to learn its size; the passthrough is closed. Raises as `open` does."""
         passthrough = await self.open(wanted, 0, 1)
         try:
             async for _ in passthrough.chunks():
@@ -191,9 +191,9 @@ class Passthroughs:
         return passthrough
 
     async def rest(self, flight: Flight, descriptor: int, position: int, end: int | None) -> AsyncGenerator[bytes]:
-        """The bytes `[position, end)` of a flight that the disk gave up, from upstream; all before are on disk.
+        """The bytes `[position, end)` of a flight that failed on the disk, from upstream; all before are on disk.
 
-        The end is held back until the whole file was checked. Raises UpstreamError.
+        The end is held back until the whole file is checked. Raises UpstreamError.
         """
         running_hash = RunningHash(flight.wanted.digest, self._hashing)
         await running_hash.advance(descriptor, position)
@@ -204,7 +204,9 @@ class Passthroughs:
             if None not in (passthrough.size, flight.size) and passthrough.size != flight.size:
                 raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.")
             async for piece in passthrough.checked(running_hash, before):
-                part = piece if end is None else piece[: max(end - position, 0)]  # the client may want less than all
+                part = (
+                    piece if end is None else piece[: max(end - position, 0)]
+                )  # the client may want less than the whole
                 position += len(part)
                 if part:
                     yield part
@@ -212,7 +214,7 @@ class Passthroughs:
             await passthrough.close()
 
     async def _rest(self, flight: Flight, descriptor: int, position: int) -> tuple[Passthrough, bytes | None]:
-        """From a little before `position` on, or else the whole again; and the sha256 of what is repeated."""
+        """The file from a little before `position` on, or else the whole; and the sha256 of the repeated bytes."""
         wanted = flight.wanted
         # With a digest the bytes may come from another location, which knows nothing of this one's validators.
         strong = None if wanted.digest else flight.validator.strong
@@ -235,7 +237,7 @@ def reported(
 ) -> PullthroughError:
     """Which failure to report: that of the file's own host, whenever it was asked. Another host's 404 never hides it.
 
-    A copy: whoever holds it while the others are asked is in the traceback of the one that was raised.
+    A copy: the traceback of the one that was raised holds the frame of whoever holds it.
     """
     return error.again() if before is None or location.url == wanted.url else before
 

@@ -24,53 +24,53 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 
-_ATTEMPTS = 5  # tries in a row that brought next to nothing before a transfer is given up
-_LEAST = 512  # bytes that a try brings at least if it brings anything
+_ATTEMPTS = 5  # tries in a row that bring next to nothing before a transfer is given up
+_LEAST = 512  # bytes that a try must bring to count as progress
 BACKOFF = 0.2  # seconds before the first of them, doubling
 _WAIT = 30.0  # seconds: a longer Retry-After ends the transfer, since no client waits for it
-_TURN = 10.0  # seconds for which a request waits for other downloads of its host to make room
-_SETTLED = 3.0  # seconds after which a host has noticed that further connections are gone
-_LITTLE = 64 << 20  # bytes that may well be fetched again
-_QUICK = 3.0  # seconds within which a connection that fails may have been closed for what was asked
+_TURN = 10.0  # seconds for which a request waits until other downloads of its host make room
+_SETTLED = 3.0  # seconds after which a host has noticed that further connections are closed
+_LITTLE = 64 << 20  # bytes that may be fetched again
+_QUICK = 3.0  # seconds within which a connection that fails may have been closed because of the range
 _REFUSALS = (UpstreamThrottled, UpstreamUnreachable)
 
 
 class RetryPolicy:
-    """Decides for one download at one place. Mutable state: how it is asked for, and how often it failed lately."""
+    """Decides for one download at one location. Mutable state: how it is requested, and how often it failed lately."""
 
     def __init__(self, flight: Flight, location: Location, host_limits: HostLimits) -> None:
-        self.plain = False  # ask without ranges
+        self.plain = False  # request it without ranges
         self.provable = True  # parts that come one after another can be told to belong to one file
         self.together = 0.0  # when there was more than one connection
-        self.beside = False  # a plain request was sent beside the first one, which got no answer
+        self.beside = False  # a request without a range was sent beside the first one, which got no response
         self._flight = flight
         self._location = location
         self._host_limits = host_limits
         self._begun = host_limits.now()
-        self._failures = 0  # in a row, since the last one that brought something
-        self._total = flight.extents.total  # bytes that were here at the last failure
-        self._doubtful = flight.plain  # a ranged request got an error that may be about the range
-        self._unheard = False  # or no answer
+        self._failures = 0  # in a row, since the last one with progress
+        self._total = flight.extents.total  # bytes on disk at the last failure
+        self._doubtful = flight.plain  # a ranged request failed, perhaps because of the range
+        self._unheard = False  # or got no response
         self._silences = 0  # of the only connection in a row, since the last new bytes
 
     def answered(self, job: Job) -> None:
-        """The head of an answer came, and it is right."""
+        """The head of a response came, and it is right."""
         if self._doubtful and job.plain:
             self._host_limits.note(self._location, ranges=False)
         elif job.plain and (self.beside or self._unheard):
             self._host_limits.suspect(self._location)
 
     def dropped(self, *, silent: bool) -> None:
-        """The last connection was let go. If it was `silent` the range may be the trouble.
+        """The last connection was dropped. If it was `silent`, the range may be the reason.
 
-        It is tried once more, and more often where much is here already that would have to come again.
+        The range is tried once more, and more often where much is on disk that would have to come again.
         """
         self._silences = silent + (0 if self._progress() else self._silences)
         if self._silences > (1 if self._total <= _LITTLE else 4) and not self.plain:
             self.plain = self._unheard = True
 
     async def failed(self, job: Job, error: BaseException) -> None:
-        """Wait until it may be tried again, and decide how. Raises the error if there is no use."""
+        """Wait until the next try, and decide how to request it. Raises the error if another try is of no use."""
         progress = self._progress()
         self._failures, self._silences = (1, 0) if progress else (self._failures + 1, self._silences)
         if not self._flight.started.done():
@@ -93,11 +93,11 @@ class RetryPolicy:
             await self._pause(error)
 
     async def _not_begun(self, job: Job, error: BaseException) -> None:
-        """No answer was of use yet, and clients can still be told so. The client library has tried again already."""
+        """No response was of use yet, and clients can still get an error. `upstream` has retried already."""
         if await self._turn(error, self._begun + _TURN - self._host_limits.now()):
             return
         unheard = isinstance(error, UpstreamTimeout)
-        # Nobody closes a connection for a range so late; and where the file is elsewhere too, it is not waited for.
+        # No host closes a connection because of a range so late; and if the file is elsewhere too, that is tried next.
         away = isinstance(error, UpstreamUnreachable) and (
             bool(self._flight.wanted.others) or self._host_limits.now() - job.begun > _QUICK
         )
@@ -116,7 +116,7 @@ class RetryPolicy:
         return isinstance(error, Changed) or self._host_limits.honours(self._location) is not True
 
     def _progress(self) -> bool:
-        """Whether something new is here since this was last asked."""
+        """Whether new bytes came since the last call."""
         before, self._total = self._total, self._flight.extents.total
         return self._total - before >= _LEAST
 
@@ -125,7 +125,7 @@ class RetryPolicy:
         self._doubtful = not isinstance(error, Changed)
 
     async def _turn(self, error: BaseException, patience: float, *, shaken: bool = False) -> bool:
-        """Where other downloads have the connections that a host allows, wait for one; whether there are others.
+        """If other downloads have the connections that the host allows, wait for one. Whether there are others.
 
         `shaken`: a connection that was opened later broke this one.
         """
@@ -141,9 +141,9 @@ class RetryPolicy:
         return True
 
     async def _pause(self, error: BaseException) -> None:
-        """Wait before the next try, as long as upstream asks for. Raises the error where that is too long."""
+        """Wait before the next try, as long as upstream asks for. Raises the error if that is too long."""
         seconds = BACKOFF * 2 ** (self._failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
-        # What it said while connections of ours were just let go, it said of them.
+        # A refusal just after connections were closed is about those connections.
         if self._host_limits.now() - self.together > _SETTLED:
             seconds = max(seconds, _asked(error))
         if seconds > _WAIT:
@@ -151,14 +151,14 @@ class RetryPolicy:
         await asyncio.sleep(seconds)
 
     async def among_others(self) -> None:
-        """Between two parts of a file: where another download waits in the middle of one, take turns with it."""
+        """Between two parts of a file: if another download waits in the middle of its file, take turns with it."""
         url = self._location.url
         if self._flight.started.done() and self._host_limits.pressed(url):
             await self._host_limits.freed(url, _TURN, begun=True)
 
 
 def afresh(error: BaseException) -> BaseException:
-    """The same failure to be raised by somebody who holds it: it would hold him, and the buffers of its transfer."""
+    """A copy of a failure, to be raised: the original would hold its holder, and the buffers of its transfer."""
     return error.again() if isinstance(error, (PullthroughError, Changed)) else error
 
 

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 # These are about the host, or about the credentials, and not about the condition.
 _CLEAR = (Forwarded, UpstreamThrottled, UpstreamUnreachable)
-_LEAST = 3.0  # seconds for which a host that is far away or busy is waited for, where a file may well have changed
+_LEAST = 3.0  # seconds to wait for a host that is far away or busy, where a file may well have changed
 _CHANGED = 1000  # files remembered as other ones upstream
 
 
@@ -81,10 +81,10 @@ class Revalidator:
         """HIT: confirmed lately. REVALIDATED: confirmed now. STALE: upstream did not say. MISS: it has another file.
 
         `exact`: dates may be set back, or be the same for all versions. They are compared, with the length, and are
-        no condition: to that, upstream says of any older file that it has not changed. And the older the copy is, the
-        longer upstream is waited for.
+        not sent as a condition: upstream would say of any older file that it has not changed. And the older the copy
+        is, the longer a client waits for upstream.
         `gone`: raise NotFound where upstream has no such file any more; else it is STALE.
-        `anew`: what was not confirmed a moment ago is to be fetched, since validators may hide that it changed.
+        `anew`: a file that was not confirmed a moment ago is fetched, since validators may hide that it changed.
         """
         if freshness.is_fresh(entry, self._clock.now(), wanted.site.ttl, revalidate=anew):
             return Outcome.HIT
@@ -102,32 +102,32 @@ class Revalidator:
         except (NotFound, UpstreamError) as error:
             if gone and isinstance(error, NotFound) and not isinstance(error, Withheld):
                 raise
-            # Gone upstream is no reason to lose it here.
+            # A file that is gone upstream stays in the cache.
             _log.warning("kept file not confirmed", extra={"upstream": wanted.site.mount, "reason": str(error)})
             return Outcome.STALE
 
     def patience(self, url: str, entry: Entry, *, exact: bool) -> float:
-        """Seconds for which upstream's word is waited for."""
+        """Seconds for which a client waits for upstream."""
         if not exact:
             return self._patience.seconds(url)
         worth = self._patience.worth(url, self._clock.now() - entry.checked)
         return max(worth, _LEAST) if worth else 0.0
 
     async def close(self) -> None:
-        """Break off the requests under way."""
+        """Cancel the requests under way."""
         await self._flights.close()
 
     async def _ask(self, wanted: WantedFile, entry: Entry, *, exact: bool) -> Outcome:
         self._changed.pop(wanted.key, None)
         if not await self._same(wanted, entry, exact=exact):
-            self._changed[wanted.key] = entry  # who did not wait for this has it fetched the next time
+            self._changed[wanted.key] = entry  # a client that did not wait for this fetches it the next time
             return Outcome.MISS
         if self._store.find(entry.key) == entry:  # else another file, or nothing, is there by now: nothing to renew
             await self._store.save(replace(entry, checked=self._clock.now()))
         return Outcome.REVALIDATED
 
     async def _same(self, wanted: WantedFile, entry: Entry, *, exact: bool) -> bool:
-        """Whether upstream has the kept file. Raises NotFound or an UpstreamError."""
+        """Whether upstream has the stored file. Raises NotFound or an UpstreamError."""
         known, length = entry.validator, None
         conditions = known.conditions
         if exact:
@@ -136,11 +136,11 @@ class Revalidator:
             if not freshness.is_settled(known.last_modified, entry.stored):
                 known = replace(known, last_modified=None)  # RFC 9110 §8.8.2.2: it may have changed twice since
         try:
-            # A range, so that an upstream that has another file, or knows no conditions, does not begin to send it.
+            # A range, so that an upstream with another file, or without conditions, does not begin to send the whole.
             return await self._answered(wanted, known, length, {"Range": "bytes=0-0", **conditions}, {})
         except (UpstreamTimeout, UpstreamUnreachable):
             raise
-        except (NotFound, UpstreamError):  # that may be about the range
+        except (NotFound, UpstreamError):  # perhaps because of the range
             return await self._answered(wanted, known, length, {}, conditions)
 
     async def _answered(
