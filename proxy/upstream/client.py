@@ -66,12 +66,12 @@ class AiohttpUpstream:
         ssl_context: ssl.SSLContext | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Needs a running loop. `retries`: further tries of a request that failed before there was a body.
+        """Needs a running loop. `retries`: further tries of a request that failed before its body.
 
         `connect_timeout`: seconds for name, connection and TLS. `read_timeout`: seconds without a byte. A whole head
-        has to come within their sum; a body may take as long as it likes. `via`: this cache's name for proxies.
+        must come within their sum; a body may take any time. `via`: this cache's name for proxies.
 
-        Raises PullthroughError if aiohttp lacks its C parser: the other one lets ambiguous answers through.
+        Raises PullthroughError if aiohttp lacks its C parser: the other one accepts ambiguous responses.
         """
         if http_parser.HttpResponseParser is http_parser.HttpResponseParserPy:
             raise PullthroughError("aiohttp was installed without its C parser; install it from a wheel.")
@@ -108,15 +108,15 @@ class AiohttpUpstream:
         """Drop all connections."""
         await self._pools.close()
 
-    def _down(self, url: str, part: Aspect) -> bool:
+    def _down(self, url: str, aspect: Aspect) -> bool:
         try:
             host = authority(hops.parse(url))
         except NotAllowed:
             return False
-        return self._health.down(host, part, self._clock.monotonic())
+        return self._health.down(host, aspect, self._clock.monotonic())
 
     async def _open(self, request: UpstreamRequest) -> AiohttpReply:
-        """Try, and try again where that may help: not for a host that is known to be down, nor for bulk."""
+        """Try, and retry where that may help: not for a host that is known to be down, and not for bulk."""
         tries = 1 if request.bulk or self._down(request.url, Aspect.of(request)) else 1 + self._retries
         for tried in range(1, tries + 1):
             try:
@@ -136,23 +136,23 @@ class AiohttpUpstream:
         raise AssertionError("the last try returns or raises")
 
     async def _follow(self, request: UpstreamRequest) -> AiohttpReply:
-        """Ask, hop by hop, until an answer is no redirect; the guard is asked at each."""
+        """Send the request hop by hop, until a response is no redirect; the guard admits each."""
         url, site = hops.parse(request.url), request.site
         headers = request.headers
-        # Who speaks for somebody else does not speak for the cache as well.
-        named = "authorization" not in map(str.lower, headers)
+        # A request with a client's own credentials gets none of the cache's.
+        with_credentials = "authorization" not in map(str.lower, headers)
         if site.agent:
             headers = {**headers, "User-Agent": site.agent}
         for number in range(hops.LIMIT + 1):
             trust = guard.admit(url, site, redirected=number > 0)
             hop = functools.partial(self._hop, request, url, trust)
-            # Whom the settings do not name sends nobody on with credentials: neither to others nor back.
-            asking = self._authentication if named else _ANONYMOUS
-            reply, known = await asking.send(hop, site.mount, str(url), headers)
-            named = named and trust is Trust.NAMED
+            # A host that the settings do not name sends no credentials on: neither to others nor back.
+            authentication = self._authentication if with_credentials else _ANONYMOUS
+            reply, known = await authentication.send(hop, site.mount, str(url), headers)
+            with_credentials = with_credentials and trust is Trust.NAMED
             try:
                 if reply.status not in hops.REDIRECTS:
-                    # Where the settings say that a refusal always means "missing", it does so for those it knows, too.
+                    # Where the settings say that a 403 always means "missing", it does so with credentials, too.
                     await self._judge(reply, request, url, known=known and not site.forbidden_is_missing)
                     return reply
                 target = hops.follow(url, reply.headers.get("location"))
@@ -170,7 +170,7 @@ class AiohttpUpstream:
         raise UpstreamBroken("Upstream redirects in circles.")
 
     async def _hop(self, request: UpstreamRequest, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
-        """One request and the head of its answer, straight or through a proxy."""
+        """One request and the head of its response, straight or through a proxy."""
         proxy = self._proxies.proxy(request.site.mount, str(url)) if self._proxies else None
         self._health.asked(authority(url), authority(URL(proxy.url)) if proxy else None)
         if proxy is None:
@@ -188,11 +188,11 @@ class AiohttpUpstream:
             raise
 
     async def _judge(self, reply: AiohttpReply, request: UpstreamRequest, url: URL, *, known: bool) -> None:
-        """Raise what the head says, if it says that the answer is of no use. `known`: it was told who asks."""
+        """Raise the error of a response that is of no use. `known`: the request carried credentials."""
         requested = {name.lower(): value for name, value in request.headers.items()}
         error = response_head.refusal(reply.status, reply.headers, requested, self._clock.now(), known=known)
         if error is None:
-            # A document has come when its body has.
+            # A document counts as answered when its body has come.
             if Aspect.of(request) is Aspect.FILES or reply.status == HTTPStatus.NOT_MODIFIED:
                 self._answered(request, url)
             return
@@ -206,22 +206,22 @@ class AiohttpUpstream:
         raise error.again()
 
     def _answered(self, request: UpstreamRequest, url: URL) -> None:
-        """The host gave what was asked for, and so did the one that sent us there."""
+        """The host answered the request, and so did the one that redirected it there."""
         for host in {authority(url), authority(hops.parse(request.url))}:
             self._health.answered(host, Aspect.of(request))
 
     def _failed(self, request: UpstreamRequest, failed: Failed) -> None:
-        """Remember whose failure it was. The refusal of bulk says nothing: its host may give one at a time."""
+        """Note whose failure it was. The refusal of bulk says nothing: the host may allow one connection at a time."""
         if failed.host is None or request.bulk:
             return
-        now, part = self._clock.monotonic(), Aspect.of(request)
-        self._health.failed(failed.host, Aspect.CONNECTION if failed.no_connection else part, now, failed.wait)
+        now, aspect = self._clock.monotonic(), Aspect.of(request)
+        self._health.failed(failed.host, Aspect.CONNECTION if failed.no_connection else aspect, now, failed.wait)
         requested = authority(hops.parse(request.url))
-        if failed.host != requested and not failed.proxy:  # it sent us there
-            self._health.failed(requested, part, now, failed.wait)
+        if failed.host != requested and not failed.proxy:  # it redirected the request there
+            self._health.failed(requested, aspect, now, failed.wait)
 
     def _ended(self, request: UpstreamRequest, url: URL, error: UpstreamError | None) -> None:
-        """A body came whole, or broke off. Of files a lane tries on where it broke: only silence counts."""
+        """A body came whole, or broke off. A file is continued where it broke: for files only silence counts."""
         if error is None:
             self._answered(request, url)
         elif isinstance(error, UpstreamTimeout) or Aspect.of(request) is Aspect.DOCUMENTS:

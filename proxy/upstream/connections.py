@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 
-_GATHER = 0.002  # seconds for which what arrives is gathered in one buffer
+_GATHER = 0.002  # seconds for which arriving bytes are gathered in one buffer
 _NOWHERE = memoryview(b"")  # the event loop refuses it as a buffer, and breaks the connection
 
 
@@ -41,10 +41,10 @@ class Connector(aiohttp.TCPConnector):
 
 
 def detach_at_end(content: aiohttp.StreamReader) -> None:
-    """See to it that a body lets its connection go when all of it came.
+    """Detach a body from its connection when all of it has come.
 
-    aiohttp gives the connection to the next request then, and the body goes on to resume it whenever its own queue is
-    read: it would do so below another body that is read at another pace.
+    aiohttp gives the connection to the next request then, but the body would go on to resume it whenever its own queue
+    is read: below another body, which is read at another pace.
     """
     if content is aiohttp.EMPTY_PAYLOAD:
         return
@@ -57,7 +57,7 @@ def detach_at_end(content: aiohttp.StreamReader) -> None:
 
 
 def drop(response: aiohttp.ClientResponse) -> None:
-    """Let the connection of an answer go: nothing to do if its body was read out, else it is broken at once.
+    """Release the connection of a response: nothing to do if its body was read out, else it is broken at once.
 
     Shut down politely, a TLS connection would stay open for up to 30 seconds if the peer is silent.
     """
@@ -117,7 +117,7 @@ class DirectRead(asyncio.BufferedProtocol):
             async with asyncio.timeout(self._silence):
                 return await waiting
         except BaseException:
-            waiting.cancel()  # nobody waits for what the end of the connection says
+            waiting.cancel()  # nobody waits for the error of the connection's end
             self._give_up()
             raise
 
@@ -166,10 +166,10 @@ class DirectRead(asyncio.BufferedProtocol):
         self._transport.pause_reading()
 
     def _give_back(self) -> None:
-        """All of the body was read: for aiohttp it has ended, and its connection may serve the next request."""
+        """All of the body is read: for aiohttp it has ended, and its connection may serve the next request."""
         more = _has_more(self._transport)
         if more:
-            self._owner.force_close()  # whatever it is, it would be taken for the next answer
+            self._owner.force_close()  # whatever it is, it would be taken for the next response
         self._transport.set_protocol(self._owner)
         self._transport.resume_reading()
         self._response.content.feed_eof()
@@ -177,7 +177,7 @@ class DirectRead(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def _give_up(self) -> None:
-        """A read ended before its bytes were handed over: nobody knows any more where in the body the next ones are."""
+        """A read ended before its bytes were handed over: where in the body the next ones are is not known any more."""
         if self._lost is None:
             self._lost = ConnectionAbortedError("An earlier read of the body was given up.")
         if self._transport.get_protocol() is self:
@@ -191,14 +191,14 @@ class DirectRead(asyncio.BufferedProtocol):
         if self._lost is None:
             self._lost = exc or ConnectionResetError("The connection ended before the body.")
         if self._waiting is not None and not self._waiting.done():
-            if self._filled:  # what came before counts; the next read tells
+            if self._filled:  # the bytes before it count; the next read fails
                 self._waiting.set_result(self._filled)
             else:
                 self._waiting.set_exception(self._lost)
 
 
 def _has_more(transport: asyncio.Transport) -> bool:
-    """Whether something has come, or the end of the connection, that nobody has read yet."""
+    """Whether unread bytes have come, or the end of the connection."""
     secure = transport.get_extra_info("ssl_object")
     if secure is not None and secure.pending():
         return True

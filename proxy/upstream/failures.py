@@ -24,7 +24,7 @@ _HOSTS = 1024  # hosts and their aspects remembered; more than that is somebody 
 CAUGHT = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
-# The first line that fits counts: most of these types are kinds of those further down.
+# The first line that matches counts: most of these types are subclasses of those further down.
 _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[UpstreamError], str], ...] = (
     (
         aiohttp.ConnectionTimeoutError,
@@ -54,13 +54,13 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Upstr
 
 
 class Failed(Exception):
-    """A request that brought nothing, on its way to the client, which tries again or says so of the host.
+    """A failed request, for the client, which retries it or notes the failure of the host.
 
-    `again`: another try at once may help. `host`: whose failure it is (`host:port`); None: nobody's. `line`: there was
-    no connection, whatever is asked for. `proxy`: the host is a proxy on the way. `wait`: seconds that it asks for.
+    `again`: a retry at once may help. `host`: whose failure it is (`host:port`); None: nobody's. `no_connection`: there
+    was no connection, whatever the request. `proxy`: the host is a proxy on the way. `wait`: seconds that it asks for.
     """
 
-    def __init__(  # noqa: PLR0913 what there is to say
+    def __init__(  # noqa: PLR0913 what the client has to know
         self,
         error: UpstreamError,
         *,
@@ -80,7 +80,7 @@ class Failed(Exception):
 
 
 def failure(error: Exception) -> UpstreamError:
-    """The failure that an exception of aiohttp means while there is no body yet."""
+    """The failure that an exception of aiohttp means before the body."""
     for kinds, meaning, text in _MEANINGS:
         if isinstance(error, kinds):
             return meaning(text)
@@ -88,7 +88,7 @@ def failure(error: Exception) -> UpstreamError:
 
 
 def broken_off(error: Exception) -> UpstreamError:
-    """The failure that an exception within a body means: a connection that is lost there is an answer cut short."""
+    """The failure that an exception within a body means: a lost connection there is a response cut short."""
     found = failure(error)
     if isinstance(found, UpstreamTimeout):
         return found
@@ -96,29 +96,29 @@ def broken_off(error: Exception) -> UpstreamError:
 
 
 def soon_again(error: Exception) -> bool:
-    """Whether another try at once may help: a refused or lost connection, but not one that took all its time."""
+    """Whether a retry at once may help: after a refused or lost connection, but not after a timeout."""
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, TimeoutError)):
         return False
     return isinstance(failure(error), UpstreamUnreachable)
 
 
 def connecting(error: Exception) -> bool:
-    """Whether there was no connection yet, or no tunnel through a proxy: nothing can be had of the host."""
+    """Whether there was no connection, or no tunnel through a proxy: nothing can be had from the host."""
     return isinstance(
         error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
     )
 
 
 class Aspect(enum.Enum):
-    """What of a host fails: each has its own back-off, and a response of one says nothing of the other."""
+    """What of a host fails. Each has its own back-off, and a response of one says nothing of the other."""
 
-    CONNECTION = "line"  # there is no connection: nothing can be had
+    CONNECTION = "connection"  # it cannot be reached: nothing can be had
     DOCUMENTS = "documents"
     FILES = "files"
 
     @classmethod
     def of(cls, request: UpstreamRequest) -> Aspect:
-        """Where a request belongs."""
+        """The aspect that a request belongs to."""
         return cls.DOCUMENTS if request.kind in (Kind.PAGE, Kind.RELEASE, Kind.INDEX) else cls.FILES
 
 
@@ -150,6 +150,6 @@ class HostHealth:
             self._proxies.pop(host, None)
 
     def down(self, host: str, aspect: Aspect, now: float) -> bool:
-        """Whether this aspect of the host is within its back-off, or the line to it or to the last proxy on the way."""
+        """Whether this aspect of the host is within its back-off, or the connection to it or to its last proxy."""
         keys = (host, aspect), (host, Aspect.CONNECTION), (self._proxies.get(host, ""), Aspect.CONNECTION)
         return any(self._backoff.active(key, now) for key in keys)

@@ -1,9 +1,9 @@
-"""The guard: which hosts and ports may be asked, and which addresses may be connected to.
+"""The guard: which hosts and ports may be requested, and to which addresses connections may be opened.
 
-The client asks it for every hop. A host that the settings name is `named` and may have a private address: at the port
-of the base address that names it, or at those that `hosts` opens. What else listens on that host is no upstream. Any
-other host is `open` to public addresses only, and that is checked on the addresses that the name resolved to, in the
-resolver that the connector dials from: a name that resolves elsewhere between check and connect cannot slip through.
+The client asks it for every hop. A host that the settings name is `named`, and may have a private address: at the port
+of the base address that names it, or at those that `hosts` opens. Other services on that host are no upstream. Any
+other host is `open`, to public addresses only. That is checked on the addresses that the name resolved to, in the
+resolver that the connector dials from: a name that resolves elsewhere between check and connection cannot slip through.
 The two kinds have connectors, and so pools and name caches, of their own. Never checks paths.
 """
 
@@ -27,8 +27,8 @@ from proxy.model import Site
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Never the address of an upstream, even under a name that the settings name: unspecified, link-local with the
-# metadata services of clouds, multicast, reserved. Only an address written out in the settings opens these.
+# Never the address of an upstream, even for a host name of the settings: unspecified, link-local with the metadata
+# services of clouds, multicast, reserved. Only an address written out in the settings opens these.
 _NEVER = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -44,8 +44,8 @@ _NEVER = tuple(
         "ff00::/8",
     )
 )
-# Open to hosts that the settings name. Documentation ranges (RFC 5737) are not here on purpose: some networks hand
-# them out for public registries, which is also why `ipaddress.is_global` is not asked.
+# Open to hosts that the settings name. Documentation ranges (RFC 5737) are left out on purpose: some networks use them
+# for public registries, which is also why `ipaddress.is_global` is not used.
 _PRIVATE = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -86,7 +86,7 @@ class Trust(enum.Enum):
 
 
 def private(address: str) -> bool:
-    """Whether only a host that the settings name may have this address. Anything but an address counts as private."""
+    """Whether only a host that the settings name may have this address. Text that is no address counts as private."""
     return _within(address, _NEVER) or _within(address, _PRIVATE)
 
 
@@ -96,12 +96,12 @@ def forbidden(address: str) -> bool:
 
 
 def admit(url: URL, site: Site, *, redirected: bool) -> Trust:
-    """How far the host of `url` is trusted for `site`. Raises NotAllowed if it may not be asked at all.
+    """How far the host of `url` is trusted for `site`. Raises NotAllowed if no request may go there.
 
     A base opens its own host and port. An entry of `site.hosts` with a port opens that port; one without a port opens
-    all ports of the host, of an archive (`site.named` is false) the usual ones. Hosts of the site's own pages are named
-    in the same way. `redirected`: an upstream that may be asked sent us here, so the host need not be one of the
-    site's, but it gains nothing by that.
+    all ports of the host, or of an archive (`site.named` is false) the usual ones. Hosts of the site's own pages are
+    named in the same way. `redirected`: an admitted upstream redirects here, so the host need not be one of the site's,
+    but it gains nothing by that.
     """
     host, port = host_of(url), url.port
     named = _named((site.base, *site.siblings) if site.named else (), site.hosts | (site.own or frozenset()))
@@ -120,7 +120,7 @@ def admit(url: URL, site: Site, *, redirected: bool) -> Trust:
 
 
 def admit_unseen(url: URL, trust: Trust) -> None:
-    """Refuse a name of the machine itself, where a proxy looks names up and the address is not seen here.
+    """Refuse a name of the machine itself, where a proxy resolves names and the address is not known here.
 
     Raises NotAllowed unless the settings name the host.
     """
@@ -134,7 +134,7 @@ def host_of(url: URL) -> str:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names with another resolver and lets only those addresses through that `refused` does not refuse."""
+    """Resolves names with another resolver, and drops the addresses that `refused` refuses."""
 
     def __init__(self, inner: AbstractResolver, refused: Callable[[str], bool]) -> None:
         self._inner = inner
@@ -143,7 +143,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses that may be dialled. Raises NotAllowed if the name has none but refused ones, OSError."""
+        """The addresses that may be dialled. Raises NotAllowed if all addresses of the name are refused, OSError."""
         found = await self._inner.resolve(host, port, family)
         allowed = [result for result in found if not self._refused(result["host"])]
         if found and not allowed:
@@ -151,7 +151,7 @@ class GuardedResolver(AbstractResolver):
         return allowed
 
     async def close(self) -> None:
-        """Nothing to do: who made the inner resolver closes it."""
+        """Nothing to do: the owner of the inner resolver closes it."""
 
 
 def _no_host() -> NotAllowed:

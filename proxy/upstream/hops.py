@@ -34,7 +34,7 @@ Hop = Callable[[dict[str, str]], Awaitable[AiohttpReply]]
 
 @lru_cache(maxsize=256)  # one request asks several times
 def parse(text: str) -> URL:
-    """The address to ask first, without its fragment. Raises NotAllowed where it is none that may be asked."""
+    """The address of the first request, without its fragment. Raises NotAllowed for one that may not be requested."""
     url = _url(text.encode())
     if url is None or url.scheme not in _SCHEMES or url.raw_host is None:
         raise NotAllowed("The address to be fetched is not a plain http or https address.")
@@ -42,7 +42,7 @@ def parse(text: str) -> URL:
 
 
 def follow(url: URL, location: str | None) -> URL:
-    """Where an answer of `url` with this `Location` leads. Raises UpstreamBroken where it must not be followed."""
+    """Where a response of `url` with this `Location` leads. Raises UpstreamBroken if it must not be followed."""
     if not location:
         raise UpstreamBroken("Upstream redirects without saying where to.")
     # RFC 9110 §5.5: what is not ASCII came as bytes and was decoded one by one; an address has them percent-encoded.
@@ -56,7 +56,7 @@ def follow(url: URL, location: str | None) -> URL:
 
 
 def headers_for(target: URL, url: URL, headers: dict[str, str]) -> dict[str, str]:
-    """What may be sent on: credentials stay with the origin (scheme, host, port) that they were meant for."""
+    """The headers for the next hop: credentials stay with the origin (scheme, host, port) that they are meant for."""
     if _origin(target) == _origin(url):
         return headers
     return {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
@@ -68,7 +68,7 @@ def _origin(url: URL) -> tuple[str, str, int | None]:
 
 
 def _url(raw: bytes) -> URL | None:
-    """Parse an address or a relative reference, keeping its percent-encoding as it is. None if it is neither."""
+    """Parse an address or a relative reference, keeping its percent-encoding. None if it is neither."""
     if not _CONTROL.isdisjoint(raw):
         return None
     try:
@@ -77,7 +77,7 @@ def _url(raw: bytes) -> URL | None:
         port = url.explicit_port
     except ValueError:
         return None
-    # A user name in front of the host is how one host is made to look like another, and credentials by a side door.
+    # A user name before the host makes one host look like another, and would be credentials from elsewhere.
     return None if url.raw_user is not None or url.raw_password is not None or "%" in authority or port == 0 else url
 
 

@@ -26,18 +26,18 @@ from proxy.upstream.request_slots import Rank, RequestSlots
 from proxy.upstream.resolver import SystemResolver
 
 _KEEP_ALIVE = 30.0  # seconds
-_BUFFER = 256 << 10  # bytes: a transfer is paused when it is twice this ahead of its reader
+_BUFFER = 256 << 10  # bytes: a body is paused when it is twice this ahead of its reader
 _FIELD = 16 << 10  # bytes of one header, and of the status line
-_FIELDS = 128  # headers of one answer
+_FIELDS = 128  # headers of one response
 
 
 def authority(url: URL) -> str:
-    """`host:port`, in the one spelling under which a host is remembered."""
+    """`host:port`, in the spelling under which a host is remembered."""
     return f"{guard.host_of(url)}:{url.port}"
 
 
 class Pools:
-    """Sends requests. Mutable state: the connections, and the places at the hosts."""
+    """Sends requests. Mutable state: the connections, and the request slots of the hosts."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Pools:
         self._head_limit = connect_timeout + read_timeout
         self._via = via
         self._slots = RequestSlots()
-        # One for each: names that somebody makes up may all hang, and the settings' own must not wait for them.
+        # One for each: made-up names may all hang, and the settings' own must not wait for them.
         named, made_up, proxies = self._resolvers = [resolver or SystemResolver(connect_timeout) for _ in range(3)]
         allowing = {
             Trust.NAMED: GuardedResolver(named, guard.forbidden),
@@ -61,7 +61,7 @@ class Pools:
         }
         self._sessions = {
             trust: aiohttp.ClientSession(
-                # Without limits of its own: waiting for a place would count as connecting.
+                # Without limits of its own: waiting for a slot would count as connecting.
                 connector=Connector(
                     limit=0,
                     limit_per_host=0,
@@ -83,7 +83,7 @@ class Pools:
         }
 
     async def send(self, url: URL, trust: Trust, headers: dict[str, str], rank: Rank) -> aiohttp.ClientResponse:
-        """One request and the head of its answer. Raises Failed, Crowded."""
+        """One request and the head of its response. Raises Failed, Crowded."""
         try:
             return await self._send(trust, url, headers, rank, {})
         except failures.CAUGHT as error:
@@ -95,12 +95,12 @@ class Pools:
                 host=authority(url) if unwell else None,
                 no_connection=failures.connecting(error),
             )
-            # aiohttp's exceptions about answers hold what upstream was told of who asks: they end here.
+            # aiohttp's exceptions about responses hold the credentials of the request: they end here.
             failed.__cause__ = None if isinstance(error, aiohttp.ClientResponseError) else error
         raise failed
 
     async def send_through(self, proxy: Proxy, url: URL, headers: dict[str, str], rank: Rank) -> aiohttp.ClientResponse:
-        """The same through a proxy. What fails may be the proxy, and then it is no matter of upstream's host."""
+        """The same through a proxy. A failure of the proxy is not one of upstream's host."""
         sent, more = proxying.addressed(proxy, url, headers, self._via)
         try:
             response = await self._send(None, url, sent, rank, more)
@@ -114,7 +114,7 @@ class Pools:
             fault, no_connection = own, False
         unwell = isinstance(fault.error, (UpstreamUnreachable, UpstreamTimeout))
         host = authority(URL(proxy.url) if fault.own else url)
-        # Without the cause: aiohttp's exceptions hold what the proxy was sent.
+        # Without the cause: aiohttp's exceptions hold the credentials for the proxy.
         raise Failed(
             fault.error,
             again=fault.again,
@@ -135,7 +135,7 @@ class Pools:
     ) -> aiohttp.ClientResponse:
         give_back = await self._slots.take(authority(url), rank)
         try:
-            # Beside aiohttp's limit on silence: heads that drip, and interim answers without end.
+            # Besides aiohttp's limit on silence: for heads that drip, and for endless interim responses.
             async with asyncio.timeout(self._head_limit):
                 response = await self._sessions[pool].get(url, headers=headers, allow_redirects=False, **more)
                 _until_read(response, give_back)
@@ -146,7 +146,7 @@ class Pools:
 
 
 def _until_read(response: aiohttp.ClientResponse, give_back: Callable[[], None]) -> None:
-    """Hold a place as long as the answer holds its connection."""
+    """Hold a slot as long as the response holds its connection."""
     if response.connection is None:  # all of it came with its head
         give_back()
     else:

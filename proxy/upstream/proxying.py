@@ -31,17 +31,17 @@ _STATUS = re.compile(rb"HTTP/1\.[01] (?P<status>[0-9]{3})[ \r]")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A failure on the way through a proxy. `own`: it is the proxy that fails, for whatever host it is asked."""
+    """A failure on the way through a proxy. `own`: the proxy fails, whatever the host."""
 
     error: UpstreamError
     own: bool
-    again: bool = False  # another try at once may help
+    again: bool = False  # a retry at once may help
 
 
 def addressed(proxy: Proxy, url: URL, headers: Mapping[str, str], via: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """The headers of a request and what else aiohttp needs to send it through the proxy.
+    """The headers of a request, and the other arguments with which aiohttp sends it through the proxy.
 
-    `via` names this cache to whoever passes the request on (RFC 9110 §7.6.3), so that it notices its own requests.
+    `via` names this cache to the proxies (RFC 9110 §7.6.3), so that it notices its own requests.
     """
     own = _own(proxy, via)
     if url.scheme == "http":
@@ -50,7 +50,7 @@ def addressed(proxy: Proxy, url: URL, headers: Mapping[str, str], via: str) -> t
 
 
 def fault(error: Exception, proxy: Proxy) -> Fault:
-    """What an exception of aiohttp means that came of a request through the proxy."""
+    """What an exception of aiohttp means for a request through the proxy."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return refused(error.status, proxy)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
@@ -62,13 +62,13 @@ def fault(error: Exception, proxy: Proxy) -> Fault:
     if isinstance(error, _UNTRUSTED) and (error.host, error.port) == (URL(proxy.url).raw_host, URL(proxy.url).port):
         return untrusted(proxy)
     if isinstance(found, (UpstreamUnreachable, UpstreamTimeout)):
-        # Which of the two it was cannot be seen from here.
+        # Which of the two failed is not known here.
         found = type(found)(f"{found} The way led through the proxy that {proxy.source} names.")
     return Fault(found, own=False, again=failures.soon_again(error))
 
 
 def untrusted(proxy: Proxy) -> Fault:
-    """A proxy that is reached by https has no certificate that counts here."""
+    """The certificate of a proxy at an https address is not trusted."""
     error = UpstreamUnreachable(
         f"The TLS certificate of the proxy that {proxy.source} names is not trusted; SSL_CERT_FILE names further "
         "authorities."
@@ -77,7 +77,7 @@ def untrusted(proxy: Proxy) -> Fault:
 
 
 def answered(status: int, proxy: Proxy) -> Fault | None:
-    """What an answer says that the proxy gave itself to a request of an http address; None if it may be upstream's."""
+    """What a status of the proxy's own means, to a request of an http address; None if it may be upstream's."""
     return refused(status, proxy) if status in _OWN else None
 
 
@@ -90,7 +90,7 @@ def unreachable(proxy: Proxy) -> Fault:
 
 
 def refused(status: int, proxy: Proxy) -> Fault:
-    """A proxy's own answer that is no success: to CONNECT, or a 407 to anything."""
+    """What a proxy's refusal means: of CONNECT, or a 407 to any request."""
     if status == _LOOP:
         circle = f"The proxy that {proxy.source} names sends requests back to this cache; name the one behind it there."
         return Fault(UpstreamUnreachable(circle), own=True)
@@ -118,7 +118,7 @@ def refused(status: int, proxy: Proxy) -> Fault:
 async def connect(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, proxy: Proxy, authority: str, via: str
 ) -> None:
-    """Ask a proxy that was just connected to for a tunnel to `host:port`. Raises UpstreamUnreachable, OSError."""
+    """Ask a proxy, on a fresh connection, for a tunnel to `host:port`. Raises UpstreamUnreachable, OSError."""
     fields = {"Host": authority, **_own(proxy, via)}
     lines = (f"CONNECT {authority} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()))
     writer.write("\r\n".join((*lines, "", "")).encode("ascii"))
@@ -135,6 +135,6 @@ async def connect(
 
 
 def _own(proxy: Proxy, via: str) -> dict[str, str]:
-    """The fields that are for the proxy."""
+    """The header fields for the proxy."""
     fields = {"Via": f"1.1 {via}"} if via else {}
     return {**fields, "Proxy-Authorization": proxy.authorization} if proxy.authorization else fields

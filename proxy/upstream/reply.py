@@ -18,15 +18,15 @@ from proxy.ports import Observer
 from proxy.upstream import failures, response_head
 from proxy.upstream.connections import DirectRead, detach_at_end, drop
 
-_DRAIN = 64 << 10  # bytes of an unwanted body that are read so that the connection can be used again
-_LONG = 256 << 10  # bytes of a body that are worth taking the connection
+_DRAIN = 64 << 10  # bytes of an unwanted body that are read so that its connection can be reused
+_LONG = 256 << 10  # bytes that are worth taking over the connection
 _DRAIN_TIME = 0.2  # seconds that this may take
 
 
 class AiohttpReply:
-    """See `ports.Reply`. `ended` is called once, when all of the body came, or with what it broke off by."""
+    """See `ports.Reply`. `ended` is called once: with None when all of the body came, or with its failure."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 an answer and who is told of it
+    def __init__(  # noqa: PLR0913, PLR0917 a response and its observers
         self,
         response: aiohttp.ClientResponse,
         mount: str,
@@ -50,7 +50,7 @@ class AiohttpReply:
         self._left = None if self.part is None else self.part.end - self.part.start
         self._silence = silence
         self._direct: DirectRead | None = None
-        self._kept = b""  # read off the connection, but not yet by the reader
+        self._buffered = b""  # read off the connection, but not yet by the reader
         self._begun = 0  # bytes read off the connection
         length = self.headers.get("content-length", "")
         self._length = int(length) if length.isdigit() and not self._chunked else 0
@@ -63,12 +63,12 @@ class AiohttpReply:
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
-    # No generator: one that is left in the middle is finished by a task that nobody awaits.
+    # Not a generator: one that is left in the middle is finished by a task that nobody awaits.
     async def __anext__(self) -> bytes:
         try:
             chunk = await self._read()
         except failures.CAUGHT as error:
-            # aiohttp keeps it: with its frames it would hold the reader's buffers.
+            # aiohttp keeps the exception: with its frames it would hold the reader's buffers.
             raise self._fail(failures.broken_off(error)) from error.with_traceback(None)
         if self._left is not None:
             self._left -= len(chunk)
@@ -96,38 +96,38 @@ class AiohttpReply:
 
     async def _readinto(self, buffer: memoryview) -> int:
         content = self._response.content
-        if self._direct is None and not self._kept:
+        if self._direct is None and not self._buffered:
             chunk = content.read_nowait() or b"" if not content.is_eof() else b""
             self._begun += len(chunk)
             left = self._length - self._begun
             if not chunk and left >= _LONG and self._response.connection is not None:
                 self._direct = DirectRead(self._response, left, self._silence)
             else:
-                self._kept = chunk or await content.readany()
-                self._begun += 0 if chunk else len(self._kept)
+                self._buffered = chunk or await content.readany()
+                self._begun += 0 if chunk else len(self._buffered)
         if self._direct is not None:
             size = await self._direct.readinto(buffer)
         else:
-            size = min(len(self._kept), len(buffer))
-            buffer[:size], self._kept = self._kept[:size], self._kept[size:]
+            size = min(len(self._buffered), len(buffer))
+            buffer[:size], self._buffered = self._buffered[:size], self._buffered[size:]
         if size:
             self._observer(Fetched(self._mount, size))
         return size
 
     async def drain(self) -> None:
-        """Read a short body that nobody wants, so that the connection can be used again; else drop the connection."""
+        """Read a short unwanted body, so that its connection can be reused; else drop the connection."""
         left = _DRAIN
         try:
             async with asyncio.timeout(_DRAIN_TIME):
                 while left > 0 and (chunk := await self._read()):
                     left -= len(chunk)
         except failures.CAUGHT:
-            pass  # the head said all that counts
+            pass  # the head said all that is needed
         finally:
             self.close()
 
     def close(self) -> None:
-        """Let the connection go; see `drop`."""
+        """Release the connection; see `drop`."""
         drop(self._response)
 
     async def _read(self) -> bytes:

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from proxy.errors import Crowded
 from proxy.model import Kind, UpstreamRequest
 
-_PATIENCE = 30.0  # seconds that a request waits for a place
+_PATIENCE = 30.0  # seconds that a request waits for a slot
 
 
 class Rank(enum.Enum):
-    """How urgent a request is. In order: who is woken first."""
+    """How urgent a request is, the most urgent first."""
 
     URGENT = "urgent"  # a page, metadata
-    PLAIN = "plain"  # a file that somebody waits for
+    PLAIN = "plain"  # a file that a client waits for
     BULK = "bulk"  # a further connection, or work ahead: it does not wait at all
 
     @classmethod
@@ -47,7 +47,7 @@ class _Turns:
 
 
 class RequestSlots:
-    """The places of all hosts. Mutable state: those taken, and who waits; hosts that nobody asks are forgotten."""
+    """The slots of all hosts. Mutable state: those taken, and the requests that wait; idle hosts are forgotten."""
 
     def __init__(self, patience: float = _PATIENCE) -> None:
         """`patience`: seconds that a request waits at most."""
@@ -55,7 +55,7 @@ class RequestSlots:
         self._hosts: dict[str, _Turns] = {}
 
     async def take(self, authority: str, rank: Rank) -> Callable[[], None]:
-        """Take a place at `host:port`; gives what gives it back, once, however often it is called. Raises Crowded."""
+        """Take a slot at `host:port`. Gives the function that returns it, which may be called twice. Raises Crowded."""
         host = self._hosts.setdefault(authority, _Turns())
         if host.taken < MOST[rank] and not host.waiting.get(rank):
             host.taken += 1
@@ -80,7 +80,7 @@ class RequestSlots:
             async with asyncio.timeout(self._patience):
                 await turn
         except BaseException as error:
-            if turn.done() and not turn.cancelled():  # it came, and nobody is there any more
+            if turn.done() and not turn.cancelled():  # the turn came too late
                 self._leave(authority, host)
             elif turn in host.waiting[rank]:
                 host.waiting[rank].remove(turn)

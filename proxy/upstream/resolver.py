@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from proxy.bounded import Bounded
 
 _THREADS = 96  # look-ups at once
-_RESERVE = 32  # that only names may have which were found before
+_RESERVE = 32  # more, for names that were found before
 _KNOWN = 1024  # names remembered as found
 _OF_ONE_NAME = 2  # look-ups of one name at once: the second when the first seems to hang
 
@@ -33,7 +33,7 @@ _Key = tuple[str, socket.AddressFamily]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _LookUp:
-    """One that is under way. `since`: in seconds of the loop's clock."""
+    """A look-up under way. `since`: in seconds of the loop's clock."""
 
     key: _Key
     since: float
@@ -54,7 +54,7 @@ class SystemResolver(AbstractResolver):
         limit: float = 10.0,
         look_up: Callable[[str, socket.AddressFamily], Sequence[_Found]] = system_look_up,
     ) -> None:
-        """`limit`: seconds that somebody waits for a name."""
+        """`limit`: seconds that a request waits for a name."""
         self._limit = limit
         self._look_up = look_up
         self._slots = asyncio.Semaphore(_THREADS)
@@ -72,7 +72,7 @@ class SystemResolver(AbstractResolver):
             if look_up is None:
                 slot = self._reserve if host in self._known and not self._reserve.locked() else self._slots
                 await slot.acquire()
-                look_up = self._joined((host, family))  # somebody may have begun meanwhile
+                look_up = self._joined((host, family))  # another request may have begun one meanwhile
                 if look_up is None:
                     look_up = self._begin((host, family), slot)
                 else:
@@ -91,10 +91,10 @@ class SystemResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing to do: threads of look-ups that hang do not keep the process."""
+        """Nothing to do: threads of look-ups that hang do not keep the process alive."""
 
     def _joined(self, key: _Key) -> _LookUp | None:
-        """The look-up of this name that is under way; none if it hangs, and another one may do better."""
+        """The look-up of this name that is under way; None if it hangs, and another one may do better."""
         latest = self._latest.get(key)
         if latest is None or self._running[key] >= _OF_ONE_NAME:
             return latest
@@ -109,7 +109,7 @@ class SystemResolver(AbstractResolver):
             found: Sequence[_Found] | Exception
             try:
                 found = self._look_up(*key)
-            except Exception as error:  # noqa: BLE001 whoever waits gets it
+            except Exception as error:  # noqa: BLE001 those who wait get it
                 found = error
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(self._end, look_up, found)
@@ -138,6 +138,6 @@ class SystemResolver(AbstractResolver):
 
 
 def _seen(found: asyncio.Future[Sequence[_Found]]) -> None:
-    """Whoever waited may have gone: then nobody else takes the failure."""
+    """Mark a failure as retrieved: those who waited may be gone."""
     if not found.cancelled():
         found.exception()

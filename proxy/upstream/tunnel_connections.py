@@ -45,14 +45,14 @@ def parse_authority(authority: str) -> HostPort:
 def allowed_hosts(tunnels: Iterable[str], usual: Iterable[str]) -> dict[HostPort, Trust]:
     """Where the settings open a tunnel to, and how far each host is trusted.
 
-    `tunnels`: `host`, for port 443, or `host:port`. `usual`: those of them that are there although nobody named them,
-    which have no business at a private address.
+    `tunnels`: `host`, for port 443, or `host:port`. `usual`: those of them that are defaults and not settings: they may
+    not have a private address.
     """
     return {_entry(entry): Trust.OPEN if entry in usual else Trust.NAMED for entry in tunnels}
 
 
 class TunnelConnections:
-    """Opens connections. Keeps none."""
+    """Opens connections, and keeps none."""
 
     def __init__(  # noqa: PLR0913 what is allowed, and the way there
         self,
