@@ -23,7 +23,7 @@ def refuse_by_head(reply: Reply, wanted: WantedFile, size: int | None) -> None:
     if size == 0 and not _may_be_empty(wanted):
         raise not_whole(wanted)
     if size is not None and wanted.length not in (None, size):
-        raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was kept.")
+        raise WrongBytes("Upstream offers a file of another length than the index promises. Nothing was cached.")
 
 
 def refuse_page(name: str, head: bytes) -> None:
@@ -45,7 +45,7 @@ def shape_of(wanted: WantedFile) -> Shape | None:
 def not_whole(wanted: WantedFile) -> WrongBytes:
     """What is raised for bytes that cannot be what they are called."""
     kind = wanted.name.rpartition(".")[2].lower()
-    return WrongBytes(f"What upstream sent is no whole .{kind} file, whatever it is. Nothing was kept; try again.")
+    return WrongBytes(f"What upstream sent is no whole .{kind} file, whatever it is. Nothing was cached; try again.")
 
 
 class FirstBytes:
@@ -111,7 +111,7 @@ class BodyCheck:
 
 
 def _page_instead() -> WrongBytes:
-    return WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was kept.")
+    return WrongBytes("Upstream sent an HTML page in place of the file (a login page, perhaps). Nothing was cached.")
 
 
 def _typed_as_page(reply: Reply, wanted: WantedFile) -> bool:

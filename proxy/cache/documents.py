@@ -234,9 +234,7 @@ class Documents:
         entry = Entry(wanted.key, reply.url, digest, len(body), content_type, reply.validator, now, now)
         if wanted.check is not None:
             await wanted.check(entry, body)
-        if wanted.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
-            return _Refreshed(entry, confirmed=False, body=body)  # good for this answer only
-        if await self._store.put(body) is None:  # good for this answer only
-            return _Refreshed(entry, confirmed=False, body=body)
+        if not freshness.may_store(reply, wanted.site) or await self._store.put(body) is None:
+            return _Refreshed(entry, confirmed=False, body=body)  # for this answer only
         await self._store.save(entry)
         return _Refreshed(entry, confirmed=False)

@@ -198,7 +198,7 @@ class Downloads:
             flight.finish()
             self._wrong.succeeded((wanted.url, wanted.flight_key))
             assert flight.size is not None, "a filled flight knows its size"
-            if not flight.keep:
+            if not flight.storable:
                 return
             adopted = True  # from here on the spool is the store's
             await self._adopt(flight, spool, digest, flight.size)
@@ -215,7 +215,7 @@ class Downloads:
             if not adopted:
                 # A part is worth keeping if its rest can be told to belong to it.
                 resumable = bool(flight.validator.strong or wanted.digest) and flight.size is not None
-                useless = useless or not flight.keep
+                useless = useless or not flight.storable
                 await spool.close(keep=resumable and bool(flight.extents.ranges) and not useless)
 
     async def _adopt(self, flight: Flight, spool: Spool, digest: Digest, size: int) -> None:

@@ -246,8 +246,7 @@ class Filling:
         """Take what the head of a response says; the first one lets the waiting clients begin."""
         flight = self._flight
         begun = flight.started.done()
-        if self._location.site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower():
-            flight.keep = False
+        flight.storable = flight.storable and freshness.may_store(reply, self._location.site)
         if flight.size is None:
             flight.size = size
             if not begun:

@@ -109,7 +109,7 @@ class Flight:
         self.resumed = 0  # bytes that an earlier run left on disk
         self.came = 0  # bytes that upstream sent in this run, also those that were on disk already
         self.ahead = False  # no client waits for it yet
-        self.keep = True  # whether upstream allows storing it
+        self.storable = True  # whether upstream allows storing it
         self.unmeasured = False  # only the end of the response told how long the file is
         self.verified = False
         self.error: PullthroughError | None = None

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 
 from proxy.address_text import authority
 from proxy.bounded import Bounded
-from proxy.model import Entry
-from proxy.ports import Clock, Upstream
+from proxy.model import Entry, Site
+from proxy.ports import Clock, Reply, Upstream
 
 # A clock that was set back leaves entries "from the future"; beyond this they count as stale, not as fresh for ever.
 _TOLERANCE = 60.0  # seconds
@@ -48,6 +48,11 @@ def is_fresh(entry: Entry, now: float, ttl: float, *, revalidate: bool = False) 
     """
     age = now - entry.checked
     return age >= -_TOLERANCE and max(age, 0.0) < (min(ttl, COALESCE) if revalidate else ttl)
+
+
+def may_store(reply: Reply, site: Site) -> bool:
+    """Whether a response may be stored: upstream may forbid it (RFC 9111 §5.2.2.5) where the settings heed that."""
+    return not (site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower())
 
 
 def parse_date(text: str | None) -> float | None:

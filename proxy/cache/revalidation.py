@@ -103,7 +103,7 @@ class Revalidator:
             if gone and isinstance(error, NotFound) and not isinstance(error, Withheld):
                 raise
             # A file that is gone upstream stays in the cache.
-            _log.warning("kept file not confirmed", extra={"upstream": wanted.site.mount, "reason": str(error)})
+            _log.warning("cached file not revalidated", extra={"upstream": wanted.site.mount, "reason": str(error)})
             return Outcome.STALE
 
     def patience(self, url: str, entry: Entry, *, exact: bool) -> float:

@@ -95,5 +95,7 @@ class RunningHash:
         """The sha256 of the whole. Raises WrongBytes if the index promised another file."""
         expected = self._expected
         if expected is not None and self._hashes[expected.algorithm].hexdigest() != expected.value:
-            raise WrongBytes("Upstream sent other bytes than the index promises: the digest differs. Nothing was kept.")
+            raise WrongBytes(
+                "Upstream sent other bytes than the index promises: the digest differs. Nothing was cached."
+            )
         return Digest("sha256", self._hashes["sha256"].hexdigest())

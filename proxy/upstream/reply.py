@@ -70,13 +70,8 @@ class AiohttpReply:
         except failures.CAUGHT as error:
             # aiohttp keeps the exception: with its frames it would hold the reader's buffers.
             raise self._fail(failures.broken_off(error)) from error.with_traceback(None)
-        if self._left is not None:
-            self._left -= len(chunk)
-            # A chunked 206 has no length that aiohttp could check.
-            if self._left < 0 or (not chunk and self._left > 0):
-                raise self._fail(UpstreamBroken("Upstream's part of a file has another length than it said."))
+        self._count(len(chunk))
         if not chunk:
-            self._end(None)
             raise StopAsyncIteration
         return chunk
 
@@ -86,12 +81,7 @@ class AiohttpReply:
             size = await self._readinto(buffer)
         except failures.CAUGHT as error:
             raise self._fail(failures.broken_off(error)) from error.with_traceback(None)
-        if self._left is not None:
-            self._left -= size
-            if self._left < 0 or (not size and self._left > 0):
-                raise self._fail(UpstreamBroken("Upstream's part of a file has another length than it said."))
-        if not size:
-            self._end(None)
+        self._count(size)
         return size
 
     async def _readinto(self, buffer: memoryview) -> int:
@@ -137,6 +127,16 @@ class AiohttpReply:
         if chunk:
             self._observer(Fetched(self._mount, len(chunk)))
         return chunk
+
+    def _count(self, size: int) -> None:
+        """Note that `size` bytes went to the reader; 0: all of the body did. Raises UpstreamBroken."""
+        if self._left is not None:
+            self._left -= size
+            # A chunked 206 has no length that aiohttp could check.
+            if self._left < 0 or (not size and self._left > 0):
+                raise self._fail(UpstreamBroken("Upstream's part of a file has another length than it said."))
+        if not size:
+            self._end(None)
 
     def _fail(self, error: UpstreamError) -> UpstreamError:
         self._observer(UpstreamFailed(self._mount, error.reason))

@@ -63,12 +63,12 @@ class RequestSlots:
             raise _crowded()
         else:
             await self._wait(authority, host, rank)
-        given = False
+        returned = False
 
         def give_back() -> None:
-            nonlocal given
-            if not given:
-                given = True
+            nonlocal returned
+            if not returned:
+                returned = True
                 self._leave(authority, host)
 
         return give_back

@@ -106,7 +106,7 @@ def refusal(
 
 def _absence(status: int) -> NotFound:
     if status == _FORBIDDEN:
-        return Withheld("Upstream has no such project or file, or gives it only to those whom it knows.")
+        return Withheld("Upstream has no such project or file, or wants credentials for it.")
     return NotFound("Upstream has no such project or file.")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from proxy.cache.freshness import Patience, is_fresh, is_settled, parse_date, sendable_date
-from proxy.model import Digest, Entry, Validator
-from tests.cache.conftest import HandClock
-from tests.memory_upstream import MemoryUpstream
+from proxy.cache.freshness import Patience, is_fresh, is_settled, may_store, parse_date, sendable_date
+from proxy.model import Digest, Entry, UpstreamRequest, Validator
+from tests.cache.conftest import SITE, HandClock
+from tests.memory_upstream import MemoryUpstream, Scripted
 
 _CHECKED = 1_000_000.0
 _ENTRY = Entry("k", "http://index.example/", Digest("sha256", "0" * 64), 1, "", Validator(), _CHECKED, _CHECKED)
@@ -112,6 +114,24 @@ def test_worth__host_that_takes_its_time(upstream: MemoryUpstream, clock: HandCl
     assert 0.0 == patience.seconds(OTHER)
     upstream.down_urls.add(OTHER)
     assert 0.0 == patience.worth(OTHER, 0)
+
+
+@pytest.mark.parametrize(
+    ("honour", "field", "expected"),
+    [
+        (True, "private, No-Store", False),
+        (True, "private, no-cache", True),
+        (True, None, True),
+        (False, "no-store", True),
+    ],
+)
+async def test_may_store__where_the_settings_heed_it(
+    upstream: MemoryUpstream, honour: bool, field: str | None, expected: bool
+) -> None:
+    """Upstream forbids storing by `no-store`, where the settings heed that."""
+    upstream.on(URL, Scripted(headers={} if field is None else {"cache-control": field}))
+    async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
+        assert expected is may_store(reply, replace(SITE, honour_no_store=honour))
 
 
 def test_parse_date() -> None:

@@ -37,7 +37,7 @@ async def test_download_failed(
     await running.close()
     (line,) = said(capsys)
     assert ("warning", "download failed", "pypi") == (line["level"], line["message"], line["upstream"])
-    assert "Nothing was kept" in line["reason"]
+    assert "Nothing was cached" in line["reason"]
 
 
 @pytest.mark.parametrize("what", ["past the store", "list of projects"])
