@@ -51,7 +51,7 @@ def sha256(body: bytes) -> Digest:
 
 
 def wanted(body: bytes | None = BODY, *, size: bool = True, key: str = "file:demo", url: str = URL) -> WantedFile:
-    """The wish for a file; without `body` nothing is known of it."""
+    """A wanted file; without `body` nothing is known of it."""
     if body is None:
         return WantedFile(key, url, SITE)
     return WantedFile(key, url, SITE, sha256(body), len(body) if size else None)

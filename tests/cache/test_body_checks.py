@@ -20,12 +20,12 @@ CODED = {"content-encoding": "gzip"}
 
 
 async def first_bytes(
-    upstream: MemoryUpstream, wish: WantedFile, body: bytes, headers: dict[str, str], start: int = 0
+    upstream: MemoryUpstream, file: WantedFile, body: bytes, headers: dict[str, str], start: int = 0
 ) -> FirstBytes:
-    """What has to be told of this body."""
+    """The check of this body's first bytes."""
     upstream.on(URL, Scripted(body, headers=headers))
     async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
-        return FirstBytes(reply, wish, start=start)
+        return FirstBytes(reply, file, start=start)
 
 
 @pytest.mark.parametrize(
@@ -44,16 +44,16 @@ async def first_bytes(
     ],
 )
 async def test_refuse_by_head__type_and_length(
-    upstream: MemoryUpstream, wish: WantedFile, body: bytes, headers: dict[str, str], right: bool
+    upstream: MemoryUpstream, file: WantedFile, body: bytes, headers: dict[str, str], right: bool
 ) -> None:
     """A known digest decides alone, but for a body without a byte, and for a length of a signed list."""
     upstream.on(URL, Scripted(body, headers=headers))
     async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
         if right:
-            refuse_by_head(reply, wish, reply.size)
+            refuse_by_head(reply, file, reply.size)
         else:
             with pytest.raises(WrongBytes):
-                refuse_by_head(reply, wish, reply.size)
+                refuse_by_head(reply, file, reply.size)
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ async def test_refuse_by_head__type_and_length(
     ],
 )
 async def test_first_bytes__page_and_coding(
-    upstream: MemoryUpstream, wish: WantedFile, body: bytes, headers: dict[str, str], error: type[Exception] | None
+    upstream: MemoryUpstream, file: WantedFile, body: bytes, headers: dict[str, str], error: type[Exception] | None
 ) -> None:
     """The first bytes tell a page, and a coding, where the head leaves it open; else nobody looks at them."""
-    first = await first_bytes(upstream, wish, body, headers)
+    first = await first_bytes(upstream, file, body, headers)
     if error is None:
         first.refuse(body[:512])
     else:
@@ -102,7 +102,7 @@ def test_refuse_page__by_its_name() -> None:
 
 def test_shape_of__what_nothing_is_known_of() -> None:
     """A digest or a size tells more than the kind of a file."""
-    assert [None, None] == [shape_of(wish) for wish in (wanted(), replace(wanted(), digest=None))]
+    assert [None, None] == [shape_of(file) for file in (wanted(), replace(wanted(), digest=None))]
     assert shape_of(wanted(None)) is not None
 
 

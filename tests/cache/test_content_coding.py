@@ -158,7 +158,7 @@ def test_feed__one_byte_changed(position: int, change: int) -> None:
 
 
 def test_feed__bomb_in_pieces() -> None:
-    """A few bytes that unpack to megabytes come in pieces of at most 256 KiB: whoever takes them may stop."""
+    """A few bytes that unpack to megabytes come in pieces of at most 256 KiB: the reader may stop between two."""
     bomb = gzip.compress(gzip.compress(bytes(64 << 20)), mtime=0)
     outer, inner = Gunzip(), Gunzip()
 

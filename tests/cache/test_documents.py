@@ -30,8 +30,8 @@ PAGE = b"<html>a page</html>"
 TAGGED = {"ETag": '"one"', "Content-Type": "text/html"}
 
 
-def wish(*, revalidate: bool = False) -> WantedDocument:
-    """The wish for the one page."""
+def file(*, revalidate: bool = False) -> WantedDocument:
+    """The one page."""
     return WantedDocument("page:pypi:demo:simple/demo/", URL, SITE, "text/html", revalidate)
 
 
@@ -44,7 +44,7 @@ def documents(store: MemoryStore, upstream: MemoryUpstream, clock: HandClock) ->
 async def test_get__first_time_then_fresh(documents: Documents, upstream: MemoryUpstream) -> None:
     """One request brings it; while it is fresh there is no other."""
     upstream.on(URL, Scripted(PAGE, headers=TAGGED))
-    first, second = await documents.get(wish()), await documents.get(wish())
+    first, second = await documents.get(file()), await documents.get(file())
     assert (Outcome.MISS, Outcome.HIT, 1) == (first.outcome, second.outcome, upstream.count(URL))
     assert (PAGE, PAGE) == (await first.read(), await second.read())
 
@@ -52,19 +52,19 @@ async def test_get__first_time_then_fresh(documents: Documents, upstream: Memory
 async def test_get__stale_and_confirmed(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
     """A stale copy is asked for with its validator; a 304 makes it fresh again."""
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=304))
-    await documents.get(wish())
+    await documents.get(file())
     clock.advance(SITE.ttl + 1)
-    document = await documents.get(wish())
+    document = await documents.get(file())
     assert (Outcome.REVALIDATED, PAGE) == (document.outcome, await document.read())
     assert '"one"' == upstream.asks[-1].headers["If-None-Match"]
-    assert Outcome.HIT is (await documents.get(wish())).outcome
+    assert Outcome.HIT is (await documents.get(file())).outcome
 
 
 async def test_get__many_at_once(documents: Documents, upstream: MemoryUpstream) -> None:
-    """Fifty askers, one request; one of them is told that it was theirs."""
+    """Fifty callers make one request; one of them learns that it was its own."""
     gate = Gate()
     upstream.on(URL, Scripted(PAGE, headers=TAGGED, gate=gate))
-    asking = [asyncio.create_task(documents.get(wish())) for _ in range(50)]
+    asking = [asyncio.create_task(documents.get(file())) for _ in range(50)]
     await gate.reached.wait()
     gate.open()
     outcomes = [document.outcome for document in await asyncio.gather(*asking)]
@@ -72,11 +72,11 @@ async def test_get__many_at_once(documents: Documents, upstream: MemoryUpstream)
 
 
 async def test_get__upstream_fails(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
-    """The stale copy is served; without one the failure is told."""
+    """The stale copy is served; without one the failure is raised."""
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(error=UpstreamUnreachable("no")))
-    await documents.get(wish())
+    await documents.get(file())
     clock.advance(SITE.ttl + 1)
-    document = await documents.get(wish())
+    document = await documents.get(file())
     assert (Outcome.STALE, PAGE) == (document.outcome, await document.read())
     other = WantedDocument("page:pypi:other:", f"{URL}other/", SITE, "text/html")
     upstream.on(other.url, Scripted(error=UpstreamUnreachable("no")))
@@ -88,10 +88,10 @@ async def test_get__known_to_be_down(documents: Documents, upstream: MemoryUpstr
     """The stale copy comes while upstream has not answered at all."""
     gate = Gate()
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(PAGE, headers=TAGGED, gate=gate))
-    await documents.get(wish())
+    await documents.get(file())
     clock.advance(SITE.ttl + 1)
     upstream.down_urls.add(URL)
-    assert Outcome.STALE is (await documents.get(wish())).outcome
+    assert Outcome.STALE is (await documents.get(file())).outcome
     gate.open()
     await documents.close()
 
@@ -100,7 +100,7 @@ async def test_get__host_that_hangs(documents: Documents, upstream: MemoryUpstre
     """Who waited in vain for one page waited for all of its host: the others come at once, until it answers again."""
     gate = Gate()
     urls = [f"{URL}{number}/" for number in range(5)]
-    wishes = [replace(wish(), key=url, url=url) for url in urls]
+    wishes = [replace(file(), key=url, url=url) for url in urls]
     for url, each in zip(urls, wishes, strict=True):
         upstream.on(url, Scripted(PAGE, headers=TAGGED), Scripted(PAGE, headers=TAGGED, body_gate=gate))
         await documents.get(each)
@@ -120,22 +120,22 @@ async def test_get__in_a_hurry(documents: Documents, upstream: MemoryUpstream) -
     """Who could do without it waits as long as he says, the next one less; it comes all the same."""
     gate = Gate()
     upstream.on(URL, Scripted(PAGE, gate=gate))
-    assert not documents.lost(wish())
+    assert not documents.lost(file())
     with pytest.raises(UpstreamTimeout):
-        await documents.get(wish(), 0.01)
-    assert documents.lost(wish())
+        await documents.get(file(), 0.01)
+    assert documents.lost(file())
     gate.open()
-    assert PAGE == await (await documents.get(wish())).read()
+    assert PAGE == await (await documents.get(file())).read()
     assert 1 == upstream.count(URL)
 
 
 async def test_get__in_no_hurry(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
-    """Who needs upstream's word waits for it, though a copy is kept and the host is known to hang."""
+    """A caller that needs upstream's word waits for it, though a copy is stored and the host is known to hang."""
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(b"new"))
-    await documents.get(wish())
+    await documents.get(file())
     documents._patience.ran_out(URL)
     clock.advance(SITE.ttl + 1)
-    assert b"new" == await (await documents.get(wish(), 60)).read()
+    assert b"new" == await (await documents.get(file(), 60)).read()
 
 
 async def test_get__missing_is_remembered_briefly(
@@ -145,16 +145,16 @@ async def test_get__missing_is_remembered_briefly(
     upstream.on(URL, Scripted(error=NotFound("none")), Scripted(PAGE, headers=TAGGED))
     for _ in range(3):
         with pytest.raises(NotFound):
-            await documents.get(wish())
+            await documents.get(file())
     assert 1 == upstream.count(URL)
     clock.advance(11)
-    assert Outcome.MISS is (await documents.get(wish())).outcome
+    assert Outcome.MISS is (await documents.get(file())).outcome
 
 
 async def test_get__missing_is_not_remembered(documents: Documents, upstream: MemoryUpstream) -> None:
     """Where upstream's word counts for no time at all, neither does that there is nothing; a herd asks once."""
     upstream.on(URL, Scripted(error=NotFound("none")), Scripted(PAGE, headers=TAGGED))
-    asked = replace(wish(), site=replace(SITE, ttl=0.0))
+    asked = replace(file(), site=replace(SITE, ttl=0.0))
     herd = await asyncio.gather(*(documents.get(asked) for _ in range(9)), return_exceptions=True)
     assert [NotFound] * 9 == [type(one) for one in herd]
     assert 1 == upstream.count(URL)
@@ -164,10 +164,10 @@ async def test_get__missing_is_not_remembered(documents: Documents, upstream: Me
 async def test_get__refused_to_a_stranger(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
     """A 403, to a condition or without one, does not say that a document is gone: the copy stays, nobody asks again."""
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=403))
-    await documents.get(wish())
+    await documents.get(file())
     clock.advance(SITE.ttl + 1)
     for _ in range(3):
-        document = await documents.get(wish())
+        document = await documents.get(file())
         assert (Outcome.STALE, PAGE) == (document.outcome, await document.read())
     assert 3 == upstream.count(URL)
 
@@ -176,28 +176,28 @@ async def test_get__of_strangers_and_not_kept(documents: Documents, upstream: Me
     """Without a copy it is what upstream says."""
     upstream.on(URL, Scripted(status=403))
     with pytest.raises(Withheld):
-        await documents.get(wish())
+        await documents.get(file())
 
 
 async def test_get__brought_from_elsewhere(documents: Documents, upstream: MemoryUpstream) -> None:
     """Where only an index's own word counts, a copy that a redirect brought from another host is none."""
     away = Scripted(PAGE, headers=TAGGED, url="https://other.example/simple/demo/")
     upstream.on(URL, away)
-    await documents.get(wish())
+    await documents.get(file())
     strict = replace(SITE, own=frozenset({"index.example:443"}))
     with pytest.raises(Forwarded):
-        await documents.get(replace(wish(), site=strict))
-    assert documents.peek(wish().key, strict) is None
-    assert documents.peek(wish().key, SITE) is not None
+        await documents.get(replace(file(), site=strict))
+    assert documents.peek(file().key, strict) is None
+    assert documents.peek(file().key, SITE) is not None
     assert [False, True] == [ask.own for ask in upstream.asks]
 
 
 async def test_get__says_when_it_has_arrived(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
-    """Once for each new body, when it is what is kept."""
+    """Once for each new body, when it is stored."""
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=304), Scripted(b"<html>new", headers=TAGGED))
     seen: list[bool] = []
-    key = wish().key
-    told = replace(wish(), arrived=lambda: seen.append(documents.peek(key, SITE) is not None))
+    key = file().key
+    told = replace(file(), arrived=lambda: seen.append(documents.peek(key, SITE) is not None))
     for expected in ([True], [True], [True, True]):
         await documents.get(told)
         clock.advance(SITE.ttl + 1)
@@ -207,22 +207,22 @@ async def test_get__says_when_it_has_arrived(documents: Documents, upstream: Mem
 async def test_get__client_wants_it_confirmed(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
     """no-cache asks upstream although the copy is fresh."""
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=304))
-    await documents.get(wish())
+    await documents.get(file())
     clock.advance(5)
-    assert Outcome.REVALIDATED is (await documents.get(wish(revalidate=True))).outcome
+    assert Outcome.REVALIDATED is (await documents.get(file(revalidate=True))).outcome
 
 
 async def test_get__gzip_and_its_bombs(documents: Documents, upstream: MemoryUpstream) -> None:
-    """A coded page is kept decoded; one that unpacks beyond the limit, or is cut, is refused."""
+    """A coded page is stored decoded; one that decodes to more than the limit, or is cut, is refused."""
     coded = TAGGED | {"Content-Encoding": "gzip"}
     upstream.on(URL, Scripted(gzip.compress(bytes(5 << 20)), headers=coded))
     with pytest.raises(TooLarge):
-        await documents.get(wish())
+        await documents.get(file())
     upstream.on(URL, Scripted(gzip.compress(PAGE)[:-4], headers=coded))
     with pytest.raises(UpstreamBroken):
-        await documents.get(wish())
+        await documents.get(file())
     upstream.on(URL, Scripted(gzip.compress(PAGE), headers=coded))
-    assert PAGE == await (await documents.get(wish())).read()
+    assert PAGE == await (await documents.get(file())).read()
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -232,7 +232,7 @@ async def test_get__body_is_not_held(
     """What the disk took is read from there: a document in hand holds its body only where there is no other."""
     store.failure = None if kept else lambda: StoreFull("full")
     upstream.on(URL, Scripted(PAGE, headers=TAGGED))
-    document = await documents.get(wish())
+    document = await documents.get(file())
     assert (kept, PAGE) == (document.body is None, await document.read())
 
 
@@ -249,8 +249,8 @@ async def test_get__body_is_not_held(
 async def test_get__coded(
     documents: Documents, upstream: MemoryUpstream, url: str, raw: bool, sent: bytes, expected: bytes
 ) -> None:
-    """What is kept is the document, whatever coding upstream names, and applied."""
-    asked = replace(wish(), url=URL + url, raw=raw)
+    """The document is stored, whatever coding upstream names, and applied."""
+    asked = replace(file(), url=URL + url, raw=raw)
     upstream.on(asked.url, Scripted(sent, headers=TAGGED | {"Content-Encoding": "x-gzip"}))
     assert expected == await (await documents.get(asked)).read()
     assert expected == await (await documents.get(asked)).read()
@@ -261,18 +261,18 @@ async def test_get__disk_takes_nothing(documents: Documents, upstream: MemoryUps
     """The page is served all the same."""
     store.failure = lambda: StoreFull("full")
     upstream.on(URL, Scripted(PAGE, headers=TAGGED))
-    assert PAGE == await (await documents.get(wish())).read()
+    assert PAGE == await (await documents.get(file())).read()
     assert [] == list(store.keys(""))
 
 
 async def test_read__copy_was_damaged(documents: Documents, upstream: MemoryUpstream, store: MemoryStore) -> None:
-    """The damage is told, and the next asker gets the page from upstream."""
+    """The damage is reported, and the next caller gets the page from upstream."""
     upstream.on(URL, Scripted(PAGE, headers=TAGGED))
-    first = await documents.get(wish())
+    first = await documents.get(file())
     store.damage(first.entry.digest, b"short")
     with pytest.raises(BlobDamaged):
-        await (await documents.get(wish())).read()
-    assert Outcome.MISS is (await documents.get(wish())).outcome
+        await (await documents.get(file())).read()
+    assert Outcome.MISS is (await documents.get(file())).outcome
 
 
 @pytest.mark.parametrize("honoured", [True, False])
@@ -283,7 +283,7 @@ async def test_get__marked_no_store(
     gate = Gate()
     marked = TAGGED | {"Cache-Control": "No-Store, max-age=0"}
     upstream.on(URL, Scripted(PAGE, headers=marked, gate=gate), Scripted(PAGE, headers=marked))
-    asked = replace(wish(), site=replace(SITE, honour_no_store=honoured))
+    asked = replace(file(), site=replace(SITE, honour_no_store=honoured))
     asking = [asyncio.create_task(documents.get(asked)) for _ in range(3)]
     await gate.reached.wait()
     gate.open()
@@ -299,7 +299,7 @@ async def test_get__marked_no_store_from_now_on(
     """The copy from before stays what is served when upstream fails; it is never taken for the new page."""
     later = TAGGED | {"ETag": '"two"', "Cache-Control": "no-store"}
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(b"<html>new</html>", headers=later))
-    asked = replace(wish(), site=replace(SITE, honour_no_store=True))
+    asked = replace(file(), site=replace(SITE, honour_no_store=True))
     await documents.get(asked)
     clock.advance(SITE.ttl + 1)
     assert b"<html>new</html>" == await (await documents.get(asked)).read()
@@ -309,7 +309,7 @@ async def test_get__marked_no_store_from_now_on(
 
 
 async def test_get__check_refuses(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
-    """What is no page of the index never takes the place of the kept copy."""
+    """A body that is no page of the index never replaces the stored copy."""
     seen: list[bytes] = []
 
     async def check(_: Entry, body: bytes) -> None:
@@ -318,7 +318,7 @@ async def test_get__check_refuses(documents: Documents, upstream: MemoryUpstream
             raise UpstreamBroken("That is no index page.")
 
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(b"a login page"), Scripted(PAGE, headers=TAGGED))
-    asked = replace(wish(), check=check)
+    asked = replace(file(), check=check)
     await documents.get(asked)
     clock.advance(SITE.ttl + 1)
     stale = await documents.get(asked)
@@ -335,7 +335,7 @@ async def test_get__last_modified_just_now(
     clock.wall = 1_792_567_680.0 + age
     modified = "Wed, 21 Oct 2026 07:28:00 GMT"
     upstream.on(URL, Scripted(PAGE, headers={"Content-Type": "text/html", "Last-Modified": modified}))
-    await documents.get(wish())
+    await documents.get(file())
     clock.advance(SITE.ttl + 1)
-    await documents.get(wish())
+    await documents.get(file())
     assert asked == upstream.asks[1].headers.get("If-Modified-Since")

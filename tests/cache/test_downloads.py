@@ -1,4 +1,4 @@
-"""Downloads: one flight for all who ask, kept under the digest, past the store where that fails."""
+"""Downloads: one flight for all who want a file, stored under its digest, past the store where that fails."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def idle(bed: Bed) -> None:
 
 
 async def test_open__cold_then_kept(bed: Bed, upstream: MemoryUpstream) -> None:
-    """The first asker begins a flight, a later one finds the blob."""
+    """The first caller starts a flight, a later one finds the blob."""
     upstream.on(URL, Scripted(BODY, ranges=True))
 
     flight, source = await bed.downloads.open(wanted())
@@ -109,7 +109,7 @@ async def test_open__joined_by_digest(bed: Bed, upstream: MemoryUpstream) -> Non
 
 
 async def test_open__right_after_a_flight_ended(bed: Bed, upstream: MemoryUpstream) -> None:
-    """An asker that comes in the very step in which a flight failed gets a flight of its own, that flies."""
+    """A caller that comes in the very step in which a flight failed gets a flight of its own, which works."""
     missing = Scripted(error=NotFound("no"))
     upstream.on(URL, missing, missing, Scripted(BODY))
     with pytest.raises(NotFound):
@@ -167,7 +167,7 @@ async def test_open__wrong_bytes_of_one_version(bed: Bed, upstream: MemoryUpstre
 
 @pytest.mark.parametrize("error", [NotFound("gone"), UpstreamBroken("broken")])
 async def test_open__upstream_fails(bed: Bed, upstream: MemoryUpstream, error: NotFound | UpstreamBroken) -> None:
-    """A failure before the first byte, of a range and of a plain request, is every asker's."""
+    """A failure before the first byte, with and without a range, is every caller's."""
     upstream.on(URL, Scripted(error=error))
 
     results = await asyncio.gather(*(bed.downloads.open(wanted()) for _ in range(5)), return_exceptions=True)
@@ -253,17 +253,17 @@ async def test_close__flights_under_way(bed: Bed, upstream: MemoryUpstream, stor
     await spool.close(keep=False)
 
 
-# Other places
+# Other locations
 
 
 def spread(*urls: str, size: bool = True) -> WantedFile:
-    """The wish for a file that is in other places too."""
+    """A wanted file that is at other locations too."""
     return replace(wanted(size=size), others=tuple(Location(url, SITE) for url in urls or (SIBLING,)))
 
 
-async def brought(bed: Bed, wish: WantedFile) -> bytes:
+async def brought(bed: Bed, wished: WantedFile) -> bytes:
     """All of a file that has to be fetched."""
-    flight, _ = await bed.downloads.open(wish)
+    flight, _ = await bed.downloads.open(wished)
     assert isinstance(flight, Flight)
     body = await body_of(flight)
     await idle(bed)
@@ -275,7 +275,7 @@ async def brought(bed: Bed, wish: WantedFile) -> bytes:
     [(UpstreamUnreachable("away"), 1), (UpstreamBroken("broken"), 2), (NotFound("gone"), 2), (NotAllowed("closed"), 1)],
 )
 async def test_places__first_fails(bed: Bed, upstream: MemoryUpstream, error: PullthroughError, asked: int) -> None:
-    """A file whose host fails, also without a range, comes from the next place, and is kept under its own address."""
+    """A file whose host fails, also without a range, comes from the next location, and is stored under its address."""
     upstream.on(URL, Scripted(error=error))
     upstream.on(SIBLING, Scripted(BODY, ranges=True))
     assert BODY == await brought(bed, spread())
@@ -298,7 +298,7 @@ async def test_places__only_as_many_as_needed(bed: Bed, upstream: MemoryUpstream
 async def test_places__first_breaks_in_the_middle(
     bed: Bed, upstream: MemoryUpstream, length: dict[str, str], ranges: bool, size: bool
 ) -> None:
-    """The rest comes from the next place, whatever that says of its own validators, and whether or not it has parts."""
+    """The rest comes from the next location, whatever its validators, and whether or not it honours ranges."""
     told = {"etag": '"here"', **length}
     upstream.on(URL, Scripted(BODY, headers=told, cut=160_000), Scripted(error=NotFound("gone")))
     upstream.on(SIBLING, Scripted(BODY, ranges=ranges, headers={"etag": '"there"'}))
@@ -307,7 +307,7 @@ async def test_places__first_breaks_in_the_middle(
 
 
 async def test_places__each_gives_a_part(bed: Bed, upstream: MemoryUpstream) -> None:
-    """A file may come from three places, one after the other."""
+    """A file may come from three locations, one after the other."""
     for url, cut in ((URL, 50_000), (SIBLING, 60_000)):
         upstream.on(url, Scripted(BODY, ranges=True, cut=cut), Scripted(error=NotFound("gone")))
     upstream.on(THIRD, Scripted(BODY, ranges=True))
@@ -316,7 +316,7 @@ async def test_places__each_gives_a_part(bed: Bed, upstream: MemoryUpstream) -> 
 
 
 async def test_places__of_which_one_has_another_file(bed: Bed, upstream: MemoryUpstream) -> None:
-    """The rest of another file makes wrong bytes: the client does not get the end, and nothing is kept."""
+    """The rest of another file makes wrong bytes: the client does not get the end, and nothing is stored."""
     upstream.on(URL, Scripted(BODY, ranges=True, cut=60_000), Scripted(error=NotFound("gone")))
     upstream.on(SIBLING, Scripted(BODY[::-1], ranges=True))
     with pytest.raises(WrongBytes):
@@ -327,7 +327,7 @@ async def test_places__of_which_one_has_another_file(bed: Bed, upstream: MemoryU
 
 @pytest.mark.parametrize("headers", [{}, {"content-type": "text/html"}])
 async def test_places__first_sends_wrong_bytes(bed: Bed, upstream: MemoryUpstream, headers: dict[str, str]) -> None:
-    """Wrong bytes are told, not mended behind the index's back."""
+    """Wrong bytes are reported, not replaced behind the index's back."""
     upstream.on(URL, Scripted(b"x" * len(BODY), headers=headers))
     upstream.on(SIBLING, Scripted(BODY))
     with pytest.raises(WrongBytes):
@@ -337,7 +337,7 @@ async def test_places__first_sends_wrong_bytes(bed: Bed, upstream: MemoryUpstrea
 
 
 async def test_places__known_to_be_down(bed: Bed, upstream: MemoryUpstream) -> None:
-    """A place that is known to be down is asked last."""
+    """A location that is known to be down is tried last."""
     upstream.on(URL, Scripted(BODY))
     upstream.on(SIBLING, Scripted(error=UpstreamBroken("broken")))
     upstream.on(THIRD, Scripted(error=UpstreamBroken("broken")))
@@ -349,7 +349,7 @@ async def test_places__known_to_be_down(bed: Bed, upstream: MemoryUpstream) -> N
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("other", [NotFound("gone"), NotAllowed("closed"), UpstreamBroken("broken")])
 async def test_places__all_fail(bed: Bed, upstream: MemoryUpstream, down: bool, other: PullthroughError) -> None:
-    """What is told is what the file's own host did: one that is away is never a file that is not there."""
+    """The failure is that of the file's own host: a host that is away is never reported as a missing file."""
     upstream.on(URL, Scripted(error=UpstreamUnreachable("away")))
     upstream.on(SIBLING, Scripted(error=other))
     if down:
@@ -387,7 +387,7 @@ async def test_rest__from_another_place(make_bed: MakeBed, upstream: MemoryUpstr
     assert BODY[50_000:] == rest
 
 
-# What is not kept, and what is kept no more
+# What is not stored, and what is stored no more
 
 
 @pytest.mark.parametrize("honoured", [True, False])
@@ -410,7 +410,7 @@ async def test_open__no_store_is_the_word_of_the_place(bed: Bed, upstream: Memor
 
 
 async def test_open__renewed(bed: Bed, upstream: MemoryUpstream, store: MemoryStore) -> None:
-    """What is kept under the key is not given when it is not the file any more; the new one takes its place."""
+    """What is stored under the key is not used when it is another file; the new one replaces it."""
     upstream.on(URL, Scripted(BODY), Scripted(BODY[::-1], headers={"etag": '"two"'}))
     await brought(bed, wanted(None))
     renewing = replace(wanted(None), renew=True)
@@ -431,24 +431,24 @@ async def test_kept__by_a_hash_that_names_no_blob(bed: Bed, upstream: MemoryUpst
 
     upstream.on(URL, Scripted(BODY))
     digest = Digest(algorithm, hashlib.new(algorithm, BODY, usedforsecurity=False).hexdigest())
-    wish = replace(wanted(None), digest=digest)
-    assert BODY == await brought(bed, wish)
-    blob = await bed.downloads.stored(wish)
+    wished = replace(wanted(None), digest=digest)
+    assert BODY == await brought(bed, wished)
+    blob = await bed.downloads.stored(wished)
     assert blob is not None
     assert sha256(BODY) == blob.digest
 
 
 @pytest.mark.parametrize("other", [BODY, b"?" + BODY[1:]])
 async def test_places__of_a_file_without_a_digest(bed: Bed, upstream: MemoryUpstream, other: bytes) -> None:
-    """What one place began another one goes on with only if all that is here is the same there."""
+    """Another location continues what one began only if all bytes on disk are the same there."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers={"etag": '"a"'}), Scripted(error=NotFound("gone")))
     upstream.on(SIBLING, Scripted(other, ranges=True, headers={"etag": '"b"'}))
-    wish = replace(wanted(None), others=(Location(SIBLING, SITE),))
+    wished = replace(wanted(None), others=(Location(SIBLING, SITE),))
     if other == BODY:
-        assert BODY == await brought(bed, wish)
+        assert BODY == await brought(bed, wished)
     else:
         with pytest.raises(NotFound):
-            await brought(bed, wish)
+            await brought(bed, wished)
         await idle(bed)
 
 
@@ -465,7 +465,7 @@ async def test_open__as_many_as_there_may_be(upstream: MemoryUpstream, store: Me
         upstream.on(url, Scripted(BODY, gate=gate if url in urls[:2] else None))
     wishes = [wanted(None, key=url, url=url) for url in urls]
 
-    held = [asyncio.create_task(downloads.open(wish)) for wish in wishes[:2]]
+    held = [asyncio.create_task(downloads.open(wished)) for wished in wishes[:2]]
     while upstream.asks[1:] == []:
         await asyncio.sleep(0)
     past, source = await downloads.open(wishes[2])
@@ -480,12 +480,12 @@ async def test_open__as_many_as_there_may_be(upstream: MemoryUpstream, store: Me
     assert all(isinstance(flight, Flight) for flight, _ in flights)
     while events[-1] != Flying(0):
         await asyncio.sleep(0)
-    assert [True, True, False, True] == [await downloads.stored(wish) is not None for wish in wishes]
+    assert [True, True, False, True] == [await downloads.stored(wished) is not None for wished in wishes]
     await downloads.close()
 
 
 async def test_open__upstream_trickles(upstream: MemoryUpstream, store: MemoryStore, clock: HandClock) -> None:
-    """A download that brings next to nothing ends; what came is kept, and the next one goes on there."""
+    """A download that brings next to nothing ends; its bytes stay, and the next one continues there."""
     lanes = Lanes(1, 1 << 20, least=1000, window=0.1)
     downloads = Downloads(store, upstream, clock, lambda _: None, lanes)
     gate = Gate()
@@ -519,17 +519,17 @@ async def test_open__is_no_such_file(
     bed = Bed(MemoryStore(limit=10 if full else 1 << 30), upstream, clock)
     url = f"https://files.example/{name}"
     upstream.on(url, Scripted(body, headers={"content-length": "?"}))
-    wish = wanted(None, url=url)
+    wished = wanted(None, url=url)
     with pytest.raises(WrongBytes):
-        found, _ = await bed.downloads.open(wish)
+        found, _ = await bed.downloads.open(wished)
         pieces = found.chunks() if isinstance(found, Passthrough) else bed.downloads.followed(found)  # type: ignore[arg-type]
         _ = [piece async for piece in pieces]
     await idle(bed)
-    assert await bed.downloads.stored(wish) is None
+    assert await bed.downloads.stored(wished) is None
     upstream.on(url, Scripted(body))
     clock.advance(10)
     if body:  # its length tells
-        found, _ = await bed.downloads.open(wish)
+        found, _ = await bed.downloads.open(wished)
         if isinstance(found, Passthrough):
             await found.close()
     await idle(bed)

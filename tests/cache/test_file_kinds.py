@@ -136,7 +136,7 @@ def test_begins__as_it_is_called() -> None:
     [("text/html", True), ("Text/HTML; charset=utf-8", True), ("application/xhtml+xml", True), ("text/plain", False)],
 )
 def test_is_page(content_type: str, expected: bool) -> None:
-    """Pages are told by their media type."""
+    """Pages are known by their media type."""
     assert expected is is_page(content_type)
 
 
@@ -176,5 +176,5 @@ def test_is_markup(head: bytes, expected: bool) -> None:
     ],
 )
 def test_is_html(name: str, head: bytes, expected: bool) -> None:
-    """A page is told by how it begins; where a page is asked for, it is what was meant."""
+    """A page is known by its first bytes; where the file is a page, it is the file."""
     assert expected is is_html(name, head)

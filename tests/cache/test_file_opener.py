@@ -1,4 +1,4 @@
-"""The way to one file for one asker."""
+"""Opening a file for one request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def whole(opener: FileOpener) -> tuple[Blob | Flight | Passthrough, Source
 
 
 async def test_body__flight_then_blob(opener: FileOpener, upstream: MemoryUpstream) -> None:
-    """The first asker begins a flight, the next shares it, a later one has the stored file."""
+    """The first request starts a flight, the next shares it, a later one gets the stored file."""
     gate = Gate()
     upstream.on(URL, Scripted(BODY, ranges=True, body_gate=gate, gate_at=1000))
 

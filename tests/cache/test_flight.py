@@ -1,4 +1,4 @@
-"""A flight: what followers may have, when they are told, and how they read behind the writer."""
+"""A flight: what followers may have, when they are called, and how they read behind the writer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_readable__gap() -> None:
 
 
 async def test_listen__until_stopped() -> None:
-    """Listeners are told of bytes and of the end, and of nothing after they stopped."""
+    """Listeners are called for bytes and for the end, and not after they stopped."""
     flight = Flight(wanted())
     told: list[int] = []
     stop = flight.listen(lambda: told.append(flight.extents.total))
@@ -121,7 +121,7 @@ async def test_follow__failure(flight: Flight) -> None:
 
 @pytest.mark.parametrize("error", [UpstreamBroken("no"), None])
 async def test_ended__waits_for_either_end(flight: Flight, error: UpstreamBroken | None) -> None:
-    """Who waits for the end is told when all is there and checked, or what failed; not before."""
+    """A wait for the end ends when all is there and checked, or with the failure; not before."""
     waiting = asyncio.create_task(flight.ended())
     await land(flight, 0, len(BODY))
     await asyncio.sleep(0)

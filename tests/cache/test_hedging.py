@@ -106,7 +106,7 @@ async def test_first__lets_the_others_end() -> None:
 
 
 async def test_first__all_fail() -> None:
-    """What the last one says is told: it is the plain way."""
+    """The failure of the last one is raised: it is the plain way."""
     bench = Bench()
     with pytest.raises(UpstreamTimeout):
         await first([Way(bench.fails("a", NotFound("a")), 0), Way(bench.fails("b", UpstreamTimeout("b")), None)])
@@ -122,7 +122,7 @@ async def test_first__final_failure() -> None:
 
 
 async def test_first__result_after_a_final_failure() -> None:
-    """One that has begun may have a result all the same; if it fails, the final failure is told."""
+    """One that has begun may have a result all the same; if it fails, the final failure is raised."""
     bench = Bench()
     final = Way(bench.fails("b", WrongBytes("b")), 0)
     bench.opened.set()
@@ -151,7 +151,7 @@ async def test_first__asker_goes_away() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([0, 60, None])), min_size=1, max_size=5))
 def test_first__some_way_works(plan: list[tuple[bool, float | None]]) -> None:
-    """If any way has a result, there is one; else the last failure is told."""
+    """If any way has a result, there is one; else the last failure is raised."""
 
     async def run() -> str:
         bench = Bench()

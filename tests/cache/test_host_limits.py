@@ -89,7 +89,7 @@ def test_room__falls_at_once_and_rises_slowly(allowed: int, later: int) -> None:
 
 
 def test_room__of_others(host_limits: HostLimits) -> None:
-    """One host is known by its name and port, whoever asks for what."""
+    """A host is known by its name and port, whatever the address."""
     host_limits.take(URL)
     host_limits.leave(URL, answered=False)
     host_limits.refused(URL, 50.0)

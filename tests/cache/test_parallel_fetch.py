@@ -23,7 +23,7 @@ Do = Callable[["Bed", Job], Awaitable[None]]
 
 
 class Bed:
-    """A file that is begun, and somebody who does the jobs."""
+    """A file that is begun, and what does the jobs."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[logging.LogRecord]]:
 
 @pytest.mark.parametrize("error", HARMLESS, ids=lambda error: type(error).__name__)
 async def test_run__further_ones_fail(error: Exception, told: list[logging.LogRecord]) -> None:
-    """What further connections fail with before they are answered harms nobody; a bug is told once."""
+    """Failures of further connections before a response do no harm; a defect is logged once."""
 
     async def do(bed: Bed, job: Job) -> None:
         if job.probe:
@@ -142,7 +142,7 @@ async def test_run__further_ones_fail(error: Exception, told: list[logging.LogRe
 
 
 async def test_run__bug_in_the_only_one(told: list[logging.LogRecord]) -> None:
-    """A transfer that breaks in the cache itself is a broken transfer, and is told once."""
+    """A transfer that breaks in the cache itself is a broken transfer, and is logged once."""
     left = iter([RuntimeError("a bug"), BufferError("another"), OSError("a third")])
 
     async def do(bed: Bed, job: Job) -> None:
@@ -157,7 +157,7 @@ async def test_run__bug_in_the_only_one(told: list[logging.LogRecord]) -> None:
 
 @pytest.mark.parametrize("error", [StoreFull("full"), WrongBytes("too long")])
 async def test_run__what_ends_it(error: Exception) -> None:
-    """A disk that is full, and bytes that cannot be right, end it whoever finds out."""
+    """A full disk, and bytes that cannot be right, end it, whichever connection meets them."""
 
     async def do(bed: Bed, job: Job) -> None:
         bed.answer(job)
@@ -232,7 +232,7 @@ async def test_run__the_only_one_falls_silent_in_the_middle(clock: HandClock) ->
 
 
 def met_by_silence(gate: asyncio.Event, beside: Callable[[Bed, Job], Awaitable[None]]) -> Do:
-    """A host that answers ranges when the gate opens, and a plain request as `beside` says."""
+    """A host that answers ranges when the gate opens, and a request without a range as `beside` says."""
 
     async def do(bed: Bed, job: Job) -> None:
         if job.plain:

@@ -133,9 +133,9 @@ def descriptor() -> Iterator[int]:
     os.close(number)
 
 
-async def rest(passthroughs: Passthroughs, wish: WantedFile, descriptor: int, size: int | None = len(BODY)) -> bytes:
+async def rest(passthroughs: Passthroughs, wished: WantedFile, descriptor: int, size: int | None = len(BODY)) -> bytes:
     """The rest of a file whose beginning is on disk."""
-    flight = Flight(wish)
+    flight = Flight(wished)
     flight.size, flight.validator = size, Validator('"v1"')
     return b"".join([piece async for piece in passthroughs.rest(flight, descriptor, AT, size)])
 
@@ -149,7 +149,7 @@ async def test_passthroughs__learns_of_ranges(passthroughs: Passthroughs, upstre
 
 
 async def test_passthroughs__down_last(passthroughs: Passthroughs, upstream: MemoryUpstream) -> None:
-    """A location that is known to be down is asked last."""
+    """A location that is known to be down is tried last."""
     upstream.on(SIBLING, Scripted(BODY))
     upstream.down_urls.add(URL)
     await (await passthroughs.open(replace(wanted(), others=(Location(SIBLING, SITE),)), 0, None)).close()
@@ -194,9 +194,9 @@ async def test_rest__that_is_too_short(passthroughs: Passthroughs, upstream: Mem
     """A whole that ends before what is here is no such file."""
     for body in (BODY[: AT - 5], b""):
         upstream.on(URL, Scripted(body, headers={"content-length": "?"}))
-        for wish in (wanted(), wanted(None)):
+        for wished in (wanted(), wanted(None)):
             with pytest.raises((UpstreamBroken, WrongBytes)):
-                await rest(passthroughs, wish, descriptor, None)
+                await rest(passthroughs, wished, descriptor, None)
 
 
 @pytest.mark.parametrize("error", [NotFound("gone"), UpstreamThrottled("busy")])

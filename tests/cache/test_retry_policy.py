@@ -29,10 +29,10 @@ PLACE = Location(URL, SITE)
 class Bed:
     """One download."""
 
-    def __init__(self, clock: HandClock, wish: WantedFile) -> None:
+    def __init__(self, clock: HandClock, file: WantedFile) -> None:
         self.clock = clock
         self.host_limits = HostLimits(clock.monotonic)
-        self.flight = Flight(wish)
+        self.flight = Flight(file)
         self.retries = RetryPolicy(self.flight, PLACE, self.host_limits)
 
     def begin(self, *, ranges: bool) -> None:
@@ -159,7 +159,7 @@ async def test_failed__with_next_to_nothing_each_time(bed: Bed) -> None:
 
 
 async def test_failed__nothing_to_go_on_by(bed: Bed) -> None:
-    """What cannot be told to belong to one file is begun again, all of it."""
+    """Parts that cannot be told to belong to one file are discarded, and all of it is fetched again."""
     bed.begin(ranges=True)
     bed.retries.provable = False
     assert "plain" == await bed.tried(UpstreamBroken("cut"), answered=True, new=5)

@@ -57,7 +57,7 @@ async def test_conditional__error(upstream: MemoryUpstream, error: PullthroughEr
 
 @pytest.mark.parametrize("error", [Forwarded(""), UpstreamThrottled(""), UpstreamUnreachable("")])
 async def test_conditional__clear_error(upstream: MemoryUpstream, error: PullthroughError) -> None:
-    """What is about the host, or about who asks, is told at once."""
+    """A failure that is about the host, or about credentials, is raised at once."""
     upstream.on(URL, Scripted(error=error), Scripted(b"new"))
     with pytest.raises(type(error)):
         async with conditional(upstream, ASK, CONDITIONS):
@@ -103,7 +103,7 @@ async def revalidator(store: MemoryStore, upstream: MemoryUpstream, clock: HandC
 
 
 async def keep(store: MemoryStore, clock: HandClock, validator: Validator = TAGGED, body: bytes = BODY) -> Entry:
-    """A file that is kept since now."""
+    """A file that is stored since now."""
     blob = await stored(store, body)
     now = clock.now()
     entry = Entry(WANTED.key, URL, blob.digest, blob.size, "application/octet-stream", validator, now, now)
@@ -139,7 +139,7 @@ async def test_outcome__not_modified(
     validator: Validator,
     conditions: dict[str, str],
 ) -> None:
-    """A 304 to the kept validators confirms the file, for another time to live."""
+    """A 304 to the stored validators confirms the file, for another time to live."""
     entry = await keep(store, clock, validator)
     upstream.on(URL, Scripted(status=304))
     clock.advance(LATER)
@@ -190,7 +190,7 @@ async def test_outcome__upstream_knows_no_conditions(
 async def test_outcome__upstream_does_not_say(
     revalidator: Revalidator, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock, error: PullthroughError
 ) -> None:
-    """A file that is gone upstream, or whose upstream is, is kept as it is, and asked for again the next time."""
+    """A file that is gone upstream, or whose upstream is, stays as it is, and is revalidated the next time."""
     entry = await keep(store, clock)
     upstream.on(URL, Scripted(error=error))
     clock.advance(LATER)
@@ -221,7 +221,7 @@ async def test_outcome__ranges_get_an_error(
 async def test_outcome__upstream_is_silent(
     revalidator: Revalidator, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
 ) -> None:
-    """An upstream that says nothing holds nobody up for long: the kept file is here."""
+    """A silent upstream holds no client up for long: the stored file is here."""
     entry = await keep(store, clock)
     gate = Gate()
     upstream.on(URL, Scripted(status=304, gate=gate))
@@ -256,7 +256,7 @@ async def test_outcome__known_to_be_down(
 async def test_outcome__many_at_once(
     revalidator: Revalidator, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
 ) -> None:
-    """One request for all who ask, whoever of them leaves."""
+    """One request for all callers, whichever of them leaves."""
     entry = await keep(store, clock)
     gate = Gate()
     upstream.on(URL, Scripted(status=304, gate=gate))
@@ -284,7 +284,7 @@ async def test_outcome__disk_takes_nothing(
 async def test_outcome__file_replaced_meanwhile(
     revalidator: Revalidator, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
 ) -> None:
-    """A late answer about the old file does not put it back in the place of the one that came since."""
+    """A late response about the old file does not replace the one that came since."""
     old = await keep(store, clock)
     await store.save(replace(old, key="file:the-same-elsewhere"))  # so that its blob stays
     gate = Gate()
@@ -377,7 +377,7 @@ async def test_changed__is_bounded(
 async def test_outcome__gone(
     revalidator: Revalidator, store: MemoryStore, upstream: MemoryUpstream, clock: HandClock
 ) -> None:
-    """Who wants to know is told that upstream has no such file any more; a refusal is no such word."""
+    """With `gone`, NotFound is raised where upstream has no such file any more; a refusal is not NotFound."""
     entry = await keep(store, clock)
     upstream.on(URL, Scripted(error=NotFound("gone")))
     clock.advance(LATER)

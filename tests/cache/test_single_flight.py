@@ -37,7 +37,7 @@ async def test_join__many_askers_one_work() -> None:
 
 
 async def test_join__asker_leaves() -> None:
-    """An asker that is cancelled does not cancel the work."""
+    """A caller that is cancelled does not cancel the work."""
     flights: SingleFlight[str] = SingleFlight()
     gate = asyncio.Event()
 
@@ -60,7 +60,7 @@ async def test_join__asker_leaves() -> None:
 
 @pytest.mark.parametrize("failure", [ValueError, UpstreamBroken])
 async def test_join__after_a_failure(failure: type[Exception]) -> None:
-    """All askers get the failure, and the next one starts anew."""
+    """All callers get the failure, and the next one starts anew."""
     flights: SingleFlight[int] = SingleFlight()
 
     async def fail() -> int:
@@ -77,7 +77,7 @@ async def test_join__after_a_failure(failure: type[Exception]) -> None:
 
 
 async def test_result__failure_holds_nothing_of_the_work() -> None:
-    """What failed work had in hand is free when it ends, however long its failure is kept, and by however many."""
+    """What failed work held is free when it ends, however long its failure is held, and by however many."""
     flights: SingleFlight[None] = SingleFlight()
     body = Body()
     alive = weakref.ref(body)

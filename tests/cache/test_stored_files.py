@@ -35,7 +35,7 @@ async def stored_files(store: MemoryStore, clock: HandClock) -> AsyncIterator[St
 
 
 async def hold(store: MemoryStore, promised: Digest | None = None, *, proved: bool = True, body: bytes = BODY) -> Entry:
-    """Have a file kept, with what was promised of it when it came."""
+    """Have a file stored, with what was promised of it when it came."""
     blob = await stored(store, body)
     entry = Entry("file:demo", "", blob.digest, blob.size, "", Validator(), 1.0, 1.0, promised, proved)
     await store.save(entry)
@@ -146,7 +146,7 @@ async def test_find__another_file_is_promised_now(
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_find__under_another_address(store: MemoryStore, stored_files: StoredFiles, algorithm: str) -> None:
-    """A digest finds a file whatever its address, unless somebody may have made two files that have it."""
+    """A digest finds a file whatever its address, unless two files may have been made that have it."""
     blob = await bring(store, stored_files, digest(algorithm))
     other = replace(wanted(None, key="file:other"), digest=digest(algorithm))
     found = blob if algorithm not in ("md5", "sha1") else None
@@ -157,16 +157,16 @@ async def test_find__under_another_address(store: MemoryStore, stored_files: Sto
 async def test_find__between_adoption_and_record(store: MemoryStore, stored_files: StoredFiles) -> None:
     """Who finds the blob of a download before that wrote it down says of it what upstream said."""
     blob = await stored(store, BODY)
-    wish = replace(wanted(None), digest=digest("sha256"))
+    file = replace(wanted(None), digest=digest("sha256"))
 
-    assert blob == await stored_files.find(wish, TAGGED)
-    entry = store.find(wish.key)
+    assert blob == await stored_files.find(file, TAGGED)
+    entry = store.find(file.key)
     assert entry is not None
     assert TAGGED == entry.validator
 
 
 async def test_find__is_not_to(store: MemoryStore, stored_files: StoredFiles) -> None:
-    """What is kept under the key is not it any more."""
+    """What is stored under the key is another file."""
     await bring(store, stored_files, None)
     assert await stored_files.find(replace(wanted(None), renew=True)) is None
 

@@ -63,7 +63,7 @@ class Player(Protocol):
 
 @dataclass
 class Seen:
-    """Observer: what it was told."""
+    """Observer: the events that it saw."""
 
     events: list[Event] = field(default_factory=list)
 

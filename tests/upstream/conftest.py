@@ -16,7 +16,7 @@ from tests.upstream.scripted import Scripted, scripted
 
 @dataclass
 class Seen:
-    """Observer: what it was told."""
+    """Observer: the events that it saw."""
 
     events: list[Event] = field(default_factory=list)
 

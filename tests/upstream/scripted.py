@@ -1,4 +1,4 @@
-"""An upstream that writes what it is told to, byte by byte: the tests of the client need answers that are no HTTP."""
+"""An upstream that writes what a test says, byte by byte: tests of the client need responses that are not HTTP."""
 
 from __future__ import annotations
 

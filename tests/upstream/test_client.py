@@ -79,7 +79,7 @@ def moved(location: str, status: int = 302) -> Line:
 
 
 async def test_get__headers_of_the_request(server: Scripted, make: Make) -> None:
-    """A request says who asks, wants no coding, carries no cookie, and what the ask adds."""
+    """A request has its User-Agent, wants no coding, carries no cookie, and has the headers that the caller adds."""
     server.on("/x", plain(b"1", "Set-Cookie: a=b; Path=/"))
     client = make()
     await read(client, ask(server))
@@ -92,7 +92,7 @@ async def test_get__headers_of_the_request(server: Scripted, make: Make) -> None
 
 
 async def test_get__name_of_the_asker(server: Scripted, make: Make) -> None:
-    """A site may be told another name than the program's own."""
+    """A site may get another User-Agent than the program's own."""
     server.on("/x", plain(b"1"))
     asked = ask(server)
     await read(make(), replace(asked, site=replace(asked.site, agent="Debian APT-HTTP/1.3")))
@@ -272,7 +272,7 @@ async def test_credentials__origin_of_the_base(server: Scripted, make: Make) -> 
 
 
 async def test_credentials__are_each_sites_own(server: Scripted, make: Make) -> None:
-    """A connection that is used again carries the credentials of the one who asks now."""
+    """A connection that is reused carries the credentials of the present request."""
     server.on("/x", plain(b"1"))
     client = make(credentials=telling(server))
     for mount in ("demo", "open", "demo"):

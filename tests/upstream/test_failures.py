@@ -61,7 +61,7 @@ def test_broken_off__within_a_body(error: Exception, expected: type[UpstreamErro
 
 
 def test_connecting() -> None:
-    """What came before there was a connection is told from what came over one."""
+    """A failure without a connection is told apart from one over a connection."""
     before = {type(error).__name__ for error, _, _ in CASES if connecting(error)}
     assert before == {
         "ConnectionTimeoutError",

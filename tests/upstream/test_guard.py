@@ -268,7 +268,7 @@ def test_admit__hosts_of_its_own_pages() -> None:
 
 
 def test_admit__siblings_close_nothing() -> None:
-    """A sibling is one more place; it does not make a list of hosts of what was open."""
+    """A sibling is one more host; it does not make a list of hosts of what was open."""
     site = replace(SITE, siblings=("https://mirror.example/",))
     assert admit(URL("https://files.example/x"), site, redirected=False) is Trust.OPEN
 

@@ -169,7 +169,7 @@ class House:
 
 
 def seen(origin: Origin) -> list[str | None]:
-    """What the requests told."""
+    """The credentials of the requests."""
     return [request.headers.get("authorization") for request in origin.requests]
 
 
@@ -194,7 +194,7 @@ def redirect(location: str) -> Answer:
 
 
 async def test_redirect__each_host_is_told_its_own(origin: Origin, make: Make, tmp_path: Path) -> None:
-    """A hop to a host that the settings name is told what the file has for that host, and nothing of the last one."""
+    """A hop to a host of the settings carries the file's credentials for that host, and not those of the last one."""
     async with Origin("127.0.0.2") as files, Origin("127.0.0.4") as plain:
         origin.route("/a", lambda _: redirect(f"{files.url}/b"))
         files.route("/b", lambda _: redirect(f"{plain.url}/c"))
@@ -223,7 +223,7 @@ async def test_redirect__from_an_open_index(origin: Origin, make: Make, tmp_path
 
 
 async def test_redirect__by_a_host_that_nobody_named(origin: Origin, make: Make, tmp_path: Path) -> None:
-    """A host that only a redirect or a link names is told nothing, and cannot send anybody back with a password."""
+    """A host that only a redirect or a link names gets no credentials, and cannot send one back with a password."""
     async with Forward(names={"index.invalid:80": origin.port, "other.invalid:80": origin.port}) as forward:
         origin.route("/a", lambda _: redirect("http://other.invalid/b"))
         origin.route("/b", lambda _: redirect("http://index.invalid/c"))
@@ -262,7 +262,7 @@ async def test_renewed__and_asked_once_more(origin: Origin, make: Make, tmp_path
 
 @pytest.mark.parametrize("target", ["/sign-in", "http://elsewhere.invalid/simple/x/"])
 async def test_renewed__where_strangers_are_sent_away(origin: Origin, make: Make, tmp_path: Path, target: str) -> None:
-    """A registry that sends strangers on, to sign in or to a public index, is asked again with what is new."""
+    """A registry that redirects without credentials, to sign in or to a public index, is asked again with new ones."""
     door = Door(OLD, 302, ("Location", target))
     origin.admit = door
     origin.file("/x", b"there")
@@ -345,7 +345,7 @@ async def test_no_credentials__nothing_is_asked_twice(origin: Origin, make: Make
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 what\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b""])
 async def test_failure__holds_no_password(make: Make, tmp_path: Path, answer: bytes) -> None:
-    """Neither a failure nor what led to it holds what was told, for whoever logs it."""
+    """Neither a failure nor its cause holds the credentials, which a log would show."""
     async with scripted() as server:
         server.on("/x", Line(answer, Then.CLOSE))
         house = House(make, tmp_path, upstream(server.base), "default login me password 0ld-s3cret\n")

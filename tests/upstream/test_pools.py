@@ -1,4 +1,4 @@
-"""Requests and the places that they take: with the real client over real connections."""
+"""Requests and the slots that they take: with the real client over real connections."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_places__pages_beside_a_crowd_of_files(kind: Kind, server: Scripte
 
 
 async def test_places__come_back(server: Scripted, make: Make) -> None:
-    """Whatever becomes of a request, its place is free afterwards."""
+    """Whatever becomes of a request, its slot is free afterwards."""
     server.on("/x", plain(bytes(300)))
     server.on("/long", plain(bytes(1_000_000)))
     server.on("/gone", plain(b"", status="404 No"))

@@ -32,7 +32,7 @@ SECURE = Site("demo", "https://index.invalid/", "", 600.0)
 
 @pytest.fixture
 async def forward() -> AsyncIterator[Forward]:
-    """A proxy that wants to know who asks."""
+    """A proxy that wants credentials."""
     async with Forward(pair=PAIR) as running:
         yield running
 
@@ -147,7 +147,7 @@ async def test_large__is_read_off_the_connection(
 async def test_credentials__of_upstream_stay_inside(
     forward: Forward, authority: trustme.CA, trusting: ssl.SSLContext, make: Make
 ) -> None:
-    """What upstream is told of who asks does not reach a proxy that only opens a tunnel."""
+    """Credentials for upstream do not reach a proxy that only opens a tunnel."""
     upstream = UpstreamSettings(mount="demo", url=SECURE.base, credentials="env:ONE")
     settings = Settings(data=Path("/data"), upstreams=(upstream,))
     async with Origin(tls=named(authority, "index.invalid")) as origin:

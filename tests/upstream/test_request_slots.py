@@ -1,4 +1,4 @@
-"""Places at hosts, and who waits for one."""
+"""Request slots at hosts, and the requests that wait for one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SITE = Site("demo", "https://files.example/", "", 600.0)
 
 
 async def filled(slots: RequestSlots, *ranks: Rank) -> list[Callable[[], None]]:
-    """Take as many places as these ranks may have, in order."""
+    """Take as many slots as these ranks may have, in order."""
     taken: list[Callable[[], None]] = []
     for rank in ranks:
         while len(taken) < MOST[rank]:
@@ -43,7 +43,7 @@ def test_rank__of_a_request(ask: UpstreamRequest, rank: Rank) -> None:
 
 
 async def test_take__bulk_does_not_wait() -> None:
-    """Further connections leave places to files; one for which there is none is refused at once."""
+    """Further connections leave slots to files; one without a slot is refused at once."""
     slots = RequestSlots()
     await filled(slots, Rank.BULK)
     with pytest.raises(Crowded):
@@ -93,7 +93,7 @@ async def test_take__in_turn() -> None:
 
 
 async def test_take__in_vain() -> None:
-    """Who waits too long is told so, and leaves nothing behind."""
+    """A request that waits too long fails, and leaves nothing behind."""
     slots = RequestSlots(patience=0.01)
     taken = await filled(slots, Rank.PLAIN)
     with pytest.raises(Crowded):
@@ -105,7 +105,7 @@ async def test_take__in_vain() -> None:
 
 @pytest.mark.parametrize("granted", [False, True])
 async def test_take__cancelled(granted: bool) -> None:
-    """A place that came for somebody who left goes to the next."""
+    """A slot for a request that was cancelled goes to the next."""
     slots = RequestSlots()
     taken = await filled(slots, Rank.PLAIN)
     gone, next_one = [asyncio.create_task(slots.take(HOST, Rank.PLAIN)) for _ in range(2)]
@@ -123,7 +123,7 @@ async def test_take__cancelled(granted: bool) -> None:
 
 
 async def ended(taking: asyncio.Task[Callable[[], None]]) -> None:
-    """Whoever asked for a place has gone, with the place or without."""
+    """The request that waited for a slot is gone, with the slot or without."""
     taking.cancel()
     await asyncio.gather(taking, return_exceptions=True)
     if not taking.cancelled() and taking.exception() is None:
@@ -132,7 +132,7 @@ async def ended(taking: asyncio.Task[Callable[[], None]]) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([*Rank, None]), st.integers(0, 999)), max_size=300))
 def test_places__whatever_happens(steps: list[tuple[Rank | None, int]]) -> None:
-    """No rank goes beyond its bound, nobody waits beside a free place, and in the end nothing is left."""
+    """No rank goes beyond its bound, no request waits while a slot is free, and in the end nothing is left."""
 
     async def run() -> None:
         slots = RequestSlots()

@@ -187,7 +187,7 @@ def test_retry_after__seconds_and_dates(value: str | None, seconds: int | None) 
 
 
 def test_refusal__throttled_with_a_wait() -> None:
-    """Upstream's wish is passed on."""
+    """The seconds that upstream asks for are passed on."""
     error = refusal(503, {"retry-after": "7"}, {}, NOW)
     assert isinstance(error, UpstreamThrottled)
     assert error.retry_after == 7

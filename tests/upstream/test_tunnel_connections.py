@@ -135,7 +135,7 @@ async def test_open__never(host: str) -> None:
 
 
 async def test_open__refused() -> None:
-    """A closed port is told and counted."""
+    """A closed port is reported and counted."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         to = ("127.0.0.1", server.getsockname()[1])
     seen: list[Event] = []
@@ -209,7 +209,7 @@ async def test_open__through_a_proxy(
     ],
 )
 async def test_open__refused_by_the_proxy(instead: bytes, word: str) -> None:
-    """What the proxy says is told as the proxy's, with the setting that names it, and without a secret."""
+    """A refusal of the proxy is reported as the proxy's, with the setting that names it, and without a secret."""
     async with Forward(pair=PAIR, instead=lambda _: instead) as forward:
         async with proxied(forward, ("files.invalid", 443)) as made:
             with pytest.raises(UpstreamUnreachable, match=word) as caught:
