@@ -274,7 +274,7 @@ async def brought(bed: Bed, wished: WantedFile) -> bytes:
     ("error", "asked"),
     [(UpstreamUnreachable("away"), 1), (UpstreamBroken("broken"), 2), (NotFound("gone"), 2), (NotAllowed("closed"), 1)],
 )
-async def test_places__first_fails(bed: Bed, upstream: MemoryUpstream, error: PullthroughError, asked: int) -> None:
+async def test_locations__first_fails(bed: Bed, upstream: MemoryUpstream, error: PullthroughError, asked: int) -> None:
     """A file whose host fails, also without a range, comes from the next location, and is stored under its address."""
     upstream.on(URL, Scripted(error=error))
     upstream.on(SIBLING, Scripted(BODY, ranges=True))
@@ -285,7 +285,7 @@ async def test_places__first_fails(bed: Bed, upstream: MemoryUpstream, error: Pu
     assert sha256(BODY) == blob.digest
 
 
-async def test_places__only_as_many_as_needed(bed: Bed, upstream: MemoryUpstream) -> None:
+async def test_locations__only_as_many_as_needed(bed: Bed, upstream: MemoryUpstream) -> None:
     """While its own host gives the file, no other one is asked."""
     upstream.on(URL, Scripted(BODY, ranges=True))
     assert BODY == await brought(bed, spread(SIBLING, THIRD))
@@ -295,7 +295,7 @@ async def test_places__only_as_many_as_needed(bed: Bed, upstream: MemoryUpstream
 @pytest.mark.parametrize("size", [True, False])
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("length", [{}, {"content-length": "unknown"}])
-async def test_places__first_breaks_in_the_middle(
+async def test_locations__first_breaks_in_the_middle(
     bed: Bed, upstream: MemoryUpstream, length: dict[str, str], ranges: bool, size: bool
 ) -> None:
     """The rest comes from the next location, whatever its validators, and whether or not it honours ranges."""
@@ -306,7 +306,7 @@ async def test_places__first_breaks_in_the_middle(
     assert len(BODY) + (0 if ranges else 160_000) == upstream.sent
 
 
-async def test_places__each_gives_a_part(bed: Bed, upstream: MemoryUpstream) -> None:
+async def test_locations__each_gives_a_part(bed: Bed, upstream: MemoryUpstream) -> None:
     """A file may come from three locations, one after the other."""
     for url, cut in ((URL, 50_000), (SIBLING, 60_000)):
         upstream.on(url, Scripted(BODY, ranges=True, cut=cut), Scripted(error=NotFound("gone")))
@@ -315,7 +315,7 @@ async def test_places__each_gives_a_part(bed: Bed, upstream: MemoryUpstream) -> 
     assert len(BODY) == upstream.sent
 
 
-async def test_places__of_which_one_has_another_file(bed: Bed, upstream: MemoryUpstream) -> None:
+async def test_locations__of_which_one_has_another_file(bed: Bed, upstream: MemoryUpstream) -> None:
     """The rest of another file makes wrong bytes: the client does not get the end, and nothing is stored."""
     upstream.on(URL, Scripted(BODY, ranges=True, cut=60_000), Scripted(error=NotFound("gone")))
     upstream.on(SIBLING, Scripted(BODY[::-1], ranges=True))
@@ -326,7 +326,7 @@ async def test_places__of_which_one_has_another_file(bed: Bed, upstream: MemoryU
 
 
 @pytest.mark.parametrize("headers", [{}, {"content-type": "text/html"}])
-async def test_places__first_sends_wrong_bytes(bed: Bed, upstream: MemoryUpstream, headers: dict[str, str]) -> None:
+async def test_locations__first_sends_wrong_bytes(bed: Bed, upstream: MemoryUpstream, headers: dict[str, str]) -> None:
     """Wrong bytes are reported, not replaced behind the index's back."""
     upstream.on(URL, Scripted(b"x" * len(BODY), headers=headers))
     upstream.on(SIBLING, Scripted(BODY))
@@ -336,7 +336,7 @@ async def test_places__first_sends_wrong_bytes(bed: Bed, upstream: MemoryUpstrea
     assert 0 == upstream.count(SIBLING)
 
 
-async def test_places__known_to_be_down(bed: Bed, upstream: MemoryUpstream) -> None:
+async def test_locations__known_to_be_down(bed: Bed, upstream: MemoryUpstream) -> None:
     """A location that is known to be down is tried last."""
     upstream.on(URL, Scripted(BODY))
     upstream.on(SIBLING, Scripted(error=UpstreamBroken("broken")))
@@ -348,7 +348,7 @@ async def test_places__known_to_be_down(bed: Bed, upstream: MemoryUpstream) -> N
 
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("other", [NotFound("gone"), NotAllowed("closed"), UpstreamBroken("broken")])
-async def test_places__all_fail(bed: Bed, upstream: MemoryUpstream, down: bool, other: PullthroughError) -> None:
+async def test_locations__all_fail(bed: Bed, upstream: MemoryUpstream, down: bool, other: PullthroughError) -> None:
     """The failure is that of the file's own host: a host that is away is never reported as a missing file."""
     upstream.on(URL, Scripted(error=UpstreamUnreachable("away")))
     upstream.on(SIBLING, Scripted(error=other))
@@ -439,7 +439,7 @@ async def test_kept__by_a_hash_that_names_no_blob(bed: Bed, upstream: MemoryUpst
 
 
 @pytest.mark.parametrize("other", [BODY, b"?" + BODY[1:]])
-async def test_places__of_a_file_without_a_digest(bed: Bed, upstream: MemoryUpstream, other: bytes) -> None:
+async def test_locations__of_a_file_without_a_digest(bed: Bed, upstream: MemoryUpstream, other: bytes) -> None:
     """Another location continues what one began only if all bytes on disk are the same there."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers={"etag": '"a"'}), Scripted(error=NotFound("gone")))
     upstream.on(SIBLING, Scripted(other, ranges=True, headers={"etag": '"b"'}))

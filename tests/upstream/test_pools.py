@@ -35,7 +35,7 @@ async def body(client: AiohttpUpstream, asked: UpstreamRequest) -> bytes:
 
 
 @pytest.mark.parametrize("kind", [Kind.PAGE, Kind.METADATA])
-async def test_places__pages_beside_a_crowd_of_files(kind: Kind, server: Scripted, make: Make, seen: Seen) -> None:
+async def test_slots__pages_beside_a_crowd_of_files(kind: Kind, server: Scripted, make: Make, seen: Seen) -> None:
     """When files have taken all that they may, a further one waits; a page is answered, and the host is well."""
     server.on("/held", HELD)
     server.on("/x", plain(b"there"))
@@ -54,7 +54,7 @@ async def test_places__pages_beside_a_crowd_of_files(kind: Kind, server: Scripte
     assert [] == seen.failures
 
 
-async def test_places__come_back(server: Scripted, make: Make) -> None:
+async def test_slots__come_back(server: Scripted, make: Make) -> None:
     """Whatever becomes of a request, its slot is free afterwards."""
     server.on("/x", plain(bytes(300)))
     server.on("/long", plain(bytes(1_000_000)))

@@ -131,7 +131,7 @@ async def ended(taking: asyncio.Task[Callable[[], None]]) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([*Rank, None]), st.integers(0, 999)), max_size=300))
-def test_places__whatever_happens(steps: list[tuple[Rank | None, int]]) -> None:
+def test_slots__whatever_happens(steps: list[tuple[Rank | None, int]]) -> None:
     """No rank goes beyond its bound, no request waits while a slot is free, and in the end nothing is left."""
 
     async def run() -> None:

@@ -68,7 +68,7 @@ async def connections(
         ("[FD00::0007]:443", ("fd00::7", 443)),
     ],
 )
-def test_place(authority: str, expected: HostPort) -> None:
+def test_parse_authority(authority: str, expected: HostPort) -> None:
     """Host and port, the host as it is compared."""
     assert expected == parse_authority(authority)
 
@@ -77,20 +77,20 @@ def test_place(authority: str, expected: HostPort) -> None:
     "authority",
     ["", "a", "a:", ":443", "a:0", "a:65536", "a:443/", "user@a:443", "::1:443", "http://a:443", "a%2e:443", "[::g]:1"],
 )
-def test_place__malformed(authority: str) -> None:
+def test_parse_authority__malformed(authority: str) -> None:
     """Anything but `host:port` is refused."""
     with pytest.raises(BadTarget):
         parse_authority(authority)
 
 
 @pytest.mark.parametrize("authority", ["127.1:443", "2130706433:443"])
-def test_place__number_for_a_host(authority: str) -> None:
+def test_parse_authority__number_for_a_host(authority: str) -> None:
     """What the system's resolver would read as an address is no name."""
     with pytest.raises(NotAllowed):
         parse_authority(authority)
 
 
-def test_places__of_settings() -> None:
+def test_allowed_hosts__of_settings() -> None:
     """A host alone means port 443; who is there by default is trusted less than who was named."""
     assert {
         ("a.example", 443): Trust.OPEN,
@@ -107,6 +107,9 @@ async def test_open__connects() -> None:
         to = ("localhost", server.getsockname()[1])
         async with connections({to: Trust.NAMED}) as made:
             _, writer = await made.open(to)
+            accepted, peer = server.accept()
+            assert writer.get_extra_info("sockname") == peer
+            accepted.close()
             writer.close()
             await writer.wait_closed()
 
