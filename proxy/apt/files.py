@@ -177,10 +177,9 @@ class Files:
     async def _matching(self, key: str, listed: tuple[Listed, ...]) -> tuple[Listed, ...]:
         """The one of `listed` that says what is stored, if any does."""
         entry = self._store.find(key)
-        with suppress(StoreError):
-            for one in listed:
-                if entry is not None and await self._downloads.stored_files.matches(entry, one.digest):
-                    return (one,)
+        for one in listed:
+            if entry is not None and await self._downloads.stored_files.matches(entry, one.digest):
+                return (one,)
         return ()
 
     async def _start(self, address: ArchiveAddress) -> None:

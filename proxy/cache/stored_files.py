@@ -6,8 +6,8 @@ A stored file is named by its sha256. In another algorithm it is hashed once, an
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import logging
 from dataclasses import replace
 
 from proxy.cache.flight import WantedFile
@@ -16,6 +16,8 @@ from proxy.cache.workers import Workers
 from proxy.errors import BlobDamaged, StoreBroken, StoreError
 from proxy.model import Blob, Digest, Entry, Validator
 from proxy.ports import Clock, Store
+
+_log = logging.getLogger(__name__)
 
 
 class StoredFiles:
@@ -37,22 +39,22 @@ class StoredFiles:
         entry, digest = self._store.find(wanted.key), wanted.digest
         if digest is None:
             return self._store.blob(entry.digest) if entry is not None else None
-        with contextlib.suppress(StoreError):  # what cannot be compared is fetched
-            if entry is not None and await self.matches(entry, digest):
-                return self._store.blob(entry.digest)
+        if entry is not None and await self.matches(entry, digest):
+            return self._store.blob(entry.digest)
         blob = self._named(digest)
         if blob is not None:
             await self._store.save(self._entry(wanted, blob, validator or Validator()))
         return blob
 
     async def matches(self, entry: Entry, promised: Digest) -> bool:
-        """Whether the file of `entry` has the digest that an index promises.
-
-        Raises BlobDamaged, or StoreBroken, where it has to be read for that and cannot be.
-        """
+        """Whether the file of `entry` has the digest that an index promises. A file that cannot be read has not."""
         known = entry.known(promised.algorithm)
         if known is None:
-            known = await self._measured(entry, promised.algorithm)
+            try:
+                known = await self._measured(entry, promised.algorithm)
+            except StoreError as error:
+                _log.warning("stored file not compared", extra={"reason": str(error)})
+                return False
             if self._store.find(entry.key) == entry:  # else another file, or nothing, is there by now
                 await self._store.save(replace(entry, promised=known, proved=entry.proved or known == promised))
         return known == promised

@@ -7,21 +7,17 @@ algorithm. Never fetches a file, and never drops one.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 from proxy.cache.freshness import is_fresh
 from proxy.cache.revalidation import Revalidator
 from proxy.cache.stored_files import StoredFiles
-from proxy.errors import StoreError
 from proxy.model import Digest, Entry, Outcome, Site, Target
 from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog, Listing
 from proxy.python.page import File
 from proxy.python.page_cache import WaitLimit
 from proxy.python.routes import is_volatile
-
-_log = logging.getLogger(__name__)
 
 _LIMIT = WaitLimit(1.0, 0.0)  # a stored file waits for a page that may promise another one, but not for long
 
@@ -55,7 +51,7 @@ class FileValidity:
         """The judgement on a stored file that pages list so."""
         digest = listing.digest
         if digest is not None:
-            if not await self._matches(entry, digest):
+            if not await self._stored_files.matches(entry, digest):
                 return Outcome.MISS
             await self._proved(entry, digest)
             return Outcome.HIT
@@ -106,16 +102,9 @@ class FileValidity:
     async def _metadata_matches(self, entry: Entry, listed: File) -> bool:
         """Whether stored metadata is that of the wheel that a page lists now. Where the page has no hash, it is."""
         if isinstance(listed.core_metadata, Digest):
-            return await self._matches(entry, listed.core_metadata)
+            return await self._stored_files.matches(entry, listed.core_metadata)
         # Metadata that was read out of a wheel has the wheel's digest for a validator, if a page gave it then.
         return listed.best_digest is None or entry.validator.etag == str(listed.best_digest)
-
-    async def _matches(self, entry: Entry, digest: Digest) -> bool:
-        try:
-            return await self._stored_files.matches(entry, digest)
-        except StoreError as error:
-            _log.warning("stored file not compared", extra={"reason": str(error)})
-            return False
 
     async def _proved(self, entry: Entry, promised: Digest | None) -> Entry:
         """Record that pages were read, and what they promise, where that was in doubt."""

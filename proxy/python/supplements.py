@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from proxy.cache.documents import Document, Documents
 from proxy.cache.stored_files import StoredFiles
-from proxy.errors import PullthroughError, StoreError
+from proxy.errors import PullthroughError
 from proxy.model import Digest, Entry, Site, Validator
 from proxy.ports import Clock, Store
 from proxy.python.metadata_offers import EVERYTHING, MetadataOffers, Offered
@@ -165,17 +165,11 @@ class Supplements:
             entry = self._store.find(file_key(target)) if target is not None else None
             if target is None or entry is None:
                 continue
-            if file.best_digest is not None and not await self._is(entry, file.best_digest):
+            if file.best_digest is not None and not await self._stored_files.matches(entry, file.best_digest):
                 continue
             known = file.digests or (() if is_volatile(target, site) else (entry.digest,))
             found.setdefault(file.url, replace(file, digests=known, fragment=file.needed_fragment, extra=EMPTY))
         return list(found.values())
-
-    async def _is(self, entry: Entry, promised: Digest) -> bool:
-        try:
-            return await self._stored_files.matches(entry, promised)
-        except StoreError:
-            return False
 
     def _measured(self, address: PageAddress, page: ParsedPage) -> dict[str, Digest]:
         """The digests of stored files, where the page gives none."""
