@@ -109,8 +109,8 @@ class Catalog:
         learned = self._learned.get(host.key, 0)
         return lambda: self._learned.get(host.key, 0) == learned
 
-    async def find(self, address: ArchiveAddress, *, wait: bool = True, checked: float | None = None) -> list[Match]:
-        """What the indexes that name the file say of it, the latest first. `wait`, not for long, for their tables.
+    async def find(self, address: ArchiveAddress, checked: float | None = None) -> list[Match]:
+        """What the indexes that name the file say of it, the latest first. Waits, not for long, for their tables.
 
         Raises NotRead where tables are to be made, and the file was compared with what all of their indexes say: it was
         `checked` after the latest of them arrived.
@@ -126,8 +126,7 @@ class Catalog:
             tasks = [self._making.join(index.digest, partial(self._make, index))[0] for index in missing]
             if checked is not None and named[0][0].arrived < checked:
                 raise NotRead
-            if wait:
-                await asyncio.wait(tasks, timeout=_PATIENCE)
+            await asyncio.wait(tasks, timeout=_PATIENCE)
         found = list(self._looked_up(named))
         self._found[address.key] = self._changes, found
         return found
@@ -145,7 +144,7 @@ class Catalog:
                 continue
             for name in near or beside:
                 hashed = hashes.get(name) or hashes.setdefault(name, packages.hashed(name))
-                listed = table.look_up(hashed)
+                listed = table.find(hashed)
                 if listed is not None:
                     self._tables.move_to_end(index.digest)
                     yield Match(index, listed, bool(near))

@@ -65,12 +65,8 @@ class Table:
         """Bytes of memory."""
         return sum(len(records) for _, records in self.groups)
 
-    def find(self, name: str) -> Listed | None:
-        """What it says of the file of this name, which is relative to the archive's root."""
-        return self.look_up(hashed(name))
-
-    def look_up(self, name: bytes) -> Listed | None:
-        """The same, by the `hashed` name."""
+    def find(self, name: bytes) -> Listed | None:
+        """What it says of the file of this `hashed` name, which is relative to the archive's root."""
         for algorithm, records in self.groups:
             width = _NAME + _LENGTHS[algorithm] + _SIZE
             starts = range(0, len(records), width)

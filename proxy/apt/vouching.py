@@ -52,7 +52,7 @@ class Vouching:
         """
         address = query.target
         try:
-            matches = await self._catalog.find(address, checked=stored.checked if stored and stored.promised else None)
+            matches = await self._catalog.find(address, stored.checked if stored and stored.promised else None)
         except NotRead:
             assert stored is not None, "it was checked"
             return Vouched((Listed(stored.size, stored.promised or stored.digest),), since=stored.checked)

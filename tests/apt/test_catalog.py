@@ -46,9 +46,9 @@ async def keep(world: World, *debs: Deb, suite: ArchiveAddress = SUITE, path: st
     return blob.digest
 
 
-async def find(catalog: Catalog, address: ArchiveAddress, *, wait: bool = True) -> Listed | None:
+async def find(catalog: Catalog, address: ArchiveAddress) -> Listed | None:
     """What the latest index says of a file that lies where the index's files do."""
-    return next((match.listed for match in await catalog.find(address, wait=wait) if match.near), None)
+    return next((match.listed for match in await catalog.find(address) if match.near), None)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_served__table_is_made_at_once(world: World, catalog: Catalog) -> 
     while not catalog._tables:
         await asyncio.sleep(0.01)
 
-    assert listed(DEMO) == await find(catalog, of(DEMO), wait=False)
+    assert listed(DEMO) == await find(catalog, of(DEMO))
 
 
 async def test_served__before_the_store_has_it(world: World, catalog: Catalog) -> None:
@@ -124,16 +124,6 @@ async def test_find__flat(world: World, catalog: Catalog, root: str) -> None:
     found = await find(catalog, ArchiveAddress("http", "deb.example", "cuda/x86_64/demo_1.0_amd64.deb"))
 
     assert listed(package) == found
-
-
-async def test_find__does_not_wait(world: World, catalog: Catalog) -> None:
-    """A client of a stored package does not wait for a table; it is made meanwhile."""
-    catalog.learn(SUITE, PATH, await keep(world, DEMO))
-
-    assert await find(catalog, of(DEMO), wait=False) is None
-    while not catalog._tables:
-        await asyncio.sleep(0.01)
-    assert listed(DEMO) == await find(catalog, of(DEMO), wait=False)
 
 
 async def test_find__index_was_evicted(world: World, catalog: Catalog) -> None:
@@ -248,6 +238,6 @@ async def test_hosts__are_bounded(world: World, catalog: Catalog, monkeypatch: p
     """Names of hosts that somebody makes up do not fill the memory."""
     monkeypatch.setattr(module, "_HOSTS", 3)
     for number in range(10):
-        await find(catalog, replace(of(DEMO), host=f"h{number}.example"), wait=True)
+        await find(catalog, replace(of(DEMO), host=f"h{number}.example"))
 
     assert 3 == len(catalog._indexes)

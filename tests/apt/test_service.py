@@ -100,7 +100,7 @@ async def test_package__replaced_under_its_name(world: World, archives: AptArchi
     await ask(archives, below(PATH))
     await settle(world)
     world.upstream.on(POOL.url, Scripted(BODY))
-    await archives._catalog.find(POOL, wait=True)
+    await archives._catalog.find(POOL)
 
     assert BODY == await content(world, (await ask(archives, POOL)).body)
 
