@@ -1,4 +1,4 @@
-"""Files: distributions, what lies beside them (such as signatures), and wheels' metadata.
+"""Files: distributions, files that belong to them, such as signatures, and wheels' metadata.
 
 Called by the service. A stored file is served as long as it is what pages promise; `file_validity` decides that. What
 is not stored goes through `downloads`, or past it for a range that would have to wait. When that fails, the file's page

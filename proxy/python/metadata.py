@@ -64,12 +64,12 @@ class Metadata:
             _HOSTS
         )  # by host: wheels since one had a metadata file that no page offers
 
-    async def get(self, key: str, whl: WantedFile, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
+    async def get(self, key: str, wanted: WantedFile, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
         """The metadata of the wheel `name`, and where it came from.
 
         Raises NotFound if there is no such wheel, WrongBytes if it is no wheel, or another UpstreamError.
         """
-        task, began = self._flights.join(key, lambda: self._provide(key, whl, name, advertised))
+        task, began = self._flights.join(key, lambda: self._provide(key, wanted, name, advertised))
         body, fetched = await self._flights.result(task)
         return body, (Source.UPSTREAM if began else Source.SHARED) if fetched else Source.CACHE
 
@@ -78,11 +78,13 @@ class Metadata:
         await self._flights.close()
         await self._sources.close()
 
-    async def _provide(self, key: str, whl: WantedFile, name: str, advertised: Advertised) -> tuple[bytes | Blob, bool]:
+    async def _provide(
+        self, key: str, wanted: WantedFile, name: str, advertised: Advertised
+    ) -> tuple[bytes | Blob, bool]:
         """The metadata, and whether it came from upstream now."""
         promised = advertised if isinstance(advertised, Digest) else None
-        with self._sources.subject(whl, name, promised) as subject:
-            stored = await self._downloads.stored(whl)
+        with self._sources.subject(wanted, name, promised) as subject:
+            stored = await self._downloads.stored(wanted)
             if stored is not None:
                 with contextlib.suppress(StoreError, NotFound, WrongBytes):
                     body = await self._sources.stored(stored, subject)
@@ -91,7 +93,7 @@ class Metadata:
             try:
                 body = await first(self._ways(key, subject, advertised=bool(advertised)), final=_NEVER, grace=_GRACE)
             except _NEVER:
-                self._offers.unreadable(whl.url, name)
+                self._offers.unreadable(wanted.url, name)
                 raise
             return await self._keep(key, subject, body), True
 
@@ -148,13 +150,13 @@ class Metadata:
         return body
 
     async def _keep(self, key: str, subject: WheelRead, body: bytes) -> bytes | Blob:
-        whl, now = subject.wanted, self._clock.now()
+        wanted, now = subject.wanted, self._clock.now()
         blob = await self._store.put(body)
         if blob is None:
             return body
-        of = Validator(str(whl.digest) if whl.digest is not None else None)
-        url, kind = metadata_url(whl.url), "text/plain"
-        entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, subject.digest, whl.proved)
+        of = Validator(str(wanted.digest) if wanted.digest is not None else None)
+        url, kind = metadata_url(wanted.url), "text/plain"
+        entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, subject.digest, wanted.proved)
         await self._store.save(entry)
         return blob
 

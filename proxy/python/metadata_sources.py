@@ -89,9 +89,9 @@ class MetadataSources:
 
     async def own_file(self, subject: WheelRead, key: str) -> bytes:
         """Upstream's own metadata file. Raises WrongBytes if it is not complete, and what `pass_through` raises."""
-        whl = subject.wanted
-        others = tuple(Location(metadata_url(location.url), location.site) for location in whl.others)
-        file = WantedFile(key, metadata_url(whl.url), whl.site, subject.digest, others=others, kind=Kind.METADATA)
+        wanted = subject.wanted
+        others = tuple(Location(metadata_url(location.url), location.site) for location in wanted.others)
+        file = WantedFile(key, metadata_url(wanted.url), wanted.site, subject.digest, others=others, kind=Kind.METADATA)
         passthrough = await self._downloads.pass_through(file, 0, None)
         body = await self._read(passthrough, subject)
         if subject.digest is None and not (passthrough.framed and is_metadata(body)):

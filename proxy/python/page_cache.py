@@ -61,7 +61,7 @@ class PageCache:
     ) -> Document:
         """The page. Raises what `Documents.get` raises. `anew`: upstream sends all of it, even if a copy is fresh."""
         key = address.key
-        wish = WantedDocument(
+        wanted = WantedDocument(
             key,
             address.url,
             address.site,
@@ -73,8 +73,8 @@ class PageCache:
         )
         if anew:
             await self._forget_validator(key)
-        seconds = limit and (limit.silent if self._documents.lost(wish) else limit.seconds)
-        return await self._documents.get(wish, seconds)
+        seconds = limit and (limit.silent if self._documents.lost(wanted) else limit.seconds)
+        return await self._documents.get(wanted, seconds)
 
     def stored(self, address: PageAddress) -> Document | None:
         """The stored copy of a page, however old."""

@@ -1,7 +1,7 @@
 """Pages: a project's page on one index, or the first that a group of indexes has; flat pages.
 
-Called by the service. A page comes from `page_cache`, `supplements` says what is known beside it, and `rendered_pages`
-has it in the form that `negotiation` chose (ADR 13). Never merges the pages of two indexes.
+Called by the service. A page comes from `page_cache`, `supplements` says what is known of it, and `rendered_pages` has
+it in the form that `negotiation` chose (ADR 13). Never merges the pages of two indexes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Pages:
                 raise UpstreamDenied(str(refusal)) from refusal
             raise
 
-    async def spelt(
+    async def other_spelling(
         self, query: Query[Target], site: Site, target: Target, route: OtherSpelling
     ) -> Representation | Elsewhere:
         """The page at an address whose name is not normalised: the root of a channel, such as `rocm6.4/`.
@@ -74,8 +74,8 @@ class Pages:
             if normal is None or self._cache.stored(usual) is None:
                 raise
             return normal
-        came = self._cache.stored(PageAddress(site, route.project, target.path))
-        if normal is not None and came is not None and came.entry.url.endswith(f"/{route.project}/"):
+        stored = self._cache.stored(PageAddress(site, route.project, target.path))
+        if normal is not None and stored is not None and stored.entry.url.endswith(f"/{route.project}/"):
             return normal  # upstream redirected to it
         return shown
 
@@ -130,7 +130,7 @@ class Pages:
         raise NotFound("No index of this group has such a project.")
 
     async def _got(self, address: PageAddress, *, no_cache: bool) -> tuple[Document, Supplement]:
-        """The page, and what is known here beside it. If the index has it no more: what is left of it here."""
+        """The page, and what is known here of it. If the index has it no more: what is left of it here."""
         try:
             document = await self._cache.get(address, revalidate=no_cache)
         except NotFound:

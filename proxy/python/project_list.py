@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from urllib.parse import unquote, urlsplit
 
@@ -57,10 +58,10 @@ class ProjectLists:
 
     async def of_index(self, query: Query[Target], site: Site) -> ProjectStream:
         """The list of all projects of an index, with links that stay below it. Raises UpstreamError."""
-        fmt = negotiation.choose(query.accept, query.format)
+        form = negotiation.choose(query.accept, query.format)
         async with AsyncExitStack() as stack:
-            source = await self._open(stack, site, query.target, fmt.value)
-            return ProjectStream(lambda: _rewritten(source), source.form.content_type, site.mount, stack.pop_all())
+            source = await self._open(stack, site, query.target, form.value)
+            return ProjectStream(partial(_rewritten, source), source.form.content_type, site.mount, stack.pop_all())
         raise AssertionError("unreachable")
 
     async def of_group(self, query: Query[Target], group: Group) -> ProjectStream:
@@ -68,7 +69,7 @@ class ProjectLists:
 
         A member without a list is passed by. Raises NotFound if none has one, or an UpstreamError.
         """
-        fmt = negotiation.choose(query.accept, query.format)
+        form = negotiation.choose(query.accept, query.format)
         async with AsyncExitStack() as stack:
             lists: list[tuple[Member, _OpenList]] = []
             for member in dict.fromkeys(group.members):
@@ -80,8 +81,8 @@ class ProjectLists:
                 lists.append((member, source))
             if not lists:
                 raise NotFound("No index of this group has a list of its projects.")
-            shown = fmt.content_type
-            return ProjectStream(lambda: _merged(group, lists, fmt), shown, group.mount, stack.pop_all())
+            pieces = partial(_merged, group, lists, form)
+            return ProjectStream(pieces, form.content_type, group.mount, stack.pop_all())
         raise AssertionError("unreachable")
 
     async def _open(self, stack: AsyncExitStack, site: Site, target: Target, accept: str) -> _OpenList:
@@ -90,7 +91,10 @@ class ProjectLists:
         passthrough = await self._downloads.pass_through(wanted, 0, None, {"Accept": accept})
         stack.push_async_callback(passthrough.close)
         if not site.owns(passthrough.url):
-            raise UpstreamDenied("Upstream redirects its list of projects to another host, whose word is not its own.")
+            raise UpstreamDenied(
+                "Upstream redirects its list of projects to another host. If that host's pages are this index's own, "
+                "name it under page_hosts of the [[upstream]]."
+            )
         pieces = uncoded(passthrough.chunks(), passthrough.coding, Nature.TEXT, (address, passthrough.url))
         stack.push_async_callback(pieces.aclose)
         head, form = b"", typed(passthrough.content_type)
@@ -134,8 +138,8 @@ async def _rewritten(source: _OpenList) -> AsyncGenerator[bytes]:
         yield piece
 
 
-async def _merged(group: Group, lists: list[tuple[Member, _OpenList]], fmt: Format) -> AsyncGenerator[bytes]:
-    head, tail, written = _JSON if fmt is Format.JSON else _HTML
+async def _merged(group: Group, lists: list[tuple[Member, _OpenList]], form: Format) -> AsyncGenerator[bytes]:
+    head, tail, written = _JSON if form is Format.JSON else _HTML
     yield head
     listed: set[str] = set()
     between = b""
@@ -149,7 +153,7 @@ async def _merged(group: Group, lists: list[tuple[Member, _OpenList]], fmt: Form
                     listed.update(fresh)
                 if fresh:
                     yield between + written(fresh)
-                    between = b"," if fmt is Format.JSON else b""
+                    between = b"," if form is Format.JSON else b""
     yield tail
 
 

@@ -26,7 +26,7 @@ _BYTES = 48 << 20  # of rendered pages
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """What a rendered page is made of: upstream's page, the address on the cache, and what is known here beside it."""
+    """What a rendered page is made of: upstream's page, the address on the cache, and what is known here of it."""
 
     document: Document
     here: Target

@@ -106,7 +106,7 @@ class PythonIndexes:
         self, query: Query[Target], site: Site, route: ProjectPage | FlatPage | OtherSpelling
     ) -> Representation | Elsewhere:
         if isinstance(route, OtherSpelling):
-            return await self._pages.spelt(query, site, query.target, route)
+            return await self._pages.other_spelling(query, site, query.target, route)
         project = route.project if isinstance(route, ProjectPage) else ""
         return await self._pages.page(query, site, query.target, project)
 
