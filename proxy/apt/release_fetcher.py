@@ -82,26 +82,30 @@ class ReleaseFetcher:
         return Snapshot(history.form, await self._put(history.key, listing), parsed)
 
     async def _get(self, history: SuiteHistory, name: str, site: Site, known: Received | None) -> _ReleasePart | None:
-        """Get a file of the suite; None if upstream confirms that it still is `known`.
-
-        Raises TooLarge, UpstreamBroken, UpstreamTimeout, and what `Upstream.get` raises.
-        """
-        url, since, conditions = address_of(history, name), self._clock.monotonic(), suites.conditions(known)
-        # As apt asks: caches on the way to the archive are to ask it (RFC 9111 §5.2.1.1).
-        ask = UpstreamRequest(url, site, {"Cache-Control": "max-age=0"}, Kind.RELEASE)
+        """Get a file of the suite, and note how long upstream took. The rest as of `_ask`."""
+        url, since = address_of(history, name), self._clock.monotonic()
         try:
-            async with conditional(self._upstream, ask, conditions) as reply:
-                fetched = None
-                if reply.status != HTTPStatus.NOT_MODIFIED or not conditions:
-                    if reply.status != HTTPStatus.OK:
-                        raise UpstreamBroken("Upstream sent part of a Release file, or none, instead of the whole.")
-                    async with self._bodies.whole(reply, url, text=True, most=release.MOST) as body:
-                        fetched = _ReleasePart(reply.url, body, reply.validator, reply.headers.get("date"))
+            fetched = await self._ask(url, site, suites.conditions(known))
         except NotFound:
             self._patience.answered(url, since)
             raise
         self._patience.answered(url, since)
         return fetched
+
+    async def _ask(self, url: str, site: Site, conditions: dict[str, str]) -> _ReleasePart | None:
+        """The file at `url`; None if upstream says that what the conditions name is still right.
+
+        Raises TooLarge, UpstreamBroken, UpstreamTimeout, and what `Upstream.get` raises.
+        """
+        # As apt asks: caches on the way to the archive are to ask it (RFC 9111 §5.2.1.1).
+        request = UpstreamRequest(url, site, {"Cache-Control": "max-age=0"}, Kind.RELEASE)
+        async with conditional(self._upstream, request, conditions) as reply:
+            if reply.status == HTTPStatus.NOT_MODIFIED and conditions:
+                return None
+            if reply.status != HTTPStatus.OK:
+                raise UpstreamBroken("Upstream sent part of a Release file, or none, instead of the whole.")
+            async with self._bodies.whole(reply, url, text=True, most=release.MOST) as body:
+                return _ReleasePart(reply.url, body, reply.validator, reply.headers.get("date"))
 
     async def _put(self, key: str, fetched: _ReleasePart) -> Received:
         """Put a file into the store; into memory, where the disk does not take it."""
