@@ -231,7 +231,7 @@ async def run(
     gc.collect()
     gc.freeze()
     try:
-        running.log.say(greeting(running.urls))
+        running.log.write(greeting(running.urls))
         await stop.wait()
     finally:
         gc.unfreeze()

@@ -1,4 +1,4 @@
-"""The composition root: that it starts, stops, and says why it cannot."""
+"""The composition root: it starts, it stops, and its errors say why it cannot start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def settings(data: Path, port: int = 0, host: str = "127.0.0.1") -> Settings:
 
 
 async def test_start__and_close(tmp_path: Path, http: aiohttp.ClientSession) -> None:
-    """It listens at the address that it says, until it is closed."""
+    """It listens at its address until it is closed."""
     running = await app.start(settings(tmp_path / "data"))
     assert (await get(http, f"{running.url}/readyz")).status == 200
     await running.close()

@@ -18,13 +18,13 @@ class AccessLog:
 
     def __init__(self, writer: LogWriter, clock: Clock, *, structured: bool) -> None:
         """`structured`: JSON lines; else plain text."""
-        self._take = writer.take
+        self._queue = writer.queue
         self._now = clock.now
         self._form = _json_line if structured else _text_line
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Served):
-            self._take(self._form, (self._now(), event), len(event.path))
+            self._queue(self._form, (self._now(), event), len(event.path))
 
 
 def _json_line(entry: tuple[float, Served]) -> str:

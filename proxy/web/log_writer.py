@@ -37,7 +37,7 @@ class _Blocked(Exception):
 
 
 class LogWriter:
-    """Writes lines to `stream`. Any thread may call `take` and `say`. `dropped` counts lines that were not written."""
+    """Writes lines to `stream`. Any thread may call `queue` and `write`. `dropped` counts the lines not written."""
 
     def __init__(self, stream: IO[str] | None, lost: Callable[[int], str], *, most: int = _MOST) -> None:
         """`lost` makes the line that says how many were dropped. With a `stream` of None all lines vanish."""
@@ -58,7 +58,7 @@ class LogWriter:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def take(self, form: Callable[[T], str], entry: T, size: int) -> None:
+    def queue(self, form: Callable[[T], str], entry: T, size: int) -> None:
         """Queue a line, which `form` makes of `entry`, line end included. `size`: bytes of `entry`, about."""
         if self._queued - self._dequeued >= self._most or self._deadline is not None:
             self.dropped += 1
@@ -68,9 +68,9 @@ class LogWriter:
         if len(self._waiting) == _EARLY:
             self._wake.set()
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Write a text at once. It gets a line end."""
-        self.take(str, f"{text}\n", len(text))
+        self.queue(str, f"{text}\n", len(text))
         self._wake.set()
 
     def close(self) -> None:
@@ -98,12 +98,12 @@ class LogWriter:
             except Exception:  # noqa: BLE001 a line that cannot be formatted must not end the thread
                 self.dropped += len(batch)
             else:
-                self.dropped += self._write(lines)
+                self.dropped += self._write_lines(lines)
         lost = self.dropped - self._reported
-        if lost and not self._write(self._lost(lost)):
+        if lost and not self._write_lines(self._lost(lost)):
             self._reported += lost
 
-    def _write(self, text: str) -> int:
+    def _write_lines(self, text: str) -> int:
         """Write lines. Gives the number of lines that were not written, or only in part."""
         if self._descriptor is None:
             return self._write_to_stream(text)

@@ -74,7 +74,7 @@ class ProgramLog(logging.Handler):
     def _write(self, record: logging.LogRecord, message: str, fields: dict[str, object]) -> None:
         when, level = datetime.fromtimestamp(record.created, UTC), record.levelname.lower()
         form = json_line if self._structured else text_line
-        self._writer.say(form(when, level, record.name, message, fields))
+        self._writer.write(form(when, level, record.name, message, fields))
 
 
 def json_line(when: datetime, level: str, logger: str, message: str, fields: dict[str, object]) -> str:

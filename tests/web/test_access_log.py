@@ -55,7 +55,7 @@ def test_structured() -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(codec=None)), st.floats(0, 1e6), st.dictionaries(st.sampled_from(Source), st.integers(0)))
 def test_structured__of_any_request(text: str, seconds: float, sent: dict[Source, int]) -> None:
-    """Whatever a request holds, its line is one, is JSON in ASCII, and says it."""
+    """Any request has one line, which is JSON in ASCII and holds all of it."""
     line = _json_line((0.0, replace(EVENT, path=text, upstream=text, client=text, seconds=seconds, sent=sent)))
     shown = json.loads(line)
     assert line.isascii()

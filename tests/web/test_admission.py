@@ -36,7 +36,7 @@ def test_refusal(method: str, headers: dict[str, str], status: int | None) -> No
 
 
 def test_method_not_allowed() -> None:
-    """The answer says which there are, and its connection ends: a body may follow."""
+    """The answer names the methods, and closes the connection, since a body may follow."""
     answer = method_not_allowed()
 
     assert ("GET, HEAD", False) == (answer.headers["Allow"], answer.keep_alive)
@@ -85,19 +85,19 @@ def test_own_names(browser: dict[str, str], host: str) -> None:
     ],
 )  # fmt: skip
 def test_strange_names(browser: dict[str, str], host: str) -> None:
-    """Anything else: whoever owns it can let it lead anywhere."""
+    """Any other name: its owner can let it resolve to this cache."""
     assert refused(host, **browser)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "cache.example", ""])
 @pytest.mark.parametrize("agent", ["pip/26.0", "uv/0.9", "Debian APT-HTTP/1.3", "curl/8.0", "python-requests/2.32"])
 def test_other_clients(host: str, agent: str) -> None:
-    """Programs ask under any name: no page of the internet decides for them."""
+    """Programs may use any name: no page of the internet steers them."""
     assert not refused(host, **{"User-Agent": agent, "Accept": "*/*"})
 
 
 def test_proxy_form() -> None:
-    """Both names have to be known: that of the address, and that of the field."""
+    """Both names have to be own ones: that in the target, and that of the Host field."""
     browser = {"Sec-Fetch-Site": "none"}
     assert not refused("127.0.0.1:3142", "http://cache.example:3142/a", **browser)
     assert refused("127.0.0.1:3142", "http://evil.example:3142/a", **browser)
@@ -107,20 +107,20 @@ def test_proxy_form() -> None:
 
 @given(st.text(st.characters(max_codepoint=255), max_size=40))
 def test_any_host(host: str) -> None:
-    """Nothing but an own name or an address is taken, whatever stands before the name of another site."""
+    """Only own names and addresses are accepted, and no text before the name of another site helps."""
     assert refused(host, **{"Sec-Fetch-Site": "none"}) or OWN.fullmatch(host)
     assert refused(f"{host}.evil.example", **{"Sec-Fetch-Site": "none"})
 
 
 def test_sentence() -> None:
-    """It says what to set, and repeats nothing."""
+    """It names the setting, and repeats no text of the request."""
     with pytest.raises(NotAllowed, match="the setting names") as caught:
         check_browser_host("/", CIMultiDict({"Host": "evil.example", "Sec-Fetch-Site": "none"}), NAMES)
     assert "evil" not in str(caught.value)
 
 
 def test_preflight() -> None:
-    """It allows what the cache answers, with every field."""
+    """It allows the methods of the cache, with any header field."""
     answer = preflight()
     assert (204, "*", "*") == (
         answer.status,

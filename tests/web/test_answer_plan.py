@@ -1,4 +1,4 @@
-"""What an answer will say before any of it leaves."""
+"""Status, fields and framing of an answer, before any of it leaves."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_plan__coded() -> None:
     [((1, 1), True, None), ((1, 1), False, "close"), ((1, 0), True, "keep-alive"), ((1, 0), False, None)],
 )
 def test_plan__connection(version: tuple[int, int], *, keep_alive: bool, connection: str | None) -> None:
-    """What is the default of a version is not said."""
+    """The Connection field is left out where it is the default of the version."""
     assert connection == plan(REPRESENTATION, GET, Framing(version, keep_alive)).connection
 
 
@@ -104,7 +104,7 @@ DATE, OTHER = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
 
 @pytest.mark.parametrize(("dated", "date", "status"), [(True, DATE, 304), (True, OTHER, 200), (False, DATE, 200)])
 def test_plan__not_modified_since(dated: bool, date: str, status: int) -> None:
-    """A date is answered 304 only where it stands for this representation; it is sent in any case."""
+    """A date leads to 304 only if no other representation has it; it is sent in any case."""
     made = plan(replace(REPRESENTATION, last_modified=DATE, dated=dated), replace(GET, if_modified_since=date), STAYS)
 
     assert status == made.status
@@ -158,7 +158,7 @@ def test_fields_of() -> None:
 
 @pytest.mark.parametrize(("age", "shown"), [(0.0, "0"), (59.99, "59"), (1e6, "1000000")])
 def test_fields_of__age(age: float, shown: str) -> None:
-    """What was kept says for how many whole seconds (RFC 9111 §5.1), in the fields or where they are finished."""
+    """The age is in whole seconds (RFC 9111 §5.1), in the fields or at the end of the head."""
     assert ("Age", shown) in fields_of(replace(PAGE, age=age))
     assert finish_head(b"", 0.0, age).endswith(f"\r\nAge: {shown}\r\n\r\n".encode())
 
@@ -192,7 +192,7 @@ DATE, OTHER = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
     [(DATE, DATE, True), (OTHER, DATE, False), (DATE, None, False), ('"a"', DATE, True)],
 )
 def test_range_applies__date(if_range: str, date: str | None, applies: bool) -> None:
-    """A date keeps the range if it stands for the representation, and is the same to the letter."""
+    """A date keeps the range if no other representation has it, and it is the same to the letter."""
     assert applies is range_applies(if_range, '"a"', date)
 
 
@@ -218,5 +218,5 @@ def test_not_modified__weak_comparison(if_none_match: str | None, expected: bool
     ],
 )
 def test_not_modified__date(if_none_match: str | None, since: str | None, date: str | None, expected: bool) -> None:
-    """The very date means the same copy; it counts only where no tag is given (RFC 9110 §13.1.3)."""
+    """Only the same date means the same copy, and only without a tag (RFC 9110 §13.1.3)."""
     assert expected is not_modified(if_none_match, '"a"', since, date)

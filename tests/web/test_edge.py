@@ -57,7 +57,7 @@ async def asked(error: BaseException, path: str = "/pypi/simple/demo/") -> tuple
 
 @pytest.mark.parametrize(("error", "status"), [(UpstreamUnreachable("away"), 502), (NotAllowed("no"), 403)])
 async def test_handle__known_error(error: Exception, status: int) -> None:
-    """It is told by its status and its text, counted as an error, and a browser's page may read it."""
+    """The answer has its status and its text, counts as an error, and a page in a browser may read it."""
     answer, events = await asked(error)
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
@@ -70,7 +70,7 @@ async def test_handle__known_error(error: Exception, status: int) -> None:
 
 @pytest.mark.parametrize("error", [ValueError("a defect"), ConnectionResetError("gone")])
 async def test_handle__unexpected_error(error: Exception, complaints: list[logging.LogRecord]) -> None:
-    """The connection breaks: no answer ends as if it were whole. What is no client's doing is logged."""
+    """The connection breaks: no answer ends as if it were whole. A defect is logged; a client that went away is not."""
     answer, events = await asked(error)
 
     assert answer == b""

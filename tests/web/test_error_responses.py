@@ -27,20 +27,20 @@ from proxy.web.error_responses import STATUSES, error_response
     ],
 )
 def test_error_response(error: errors.PullthroughError, status: int) -> None:
-    """The table, each answer a short text that nobody keeps."""
+    """Each error has its status, and a short text that is not cached."""
     answer = error_response(error)
     assert (status, "no-store", f"{error}\n") == (answer.status, answer.headers["Cache-Control"], answer.text)
 
 
 def test_status_of__knows_every_error() -> None:
-    """No error of the tree is without a status, but for its root."""
+    """All errors of the tree but its root have a status."""
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
     without = [kind for kind in kinds if not any(base in STATUSES for base in kind.__mro__)]
     assert without == [errors.PullthroughError]
 
 
 def test_error_response__helps_a_program() -> None:
-    """416 names the size, 503 says when to come back."""
+    """416 has the size, and 503 the time for the next attempt."""
     assert error_response(errors.RangeNotSatisfiable(7)).headers["Content-Range"] == "bytes */7"
     assert error_response(errors.UpstreamThrottled("x", 17)).headers["Retry-After"] == "17"
     assert int(error_response(errors.UpstreamThrottled("x")).headers["Retry-After"]) > 0
@@ -50,21 +50,21 @@ def test_error_response__helps_a_program() -> None:
     "error", [errors.UpstreamBroken("x"), errors.UpstreamThrottled("x"), errors.UpstreamTimeout("x")]
 )
 def test_error_response__final(error: errors.PullthroughError) -> None:
-    """apt goes on after a 5xx that has a body; the text stands in a header, and where apt shows it."""
+    """apt goes on after a 5xx with a body, so there is none: the text is in a header, and in the status line."""
     answer = error_response(error, in_status_line=True, final=True)
 
     assert (None, "x", True) == (answer.body, answer.headers["X-Error"], answer.reason.endswith(" (x)"))
 
 
 def test_error_response__final_all_the_same() -> None:
-    """Of a 4xx apt makes no hiccup, with a body or without."""
+    """apt fails after any 4xx, so it keeps its body."""
     answer = error_response(errors.NotFound("x"), in_status_line=True, final=True)
 
     assert ("x\n", "Not Found (x)") == (answer.text, answer.reason)
 
 
 def test_error_response__one_line() -> None:
-    """What stands in a status line is short, and one line of ASCII."""
+    """The reason phrase is short, and one line of ASCII."""
     answer = error_response(errors.NotAllowed("a\nb § " + "c" * 1000), in_status_line=True)
 
     assert answer.reason.isascii()

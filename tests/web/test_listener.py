@@ -184,7 +184,7 @@ async def test_open__port_is_taken(make_world: MakeWorld) -> None:
 
 
 async def test_bound__idle_ones_make_room(make_world: MakeWorld) -> None:
-    """The one that waited longest is closed for a new one, whether it said nothing or half a request."""
+    """The one that is idle longest is closed for a new one, even if it has sent half a request."""
     world = make_world(4)
     world.listener.open(["127.0.0.1"], 0)
     clients = [await world.connect() for _ in range(4)]
@@ -198,7 +198,7 @@ async def test_bound__idle_ones_make_room(make_world: MakeWorld) -> None:
 
 
 async def test_bound__busy_ones_stay(make_world: MakeWorld) -> None:
-    """Where nobody is idle a new one waits, and is served when there is room."""
+    """When none is idle, a new one waits, and is served when there is room."""
     world = make_world(3)
     world.listener.open(["127.0.0.1"], 0)
     busy = [await world.connect() for _ in range(3)]
@@ -230,7 +230,7 @@ async def test_bound__many_slow_heads(make_world: MakeWorld, caplog: pytest.LogC
 
 
 async def test_no_descriptors(make_world: MakeWorld, caplog: pytest.LogCaptureFixture) -> None:
-    """Idle connections are closed when no descriptor is left; one line tells it, and it goes on."""
+    """Idle connections are closed when no descriptor is left. One line is logged, and the server goes on."""
     world = make_world(10_000)
     world.listener.open(["127.0.0.1"], 0)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

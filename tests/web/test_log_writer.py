@@ -1,4 +1,4 @@
-"""The thread that writes to standard error: nobody waits for it, and every line is accounted for."""
+"""The thread that writes to standard error: it delays no caller, and each line is written or counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from proxy.web.log_writer import LogWriter
 
 
 def lost(count: int) -> str:
-    """What says how many lines were dropped."""
+    """The line about dropped lines."""
     return f"lost {count}\n"
 
 
@@ -80,7 +80,7 @@ def test_take__in_order(texts: list[str]) -> None:
     pipe = Pipe()
     log = LogWriter(pipe.writer, lost)
     for text in texts:
-        log.take(lambda what: f"<{what}>\n", text, len(text))
+        log.queue(lambda what: f"<{what}>\n", text, len(text))
     received = drained(pipe, log)
     pipe.close()
     assert "".join(f"<{text}>\n" for text in texts).encode("utf-8", "backslashreplace") == received
@@ -95,7 +95,7 @@ def test_take__more_than_a_pipe_takes(tmp_path: Path, name: str) -> None:
     with path.open("w") as stream:
         log = LogWriter(stream, lost, most=1 << 30)
         for line in lines:
-            log.take(str, line, len(line))
+            log.queue(str, line, len(line))
         log.close()
 
     assert 0 == log.dropped
@@ -103,11 +103,11 @@ def test_take__more_than_a_pipe_takes(tmp_path: Path, name: str) -> None:
 
 
 def test_take__nobody_reads(pipe: Pipe) -> None:
-    """What waits is bounded, what is too much is counted, and whoever hands lines over goes on."""
+    """Waiting lines are bounded, lines beyond the bound are counted, and no caller waits."""
     before = pipe.fill()
     log = LogWriter(pipe.writer, lost, most=100_000)
     for number in range(10_000):
-        log.take(str, f"{number}\n", 5)
+        log.queue(str, f"{number}\n", 5)
     assert len(log._waiting) * 600 <= 101_000
     dropped = log.dropped
     assert 10_000 - 101_000 / 600 - 256 <= dropped < 10_000
@@ -124,17 +124,17 @@ def test_close__nobody_reads(pipe: Pipe) -> None:
     pipe.fill()
     log = LogWriter(pipe.writer, lost)
     for number in range(1000):
-        log.say(str(number))
+        log.write(str(number))
     log.close()
     assert not log._thread.is_alive()
     assert 1000 == log.dropped
 
 
 def test_take__after_the_end() -> None:
-    """It is counted, and nothing is kept."""
+    """Its lines are counted, and none stays in memory."""
     log = LogWriter(io.StringIO(), lost)
     log.close()
-    log.say("late")
+    log.write("late")
     assert (1, 0) == (log.dropped, len(log._waiting))
 
 
@@ -189,7 +189,7 @@ def test_take__stream_fails(opened: type[contextlib.AbstractContextManager[IO[st
     with opened() as stream:
         log = LogWriter(stream, lost)
         for number in range(1000):
-            log.say(str(number))
+            log.write(str(number))
         log.close()
         assert not log._thread.is_alive()
     assert 1000 == log.dropped
@@ -198,7 +198,7 @@ def test_take__stream_fails(opened: type[contextlib.AbstractContextManager[IO[st
 def test_take__no_stream() -> None:
     """A process without a standard error has no log, and no trouble by that."""
     log = LogWriter(None, lost)
-    log.say("one")
+    log.write("one")
     log.close()
     assert 0 == log.dropped
 
@@ -209,7 +209,7 @@ def test_take__disk_is_full_for_a_while(tmp_path: Path) -> None:
     with path.open("w") as file:
         log = LogWriter(file, lost)
         log._cut = True  # as after a write that took a part only
-        log.say("whole")
+        log.write("whole")
         log.close()
     assert "\nwhole\n" == path.read_text()
 
@@ -218,9 +218,9 @@ def test_take__cannot_be_made() -> None:
     """A line whose making fails is dropped, and the next ones are written."""
     stream = io.StringIO()
     log = LogWriter(stream, lost)
-    log.take(lambda size: "a" * (1 // size), 0, 0)
+    log.queue(lambda size: "a" * (1 // size), 0, 0)
     while not log.dropped:
         log._wake.set()
-    log.say("next")
+    log.write("next")
     log.close()
     assert {"next", "lost 1"} == set(stream.getvalue().splitlines())

@@ -1,4 +1,4 @@
-"""The texts for those who look at the cache itself. What they say to real clients is held by the flows."""
+"""The program's own pages. Real clients read them in the flows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def request(**headers: str) -> web.BaseRequest:
 
 
 def text(answer: web.Response) -> str:
-    """What an answer says."""
+    """The text of an answer."""
     assert answer.text is not None
     return answer.text
 
@@ -44,7 +44,7 @@ def test_front_page__no_pypi() -> None:
     ("accept", "status"), [("text/html", 200), ("a/b, text/html;q=0.5", 200), ("text/*", 406), ("*/*", 406), ("", 406)]
 )
 def test_front_page__status(accept: str, status: int) -> None:
-    """Only who asks for HTML gets an answer that says that all is well; caches know that it depends on that."""
+    """Only a client that accepts HTML gets status 200, and Vary says so."""
     answer = front_page(request(Host="a", Accept=accept), INDEXES)
     assert (status, "Accept") == (answer.status, answer.headers["Vary"])
 

@@ -1,4 +1,4 @@
-"""What the program itself has to say: records of `logging`, with their fields, in the form of the access log."""
+"""The program's log: records of `logging`, with their fields, in the form of the access log."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_traceback(structured: bool) -> None:
 
 
 def _once(kind: type[logging.Handler]) -> Any:
-    """A filter of a logger that shows records to handlers of a kind and to no other."""
+    """A filter of a logger that passes records to handlers of one kind only."""
 
     def shown(record: logging.LogRecord) -> bool:
         for handler in logging.getLogger().handlers:
@@ -131,7 +131,7 @@ def _once(kind: type[logging.Handler]) -> Any:
 
 @pytest.mark.parametrize("structured", [True, False])
 def test_secrets(structured: bool) -> None:
-    """What stands before the @ of an address, and its query, is nobody's business, wherever it is in a record."""
+    """User, password and query of an address are left out, wherever they are in a record."""
     with Said(structured=structured) as said:
         _own.warning("no way through http://user:hush@proxy:3128/", extra={"reason": "https://hush@index.example/x"})
         _own.warning(
@@ -149,7 +149,7 @@ def test_secrets(structured: bool) -> None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 def test_no_descriptors(number: int) -> None:
-    """However often and whoever says it, it is one line a minute, without a traceback."""
+    """There is one line a minute, without a traceback, from any logger."""
     shown = _once(ProgramLog)
     for logger in (_own, _other):
         logger.addFilter(shown)
@@ -164,7 +164,7 @@ def test_no_descriptors(number: int) -> None:
 
 
 def test_record_that_cannot_be_shown() -> None:
-    """Whoever logs it does not fail, and the log says that something was there."""
+    """The caller does not fail, and the log has a line about it."""
 
     class Shy:
         def __str__(self) -> str:
@@ -180,7 +180,7 @@ def test_record_that_cannot_be_shown() -> None:
 
 
 def test_long_field() -> None:
-    """It is cut: its end tells most."""
+    """It is cut: its end says most."""
     with Said() as said:
         _own.warning("said", extra={"what": "a" * 1_000_000 + "end"})
     assert len(said.lines[0]) < 20_000

@@ -76,8 +76,8 @@ def answered(replay: Replay, line: Line | None = None) -> bool:
     return replay(cast("ClientConnection", line or Line()), HEAD)
 
 
-def test_call__what_it_was_judged_by_is_gone(replay: Replay) -> None:
-    """An answer is given again only while what it was judged by still is so, and not afterwards."""
+def test_call__does_not_stand_any_more(replay: Replay) -> None:
+    """An answer is replayed only while it still is right, and never again after that."""
     held = [True, False, True]
     replay.remember(exchange(), "/path", replace(REPRESENTATION, stands=lambda: held.pop(0)))
     assert [True, False, False] == [answered(replay) for _ in range(3)]
@@ -111,7 +111,7 @@ def test_call__connection_that_is_busy(replay: Replay) -> None:
 
 
 def test_call__ages_by_the_clock_of_the_services(replay: Replay, clock: SteppedClock) -> None:
-    """An answer is given until it is not fresh any more, by the clock that said how long it is."""
+    """An answer is replayed while it is fresh, by the clock of the services."""
     replay.remember(exchange(), "/", replace(REPRESENTATION, fresh_until=clock.monotonic() + 10))
     clock.advance(9)
     assert answered(replay)

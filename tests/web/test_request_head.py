@@ -23,7 +23,7 @@ def fields(**headers: str) -> CIMultiDictProxy[str]:
 
 
 def test_name_of() -> None:
-    """Clients behind one address differ by what a proxy says of them, or by their programs."""
+    """Clients behind one address differ by the fields of a proxy, or by their user agents."""
     asked = [
         fields(),
         fields(User_Agent="apt/2.6"),
@@ -127,7 +127,7 @@ def test_parse_range__usual_forms(header: str | None, span: Span | None) -> None
     ["bytes=-", "bytes=9-3", "bytes=a-b", "bytes", "bytes=1-2x", "bytes=" + "9" * 40 + "-3", "bytes=\u0661-2"],
 )
 def test_parse_range__absurd(header: str) -> None:
-    """What cannot be meant is refused."""
+    """A malformed range is refused."""
     with pytest.raises(BadTarget):
         parse_range(header)
 
@@ -139,7 +139,7 @@ def test_parse_range__absurd(header: str) -> None:
     st.integers(1, 200),
 )
 def test_parse_range__numbers_of_any_length(first: int, length: int | None, zeros: int, size: int) -> None:
-    """They mean of a file what they say; none is too long to be read."""
+    """Any of them means the same bytes of a file; no number is too long."""
     sys.set_int_max_str_digits(20_000)  # for the test's own texts
     begin, end = f"{first:0>{zeros}}", "" if length is None else f"{first + length}"
     suffix = f"bytes=-{'0' * zeros}{first}"

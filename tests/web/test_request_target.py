@@ -1,4 +1,4 @@
-"""The forms in which a request names what it wants."""
+"""The forms of request targets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DEB = ArchiveTarget(ArchiveAddress("http", "deb.example", "debian/a.deb"))
     ],
 )
 def test_parse(target: str, expected: OwnTarget | ArchiveTarget) -> None:
-    """Own addresses and archives are told apart in every form; nothing of an own one is decoded."""
+    """Own paths and archives are distinguished in every form; own paths stay undecoded."""
     assert expected == parse(target, US, MOUNTS)
 
 
@@ -48,7 +48,7 @@ def test_parse(target: str, expected: OwnTarget | ArchiveTarget) -> None:
     ],
 )
 def test_parse__cache_at_port_80(target: str, expected: OwnTarget | ArchiveTarget) -> None:
-    """Where the port does not tell the cache from an archive, the path does."""
+    """Where the port does not distinguish the cache from an archive, the path does."""
     assert expected == parse(target, ("127.0.0.1", 80), MOUNTS)
 
 
@@ -65,7 +65,7 @@ def test_parse__unix_socket() -> None:
 
 @pytest.mark.parametrize("target", ["https://any.example:3142/", "https://deb.example/a", "ftp://deb.example/a"])
 def test_parse__other_schemes(target: str) -> None:
-    """Proxy form is http; the message says how an https archive is asked for."""
+    """Proxy form is http; the message says how to name an https archive."""
     with pytest.raises(NotAllowed, match="HTTPS"):
         parse(target, US, MOUNTS)
 
@@ -75,7 +75,7 @@ def test_parse__other_schemes(target: str) -> None:
     ["/a#b", "*", "a/b", "http:///a", "http:a", "http://a:b/", "/deb.example/a?b", "http://u:p@/a.deb"],
 )
 def test_parse__malformed(target: str) -> None:
-    """What is in no form is no address."""
+    """A target in no known form is refused."""
     with pytest.raises(BadTarget):
         parse(target, US, MOUNTS)
 
@@ -87,7 +87,7 @@ def test_logged() -> None:
 
 
 def test_archive_addresses() -> None:
-    """Of requests that wait, those for archives are seen; what is malformed is nobody's yet."""
+    """Of pipelined requests, those for archives are read; malformed ones are skipped."""
     targets = [
         "/pypi/",
         "/deb.example/debian/a.deb",

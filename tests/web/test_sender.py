@@ -22,7 +22,7 @@ from tests.sockets import connected
 
 @dataclass
 class Faulty:
-    """A body under way that fails when somebody looks at it."""
+    """A growing body that fails when it is read."""
 
     fault: BaseException
     over: bool = False
@@ -61,7 +61,7 @@ async def test_error_of_the_system(senders: SenderThreads, complaints: list[logg
 async def test_error_of_this_program(
     senders: SenderThreads, complaints: list[logging.LogRecord], fault: Exception
 ) -> None:
-    """It ends its transfer too, and the log says where it happened."""
+    """It ends its transfer too, and the log has the traceback."""
     async with connected() as (transport, _, _):
         with pytest.raises(BodyBroken):
             await senders.send(transport, Transfer(b"", 0, 9, -1, growing=Faulty(fault)))
@@ -128,7 +128,7 @@ class Deadly(BaseException):
 
 
 async def test_thread_that_ends(complaints: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its clients are told, another thread takes its place, and no descriptor is left behind."""
+    """Its transfers end, another thread replaces it, and no descriptor is left."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     before = guards.open_descriptors()
     made = SenderThreads(1, 30.0)

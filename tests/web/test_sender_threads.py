@@ -16,7 +16,7 @@ from tests.sockets import connected
 
 
 class _Growing:
-    """A body whose end moves when the test says so."""
+    """A body whose end the test moves."""
 
     def __init__(self) -> None:
         self.end = 0
@@ -63,7 +63,7 @@ async def test_send__memory() -> None:
 
 
 async def test_send__growing_file() -> None:
-    """A follower gets what is readable, waits, and gets the rest when it is told."""
+    """A follower gets what is readable, waits, and gets the rest when it is woken."""
     growing = _Growing()
     with tempfile.TemporaryFile() as file, _senders() as senders:
         file.write(b"a" * 100 + b"b" * 100)

@@ -112,7 +112,7 @@ async def leave(streams: Streams) -> None:
 
 
 async def test_carry__both_ways(bed: Bed) -> None:
-    """What one side says the other hears, what came early included, and it is counted."""
+    """Each side gets the bytes of the other, early ones too, and all are counted."""
     client, host = await bed.connect(early=b"early")
     assert b"early" == await host[0].readexactly(5)
     host[1].write(b"answer")
@@ -206,7 +206,7 @@ async def test_carry__nobody_says_anything(bed: Bed) -> None:
 
 
 async def test_carry__no_line(bed: Bed) -> None:
-    """Without a line to the host the client is told nothing: whoever opened the line says why."""
+    """Without a connection to the host the client gets nothing from here: the error is raised."""
     bed.host_port = 1
     client = await asyncio.open_connection("127.0.0.1", bed.port)
     client[1].write(CONNECT)
