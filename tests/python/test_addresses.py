@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urljoin
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import BadTarget, NotFound
@@ -207,6 +207,7 @@ def test_unmarked(path: str, read: Unmarked) -> None:
     assert read == unmarked(path)
 
 
+@settings(deadline=None)
 @given(marked_paths, st.none() | file_names, projects, st.booleans())
 def test_marked__inverse(path: str, name: str | None, project: str | None, file: bool) -> None:
     """Whatever is said is read back as it was, and no segment but the last is empty."""
@@ -217,6 +218,7 @@ def test_marked__inverse(path: str, name: str | None, project: str | None, file:
     assert "" not in shown.split("/")[:-1]
 
 
+@settings(deadline=None)
 @given(marked_paths)
 def test_plain__is_as_it_is(path: str) -> None:
     """What is called plain needs no mark, and all others but few do."""

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.cache.documents import WantedDocument
@@ -115,6 +115,7 @@ async def test_file__page_says_nothing(world: World, before: str | None) -> None
     assert (Outcome.HIT, LASTING, RIGHT) == (shown.outcome, shown.cache_control, await world.read(shown))
 
 
+@settings(deadline=None)
 @given(st.sets(st.sampled_from(ALGORITHMS), min_size=1), st.sets(st.sampled_from(ALGORITHMS)))
 async def test_file__page_says_several(algorithms: set[str], lies: set[str]) -> None:
     """The most trusted of the digests decides, and it alone."""

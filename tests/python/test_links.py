@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import BadTarget
@@ -185,6 +185,7 @@ def test_redacted(text: bytes, shown: bytes) -> None:
     assert shown == redacted(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([text for text, _ in SHOWN]), max_size=5), st.lists(st.integers(1, 40), max_size=20))
 def test_feed__wherever_it_is_cut(texts: list[bytes], cuts: list[int]) -> None:
     """A text that streams by loses what the whole would."""

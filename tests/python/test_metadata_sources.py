@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.cache.bodies import Claim
@@ -68,6 +68,7 @@ def test_is_metadata(body: bytes, expected: bool) -> None:
     assert expected is is_metadata(body)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(SOUND) - 1))
 def test_is_metadata__cut_in_its_headers(end: int) -> None:
     """What is cut inside of a line is not taken for the whole."""

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import NotFound, UpstreamDenied, UpstreamUnreachable
@@ -179,6 +179,7 @@ def test_feed__passes_on() -> None:
 NAMES = st.lists(st.sampled_from(["a", "Zope.Interface", "x_y", "b" * 200, "1"]), max_size=6)
 
 
+@settings(deadline=None)
 @given(NAMES, st.lists(st.integers(1, 60), max_size=20), st.sampled_from([None, 1]))
 def test_names__in_json(names: list[str], cuts: list[int], indent: int | None) -> None:
     """All names are found in order, wherever the chunks are cut, each as often as it is there."""
@@ -190,6 +191,7 @@ def test_names__in_json(names: list[str], cuts: list[int], indent: int | None) -
     ]
 
 
+@settings(deadline=None)
 @given(
     NAMES,
     st.lists(st.integers(1, 60), max_size=20),

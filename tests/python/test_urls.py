@@ -63,6 +63,7 @@ def test_absolute__inverse_of_dissect(scheme: str, host: str, path: str, query: 
     assert (scheme, found, path) == urls.dissect(url)
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("htps:/.%+2F@[]\\?#\u00e9 a0148"), max_size=40))
 def test_plainly__as_the_long_way(text: str) -> None:
     """The quick way gives what the long way gives, for what it takes at all."""
