@@ -141,7 +141,10 @@ def _check_format(path: Path) -> None:
         text = b""
     if not text:  # a new folder, or one whose first start was cut off
         fresh = path.with_name("format.new")
-        fresh.write_text(f"{FORMAT}\n", encoding="ascii")
+        with fresh.open("wb") as file:
+            file.write(b"%d\n" % FORMAT)
+            file.flush()
+            os.fsync(file.fileno())  # after a power cut there is no such file, or a whole one
         os.replace(fresh, path)  # noqa: PTH105 the atomic one, by its name
     elif not text.isdigit():
         raise StoreRefused(

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from proxy.errors import StoreError
 from proxy.storage.backlog import Backlog, Used
-from proxy.storage.blob_files import SYNCED_FROM
-from proxy.storage.blobs import Blobs
+from proxy.storage.blobs import INLINE, Blobs
 from proxy.storage.disk_health import Component
 from proxy.storage.entries import Entries
 from proxy.storage.folder import DataFolder
@@ -94,8 +93,8 @@ class Upkeep:
             with self._entries.in_memory_only():
                 self._index.close()  # the event loop's connection
                 blobs = [
-                    # What was not fsynced must be checked after the next start.
-                    (record.sha256, record.size, record.stamp if record.size > SYNCED_FROM else None, record.used)
+                    # A large file has a stamp only if it was fsynced; others are checked again after the next start.
+                    (record.sha256, record.size, record.stamp if record.size > INLINE else None, record.used)
                     for record in self._blobs
                 ]
                 await self._threads.index(self._index.rebuild, blobs, self._entries.in_memory())

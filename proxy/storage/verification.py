@@ -109,6 +109,9 @@ class Verifier:
                 return None
             try:
                 right = await self._has_digest(descriptor, record)
+                # Whoever wrote the file may not have waited for the disk. A stamp in the index is believed after a
+                # power cut, too.
+                await self._threads.sync(os.fdatasync, descriptor)
             except StoreError:
                 return None
             stamp = stamp_of(status)
