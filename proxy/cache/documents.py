@@ -126,7 +126,7 @@ class Documents:
         try:
             self._refuse_known_missing(wanted)
             usual = None if entry is None else self._patience.seconds(wanted.url)
-            return await self._asked(wanted, entry, usual if hurry is None else hurry)
+            return await self._refreshed(wanted, entry, usual if hurry is None else hurry)
         except (TimeoutError, NotAllowed, UpstreamError, Withheld) as error:
             if isinstance(error, TimeoutError):
                 self._patience.ran_out(wanted.url)
@@ -167,7 +167,7 @@ class Documents:
             raise error.again()
         del self._negative[wanted.key]
 
-    async def _asked(self, wanted: WantedDocument, before: Entry | None, patience: float | None) -> Document:
+    async def _refreshed(self, wanted: WantedDocument, before: Entry | None, patience: float | None) -> Document:
         """What upstream says, for one of the callers that wait. Raises TimeoutError after `patience` seconds."""
         task, began = self._flights.join(wanted.key, lambda: self._refresh(wanted, before))
         fresh = await self._flights.result(task, patience)

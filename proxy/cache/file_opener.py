@@ -123,8 +123,8 @@ class FileOpener:
                 size = probed.size if probed is not None else None
             if span.suffix is None and size is None:
                 return await self._downloads.pass_through(wanted, span.start, span.end, condition), False
-            while size is not None and (meant := span.within(size)) is not None:
-                part = await self._downloads.pass_through(wanted, *meant, condition)
+            while size is not None and (interval := span.within(size)) is not None:
+                part = await self._downloads.pass_through(wanted, *interval, condition)
                 if part.size == size or span.suffix is None:
                     return part, False
                 await part.close()  # its page says another size
@@ -153,8 +153,8 @@ def _passes_through(flight: Flight | None, span: Span, size: int | None) -> bool
         return False  # all of it
     if flight is None or flight.size is None:
         return (span.length is not None and span.length <= _SMALL_SPAN) or span.start > _AHEAD
-    meant = span.within(flight.size)
-    if meant is None:
+    interval = span.within(flight.size)
+    if interval is None:
         return False
-    start, end = meant
+    start, end = interval
     return flight.readable(start) < end and (end - start <= _SMALL_SPAN or start > flight.readable(0) + _AHEAD)

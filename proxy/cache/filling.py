@@ -111,13 +111,13 @@ class Filling:
     async def _request(self, job: Job) -> None:
         """Do one job. Where it breaks, the bytes on disk end at a seam."""
         try:
-            await self._ask(job)
+            await self._send(job)
         finally:
             end = self._flight.extents.end_from(job.start)
             if end not in {job.end, self._flight.size}:
                 self._seams.add(end)
 
-    async def _ask(self, job: Job) -> None:
+    async def _send(self, job: Job) -> None:
         flight = self._flight
         start, end = job.start, job.end
         if end is not None and flight.size is not None:
@@ -171,7 +171,7 @@ class Filling:
         await self._begin(job, reply, size)
         writer = SpoolWriter(self._spool, flight, job.start)
         job.busy = writer.busy
-        await writer.pour(reply, part.end, peeked)
+        await writer.write_body(reply, part.end, peeked)
 
     async def _whole(self, job: Job, reply: Reply) -> None:
         flight, wanted = self._flight, self._flight.wanted
@@ -188,7 +188,7 @@ class Filling:
         peeked = await self._peek(reply, job)
         await self._begin(job, reply, size)
         writer = SpoolWriter(self._spool, flight, 0, comparing=not wanted.digest)
-        end = await writer.pour(reply, self._bound(), peeked)
+        end = await writer.write_body(reply, self._bound(), peeked)
         if flight.size is None:
             refuse_by_head(reply, wanted, end)
             flight.unmeasured = True
@@ -209,7 +209,7 @@ class Filling:
             if not size:
                 raise UpstreamBroken("Upstream sent less of a file than it promised.")
             filled += size
-        self._flight.came += filled
+        self._flight.received += filled
         if buffer != await self._spool.read(start, end - start):
             raise Changed
 
@@ -266,5 +266,5 @@ def _condition(reply: Reply) -> str | None:
     etag, date = reply.validator.etag, reply.validator.last_modified
     if etag and not etag.startswith("W/"):
         return etag
-    said = reply.headers.get("date")
-    return date if said is None or freshness.is_settled(date, freshness.parse_date(said)) else None
+    sent = reply.headers.get("date")
+    return date if sent is None or freshness.is_settled(date, freshness.parse_date(sent)) else None

@@ -107,7 +107,7 @@ class Flight:
         self.validator = Validator()
         self.extents = Extents()
         self.resumed = 0  # bytes that an earlier run left on disk
-        self.came = 0  # bytes that upstream sent in this run, also those that were on disk already
+        self.received = 0  # bytes that upstream sent in this run, also those that were on disk already
         self.ahead = False  # no client waits for it yet
         self.storable = True  # whether upstream allows storing it
         self.unmeasured = False  # only the end of the response told how long the file is
@@ -144,15 +144,15 @@ class Flight:
         self._listeners[number] = callback
         return lambda: self._listeners.pop(number, None) and None
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Call the listeners: something changed."""
         for callback in tuple(self._listeners.values()):
             callback()
 
-    def landed(self, start: int, end: int) -> None:
+    def written(self, start: int, end: int) -> None:
         """The bytes `[start, end)` are in the spool file."""
         self.extents = self.extents.add(start, end)
-        self.tell()
+        self.notify()
 
     def start(self) -> None:
         """Size and validator are known, or never will be: responses can begin."""
@@ -193,14 +193,14 @@ class Flight:
         """All of it is there, and right."""
         self.verified = True
         self.start()
-        self.tell()
+        self.notify()
 
     def fail(self, error: PullthroughError) -> None:
         """Nothing more will come. Those who wait for the start get the error, followers are cut off."""
         self.error = error.again()
         if not self.started.done():
             self.started.set_result(None)
-        self.tell()
+        self.notify()
 
     def __repr__(self) -> str:
         state = "verified" if self.verified else "failed" if self.error else "flying"

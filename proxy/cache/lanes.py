@@ -83,18 +83,18 @@ class Pacing:
         self._pace = 0.0  # bytes a second of the last connection that did its part
         self._replaced = 0
 
-    def answered(self, job: Job, now: float, landed: int, brought: int) -> None:
-        """The head of a response came. `landed`: bytes of the file on disk; `brought`: those of the job's part."""
+    def answered(self, job: Job, now: float, on_disk: int, brought: int) -> None:
+        """The head of a response came. `on_disk`: bytes of the file on disk; `brought`: those of the job's part."""
         job.answered, job.looked, job.moved = now, (now, brought), (now, brought)
         if self._alone is None:
-            self._alone, self._latency = (now, landed), now - job.begun
+            self._alone, self._latency = (now, on_disk), now - job.begun
 
-    def look(self, now: float, landed: int) -> None:
+    def look(self, now: float, on_disk: int) -> None:
         """Note whether a single connection is slow; a fast one does better alone, in order."""
         if self.slow or self._alone is None or now - self._alone[0] < LOOK:
             return
-        self.slow = landed - self._alone[1] < _FAST * (now - self._alone[0])
-        self._alone = (now, landed)
+        self.slow = on_disk - self._alone[1] < _FAST * (now - self._alone[0])
+        self._alone = (now, on_disk)
 
     def trickles(self, now: float, came: int) -> bool:
         """Whether too little came over the last window. `came`: bytes that upstream has sent."""

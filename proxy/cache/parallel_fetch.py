@@ -113,11 +113,11 @@ class ParallelFetch:
 
     def _ask_beside(self, now: float) -> None:
         """Where the first range gets no response, request the whole file as well: the first response counts."""
-        if self._flight.started.done() or self.retries.beside or len(self._jobs) != 1:
+        if self._flight.started.done() or self.retries.plain_sent or len(self._jobs) != 1:
             return
         job = self._jobs[0]
         if not job.plain and not job.dropped and now - job.begun > self._host_limits.patience(self._location):
-            self.retries.beside = True
+            self.retries.plain_sent = True
             self._begin(Job(0, None, now, plain=True))
 
     def _more(self) -> bool | None:
@@ -263,7 +263,7 @@ class ParallelFetch:
         """See how all connections do. Raises UpstreamTimeout when together they bring next to nothing."""
         now, flight, pacing = self._now(), self._flight, self._pacing
         pacing.look(now, flight.extents.total)
-        if flight.started.done() and pacing.trickles(now, flight.came):
+        if flight.started.done() and pacing.trickles(now, flight.received):
             raise UpstreamTimeout("Upstream sends so slowly that the download was given up. Try again later.")
         idle = self._spare() and self._free() is None
         others = len(self._jobs) > 1

@@ -42,7 +42,7 @@ class RetryPolicy:
         self.plain = False  # request it without ranges
         self.provable = True  # parts that come one after another can be told to belong to one file
         self.together = 0.0  # when there was more than one connection
-        self.beside = False  # a request without a range was sent beside the first one, which got no response
+        self.plain_sent = False  # a request without a range was sent beside the first one, which got no response
         self._flight = flight
         self._location = location
         self._host_limits = host_limits
@@ -57,7 +57,7 @@ class RetryPolicy:
         """The head of a response came, and it is right."""
         if self._doubtful and job.plain:
             self._host_limits.note(self._location, ranges=False)
-        elif job.plain and (self.beside or self._unheard):
+        elif job.plain and (self.plain_sent or self._unheard):
             self._host_limits.suspect(self._location)
 
     def dropped(self, *, silent: bool) -> None:
@@ -101,7 +101,7 @@ class RetryPolicy:
         away = isinstance(error, UpstreamUnreachable) and (
             bool(self._flight.wanted.others) or self._host_limits.now() - job.begun > _QUICK
         )
-        tried = job.plain or (unheard and self.beside)
+        tried = job.plain or (unheard and self.plain_sent)
         if tried or isinstance(error, Changed) or away or self._host_limits.final(self._location, error):
             raise afresh(error)
         if unheard:
@@ -129,14 +129,14 @@ class RetryPolicy:
 
         `shaken`: a connection that was opened later broke this one.
         """
-        url, asked = self._location.url, _asked(error)
+        url, seconds = self._location.url, _retry_after(error)
         refused = isinstance(error, _REFUSALS) and not isinstance(error, Crowded)
         if not (refused or shaken) or not self._host_limits.busy(url) or patience <= 0:
             return False
-        self._host_limits.refused(url, asked)
-        if asked > patience:
+        self._host_limits.refused(url, seconds)
+        if seconds > patience:
             return False
-        await asyncio.sleep(asked)
+        await asyncio.sleep(seconds)
         await self._host_limits.freed(url, patience, begun=self._flight.started.done())
         return True
 
@@ -145,7 +145,7 @@ class RetryPolicy:
         seconds = BACKOFF * 2 ** (self._failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
         # A refusal just after connections were closed is about those connections.
         if self._host_limits.now() - self.together > _SETTLED:
-            seconds = max(seconds, _asked(error))
+            seconds = max(seconds, _retry_after(error))
         if seconds > _WAIT:
             raise afresh(error)
         await asyncio.sleep(seconds)
@@ -162,6 +162,6 @@ def afresh(error: BaseException) -> BaseException:
     return error.again() if isinstance(error, (PullthroughError, Changed)) else error
 
 
-def _asked(error: BaseException) -> float:
+def _retry_after(error: BaseException) -> float:
     """Seconds for which upstream asks to be left alone."""
     return float(error.retry_after or 0) if isinstance(error, UpstreamThrottled) else 0.0

@@ -93,7 +93,7 @@ class Revalidator:
         if anew or self._changed.get(wanted.key) == entry:
             return Outcome.MISS
         seconds = self.patience(wanted.url, entry, exact=exact)
-        task, _ = self._flights.join(wanted.key, lambda: self._ask(wanted, entry, exact=exact))
+        task, _ = self._flights.join(wanted.key, lambda: self._revalidate(wanted, entry, exact=exact))
         try:
             return await self._flights.result(task, seconds)
         except TimeoutError:
@@ -117,7 +117,7 @@ class Revalidator:
         """Cancel the requests under way."""
         await self._flights.close()
 
-    async def _ask(self, wanted: WantedFile, entry: Entry, *, exact: bool) -> Outcome:
+    async def _revalidate(self, wanted: WantedFile, entry: Entry, *, exact: bool) -> Outcome:
         self._changed.pop(wanted.key, None)
         if not await self._same(wanted, entry, exact=exact):
             self._changed[wanted.key] = entry  # a client that did not wait for this fetches it the next time

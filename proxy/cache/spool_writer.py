@@ -31,7 +31,7 @@ class SpoolWriter:
         """Whether bytes are being written: that alone may be why no more are read."""
         return any(not task.done() for task in self._work)
 
-    async def pour(self, reply: Reply, end: int | None, first: bytes = b"") -> int:
+    async def write_body(self, reply: Reply, end: int | None, first: bytes = b"") -> int:
         """Write the whole body; gives the position behind its last byte. `first`: bytes of it that were read already.
 
         Raises WrongBytes where the body goes on behind `end`, Changed where it differs from what is on disk, and what
@@ -65,7 +65,7 @@ class SpoolWriter:
         """Write those parts of a piece that are not on disk: the others may have been hashed and sent."""
         start, end = self._position, self._position + len(piece)
         self._position = end
-        self._flight.came += len(piece)
+        self._flight.received += len(piece)
         new = self._flight.extents.missing(start, end)
         if self._comparing and new != [(start, end)]:
             await self._compare(start, piece, new)
@@ -91,11 +91,11 @@ class SpoolWriter:
         hashed = asyncio.create_task(running_hash.take(offset, piece)) if running_hash is not None and hashing else None
         try:
             await self._spool.write(offset, [piece])
-            self._flight.landed(offset, end)
+            self._flight.written(offset, end)
         finally:
             if hashed is not None:
                 await hashed
-                self._flight.tell()
+                self._flight.notify()
 
     async def _settle(self, left: int) -> None:
         """Wait until at most `left` buffers are in use. On cancellation `_abandon` waits for them."""

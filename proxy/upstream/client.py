@@ -200,7 +200,7 @@ class AiohttpUpstream:
         host = authority(url)
         if isinstance(error, UpstreamThrottled):
             raise Failed(error, host=host, wait=float(error.retry_after or 0)) from None
-        if isinstance(error, UpstreamError) and response_head.unwell(reply.status):
+        if isinstance(error, UpstreamError) and response_head.is_server_failure(reply.status):
             raise Failed(error, again=reply.status in response_head.TRANSIENT, host=host) from None
         self._answered(request, url)
         raise error.again()

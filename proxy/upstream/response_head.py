@@ -81,18 +81,22 @@ def validator_of(headers: Mapping[str, str]) -> Validator:
 
 
 def refusal(
-    status: int, headers: Mapping[str, str], asked: Mapping[str, str], now: float, *, known: bool = False
+    status: int, headers: Mapping[str, str], requested: Mapping[str, str], now: float, *, known: bool = False
 ) -> PullthroughError | None:
     """Why a response cannot be used; None if it can: 200, or a 206, 304 or 416 that was asked for.
 
-    `headers` as of `headers_of`; `asked`: the request's, with lower-case names; `now` in seconds since the epoch.
+    `headers` as of `headers_of`; `requested`: the request's, with lower-case names; `now` in seconds since the epoch.
     `known`: the request carried credentials. Without them S3-like stores answer 403 for missing keys; with them 403
     means forbidden.
     """
-    conditional = "if-none-match" in asked or "if-modified-since" in asked
+    conditional = "if-none-match" in requested or "if-modified-since" in requested
     if status == _PARTIAL:
-        return _wrong_part(part_of(status, headers), headers.get("content-length"), asked.get("range"))
-    if status == _OK or (status == _NOT_MODIFIED and conditional) or (status == _UNSATISFIABLE and "range" in asked):
+        return _wrong_part(part_of(status, headers), headers.get("content-length"), requested.get("range"))
+    if (
+        status == _OK
+        or (status == _NOT_MODIFIED and conditional)
+        or (status == _UNSATISFIABLE and "range" in requested)
+    ):
         return None
     if status in _MISSING or (status == _FORBIDDEN and not known):
         return _absence(status)
@@ -110,7 +114,7 @@ def _absence(status: int) -> NotFound:
     return NotFound("Upstream has no such project or file.")
 
 
-def unwell(status: int) -> bool:
+def is_server_failure(status: int) -> bool:
     """Whether a status says that the server itself fails, and may fail at other addresses too."""
     return status in TRANSIENT or (status >= 500 and status not in _NOT_ABLE)  # noqa: PLR2004
 
@@ -128,9 +132,9 @@ def retry_after(value: str | None, now: float) -> int | None:
     return max(0, min(round(seconds), _LONGEST_WAIT))
 
 
-def _wrong_part(part: Part | None, length: str | None, asked: str | None) -> UpstreamBroken | None:
+def _wrong_part(part: Part | None, length: str | None, requested: str | None) -> UpstreamBroken | None:
     """Why a 206 is not the part that was asked for (RFC 9110 §15.3.7); None if it is."""
-    wanted = _RANGE.fullmatch(asked or "")
+    wanted = _RANGE.fullmatch(requested or "")
     if wanted is None or part is None:
         return UpstreamBroken("Upstream sent a part of the file that nobody asked for, or does not say which part.")
     start, end, size = part.start, part.end, part.size

@@ -19,11 +19,11 @@ from tests.memory_store import MemoryStore
 async def test_readable__end_is_held_back() -> None:
     """The last 64 KiB are readable only after the check, whether the size is known or not."""
     flight = Flight(wanted())
-    flight.landed(0, 300_000)
+    flight.written(0, 300_000)
     assert 300_000 - HELD_BACK == flight.readable(0)
     flight.size = 400_000
     assert 300_000 == flight.readable(0)
-    flight.landed(300_000, 400_000)
+    flight.written(300_000, 400_000)
     assert 400_000 - HELD_BACK == flight.readable(0)
     assert 399_000 == flight.readable(399_000)
     flight.finish()
@@ -34,8 +34,8 @@ async def test_readable__gap() -> None:
     """A gap ends what may be read, from either side."""
     flight = Flight(wanted())
     flight.size = 1_000_000
-    flight.landed(0, 1000)
-    flight.landed(5000, 6000)
+    flight.written(0, 1000)
+    flight.written(5000, 6000)
     assert [1000, 1000, 6000, 6000] == [flight.readable(position) for position in (0, 1000, 5000, 6000)]
 
 
@@ -44,10 +44,10 @@ async def test_listen__until_stopped() -> None:
     flight = Flight(wanted())
     told: list[int] = []
     stop = flight.listen(lambda: told.append(flight.extents.total))
-    flight.landed(0, 10)
+    flight.written(0, 10)
     stop()
     stop()
-    flight.landed(10, 20)
+    flight.written(10, 20)
     assert [10] == told
 
 
@@ -88,7 +88,7 @@ async def land(flight: Flight, start: int, end: int) -> None:
     """Let bytes arrive."""
     assert flight.spool is not None
     await flight.spool.write(start, [BODY[start:end]])
-    flight.landed(start, end)
+    flight.written(start, end)
 
 
 async def test_follow__out_of_order(flight: Flight) -> None:

@@ -68,8 +68,8 @@ async def right(bed: Bed, job: Job) -> None:
     """Bring what is asked for."""
     bed.answer(job)
     await asyncio.sleep(STEP)
-    bed.flight.landed(job.start, SIZE if job.end is None else job.end)
-    bed.flight.came += SEGMENT
+    bed.flight.written(job.start, SIZE if job.end is None else job.end)
+    bed.flight.received += SEGMENT
 
 
 async def test_run__every_part_once() -> None:
@@ -190,7 +190,7 @@ async def test_run__one_falls_silent_in_the_middle(clock: HandClock) -> None:
     async def do(bed: Bed, job: Job) -> None:
         if job.probe and not any(other.silent for other in bed.jobs):
             bed.answer(job)
-            bed.flight.landed(job.start, job.start + 100)
+            bed.flight.written(job.start, job.start + 100)
             await asyncio.Event().wait()
         await right(bed, job)
         clock.advance(0.3)
@@ -214,7 +214,7 @@ async def test_run__the_only_one_falls_silent_in_the_middle(clock: HandClock) ->
             return
         job.busy = lambda: writing[0]
         bed.answer(job)
-        bed.flight.landed(0, 100)
+        bed.flight.written(0, 100)
         await asyncio.Event().wait()
 
     bed._do = do
@@ -319,7 +319,7 @@ async def test_run__somebody_has_no_connection() -> None:
             await asyncio.sleep(STEP)
         if bed.most >= 3 and not gate.is_set():
             await gate.wait()
-        bed.flight.landed(job.start, job.end or SIZE)
+        bed.flight.written(job.start, job.end or SIZE)
 
     bed = Bed(do)
     running = asyncio.create_task(bed.run())
@@ -340,7 +340,7 @@ async def test_run__trickles() -> None:
         bed.answer(job)
         while True:
             await asyncio.sleep(STEP)
-            bed.flight.came += 1
+            bed.flight.received += 1
 
     with pytest.raises(UpstreamTimeout):
         await Bed(do, Lanes(1, SEGMENT, least=1_000_000, window=0.2)).run()

@@ -45,7 +45,7 @@ class Bed:
     async def tried(self, error: Exception, *, plain: bool = False, answered: bool = False, new: int = 0) -> str:
         """A connection fails, after `new` bytes; whether it is tried again, how, or given up."""
         total = self.flight.extents.total
-        self.flight.landed(total, total + new)
+        self.flight.written(total, total + new)
         job = Job(0, None, self.clock.monotonic(), plain=plain)
         job.answered = self.clock.monotonic() if answered else None
         try:
@@ -98,7 +98,7 @@ async def test_failed__away(clock: HandClock, elsewhere: bool) -> None:
 async def test_answered__silence_is_remembered(bed: Bed, beside: bool) -> None:
     """A host that said nothing when a range was wanted, and gave the whole, is asked without ranges for a minute."""
     if beside:
-        bed.retries.beside = True
+        bed.retries.plain_sent = True
         assert "given up" == await bed.tried(UpstreamTimeout(""))  # both said nothing
     else:
         assert "plain" == await bed.tried(UpstreamTimeout(""))
@@ -116,7 +116,7 @@ async def test_dropped__for_silence(bed: Bed) -> None:
         other = Bed(bed.clock, wanted())
         other.begin(ranges=True)
         other.retries.dropped(silent=True)
-        other.flight.landed(0, here)
+        other.flight.written(0, here)
         for _ in range(silences):
             other.retries.dropped(silent=True)
             other.retries.dropped(silent=False)  # it was slow

@@ -18,7 +18,9 @@ from tests.memory_store import MemorySpool, MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
 
 
-async def pour(store: MemoryStore, script: Scripted, end: int | None, landed: tuple[int, bytes] | None = None) -> bytes:
+async def write_body(
+    store: MemoryStore, script: Scripted, end: int | None, landed: tuple[int, bytes] | None = None
+) -> bytes:
     """Write an answer; gives what the file holds, and raises what the writer raised."""
     upstream = MemoryUpstream()
     upstream.on(URL, script)
@@ -27,9 +29,9 @@ async def pour(store: MemoryStore, script: Scripted, end: int | None, landed: tu
     try:
         if landed is not None:
             await spool.write(landed[0], [landed[1]])
-            flight.landed(landed[0], landed[0] + len(landed[1]))
+            flight.written(landed[0], landed[0] + len(landed[1]))
         async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
-            await SpoolWriter(spool, flight, 0).pour(reply, end)
+            await SpoolWriter(spool, flight, 0).write_body(reply, end)
         return os.pread(spool.fd, 1 << 20, 0)
     finally:
         store.landed = flight.extents.total  # type: ignore[attr-defined]
@@ -39,32 +41,32 @@ async def pour(store: MemoryStore, script: Scripted, end: int | None, landed: tu
 @pytest.mark.parametrize("piece", [1000, 65_536, 1 << 20])
 async def test_pour__whole(store: MemoryStore, piece: int) -> None:
     """Every byte lands, in chunks of whatever size."""
-    assert BODY == await pour(store, Scripted(BODY, piece=piece), len(BODY))
+    assert BODY == await write_body(store, Scripted(BODY, piece=piece), len(BODY))
 
 
 async def test_pour__keeps_what_landed(store: MemoryStore) -> None:
     """Bytes that landed before are never written again: they may have been hashed."""
     known = b"K" * 70_000
-    assert known + BODY[70_000:] == await pour(store, Scripted(BODY), len(BODY), (0, known))
+    assert known + BODY[70_000:] == await write_body(store, Scripted(BODY), len(BODY), (0, known))
 
 
 async def test_pour__too_long(store: MemoryStore) -> None:
     """More than was promised is wrong bytes."""
     with pytest.raises(WrongBytes):
-        await pour(store, Scripted(BODY), len(BODY) - 1)
+        await write_body(store, Scripted(BODY), len(BODY) - 1)
 
 
 async def test_pour__breaks(store: MemoryStore) -> None:
     """What came before a break is written."""
     with pytest.raises(UpstreamBroken):
-        await pour(store, Scripted(BODY, cut=200_000), len(BODY))
+        await write_body(store, Scripted(BODY, cut=200_000), len(BODY))
     assert 200_000 == store.landed  # type: ignore[attr-defined]
 
 
 async def test_pour__disk_is_full() -> None:
     """A write that fails ends it."""
     with pytest.raises(StoreFull):
-        await pour(MemoryStore(limit=100_000), Scripted(BODY), len(BODY))
+        await write_body(MemoryStore(limit=100_000), Scripted(BODY), len(BODY))
 
 
 class HeldSpool(MemorySpool):
@@ -88,7 +90,7 @@ async def test_pour__cancelled_while_writes_fail(store: MemoryStore) -> None:
     spool = HeldSpool(store)
     try:
         async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
-            pouring = asyncio.create_task(SpoolWriter(spool, Flight(wanted()), 0).pour(reply, len(BODY)))
+            pouring = asyncio.create_task(SpoolWriter(spool, Flight(wanted()), 0).write_body(reply, len(BODY)))
             await spool.gate.until_arrived(3)
             for _ in range(3):
                 pouring.cancel()
