@@ -29,7 +29,7 @@ async def first_bytes(
 
 
 @pytest.mark.parametrize(
-    ("wish", "body", "headers", "right"),
+    ("file", "body", "headers", "right"),
     [
         (wanted(None), BODY, {}, True),
         (wanted(None), BODY, TYPED, False),
@@ -57,7 +57,7 @@ async def test_refuse_by_head__type_and_length(
 
 
 @pytest.mark.parametrize(
-    ("wish", "body", "headers", "error"),
+    ("file", "body", "headers", "error"),
     [
         (wanted(), PAGE, TYPED, WrongBytes),  # of another size, and no wheel begins so
         (replace(wanted(PAGE), called="notes"), PAGE, TYPED, None),

@@ -261,9 +261,9 @@ def spread(*urls: str, size: bool = True) -> WantedFile:
     return replace(wanted(size=size), others=tuple(Location(url, SITE) for url in urls or (SIBLING,)))
 
 
-async def brought(bed: Bed, wished: WantedFile) -> bytes:
+async def brought(bed: Bed, file: WantedFile) -> bytes:
     """All of a file that has to be fetched."""
-    flight, _ = await bed.downloads.open(wished)
+    flight, _ = await bed.downloads.open(file)
     assert isinstance(flight, Flight)
     body = await body_of(flight)
     await idle(bed)
@@ -431,9 +431,9 @@ async def test_kept__by_a_hash_that_names_no_blob(bed: Bed, upstream: MemoryUpst
 
     upstream.on(URL, Scripted(BODY))
     digest = Digest(algorithm, hashlib.new(algorithm, BODY, usedforsecurity=False).hexdigest())
-    wished = replace(wanted(None), digest=digest)
-    assert BODY == await brought(bed, wished)
-    blob = await bed.downloads.stored(wished)
+    file = replace(wanted(None), digest=digest)
+    assert BODY == await brought(bed, file)
+    blob = await bed.downloads.stored(file)
     assert blob is not None
     assert sha256(BODY) == blob.digest
 
@@ -443,12 +443,12 @@ async def test_locations__of_a_file_without_a_digest(bed: Bed, upstream: MemoryU
     """Another location continues what one began only if all bytes on disk are the same there."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers={"etag": '"a"'}), Scripted(error=NotFound("gone")))
     upstream.on(SIBLING, Scripted(other, ranges=True, headers={"etag": '"b"'}))
-    wished = replace(wanted(None), others=(Location(SIBLING, SITE),))
+    file = replace(wanted(None), others=(Location(SIBLING, SITE),))
     if other == BODY:
-        assert BODY == await brought(bed, wished)
+        assert BODY == await brought(bed, file)
     else:
         with pytest.raises(NotFound):
-            await brought(bed, wished)
+            await brought(bed, file)
         await idle(bed)
 
 
@@ -465,7 +465,7 @@ async def test_open__as_many_as_there_may_be(upstream: MemoryUpstream, store: Me
         upstream.on(url, Scripted(BODY, gate=gate if url in urls[:2] else None))
     wishes = [wanted(None, key=url, url=url) for url in urls]
 
-    held = [asyncio.create_task(downloads.open(wished)) for wished in wishes[:2]]
+    held = [asyncio.create_task(downloads.open(file)) for file in wishes[:2]]
     while upstream.asks[1:] == []:
         await asyncio.sleep(0)
     past, source = await downloads.open(wishes[2])
@@ -480,7 +480,7 @@ async def test_open__as_many_as_there_may_be(upstream: MemoryUpstream, store: Me
     assert all(isinstance(flight, Flight) for flight, _ in flights)
     while events[-1] != Flying(0):
         await asyncio.sleep(0)
-    assert [True, True, False, True] == [await downloads.stored(wished) is not None for wished in wishes]
+    assert [True, True, False, True] == [await downloads.stored(file) is not None for file in wishes]
     await downloads.close()
 
 
@@ -519,17 +519,17 @@ async def test_open__is_no_such_file(
     bed = Bed(MemoryStore(limit=10 if full else 1 << 30), upstream, clock)
     url = f"https://files.example/{name}"
     upstream.on(url, Scripted(body, headers={"content-length": "?"}))
-    wished = wanted(None, url=url)
+    file = wanted(None, url=url)
     with pytest.raises(WrongBytes):
-        found, _ = await bed.downloads.open(wished)
+        found, _ = await bed.downloads.open(file)
         pieces = found.chunks() if isinstance(found, Passthrough) else bed.downloads.followed(found)  # type: ignore[arg-type]
         _ = [piece async for piece in pieces]
     await idle(bed)
-    assert await bed.downloads.stored(wished) is None
+    assert await bed.downloads.stored(file) is None
     upstream.on(url, Scripted(body))
     clock.advance(10)
     if body:  # its length tells
-        found, _ = await bed.downloads.open(wished)
+        found, _ = await bed.downloads.open(file)
         if isinstance(found, Passthrough):
             await found.close()
     await idle(bed)

@@ -36,7 +36,7 @@ OVERLAP = 65_536
 async def fill(
     store: MemoryStore,
     upstream: MemoryUpstream,
-    wished: WantedFile,
+    file: WantedFile,
     lanes: Lanes,
     left: SpoolState | None = None,
     host_limits: HostLimits | None = None,
@@ -48,7 +48,7 @@ async def fill(
         for start, end in left.extents:
             await spool.write(start, [BODY[start:end]])
         await spool.close(keep=True)
-    flight = Flight(wished)
+    flight = Flight(file)
     flight.spool = await store.spool("demo", None)
     try:
         await Filling(
@@ -164,32 +164,32 @@ async def test_run__begun_again(store: MemoryStore, upstream: MemoryUpstream, sa
             await fill(store, upstream, wanted(None), Lanes(1, 100_000))
 
 
-@pytest.mark.parametrize("wish", [wanted(b"", size=False), replace(wanted(None), called="py.typed")])
-async def test_run__empty_file(store: MemoryStore, upstream: MemoryUpstream, wished: WantedFile) -> None:
+@pytest.mark.parametrize("file", [wanted(b"", size=False), replace(wanted(None), called="py.typed")])
+async def test_run__empty_file(store: MemoryStore, upstream: MemoryUpstream, file: WantedFile) -> None:
     """A file without a byte is a file, though no range of it can be had: where its digest or its name lets it be."""
     upstream.on(URL, Scripted(b"", ranges=True))
-    flight, body = await fill(store, upstream, wished, Lanes(1, 100_000))
+    flight, body = await fill(store, upstream, file, Lanes(1, 100_000))
     assert [True, False] == ["Range" in ask.headers for ask in upstream.asks]
     assert (b"", 0) == (body, flight.size)
 
 
-@pytest.mark.parametrize("wish", [wanted(None), wanted(size=False)])
+@pytest.mark.parametrize("file", [wanted(None), wanted(size=False)])
 @pytest.mark.parametrize("headers", [{}, {"content-length": ""}], ids=["length", "no length"])
 async def test_run__empty_answer(
-    store: MemoryStore, upstream: MemoryUpstream, wished: WantedFile, headers: dict[str, str]
+    store: MemoryStore, upstream: MemoryUpstream, file: WantedFile, headers: dict[str, str]
 ) -> None:
     """A wheel without a byte is none."""
     upstream.on(URL, Scripted(b"", ranges=True, headers=headers))
     with pytest.raises(WrongBytes):
-        await fill(store, upstream, wished, Lanes(1, 100_000))
+        await fill(store, upstream, file, Lanes(1, 100_000))
 
 
 async def test_run__wrong_length(store: MemoryStore, upstream: MemoryUpstream) -> None:
     """A length other than that of a signed list, or of a page without a digest, is refused at the head."""
     upstream.on(URL, Scripted(BODY + b"more", ranges=True))
-    for wished in (replace(wanted(), signed=True), replace(wanted(), digest=None)):
+    for file in (replace(wanted(), signed=True), replace(wanted(), digest=None)):
         with pytest.raises(WrongBytes):
-            await fill(store, upstream, wished, Lanes(1, 100_000))
+            await fill(store, upstream, file, Lanes(1, 100_000))
     assert 0 == upstream.sent
 
 

@@ -133,9 +133,9 @@ def descriptor() -> Iterator[int]:
     os.close(number)
 
 
-async def rest(passthroughs: Passthroughs, wished: WantedFile, descriptor: int, size: int | None = len(BODY)) -> bytes:
+async def rest(passthroughs: Passthroughs, file: WantedFile, descriptor: int, size: int | None = len(BODY)) -> bytes:
     """The rest of a file whose beginning is on disk."""
-    flight = Flight(wished)
+    flight = Flight(file)
     flight.size, flight.validator = size, Validator('"v1"')
     return b"".join([piece async for piece in passthroughs.rest(flight, descriptor, AT, size)])
 
@@ -194,9 +194,9 @@ async def test_rest__that_is_too_short(passthroughs: Passthroughs, upstream: Mem
     """A whole that ends before what is here is no such file."""
     for body in (BODY[: AT - 5], b""):
         upstream.on(URL, Scripted(body, headers={"content-length": "?"}))
-        for wished in (wanted(), wanted(None)):
+        for file in (wanted(), wanted(None)):
             with pytest.raises((UpstreamBroken, WrongBytes)):
-                await rest(passthroughs, wished, descriptor, None)
+                await rest(passthroughs, file, descriptor, None)
 
 
 @pytest.mark.parametrize("error", [NotFound("gone"), UpstreamThrottled("busy")])
