@@ -78,10 +78,11 @@ class Outcome(enum.Enum):
     @property
     def source(self) -> Source:
         """Where the bytes come from of an answer that came about so."""
-        return next((source for source, outcome in _OUTCOMES.items() if outcome is self), Source.CACHE)
+        return _SOURCES.get(self, Source.CACHE)
 
 
 _OUTCOMES = {Source.CACHE: Outcome.HIT, Source.SHARED: Outcome.SHARED, Source.UPSTREAM: Outcome.MISS}
+_SOURCES = {outcome: source for source, outcome in _OUTCOMES.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,9 +59,10 @@ class Representation:
         fresh_until: float = 0.0,
         last_modified: str | None = None,
         dated: bool = False,
+        age: float | None = None,
     ) -> Self:
         """A file, with `digest` as its ETag. `last_modified` is upstream's: what cannot be sent is left out."""
-        date = freshness.sendable_date(last_modified)
+        date = None if last_modified is None else freshness.sendable_date(last_modified)
         return cls(
             body=body,
             kind=kind,
@@ -74,6 +75,7 @@ class Representation:
             fresh_until=fresh_until,
             last_modified=date,
             dated=dated and date is not None,
+            age=age,
         )
 
     @property

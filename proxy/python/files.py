@@ -62,11 +62,11 @@ class Files:
             target, site, listing, vouched=entry.promised is not None
         )
         digest = listing.digest or entry.promised or blob.digest
-        stored = _file_answer(site, blob, digest, Source.CACHE, immutable=immutable)
-        stored = replace(stored, age=self._age(entry))
+        shown = Outcome.STALE if outcome is Outcome.MISS else outcome
+        age = None if outcome is Outcome.REVALIDATED else self._age(entry)
+        stored = _file_answer(site, blob, digest, Source.CACHE, immutable=immutable, outcome=shown, age=age)
         if outcome is not Outcome.MISS:
-            age = None if outcome is Outcome.REVALIDATED else stored.age
-            return self._reusable(replace(stored, outcome=outcome, age=age), site, listing, immutable=immutable)
+            return self._reusable(stored, site, listing, immutable=immutable)
         if listing.digest is not None and not entry.proved:
             await self._store.forget(entry.key)  # it was never what the page promises
         try:
@@ -74,7 +74,7 @@ class Files:
         except (NotFound, UpstreamError):
             if listing.digest is not None:
                 raise  # a page promises another file than the stored one
-            return replace(stored, outcome=Outcome.STALE)
+            return stored
 
     async def metadata(self, target: Target, site: Site, name: str) -> Representation:
         """The metadata of a wheel, from wherever it can be had; `name` ends in `.metadata`. Raises as `file` does."""
@@ -181,7 +181,16 @@ def _is_immutable(target: Target, site: Site, listing: Listing, *, vouched: bool
     return listing.failure is None and not is_volatile(target, site) and (listing.file is not None or vouched)
 
 
-def _file_answer(site: Site, body: Body, digest: Digest | None, source: Source, *, immutable: bool) -> Representation:
+def _file_answer(  # noqa: PLR0913 what an answer says of a file
+    site: Site,
+    body: Body,
+    digest: Digest | None,
+    source: Source,
+    *,
+    immutable: bool,
+    outcome: Outcome | None = None,
+    age: float | None = None,
+) -> Representation:
     return Representation.of_file(
         body,
         kind=Kind.FILE,
@@ -189,6 +198,8 @@ def _file_answer(site: Site, body: Body, digest: Digest | None, source: Source, 
         source=source,
         digest=digest,
         cache_control=_cache_control(immutable=immutable),
+        outcome=outcome,
+        age=age,
     )
 
 

@@ -245,14 +245,14 @@ async def test_direct_read__connection_that_cannot_be_read(origin: Origin) -> No
         assert response.connection is not None
         transport = response.connection.transport
         assert transport is not None
-        sluice, buffer = DirectRead(response, BODY.size, 60.0), memoryview(bytearray(1000))
+        direct, buffer = DirectRead(response, BODY.size, 60.0), memoryview(bytearray(1000))
         transport.resume_reading = _failing  # type: ignore[method-assign]
         with pytest.raises(OSError, match="epoll"):
-            await sluice.readinto(buffer)
+            await direct.readinto(buffer)
         assert transport.is_closing()
         with pytest.raises(ConnectionError):
-            await sluice.readinto(buffer)
-    del sluice
+            await direct.readinto(buffer)
+    del direct
     gc.collect()
     await asyncio.sleep(0)
     assert [] == left
