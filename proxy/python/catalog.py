@@ -246,11 +246,13 @@ class Catalog:
         """
         page = await self._parsed.get(document)
         named = [] if page.summary.quarantined else page.by_name.get(name, [])
+        found: list[File] = []
         for file in named:
             at = located(file, site)
             if at is not None and at.host is not None:
                 self.hosts.linked(site, at.host, file.url)
-        found = [file for file in named if located(file, site) == target]
+            if at == target:
+                found.append(file)
         if not found:
             earlier = self._pages.earlier(document.entry, name)
             before = next((file for file in earlier if located(file, site) == target), None)

@@ -44,7 +44,7 @@ class Supplement:
     def key(self) -> str:
         """A short text that tells supplements apart if they complete a page differently."""
         offered = self.offered
-        if not (self.digests or self.removed or self.withdrawn) and offered == EVERYTHING:
+        if self is NOTHING_KNOWN or not (self.digests or self.removed or self.withdrawn or offered != EVERYTHING):
             return "-"
         known = sorted(f"{url} {digest}" for url, digest in self.digests.items())
         # All of a dropped file: the index may list it again, change it, and drop it again.
@@ -98,7 +98,7 @@ class Supplements:
     async def of(self, address: PageAddress, document: Document) -> Supplement:
         """What is known here of a page. Raises UpstreamBroken if it is no index page, BlobDamaged."""
         summary = await self._parsed.summary(document)
-        site, dropped = address.site, await self._dropped(address)
+        site, dropped = address.site, await self._dropped(document.entry.key, address.site)
         if not dropped and (not summary.bare or self._offers.everywhere(summary.bare)):
             if summary.hashed:
                 return NOTHING_KNOWN  # the usual case: the links need not be parsed
@@ -119,7 +119,7 @@ class Supplements:
         page, site = await self._parsed.get(document), address.site
         if not site.keep_removed or page.summary.quarantined:
             return None
-        dropped = [file for file in await self._dropped(address) if file.filename not in page.by_name]
+        dropped = [file for file in await self._dropped(document.entry.key, site) if file.filename not in page.by_name]
         left = await self._stored((*page.page.files, *dropped), site)
         return Supplement(removed=tuple(left), withdrawn=True) if left else None
 
@@ -127,13 +127,13 @@ class Supplements:
         """Record which stored files a page drops, which is about to replace another one, from `url`."""
         if not address.site.keep_removed:
             return
-        earlier = await self._dropped(address)
+        key, earlier = address.key, await self._dropped(address.key, address.site)
         dropped = [file for file in (*old.page.files, *earlier) if file.filename not in fresh.by_name]
         gone = await self._stored(dropped, address.site)
         if [file.url for file in gone] == [file.url for file in earlier]:
             return
         page = replace(old.page, files=tuple(gone), html=False, meta=EMPTY, extra=EMPTY, versions=None)
-        await self._write(removed_key(address.key), url, record(page))
+        await self._write(removed_key(key), url, record(page))
 
     async def _write(self, key: str, url: str, body: bytes) -> None:
         now = self._clock.now()
@@ -141,12 +141,12 @@ class Supplements:
         if blob is not None:
             await self._store.save(Entry(key, url, blob.digest, blob.size, Format.JSON.value, Validator(), now, now))
 
-    async def _dropped(self, address: PageAddress) -> tuple[File, ...]:
-        """The files that earlier copies of a page had, and later ones did not."""
-        key = removed_key(address.key)
-        if not address.site.keep_removed or self._store.find(key) is None:
+    async def _dropped(self, page: str, site: Site) -> tuple[File, ...]:
+        """The files that earlier copies of the page with this key had, and later ones did not."""
+        key = removed_key(page)
+        if not site.keep_removed or self._store.find(key) is None:
             return ()
-        document = self._documents.peek(key, address.site)
+        document = self._documents.peek(key, site)
         if document is None or self._store.blob(document.entry.digest) is None:  # this counts as a use
             return ()
         try:
