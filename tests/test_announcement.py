@@ -84,9 +84,11 @@ async def test_announced__two_on_one_host(browser: Browser) -> None:
 
 
 async def test_announced__ends_at_once() -> None:
-    """A cache that stops while it is being announced does not wait for that."""
+    """A cache that starts, or stops, does not wait for its announcement."""
     async with announced([LOOPBACK], 31423):
-        pass
+        (registering,) = (task for task in asyncio.all_tasks() if task.get_name() == "announcement")
+        assert not registering.done()
+    assert registering.cancelled()
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the library leaves a socket to the garbage collector
