@@ -68,7 +68,6 @@ class DiskStore:
         )
         self.resources = AsyncExitStack()  # what `close` closes last
         self._spools: set[str] = set()
-        self._running: list[asyncio.Task[None]] = []
         self._boot = boot_id()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -88,18 +87,16 @@ class DiskStore:
         self._upkeep.measure()
         self._space.check_limit()
         self._report()
-        self._running = [
-            asyncio.create_task(self._upkeep.run()),
-            asyncio.create_task(self._verifier.run()),
-        ]
+        self._rounds = asyncio.create_task(self._upkeep.run())
+        self._verifying = asyncio.create_task(self._verifier.run())
         if complete:
             self._tasks.background(self.sweep())
 
     async def close(self) -> None:
         """Finish what was begun, write down what was used, and let go of the folder."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        self._verifier.stop()
+        self._rounds.cancel()
+        await asyncio.gather(self._rounds, self._verifying, return_exceptions=True)
         await self._tasks.done()
         self._upkeep.note_uses()
         await self._backlog.flush(_CLOSING)

@@ -58,6 +58,7 @@ class Verifier:
         self._drop = drop
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._more = asyncio.Event()
+        self._stopped = False
         self._loop = asyncio.get_running_loop()
 
     def check(self, record: Record) -> None:
@@ -70,23 +71,28 @@ class Verifier:
         self._more.set()
 
     async def run(self) -> None:
-        """Check the files that wait, one after another, for ever."""
-        while True:
+        """Check the files that wait, one after another, until `stop`. Not to be cancelled: threads read its files."""
+        while not self._stopped:
             self._more.clear()
-            while self._waiting:
+            while self._waiting and not self._stopped:
                 sha256, _ = self._waiting.popitem()
                 await self.verify(sha256)
             await self._more.wait()
 
+    def stop(self) -> None:
+        """Let `run` end soon, also in the middle of a file."""
+        self._stopped = True
+        self._more.set()
+
     async def verify(self, sha256: str) -> bool | None:
-        """Whether a blob's file is right; it is dropped if not. None if the blob is not here any more."""
+        """Whether a blob's file is right; it is dropped if not. None if the blob is gone, or this was stopped."""
         record = self._blobs.acquire(sha256)
         if record is None:
             return None
         try:
             stamp = await self._verified(record)
-            if not self._blobs.holds(record):
-                return None  # another took its place, or it was evicted
+            if self._stopped or not self._blobs.holds(record):
+                return None  # nobody knows; or another took its place, or it was evicted
             if stamp is None:
                 self._drop(record)
                 return False
@@ -129,7 +135,7 @@ class Verifier:
             return len(piece)
 
         position = 0
-        while position < record.size:
+        while position < record.size and not self._stopped:
             length = await self._threads.hash(advance, position)
             if not length:
                 return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -115,3 +116,21 @@ async def test_adopt__in_place_of_a_doubtful_file(tmp_path: Path) -> None:
         with store.lease(again) as descriptor:
             assert os.pread(descriptor, len(LARGE), 0) == LARGE
         assert await verify(store, digest(LARGE)) is True
+
+
+@pytest.mark.parametrize("pause", range(12))
+async def test_stop__while_a_file_is_checked(tmp_path: Path, pause: int) -> None:
+    """Closing the store ends a check at whatever point: nothing stays open, and the file is not dropped for it."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await adopt(store, "large", LARGE)
+        await store.save(entry("large", LARGE))
+        blob = store.blob(digest(LARGE))
+        assert blob is not None
+        store.recheck(blob)
+        for _ in range(pause):
+            await asyncio.sleep(0)
+            await store._threads.files(int)
+    async with opened(path) as store:
+        assert store.find("large") == entry("large", LARGE)
+        assert store.blob(digest(LARGE)) is not None
