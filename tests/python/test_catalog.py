@@ -63,7 +63,7 @@ class World:
 
 
 async def test_find__asks_for_the_page_once() -> None:
-    """The page is the authority; the kept one is enough, however old."""
+    """The page is the authority; the stored one is enough, however old."""
     world = World()
     first = await world.catalog.find(LISTED, SITE)
     world.clock.advance(10_000)
@@ -72,7 +72,7 @@ async def test_find__asks_for_the_page_once() -> None:
 
 
 async def test_find__new_file_on_the_page() -> None:
-    """A file that the kept page does not list makes the page be asked for, if it is not fresh."""
+    """A file that the stored page does not list makes the page be asked for, if it is not fresh."""
     world = World()
     await world.catalog.find(LISTED, SITE)
     newer = NAME.replace("1.0", "2.0")
@@ -212,16 +212,16 @@ async def test_find__guess_that_is_refused() -> None:
     assert Listing() == await world.catalog.find(Target("pytorch", None, f"whl/cu126/{NAME}"), TORCH)
 
 
-# What kept pages say
+# What stored pages say
 
 
-async def test_kept__asks_nobody() -> None:
+async def test_stored__asks_nobody() -> None:
     """Of a page that was never seen nothing is known."""
     world = World()
     assert (Listing(), 0) == (await world.catalog.stored(LISTED, SITE), len(world.upstream.asks))
 
 
-async def test_kept__whatever_page_lists_it() -> None:
+async def test_stored__whatever_page_lists_it() -> None:
     """A project's pages on all channels, and flat pages, are looked at, however old."""
     world = World(TORCH)
     for page, number in (("whl/cu126/demo/", 1), ("whl/demo/", 2), ("whl/links.html", 3)):
@@ -234,7 +234,7 @@ async def test_kept__whatever_page_lists_it() -> None:
     assert [True, True, True, False] == [listing.file is not None for listing in kept]
 
 
-async def test_kept__page_that_is_damaged() -> None:
+async def test_stored__page_that_is_damaged() -> None:
     """It is passed over, and another page may do."""
     world = World(TORCH)
     for page in ("whl/cu126/demo/", "whl/demo/"):
@@ -283,7 +283,7 @@ async def test_elsewhere__siblings(url: str, locations: list[str]) -> None:
 
 
 async def test_elsewhere__pages_of_other_mounts() -> None:
-    """Where kept pages have the name and the digest; never on the page's own mount, and never by the name alone."""
+    """Where stored pages have the name and the digest; never on the page's own mount, and never by the name alone."""
     world = World(SITE, TORCH, NVIDIA, FLAT)
     links = {
         (SITE, "simple/demo/", "demo"): [Link(NAME, f"https://own.example/{NAME}", sha256="a" * 64)],

@@ -1,4 +1,4 @@
-"""Whether what is kept is still what pages promise: in every algorithm, and where no page could be read."""
+"""Whether what is stored is still what pages promise: in every algorithm, and where no page could be read."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def hold(world: World, body: bytes, promised: Digest | None = None, *, pro
 
 
 def kept(world: World) -> Entry | None:
-    """What is written of the kept file."""
+    """What is written of the stored file."""
     return world.store.find(file_key(FILE))
 
 
@@ -79,7 +79,7 @@ def kept(world: World) -> Entry | None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("before", [None, *ALGORITHMS])
 async def test_file__page_says_the_same(world: World, algorithm: str, before: str | None) -> None:
-    """The kept file is answered, and lasts; its validator is what the page promises."""
+    """The stored file is answered, and lasts; its validator is what the page promises."""
     world.publish(link(digest(algorithm)))
     await world.page()
     await hold(world, RIGHT, digest(before) if before else None)
@@ -142,8 +142,8 @@ async def test_file__two_links_to_one_address(world: World) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_file__cold_then_kept(world: World, algorithm: str) -> None:
-    """A validator that a client got while a file came is that of the kept file."""
+async def test_file__cold_then_stored(world: World, algorithm: str) -> None:
+    """A validator that a client got while a file came is that of the stored file."""
     world.publish(link(digest(algorithm)))
     world.upstream.on(URL, Scripted(RIGHT))
     first = await world.file(FILE)
@@ -241,7 +241,7 @@ async def test_file__whose_page_comes_and_does_not_list_it(world: World) -> None
 
 
 async def test_file__whose_project_was_withdrawn(world: World) -> None:
-    """An index that has no such project has said what it knows: the file is kept and served."""
+    """An index that has no such project has said what it knows: the file is stored and served."""
     await hold(world, RIGHT, proved=False)
     world.upstream.on(PAGE_URL, Scripted(error=NotFound("gone")))
     shown = await world.file(FILE)
@@ -393,7 +393,7 @@ MD5 = Digest("md5", "d" * 32)
 
 
 async def metadata(store: MemoryStore, etag: str | None) -> Entry:
-    """Metadata as it is kept; `etag` is the digest of the wheel that it was read from, or upstream's tag."""
+    """Metadata as it is stored; `etag` is the digest of the wheel that it was read from, or upstream's tag."""
     blob = await stored(store, BODY)
     entry = Entry("key", f"{URL}.metadata", blob.digest, blob.size, "text/plain", Validator(etag), 0.0, 0.0)
     await store.save(entry)
@@ -432,7 +432,7 @@ def listed(*digests: Digest, metadata: bool | Digest | None = None) -> File:
 async def test_metadata__is_that_of_the_listed_wheel(
     world: World, etag: str | None, file: File, expected: bool
 ) -> None:
-    """Kept metadata is the wheel's that a page lists now, if the page's hashes say so, or it has none."""
+    """Stored metadata is the wheel's that a page lists now, if the page's hashes say so, or it has none."""
     validity = FileValidity(
         world.store, world.catalog, StoredFiles(world.store, world.clock), world.revalidator, world.clock
     )

@@ -1,4 +1,4 @@
-"""Files and metadata: whether what is kept is still it, and where it comes from when it is not."""
+"""Files and metadata: whether what is stored is still it, and where it comes from when it is not."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def by_md5(body: bytes) -> bytes:
     return b'<a href="%b#md5=%b">%b</a>' % (URL.encode(), value.encode(), PACKAGE.filename.encode())
 
 
-# What is kept
+# What is stored
 
 
-async def test_file__kept_and_promised(world: World) -> None:
+async def test_file__stored_and_promised(world: World) -> None:
     """It is answered without a word of upstream, and may be reused for as long as a page lives."""
     world.publish(of(PACKAGE))
     await world.page()
@@ -60,14 +60,14 @@ async def test_file__kept_and_promised(world: World) -> None:
     assert (BODY, 0) == (await world.read(shown), world.upstream.count(URL))
 
 
-async def test_file__kept_and_no_page_known(world: World) -> None:
+async def test_file__stored_and_no_page_known(world: World) -> None:
     """Nobody is asked."""
     await world.hold(FILE, BODY)
     assert (Outcome.HIT, 0) == ((await world.file(FILE)).outcome, len(world.upstream.asks))
 
 
 @pytest.mark.parametrize("now", ["+files", "~files"])
-async def test_file__kept_from_another_cache(make: Make, now: str) -> None:
+async def test_file__stored_from_another_cache(make: Make, now: str) -> None:
     """What an older version of the cache that is upstream gave is found again, whichever marker its pages have now."""
     world = make(replace(SITE, base="https://cache.example/pypi/"))
     url = f"https://cache.example/pypi/{now}/files.example/p/{PACKAGE.filename}"
@@ -84,7 +84,7 @@ async def test_file__kept_from_another_cache(make: Make, now: str) -> None:
 
 
 async def test_file__page_promises_another(world: World) -> None:
-    """What is kept is not it any more: it is fetched, by its new hash, and takes its place."""
+    """What is stored is not it any more: it is fetched, by its new hash, and takes its place."""
     world.publish(of(OTHER))
     await world.page()
     await world.hold(FILE, BODY)
@@ -98,7 +98,7 @@ async def test_file__page_promises_another(world: World) -> None:
 
 @pytest.mark.parametrize("error", [UpstreamUnreachable("away"), NotFound("gone")])
 async def test_file__page_promises_another_that_cannot_be_had(world: World, error: PullthroughError) -> None:
-    """Bytes that have not the promised hash are no way out; what is kept stays for the day it is promised again."""
+    """Bytes that have not the promised hash are no way out; what is stored stays for the day it is promised again."""
     world.publish(of(OTHER))
     await world.page()
     await world.hold(FILE, BODY)
@@ -112,7 +112,7 @@ async def test_file__page_promises_another_that_cannot_be_had(world: World, erro
 
 
 async def test_file__page_has_a_hash_that_names_no_blob(world: World) -> None:
-    """Whether an md5 is that of the kept file is not measured again: names are not used twice."""
+    """Whether an md5 is that of the stored file is not measured again: names are not used twice."""
     world.upstream.on(world.url(PAGE), Scripted(by_md5(BODY), headers={"content-type": "text/html"}))
     await world.page()
     await world.hold(FILE, BODY)
@@ -181,7 +181,7 @@ async def test_volatile__replaced(nightly: World) -> None:
 
 @pytest.mark.parametrize("error", [UpstreamUnreachable("away"), NotFound("gone")])
 async def test_volatile__not_to_be_confirmed(nightly: World, error: PullthroughError) -> None:
-    """What is gone upstream, or whose upstream is, is answered as it is kept."""
+    """What is gone upstream, or whose upstream is, is answered as it is stored."""
     await nightly.hold(FILE, BODY, TAGGED)
     nightly.clock.advance(SITE.ttl + 1)
     nightly.upstream.on(URL, Scripted(error=error))
@@ -223,7 +223,7 @@ async def test_volatile__page_has_its_hash(nightly: World) -> None:
 
 
 async def test_volatile__page_has_a_hash_that_names_no_blob(nightly: World) -> None:
-    """An md5 does not say whether the kept file is the one: it is confirmed as if there was none."""
+    """An md5 does not say whether the stored file is the one: it is confirmed as if there was none."""
     nightly.upstream.on(nightly.url(PAGE), Scripted(by_md5(OTHER_BODY), headers={"content-type": "text/html"}))
     await nightly.page()
     await nightly.hold(FILE, BODY, TAGGED)
@@ -234,7 +234,7 @@ async def test_volatile__page_has_a_hash_that_names_no_blob(nightly: World) -> N
 
 
 async def test_volatile__cold(nightly: World) -> None:
-    """The first time it is fetched like any file; its validator is kept for later."""
+    """The first time it is fetched like any file; its validator is stored for later."""
     nightly.upstream.on(URL, Scripted(BODY, headers={"etag": '"one"'}))
     shown = await nightly.file(FILE)
     assert (Outcome.MISS, REPLACEABLE, BODY) == (shown.outcome, shown.cache_control, await nightly.read(shown))
@@ -263,7 +263,7 @@ async def test_file__from_where_another_index_has_it(make: Make) -> None:
 
 
 async def test_file__held_by_another_index(make: Make) -> None:
-    """What is kept under its hash is not fetched again under another address."""
+    """What is stored under its hash is not fetched again under another address."""
     mirror = Site("mirror", "https://mirror.example/", "simple/", 600.0)
     world = make(SITE, mirror)
     await world.hold(Target("mirror", None, f"x/{PACKAGE.filename}"), BODY)
@@ -347,7 +347,7 @@ async def test_file__range_of_what_the_client_has_a_part_of(world: World, if_ran
 # Metadata
 
 
-async def test_metadata__kept_as_long_as_its_wheel_is_the_one(world: World) -> None:
+async def test_metadata__stored_as_long_as_its_wheel_is_the_one(world: World) -> None:
     """It may be reused for as long as a page lives, and no longer: then a page may promise another wheel."""
     world.publish(of(PACKAGE))
     world.upstream.on(URL, Scripted(BODY, ranges=True))
@@ -376,8 +376,8 @@ async def test_metadata__of_a_wheel_that_may_be_replaced(nightly: World) -> None
     assert (OTHER.metadata, REPLACEABLE) == (await nightly.read(renewed), renewed.cache_control)
 
 
-async def test_metadata__of_a_kept_wheel_that_was_replaced(nightly: World) -> None:
-    """What is kept of the old wheel tells nothing of the new one."""
+async def test_metadata__of_a_stored_wheel_that_was_replaced(nightly: World) -> None:
+    """What is stored of the old wheel tells nothing of the new one."""
     await nightly.hold(FILE, BODY, TAGGED)
     nightly.upstream.on(URL, Scripted(OTHER_BODY, ranges=True, headers={"etag": '"two"'}))
     nightly.clock.advance(SITE.ttl + 1)

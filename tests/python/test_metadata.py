@@ -124,7 +124,7 @@ async def test_get__all_fail(world: World) -> None:
 
 @pytest.mark.parametrize("body", [METADATA[:20], METADATA[:-3], METADATA + b"Requires-Dist: x", b"<html>"])
 async def test_get__own_file_is_not_whole(world: World, body: bytes) -> None:
-    """What was cut short is no metadata where nothing else tells: the wheel's is kept."""
+    """What was cut short is no metadata where nothing else tells: the wheel's is stored."""
     world.upstream.on(f"{url()}.metadata", Scripted(body))
     world.upstream.on(url(), Scripted(BODY, ranges=True))
     assert METADATA == (await get(world, advertised=True))[0]

@@ -73,7 +73,7 @@ async def test_offered__of_a_host_that_gives_no_parts(offers: MetadataOffers, st
     assert [True, True, True] == offered(offers, ONE, TWO, small)
 
 
-async def test_offered__what_is_kept_of_another_name(offers: MetadataOffers, store: MemoryStore) -> None:
+async def test_offered__what_is_stored_of_another_name(offers: MetadataOffers, store: MemoryStore) -> None:
     """A file of the same name at another address is another file."""
     offers.learn(ORIGIN, honoured=False)
     await hold(store, ONE)

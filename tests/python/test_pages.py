@@ -98,7 +98,7 @@ async def test_page__may_be_reused(world: World, link: Link, revalidate: bool, l
 
 
 async def test_page__with_what_was_dropped_is_not_reused(world: World) -> None:
-    """What is shown of it depends on what is kept."""
+    """What is shown of it depends on what is stored."""
     newer = sdist(version="2.0")
     world.publish(HASHED, newer.link(f"https://files.example/p/{newer.filename}"))
     await world.page()
@@ -110,7 +110,7 @@ async def test_page__with_what_was_dropped_is_not_reused(world: World) -> None:
     assert (Outcome.HIT, 0.0) == (shown.outcome, shown.fresh_until)
 
 
-async def test_page__what_is_remembered_follows_what_is_kept(world: World) -> None:
+async def test_page__what_is_remembered_follows_what_is_stored(world: World) -> None:
     """The same page of upstream is shown with another tag as soon as a download gives a hash, and until it is gone."""
     world.publish(BARE)
     before = await world.page()
@@ -237,7 +237,7 @@ async def test_grouped__path_below_a_member(group: World) -> None:
     assert ["../../../channels/whl/cu126/demo/demo-2.tar.gz"] == files(await ask(group))
 
 
-async def test_grouped__shares_what_is_kept_with_its_members(group: World) -> None:
+async def test_grouped__shares_what_is_stored_with_its_members(group: World) -> None:
     """The group's page and the member's own are one copy, each with its own links."""
     publish(group, AT_HOUSE, "demo-1.tar.gz")
     own, grouped = await group.page(AT_HOUSE), await ask(group)
@@ -287,7 +287,7 @@ async def test_grouped__member_that_fails_and_has_a_copy(group: World) -> None:
 
 
 async def test_grouped__member_that_withdrew_it(group: World) -> None:
-    """A name that a member once had stays its own, whether or not a file of it is kept."""
+    """A name that a member once had stays its own, whether or not a file of it is stored."""
     name = PACKAGE.filename
     publish(group, AT_HOUSE, name)
     await ask(group)

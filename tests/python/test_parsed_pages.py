@@ -18,7 +18,7 @@ from tests.pages import Link, as_html
 
 
 def document(body: bytes, content_type: str = "text/html", url: str = "https://index.example/simple/demo/") -> Document:
-    """A page as it is kept."""
+    """A page as it is stored."""
     entry = Entry("key", url, Digest("sha256", sha256(Plain(body))), len(body), content_type, Validator(), 0, 0)
     return Document(entry, body, Outcome.HIT, 0, fetched=False)
 

@@ -369,7 +369,7 @@ def test_links__any_link(site: Site, link: str, filename: str | None, fmt: Forma
 @settings(deadline=None)
 @given(st.lists(files, max_size=3), st.sampled_from(["https://index.example/simple/a/", "http://x.example:81/b.html"]))
 def test_record__survives(listed: list[File], url: str) -> None:
-    """What is kept of files that were dropped is read again as it was."""
+    """What is stored of files that were dropped is read again as it was."""
     page = Page("a", tuple(replace(file, extra={}) for file in listed), html=False)
     assert page.files == parse(record(page), Format.JSON.content_type, url).files
 

@@ -289,7 +289,7 @@ def test_render__version_missing() -> None:
 
 
 def test_record__is_read_again_as_it_was() -> None:
-    """What is said of files is kept in a form that the parser reads, with upstream's own addresses."""
+    """What is said of files is stored in a form that the parser reads, with upstream's own addresses."""
     full = File(
         "x-1-py3-none-any.whl",
         "https://files.example/p/x-1%2Bcpu.whl?token=a%2Fb",

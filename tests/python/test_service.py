@@ -117,7 +117,7 @@ async def test_page__upstream_known_to_be_down(world: World) -> None:
     assert (await world.ask(PAGE)).outcome is Outcome.STALE
 
 
-async def test_page__that_cannot_be_kept(world: World) -> None:
+async def test_page__that_cannot_be_stored(world: World) -> None:
     """A disk that takes nothing costs the copy, not the answer."""
     world.store = MemoryStore(limit=1)
     documents = documents_of(world.store, world.upstream, world.clock)

@@ -55,8 +55,8 @@ async def refresh(world: World, *links: Link) -> dict[str, object]:
 # Digests that were measured here
 
 
-async def test_measured__of_a_kept_file(world: World) -> None:
-    """A page without a hash gets that of the file which is kept, and no other."""
+async def test_measured__of_a_stored_file(world: World) -> None:
+    """A page without a hash gets that of the file which is stored, and no other."""
     world.publish(link(OLD.filename), link(NEW.filename))
     before = await world.listed()
     await world.hold(at(OLD), content(OLD))
@@ -86,7 +86,7 @@ async def test_measured__files_that_may_be_replaced(make: Make) -> None:
 
 
 async def test_measured__one_name_at_two_addresses(world: World) -> None:
-    """Each address has the hash of what is kept from there."""
+    """Each address has the hash of what is stored from there."""
     world.publish(Link(OLD.filename, f"{URL}a/{OLD.filename}"), Link(OLD.filename, f"{URL}b/{OLD.filename}"))
     await world.hold(Target("pypi", "files.example", f"p/b/{OLD.filename}"), content(OLD))
     address = PageAddress(SITE, "demo", PAGE.path)
@@ -112,8 +112,8 @@ async def test_measured__page_of_files_of_many_projects(make: Make) -> None:
 # What an index dropped
 
 
-async def test_dropped__only_what_is_kept(world: World) -> None:
-    """A kept file is listed on, as yanked, by its own hash; what is not kept is gone."""
+async def test_dropped__only_what_is_stored(world: World) -> None:
+    """A stored file is listed on, as yanked, by its own hash; what is not stored is gone."""
     await refresh(world, link("demo-0.9.tar.gz"), OLD_LINK, NEW_LINK)
     await world.hold(at(OLD), content(OLD))
     assert {NEW.filename: False, OLD.filename: REMOVED} == await refresh(world, NEW_LINK)
@@ -152,7 +152,7 @@ async def test_dropped__evicted_then_fetched_again(world: World) -> None:
 
 
 async def test_dropped__file_that_is_not_the_one_of_the_page(world: World) -> None:
-    """A kept file that has not the hash which the page last gave is no answer to who asks for that hash."""
+    """A stored file that has not the hash which the page last gave is no answer to who asks for that hash."""
     await refresh(world, OLD_LINK, NEW_LINK)
     await world.hold(at(OLD), b"what was there before it was uploaded again")
     assert {NEW.filename: False} == await refresh(world, NEW_LINK)
@@ -161,7 +161,7 @@ async def test_dropped__file_that_is_not_the_one_of_the_page(world: World) -> No
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("right", [True, False])
 async def test_dropped__by_whatever_the_page_promised_of_it(world: World, algorithm: str, right: bool) -> None:
-    """A file that is kept under the address and is another one is not listed as what was dropped."""
+    """A file that is stored under the address and is another one is not listed as what was dropped."""
     body = content(OLD if right else NEW)
     value = hashlib.new(algorithm, content(OLD), usedforsecurity=False).hexdigest()
     await refresh(world, link(OLD.filename, hashes=((algorithm, value),)), NEW_LINK)
@@ -259,8 +259,8 @@ async def withdraw(world: World) -> None:
     world.clock.advance(SITE.ttl + 1)
 
 
-async def test_withdrawn__what_is_kept(world: World) -> None:
-    """The page has what is kept of it, with what was dropped before; it is not to be taken for a fresh one."""
+async def test_withdrawn__what_is_stored(world: World) -> None:
+    """The page has what is stored of it, with what was dropped before; it is not to be taken for a fresh one."""
     await refresh(world, OLD_LINK, NEW_LINK, link("demo-3.0.tar.gz"))
     await world.hold(at(OLD), content(OLD))
     await refresh(world, NEW_LINK, link("demo-3.0.tar.gz"))
@@ -282,7 +282,7 @@ async def test_withdrawn__and_there_again(world: World) -> None:
 
 @pytest.mark.parametrize("keep", [True, False])
 async def test_withdrawn__nothing_to_show(make: Make, keep: bool) -> None:
-    """Of what nothing is kept, or wanted, there is no page."""
+    """Of what nothing is stored, or wanted, there is no page."""
     world = make(replace(SITE, keep_removed=keep))
     await refresh(world, OLD_LINK, NEW_LINK)
     if not keep:
@@ -377,7 +377,7 @@ def test_complete__metadata(offered: Offered, file: File, expected: bool | Diges
 
 
 def test_complete__metadata_of_what_was_removed() -> None:
-    """A wheel that is kept has it, whatever its host does."""
+    """A wheel that is stored has it, whatever its host does."""
     (shown,) = Supplement(removed=(WHEEL,), withdrawn=True, offered=REFUSING).complete(DEMO).files
     assert shown.core_metadata is True
 
@@ -390,7 +390,7 @@ def test_complete__removed() -> None:
 
 
 def test_complete__withdrawn() -> None:
-    """Of a project that is gone only what is kept is shown."""
+    """Of a project that is gone only what is stored is shown."""
     files = Supplement(digests={A.url: KNOWN}, removed=(B,), withdrawn=True).complete(DEMO).files
     assert (replace(B, yanked=REMOVED),) == files
 

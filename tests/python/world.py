@@ -116,7 +116,7 @@ class World:
         return await self.files.file(Query(target, **fields), self.sites[target.mount])
 
     async def read(self, shown: Representation) -> bytes:
-        """All of an answer's body, and wait until it is kept."""
+        """All of an answer's body, and wait until it is stored."""
         body = shown.body
         if isinstance(body, bytes):
             return body
