@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 import proxy
@@ -99,6 +100,7 @@ def test_modules__have_their_tests() -> None:
     assert set() == modules - tested
 
 
+@pytest.mark.timeout(300)
 def test_modules__import_alone() -> None:
     """A module needs no other one to be imported first, warns of nothing, prints nothing, and starts nothing."""
     names = [name for name in _MODULES if not name.endswith("__main__")]

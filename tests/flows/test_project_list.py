@@ -111,6 +111,7 @@ async def test_list__that_goes_wrong(
     assert (await get(http, proxy.url + LIST)).status == expected
 
 
+@pytest.mark.timeout(300)
 async def test_long_list__in_flat_memory(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
     """Tens of megabytes pass without being held."""
     running = await make_proxy(origin.url, page_limit=1 << 20)
