@@ -190,8 +190,7 @@ async def test_eviction__under_a_herd(
             # What is there twice was there all the time between.
             before, after = _files(data_folder), _files(data_folder)
             size = sum(min(size, after.get(inode, 0)) for inode, size in before.items())
-            # What is evicted makes room at once, and is on disk until a thread has deleted it.
-            excess.append(size - bound - running.store._space._deleting)
+            excess.append(size - bound)
             await asyncio.sleep(0)
 
     measuring = asyncio.create_task(measure())

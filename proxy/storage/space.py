@@ -7,6 +7,7 @@ chosen here.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -122,6 +123,7 @@ class Space:
         self._health = health
         self._left_over: dict[str, int] = {}  # broken off downloads, the oldest first: bytes on disk
         self._deleting = 0  # bytes of files that are being deleted
+        self._deleted = asyncio.Event()  # set when some of them are gone, and replaced
         self._logged_at = -_QUIET  # when it was logged that something does not fit
 
     def check_limit(self) -> None:
@@ -156,16 +158,24 @@ class Space:
         """Reserve `size` bytes more. Raises as `reserve`."""
         records, names, freed = self._choose(size)
         self.ledger.reserve(reservation, size)
-        if not (records or names):
-            return
-        self._deleting += freed
         try:
-            await self._evict(records, names)
+            if records or names:
+                await self._delete(records, names, freed)
+            # Files that are evicted for other downloads take up their room until they are deleted.
+            while self._deleting and self.ledger.shortage(self._blobs.footprint + self._deleting, 0, sys.maxsize):
+                await self._deleted.wait()
         except BaseException:
             self.ledger.reserve(reservation, -size)
             raise
+
+    async def _delete(self, records: Sequence[Record], names: Sequence[str], freed: int) -> None:
+        self._deleting += freed
+        try:
+            await self._evict(records, names)
         finally:
             self._deleting -= freed
+            self._deleted.set()
+            self._deleted = asyncio.Event()
 
     async def grow_ahead(self, reservation: Reservation, size: int) -> None:
         """Reserve at least `size` bytes more, for a download whose length is not known. Raises as `reserve`."""

@@ -56,7 +56,7 @@ def _files(server: Server) -> float:
 
 
 def _kept(lock: str, url: str) -> Keeps:
-    if re.search(re.escape(url) + r"/pypi/(?:\+|%2B)files/", lock):
+    if re.search(re.escape(url) + r"/pypi/(?:~|%7E)files/", lock):
         return Keeps.FILES
     return Keeps.INDEX if url in lock else Keeps.NOTHING
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import StoreBroken
-from proxy.storage.space import Ledger, Reservation, victims
+from proxy.storage.blobs import Blobs, Record
+from proxy.storage.disk_health import DiskHealth
+from proxy.storage.space import Ledger, Reservation, Space, victims
 from tests.storage.disk import keep, opened
 
 _SIZES = st.lists(st.integers(0, 50), max_size=12)
@@ -84,3 +88,25 @@ async def test_open__bound_below_the_database(tmp_path: Path) -> None:
 
     async with opened(path, int(least[1]) * 10**6) as store:
         assert await keep(store, "one more", b"one more") == store.find("one more")
+
+
+async def test_grow__waits_for_files_that_are_being_deleted(tmp_path: Path) -> None:
+    """What is evicted for one download is no room for another while it is on disk."""
+    deleting, deleted = asyncio.Event(), asyncio.Event()
+
+    async def evict(_: Sequence[Record], __: Sequence[str]) -> None:
+        deleting.set()
+        await deleted.wait()
+
+    blobs = Blobs(str(tmp_path), [("00", 80_000, None, 1.0)])
+    space = Space(tmp_path, 100_000, blobs, evict, DiskHealth())
+    first = asyncio.create_task(space.reserve(40_000))
+    await deleting.wait()
+
+    second = asyncio.create_task(space.reserve(40_000))
+    ended, _ = await asyncio.wait([first, second], timeout=0.05)
+    assert ended == set()
+    deleted.set()
+
+    reservations = await asyncio.gather(first, second)
+    assert sum(reservation.size for reservation in reservations) == space.ledger.reserved <= 100_000
