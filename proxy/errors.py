@@ -131,7 +131,7 @@ class StoreFull(StoreError):
     """No room within the setting `disk` or on the file system, and nothing that may be evicted."""
 
 
-class NoPlace(StoreError):
+class TooManyDownloads(StoreError):
     """So many downloads are under way that one more got no place in time."""
 
 

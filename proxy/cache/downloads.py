@@ -18,16 +18,16 @@ from proxy.cache.flight import Flight, Location, WantedFile, follow
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import TRY_ELSEWHERE, Passthrough, Passthroughs, reported
-from proxy.cache.retry_policy import afresh
+from proxy.cache.retry_policy import fresh_copy
 from proxy.cache.running_hash import RunningHash
 from proxy.cache.single_flight import SingleFlight
 from proxy.cache.stored_files import StoredFiles
 from proxy.cache.workers import Workers
 from proxy.errors import (
-    NoPlace,
     NotFound,
     PullthroughError,
     StoreError,
+    TooManyDownloads,
     UpstreamBroken,
     UpstreamDenied,
     UpstreamUnreachable,
@@ -178,12 +178,12 @@ class Downloads:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
-        """One of the slots for downloads. Raises NoPlace."""
+        """One of the slots for downloads. Raises TooManyDownloads."""
         try:
             async with asyncio.timeout(self._lanes.turn):
                 await self._slots.acquire()
         except TimeoutError:
-            raise NoPlace("Too many downloads are under way; this file is served past the store.") from None
+            raise TooManyDownloads("Too many downloads are under way; this file is served past the store.") from None
         try:
             yield
         finally:
@@ -243,7 +243,7 @@ class Downloads:
                 else:
                     await more.wait()
             if (failed := filling.exception()) is not None:
-                raise afresh(failed)
+                raise fresh_copy(failed)
         finally:
             stop()
             filling.cancel()

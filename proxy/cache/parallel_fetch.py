@@ -17,7 +17,7 @@ from contextlib import suppress
 from proxy.cache.flight import Changed, Flight, Location
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import LOOK, Job, Lanes, Pacing
-from proxy.cache.retry_policy import BACKOFF, RetryPolicy, afresh
+from proxy.cache.retry_policy import BACKOFF, RetryPolicy, fresh_copy
 from proxy.errors import (
     NotAllowed,
     NotFound,
@@ -203,7 +203,7 @@ class ParallelFetch:
     def _learn(self, job: Job, error: BaseException | None) -> None:
         """See how a job ended. Raises a failure that ends the download, whichever job met it."""
         if isinstance(error, StoreError) or (isinstance(error, WrongBytes) and job.answered is not None):
-            raise afresh(error)
+            raise fresh_copy(error)
         if job.silent:
             self._note_silence(job)
         elif error is not None and not job.dropped:
@@ -215,7 +215,7 @@ class ParallelFetch:
         """Raise the final failure of a request without a range, while a ranged one still waits for a response."""
         for job, error in failed:
             if job.plain and not self._flight.started.done() and isinstance(error, _FINAL):
-                raise afresh(error)
+                raise fresh_copy(error)
 
     def _ended(self) -> list[tuple[Job, BaseException | None]]:
         """The jobs that ended since, and their failures; they are removed."""

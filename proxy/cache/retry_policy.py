@@ -79,7 +79,7 @@ class RetryPolicy:
         exhausted = self._failures >= _ATTEMPTS
         gone = isinstance(error, (NotFound, UpstreamDenied, Changed))
         if isinstance(error, NotAllowed) or (job.plain and (gone or exhausted)):
-            raise afresh(error)
+            raise fresh_copy(error)
         if self._about_the_range(job, error):
             self._ask_plainly(error)
             return
@@ -103,7 +103,7 @@ class RetryPolicy:
         )
         tried = job.plain or (unheard and self.plain_sent)
         if tried or isinstance(error, Changed) or away or self._host_limits.final(self._location, error):
-            raise afresh(error)
+            raise fresh_copy(error)
         if unheard:
             self.plain = self._unheard = True
         else:
@@ -147,7 +147,7 @@ class RetryPolicy:
         if self._host_limits.now() - self.together > _SETTLED:
             seconds = max(seconds, _retry_after(error))
         if seconds > _WAIT:
-            raise afresh(error)
+            raise fresh_copy(error)
         await asyncio.sleep(seconds)
 
     async def among_others(self) -> None:
@@ -157,7 +157,7 @@ class RetryPolicy:
             await self._host_limits.freed(url, _TURN, begun=True)
 
 
-def afresh(error: BaseException) -> BaseException:
+def fresh_copy(error: BaseException) -> BaseException:
     """A copy of a failure, to be raised: the original would hold its holder, and the buffers of its transfer."""
     return error.again() if isinstance(error, (PullthroughError, Changed)) else error
 

@@ -1,7 +1,7 @@
 """Revalidation (RFC 9110 §13): whether what is stored is still what upstream has.
 
-`conditional` is the request, for whoever stores what changes under its address. `Revalidator` asks for stored files
-that an index may replace under their names and gives no digest for, when they are older than the upstream's time to
+`conditional` is the request, for callers that store what changes under its address. `Revalidator` sends it for stored
+files that an index may replace under their names and has no digest for, when they are older than the upstream's time to
 live: once for all clients that wait. Never reads a body.
 """
 
