@@ -104,9 +104,7 @@ class Span:
     @property
     def length(self) -> int | None:
         """The number of bytes, at most; None for an open range."""
-        if self.suffix is not None:
-            return self.suffix
-        return None if self.end is None else self.end - self.start
+        return self.suffix if self.end is None else self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
