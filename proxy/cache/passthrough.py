@@ -204,9 +204,8 @@ class Passthroughs:
             if None not in (passthrough.size, flight.size) and passthrough.size != flight.size:
                 raise UpstreamBroken("Upstream's file changed while it was being fetched; ask again.")
             async for piece in passthrough.checked(running_hash, before):
-                part = (
-                    piece if end is None else piece[: max(end - position, 0)]
-                )  # the client may want less than the whole
+                # The client may want less than the whole.
+                part = piece if end is None else piece[: max(end - position, 0)]
                 position += len(part)
                 if part:
                     yield part

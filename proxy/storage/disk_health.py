@@ -18,6 +18,7 @@ from proxy.errors import StoreBroken, StoreError, StoreFull
 
 _log = logging.getLogger(__name__)
 
+OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})  # of the process: files may be right
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # SQLite errors that do not mean corruption: of the disk, locking or memory.
 _NOT_DAMAGE = frozenset(

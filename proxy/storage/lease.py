@@ -5,7 +5,6 @@ A few system calls, on the event loop or in any thread. The store drops what is 
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Callable
@@ -14,9 +13,8 @@ from types import TracebackType
 from proxy.errors import BlobDamaged, StoreBroken
 from proxy.model import Blob
 from proxy.storage.blobs import INLINE, Blobs, Record
+from proxy.storage.disk_health import OUT_OF_DESCRIPTORS
 from proxy.storage.verification import OPEN_FLAGS, has_digest, stamp_of
-
-_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Lease:
@@ -79,7 +77,7 @@ def _opened(path: str, record: Record, drop: Callable[[Record], None], check: Ca
                 record.stamp = stamp
                 return descriptor
     except OSError as error:
-        if error.errno in _NO_DESCRIPTORS:
+        if error.errno in OUT_OF_DESCRIPTORS:
             raise StoreBroken(
                 f"A stored file cannot be opened: {error.strerror}. Raise the limit (ulimit -n)."
             ) from error

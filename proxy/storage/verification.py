@@ -18,6 +18,7 @@ from collections.abc import Callable
 from proxy.errors import StoreError
 from proxy.storage.backlog import Backlog, Verified
 from proxy.storage.blobs import Blobs, Record
+from proxy.storage.disk_health import OUT_OF_DESCRIPTORS
 from proxy.storage.folder import DataFolder
 from proxy.storage.threads import Threads
 
@@ -85,12 +86,15 @@ class Verifier:
         self._more.set()
 
     async def verify(self, sha256: str) -> bool | None:
-        """Whether a blob's file is right; it is dropped if not. None if the blob is gone, or this was stopped."""
+        """Whether a blob's file is right; it is dropped if not. None if unknown: the blob is gone, or the check failed."""
         record = self._blobs.acquire(sha256)
         if record is None:
             return None
         try:
-            stamp = await self._verified(record)
+            try:
+                stamp = await self._verified(record)
+            except StoreError:
+                return None  # the process or the disk failed, and not the file
             if self._stopped or not self._blobs.holds(record):
                 return None  # nobody knows; or another took its place, or it was evicted
             if stamp is None:
@@ -104,10 +108,15 @@ class Verifier:
             self._blobs.release(record)
 
     async def _verified(self, record: Record) -> str | None:
-        """The stamp of the file if it is right."""
+        """The stamp of the file if it is right.
+
+        Raises StoreError if this process is out of descriptors, or if the file is right and cannot be fsynced.
+        """
         try:
             descriptor = await self._threads.files(os.open, self._folder.blob(record.sha256), OPEN_FLAGS)
-        except StoreError:
+        except StoreError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in OUT_OF_DESCRIPTORS:
+                raise
             return None
         try:
             status = os.fstat(descriptor)
@@ -115,13 +124,15 @@ class Verifier:
                 return None
             try:
                 right = await self._has_digest(descriptor, record)
-                # Whoever wrote the file may not have waited for the disk. A stamp in the index is believed after a
-                # power cut, too.
-                await self._threads.sync(os.fdatasync, descriptor)
             except StoreError:
                 return None
             stamp = stamp_of(status)
-            return stamp if right and stamp == stamp_of(os.fstat(descriptor)) else None
+            if not right or stamp != stamp_of(os.fstat(descriptor)):
+                return None
+            # The download that wrote the file may not have waited for the disk. A stamp in the index is believed after
+            # a power cut, too.
+            await self._threads.sync(os.fdatasync, descriptor)
+            return stamp
         finally:
             os.close(descriptor)
 

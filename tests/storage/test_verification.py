@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
+import resource
 import shutil
 from pathlib import Path
 
 import pytest
 
 from proxy.errors import BlobDamaged
+from proxy.model import Blob
+from proxy.storage.store import DiskStore
 from proxy.storage.verification import has_digest, stamp_of
 from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
 
@@ -21,6 +25,15 @@ LONG = b"x" * (5 << 20)
 def _flip(path: Path) -> None:
     with path.open("r+b") as file:
         file.write(b"X")
+
+
+async def _keep_large(store: DiskStore) -> Blob:
+    """A large file that is stored."""
+    await adopt(store, "large", LARGE)
+    await store.save(entry("large", LARGE))
+    blob = store.blob(digest(LARGE))
+    assert blob is not None
+    return blob
 
 
 @pytest.mark.parametrize(
@@ -81,10 +94,7 @@ async def test_lease__large_file_damaged(tmp_path: Path) -> None:
     """A large file that was touched is not served until it was checked, and is dropped if it is wrong."""
     path = tmp_path / "data"
     async with opened(path) as store:
-        await adopt(store, "large", LARGE)
-        await store.save(entry("large", LARGE))
-        blob = store.blob(digest(LARGE))
-        assert blob is not None
+        blob = await _keep_large(store)
         _flip(file_of(path, LARGE))
 
         with pytest.raises(BlobDamaged), store.lease(blob):
@@ -101,10 +111,7 @@ async def test_adopt__in_place_of_a_doubtful_file(tmp_path: Path) -> None:
     """A download of a file that is in doubt takes its place."""
     path = tmp_path / "data"
     async with opened(path) as store:
-        await adopt(store, "large", LARGE)
-        await store.save(entry("large", LARGE))
-        blob = store.blob(digest(LARGE))
-        assert blob is not None
+        blob = await _keep_large(store)
         _flip(file_of(path, LARGE))
         with pytest.raises(BlobDamaged), store.lease(blob):
             pass
@@ -123,10 +130,7 @@ async def test_stop__while_a_file_is_checked(tmp_path: Path, pause: int) -> None
     """Closing the store ends a check at whatever point: nothing stays open, and the file is not dropped for it."""
     path = tmp_path / "data"
     async with opened(path) as store:
-        await adopt(store, "large", LARGE)
-        await store.save(entry("large", LARGE))
-        blob = store.blob(digest(LARGE))
-        assert blob is not None
+        blob = await _keep_large(store)
         store.recheck(blob)
         for _ in range(pause):
             await asyncio.sleep(0)
@@ -134,3 +138,39 @@ async def test_stop__while_a_file_is_checked(tmp_path: Path, pause: int) -> None
     async with opened(path) as store:
         assert store.find("large") == entry("large", LARGE)
         assert store.blob(digest(LARGE)) is not None
+
+
+async def test_verify__without_descriptors(tmp_path: Path) -> None:
+    """A file that this process cannot open now is not dropped for it."""
+    async with opened(tmp_path / "data") as store:
+        blob = await _keep_large(store)
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+        try:
+            assert await verify(store, blob.digest) is None
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+        assert store.find("large") == entry("large", LARGE)
+        assert await verify(store, blob.digest) is True
+
+
+async def test_verify__disk_that_does_not_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is right is not dropped when the disk fails to sync it; no new stamp is believed."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        blob = await _keep_large(store)
+        os.utime(file_of(path, LARGE))
+        with pytest.raises(BlobDamaged), store.lease(blob):
+            pass
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "fdatasync", _failing)
+            assert await verify(store, blob.digest) is None
+        assert store.find("large") is None
+
+        assert await verify(store, blob.digest) is True
+        assert store.find("large") == entry("large", LARGE)
+
+
+def _failing(_: int) -> None:
+    raise OSError(errno.EIO, "Input/output error")
