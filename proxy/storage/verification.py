@@ -86,7 +86,7 @@ class Verifier:
         self._more.set()
 
     async def verify(self, sha256: str) -> bool | None:
-        """Whether a blob's file is right; it is dropped if not. None if unknown: the blob is gone, or the check failed."""
+        """Whether a blob's file is right; it is dropped if not. None if unknown: it is gone, or the check failed."""
         record = self._blobs.acquire(sha256)
         if record is None:
             return None
