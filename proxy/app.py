@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import resource
 import secrets
 import signal
 import sys
@@ -32,7 +31,7 @@ from typing import Protocol, TypeVar
 
 from aiohttp import http_parser, web
 
-from proxy import address_text
+from proxy import address_text, operating_system
 from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.apt.policy import Archive, Policy
 from proxy.apt.service import AptArchives
@@ -126,7 +125,7 @@ async def start(
             "aiohttp is installed without its C parser, which checks requests strictly. Reinstall aiohttp."
         )
     announced = _announcing() if settings.apt.announce else None
-    _raise_descriptor_limit()
+    operating_system.raise_open_files_limit()  # each client takes two
     fetch, idle_timeout = settings.fetch, settings.serve.idle_timeout
     structured = settings.serve.log_format == "json"
     sites = {site.mount: site for site in settings.sites(*([credentials.hosts] if credentials else []))}
@@ -290,11 +289,3 @@ def _both(first: Observer, second: Observer) -> Observer:
         second(event)
 
     return observer
-
-
-def _raise_descriptor_limit() -> None:
-    """Raise the soft limit: each client takes two descriptors, and the usual limit of 1024 is meant for select()."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

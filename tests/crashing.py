@@ -16,6 +16,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def kill_at(number: int, begun: list[bool]) -> None:
 
     connect = sqlite3.connect
     sqlite3.connect = lambda *args, **kwargs: connect(*args, factory=Connection, **kwargs)  # type: ignore[assignment]
-    for name in CALLS:
+    for name in filter(partial(hasattr, os), CALLS):
         setattr(os, name, counted(getattr(os, name)))
 
 

@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import socket
+import stat
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
-_DESCRIPTORS = Path("/proc/self/fd")
+_DESCRIPTORS = Path("/dev/fd")
 _GRACE = 5.0  # seconds that something that is just ending may take
 
 
@@ -110,13 +112,19 @@ class Before:
 
 
 def open_descriptors() -> Counter[str]:
-    """What the open descriptors of this process refer to; numbers of sockets and pipes tell them apart. Linux only."""
+    """What the open descriptors of this process refer to; numbers of sockets and pipes tell them apart."""
     found: Counter[str] = Counter()
-    if _DESCRIPTORS.is_dir():
-        for number in _DESCRIPTORS.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # the one that listed the folder
-                found[str(number.readlink())] += 1
+    for number in _DESCRIPTORS.iterdir():
+        with contextlib.suppress(OSError):  # the one that listed the folder
+            found[_what(number)] += 1
     return found
+
+
+def _what(descriptor: Path) -> str:
+    if descriptor.is_symlink():
+        return str(descriptor.readlink())
+    status = os.fstat(int(descriptor.name))  # on macOS they are no links
+    return f"{stat.filemode(status.st_mode)[0]} {status.st_dev}:{status.st_ino}"
 
 
 async def tasks_left() -> list[str]:

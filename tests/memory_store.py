@@ -16,6 +16,7 @@ from proxy.errors import BlobDamaged, StoreBroken, StoreError, StoreFull
 from proxy.events import Event, Evicted, Stored
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Observer, Spool, SpoolState, Store
+from tests.system import anonymous_file
 
 
 def _ignore(_: Event) -> None:
@@ -36,7 +37,7 @@ class MemorySpool:
         body: bytes
         self.state: SpoolState | None
         body, self.state = left or (b"", None)
-        self.fd = _file_with(body)
+        self.fd = anonymous_file(body)
         self.reserved = size
         self.name = name
         self.over = False
@@ -82,7 +83,7 @@ class MemorySpool:
         if not self._users:
             if self._body is None:
                 raise StoreBroken("The download is over, and its file is gone.")
-            self.fd = _file_with(self._body)
+            self.fd = anonymous_file(self._body)
         self._users += 1
         try:
             yield self.fd
@@ -176,7 +177,7 @@ class MemoryStore:
             self._drop(blob.digest.value)
             raise BlobDamaged("The stored file is not what was stored; it was dropped.")
         held.leases += 1
-        descriptor = _file_with(held.body)
+        descriptor = anonymous_file(held.body)
         try:
             yield descriptor
         finally:
@@ -282,12 +283,6 @@ async def stored(store: Store, body: bytes) -> Blob:
 
 def _length(left: tuple[bytes, SpoolState] | None) -> int:
     return len(left[0]) if left else 0
-
-
-def _file_with(body: bytes) -> int:
-    descriptor = os.memfd_create("blob")
-    os.pwrite(descriptor, body, 0)
-    return descriptor
 
 
 def _sha256(body: bytes) -> str:

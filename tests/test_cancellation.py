@@ -7,13 +7,12 @@ import contextlib
 import os
 import socket
 import struct
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
-from tests import scrape
+from tests import guards, scrape
 from tests.conftest import MakeProxy
 from tests.faults import chunked, hold_body, hold_head
 from tests.flows.asking import SEGMENT, SMALL, Got, address, content, get, until_idle, until_kept
@@ -230,7 +229,7 @@ async def test_stalled__a_client_that_takes_nothing(
 
 def descriptors() -> int:
     """How many this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return guards.open_descriptors().total()
 
 
 def request(url: str) -> bytes:

@@ -44,14 +44,16 @@ def _run(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedP
 
 
 @contextlib.contextmanager
-def _server(home: Path, *arguments: str, toml: str = _TOML) -> Iterator[subprocess.Popen[bytes]]:
+def _server(
+    home: Path, *arguments: str, toml: str = _TOML, stderr: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[bytes]]:
     (home / "pullthrough.toml").write_text(toml, encoding="utf-8")
     with subprocess.Popen(
         [*_COMMAND, "serve", "--port=0", *arguments],
         cwd=home,
         env=_environ(home),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
     ) as process:
         try:
             yield process
@@ -167,9 +169,7 @@ def test_serve__nobody_reads_standard_error(tmp_path: Path, number: signal.Signa
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with _server(tmp_path, f"--port={port}") as process:
-        assert process.stderr is not None
-        _fill(process)
+    with _full_pipe() as full, _server(tmp_path, f"--port={port}", stderr=full) as process:
         url = f"http://127.0.0.1:{port}"
         _until_open(port)
         for _ in range(3):
@@ -179,14 +179,21 @@ def test_serve__nobody_reads_standard_error(tmp_path: Path, number: signal.Signa
         assert 0 == process.wait(timeout=_LIMIT)
 
 
-def _fill(process: subprocess.Popen[bytes]) -> None:
-    """Let the pipe of a process' standard error have no room."""
-    with Path(f"/proc/{process.pid}/fd/2").open("wb", buffering=0) as pipe:
-        os.set_blocking(pipe.fileno(), False)
-        while pipe.write(b"x" * 4096):
-            pass
-        while pipe.write(b"x"):
-            pass
+@contextlib.contextmanager
+def _full_pipe() -> Iterator[int]:
+    """The end of a pipe that has no room for a byte."""
+    reader, writer = os.pipe()
+    try:
+        os.set_blocking(writer, False)
+        for piece in (b"x" * 4096, b"x"):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(writer, piece)
+        os.set_blocking(writer, True)
+        yield writer
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def _until_open(port: int) -> None:

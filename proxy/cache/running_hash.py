@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 
+from proxy import operating_system
 from proxy.cache.workers import Workers
 from proxy.errors import StoreBroken, WrongBytes
 from proxy.model import Digest
@@ -72,7 +72,7 @@ class RunningHash:
         buffer = memoryview(bytearray(min(_PIECE, end - self.position)))
         while self.position < end:
             try:
-                size = os.preadv(descriptor, [buffer[: end - self.position]], self.position)
+                size = operating_system.read_at(descriptor, buffer[: end - self.position], self.position)
             except OSError as error:
                 raise StoreBroken(f"Reading back a download failed: {error.strerror}.") from error
             if not size:

@@ -146,6 +146,4 @@ def _is_writable(stream: IO[str]) -> bool:
         number = stream.fileno()
     except OSError:  # not a file of the system
         return True
-    poll = select.poll()
-    poll.register(number, select.POLLOUT)
-    return bool(poll.poll(0))
+    return bool(select.select([], [number], [], 0)[1])  # poll(2) of macOS knows no terminals

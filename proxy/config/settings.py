@@ -8,8 +8,6 @@ or a file.
 from __future__ import annotations
 
 import json
-import os
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy import operating_system
 from proxy.config.archives import AptSettings, ArchiveSettings
 from proxy.config.builtin import builtin
 from proxy.config.field_types import Addresses, Count, Duration, Names, Notation, Size, show_size
@@ -36,14 +35,13 @@ _MOST_CONNECTIONS = 10_000
 
 def _threads() -> int:
     """The number of CPUs that the process may use, at most four: more sender threads are not faster."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, available)
+    return min(4, operating_system.cpus())
 
 
 def _connections() -> int:
     """What the limit of open files allows, less a part for upstream and the store."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # the hard limit: the server raises its soft one to it
-    if limit == resource.RLIM_INFINITY:
+    limit = operating_system.open_files_limit()
+    if limit is None:
         return _MOST_CONNECTIONS
     return min(max((limit - min(256, limit // 2)) // _PER_CONNECTION, 8), _MOST_CONNECTIONS)
 

@@ -23,6 +23,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from proxy import operating_system
 from proxy.storage import spool
 from proxy.storage.backlog import Adopted, Backlog, Dropped
 from proxy.storage.blobs import Blobs, Record
@@ -197,7 +198,7 @@ def write(source: Path, body: bytes, target: Path, *, sync: bool) -> str:
                 while written < len(body):
                     written += os.write(descriptor, rest[written:])
             if sync:
-                os.fdatasync(descriptor)
+                operating_system.sync_data(descriptor)
         finally:
             os.close(descriptor)
         return move(source, target)

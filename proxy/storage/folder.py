@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from proxy import operating_system
 from proxy.errors import StoreBroken, StoreError, StoreFull, StoreRefused
 
 FORMAT = 1
@@ -144,7 +145,7 @@ def _check_format(path: Path) -> None:
         with fresh.open("wb") as file:
             file.write(b"%d\n" % FORMAT)
             file.flush()
-            os.fsync(file.fileno())  # after a power cut there is no such file, or a whole one
+            operating_system.sync_data(file.fileno())  # after a power cut there is no such file, or a whole one
         os.replace(fresh, path)  # noqa: PTH105 the atomic one, by its name
     elif not text.isdigit():
         raise StoreRefused(

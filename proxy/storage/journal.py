@@ -9,7 +9,6 @@ journal of another run of the machine is not believed.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -17,8 +16,6 @@ import msgspec
 
 from proxy.cache.extents import Extents
 from proxy.ports import SpoolState
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -29,13 +26,6 @@ class _Head(msgspec.Struct, frozen=True):
 
 _head = msgspec.json.Decoder(_Head)
 _line = msgspec.json.Decoder(tuple[int, int] | SpoolState)
-
-
-def boot_id() -> str:
-    """Which run of the machine this is; empty where the system does not say."""
-    with contextlib.suppress(OSError):
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    return ""
 
 
 def replay(text: bytes, name: str, boot: str, size: int) -> SpoolState | None:

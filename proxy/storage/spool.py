@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from proxy import operating_system
 from proxy.errors import StoreBroken
 from proxy.ports import SpoolState
 from proxy.storage.blobs import Blobs, Record
@@ -105,7 +106,7 @@ class DiskSpool:
             buffers = chunks[first : first + _BUFFERS]
             missing = sum(map(len, buffers))
             while missing:
-                written = os.pwritev(self.fd, buffers, position)
+                written = operating_system.write_at(self.fd, buffers, position)
                 position += written
                 missing -= written
                 if missing:  # a short write: the next one fails with the reason
@@ -171,7 +172,7 @@ class DiskSpool:
             raise OSError(0, "a download lost bytes on disk")
         if status.st_size > size:  # an earlier version of the file was longer
             os.ftruncate(self.fd, size)
-        os.fdatasync(self.fd)
+        operating_system.sync_data(self.fd)
 
     async def adopted(self, blobs: Blobs, blob: tuple[Record, Path] | None) -> None:
         """What became of a complete file: nothing, or a blob, which stays leased while somebody reads it from here."""

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from typing import Any
 
+from proxy import operating_system
 from proxy.errors import StoreError
 from proxy.events import Evicted, Stored
 from proxy.model import Blob, Digest, Entry
@@ -27,7 +28,6 @@ from proxy.storage.blobs import BlobRow, Blobs, Record
 from proxy.storage.entries import Entries
 from proxy.storage.folder import DataFolder
 from proxy.storage.index import IndexDatabase
-from proxy.storage.journal import boot_id
 from proxy.storage.lease import Lease
 from proxy.storage.space import Space
 from proxy.storage.spool import DiskSpool
@@ -68,7 +68,7 @@ class DiskStore:
         )
         self.resources = AsyncExitStack()  # what `close` closes last
         self._spools: set[str] = set()
-        self._boot = boot_id()
+        self._boot = operating_system.boot_id()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 

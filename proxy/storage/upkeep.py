@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from pathlib import Path
 
+from proxy import operating_system
 from proxy.errors import StoreError
 from proxy.storage.backlog import Backlog, Used
 from proxy.storage.blobs import INLINE, Blobs
@@ -107,6 +107,6 @@ def _write(path: Path) -> None:
         with path.open("wb") as file:
             file.write(bytes(_PROBE))
             file.flush()
-            os.fsync(file.fileno())
+            operating_system.sync_data(file.fileno())
     finally:
         path.unlink(missing_ok=True)

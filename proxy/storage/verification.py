@@ -15,6 +15,7 @@ import stat
 from collections import OrderedDict
 from collections.abc import Callable
 
+from proxy import operating_system
 from proxy.errors import StoreError
 from proxy.storage.backlog import Backlog, Verified
 from proxy.storage.blobs import Blobs, Record
@@ -131,7 +132,7 @@ class Verifier:
                 return None
             # The download that wrote the file may not have waited for the disk. A stamp in the index is believed after
             # a power cut, too.
-            await self._threads.sync(os.fdatasync, descriptor)
+            await self._threads.sync(operating_system.sync_data, descriptor)
             return stamp
         finally:
             os.close(descriptor)

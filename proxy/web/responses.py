@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from proxy import operating_system
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import HELD_BACK, Flight
 from proxy.cache.passthrough import Passthrough
@@ -139,7 +140,8 @@ class Responder:
             if not transport.get_write_buffer_size():
                 # An error means that the socket is full or dead, or that the disk fails: what follows finds out.
                 with contextlib.suppress(OSError):
-                    sent = os.sendfile(transport.get_extra_info("socket").fileno(), descriptor, start, end - start)
+                    sock = transport.get_extra_info("socket").fileno()
+                    sent = operating_system.send_file(sock, descriptor, start, end - start)
             if start + sent < end:
                 try:
                     rest = os.pread(descriptor, end - start - sent, start + sent)

@@ -1,10 +1,10 @@
 """Sender threads: bodies leave through them, so that the event loop is free for the next request.
 
-Each thread drives many transfers with its own epoll loop and `os.sendfile`, which releases the GIL: a slow client
-occupies no thread, and every core copies. A transfer whose body still grows (a running download) sleeps until it is
-woken. A transfer owns a duplicate of the connection's socket: if the event loop closes its own, the descriptor's number
-cannot pass to another connection. An error ends the one transfer that met it. A thread that ends all the same is
-replaced by `sender_threads`. Never decides what is sent.
+Each thread drives many transfers: it waits for all their sockets at once (`operating_system.Readiness`), and sendfile
+releases the GIL. So a slow client occupies no thread, and every core copies. A transfer whose body still grows (a
+running download) sleeps until it is woken. A transfer owns a duplicate of the connection's socket: if the event loop
+closes its own, the descriptor's number cannot pass to another connection. An error ends the one transfer that met it.
+A thread that ends all the same is replaced by `sender_threads`. Never decides what is sent.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import asyncio
 import contextlib
 import errno
 import logging
-import os
-import select
 import socket
 import threading
 import time
@@ -22,6 +20,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from proxy import operating_system
 
 _log = logging.getLogger(__name__)
 
@@ -99,11 +99,9 @@ class Sender(threading.Thread):
         self._inbox: deque[Transfer] = deque()
         self._transfers: dict[int, Transfer] = {}
         self._stopping = False
-        self._epoll = select.epoll()
-        self._wake = -1
+        self._released = False
+        self._readiness = operating_system.readiness()
         try:
-            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            self._epoll.register(self._wake, select.EPOLLIN)
             self.start()
         except BaseException:
             self._release()
@@ -112,16 +110,14 @@ class Sender(threading.Thread):
     def enqueue(self, transfer: Transfer) -> None:
         """Queue a transfer that is new, has more to send, or was cancelled."""
         self._inbox.append(transfer)
-        if self._wake >= 0:
-            os.eventfd_write(self._wake, 1)
-        else:  # the thread died and was replaced: nothing else empties the queue
+        self._readiness.wake()
+        if self._released:  # the thread died and was replaced: nothing else empties the queue
             self._end_all(ClientGone("The thread that sent this ended."))
 
     def stop(self) -> None:
         """End the thread; transfers under way are broken off."""
         self._stopping = True
-        if self._wake >= 0:
-            os.eventfd_write(self._wake, 1)
+        self._readiness.wake()
         self.join(_STOP_TIMEOUT)
         if not self.is_alive():
             self._end_all(ClientGone("The cache is shutting down."))
@@ -162,22 +158,18 @@ class Sender(threading.Thread):
 
     def _release(self) -> None:
         """Close the thread's descriptors."""
-        self._epoll.close()
-        wake, self._wake = self._wake, -1
-        if wake >= 0:
-            os.close(wake)
+        self._released = True
+        self._readiness.close()
 
     def _collect(self, ready: deque[Transfer], timeout: float) -> None:
         """Wait for writable sockets, and for transfers that the event loop queued."""
-        for number, mask in self._epoll.poll(timeout):
-            if number == self._wake:
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(self._wake)
-            elif (transfer := self._transfers.get(number)) is not None:
-                if mask & (select.EPOLLERR | select.EPOLLHUP):
-                    self._end(transfer, ClientGone("The client closed the connection."))
-                else:
-                    ready.append(transfer)
+        for number, gone in self._readiness.wait(timeout):
+            if (transfer := self._transfers.get(number)) is None:
+                continue
+            if gone:
+                self._end(transfer, ClientGone("The client closed the connection."))
+            else:
+                ready.append(transfer)
         while self._inbox:
             transfer = self._inbox.popleft()
             transfer.queued = False
@@ -191,7 +183,7 @@ class Sender(threading.Thread):
         self._transfers[sock.fileno()] = transfer
         transfer.progressed = time.monotonic()
         try:
-            self._epoll.register(sock.fileno(), select.EPOLLOUT | select.EPOLLET)
+            self._readiness.add(sock.fileno())
         except OSError as error:  # the kernel has no room for one more
             self._fail(transfer, error)
 
@@ -221,10 +213,11 @@ class Sender(threading.Thread):
         sock = transfer.sock
         assert sock is not None, "admitted"
         while transfer.head:
-            more = socket.MSG_MORE if transfer.end > transfer.position else 0
+            more = operating_system.MORE_FOLLOWS if transfer.end > transfer.position else 0
             try:
                 transfer.head = transfer.head[sock.send(transfer.head, more) :]
             except BlockingIOError:
+                self._readiness.full(sock.fileno())
                 return False
         growing = transfer.growing
         stop_at = transfer.position + _TURN
@@ -244,8 +237,9 @@ class Sender(threading.Thread):
                 if transfer.memory is not None:
                     sent = sock.send(memoryview(transfer.memory)[transfer.position : transfer.position + size])
                 else:
-                    sent = os.sendfile(sock.fileno(), transfer.descriptor, transfer.position, size)
+                    sent = operating_system.send_file(sock.fileno(), transfer.descriptor, transfer.position, size)
             except BlockingIOError:
+                self._readiness.full(sock.fileno())
                 return False
             if sent == 0:
                 self._end(transfer, BodyBroken("The stored file is shorter than expected."))
@@ -267,8 +261,7 @@ class Sender(threading.Thread):
         if sock is None:
             return
         self._transfers.pop(sock.fileno(), None)
-        with contextlib.suppress(OSError, ValueError):  # it was never registered, or epoll is closed
-            self._epoll.unregister(sock.fileno())
+        self._readiness.remove(sock.fileno())
         with contextlib.suppress(OSError):
             sock.close()
         with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits for the result

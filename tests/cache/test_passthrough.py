@@ -16,6 +16,7 @@ from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamErr
 from proxy.model import Kind, Validator
 from tests.cache.conftest import BODY, SITE, URL, wanted
 from tests.memory_upstream import MemoryUpstream, Scripted
+from tests.system import anonymous_file
 
 SIBLING = "https://sibling.example/demo-1.0-py3-none-any.whl"
 ETAG = {"etag": '"v1"'}
@@ -127,8 +128,7 @@ async def passthroughs(upstream: MemoryUpstream) -> AsyncIterator[Passthroughs]:
 @pytest.fixture
 def descriptor() -> Iterator[int]:
     """What the disk has of the file."""
-    number = os.memfd_create("part")
-    os.pwrite(number, BODY[:AT], 0)
+    number = anonymous_file(BODY[:AT])
     yield number
     os.close(number)
 

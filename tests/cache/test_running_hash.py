@@ -12,13 +12,13 @@ from proxy.cache.workers import Workers
 from proxy.errors import StoreBroken, WrongBytes
 from proxy.model import Digest
 from tests.cache.conftest import BODY, sha256
+from tests.system import anonymous_file
 
 
 @pytest.fixture
 def descriptor() -> object:
     """An anonymous file with the body in it."""
-    number = os.memfd_create("body")
-    os.pwrite(number, BODY, 0)
+    number = anonymous_file(BODY)
     yield number
     os.close(number)
 

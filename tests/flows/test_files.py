@@ -20,6 +20,7 @@ from tests.gates import Gate
 from tests.origin import Origin
 from tests.pages import Link
 from tests.storage.disk import digests
+from tests.system import peak_memory
 from tests.wheels import sdist, wheel
 
 PATH = "/packages/"
@@ -408,7 +409,7 @@ async def test_file__memory_stays_flat(make_proxy: MakeProxy, origin: Origin, ht
     running = await make_proxy(origin.url)
     url = address(running, package)
     await get(http, url, range="bytes=0-9")
-    before = _peak(reset=True)
+    before = peak_memory(reset=True)
 
     for _ in range(2):
         async with http.get(url) as response:
@@ -418,17 +419,7 @@ async def test_file__memory_stays_flat(make_proxy: MakeProxy, origin: Origin, ht
         assert size + 2 == received
         await until_kept(http, url)
 
-    assert _peak() - before < 100_000_000
-
-
-def _peak(*, reset: bool = False) -> int:
-    """The most memory that this process had, in bytes, since the last reset."""
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    line = next(
-        line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith("VmHWM")
-    )
-    return int(line.split()[1]) * 1024
+    assert peak_memory() - before < 100_000_000
 
 
 def test_content__is_the_package() -> None:

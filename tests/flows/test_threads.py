@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from tests import system
 from tests.archive import Archive, deb
 from tests.bodies import Noise
 from tests.conftest import MakeProxy
@@ -79,7 +80,7 @@ def hold(kind: str, still: Standstill, patch: pytest.MonkeyPatch) -> None:
     """Let one kind of work stand still where it leaves this program."""
     match kind:
         case "fsync":
-            patch.setattr(os, "fdatasync", still.before(os.fdatasync))
+            patch.setattr(os, system.SYNC, still.before(getattr(os, system.SYNC)))
         case "hashing":
             make = hashlib.new
             patch.setattr(hashlib, "new", lambda *args, **kwargs: Hash(make(*args, **kwargs), still))

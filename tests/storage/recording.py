@@ -16,14 +16,15 @@ from typing import Any
 
 import msgspec
 
+from proxy import operating_system
 from proxy.model import Validator
 from proxy.ports import SpoolState
-from proxy.storage import journal
 from proxy.storage.store import DiskStore
 from tests.memory_store import stored
 from tests.storage.disk import digest, entry, file_of, keep, opened
 from tests.storage.operations import Closed, MakeFolder, Recorder, RemoveFolder, Sync, Truncate, Write
 from tests.storage.vfs import RecordedVfs
+from tests.system import path_of
 
 CALLS = (
     *("open", "close", "write", "pwrite", "pwritev", "ftruncate", "fsync", "fdatasync"),
@@ -82,7 +83,7 @@ class RecordedOs:
             self._recorder.add(Truncate(self._files[descriptor], size))
 
     def _fsync(self, _: None, descriptor: int) -> None:
-        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        path = path_of(descriptor)
         name = self._recorder.inside(path)
         if name is not None:
             known = descriptor in self._files
@@ -179,7 +180,7 @@ def main(folder: Path, output: Path) -> None:
     """Let a store work in `folder`, and write what it did."""
     boot = output.with_suffix(".boot")
     boot.write_text("an earlier run of the machine", encoding="ascii")
-    journal._BOOT_ID = boot
+    operating_system._BOOT_ID = boot
     recorder = Recorder(folder)
     RecordedOs(recorder)
     RecordedVfs(recorder)

@@ -12,6 +12,7 @@ import pytest
 
 from proxy.storage.blob_files import DigestLocks, delete, move, write
 from proxy.storage.verification import stamp_of
+from tests import system
 from tests.memory_store import stored
 from tests.storage.disk import LARGE, digest, digests, file_of, keep, locked, opened, verify
 
@@ -187,7 +188,7 @@ def test_move__folder_goes_in_that_moment(tmp_path: Path) -> None:
             delete([second])
 
 
-@pytest.mark.parametrize("call", ["write", "fdatasync", "replace", "open"])
+@pytest.mark.parametrize("call", ["write", system.SYNC, "replace", "open"])
 def test_write__fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """Whichever call fails, nothing is left."""
 

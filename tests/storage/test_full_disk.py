@@ -16,6 +16,7 @@ import pytest
 from proxy.errors import StoreBroken, StoreError, StoreFull
 from proxy.model import Blob
 from proxy.storage.store import DiskStore
+from tests import system
 from tests.storage.disk import adopt, digest, digests, entry, keep, opened
 
 MIB = 1 << 20
@@ -137,7 +138,7 @@ async def test_write__file_size_limit(tmp_path: Path) -> None:
         await spool.close(keep=False)
 
 
-@pytest.mark.parametrize("call", ["pwritev", "fdatasync", "replace", "write", "open"])
+@pytest.mark.parametrize("call", [system.WRITE_AT, system.SYNC, "replace", "write", "open"])
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 async def test_download__every_call_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from proxy.cache.extents import Extents
 from proxy.model import Validator
 from proxy.ports import SpoolState
-from proxy.storage.journal import Journal, begun_in, boot_id, replay
+from proxy.storage.journal import Journal, begun_in, replay
 
 SIZE = 1000
 STATE = SpoolState(SIZE, Validator('"1"'), ((0, 5), (7, 9)))
@@ -129,8 +129,3 @@ def test_begun_in__run(tmp_path: Path) -> None:
     assert not begun_in(tmp_path / "missing", "boot")
     path.write_bytes(b"\xff\xfe")
     assert not begun_in(path, "boot")
-
-
-def test_boot_id__stays() -> None:
-    """It is the same as long as the machine runs."""
-    assert boot_id() == boot_id() != ""

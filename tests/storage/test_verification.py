@@ -16,6 +16,7 @@ from proxy.errors import BlobDamaged
 from proxy.model import Blob
 from proxy.storage.store import DiskStore
 from proxy.storage.verification import has_digest, stamp_of
+from tests import system
 from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
 
 BODY = b"the body that was stored"
@@ -164,7 +165,7 @@ async def test_verify__disk_that_does_not_sync(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(BlobDamaged), store.lease(blob):
             pass
         with monkeypatch.context() as disk:
-            disk.setattr(os, "fdatasync", _failing)
+            disk.setattr(os, system.SYNC, _failing)
             assert await verify(store, blob.digest) is None
         assert store.find("large") is None
 
