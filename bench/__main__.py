@@ -20,6 +20,7 @@ from bench import apt, caches, cold, hits, peers, report, starting, summary
 from bench.bed import FULL, QUICK, Bed
 from bench.results import say
 from bench.servers import RECIPES
+from proxy import operating_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -136,7 +137,7 @@ def _missing(names: Sequence[str]) -> dict[str, str]:
 
 
 def _machine() -> str:
-    cores = len(os.sched_getaffinity(0))
+    cores = operating_system.cpus()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     kernel = ".".join(platform.release().split(".")[:2])
     return f"{cores} cores, {memory:.0f} GiB, {platform.system()} {kernel}, Python {platform.python_version()}"

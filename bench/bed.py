@@ -93,10 +93,14 @@ class Bed:
         """All servers at once, idle until asked, so that repetitions can alternate between them."""
         with contextlib.ExitStack() as stack:
             running: dict[str, Server] = {}
-            for name in self.names:
+            for name in self.taking_part(case):
                 with self.failing(Row(case, "start", name)):
                     running[name] = stack.enter_context(self.start(name, origin))
             yield running
+
+    def taking_part(self, case: str) -> list[str]:
+        """The servers that are measured in a case."""
+        return [name for name in self.names if case in RECIPES[name].cases]
 
     def again(self, row: Row) -> bool:
         """Whether to measure once more: not after a failure, nor when enough time went into this row."""

@@ -44,7 +44,7 @@ def together(bed: Bed) -> None:
     for pace in PACES:
         with bed.origin(pace) as origin:
             for _ in range(bed.scale.repetitions):
-                for name in bed.names:
+                for name in bed.taking_part("d"):
                     row = Row("d", pace.name, name)
                     if not bed.again(row):
                         continue

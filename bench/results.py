@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DIRECT = "direct"
 OURS = "pullthrough"
+PORTABLE = "portable"  # ours, with what Linux alone has taken away: as it runs on macOS
 
 
 class Row(NamedTuple):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from bench import devpi, nginx
 from bench.processes import Process
+from bench.results import OURS, PORTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ _START_LIMIT = 60.0
 _POLL = 0.005
 _HREF = re.compile(r'href="([^"]+)"')
 _TEXT = {"Accept": "text/html"}
+_PORTABLE_WAY = Path(__file__).parents[1] / "tests" / "portable"  # takes away what Linux alone has
 
 
 class ServerError(Exception):
@@ -51,13 +53,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A kind of server. `simple` is the path of its index; `prepare` runs before the clock starts."""
+    """A kind of server. `simple` is the path of its index; `prepare` runs before the clock starts.
+
+    `cases`: the letters of those that it takes part in.
+    """
 
     name: str
     simple: str
     command: Callable[[Place], list[str]]
     prepare: Callable[[Place], None] = lambda _: None
     environment: Callable[[Place], dict[str, str]] = lambda _: {}
+    cases: str = "abcde"
 
 
 class Server:
@@ -150,20 +156,30 @@ def _settings(place: Place) -> None:
     )
 
 
+def _ours(place: Place) -> list[str]:
+    return [
+        str(Path(sys.executable).with_name("pullthrough")),
+        "serve",
+        f"--config={place.folder / 'pullthrough.toml'}",
+        f"--port={place.port}",
+    ]
+
+
+def _data(place: Place) -> dict[str, str]:
+    return {"PULLTHROUGH_DATA": str(place.folder / "data")}
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
+        Recipe(OURS, "/pypi/simple/", _ours, _settings, _data),
         Recipe(
-            "pullthrough",
+            PORTABLE,
             "/pypi/simple/",
-            lambda place: [
-                str(Path(sys.executable).with_name("pullthrough")),
-                "serve",
-                f"--config={place.folder / 'pullthrough.toml'}",
-                f"--port={place.port}",
-            ],
+            _ours,
             _settings,
-            lambda place: {"PULLTHROUGH_DATA": str(place.folder / "data")},
+            lambda place: _data(place) | {"PYTHONPATH": str(_PORTABLE_WAY)},
+            cases="a",
         ),
         Recipe(
             "nginx",

@@ -21,7 +21,7 @@ def start(bed: Bed) -> None:
     """(e) Start every server anew: seconds to the first answer, resident memory in MiB when idle."""
     with bed.origin(UNLIMITED) as origin:
         for _ in range(bed.scale.repetitions):
-            for name in bed.names:
+            for name in bed.taking_part("e"):
                 row = Row("e", VARIANT, name)
                 if not bed.again(row):
                     continue

@@ -13,7 +13,7 @@ from bench.caches import ACNG
 from bench.cold import PACES
 from bench.hits import CLIENTS, CONNECTIONS, RESOURCES, variant
 from bench.origin import LIMITED, UNLIMITED
-from bench.results import DIRECT, OURS, Row
+from bench.results import DIRECT, OURS, PORTABLE, Row
 from bench.starting import VARIANT
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ def _large(results: Results) -> Iterator[Target]:
         yield Target(
             f"(a) {name}: CPU per GiB ÷ nginx", _ratio(results, "a", name, "cpu", "nginx"), Bound.MOST, 1.3, TIMES
         )
+    for clients in CLIENTS:
+        name = variant(clients, "client")
+        value = _quotient(results, Row("a", name, PORTABLE), Row("a", name, OURS), "speed")
+        yield Target(f"(a) {name}: GB/s on the portable way ÷ here", value, Bound.LEAST, 0.7, TIMES)
     few, many = (results.median(Row("a", variant(n, "client"), OURS), "peak") for n in (CLIENTS[0], CLIENTS[-1]))
     growth = None if few is None or many is None else many - few
     yield Target(f"(a) peak memory, {CLIENTS[-1]} clients less 1", growth, Bound.MOST, _FLAT, " MiB")
@@ -131,6 +135,9 @@ def _apt(results: Results) -> Iterator[Target]:
 
 
 def _ratio(results: Results, case: str, name: str, metric: str, other: str) -> float | None:
-    ours = results.median(Row(case, name, OURS), metric)
-    theirs = results.median(Row(case, name, other), metric)
-    return None if ours is None or not theirs else ours / theirs
+    return _quotient(results, Row(case, name, OURS), Row(case, name, other), metric)
+
+
+def _quotient(results: Results, row: Row, other: Row, metric: str) -> float | None:
+    value, divisor = results.median(row, metric), results.median(other, metric)
+    return None if value is None or not divisor else value / divisor

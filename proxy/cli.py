@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from pydantic.fields import FieldInfo
 
-from proxy import version
+from proxy import operating_system, version
 from proxy.config.credentials import KnownCredentials
 from proxy.config.field_types import metavar, shown_default
 from proxy.config.loading import ConfigError, resolve
@@ -59,11 +59,14 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - a callback of the lib
 @cli.callback()
 def everywhere(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - shown and done by its callback
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """A pull-through caching proxy for pip and apt."""
+    if (reason := operating_system.unsupported()) is not None:
+        typer.echo(f"pullthrough: {reason}", err=True)
+        raise typer.Exit(1)
 
 
 def _with_flags(command: Callable[..., None]) -> Callable[..., None]:

@@ -28,7 +28,8 @@ _LIMIT = 30  # seconds: only for a process that hangs
 
 
 def _environ(home: Path, **variables: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(_ROOT), "COLUMNS": "200", **variables}
+    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": path, "COLUMNS": "200", **variables}
 
 
 def _run(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -409,3 +410,27 @@ def test_cli__imports_no_server() -> None:
     result = subprocess.run([sys.executable, "-c", script], cwd=_ROOT, capture_output=True, text=True, check=True)
 
     assert "[]" == result.stdout.strip()
+
+
+_WINDOWS = """
+import sys
+import pydantic_settings, typer  # what they need of the real system is looked up before the name changes
+sys.platform = "win32"
+sys.modules.update(dict.fromkeys(("fcntl", "resource", "pwd", "grp", "termios")))
+from proxy.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [(["serve"], 1), (["--help"], 0), (["--version"], 0)])
+def test_cli__windows(arguments: list[str], expected: int) -> None:
+    """A system that cannot run the program gets one line that says what to do; help is there all the same."""
+    result = subprocess.run(
+        [sys.executable, "-c", _WINDOWS, *arguments], cwd=_ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert expected == result.returncode
+    assert "Traceback" not in result.stderr
+    if expected:
+        (line,) = result.stderr.splitlines()
+        assert "WSL" in line
