@@ -1,0 +1,227 @@
+"""The Docker engine of this machine's current context: its version, its containers, what its caches take on the disk.
+
+Used by the verbs `build`, `doctor`, `setup`, `stats` and `clean`. It follows DOCKER_HOST, DOCKER_CONTEXT and what
+`docker context use` chose, as the command `docker` does; Docker Desktop's socket is found that way. It runs no build:
+in the engine's API builds have no secrets (`docker_command`). Builders other than the engine's own are in `builders`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from types import TracebackType
+from typing import Any, Self
+
+import docker
+from docker.context import ContextAPI
+from docker.errors import DockerException, ImageNotFound, NotFound
+from requests.exceptions import RequestException
+
+from proxy.builds.containers import ROLE_LABEL, EngineContainer, read_container
+from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord, EngineUsage, read_time, read_usage
+from proxy.builds.engine_trouble import EngineTrouble, no_context, trouble
+
+_TIMEOUT = 30  # seconds for an answer of the engine
+_COUNTING = 300  # seconds for one that has to count what is on the disk
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What an engine says of itself. API versions are texts as in "1.41"."""
+
+    context: str  # the name of the context; "DOCKER_HOST" where that variable names the engine
+    address: str
+    version: str
+    api: str
+    least_api: str  # the oldest API that it speaks
+    system: str  # "Docker Desktop", "Debian GNU/Linux 12 (bookworm)"
+    rootless: bool
+    time: datetime | None  # its clock when it answered
+    proxy: str = ""  # the engine's own HTTP proxy, for what it pulls
+
+    @property
+    def desktop(self) -> bool:
+        """Whether the engine is in a virtual machine, whose host is not the engine's own bridge."""
+        names = (self.system, self.context)
+        return any(mark in name for name in names for mark in ("Docker Desktop", "OrbStack", "desktop-linux", "colima"))
+
+    @property
+    def major(self) -> int:
+        """The number before the first dot; 0 where there is none."""
+        first = self.version.partition(".")[0]
+        return int(first) if first.isdigit() else 0
+
+
+class Engine:
+    """A connection to an engine. Close it, or use it as a context manager. All calls block, and raise EngineTrouble."""
+
+    def __init__(self, client: Any, facts: EngineFacts) -> None:  # noqa: ANN401 - the library has no types
+        self._client = client
+        self.facts = facts
+
+    @classmethod
+    def connect(cls, environ: Mapping[str, str]) -> Self:
+        """Connect to the engine that `docker` would use with these variables.
+
+        Raises EngineTrouble, whose text says what to do: no engine, no permission on its socket, an API that one of
+        both sides does not speak.
+        """
+        name, address = _context(environ)
+        client: Any = None
+        try:
+            _knock(address)
+            client = docker.DockerClient.from_env(
+                environment=dict(environ) or {"": ""},
+                timeout=_TIMEOUT,
+                use_ssh_client=True,  # as `docker` does for ssh:// addresses; the other way needs another library
+            )
+            version, info = client.version(), client.info()
+        except (DockerException, RequestException, OSError) as error:
+            if client is not None:
+                client.close()
+            raise trouble(error, address) from error
+        facts = EngineFacts(
+            context=name,
+            address=address,
+            version=version.get("Version", ""),
+            api=version.get("ApiVersion", ""),
+            least_api=version.get("MinAPIVersion", ""),
+            system=info.get("OperatingSystem", ""),
+            rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
+            time=read_time(info.get("SystemTime")),
+            proxy=info.get("HttpProxy") or "",
+        )
+        return cls(client, facts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. May be called twice."""
+        self._client.close()
+
+    @property
+    def sdk(self) -> Any:  # noqa: ANN401
+        """The library's own client (docker.DockerClient), for this room alone."""
+        return self._client
+
+    # What is on the disk
+
+    def usage(self) -> EngineUsage:
+        """What images and BuildKit's cache take. It has to count, which takes seconds on a full engine.
+
+        Asks for both forms of the answer: since API 1.52 the old fields are deprecated, and 1.53 has none.
+        """
+        api = self._client.api
+        # The library sends no parameters. An engine before API 1.42 ignores `type`, one before 1.52 `verbose`.
+        wanted = [("type", "image"), ("type", "build-cache"), ("verbose", "1")]
+        url = f"{api.base_url}/v{api.api_version}/system/df"
+
+        def ask() -> Any:  # noqa: ANN401
+            answer = api.get(url, params=wanted, timeout=_COUNTING)
+            answer.raise_for_status()
+            return answer.json()
+
+        return read_usage(self._asked(ask))
+
+    def prune(self, record: CacheRecord) -> int:
+        """Remove one record of BuildKit's cache; gives the bytes that became free: 0 where a build uses it."""
+        return self._pruned({"id": record.id})
+
+    def prune_cache_mounts(self, unused_for: float = 0.0) -> int:
+        """Remove the cache mounts of all Dockerfiles that no build uses; gives the bytes that became free.
+
+        `unused_for`: seconds for which a mount was not used.
+        """
+        filters = {"type": CACHE_MOUNT} | ({"until": f"{int(unused_for)}s"} if unused_for else {})
+        return self._pruned(filters)
+
+    def _pruned(self, filters: Mapping[str, str]) -> int:
+        answer = self._asked(lambda: self._client.api.prune_builds(filters=dict(filters)))
+        return int(answer.get("SpaceReclaimed") or 0)
+
+    # Containers, networks, images
+
+    def containers(self, role: str = "cache") -> list[EngineContainer]:
+        """The containers that have this role (ROLE_LABEL), running ones first."""
+        listed = self._asked(
+            lambda: self._client.api.containers(all=True, filters={"label": f"{ROLE_LABEL}={role}"}),
+        )
+        return sorted(map(read_container, listed), key=lambda one: (not one.running, one.name))
+
+    def cache_of(self, folder: PurePosixPath) -> EngineContainer | None:
+        """The cache in a container that has this folder of the host, a running one first. `folder` is absolute."""
+        return next((one for one in self.containers() if one.has(folder)), None)
+
+    def bridge_gateway(self) -> str | None:
+        """The host's address on the default bridge, which a build's container reaches; None without such a network.
+
+        A default bridge has a subnet and no gateway in its answer: then it is the subnet's first address.
+        """
+        try:
+            attributes = self._asked(lambda: self._client.networks.get("bridge").attrs)
+        except EngineTrouble as error:
+            if isinstance(error.__cause__, NotFound):
+                return None
+            raise
+        return gateway((attributes.get("IPAM") or {}).get("Config") or ())
+
+    def image_environment(self, name: str) -> Mapping[str, str] | None:
+        """The variables that an image sets for its RUNs and containers; None if the engine does not have the image."""
+        try:
+            image = self._asked(lambda: self._client.images.get(name))
+        except EngineTrouble as error:
+            if isinstance(error.__cause__, ImageNotFound | NotFound):
+                return None
+            raise
+        pairs = (pair.partition("=") for pair in (image.attrs.get("Config") or {}).get("Env") or ())
+        return {key: value for key, _, value in pairs}
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:  # noqa: ANN401
+        try:
+            return ask()
+        except (DockerException, RequestException, OSError) as error:
+            raise trouble(error, self.facts.address) from error
+
+
+def gateway(configurations: Sequence[Mapping[str, str]]) -> str | None:
+    """The host's address in a network, from the network's `IPAM.Config`: IPv4 before IPv6."""
+    found = []
+    for one in configurations:
+        with suppress(ValueError):
+            subnet = ipaddress.ip_network(one.get("Subnet", ""), strict=False)
+            given = one.get("Gateway", "").partition("/")[0]
+            found.append(ipaddress.ip_address(given) if given else subnet.network_address + 1)
+    return next((str(one) for one in sorted(found, key=lambda address: address.version)), None)
+
+
+def _context(environ: Mapping[str, str]) -> tuple[str, str]:
+    """The name of the context in force, and the engine's address. Raises EngineTrouble."""
+    if environ.get("DOCKER_HOST"):
+        return "DOCKER_HOST", environ["DOCKER_HOST"]
+    try:
+        context = ContextAPI.get_context(environ.get("DOCKER_CONTEXT"))
+    except Exception as error:
+        # The library raises a bare Exception for a context's file that cannot be read.
+        raise trouble(error, "") from error
+    if context is None:  # the library would use the default socket; `docker` refuses
+        raise no_context(environ.get("DOCKER_CONTEXT") or "that docker's configuration names")
+    return context.name, context.Host or ""
+
+
+def _knock(address: str) -> None:
+    """Connect to a Unix socket once. Raises OSError: the library leaves its socket open where nobody answers."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knocking:
+            knocking.settimeout(_TIMEOUT)
+            knocking.connect("/" + address.removeprefix("unix://").lstrip("/"))

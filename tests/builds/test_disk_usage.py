@@ -1,0 +1,83 @@
+"""What the engine says of its disk, in its forms old and new."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord, read_time, read_usage
+
+_MOUNT = {
+    "ID": "m1",
+    "Type": CACHE_MOUNT,
+    "Size": 400,
+    "InUse": False,
+    "Shared": False,
+    "Description": 'cached mount /var/cache/pip from exec /bin/sh -c pip install with id "/pullthrough-pip"',
+    "LastUsedAt": "2026-01-02T03:04:05.999999999Z",
+}
+_LAYER = {"ID": "l1", "Type": "regular", "Size": 30, "InUse": True, "Shared": True, "Description": "RUN true"}
+_IMAGE = {"Id": "sha256:1", "RepoTags": ["app:latest"], "Size": 500}
+_OLD = {"LayersSize": 900, "Images": [_IMAGE], "BuildCache": [_MOUNT, _LAYER], "Containers": [], "Volumes": []}
+_NEW = {
+    "ImageUsage": {"TotalSize": 900, "TotalCount": 1, "Items": [_IMAGE]},
+    "BuildCacheUsage": {"TotalSize": 0, "TotalCount": 2, "Items": [_MOUNT, _LAYER]},
+}
+
+
+@pytest.mark.parametrize("answer", [_OLD, _NEW, _OLD | _NEW], ids=["before 1.52", "1.53", "both"])
+def test_usage__fields_old_and_new(answer: dict[str, Any]) -> None:
+    """Both forms of the answer say the same; the sum of the build cache is never taken from the engine."""
+    usage = read_usage(answer)
+
+    assert 900 == usage.image_layers
+    assert [("app:latest",)] == [image.names for image in usage.images]
+    assert [400, 30] == [record.size for record in usage.records]
+    assert ["m1"] == [record.id for record in usage.cache_mounts]
+    assert datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC) == usage.records[0].last_used
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"LayersSize": 0, "Images": None, "BuildCache": None},
+        {"ImageUsage": None, "BuildCacheUsage": {"Items": None}},
+    ],
+)
+def test_usage__empty_engine(answer: dict[str, Any]) -> None:
+    """Go writes null for an empty list."""
+    usage = read_usage(answer)
+
+    assert (0, (), ()) == (usage.image_layers, usage.images, usage.records)
+
+
+@pytest.mark.parametrize(
+    ("description", "mount", "own"),
+    [
+        ('cached mount /var/cache/pip from exec /bin/sh -c x with id "/pullthrough-pip"', "pullthrough-pip", True),
+        ('cached mount /a from exec /bin/sh with id "pullthrough-apt"', "pullthrough-apt", True),
+        ('cached mount /root/.cache from exec /bin/sh with id "other"', "other", False),
+        ("cached mount /root/.cache/pip from exec /bin/sh -c pip install", None, False),
+    ],
+)
+def test_record__id_of_a_cache_mount(description: str, mount: str | None, own: bool) -> None:
+    """BuildKit tells the id of a mount only in its description, behind the namespace."""
+    record = CacheRecord("1", CACHE_MOUNT, 1, in_use=False, shared=False, description=description)
+
+    assert (mount, own) == (record.mount_id, record.own)
+
+
+def test_record__a_layer_has_no_mount_id() -> None:
+    """Whatever a RUN says."""
+    layer = CacheRecord("1", "regular", 1, in_use=False, shared=False, description='RUN echo with id "pullthrough-x"')
+
+    assert (None, False) == (layer.mount_id, layer.own)
+
+
+@pytest.mark.parametrize("text", [None, "", "0001-01-01T00:00:00Z", "yesterday"])
+def test_time__none_that_is_one(text: str | None) -> None:
+    """Go's zero time, and what is no time."""
+    assert read_time(text) is None
