@@ -8,6 +8,7 @@ PYTHON := $(shell for candidate in $(CANDIDATES); do \
 endif
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 BIN := .venv/bin
+TESTS := $(BIN)/python -m pytest --numprocesses auto
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Both are made again when a lock or the project's definition changes, or for another version of Python.
@@ -33,7 +34,7 @@ serve: $(SERVE_READY)
 	@exec $(BIN)/python -m proxy serve $(FLAGS)
 
 test: $(DEV_READY)
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 check: $(DEV_READY)
 	$(BIN)/ruff format --check
@@ -42,16 +43,16 @@ check: $(DEV_READY)
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 --follow-imports silent proxy/cli.py proxy/__main__.py proxy/config
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 # What Linux alone has is taken away before the program is imported: it goes the way that it goes on macOS.
 portable: $(DEV_READY)
-	PYTHONPATH=$(CURDIR)/tests/portable $(BIN)/python -m pytest tests/flows tests/storage tests/web/test_sender.py \
+	PYTHONPATH=$(CURDIR)/tests/portable $(TESTS) tests/flows tests/storage tests/web/test_sender.py \
 		tests/web/test_sender_threads.py tests/web/test_responses.py tests/test_crash.py tests/test_operating_system.py \
 		tests/test_cli.py
 
 e2e: $(DEV_READY)
-	$(BIN)/python -m pytest -m e2e -o timeout=900 tests/e2e
+	$(TESTS) --dist loadfile -m e2e -o timeout=900 tests/e2e
 
 live: $(DEV_READY)
 	$(BIN)/python -m tests.live

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class RecordedOs:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._files: dict[int, int] = {}  # by descriptor
-        for name in CALLS:
+        for name in filter(partial(hasattr, os), CALLS):
             setattr(os, name, self._recorded(getattr(os, name), getattr(self, f"_{name}")))
 
     def _recorded(self, real: Callable[..., Any], record: Callable[..., None]) -> Callable[..., Any]:

@@ -6,7 +6,9 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from proxy.model import Validator
 from proxy.ports import SpoolState
 from proxy.storage import spool as spool_files
 from proxy.storage.journal import Journal
+from tests import system
 from tests.storage.disk import digest, opened
 
 WEEK = 7 * 24 * 3600
@@ -45,7 +48,13 @@ async def test_write__views(tmp_path: Path) -> None:
 
 async def test_write__short_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that takes a few bytes at a time gets all of them."""
-    monkeypatch.setattr(os, "pwritev", lambda fd, buffers, at: os.pwrite(fd, b"".join(buffers)[:7], at))
+    write = os.pwrite
+
+    def seven(descriptor: int, data: Sequence[bytes] | bytes, offset: int) -> int:
+        whole = data if isinstance(data, bytes | memoryview) else b"".join(data)
+        return write(descriptor, whole[:7], offset)
+
+    monkeypatch.setattr(os, system.WRITE_AT, seven)
     async with opened(tmp_path / "data") as store:
         spool = await store.spool("whl", None)
         await spool.write(0, [b"0123456789", b"abcdefghij", b"x"])
@@ -57,15 +66,15 @@ async def test_write__short_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 async def test_close__while_a_thread_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write whose task was cancelled goes on in its thread: the file is closed after it, and not before."""
     entered, go_on = threading.Event(), threading.Event()
-    write = os.pwritev
+    write = getattr(os, system.WRITE_AT)
 
-    def slow(descriptor: int, buffers: list[bytes], offset: int) -> int:
+    def slow(*arguments: Any) -> Any:
         entered.set()
         go_on.wait()
-        return write(descriptor, buffers, offset)
+        return write(*arguments)
 
-    monkeypatch.setattr(os, "pwritev", slow)
     async with opened(tmp_path / "data") as store:
+        monkeypatch.setattr(os, system.WRITE_AT, slow)
         spool = await store.spool("whl", 100)
         await spool.checkpoint(STATE)
         writing = asyncio.create_task(spool.write(0, [b"body"]))
