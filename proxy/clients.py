@@ -8,6 +8,7 @@ without a slash at its end.
 from __future__ import annotations
 
 import ipaddress
+import json
 from shlex import quote
 from urllib.parse import urlsplit
 
@@ -47,6 +48,21 @@ def uv_lines(base_url: str, mount: str = "pypi", index: str = "simple/") -> list
 def uv_command(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
     """A shell line by which uv installs a package through the cache, once."""
     return f"uv pip install --default-index {quote(index_url(base_url, mount, index))} PACKAGE"
+
+
+def pip_configuration(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
+    """A pip.conf by which pip installs through the cache.
+
+    The trusted host has its port: so pip stores what it gets over plain HTTP in its own cache, too.
+    """
+    parts = urlsplit(base_url)
+    trusted = f"trusted-host = {parts.netloc}\n" if _to_be_trusted(base_url) else ""
+    return f"[global]\nindex-url = {index_url(base_url, mount, index)}\n{trusted}"
+
+
+def uv_configuration(base_url: str, mount: str = "pypi", index: str = "simple/") -> str:
+    """A uv.toml by which uv installs through the cache. A project's own default index comes before it."""
+    return f"[[index]]\nurl = {json.dumps(index_url(base_url, mount, index))}\ndefault = true\n"
 
 
 def apt_lines(base_url: str) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,10 @@ from proxy.clients import (
     apt_lines,
     index_url,
     pip_command,
+    pip_configuration,
     pip_lines,
     uv_command,
+    uv_configuration,
     uv_lines,
 )
 
@@ -146,3 +150,30 @@ def test_apt_detecting_script__says(tmp_path: Path, helper: str | None, uri: str
 
     assert (0, f"{expected}\n", "") == (result.returncode, result.stdout, result.stderr)
     assert {"detect", *(["apt-helper"] if helper else [])} == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "trusted"),
+    [
+        ("http://pullthrough:3142", "pullthrough:3142"),
+        ("http://[fd00::7]:3142/", "[fd00::7]:3142"),
+        ("http://127.0.0.1:3142", None),
+        ("https://cache.example", None),
+    ],
+)
+def test_pip_configuration__is_a_file_of_pip(base_url: str, trusted: str | None) -> None:
+    """The trusted host has its port, without which pip does not cache what comes over plain HTTP."""
+    read = configparser.RawConfigParser()
+    read.read_string(pip_configuration(base_url, "torch", "whl/cu126/"))
+
+    expected = {"index-url": f"{base_url.rstrip('/')}/torch/whl/cu126/"} | (
+        {"trusted-host": trusted} if trusted else {}
+    )
+    assert expected == dict(read["global"])
+
+
+def test_uv_configuration__is_a_file_of_uv() -> None:
+    """One index, which takes the place of uv's own default."""
+    read = tomllib.loads(uv_configuration("http://pullthrough:3142", "pypi", "simple/"))
+
+    assert {"index": [{"url": "http://pullthrough:3142/pypi/simple/", "default": True}]} == read
