@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.system import require_address
+
 _CHUNK = 1 << 16
 _FOR_PROXIES = frozenset(("proxy-authorization", "proxy-connection"))
 
@@ -69,6 +71,7 @@ class Forward:
         return [passed.target for passed in self.requests if passed.method == method]
 
     async def __aenter__(self) -> Self:
+        require_address(self.host)
         self._server = await asyncio.start_server(self._accept, self.host, self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

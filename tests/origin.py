@@ -23,6 +23,7 @@ from tests.bodies import Body, Plain, as_body
 from tests.faults import Fault
 from tests.gates import Watch
 from tests.pages import Link
+from tests.system import require_address
 from tests.wheels import Package
 from tests.wire import Wire, protocol
 
@@ -254,6 +255,7 @@ class Origin:
 
     async def start(self) -> None:
         """Listen; after `stop()`, on the same port again."""
+        require_address(self.host)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._protocol, self.host, self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]

@@ -5,12 +5,36 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import socket
 import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 SYNC = "fdatasync" if hasattr(os, "fdatasync") else "fsync"  # the call by which the program syncs a file
 WRITE_AT = "pwritev" if hasattr(os, "pwritev") else "pwrite"  # the call by which it writes at a place
+
+_FEW_ADDRESSES = """the loopback interface has one address here; on macOS this adds the others:
+for n in 2 3 4 5; do sudo ifconfig lo0 alias 127.0.0.$n; done"""
+
+
+def _has_address(host: str) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
+several_addresses = pytest.mark.skipif(not _has_address("127.0.0.2"), reason=_FEW_ADDRESSES)
+
+
+def require_address(host: str) -> None:
+    """Skip the test where the machine lacks this loopback address: Linux has 127.0.0.0/8, macOS only 127.0.0.1."""
+    if host.startswith("127.") and not _has_address(host):
+        pytest.skip(_FEW_ADDRESSES)
 
 
 def anonymous_file(body: bytes = b"") -> int:

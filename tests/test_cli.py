@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from proxy.cli import cli
 from proxy.config.naming import flag, settings_fields
+from tests.system import several_addresses
 
 _COMMAND = (sys.executable, "-m", "proxy")
 _ROOT = Path(__file__).parent.parent
@@ -248,6 +249,7 @@ def test_serve__address_of_another_machine(tmp_path: Path) -> None:
     ] == result.stderr.splitlines()
 
 
+@several_addresses
 def test_serve__several_addresses(tmp_path: Path) -> None:
     """The greeting names each, and its lines the first; each answers."""
     with _server(tmp_path, "--host=127.0.0.1,127.0.0.2") as process:

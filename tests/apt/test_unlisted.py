@@ -137,16 +137,16 @@ async def test_file__streams(world: World, unlisted: UnlistedFiles) -> None:
 async def test_file__coded(world: World, unlisted: UnlistedFiles) -> None:
     """What comes coded, though identity was asked for, is decoded; from then on it is asked for once each time."""
     packed = {"content-encoding": "gzip", **ONE}
-    world.upstream.on(ADDRESS.url, Scripted(gzip.compress(b"-----BEGIN"), headers=packed))
+    world.upstream.on(ADDRESS.url, Scripted(gzip.compress(b"-----BEGIN", mtime=0), headers=packed))
     assert (Outcome.MISS, b"-----BEGIN") == await ask(world, unlisted)
     asked = len(world.upstream.asks)
     world.clock.advance(WINDOW + 1)
-    world.upstream.on(ADDRESS.url, Scripted(gzip.compress(b"-----NEW"), headers={**packed, **TWO}))
+    world.upstream.on(ADDRESS.url, Scripted(gzip.compress(b"-----NEW", mtime=0), headers={**packed, **TWO}))
     assert (Outcome.MISS, b"-----NEW") == await ask(world, unlisted)
     assert asked + 2 == len(world.upstream.asks)
 
 
-@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>", gzip.compress(b"<html><body>log in")])
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>", gzip.compress(b"<html><body>log in", mtime=0)])
 @pytest.mark.parametrize("content_type", ["text/html", "application/pgp-keys"])
 async def test_file__portal(world: World, unlisted: UnlistedFiles, body: bytes, content_type: str) -> None:
     """A portal's page is recognized by its bytes, whatever its type or coding; what is stored stays."""

@@ -16,6 +16,7 @@ from aiohttp import web
 from proxy.web.listener import CannotListen, Listener
 from proxy.web.server import ClientConnection, Server
 from tests.gates import Watch
+from tests.system import several_addresses
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -97,6 +98,7 @@ async def make_world() -> AsyncIterator[MakeWorld]:
         await world.server.shutdown(5.0)
 
 
+@several_addresses
 async def test_open__several_addresses(make_world: MakeWorld) -> None:
     """The server listens at each, all at one port, in the order of the settings."""
     world = make_world(100)
@@ -129,6 +131,7 @@ async def test_open__every_address_of_ipv4(make_world: MakeWorld) -> None:
     assert [("0.0.0.0", world.port)] == [place for place in world.listener.addresses if "." in place[0]]
 
 
+@several_addresses
 @pytest.mark.parametrize(
     "hosts",
     [
@@ -174,6 +177,7 @@ async def test_open__one_is_not_here(make_world: MakeWorld, hosts: list[str], wr
     assert [] == world.listener.addresses
 
 
+@several_addresses
 async def test_open__port_is_taken(make_world: MakeWorld) -> None:
     """The address at which it is taken is named."""
     world = make_world(100)
