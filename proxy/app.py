@@ -47,8 +47,9 @@ from proxy.config.settings import Settings
 from proxy.errors import PullthroughError
 from proxy.events import Event
 from proxy.metrics import Metrics
+from proxy.model import GROUP_INDEX
 from proxy.ports import Clock, Credentials, Observer, Proxies
-from proxy.python.service import GROUP_INDEX, PythonIndexes
+from proxy.python.service import PythonIndexes
 from proxy.storage.opening import PendingStore, open_store
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream

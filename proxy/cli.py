@@ -23,6 +23,7 @@ from proxy.config.field_types import metavar, shown_default
 from proxy.config.loading import ConfigError, resolve
 from proxy.config.naming import SettingPath, flag, key, settings_fields
 from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import Settings
 
 _EXIT_STATUS = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
 
@@ -122,3 +123,47 @@ def serve(
     from proxy.commands import serve as command  # noqa: PLC0415 - the server's libraries take a second to load
 
     raise typer.Exit(command.serve(resolved.settings, credentials, proxies))
+
+
+_BUILD_EPILOG = (
+    "EXIT STATUS: the build's own; 1 no build could be run, 2 wrong usage or configuration, 130 interrupted."
+)
+
+
+@cli.command(
+    epilog=_BUILD_EPILOG,
+    # No short option: those of docker may stand together in one argument, as in -qt.
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]},
+)
+def build(
+    context: typer.Context,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+    cache: Annotated[
+        str | None,
+        typer.Option("--cache", metavar="HOST[:PORT]", help="The cache's address for builds, in place of a search."),
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option("--index", metavar="MOUNT", help="The index or group that pip and uv use.")
+    ] = None,
+) -> None:
+    """Run docker build through the cache: pullthrough build [CONTEXT] [any option of docker build].
+
+    Without -f it builds Dockerfile.cached if there is one, without -t the tag is FOLDER-cached:latest.
+    """
+    settings = _settings()
+    from proxy.commands import build as command  # noqa: PLC0415 - its libraries take a moment to load
+
+    raise typer.Exit(
+        command.build(context.args, command.BuildFlags(settings, json, cache, index), os.environ, _working_folder())
+    )
+
+
+def _settings() -> Settings:
+    """The settings of file and environment, for verbs without flags for them. Ends with status 2 if some are wrong."""
+    try:
+        return resolve({}, os.environ, _working_folder()).settings
+    except ConfigError as error:
+        for line in error.errors:
+            typer.echo(f"pullthrough: {line}", err=True)
+        raise typer.Exit(2) from None

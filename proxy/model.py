@@ -13,6 +13,7 @@ from proxy import address_text
 
 # In order of trust: of several digests for a file, the first of these is checked.
 ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
+GROUP_INDEX = "simple/"  # the path of every group's pages, below its mount
 _HEX = re.compile(r"[0-9a-f]+")
 
 

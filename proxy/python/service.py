@@ -14,7 +14,7 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.representation import Representation
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import NotFound
-from proxy.model import Group, Query, Site, Target
+from proxy.model import GROUP_INDEX, Group, Query, Site, Target
 from proxy.ports import Clock, Store
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
@@ -37,8 +37,6 @@ from proxy.python.routes import (
 from proxy.python.supplements import Supplements
 
 Answer = Representation | Elsewhere | Later | ProjectStream
-
-GROUP_INDEX = "simple/"  # the path of every group's pages, below its mount
 
 
 class PythonIndexes:

@@ -1,0 +1,159 @@
+"""What a person gave to `pullthrough build`: the arguments of `docker build`, read as docker reads them.
+
+Pure but for two looks at the disk: whether the context has a `Dockerfile.cached`, and what its folder is called. All
+arguments reach docker as they are; what is missing gets a default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.errors import PullthroughError
+
+CACHED_FILE = "Dockerfile.cached"
+
+_STDIN = "-"
+# The options that take no value; all others of `docker build`, and of `docker buildx build`, take one.
+_SWITCHES = {
+    *("check", "compress", "debug", "disable-content-trust", "force-rm", "help", "load"),
+    *("no-cache", "pull", "push", "quiet", "rm", "squash", "stream"),
+}
+_SHORT = {"f": "file", "t": "tag", "o": "output", "c": "cpu-shares", "m": "memory", "q": "quiet", "D": "debug"}
+_URL = re.compile(r"^(https?://|git://|ssh://|git@|github\.com/)")
+_NOT_OF_A_NAME = re.compile(r"[^a-z0-9]+")
+
+
+class WrongBuildOption(PullthroughError):
+    """The arguments cannot be those of a build."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """The options that matter here, and all arguments for docker. `context` is a folder; None: a URL or standard input.
+
+    `file`: the Dockerfile as a path, None if it is none that can be read here.
+    """
+
+    arguments: tuple[str, ...]
+    context: Path | None
+    file: Path | None
+    tags: tuple[str, ...]
+    builder: str | None = None
+    platform: str | None = None
+    quiet: bool = False
+    build_args: tuple[tuple[str, str | None], ...] = ()
+    secrets: frozenset[str] = frozenset()  # ids
+
+    def build_arg(self, *names: str) -> bool:
+        """Whether one of these build arguments is given."""
+        return any(name in names for name, _ in self.build_args)
+
+
+def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
+    """Read the arguments, and add the defaults: the file `Dockerfile.cached` if it is there, the tag, the context.
+
+    Raises WrongBuildOption.
+    """
+    options: dict[str, list[str]] = {}
+    places: list[str] = []
+    for name, value in _parsed(arguments):
+        if name:
+            options.setdefault(name, []).append(value)
+        else:
+            places.append(value)
+    if len(places) > 1:
+        raise WrongBuildOption(f"a build has one context, and not {len(places)}: {' '.join(places)}")
+    given = places[0] if places else "."
+    folder = None if given == _STDIN or _URL.match(given) else cwd / given
+    if folder is not None and not folder.is_dir():
+        raise WrongBuildOption(f"the context {given} is not a folder")
+    extra: list[str] = []
+    path: Path | None = None
+    if "file" in options:
+        file = options["file"][-1]
+        path = None if file == _STDIN or _URL.match(file) else cwd / file
+    elif folder is not None:
+        path = folder / CACHED_FILE
+        if path.is_file():
+            extra += ["--file", str(path)]
+        else:
+            path = folder / "Dockerfile"
+    if path is not None and not path.is_file():
+        raise WrongBuildOption(
+            f"there is no file {path}. Name one with -f, or copy {CACHED_FILE} of this program to your project."
+        )
+    tags = options.get("tag", [])
+    if not tags and folder is not None and "output" not in options:
+        tags = [default_tag(folder)]
+        extra += ["--tag", tags[0]]
+    return BuildOptions(
+        arguments=(*extra, *arguments, *([] if places else ["."])),
+        context=folder,
+        file=path,
+        tags=tuple(tags),
+        builder=_last(options, "builder"),
+        platform=(_last(options, "platform") or "").partition(",")[0] or None,
+        quiet=_last(options, "quiet") not in (None, "false"),
+        build_args=tuple(_pair(value) for value in options.get("build-arg", [])),
+        secrets=frozenset(filter(None, map(_secret_id, options.get("secret", [])))),
+    )
+
+
+def default_tag(folder: Path) -> str:
+    """`<folder>-cached:latest`, with what a tag cannot have replaced."""
+    name = _NOT_OF_A_NAME.sub("-", folder.resolve().name.lower()).strip("-")
+    return f"{name or 'image'}-cached:latest"
+
+
+def _parsed(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Options by their long names with their values, and the other arguments with an empty name."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            yield from (("", left) for left in rest)
+        elif argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            if name in _SWITCHES:
+                yield name, value if equals else "true"
+            else:
+                yield name, value if equals else _next(rest, argument)
+        elif argument.startswith("-") and argument != _STDIN:
+            yield from _short(argument[1:], rest)
+        else:
+            yield "", argument
+
+
+def _short(letters: str, rest: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """Short options in one argument: switches, and behind them at most one with a value."""
+    for position, letter in enumerate(letters):
+        name = _SHORT.get(letter, letter)
+        if name in _SWITCHES:
+            yield name, "true"
+            continue
+        value = letters[position + 1 :].removeprefix("=")
+        yield name, value or _next(rest, f"-{letter}")
+        return
+
+
+def _next(rest: Iterator[str], option: str) -> str:
+    value = next(rest, None)
+    if value is None:
+        raise WrongBuildOption(f"{option} needs a value")
+    return value
+
+
+def _pair(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    return name, value if equals else None
+
+
+def _secret_id(text: str) -> str | None:
+    fields = dict(_pair(field) for field in text.split(","))
+    return fields.get("id")
+
+
+def _last(options: Mapping[str, Sequence[str]], name: str) -> str | None:
+    return options[name][-1] if name in options else None

@@ -1,0 +1,103 @@
+"""What there is for a build on this machine: the command, the builder, the engine, the cache, and the way between them.
+
+Called by `build`, and by `setup` for its proof. `doctor` looks at the same things one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.builds import builders, running_cache
+from proxy.builds.builders import Builder
+from proxy.builds.candidates import Candidate
+from proxy.builds.docker_command import DockerCommand
+from proxy.builds.dockerfile import Dockerfile
+from proxy.builds.engine import Engine
+from proxy.builds.engine_trouble import EngineTrouble
+from proxy.builds.probe import Ground
+from proxy.builds.reach import Reach, Reacher, RememberedAddresses, surroundings
+from proxy.builds.running_cache import RunningCache
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlace:
+    """Where a cache is looked for, and which of its indexes pip and uv are to use.
+
+    `named`: the one address that builds are to use, as a person named it; else it is found.
+    """
+
+    hosts: Sequence[str]
+    port: int
+    mount: str = "pypi"
+    index: str = "simple/"
+    named: Candidate | None = None
+
+    def __str__(self) -> str:
+        return str(self.named or f"port {self.port} of {' or '.join(self.hosts)}")
+
+    def find(self, engine: Engine | None) -> RunningCache | None:
+        """The running cache. A named one need not answer to this machine: then a build has to prove it."""
+        if self.named is not None:
+            found = running_cache.find([self.named.host], self.named.port)
+            return found or RunningCache(self.named.host, self.named.port, started="", version="")
+        return running_cache.find(self.hosts, self.port, engine.containers() if engine else ())
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSite:
+    """`with survey(…) as site:`. `engine` is None where the builder needs none and none answers."""
+
+    command: DockerCommand
+    docker_config: Mapping[str, Any]
+    builder: Builder
+    engine: Engine | None
+    place: CachePlace
+    cache: RunningCache | None
+    memory: RememberedAddresses
+
+    def reacher(self, cache: RunningCache) -> Reacher:
+        """What finds the address by which builds reach this cache. Raises EngineTrouble."""
+        address = self.engine.facts.address if self.engine else ""
+        around = surroundings(self.engine, cache)
+        return Reacher(self.command, self.builder, cache, around, self.memory, address)
+
+    def ground(self, file: Dockerfile | None, builder: str | None = None, platform: str | None = None) -> Ground | None:
+        """What the way to the cache is proved on: a base image of the file, one that the engine has before others."""
+        bases = file.bases if file else []
+        stored = [base for base in bases if self.engine and self.engine.image_environment(base) is not None]
+        base = next(iter([*stored, *bases]), None)
+        return Ground(base, builder, platform) if base else None
+
+    def prove(self, reacher: Reacher, ground: Ground | None) -> Reach:
+        """Prove the way by a build; where `docker` fails, that is the problem."""
+        try:
+            return reacher.prove(ground, self.place.named)
+        except EngineTrouble as trouble:
+            return Reach(None, str(trouble))
+
+
+@contextlib.contextmanager
+def survey(environ: Mapping[str, str], place: CachePlace, builder: str | None = None) -> Iterator[BuildSite]:
+    """Look at everything. `builder`: the value of `--builder`.
+
+    Raises EngineTrouble where no build can be run at all: no `docker`, no BuildKit, no engine for this builder.
+    """
+    command = DockerCommand.find(environ)
+    facts = command.facts()
+    if facts.no_buildkit:
+        raise EngineTrouble(facts.no_buildkit)
+    docker_config = builders.read_docker_config(environ)
+    with contextlib.ExitStack() as stack:
+        engine, trouble = None, None
+        try:
+            engine = stack.enter_context(Engine.connect(environ))
+        except EngineTrouble as error:
+            trouble = error
+        chosen = builders.chosen(command, facts, builder, docker_config)
+        if trouble is not None and chosen.engines_own:
+            raise trouble
+        memory = RememberedAddresses.of_user(environ)
+        yield BuildSite(command, docker_config, chosen, engine, place, place.find(engine), memory)

@@ -1,0 +1,164 @@
+"""A Dockerfile as instructions: enough to know its stages, their base images, and what each RUN mounts and says.
+
+Pure. It reads what BuildKit's front end reads (comments, continuation lines, the escape directive, here-documents), and
+never decides whether a file is right: that is the builder's work. `dockerfile_advice` reads the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+_DIRECTIVE = re.compile(r"^#\s*([a-z]+)\s*=\s*(\S+)\s*$", re.IGNORECASE)
+_FLAG = re.compile(r"^--([a-z-]+)(?:=(\S+))?\s+")
+_HERE = re.compile(r"<<(-?)([\"']?)([A-Za-z_][\w.]*)\2")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
+_JSON_MARKS = re.compile(r"[\[\]\",]+")
+_ASSIGNED = re.compile(r"(\w+)=(\"(?:[^\"\\]|\\.)*\"|'[^']*'|(?:[^\s\\]|\\.)*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction. `line`: its first, from 1; `text`: without flags, in one line, here-documents behind it."""
+
+    line: int
+    name: str
+    text: str
+    flags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def shell(self) -> str:
+        """The text as words of a shell, also of the form that is a JSON list."""
+        return _JSON_MARKS.sub(" ", self.text) if self.text.startswith("[") else self.text
+
+    @property
+    def mounts(self) -> list[dict[str, str]]:
+        """The mounts of a RUN, their options by name; an option without a value has an empty one."""
+        return [
+            {part.partition("=")[0]: part.partition("=")[2] for part in value.split(",")}
+            for name, value in self.flags
+            if name == "mount"
+        ]
+
+    @property
+    def assigned(self) -> dict[str, str]:
+        """What ENV or ARG sets, an ARG without a default to an empty text."""
+        pairs = {found[1]: found[2].strip("\"'") for found in _ASSIGNED.finditer(self.text)}
+        if not pairs and self.text:
+            name, _, value = self.text.partition(" ")  # the old form of ENV, and an ARG without a default
+            return {name: value.strip()}
+        return pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage. `base`: the image that it begins with, arguments filled in; None if it begins with another stage."""
+
+    base: str | None
+    name: str
+    instructions: tuple[Instruction, ...] = field(default=())
+
+    def of(self, name: str) -> list[Instruction]:
+        """The instructions of one kind."""
+        return [one for one in self.instructions if one.name == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Dockerfile:
+    """A Dockerfile as stages."""
+
+    stages: tuple[Stage, ...]
+
+    @classmethod
+    def read(cls, text: str, build_args: Mapping[str, str | None] | None = None) -> Dockerfile:
+        """Read a file's text; `build_args` take the place of the defaults of ARGs before the first FROM."""
+        given = {name: value for name, value in (build_args or {}).items() if value is not None}
+        arguments: dict[str, str] = {}
+        stages: list[tuple[str | None, str, list[Instruction]]] = []
+        for one in _instructions(text):
+            if one.name == "FROM":
+                words = one.text.split()
+                base = _filled(words[0], arguments) if words else ""
+                earlier = {name for _, name, _ in stages}
+                named = words[2].lower() if len(words) > 2 and words[1].lower() == "as" else ""  # noqa: PLR2004
+                known = base.lower() in earlier or base.lower() == "scratch" or not base
+                stages.append((None if known else base, named, []))
+            elif stages:
+                stages[-1][2].append(one)
+            elif one.name == "ARG":
+                arguments |= {name: given.get(name, _filled(value, arguments)) for name, value in one.assigned.items()}
+        return cls(tuple(Stage(base, name, tuple(listed)) for base, name, listed in stages))
+
+    @property
+    def runs(self) -> list[Instruction]:
+        """The RUNs of all stages."""
+        return [run for stage in self.stages for run in stage.of("RUN")]
+
+    @property
+    def bases(self) -> list[str]:
+        """The images that stages begin with, those of stages with a RUN first, without repetition."""
+        ordered = sorted(self.stages, key=lambda stage: not stage.of("RUN"))
+        return list(dict.fromkeys(stage.base for stage in ordered if stage.base))
+
+
+def _instructions(text: str) -> Iterator[Instruction]:
+    lines = text.removeprefix("\ufeff").splitlines()
+    escape = _escape(lines)
+    position = 0
+    while position < len(lines):
+        start, joined = position, ""
+        while position < len(lines):
+            line = lines[position]
+            position += 1
+            stripped = line.strip()
+            if stripped.startswith("#") or (not stripped and joined):  # a comment, also within an instruction
+                continue
+            body = line.rstrip()
+            if body.endswith(escape):
+                joined += body[:-1] + " "
+                continue
+            joined += body
+            break
+        words = joined.strip().split(None, 1)
+        if not words:
+            continue
+        name, rest = words[0].upper(), words[1] if len(words) > 1 else ""
+        flags = []
+        while found := _FLAG.match(rest + " "):
+            flags.append((found[1], found[2] or ""))
+            rest = rest[found.end() :].lstrip()
+        if name in ("RUN", "COPY", "ADD"):
+            for here in _HERE.finditer(rest):
+                ended, body_lines = False, []
+                while position < len(lines) and not ended:
+                    line = lines[position]
+                    position += 1
+                    ended = (line.lstrip("\t") if here[1] else line) == here[3]
+                    body_lines += [] if ended else [line]
+                rest += "\n" + "\n".join(body_lines)
+        yield Instruction(_line(lines, start), name, rest.strip(), tuple(flags))
+
+
+def _line(lines: list[str], start: int) -> int:
+    """The line of an instruction's first word: comments and empty lines may stand before it."""
+    for offset, line in enumerate(lines[start:]):
+        if line.strip() and not line.strip().startswith("#"):
+            return start + offset + 1
+    return start + 1
+
+
+def _escape(lines: list[str]) -> str:
+    """The character that continues a line: a directive at the very top may say which."""
+    for line in lines:
+        found = _DIRECTIVE.match(line)
+        if found is None:
+            break
+        if found[1].lower() == "escape":
+            return found[2]
+    return "\\"
+
+
+def _filled(text: str, arguments: Mapping[str, str]) -> str:
+    """The text with the values of its arguments."""
+    return _VARIABLE.sub(lambda found: arguments.get(found[1] or found[3], "") or found[2] or "", text).strip("\"'")

@@ -1,0 +1,147 @@
+"""The cache that runs: where this machine reaches it, and its figures. Asked over its open port, as clients ask it.
+
+A cache in a container has the port that is published. Called by `build`, `doctor` and `setup`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from proxy import address_text
+from proxy.builds.containers import EngineContainer
+
+_WAIT = 5.0  # seconds for an answer
+_LONGEST = 8 << 20  # bytes of metrics
+_SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_STARTED = "pullthrough_start_time_seconds"
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - where it is heard, and where to ask
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The metrics of a cache at one moment. `started` tells two caches, or two runs of one, apart."""
+
+    started: str
+    version: str
+    samples: tuple[tuple[str, Mapping[str, str], float], ...]
+
+    def sums(self, name: str, label: str, **fixed: str) -> dict[str, float]:
+        """The values of a metric by one label, summed over the others; `fixed` labels have these values."""
+        sums: dict[str, float] = {}
+        for sample, labels, value in self.samples:
+            if sample == name and fixed.items() <= labels.items():
+                key = labels.get(label, "")
+                sums[key] = sums.get(key, 0.0) + value
+        return sums
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCache:
+    """A cache that answers. `clock`: its own when it answered; `heard_on`: the addresses of the settings or ports."""
+
+    host: str
+    port: int
+    started: str
+    version: str
+    clock: datetime | None = None
+    container: EngineContainer | None = None
+    heard_on: tuple[str, ...] = field(default=())
+
+    @property
+    def url(self) -> str:
+        """Its address for this machine, without a slash at the end."""
+        return f"http://{address_text.bracketed(self.host)}:{self.port}"
+
+    def figures(self) -> Figures | None:
+        """Its metrics now; None if it does not answer."""
+        answer = _ask(self.host, self.port)
+        return answer[0] if answer else None
+
+
+def find(hosts: Sequence[str], port: int, containers: Iterable[EngineContainer] = ()) -> RunningCache | None:
+    """The first cache that answers: of the settings' `hosts` and `port`, then of the containers.
+
+    Another program at one of these places is no cache: the metrics tell.
+    """
+    for host, number, container in _places(hosts, port, containers):
+        if answer := _ask(host, number):
+            figures, clock = answer
+            heard = tuple(one.host for one in container.ports) if container else tuple(hosts)
+            return RunningCache(host, number, figures.started, figures.version, clock, container, heard)
+    return None
+
+
+def _places(
+    hosts: Sequence[str], port: int, containers: Iterable[EngineContainer]
+) -> Iterator[tuple[str, int, EngineContainer | None]]:
+    running = [container for container in containers if container.running]
+    published = {
+        (_ANYWHERE.get(one.host, one.host), one.port): container for container in running for one in container.ports
+    }
+    for host in dict.fromkeys(_ANYWHERE.get(host, host) for host in hosts):
+        if port:
+            yield host, port, published.pop((host, port), None)
+    for (host, number), container in published.items():
+        yield host, number, container
+    for container in running:
+        if not container.ports:  # on Linux this machine reaches containers by their own addresses
+            for address in container.networks.values():
+                yield address, 3142, container
+
+
+def answers_at(host: str, port: int) -> str | None:
+    """`started` of the cache at an address; None if no cache answers there."""
+    answer = _ask(host, port)
+    return answer[0].started if answer else None
+
+
+def _ask(host: str, port: int) -> tuple[Figures, datetime | None] | None:
+    connection = http.client.HTTPConnection(host, port, timeout=_WAIT)
+    try:
+        connection.request("GET", "/metrics", headers={"Connection": "close"})
+        answer = connection.getresponse()
+        body = answer.read(_LONGEST)
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    figures = read_figures(body.decode("utf-8", "replace")) if answer.status == http.client.OK else None
+    clock = None
+    with suppress(TypeError, ValueError):
+        clock = parsedate_to_datetime(answer.headers.get("Date", ""))
+    return (figures, clock) if figures else None
+
+
+def read_figures(text: str) -> Figures | None:
+    """The text of /metrics; None if it is not this program's."""
+    samples, started, version = [], "", ""
+    for name, listed, number in _SAMPLE.findall(text):
+        if not name.startswith("pullthrough_"):
+            continue
+        labels = dict(_LABEL.findall(listed))
+        if name == _STARTED:
+            started = number
+        elif name == "pullthrough_build_info":
+            version = labels.get("version", "")
+        with suppress(ValueError):
+            samples.append((name, labels, float(number)))
+    return Figures(started, version, tuple(samples)) if started and version else None
+
+
+def own_addresses() -> tuple[str, ...]:
+    """The address from which this machine reaches others; empty without a network. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))  # RFC 5737: nobody is there
+        except OSError:
+            return ()
+        address = str(asking.getsockname()[0])
+    return () if address.startswith("127.") or address == "0.0.0.0" else (address,)  # noqa: S104 - compared only

@@ -1,0 +1,150 @@
+"""`pullthrough build`: `docker build` through the cache, and a table of what that saved.
+
+Called by `cli`. The table and all single lines go to standard error, beside BuildKit's progress; standard output has
+what `docker build` prints there, or with `--json` the report alone. The exit status is the build's.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import msgspec
+
+from proxy.address_text import host as read_host
+from proxy.builds import build_options
+from proxy.builds.build import BuildCaller, BuildReport
+from proxy.builds.build import build as run_build
+from proxy.builds.build_options import WrongBuildOption
+from proxy.builds.build_site import CachePlace
+from proxy.builds.candidates import Candidate
+from proxy.config.settings import Settings
+from proxy.errors import BadTarget, PullthroughError
+from proxy.model import GROUP_INDEX
+
+_THOUSAND = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFlags:
+    """The verb's own options. `cache`: HOST or HOST:PORT; `index`: a mount or a group of the settings."""
+
+    settings: Settings
+    json: bool = False
+    cache: str | None = None
+    index: str | None = None
+
+
+def build(arguments: Sequence[str], flags: BuildFlags, environ: Mapping[str, str], cwd: Path) -> int:
+    """Build with these arguments of `docker build`. Gives the exit status; 1: no build could be run; 2: wrong usage."""
+    signal.signal(signal.SIGTERM, _ended)
+    signal.signal(signal.SIGHUP, _ended)
+    try:
+        place = cache_place(flags)
+        options = build_options.read(arguments, cwd)
+        caller = BuildCaller(environ, cwd, _say, sys.stderr.fileno() if flags.json else None)
+        report = run_build(options, place, caller)
+    except WrongBuildOption as error:
+        _say(str(error))
+        return 2
+    except PullthroughError as error:
+        _say(str(error))
+        return 1
+    except OSError as error:
+        _say(f"{error.filename or 'the secret files'}: {error.strerror}.")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if flags.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(as_json(report)), indent=2).decode() + "\n")
+    elif not options.quiet and not report.end.interrupted:
+        _show(report)
+    return report.end.status
+
+
+def cache_place(flags: BuildFlags) -> CachePlace:
+    """Where the cache is looked for. Raises WrongBuildOption."""
+    settings = flags.settings
+    indexes = {site.mount: site.index for site in settings.sites()}
+    indexes |= {group.mount: GROUP_INDEX for group in settings.index_groups()}
+    mount = flags.index or ("pypi" if "pypi" in indexes else next(iter(indexes)))
+    if mount not in indexes:
+        raise WrongBuildOption(f"--index {mount}: there is no such mount; there are {', '.join(sorted(indexes))}")
+    return CachePlace(settings.host, settings.port, mount, indexes[mount], _named(flags.cache, settings.port))
+
+
+def _named(cache: str | None, port: int) -> Candidate | None:
+    if cache is None:
+        return None
+    host, colon, number = cache.rpartition(":")
+    try:
+        place = Candidate(host if colon else cache, int(number) if colon else port)
+        read_host(place.host, rooted=True)
+    except (ValueError, BadTarget):
+        raise WrongBuildOption(f"--cache {cache}: write HOST or HOST:PORT, as in 10.0.0.7:3142") from None
+    return place
+
+
+def as_json(report: BuildReport) -> dict[str, Any]:
+    """The report, as `--json` prints it. Sizes are bytes; what is not known is null."""
+    total = report.savings.total if report.savings else None
+    return {
+        "status": report.end.status,
+        "seconds": round(report.seconds, 3),
+        "tags": list(report.tags),
+        "builder": report.builder,
+        "cache": report.cache,
+        "reached_at": report.reached_at,
+        "from_cache": total.from_cache if total else None,
+        "from_upstream": total.from_upstream if total else None,
+        "saved": total.saved if total else None,
+        "upstreams": {
+            name: {"from_cache": one.from_cache, "from_upstream": one.from_upstream, "saved": one.saved}
+            for name, one in (report.savings.upstreams if report.savings else {}).items()
+        },
+        "notes": list(report.notes),
+    }
+
+
+def _show(report: BuildReport) -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed now
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    console.print()
+    table = Table(title="this build", title_justify="left")
+    for name, justify in (("", "left"), ("from cache", "right"), ("from upstream", "right"), ("saved", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    rows = report.savings.upstreams if report.savings else {}
+    for name, one in rows.items():
+        table.add_row(name, *map(_size, (one.from_cache, one.from_upstream, one.saved)))
+    if report.savings is not None:
+        total = report.savings.total
+        table.add_section()
+        table.add_row("all", *map(_size, (total.from_cache, total.from_upstream, total.saved)))
+        console.print(table)
+    tags = f", {', '.join(report.tags)}" if report.tags and not report.end.status else ""
+    console.print(f"{report.seconds:.1f} s{tags}", highlight=False)
+
+
+def _size(size: int) -> str:
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if abs(value) < _THOUSAND:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= _THOUSAND
+    return f"{value:.2f} GB"
+
+
+def _ended(number: int, _: FrameType | None) -> NoReturn:
+    """A signal before or after the build: what was begun is removed on the way out."""
+    raise SystemExit(128 + number)
+
+
+def _say(line: str) -> None:
+    print(f"pullthrough: {line}", file=sys.stderr, flush=True)  # noqa: T201 - it is the command's output

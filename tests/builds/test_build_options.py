@@ -1,0 +1,130 @@
+"""The arguments of `docker build`, read as docker reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.builds.build_options import WrongBuildOption, default_tag, read
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with both files."""
+    folder = tmp_path / "My Project_2"
+    folder.mkdir()
+    (folder / "Dockerfile").touch()
+    (folder / "Dockerfile.cached").touch()
+    return folder
+
+
+def test_read__defaults(project: Path) -> None:
+    """Nothing given: this folder, its `Dockerfile.cached`, and a tag of its name."""
+    options = read([], project)
+
+    assert project == options.context
+    assert project / "Dockerfile.cached" == options.file
+    assert ("my-project-2-cached:latest",) == options.tags
+    assert ("--file", str(project / "Dockerfile.cached"), "--tag", "my-project-2-cached:latest", ".") == (
+        options.arguments
+    )
+
+
+def test_read__plain_dockerfile(project: Path) -> None:
+    """Without `Dockerfile.cached` docker's own default is built."""
+    (project / "Dockerfile.cached").unlink()
+
+    options = read(["."], project)
+
+    assert project / "Dockerfile" == options.file
+    assert "--file" not in options.arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file", "tags"),
+    [
+        (["-f", "Dockerfile", "-t", "a:1", "-t", "b:2", "."], "Dockerfile", ("a:1", "b:2")),
+        (["--file=Dockerfile", "--tag=a:1", "."], "Dockerfile", ("a:1",)),
+        (["-fDockerfile", "-ta:1"], "Dockerfile", ("a:1",)),
+        (["-qt", "a:1", "--no-cache", "."], "Dockerfile.cached", ("a:1",)),
+        (["--progress", "plain", "--build-arg", "A=1", ".", "-t", "a:1"], "Dockerfile.cached", ("a:1",)),
+        (["-t", "a:1", "--", "."], "Dockerfile.cached", ("a:1",)),
+        (["--output", "type=local,dest=x", "."], "Dockerfile.cached", ()),
+    ],
+)
+def test_read__forms_of_options(project: Path, arguments: list[str], file: str, tags: tuple[str, ...]) -> None:
+    """Long and short, with `=`, a blank or nothing before the value, and before or behind the context."""
+    options = read(arguments, project)
+
+    assert (project / file, tags) == (options.file, options.tags)
+    assert project == options.context
+    assert [word for word in arguments if word not in options.arguments] == []
+
+
+def test_read__what_matters_here(project: Path) -> None:
+    """Builder, platform, build arguments and the ids of secrets."""
+    options = read(
+        [
+            "--builder=mine",
+            "--platform",
+            "linux/arm64,linux/amd64",
+            "--build-arg",
+            "BASE_IMAGE=x",
+            "--build-arg=HTTP_PROXY",
+            "--secret=id=pip,src=/x",
+            "--secret",
+            "type=env,id=other",
+            "--quiet",
+        ],
+        project,
+    )
+
+    assert ("mine", "linux/arm64", True) == (options.builder, options.platform, options.quiet)
+    assert (("BASE_IMAGE", "x"), ("HTTP_PROXY", None)) == options.build_args
+    assert (True, False) == (options.build_arg("http_proxy", "HTTP_PROXY"), options.build_arg("NO_PROXY"))
+    assert {"pip", "other"} == options.secrets
+
+
+@pytest.mark.parametrize("context", ["-", "https://github.example/a.git", "git@host:a.git"])
+def test_read__context_elsewhere(project: Path, context: str) -> None:
+    """Nothing is read here, and nothing is added but what docker gets."""
+    options = read([context], project)
+
+    assert (None, None, ()) == (options.context, options.file, options.tags)
+    assert (context,) == options.arguments
+
+
+def test_read__dockerfile_on_standard_input(project: Path) -> None:
+    """It is docker's to read."""
+    options = read(["-f", "-", "."], project)
+
+    assert (project, None) == (options.context, options.file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([".", "other"], "one context, and not 2"),
+        (["none"], "the context none is not a folder"),
+        (["-t"], "-t needs a value"),
+        (["--build-arg"], "--build-arg needs a value"),
+        (["-f", "none", "."], "there is no file .*none. Name one with -f"),
+    ],
+)
+def test_read__wrong(project: Path, arguments: list[str], said: str) -> None:
+    """What docker would refuse with other words, or much later."""
+    with pytest.raises(WrongBuildOption, match=said):
+        read(arguments, project)
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [("app", "app-cached:latest"), ("Ünder_Score.", "nder-score-cached:latest"), ("..--", "image-cached:latest")],
+)
+def test_default_tag__has_what_a_tag_may_have(tmp_path: Path, name: str, tag: str) -> None:
+    """Small letters and digits, joined by single hyphens."""
+    folder = tmp_path / name
+    folder.mkdir()
+
+    assert tag == default_tag(folder)

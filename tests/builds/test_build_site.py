@@ -1,0 +1,86 @@
+"""What there is for a build on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.app import Running
+from proxy.builds.build_site import CachePlace, survey
+from proxy.builds.candidates import Candidate
+from proxy.builds.dockerfile import Dockerfile
+from proxy.builds.engine_trouble import EngineTrouble
+from proxy.builds.probe import Ground
+from tests.fake_docker import FakeDocker
+from tests.fake_engine import FakeEngine
+
+_NOWHERE = CachePlace((), 0)
+
+
+def test_survey__engine_and_its_own_builder(engine: FakeEngine, environ: dict[str, str]) -> None:
+    """Command, engine and builder; no cache runs."""
+    with survey(environ | engine.environ, _NOWHERE) as site:
+        assert site.engine is not None
+        assert ("20.10.24", "docker", None) == (site.engine.facts.version, site.builder.driver, site.cache)
+
+
+def test_survey__no_engine(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """The engine's own builder needs it; a builder elsewhere does not."""
+    gone = environ | {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    with pytest.raises(EngineTrouble, match="no Docker engine answers"):
+        with survey(gone, _NOWHERE):
+            pass
+
+    docker.with_buildx(far="Name: far\nDriver: remote\n\nNodes:\nName: far0\nEndpoint: tcp://10.0.0.1:1234\n")
+    with survey(gone, _NOWHERE, "far") as site:
+        assert (None, "remote") == (site.engine, site.builder.driver)
+
+
+def test_survey__no_buildkit(docker: FakeDocker, engine: FakeEngine, environ: dict[str, str]) -> None:
+    """A newer docker without its plugin would build without secrets, or not at all."""
+    docker.rule("version", stdout='{"Version": "28.2.2"}\n')
+
+    with pytest.raises(EngineTrouble, match="docker-buildx-plugin"):
+        with survey(environ | engine.environ, _NOWHERE):
+            pass
+
+
+def test_ground__image_that_the_engine_has(engine: FakeEngine, environ: dict[str, str]) -> None:
+    """It comes before those that would have to be pulled."""
+    engine.answer("GET", "/images/stored/json", {"Id": "sha256:1", "Config": {"Env": None}})
+    file = Dockerfile.read("FROM remote\nRUN true\nFROM stored\nRUN true\n")
+
+    with survey(environ | engine.environ, _NOWHERE) as site:
+        assert Ground("stored", "mine", "linux/arm64") == site.ground(file, "mine", "linux/arm64")
+        assert Ground("remote") == site.ground(Dockerfile.read("FROM remote\nRUN true\n"))
+        assert site.ground(Dockerfile.read("FROM scratch\n")) is None
+        assert site.ground(None) is None
+
+
+def test_prove__docker_that_hangs(docker: FakeDocker, engine: FakeEngine, environ: dict[str, str]) -> None:
+    """What fails in the proof is its problem, and not the end of the build."""
+    place = CachePlace((), 0, named=Candidate("127.0.0.1", 9))
+    with survey(environ | engine.environ, place) as site:
+        assert site.cache is not None
+        (docker.folder / "docker").unlink()
+        found = site.prove(site.reacher(site.cache), Ground("base"))
+
+    assert "cannot be run" in found.problem
+
+
+async def test_place__named_or_found(proxy: Running) -> None:
+    """A named cache that this machine cannot ask is taken as it is: a build has to prove it."""
+    port = int(proxy.url.rpartition(":")[2])
+    named = CachePlace(["127.0.0.1"], 0, named=Candidate("127.0.0.1", port))
+    elsewhere = CachePlace(["127.0.0.1"], port, named=Candidate("127.0.0.1", 9))
+
+    found = await asyncio.to_thread(named.find, None)
+    unknown = await asyncio.to_thread(elsewhere.find, None)
+
+    assert found is not None
+    assert found.started
+    assert unknown is not None
+    assert ("", 9) == (unknown.started, unknown.port)
+    assert "127.0.0.1:9" == str(elsewhere)
+    assert "port 3142 of 127.0.0.1 or ::1" == str(CachePlace(["127.0.0.1", "::1"], 3142))

@@ -1,0 +1,114 @@
+"""The command `docker`, as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from proxy.builds.docker_command import BuildEnd, CommandFacts, DockerCommand, said
+from proxy.builds.engine_trouble import EngineTrouble
+from tests.fake_docker import FakeDocker
+
+
+def test_find__none_on_the_path(tmp_path: Path) -> None:
+    """The line says what to install."""
+    with pytest.raises(EngineTrouble, match=r"docker is not on the PATH\. Install"):
+        DockerCommand.find({"PATH": str(tmp_path)})
+
+
+def test_find__switches_buildkit_on(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """Whatever the caller's variables say: without it a build has no secrets."""
+    DockerCommand.find({**environ, "DOCKER_BUILDKIT": "0"}).ask("version")
+
+    assert "1" == docker.calls("version")[0]["environ"]["DOCKER_BUILDKIT"]
+
+
+def test_facts__old_docker_and_new(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """Versions and API are those of the command; a plugin that does not work is none."""
+    command = DockerCommand.find(environ)
+    assert CommandFacts("20.10.24", "1.41", "") == command.facts()
+
+    docker.with_buildx("29.0.0")
+    assert CommandFacts("29.0.0", "1.52", "v0.30.1") == command.facts()
+
+
+def test_facts__says_nothing(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """A docker that cannot tell its version is no failure."""
+    docker.rule("version", stdout="template parsing error", status=64)
+
+    assert CommandFacts("", "", "") == DockerCommand.find(environ).facts()
+
+
+@pytest.mark.parametrize(
+    ("version", "buildx", "able"),
+    [("20.10.24", "", True), ("28.2.2", "", False), ("28.2.2", "v0.24.0", True), ("", "", True), ("23.0.0", "", False)],
+)
+def test_no_buildkit__newer_docker_without_plugin(version: str, buildx: str, able: bool) -> None:
+    """From version 23 on BuildKit comes by the plugin alone."""
+    trouble = CommandFacts(version, "", buildx).no_buildkit
+
+    assert able is (trouble is None)
+    assert able or "docker-buildx-plugin" in (trouble or "")
+
+
+def test_ask__too_long(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """A docker that hangs is ended."""
+    docker.rule("buildx", "ls", waits=True)
+
+    with pytest.raises(EngineTrouble, match="`docker buildx ls` gives no answer within 1 seconds"):
+        DockerCommand.find(environ).ask("buildx", "ls", wait=1)
+
+
+@pytest.mark.parametrize("status", [0, 1, 17])
+def test_build__status_is_the_builds(docker: FakeDocker, environ: dict[str, str], tmp_path: Path, status: int) -> None:
+    """Arguments, folder and standard output are those that were given."""
+    docker.rule("build", stdout="sha256:1\n", status=status)
+    command = DockerCommand.find(environ)
+
+    with (tmp_path / "out").open("wb") as out:
+        end = command.build(["-t", "x y", "."], tmp_path, out)
+
+    assert BuildEnd(status, interrupted=False) == end
+    assert "sha256:1\n" == (tmp_path / "out").read_text(encoding="utf-8")
+    call = docker.calls("build")[0]
+    assert (["build", "-t", "x y", "."], str(tmp_path)) == (call["arguments"], call["cwd"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_build__signal_is_passed_on(
+    docker: FakeDocker, environ: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    """The build ends by itself and is waited for; the handlers are then as they were."""
+    docker.rule("build", waits=True)
+    before = signal.getsignal(number)
+
+    def interrupt() -> None:
+        while not docker.waiting.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    end = DockerCommand.find(environ).build(["."], tmp_path)
+    thread.join()
+
+    assert BuildEnd(128 + number, interrupted=True) == end
+    assert before == signal.getsignal(number)
+
+
+def test_said__one_line(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """What docker printed, without its marks; where versions do not meet, what helps."""
+    command = DockerCommand.find(environ)
+    docker.rule("buildx", stderr="ERROR: no builder\n  found\n", status=1)
+    assert "no builder found" == said(command.ask("buildx"))
+
+    docker.rule("buildx", stderr="client version 1.41 is too old. Minimum supported API version is 1.44", status=1)
+    assert "Install a newer docker" in said(command.ask("buildx"))
+
+    docker.rule("buildx", stderr="", status=3)
+    assert "status 3" == said(command.ask("buildx"))

@@ -1,0 +1,121 @@
+"""Finding the cache that runs, and reading its figures."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from proxy.app import Running
+from proxy.builds.containers import EngineContainer, PublishedPort
+from proxy.builds.running_cache import answers_at, find, own_addresses, read_figures
+from tests.origin import Origin
+
+_TEXT = """\
+# HELP pullthrough_sent_bytes_total Body bytes sent.
+pullthrough_sent_bytes_total{upstream="pypi",kind="file",source="cache"} 100.0
+pullthrough_sent_bytes_total{upstream="pypi",kind="page",source="cache"} 20.0
+pullthrough_sent_bytes_total{upstream="pypi",kind="file",source="upstream"} 3.0
+pullthrough_start_time_seconds 1.7e+09
+pullthrough_build_info{version="0.1.0",python="3.11"} 1.0
+process_open_fds 7.0
+"""
+
+
+def _port(running: Running) -> int:
+    return int(running.url.rpartition(":")[2])
+
+
+async def test_find__by_the_settings(proxy: Running) -> None:
+    """The cache answers at host and port of the settings; its clock is told with it."""
+    port = _port(proxy)
+
+    found = await asyncio.to_thread(find, ["127.0.0.1"], port)
+
+    assert found is not None
+    assert (f"http://127.0.0.1:{port}", ("127.0.0.1",), None) == (found.url, found.heard_on, found.container)
+    assert found.clock is not None
+    assert abs((datetime.now(UTC) - found.clock).total_seconds()) < 60
+    assert found.started == await asyncio.to_thread(answers_at, "127.0.0.1", port)
+
+
+async def test_find__everywhere_means_here(proxy: Running) -> None:
+    """Nobody can connect to 0.0.0.0: a cache that listens everywhere is asked on loopback."""
+    found = await asyncio.to_thread(find, ["0.0.0.0"], _port(proxy))
+
+    assert found is not None
+    assert "127.0.0.1" == found.host
+
+
+async def test_find__published_port_of_a_container(proxy: Running) -> None:
+    """Where the settings' port leads nowhere, the container that is labelled is asked at its published one."""
+    port = _port(proxy)
+    container = EngineContainer("1", "c", "i", "running", ports=(PublishedPort("0.0.0.0", port, 3142),))
+    stopped = EngineContainer("2", "d", "i", "exited", ports=(PublishedPort("0.0.0.0", port, 3142),))
+
+    found = await asyncio.to_thread(find, [], 0, [stopped, container])
+
+    assert found is not None
+    assert (container, ("0.0.0.0",)) == (found.container, found.heard_on)
+    assert await asyncio.to_thread(find, [], 0, [stopped]) is None
+
+
+async def test_find__settings_lead_to_the_container(proxy: Running) -> None:
+    """It is known then, too, that the cache is in a container."""
+    port = _port(proxy)
+    container = EngineContainer("1", "c", "i", "running", ports=(PublishedPort("127.0.0.1", port, 3142),))
+
+    found = await asyncio.to_thread(find, ["127.0.0.1"], port, [container])
+
+    assert found is not None
+    assert container == found.container
+
+
+async def test_find__another_program(origin: Origin) -> None:
+    """What answers at the port is no cache because of that."""
+    port = int(origin.url.rstrip("/").rpartition(":")[2])
+
+    assert await asyncio.to_thread(find, ["127.0.0.1"], port) is None
+    assert await asyncio.to_thread(answers_at, "127.0.0.1", port) is None
+
+
+async def test_figures__none_when_it_is_gone(proxy: Running) -> None:
+    """A cache that ended while a build ran has no figures."""
+    found = await asyncio.to_thread(find, ["127.0.0.1"], _port(proxy))
+    assert found is not None
+    assert await asyncio.to_thread(found.figures) is not None
+
+    await proxy.close()
+
+    assert await asyncio.to_thread(found.figures) is None
+
+
+def test_figures__sums_by_a_label() -> None:
+    """Over all other labels, or with some of them fixed."""
+    figures = read_figures(_TEXT)
+
+    assert figures is not None
+    assert ("1.7e+09", "0.1.0") == (figures.started, figures.version)
+    assert {"pypi": 123.0} == figures.sums("pullthrough_sent_bytes_total", "upstream")
+    assert {"pypi": 120.0} == figures.sums("pullthrough_sent_bytes_total", "upstream", source="cache")
+    assert {} == figures.sums("pullthrough_fetched_bytes_total", "upstream")
+
+
+@pytest.mark.parametrize("text", ["", "process_open_fds 7.0\n", "pullthrough_start_time_seconds 1.0\n", "<html>"])
+def test_figures__of_another_program(text: str) -> None:
+    """Only this program's metrics count."""
+    assert read_figures(text) is None
+
+
+def test_own_addresses__sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address of this machine that leads elsewhere, never loopback; none without a network."""
+    import socket  # noqa: PLC0415
+
+    class _Asking(socket.socket):
+        def connect(self, address: object) -> None:
+            raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "socket", _Asking)
+
+    assert () == own_addresses()
