@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import trustme
 from tests.certificates import bundle, server_context
 from tests.e2e.archive import Key
 from tests.e2e.clients import Client, Pip, Server, Uv, make_pip, make_uv, serving
+from tests.e2e.engine import busybox_image, obstacle, python_image
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +71,24 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 def roots(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The certificates to trust: those of this machine, and the private authority's."""
     return bundle(authority, tmp_path_factory.mktemp("roots") / "roots.pem")
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """A Docker engine runs. In continuous integration it must; elsewhere the test is skipped, and says why."""
+    if reason := obstacle():
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def python_base(engine: None) -> str:
+    """The name of a base image with apt and Python."""
+    return python_image()
+
+
+@pytest.fixture(scope="session")
+def busybox(engine: None) -> str:
+    """The name of a base image with a shell."""
+    return busybox_image()
