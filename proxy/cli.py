@@ -159,6 +159,31 @@ def build(
     )
 
 
+@cli.command(epilog="EXIT STATUS: 0 nothing is wrong, 1 something is, 2 wrong usage or configuration, 130 interrupted.")
+def doctor(  # noqa: PLR0913 - each is an option
+    *,
+    file: Annotated[str | None, typer.Option("--file", "-f", metavar="FILE", help="The Dockerfile to look at.")] = None,
+    builder: Annotated[str | None, typer.Option("--builder", metavar="NAME", help="The builder, as of docker.")] = None,
+    project: Annotated[
+        str, typer.Option("--project", metavar="NAME", help="A project that is fetched from the index.")
+    ] = "six",
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    cache: Annotated[
+        str | None,
+        typer.Option("--cache", metavar="HOST[:PORT]", help="The cache's address for builds, in place of a search."),
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option("--index", metavar="MOUNT", help="The index or group that pip and uv use.")
+    ] = None,
+) -> None:
+    """Look at all that a build through the cache needs, and say how to mend what is wrong."""
+    settings = _settings()
+    from proxy.commands import doctor as command  # noqa: PLC0415 - its libraries take a moment to load
+
+    flags = command.DoctorFlags(settings, json, cache, index, file, builder, project)
+    raise typer.Exit(command.doctor(flags, os.environ, _working_folder()))
+
+
 def _settings() -> Settings:
     """The settings of file and environment, for verbs without flags for them. Ends with status 2 if some are wrong."""
     try:

@@ -187,6 +187,11 @@ class Engine:
         pairs = (pair.partition("=") for pair in (image.attrs.get("Config") or {}).get("Env") or ())
         return {key: value for key, _, value in pairs}
 
+    def image_names(self) -> list[str]:
+        """The names of all images that have one."""
+        listed = self._asked(self._client.api.images)
+        return sorted(name for image in listed for name in image.get("RepoTags") or () if name != "<none>:<none>")
+
     def _asked(self, ask: Callable[[], Any]) -> Any:  # noqa: ANN401
         try:
             return ask()

@@ -1,0 +1,81 @@
+"""`pullthrough doctor`: a line for each thing that a build through the cache needs, and the command that mends it.
+
+Called by `cli`. Lines go to standard output as they come; `--json` prints all of them at the end. The exit status is 1
+if something is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from proxy.builds.build_options import CACHED_FILE, WrongBuildOption
+from proxy.builds.diagnosis import Patient, diagnose
+from proxy.builds.findings import Finding, Health
+from proxy.commands.build import BuildFlags, cache_place
+from proxy.config.settings import Settings
+
+_STYLES = {Health.OK: "green", Health.DOUBTFUL: "yellow", Health.WRONG: "bold red", Health.SKIPPED: "dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorFlags:
+    """The verb's own options. `file`: a Dockerfile; `project`: one of the index; the others as those of `build`."""
+
+    settings: Settings
+    json: bool = False
+    cache: str | None = None
+    index: str | None = None
+    file: str | None = None
+    builder: str | None = None
+    project: str = "six"
+
+
+def doctor(flags: DoctorFlags, environ: Mapping[str, str], cwd: Path) -> int:
+    """Look at everything. Gives the exit status: 1 if something is wrong, 2 for wrong usage."""
+    try:
+        place = cache_place(BuildFlags(flags.settings, flags.json, flags.cache, flags.index))
+        file = dockerfile(flags.file, cwd)
+    except WrongBuildOption as error:
+        print(f"pullthrough: {error}", file=sys.stderr)  # noqa: T201 - it is the command's output
+        return 2
+    patient = Patient(place, flags.settings.data, environ, cwd, file, flags.builder, flags.project)
+    try:
+        findings = list(_shown(diagnose(patient), quiet=flags.json))
+    except KeyboardInterrupt:
+        return 130
+    if flags.json:
+        rows = [
+            {"subject": one.subject, "health": one.health.value, "text": one.text, "remedy": one.remedy}
+            for one in findings
+        ]
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n")
+    return int(any(one.health is Health.WRONG for one in findings))
+
+
+def dockerfile(given: str | None, cwd: Path) -> Path | None:
+    """The Dockerfile to look at: the one that is named, else what `build` would build here. Raises WrongBuildOption."""
+    if given is not None:
+        path = cwd / given
+        if not path.is_file():
+            raise WrongBuildOption(f"-f {given}: there is no such file")
+        return path
+    return next((path for name in (CACHED_FILE, "Dockerfile") if (path := cwd / name).is_file()), None)
+
+
+def _shown(findings: Iterator[Finding], *, quiet: bool) -> Iterator[Finding]:
+    """The findings, each printed as it comes."""
+    console = Console(soft_wrap=True, highlight=False)
+    for one in findings:
+        if not quiet:
+            line = Text.assemble((f"{one.health.value:<6}", _STYLES[one.health]), f"{one.subject}: {one.text}")
+            console.print(line)
+            if one.remedy:
+                console.print(Text(f"      → {one.remedy}"))
+        yield one

@@ -1,0 +1,139 @@
+"""The whole diagnosis, of machines that lack something and of one that lacks nothing. Docker is played."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.app import Running
+from proxy.builds.build_site import CachePlace
+from proxy.builds.diagnosis import Patient, diagnose
+from proxy.builds.findings import Finding, Health
+from tests.fake_docker import FakeDocker
+from tests.fake_engine import BRIDGE, FakeEngine
+from tests.origin import Origin
+from tests.wheels import wheel
+
+_LOOPBACK = {**BRIDGE, "IPAM": {"Config": [{"Gateway": "127.0.0.1", "Subnet": "127.0.0.0/8"}]}}
+
+
+def _patient(environ: dict[str, str], tmp_path: Path, port: int = 9, **more: Any) -> Patient:
+    return Patient(CachePlace(["127.0.0.1"], port), tmp_path / "data", environ, tmp_path, **more)
+
+
+def _by_subject(findings: list[Finding]) -> dict[str, Finding]:
+    return {one.subject: one for one in findings}
+
+
+async def test_diagnose__nothing_is_wrong(
+    docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path, proxy: Running, origin: Origin
+) -> None:
+    """Everything is looked at, in the order in which one thing needs the other."""
+    port = int(proxy.url.rpartition(":")[2])
+    origin.publish(wheel("six", "1.0"), fmt="json")
+    engine.answer("GET", "/info", {"OperatingSystem": "Debian"})
+    engine.answer("GET", "/networks/bridge", _LOOPBACK)
+    engine.answer("GET", "/images/python:3.12-slim/json", {"Id": "sha256:1", "Config": {"Env": ["PATH=/bin"]}})
+    docker.rule("build", "--no-cache", exports={"answer": f"127.0.0.1:{port} 127.0.0.1\n"})
+    file = tmp_path / "Dockerfile"
+    file.write_text("FROM python:3.12-slim\nRUN true\n", encoding="utf-8")
+    patient = _patient(environ | engine.environ, tmp_path, port, dockerfile=file)
+
+    findings = await asyncio.to_thread(lambda: list(diagnose(patient)))
+
+    assert [
+        *("docker", "engine", "buildkit", "builder", "cache", "cache's clock", "folder", "way", "page", "file"),
+        *("dockerfile", "base image"),
+    ] == [one.subject for one in findings]
+    assert {Health.OK} == {one.health for one in findings}
+    assert f"reach the cache at 127.0.0.1:{port} (tried on python:3.12-slim)" in _by_subject(findings)["way"].text
+
+
+def test_diagnose__no_docker(environ: dict[str, str], tmp_path: Path) -> None:
+    """What needs it is skipped; what does not is looked at."""
+    gone = {**environ, "PATH": "/nowhere", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
+
+    found = _by_subject(list(diagnose(_patient(gone, tmp_path))))
+
+    assert Health.WRONG is found["docker"].health
+    assert "no Docker engine answers" in found["engine"].text
+    assert (Health.SKIPPED, Health.SKIPPED) == (found["buildkit"].health, found["way"].health)
+    assert (Health.WRONG, "pullthrough setup") == (found["cache"].health, found["cache"].remedy)
+    assert Health.OK is found["folder"].health
+
+
+def test_diagnose__engines_clock(engine: FakeEngine, environ: dict[str, str], tmp_path: Path) -> None:
+    """The engine's clock of the test stands still."""
+    found = _by_subject(list(diagnose(_patient(environ | engine.environ, tmp_path))))
+
+    assert Health.WRONG is found["engine's clock"].health
+
+
+def test_diagnose__builder_that_is_gone(
+    docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Docker's own words."""
+    docker.with_buildx()
+
+    found = _by_subject(list(diagnose(_patient(environ | engine.environ, tmp_path, builder="gone"))))
+
+    assert (Health.WRONG, True) == (found["builder"].health, "no builder found" in found["builder"].text)
+
+
+async def test_diagnose__cache_out_of_reach(
+    docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path, proxy: Running
+) -> None:
+    """Without a Dockerfile it is tried on an image that the engine has; what helps is in the line."""
+    engine.answer("GET", "/images/json", [{"Id": "1", "RepoTags": ["app:1", "library/debian:12"]}, {"RepoTags": None}])
+    patient = _patient(environ | engine.environ, tmp_path, int(proxy.url.rpartition(":")[2]))
+
+    found = _by_subject(await asyncio.to_thread(lambda: list(diagnose(patient))))
+
+    assert Health.WRONG is found["way"].health
+    assert "pullthrough serve --host" in found["way"].text
+    assert docker.calls("build")[0]["dockerfile"].startswith("FROM library/debian:12 ")
+
+
+async def test_diagnose__no_image_to_try_on(
+    engine: FakeEngine, environ: dict[str, str], tmp_path: Path, proxy: Running
+) -> None:
+    """Nothing is pulled for that."""
+    engine.answer("GET", "/images/json", [])
+    patient = _patient(environ | engine.environ, tmp_path, int(proxy.url.rpartition(":")[2]))
+
+    found = _by_subject(await asyncio.to_thread(lambda: list(diagnose(patient))))
+
+    assert (Health.SKIPPED, True) == (found["way"].health, "docker pull" in found["way"].text)
+
+
+@pytest.mark.parametrize("volume", [True, False])
+async def test_diagnose__cache_in_a_container(
+    engine: FakeEngine, environ: dict[str, str], tmp_path: Path, proxy: Running, volume: bool
+) -> None:
+    """Its folder is the one that is mounted there."""
+    port = int(proxy.url.rpartition(":")[2])
+    mount = {"Source": str(tmp_path), "Destination": "/data", "Name": "pullthrough-data" if volume else ""}
+    engine.answer(
+        "GET",
+        "/containers/json",
+        [
+            {
+                "Id": "1",
+                "Names": ["/pullthrough-cache"],
+                "State": "running",
+                "Mounts": [mount],
+                "Ports": [{"IP": "127.0.0.1", "PrivatePort": 3142, "PublicPort": port, "Type": "tcp"}],
+            }
+        ],
+    )
+    engine.answer("GET", "/images/json", [])
+
+    found = _by_subject(
+        await asyncio.to_thread(lambda: list(diagnose(_patient(environ | engine.environ, tmp_path, 9))))
+    )
+
+    assert "in the container pullthrough-cache" in found["cache"].text
+    assert found["folder"].text.startswith("the cache's data is in Docker's volume" if volume else f"{tmp_path}: ")

@@ -1,0 +1,88 @@
+"""`pullthrough doctor`, as a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proxy.builds.build_options import WrongBuildOption
+from proxy.commands.doctor import dockerfile
+
+_ROOT = Path(__file__).parents[2]
+_LIMIT = 60  # seconds: only for a process that hangs
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs the verb on a machine without Docker and without a cache."""
+    environ = {
+        "PATH": "/nowhere",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(_ROOT),
+        "DOCKER_HOST": "unix:///nowhere/docker.sock",
+        "PULLTHROUGH_PORT": "9",
+        "PULLTHROUGH_DATA": str(tmp_path / "data"),
+    }
+
+    def run_it(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "proxy", "doctor", *arguments],
+            cwd=tmp_path,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT,
+            check=False,
+        )
+
+    return run_it
+
+
+def test_doctor__a_line_for_each_thing(run: Run) -> None:
+    """What is wrong, and below it what mends it; status 1. Nothing is coloured in a pipe."""
+    result = run()
+
+    lines = result.stdout.splitlines()
+    assert (1, "") == (result.returncode, result.stderr)
+    assert lines[0].startswith("wrong docker: the command docker is not on the PATH. Install")
+    position = lines.index("wrong cache: none answers at port 9 of 127.0.0.1")
+    assert "      → pullthrough setup" == lines[position + 1]
+    assert "\x1b" not in result.stdout
+
+
+def test_doctor__as_json(run: Run) -> None:
+    """The same, for programs."""
+    result = run("--json")
+
+    rows = json.loads(result.stdout)
+    assert 1 == result.returncode
+    assert {"subject", "health", "text", "remedy"} == set(rows[0])
+    assert ("docker", "wrong") == (rows[0]["subject"], rows[0]["health"])
+
+
+@pytest.mark.parametrize("arguments", [("-f", "none"), ("--index", "none"), ("--cache", "a b"), ("--what",)])
+def test_doctor__wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
+    """Status 2, and nothing on standard output."""
+    result = run(*arguments)
+
+    assert (2, "") == (result.returncode, result.stdout)
+    assert result.stderr
+
+
+def test_dockerfile__that_build_would_build(tmp_path: Path) -> None:
+    """`Dockerfile.cached` before `Dockerfile`, a named one before both."""
+    assert dockerfile(None, tmp_path) is None
+    (tmp_path / "Dockerfile").touch()
+    assert tmp_path / "Dockerfile" == dockerfile(None, tmp_path)
+    (tmp_path / "Dockerfile.cached").touch()
+    assert tmp_path / "Dockerfile.cached" == dockerfile(None, tmp_path)
+    assert tmp_path / "Dockerfile" == dockerfile("Dockerfile", tmp_path)
+    with pytest.raises(WrongBuildOption, match="-f none: there is no such file"):
+        dockerfile("none", tmp_path)
