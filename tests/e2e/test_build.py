@@ -33,7 +33,7 @@ _LIMIT = 300  # seconds: only for what hangs
 _PIP = "--mount=type=secret,id=pip,target=/etc/pip.conf,mode=0444"
 _CACHED = f"""\
 FROM {{base}}
-RUN python3 -m venv /venv
+RUN python3 -m venv /venv && : {{image}}
 RUN {_PIP} /venv/bin/pip install --no-cache-dir demo && cat /etc/hosts
 COPY code /code
 """
@@ -141,7 +141,7 @@ async def test_build__first_and_again(
 ) -> None:
     """The second build on an empty layer cache fetches nothing from upstream; nothing of the cache is in the image."""
     origin.publish(wheel("demo", "1.0", padding=500_000))
-    project.write(_CACHED.format(base=python_base))
+    project.write(_CACHED.format(base=python_base, image=project.image))
     async with _cache(tmp_path, origin, gateway) as (_, port):
         first = await project.build(port)
         again = await project.build(port, "--no-cache")
@@ -154,7 +154,9 @@ async def test_build__first_and_again(
     assert 0 == again.report["from_upstream"]
     assert int(str(again.report["saved"])) > 500_000
     traces = must("history", "--no-trunc", project.image) + must("image", "inspect", project.image)
-    files = must("run", "--rm", project.image, "sh", "-c", "cat /etc/hosts /etc/pip.conf 2>&1; ls -A /etc/uv 2>&1; true")
+    files = must(
+        "run", "--rm", project.image, "sh", "-c", "cat /etc/hosts /etc/pip.conf 2>&1; ls -A /etc/uv 2>&1; true"
+    )
     assert [] == [trace for trace in (str(port), gateway, "pullthrough:") if trace in traces + files]
 
 
@@ -163,13 +165,13 @@ async def test_build__what_changes_no_layer(
 ) -> None:
     """Another port of the cache, or no cache at all: every RUN is taken from the layer cache."""
     origin.publish(wheel("demo", "1.0"))
-    project.write(_CACHED.format(base=python_base))
+    project.write(_CACHED.format(base=python_base, image=project.image))
     async with _cache(tmp_path, origin, gateway) as (_, port):
         assert 0 == (await project.build(port)).status
     async with _cache(tmp_path, origin, gateway, "other") as (_, other):
         elsewhere = await project.build(other)
         fetched = origin.count()
-        project.write(_CACHED.format(base=python_base), code="2")
+        project.write(_CACHED.format(base=python_base, image=project.image), code="2")
         changed = await project.build(other)
     without = await project.build(port)
 
@@ -268,7 +270,7 @@ async def test_doctor__nothing_is_wrong(
 ) -> None:
     """Everything is looked at: Docker, the cache, the way from inside a build, a page and a file."""
     origin.publish(wheel("six", "1.0"), fmt="json")
-    project.write(_CACHED.format(base=python_base))
+    project.write(_CACHED.format(base=python_base, image=project.image))
     async with _cache(tmp_path, origin, gateway) as (_, port):
         found = await project.run("doctor", port, "--json", PULLTHROUGH_DATA=str(tmp_path / "data"))
 
@@ -281,7 +283,7 @@ async def test_doctor__cache_on_loopback_alone(
     project: Project, python_base: str, origin: Origin, tmp_path: Path
 ) -> None:
     """Builds cannot reach it: the line has the command that mends it."""
-    project.write(_CACHED.format(base=python_base))
+    project.write(_CACHED.format(base=python_base, image=project.image))
     async with _cache(tmp_path, origin, "127.0.0.2") as (_, port):
         found = await project.run("doctor", port, PULLTHROUGH_DATA=str(tmp_path / "data"))
 
