@@ -125,6 +125,22 @@ def serve(
     raise typer.Exit(command.serve(resolved.settings, credentials, proxies))
 
 
+@cli.command(epilog=_EXIT_STATUS)
+def healthcheck(
+    *,
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings file, in TOML.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="ADDRESS", help="The address that it listens on.")
+    ] = None,
+    port: Annotated[str | None, typer.Option("--port", metavar="NUMBER", help="The port that it listens on.")] = None,
+) -> None:
+    """Ask the running proxy whether it serves, as the health check of a container does."""
+    settings = _settings(config=config, host=host, port=port)
+    from proxy.commands import healthcheck as command  # noqa: PLC0415 - only what the verb needs is loaded
+
+    raise typer.Exit(command.healthcheck(settings.host, settings.port))
+
+
 _BUILD_EPILOG = (
     "EXIT STATUS: the build's own; 1 no build could be run, 2 wrong usage or configuration, 130 interrupted."
 )
@@ -184,10 +200,10 @@ def doctor(  # noqa: PLR0913 - each is an option
     raise typer.Exit(command.doctor(flags, os.environ, _working_folder()))
 
 
-def _settings() -> Settings:
-    """The settings of file and environment, for verbs without flags for them. Ends with status 2 if some are wrong."""
+def _settings(**flags: str | None) -> Settings:
+    """The settings, for verbs that have flags for a few of them or for none. Ends with status 2 if some are wrong."""
     try:
-        return resolve({}, os.environ, _working_folder()).settings
+        return resolve(flags, os.environ, _working_folder()).settings
     except ConfigError as error:
         for line in error.errors:
             typer.echo(f"pullthrough: {line}", err=True)

@@ -436,3 +436,24 @@ def test_cli__windows(arguments: list[str], expected: int) -> None:
     if expected:
         (line,) = result.stderr.splitlines()
         assert "WSL" in line
+
+
+def test_healthcheck__of_a_server(tmp_path: Path) -> None:
+    """It ends with 0 while the server runs and with 1 after it; the address comes from flags, variables or the file."""
+    with _server(tmp_path) as process:
+        port = re.search(r"127\.0\.0\.1:(\d+)", _greeting(process))
+        assert port is not None
+        by_flag = _run(tmp_path, "healthcheck", f"--port={port[1]}")
+        by_variable = _run(tmp_path, "healthcheck", PULLTHROUGH_PORT=port[1], PULLTHROUGH_HOST="0.0.0.0")
+    afterwards = _run(tmp_path, "healthcheck", f"--port={port[1]}")
+
+    serves = (0, f"http://127.0.0.1:{port[1]} serves: ok\n", "")
+    assert [serves, serves] == [(one.returncode, one.stdout, one.stderr) for one in (by_flag, by_variable)]
+    assert (1, "") == (afterwards.returncode, afterwards.stderr)
+
+
+def test_healthcheck__wrong_settings(tmp_path: Path) -> None:
+    """Each wrong setting has its line, with status 2."""
+    result = _run(tmp_path, "healthcheck", "--port=abc")
+
+    assert (2, "pullthrough: --port: must be a whole number\n") == (result.returncode, result.stderr)
