@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-import msgspec
+from rich.console import Console
 
 from proxy.address_text import host as read_host
 from proxy.builds import build_options
@@ -23,11 +23,10 @@ from proxy.builds.build import build as run_build
 from proxy.builds.build_options import WrongBuildOption
 from proxy.builds.build_site import CachePlace
 from proxy.builds.candidates import Candidate
+from proxy.commands import output
 from proxy.config.settings import Settings
 from proxy.errors import BadTarget, PullthroughError
 from proxy.model import GROUP_INDEX
-
-_THOUSAND = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +46,23 @@ def build(arguments: Sequence[str], flags: BuildFlags, environ: Mapping[str, str
     try:
         place = cache_place(flags)
         options = build_options.read(arguments, cwd)
-        caller = BuildCaller(environ, cwd, _say, sys.stderr.fileno() if flags.json else None)
+        caller = BuildCaller(environ, cwd, output.say, sys.stderr.fileno() if flags.json else None)
         report = run_build(options, place, caller)
     except WrongBuildOption as error:
-        _say(str(error))
+        output.say(str(error))
         return 2
     except PullthroughError as error:
-        _say(str(error))
+        output.say(str(error))
         return 1
     except OSError as error:
-        _say(f"{error.filename or 'the secret files'}: {error.strerror}.")
+        output.say(f"{error.filename or 'the secret files'}: {error.strerror}.")
         return 1
     except KeyboardInterrupt:
         return 130
     if flags.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(as_json(report)), indent=2).decode() + "\n")
+        sys.stdout.write(output.json_text(as_json(report)))
     elif not options.quiet and not report.end.interrupted:
-        _show(report)
+        show(report, output.console(sys.stderr))
     return report.end.status
 
 
@@ -111,40 +110,20 @@ def as_json(report: BuildReport) -> dict[str, Any]:
     }
 
 
-def _show(report: BuildReport) -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed now
-    from rich.table import Table  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    console.print()
-    table = Table(title="this build", title_justify="left")
-    for name, justify in (("", "left"), ("from cache", "right"), ("from upstream", "right"), ("saved", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    rows = report.savings.upstreams if report.savings else {}
-    for name, one in rows.items():
-        table.add_row(name, *map(_size, (one.from_cache, one.from_upstream, one.saved)))
+def show(report: BuildReport, where: Console) -> None:
+    """Print the table of a build, and the line of its end."""
+    where.print()
     if report.savings is not None:
-        total = report.savings.total
-        table.add_section()
-        table.add_row("all", *map(_size, (total.from_cache, total.from_upstream, total.saved)))
-        console.print(table)
-    tags = f", {', '.join(report.tags)}" if report.tags and not report.end.status else ""
-    console.print(f"{report.seconds:.1f} s{tags}", highlight=False)
-
-
-def _size(size: int) -> str:
-    value = float(size)
-    for unit in ("B", "kB", "MB"):
-        if abs(value) < _THOUSAND:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= _THOUSAND
-    return f"{value:.2f} GB"
+        columns = ("from cache", "right"), ("from upstream", "right"), ("saved", "right")
+        made = output.table("this build", "upstream", *columns)  # type: ignore[arg-type]
+        for name, one in [*report.savings.upstreams.items(), ("all", report.savings.total)]:
+            output.add_row(made, name, *map(output.size, (one.from_cache, one.from_upstream, one.saved)))
+        where.print(made)
+    how = "done" if not report.end.status else f"failed with status {report.end.status}"
+    tags = f": {', '.join(report.tags)}" if report.tags and not report.end.status else ""
+    output.lines(where, [f"{how} in {report.seconds:.1f} s{tags}"])
 
 
 def _ended(number: int, _: FrameType | None) -> NoReturn:
     """A signal before or after the build: what was begun is removed on the way out."""
     raise SystemExit(128 + number)
-
-
-def _say(line: str) -> None:
-    print(f"pullthrough: {line}", file=sys.stderr, flush=True)  # noqa: T201 - it is the command's output

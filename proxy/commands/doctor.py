@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from proxy.builds.build_options import CACHED_FILE, WrongBuildOption
 from proxy.builds.diagnosis import Patient, diagnose
 from proxy.builds.findings import Finding, Health
+from proxy.commands import output
 from proxy.commands.build import BuildFlags, cache_place
 from proxy.config.settings import Settings
 
@@ -43,7 +43,7 @@ def doctor(flags: DoctorFlags, environ: Mapping[str, str], cwd: Path) -> int:
         place = cache_place(BuildFlags(flags.settings, flags.json, flags.cache, flags.index))
         file = dockerfile(flags.file, cwd)
     except WrongBuildOption as error:
-        print(f"pullthrough: {error}", file=sys.stderr)  # noqa: T201 - it is the command's output
+        output.say(str(error))
         return 2
     patient = Patient(place, flags.settings.data, environ, cwd, file, flags.builder, flags.project)
     try:
@@ -55,7 +55,7 @@ def doctor(flags: DoctorFlags, environ: Mapping[str, str], cwd: Path) -> int:
             {"subject": one.subject, "health": one.health.value, "text": one.text, "remedy": one.remedy}
             for one in findings
         ]
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n")
+        sys.stdout.write(output.json_text(rows))
     return int(any(one.health is Health.WRONG for one in findings))
 
 
@@ -71,11 +71,16 @@ def dockerfile(given: str | None, cwd: Path) -> Path | None:
 
 def _shown(findings: Iterator[Finding], *, quiet: bool) -> Iterator[Finding]:
     """The findings, each printed as it comes."""
-    console = Console(soft_wrap=True, highlight=False)
+    where = output.console()
     for one in findings:
         if not quiet:
-            line = Text.assemble((f"{one.health.value:<6}", _STYLES[one.health]), f"{one.subject}: {one.text}")
-            console.print(line)
-            if one.remedy:
-                console.print(Text(f"      → {one.remedy}"))
+            show(one, where)
         yield one
+
+
+def show(finding: Finding, where: Console) -> None:
+    """Print a finding, and below it what mends it."""
+    state = Text(f"{finding.health.value:<6}", _STYLES[finding.health])
+    where.print(state + output.plain(f"{finding.subject}: {finding.text}"), soft_wrap=True)
+    if finding.remedy:
+        output.lines(where, [f"      → {finding.remedy}"])

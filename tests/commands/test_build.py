@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proxy.app import Running
+from proxy.builds.build import BuildReport
 from proxy.builds.build_options import WrongBuildOption
 from proxy.builds.build_site import CachePlace
 from proxy.builds.candidates import Candidate
-from proxy.commands.build import BuildFlags, cache_place
+from proxy.builds.docker_command import BuildEnd
+from proxy.builds.savings import Saving, Savings
+from proxy.commands import output
+from proxy.commands.build import BuildFlags, as_json, cache_place, show
 from proxy.config.settings import Settings
 from tests import fake_engine
 from tests.fake_docker import FakeDocker
@@ -25,6 +31,7 @@ from tests.fake_engine import BRIDGE, FakeEngine
 from tests.origin import Origin
 
 _ROOT = Path(__file__).parents[2]
+_GOLDEN = _ROOT / "tests" / "golden"
 _LIMIT = 60  # seconds: only for a process that hangs
 
 Build = Callable[..., subprocess.CompletedProcess[str]]
@@ -239,3 +246,39 @@ def test_cache_place__no_address(cache: str) -> None:
     """It gets into a RUN of the proof: nothing but a host and a port is one."""
     with pytest.raises(WrongBuildOption, match="write HOST or HOST:PORT"):
         cache_place(_flags(cache))
+
+
+_REPORT = BuildReport(
+    BuildEnd(0, interrupted=False),
+    seconds=12.34,
+    builder="default",
+    tags=("app-cached:latest", "app:1"),
+    cache="http://127.0.0.1:3142",
+    reached_at="172.17.0.1:3142",
+    savings=Savings({"apt": Saving(0, 7_000_000, 7_000_000), "pypi": Saving(1_844_000_000, 0, 1_844_000_000)}),
+    notes=("line 3: pip goes past the cache.",),
+)
+
+
+def _shown(report: BuildReport) -> str:
+    printed = io.StringIO()
+    show(report, output.console(printed))
+    return printed.getvalue()
+
+
+def test_show__golden_text() -> None:
+    """Exactly this is printed at the end of a build."""
+    assert (_GOLDEN / "build.txt").read_text(encoding="utf-8") == _shown(_REPORT)
+
+
+def test_as_json__golden_text() -> None:
+    """And exactly this with `--json`."""
+    assert (_GOLDEN / "build.json").read_text(encoding="utf-8") == output.json_text(as_json(_REPORT))
+
+
+def test_show__without_the_cache() -> None:
+    """There is no table of what a cache did not give; a build that failed says so, and names no image."""
+    failed = replace(_REPORT, end=BuildEnd(17, interrupted=False), savings=None)
+
+    assert "\nfailed with status 17 in 12.3 s\n" == _shown(failed)
+    assert as_json(failed)["saved"] is None

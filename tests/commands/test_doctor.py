@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from proxy.builds.build_options import WrongBuildOption
-from proxy.commands.doctor import dockerfile
+from proxy.builds.findings import doubtful, ok, skipped, wrong
+from proxy.commands import output
+from proxy.commands.doctor import dockerfile, show
 
 _ROOT = Path(__file__).parents[2]
+_GOLDEN = _ROOT / "tests" / "golden"
 _LIMIT = 60  # seconds: only for a process that hangs
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,3 +90,17 @@ def test_dockerfile__that_build_would_build(tmp_path: Path) -> None:
     assert tmp_path / "Dockerfile" == dockerfile("Dockerfile", tmp_path)
     with pytest.raises(WrongBuildOption, match="-f none: there is no such file"):
         dockerfile("none", tmp_path)
+
+
+def test_show__golden_text() -> None:
+    """Exactly this is printed of each kind of finding."""
+    printed = io.StringIO()
+    for finding in (
+        ok("docker", "/usr/bin/docker, version 29.1.0, buildx v0.30.1"),
+        wrong("cache", "none answers at port 3142 of 127.0.0.1", "pullthrough setup"),
+        skipped("way", "whether builds reach the cache: something above is missing"),
+        doubtful("base image", "nvcr.io/pytorch sets PIP_CONSTRAINT: \x1b[31mred", "Unset it: ENV PIP_CONSTRAINT="),
+    ):
+        show(finding, output.console(printed))
+
+    assert (_GOLDEN / "doctor.txt").read_text(encoding="utf-8") == printed.getvalue()
