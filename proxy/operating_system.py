@@ -35,6 +35,11 @@ def unsupported() -> str | None:
     return None
 
 
+def has_containers() -> bool:
+    """Whether containers can run on this system itself. On macOS a container engine is in a virtual machine on it."""
+    return sys.platform != "darwin"
+
+
 # Files
 
 

@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -243,3 +244,10 @@ def test_unsupported__windows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert operating_system.unsupported() is None
     monkeypatch.setattr("sys.platform", "win32")
     assert "WSL" in (operating_system.unsupported() or "")
+
+
+def test_containers__not_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There they are in a virtual machine."""
+    for platform, there in (("linux", True), ("darwin", False)):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert there is operating_system.has_containers()

@@ -76,10 +76,13 @@ def advice(builder: Builder, around: Surroundings, tried: Iterable[Candidate], h
     if builder.engines_own and around.desktop:
         return start + "Publish its port on 127.0.0.1, as `pullthrough setup` does, and let no firewall stop it."
     if builder.engines_own and around.gateway and not around.rootless:
-        listening = f"--host 127.0.0.1,{around.gateway}"
         if around.gateway in set(heard_on):
             return start + f"It listens there, so a firewall is in the way: let the bridge's network reach {places}."
-        return start + f"Have it listen there: pullthrough serve {listening}, or run `pullthrough setup`."
+        if around.container is not None:
+            return start + f"Publish its port there, too: pullthrough setup, or PULLTHROUGH_BRIDGE={around.gateway}."
+        return (
+            start + f"Have it listen there: pullthrough setup, or pullthrough serve --host 127.0.0.1,{around.gateway}"
+        )
     return start + (
         "Have it listen on an address of this machine that the builder reaches (--host), and name that address: "
         "pullthrough build --cache ADDRESS:PORT."

@@ -18,6 +18,11 @@ class ContainerMount:
     target: str
     volume: str = ""
 
+    @property
+    def host_path(self) -> PurePosixPath:
+        """The source as this machine names it: Docker Desktop puts a folder of its own before it."""
+        return PurePosixPath("/" + self.source.removeprefix("/host_mnt").lstrip("/"))
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedPort:
@@ -48,7 +53,7 @@ class EngineContainer:
 
     def has(self, folder: PurePosixPath) -> bool:
         """Whether this folder of the host, or one above it, is mounted into it."""
-        return any(mount.source and folder.is_relative_to(_host_path(mount.source)) for mount in self.mounts)
+        return any(mount.source and folder.is_relative_to(mount.host_path) for mount in self.mounts)
 
 
 def read_container(listed: Mapping[str, Any]) -> EngineContainer:
@@ -73,8 +78,3 @@ def _published(ports: Sequence[Mapping[str, Any]]) -> Iterator[PublishedPort]:
     for one in ports:
         if one.get("PublicPort") and one.get("Type", "tcp") == "tcp":
             yield PublishedPort(one.get("IP") or "", int(one["PublicPort"]), int(one["PrivatePort"]))
-
-
-def _host_path(source: str) -> PurePosixPath:
-    """A mount's source as the host names it: Docker Desktop puts its own folder before it."""
-    return PurePosixPath("/" + source.removeprefix("/host_mnt").lstrip("/"))

@@ -54,7 +54,7 @@ def diagnose(patient: Patient) -> Iterator[Finding]:
         engine = yield from _engine(patient, docker[1] if docker else None, stack)
         usable = yield from _builder(patient, docker, engine)
         cache = yield from _cache(patient, engine)
-        yield from _folder(patient, cache)
+        yield from _folder(patient, cache, engine)
         if usable and cache:
             memory = RememberedAddresses.of_user(patient.environ)
             site = BuildSite(usable[0], {}, usable[1], engine, patient.place, cache, memory)
@@ -130,15 +130,17 @@ def _cache(patient: Patient, engine: Engine | None) -> _Step[RunningCache | None
     return cache
 
 
-def _folder(patient: Patient, cache: RunningCache | None) -> Iterator[Finding]:
-    if cache is None or cache.container is None:
+def _folder(patient: Patient, cache: RunningCache | None, engine: Engine | None) -> Iterator[Finding]:
+    if cache is None or cache.container is None or engine is None:
         yield folder_check.folder(patient.data)
         return
     for mount in cache.container.mounts:
         if mount.volume:
             yield ok("folder", f"the cache's data is in Docker's volume {mount.volume}")
-        elif Path(mount.source).exists():  # of a virtual machine, this machine's own folder
-            yield folder_check.folder(Path(mount.source), owner=Path(mount.source).stat().st_uid)
+        elif Path(mount.host_path).exists():
+            # In a virtual machine the folder is everybody's: its file system gives each user what this one may do.
+            owner = None if engine.facts.desktop else engine.user_of(cache.container)
+            yield folder_check.folder(Path(mount.host_path), owner=owner)
 
 
 def _reach(patient: Patient, site: BuildSite, cache: RunningCache, file: Dockerfile | None) -> Iterator[Finding]:

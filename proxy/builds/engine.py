@@ -22,10 +22,12 @@ from docker.context import ContextAPI
 from docker.errors import DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
+from proxy import operating_system
 from proxy.builds.containers import ROLE_LABEL, EngineContainer, read_container
 from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord, EngineUsage, read_time, read_usage
 from proxy.builds.engine_trouble import EngineTrouble, no_context, trouble
 
+_VIRTUAL = ("Docker Desktop", "OrbStack", "desktop-linux", "colima", "rancher-desktop")
 _TIMEOUT = 30  # seconds for an answer of the engine
 _COUNTING = 300  # seconds for one that has to count what is on the disk
 
@@ -47,8 +49,9 @@ class EngineFacts:
     @property
     def desktop(self) -> bool:
         """Whether the engine is in a virtual machine, whose host is not the engine's own bridge."""
-        names = (self.system, self.context)
-        return any(mark in name for name in names for mark in ("Docker Desktop", "OrbStack", "desktop-linux", "colima"))
+        if not operating_system.has_containers():
+            return self.address.startswith("unix:")
+        return any(mark in f"{self.system} {self.context}" for mark in _VIRTUAL)
 
     @property
     def major(self) -> int:
@@ -162,6 +165,12 @@ class Engine:
     def cache_of(self, folder: PurePosixPath) -> EngineContainer | None:
         """The cache in a container that has this folder of the host, a running one first. `folder` is absolute."""
         return next((one for one in self.containers() if one.has(folder)), None)
+
+    def user_of(self, container: EngineContainer) -> int | None:
+        """The number of the user as whom a container runs; None where it is a name, which only the image knows."""
+        attributes = self._asked(lambda: self._client.api.inspect_container(container.id))
+        user = str((attributes.get("Config") or {}).get("User") or "0").partition(":")[0]
+        return int(user) if user.isdigit() else None
 
     def bridge_gateway(self) -> str | None:
         """The host's address on the default bridge, which a build's container reaches; None without such a network.

@@ -54,6 +54,12 @@ def test_candidates__cache_in_a_container(builder: Builder, first: str) -> None:
         (_OWN, _LINUX, ["127.0.0.1"], "pullthrough serve --host 127.0.0.1,172.17.0.1"),
         (_OWN, _LINUX, ["127.0.0.1", "172.17.0.1"], "a firewall is in the way"),
         (_OWN, _DESKTOP, ["127.0.0.1"], "Publish its port on 127.0.0.1"),
+        (
+            _OWN,
+            Surroundings(gateway="172.17.0.1", container=_CACHE),
+            ["127.0.0.1"],
+            "pullthrough setup, or PULLTHROUGH_BRIDGE=172.17.0.1",
+        ),
         (_OWN, _ROOTLESS, ["127.0.0.1"], "pullthrough build --cache ADDRESS:PORT"),
         (_REMOTE, _LINUX, ["127.0.0.1"], "pullthrough build --cache ADDRESS:PORT"),
     ],

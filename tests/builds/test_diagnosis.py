@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,14 @@ async def test_diagnose__cache_in_a_container(
         ],
     )
     engine.answer("GET", "/images/json", [])
+    engine.answer("GET", "/containers/1/json", {"Id": "1", "Config": {"User": f"{os.geteuid() + 1}:1000"}})
 
     found = _by_subject(
         await asyncio.to_thread(lambda: list(diagnose(_patient(environ | engine.environ, tmp_path, 9))))
     )
 
     assert "in the container pullthrough-cache" in found["cache"].text
-    assert found["folder"].text.startswith("the cache's data is in Docker's volume" if volume else f"{tmp_path}: ")
+    if volume:
+        assert "the cache's data is in Docker's volume pullthrough-data" == found["folder"].text
+    else:  # which is not that of the container's user
+        assert (Health.WRONG, True) == (found["folder"].health, found["folder"].remedy.startswith("sudo chown"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
+from proxy.builds.containers import EngineContainer
 from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord
-from proxy.builds.engine import Engine, gateway
+from proxy.builds.engine import Engine, EngineFacts, gateway
 from proxy.builds.engine_trouble import EngineTrouble
 from tests.fake_engine import FakeEngine
 
@@ -41,6 +44,25 @@ def test_connect__kind_of_engine(engine: FakeEngine, info: dict[str, Any], deskt
 
     with Engine.connect(engine.environ) as connected:
         assert (desktop, rootless) == (connected.facts.desktop, connected.facts.rootless)
+
+
+def test_facts__on_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is called, an engine with a socket on this machine is in a virtual one; others are elsewhere."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    facts = EngineFacts("mine", "unix:///x.sock", "29.0.0", "1.52", "1.44", "Ubuntu", rootless=False, time=None)
+
+    assert (True, False) == (facts.desktop, replace(facts, address="ssh://me@far").desktop)
+
+
+@pytest.mark.parametrize(
+    ("user", "number"), [("", 0), ("0", 0), ("1000:1000", 1000), ("1000", 1000), ("me", None), (None, 0)]
+)
+def test_user_of__a_container(engine: FakeEngine, user: str | None, number: int | None) -> None:
+    """By its number, which the folders of this machine have."""
+    engine.answer("GET", "/containers/1/json", {"Id": "1", "Config": {"User": user}})
+
+    with Engine.connect(engine.environ) as connected:
+        assert number == connected.user_of(EngineContainer("1", "cache", "image", "running"))
 
 
 @pytest.mark.parametrize("api", ["1.41", "1.44", "1.52", "1.54"])
