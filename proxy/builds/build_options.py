@@ -53,7 +53,7 @@ class BuildOptions:
 
 
 def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
-    """Read the arguments, and add the defaults: the file `Dockerfile.cached` if it is there, the tag, the context.
+    """Read the arguments, and add the defaults: the file `Dockerfile.cached` where it is, the tag, the context.
 
     Raises WrongBuildOption.
     """
@@ -76,11 +76,8 @@ def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
         file = options["file"][-1]
         path = None if file == _STDIN or _URL.match(file) else cwd / file
     elif folder is not None:
-        path = folder / CACHED_FILE
-        if path.is_file():
-            extra += ["--file", str(path)]
-        else:
-            path = folder / "Dockerfile"
+        path = _default_file(folder, cwd)
+        extra += ["--file", str(path)] if path.name == CACHED_FILE else []
     if path is not None and not path.is_file():
         raise WrongBuildOption(
             f"there is no file {path}. Name one with -f, or copy {CACHED_FILE} of this program to your project."
@@ -100,6 +97,15 @@ def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
         build_args=tuple(_pair(value) for value in options.get("build-arg", [])),
         secrets=frozenset(filter(None, map(_secret_id, options.get("secret", [])))),
     )
+
+
+def _default_file(folder: Path, cwd: Path) -> Path:
+    """`Dockerfile.cached` of the context, else docker's own default there, else `Dockerfile.cached` of `cwd`.
+
+    So the file of a checkout of this program builds any project that has none.
+    """
+    places = (folder / CACHED_FILE, folder / "Dockerfile", cwd / CACHED_FILE)
+    return next((path for path in places if path.is_file()), folder / "Dockerfile")
 
 
 def default_tag(folder: Path) -> str:

@@ -49,6 +49,8 @@ def candidates(builder: Builder, around: Surroundings, port: int) -> tuple[Candi
 
 
 def _candidates(builder: Builder, around: Surroundings, port: int) -> Iterator[Candidate]:
+    if builder.network == "host":  # such a builder's RUNs are in the network of its engine's machine
+        yield Candidate("127.0.0.1", port)
     on_engine = builder.engines_own or builder.driver == "docker-container"
     if on_engine and around.desktop:
         # A container of this engine forwards nothing by its own address that the host's name would not.

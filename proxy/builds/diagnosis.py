@@ -103,8 +103,12 @@ def _builder(
         return None
     command, facts = docker
     yield engine_checks.buildkit(engine.facts if engine else None, facts, patient.environ)
+    docker_config = builders.read_docker_config(patient.environ)
+    proxies = engine_checks.proxies(docker_config)
+    if proxies is not None:
+        yield proxies
     try:
-        chosen = builders.chosen(command, facts, patient.builder, builders.read_docker_config(patient.environ))
+        chosen = builders.chosen(command, facts, patient.builder, docker_config)
     except EngineTrouble as trouble:
         yield wrong("builder", str(trouble))
         return None

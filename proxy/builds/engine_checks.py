@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from proxy.builds.builders import Builder
 from proxy.builds.docker_command import CommandFacts
 from proxy.builds.engine import EngineFacts
 from proxy.builds.findings import Finding, doubtful, ok, wrong
+from proxy.builds.secret_files import NAME
 
 _NEW_CLIENTS = "Install a docker of version 25 or later: an engine of version 29 speaks no API before 1.44."
 _BUILDKIT_BY_ITSELF = 23  # the first version whose `docker build` is BuildKit without a variable
@@ -48,6 +50,26 @@ def builder(chosen: Builder) -> Finding:
     """The builder that builds, and its driver."""
     where = f" at {chosen.endpoint}" if chosen.endpoint and not chosen.engines_own else ""
     return ok("builder", f"{chosen.name}, driver {chosen.driver}{where}")
+
+
+def proxies(docker_config: Mapping[str, Any]) -> Finding | None:
+    """A proxy that Docker's own configuration gives to every RUN; None if there is none."""
+    configured = (docker_config.get("proxies") or {}).get("default") or {}
+    proxy = configured.get("httpProxy") or configured.get("allProxy")
+    if not proxy:
+        return None
+    if NAME in str(configured.get("noProxy") or "").split(","):
+        return ok("proxy", f"Docker gives builds the proxy {_without_password(proxy)}, and leaves {NAME} out")
+    return doubtful(
+        "proxy",
+        f"Docker gives builds the proxy {_without_password(proxy)}; only `pullthrough build` leaves the cache out of it",
+        f'For plain `docker build`: add {NAME} to "noProxy" in ~/.docker/config.json.',
+    )
+
+
+def _without_password(proxy: str) -> str:
+    scheme, slashes, rest = proxy.rpartition("//")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
 def clock(subject: str, theirs: datetime | None, here: datetime, *, desktop: bool = False) -> Finding | None:

@@ -41,6 +41,21 @@ def test_read__plain_dockerfile(project: Path) -> None:
     assert "--file" not in options.arguments
 
 
+def test_read__project_without_a_dockerfile(project: Path) -> None:
+    """The working folder's `Dockerfile.cached` builds it; a Dockerfile of its own comes before that."""
+    own = project / "own"
+    own.mkdir()
+
+    without = read(["own"], project)
+    (own / "Dockerfile").touch()
+    with_one = read(["own"], project)
+
+    assert (project / "Dockerfile.cached", ("own-cached:latest",)) == (without.file, without.tags)
+    assert ("--file", str(project / "Dockerfile.cached")) == without.arguments[:2]
+    assert own / "Dockerfile" == with_one.file
+    assert "--file" not in with_one.arguments
+
+
 @pytest.mark.parametrize(
     ("arguments", "file", "tags"),
     [

@@ -28,6 +28,7 @@ _CACHE = EngineContainer(
         (_OWN, _ROOTLESS, ["10.0.0.7:3199"]),
         (_CONTAINER, _LINUX, ["172.17.0.1:3199", "10.0.0.7:3199"]),
         (_CONTAINER, _DESKTOP, [f"{DESKTOP_NAME}:3199", "10.0.0.7:3199"]),  # `host-gateway` is refused there
+        (Builder("mine", "docker-container", network="host"), Surroundings(), ["127.0.0.1:3199"]),
         (_REMOTE, _LINUX, ["10.0.0.7:3199"]),
         (_CLUSTER, _DESKTOP, ["10.0.0.7:3199"]),
         (_OWN, Surroundings(), []),

@@ -81,3 +81,27 @@ def test_clock__of_the_engine(skew: int, desktop: bool, health: Health, said: st
     assert health is found.health
     assert said in f"{found.text} {found.remedy}"
     assert engine_checks.clock("engine's clock", None, _NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("configured", "health", "said"),
+    [
+        ({"httpProxy": "http://me:secret@proxy.example:3128"}, Health.DOUBTFUL, "the proxy http://proxy.example:3128;"),
+        ({"httpProxy": "http://p:1", "noProxy": "localhost,pullthrough"}, Health.OK, "leaves pullthrough out"),
+        ({"allProxy": "socks5://p:1"}, Health.DOUBTFUL, "socks5://p:1"),
+    ],
+)
+def test_proxies__of_dockers_configuration(configured: dict[str, str], health: Health, said: str) -> None:
+    """It would get what goes to the cache; its password is nobody's matter."""
+    found = engine_checks.proxies({"proxies": {"default": configured}})
+
+    assert found is not None
+    assert health is found.health
+    assert said in found.text
+    assert "secret" not in found.text
+
+
+@pytest.mark.parametrize("config", [{}, {"proxies": None}, {"proxies": {"default": {"noProxy": "x"}}}])
+def test_proxies__none(config: dict[str, object]) -> None:
+    """Then there is nothing to say."""
+    assert engine_checks.proxies(config) is None
