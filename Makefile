@@ -14,6 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Both are made again when a lock or the project's definition changes, or for another version of Python.
 SERVE_READY := .venv/.serve-ready-$(VERSION)
 DEV_READY := .venv/.dev-ready-$(VERSION)
+E2E_READY := .venv/.e2e-ready-$(VERSION)
 
 .PHONY: help serve test check portable e2e live bench docs lock clean
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ help:
 	@echo "make test    install into .venv and run the tests; no internet needed once installed"
 	@echo "make check   formatting, lint, types, layers, tests: what every change must pass"
 	@echo "make portable  some tests once more, with what only Linux has taken away, as the program runs on macOS"
-	@echo "make e2e     the real pip, uv, apt and other clients, through the proxy, to PyPI and the machine's own archives"
+	@echo "make e2e     the real pip, uv, apt and other clients, Docker and Compose, through the proxy, to PyPI and the machine's own archives"
 	@echo "make live    the real index of each kind, one page and one range each; says which could not be reached"
 	@echo "make bench   measure against nginx, devpi, proxpi, apt-cacher-ng and squid; writes bench/RESULTS.md and the README's table"
 	@echo "make docs    write docs/configuration.md anew from the settings' definitions"
@@ -51,7 +52,7 @@ portable: $(DEV_READY)
 		tests/web/test_sender_threads.py tests/web/test_responses.py tests/test_crash.py tests/test_operating_system.py \
 		tests/test_cli.py
 
-e2e: $(DEV_READY)
+e2e: $(E2E_READY)
 	$(TESTS) --dist loadfile -m e2e -o timeout=900 tests/e2e
 
 live: $(DEV_READY)
@@ -69,6 +70,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 lock: $(DEV_READY)
 	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements-dev.txt
 	$(LOCK) pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt
+	$(LOCK) --group e2e --constraint requirements-dev.txt --output-file requirements-e2e.txt
 	$(LOCK) --group build --constraint requirements-dev.txt --output-file requirements-build.txt
 
 clean:
@@ -88,4 +90,8 @@ $(SERVE_READY): requirements.txt requirements-build.txt pyproject.toml
 
 $(DEV_READY): requirements-dev.txt $(SERVE_READY)
 	$(INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(E2E_READY): requirements-e2e.txt $(DEV_READY)
+	$(INSTALL) --require-hashes -r requirements-e2e.txt
 	@touch $@
