@@ -44,6 +44,7 @@ from proxy.cache.revalidation import Revalidator
 from proxy.config.archives import TUNNELS
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
+from proxy.control.server import ControlServer
 from proxy.errors import PullthroughError
 from proxy.events import Event
 from proxy.metrics import Metrics
@@ -196,6 +197,9 @@ async def start(
             {mount: site.index for mount, site in sites.items()} | {group.mount: GROUP_INDEX for group in groups},
         )
         tunnels = Tunnels(tunnel_connections.open, idle_timeout, observer)
+
+        # The socket for verbs.
+        await store.when_open(closing(ControlServer(clock, metrics.traffic)).start)
 
         # The server.
         names = settings.names | {host.lower() for host in settings.host}

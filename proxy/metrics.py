@@ -29,6 +29,7 @@ from proxy.model import Kind, Outcome, Source
 
 _OWN = "-"  # the program's own pages
 _OTHER = "other"
+_HITS = frozenset({Outcome.HIT, Outcome.SHARED, Outcome.STALE, Outcome.REVALIDATED})
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, math.inf)
 _AGES = (60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, math.inf)
 
@@ -71,6 +72,17 @@ class _Row:
     sent: _Sent
     timing: _Timing
     requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What clients got of one upstream and kind so far. `saved`: bytes that upstream did not send for them."""
+
+    index: str
+    kind: str
+    requests: int
+    hits: int  # answers without a download of their own
+    saved: int
 
 
 class Metrics(Collector):
@@ -136,6 +148,24 @@ class Metrics(Collector):
     def render(self) -> tuple[bytes, str]:
         """All metrics in Prometheus' text format, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def traffic(self) -> list[Traffic]:
+        """What clients got so far, by upstream and kind; the program's own pages are left out."""
+        counts = {place: [0, 0] for place in self._sent if place[0] != _OWN}
+        for (upstream, kind, outcome, _), row in self._rows.items():
+            if (count := counts.get((upstream, kind))) is not None:
+                count[0] += row.requests
+                count[1] += row.requests if outcome in _HITS else 0
+        return [
+            Traffic(
+                upstream,
+                kind.value,
+                requests,
+                hits,
+                self._sent[upstream, kind].cache + self._sent[upstream, kind].shared,
+            )
+            for (upstream, kind), (requests, hits) in counts.items()
+        ]
 
     def describe(self) -> list[Metric]:
         """Nothing: all names begin with this program's, and nothing else registers any."""

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.events import Evicted, Fetched, Flying, Served, Stored, Tunnelled, UpstreamFailed
-from proxy.metrics import Metrics
+from proxy.metrics import Metrics, Traffic
 from proxy.model import Kind, Outcome, Source
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
@@ -171,3 +171,14 @@ def test_store_errors__are_asked_for() -> None:
     counted[0] = 7
 
     assert (0, 7) == (before, value(metrics, "pullthrough_store_errors_total"))
+
+
+def test_traffic__by_upstream_and_kind() -> None:
+    """Answers without a download of their own are hits, and what upstream did not send for them is saved."""
+    metrics = Metrics(["pypi"])
+    metrics(served(sent={Source.CACHE: 7, Source.SHARED: 20}))
+    metrics(Served("pypi", Kind.FILE, Outcome.MISS, 200, {Source.UPSTREAM: 300}, 1.0, "GET", "/x"))
+    metrics(Served("pypi", Kind.FILE, Outcome.ERROR, 502, {}, 1.0, "GET", "/x"))
+    metrics(Served("-", Kind.OTHER, Outcome.HIT, 200, {Source.CACHE: 9}, 1.0, "GET", "/metrics"))
+
+    assert [Traffic("pypi", "file", 3, 1, 27)] == [one for one in metrics.traffic() if one.requests]

@@ -174,6 +174,17 @@ class IndexDatabase(Cache):  # type: ignore[misc]
         )
         return [(key[len(_ENTRY) :], tag) for key, tag in found]
 
+    def listed(self, after: str, most: int) -> list[tuple[str, str, bytes]]:
+        """Entries in the order of their keys: key, sha256, JSON. At most `most`, those with keys after `after`."""
+        found = self._sql(
+            "SELECT key, tag, value FROM Cache WHERE key > ? AND key < ? AND raw = 1 AND mode = 1 ORDER BY key LIMIT ?",
+            (_ENTRY + after, _ENTRY + _LAST, most),
+        ).fetchall()
+        return [
+            (key[len(_ENTRY) :], tag if isinstance(tag, str) else "", value if isinstance(value, bytes) else b"")
+            for key, tag, value in found
+        ]
+
     def set_busy_timeout(self, seconds: float) -> None:
         """How long this thread's connection waits for a lock."""
         self._sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")

@@ -126,7 +126,15 @@ class PendingStore:
         self._failure = failure.again()
         self._again = asyncio.Event()
         self._closing = False
+        self._waiting: list[Callable[[DiskStore], Awaitable[None]]] = []
         self._task = asyncio.get_running_loop().create_task(self._open(), name="pending store")
+
+    async def when_open(self, work: Callable[[DiskStore], Awaitable[None]]) -> None:
+        """Have `work` done with the real store, as soon as there is one."""
+        if self.store is not None:
+            await work(self.store)
+        else:
+            self._waiting.append(work)
 
     @property
     def healthy(self) -> bool:
@@ -207,4 +215,6 @@ class PendingStore:
                 self._failure = error.again()
             else:
                 _log.warning("the data folder can be used now; files are stored from now on")
+                for work in self._waiting:
+                    await work(self.store)
                 return

@@ -148,6 +148,13 @@ class Space:
         self.ledger.left_over -= size
         return size
 
+    def take_all_left_over(self) -> tuple[list[str], int]:
+        """All that downloads left is about to be deleted: their names, and their bytes on disk."""
+        names, freed = list(self._left_over), self.ledger.left_over
+        for name in names:
+            self.take_left_over(name)
+        return names, freed
+
     async def reserve(self, size: int) -> Reservation:
         """Reserve room for `size` bytes. Raises StoreFull, and then nothing was evicted; StoreBroken."""
         reservation = Reservation(0)

@@ -12,8 +12,9 @@ import contextlib
 import hashlib
 import logging
 import threading
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from proxy import operating_system
@@ -28,6 +29,7 @@ from proxy.storage.blobs import BlobRow, Blobs, Record
 from proxy.storage.entries import Entries
 from proxy.storage.folder import DataFolder
 from proxy.storage.index import IndexDatabase
+from proxy.storage.inventory import Inventory
 from proxy.storage.lease import Lease
 from proxy.storage.space import Space
 from proxy.storage.spool import DiskSpool
@@ -65,6 +67,18 @@ class DiskStore:
         self._verifier = Verifier(folder, self._blobs, self._backlog, threads, self._drop)
         self._upkeep = Upkeep(
             folder, index, self._blobs, self._backlog, self._entries, self._space, threads, self._tasks
+        )
+        self.inventory = Inventory(
+            index,
+            self._blobs,
+            self._backlog,
+            self._entries,
+            self._files,
+            self._space,
+            self._verifier,
+            threads,
+            self._tasks,
+            self._report,
         )
         self.resources = AsyncExitStack()  # what `close` closes last
         self._spools: set[str] = set()
@@ -115,6 +129,15 @@ class DiskStore:
     def healthy(self) -> bool:
         """False from a failed write until writing works again."""
         return self._threads.health.well
+
+    async def when_open(self, work: Callable[[DiskStore], Awaitable[None]]) -> None:
+        """Have `work` done with the store: it is open. As of `PendingStore`."""
+        await work(self)
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self._folder.path
 
     @property
     def failures(self) -> int:

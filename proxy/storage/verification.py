@@ -86,14 +86,17 @@ class Verifier:
         self._stopped = True
         self._more.set()
 
-    async def verify(self, sha256: str) -> bool | None:
-        """Whether a blob's file is right; it is dropped if not. None if unknown: it is gone, or the check failed."""
+    async def verify(self, sha256: str, advanced: Callable[[int], None] = lambda _: None) -> bool | None:
+        """Whether a blob's file is right; it is dropped if not. None if unknown: it is gone, or the check failed.
+
+        `advanced` is called with the number of bytes that were read since the last call.
+        """
         record = self._blobs.acquire(sha256)
         if record is None:
             return None
         try:
             try:
-                stamp = await self._verified(record)
+                stamp = await self._verified(record, advanced)
             except StoreError:
                 return None  # the process or the disk failed, and not the file
             if self._stopped or not self._blobs.holds(record):
@@ -108,7 +111,7 @@ class Verifier:
         finally:
             self._blobs.release(record)
 
-    async def _verified(self, record: Record) -> str | None:
+    async def _verified(self, record: Record, advanced: Callable[[int], None]) -> str | None:
         """The stamp of the file if it is right.
 
         Raises StoreError if this process is out of descriptors, or if the file is right and cannot be fsynced.
@@ -124,7 +127,7 @@ class Verifier:
             if not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
                 return None
             try:
-                right = await self._has_digest(descriptor, record)
+                right = await self._has_digest(descriptor, record, advanced)
             except StoreError:
                 return None
             stamp = stamp_of(status)
@@ -137,7 +140,7 @@ class Verifier:
         finally:
             os.close(descriptor)
 
-    async def _has_digest(self, descriptor: int, record: Record) -> bool:
+    async def _has_digest(self, descriptor: int, record: Record, advanced: Callable[[int], None]) -> bool:
         """As `has_digest`, in threads, piece by piece: other work gets its turn. Raises StoreBroken."""
         running = hashlib.sha256()
 
@@ -152,4 +155,5 @@ class Verifier:
             if not length:
                 return False
             position += length
+            advanced(length)
         return running.hexdigest() == record.sha256

@@ -46,6 +46,29 @@ async def _refuses(store: PendingStore) -> None:
     assert not store.healthy
 
 
+async def test_when_open__at_once_or_later(tmp_path: Path) -> None:
+    """What waits for the real store gets it once: now, or as soon as it could be opened."""
+    seen: list[object] = []
+
+    async def note(store: object) -> None:
+        seen.append(store)
+
+    async with opened(tmp_path) as store:
+        await store.when_open(note)
+        assert [store] == seen
+    with locked(tmp_path):
+        late = await open_store(tmp_path, PLENTY, lambda _: None, FixedClock())
+        assert isinstance(late, PendingStore)
+        await late.when_open(note)
+        assert 1 == len(seen)
+    try:
+        await usable(late)
+        await late.when_open(note)
+        assert [late.store, late.store] == seen[1:]
+    finally:
+        await late.close()
+
+
 async def _keeps(store: PendingStore) -> None:
     """It is a store like any other."""
     await usable(store)

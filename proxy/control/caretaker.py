@@ -1,0 +1,184 @@
+"""What verbs have done to a store: counted, cleaned, verified. On the event loop of the store.
+
+Called by `server` for a running cache, and by `opened_folder` for one that does not run. It never decides what to
+remove: `selection` does, by a person's wish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from proxy import version
+from proxy.cache.workers import Workers
+from proxy.control import selection
+from proxy.control.protocol import (
+    Amount,
+    CleanEnd,
+    CleanPlan,
+    DamagedFile,
+    Message,
+    Progress,
+    Stats,
+    VerifyEnd,
+    Wish,
+)
+from proxy.control.selection import Choice, StoredBody
+from proxy.metrics import Traffic
+from proxy.ports import Clock
+from proxy.storage.inventory import Inventory
+from proxy.storage.space import file_system
+
+_BATCH = 200  # bodies that are removed at once
+_AT_ONCE = 2  # bodies that are hashed at once: the store has so many threads for it
+_LOOK = 0.2  # seconds between two lines of progress
+
+
+class Caretaker:
+    """Works on a store that is open. Errors of the disk are StoreError."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        folder: Path,
+        clock: Clock,
+        traffic: Callable[[], Iterable[Traffic]] = tuple,
+        since: float | None = None,
+    ) -> None:
+        """`traffic`: what clients got so far; `since`: when the cache was started, in seconds since the epoch."""
+        self._inventory = inventory
+        self._folder = folder
+        self._clock = clock
+        self._traffic = traffic
+        self._since = since
+        self._workers = Workers("inventory", 1)
+
+    async def close(self) -> None:
+        """End the thread."""
+        await self._workers.close()
+
+    async def stats(self, count: int) -> Stats:
+        """What is stored, with the `count` largest files."""
+        stored = await self._bodies()
+        amounts = await self._workers.run(selection.amounts, stored)
+        largest = await self._workers.run(selection.largest, stored, count)
+        return Stats(
+            version=version(),
+            folder=str(self._folder),
+            since=self._since,
+            files=len(stored),
+            size=sum(body.size for body in stored),
+            limit=int(self._inventory.limit),  # of a kind of its own, which JSON lacks
+            free=await self._workers.run(_free, self._folder),
+            broken_off=self._inventory.broken_off,
+            amounts=_with_traffic(amounts, self._traffic()) if self._since is not None else amounts,
+            largest=largest,
+        )
+
+    async def plan(self, wish: Wish) -> CleanPlan:
+        """What the wish would remove."""
+        return await self._workers.run(lambda choice: choice.plan, await self._choice(wish))
+
+    async def clean(self, wish: Wish) -> AsyncGenerator[Message]:
+        """Remove what the wish means now: Progress, and CleanEnd at the end. It may be broken off between two lines."""
+        choice = await self._choice(wish)
+        of = sum(body.size for body in choice.bodies)
+        files = done = freed = 0
+        bodies = iter(choice.bodies)
+        while batch := list(islice(bodies, _BATCH)):
+            freed += await self._inventory.remove([body.sha256 for body in batch])
+            files += len(batch)
+            done += sum(body.size for body in batch)
+            yield Progress(done, of)
+        await self._inventory.remove((), choice.keys)
+        if wish.everything:
+            freed += await self._inventory.remove_broken_off()
+        yield CleanEnd(files, freed, len(choice.keys))
+
+    async def verify(self) -> AsyncGenerator[Message]:
+        """Hash every file: Progress, DamagedFile, and VerifyEnd at the end. Damaged files are dropped.
+
+        It may be broken off between two lines.
+        """
+        found, lost = await self._inventory.sweep()
+        waiting = await self._bodies()
+        work = _Verifying(self._inventory, waiting)
+        tasks = [asyncio.create_task(work.run(), name="verifying") for _ in range(_AT_ONCE)]
+        try:
+            running = set(tasks)
+            while running:
+                _, running = await asyncio.wait(running, timeout=_LOOK)
+                while work.damaged:
+                    yield DamagedFile(work.damaged.pop(0).named)
+                yield Progress(work.read, work.size)
+            for task in tasks:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        yield VerifyEnd(work.files, work.size, work.dropped, lost, found, work.unknown)
+
+    async def _bodies(self) -> list[StoredBody]:
+        entries = await self._inventory.entries()
+        return await self._workers.run(selection.bodies, self._inventory.blobs(), entries)
+
+    async def _choice(self, wish: Wish) -> Choice:
+        stored = await self._bodies()
+        return await self._workers.run(selection.choose, stored, wish, self._clock.now(), self._inventory.broken_off)
+
+
+class _Verifying:
+    """The files that wait to be hashed, and what came out so far. Several tasks work on it."""
+
+    def __init__(self, inventory: Inventory, bodies: Sequence[StoredBody]) -> None:
+        self.size = sum(body.size for body in bodies)
+        self.read = self.files = self.dropped = self.unknown = 0
+        self.damaged: list[StoredBody] = []
+        self._inventory = inventory
+        self._waiting = iter(bodies)
+
+    async def run(self) -> None:
+        """Hash one file after another."""
+        for body in self._waiting:
+            read = 0
+
+            def advanced(length: int) -> None:
+                nonlocal read
+                read += length
+                self.read += length
+
+            right = await self._inventory.verify(body.sha256, advanced)
+            self.read += body.size - read  # the bar comes to its end, whatever could not be read
+            if right is None and not self._inventory.holds(body.sha256):
+                continue  # evicted or removed meanwhile
+            self.files += 1
+            if right is None:
+                self.unknown += 1
+            elif not right:
+                self.dropped += 1
+                self.damaged.append(body)
+
+
+def _with_traffic(amounts: Sequence[Amount], traffic: Iterable[Traffic]) -> tuple[Amount, ...]:
+    """The amounts with what clients got; also of what is not stored any more."""
+    got = {(one.index, one.kind): one for one in traffic if one.requests}
+    rows = [
+        msgspec.structs.replace(row, requests=one.requests, hits=one.hits, saved=one.saved)
+        if (one := got.pop((row.index, row.kind), None)) is not None
+        else msgspec.structs.replace(row, requests=0, hits=0, saved=0)
+        for row in amounts
+    ]
+    gone = [Amount(one.index, one.kind, 0, 0, one.requests, one.hits, one.saved) for one in got.values()]
+    return (*rows, *sorted(gone, key=lambda row: (row.index, row.kind)))
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return file_system(folder)[1]
+    except OSError:
+        return None

@@ -1,0 +1,128 @@
+"""The verbs' side of the socket."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.control.client import RunningStore
+from proxy.control.protocol import CleanEnd, ControlError, VerifyEnd, Wish
+from proxy.control.server import ControlServer
+from proxy.control.socket_file import ListeningSocket
+from proxy.storage.store import DiskStore
+from tests.control.stores import StoppedClock, aside, asked, fill, last
+from tests.storage.disk import opened
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
+    """A store with something in it, whose cache runs."""
+    async with opened(tmp_path) as started:
+        await fill(started)
+        server = ControlServer(StoppedClock(), list)
+        await server.start(started)
+        yield started
+        await server.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path."""
+    made = Path(tempfile.mkdtemp(prefix="p"))
+    yield made
+    shutil.rmtree(made)
+
+
+async def test_verbs__one_after_another(store: DiskStore) -> None:
+    """Each gets its answer."""
+
+    def verbs() -> tuple[object, ...]:
+        running = asked(store.folder)
+        return (
+            running.stats().files,
+            running.plan(Wish(index="apt")).size,
+            last(running.verify()),
+            last(running.clean(Wish(index="apt"))),
+            running.stats(0).files,
+        )
+
+    assert (3, 1000, VerifyEnd(3, 4200, 0, 0, 0, 0), CleanEnd(1, 1000, 0), 2) == await aside(verbs)
+
+
+async def test_clean__refused(store: DiskStore) -> None:
+    """The cache's own reason is what a person reads."""
+    running = asked(store.folder)
+
+    with pytest.raises(ControlError, match="say what to remove"):
+        await aside(lambda: list(running.clean(Wish())))
+
+
+async def test_close__unused(store: DiskStore) -> None:
+    """A verb that found a cache and asks nothing leaves no connection."""
+    running = asked(store.folder)
+    running.close()
+    running.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+        b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2a\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 37\r\n\r\n{"type": "Progress","done":1,"of": 2}',
+    ],
+)
+@pytest.mark.parametrize("verb", ["stats", "verify"])
+def test_verbs__the_cache_ends(folder: Path, answer: bytes, verb: str) -> None:
+    """A cache that is killed in the middle, or something else on its socket, is told as that."""
+    listening = ListeningSocket.open(folder)
+    listening.socket.settimeout(10)
+
+    def serve() -> None:
+        server, _ = listening.socket.accept()
+        with server:
+            server.settimeout(10)
+            server.recv(1 << 16)
+            server.sendall(answer)
+            server.shutdown(socket.SHUT_WR)
+            server.recv(1 << 16)
+
+    thread = threading.Thread(target=serve)
+    running = asked(folder)
+    thread.start()
+    try:
+        with pytest.raises(ControlError, match="ended"):
+            if verb == "stats":
+                running.stats()
+            else:
+                list(running.verify())
+    finally:
+        thread.join()
+        listening.close()
+
+
+def test_find__none(folder: Path) -> None:
+    """Where no cache runs there is none."""
+    assert RunningStore.find(folder) is None
+
+
+async def test_verbs__the_cache_is_gone(folder: Path) -> None:
+    """A cache that ended between two questions."""
+    listening = ListeningSocket.open(folder)
+    running = asked(folder)
+    listening.close()
+
+    with pytest.raises(ControlError, match="ended"):
+        running.stats()
+    with pytest.raises(ControlError, match="ended"):
+        running.stats()

@@ -1,0 +1,114 @@
+"""Which bodies and addresses a wish means."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from proxy.control import selection
+from proxy.control.protocol import Amount, NamedFile, Wish
+from proxy.control.selection import StoredBody
+from proxy.storage.inventory import StoredBlob, StoredEntry
+
+_NOW = 1_000.0
+_TORCH = "file:pypi:torch:files.example:a/torch-2.7.1-cp312-cp312-linux_x86_64.whl"
+_OLD_TORCH = "file:pypi:torch:files.example:b/torch-2.6.0-cp312-cp312-linux_x86_64.whl"
+_SAME_TORCH = "file:pytorch:torch:files.example:c/torch-2.7.1-cp312-cp312-linux_x86_64.whl"
+_PAGE = "page:pypi:torch:simple/torch/"
+_CURL = "apt:file:http://archive.example/debian/pool/curl_7_amd64.deb"
+
+_BLOBS = [  # the longest unused first
+    StoredBlob("old", 700),
+    StoredBlob("page", 10),
+    StoredBlob("torch", 800),
+    StoredBlob("curl", 50),
+    StoredBlob("nobody's", 5),
+]
+_ENTRIES = [
+    StoredEntry(_OLD_TORCH, "old", 100.0),
+    StoredEntry("digest:sha512=00", "old", 990.0),
+    StoredEntry(_PAGE, "page", 999.0),
+    StoredEntry(_TORCH, "torch", 500.0),
+    StoredEntry(_SAME_TORCH, "torch", 900.0),
+    StoredEntry(_CURL, "curl", 200.0),
+]
+_STORED = selection.bodies(_BLOBS, _ENTRIES)
+
+
+@pytest.mark.parametrize(
+    ("wish", "bodies", "keys"),
+    [
+        (Wish(everything=True), ["old", "page", "torch", "curl", "nobody's"], []),
+        (Wish(index="pypi"), ["old", "page"], [_TORCH]),
+        (Wish(index="archive.example"), ["curl"], []),
+        (Wish(project="torch"), ["old", "page", "torch"], []),
+        (Wish(project="torch", version="2.7.1"), ["torch"], []),
+        (Wish(project="torch", index="pytorch"), [], [_SAME_TORCH]),
+        (Wish(older_than=400.0), ["old", "curl"], [_TORCH]),
+        (Wish(older_than=100.0), ["old", "torch", "curl"], []),
+        (Wish(larger_than=50), ["old", "torch"], []),
+        (Wish(larger_than=4), ["old", "page", "torch", "curl", "nobody's"], []),
+        (Wish(down_to=900), ["old"], []),
+        (Wish(down_to=0), ["old", "page", "torch", "curl", "nobody's"], []),
+        (Wish(down_to=10_000), [], []),
+        (Wish(down_to=0, index="pypi"), ["old", "page"], []),
+        (Wish(project="of nobody"), [], []),
+    ],
+)
+def test_choose__conditions(wish: Wish, bodies: list[str], keys: list[str]) -> None:
+    """All conditions hold for what goes. Of a body that has other addresses, the address alone goes."""
+    choice = selection.choose(_STORED, wish, _NOW, broken_off=7)
+
+    assert (bodies, keys) == ([body.sha256 for body in choice.bodies], list(choice.keys))
+    assert 1565 - sum(body.size for body in choice.bodies) == choice.left
+    assert (7 if wish.everything else 0) == choice.broken_off
+
+
+def test_choose__second_names_alone() -> None:
+    """A body of which only a digest is known has an age."""
+    stored = selection.bodies([StoredBlob("a", 1)], [StoredEntry("digest:sha512=00", "a", 100.0)])
+
+    assert 1 == len(selection.choose(stored, Wish(older_than=10.0), _NOW).bodies)
+    assert 0 == len(selection.choose(stored, Wish(older_than=950.0), _NOW).bodies)
+    assert 0 == len(selection.choose(stored, Wish(index="pypi"), _NOW).bodies)
+
+
+@given(
+    sizes=some.lists(some.integers(0, 100), max_size=12),
+    down_to=some.integers(0, 600),
+)
+def test_choose__down_to_a_size(sizes: list[int], down_to: int) -> None:
+    """What stays fits, and with the last of those that go it would not."""
+    stored = [StoredBody(str(number), size, ()) for number, size in enumerate(sizes)]
+
+    choice = selection.choose(stored, Wish(down_to=down_to), _NOW)
+
+    assert choice.left <= down_to
+    assert choice.bodies == tuple(stored[: len(choice.bodies)])
+    assert not choice.bodies or choice.left + choice.bodies[-1].size > down_to
+
+
+def test_plan__what_a_person_sees() -> None:
+    """By index and kind, and the largest files."""
+    plan = selection.choose(_STORED, Wish(project="torch"), _NOW).plan
+
+    assert (3, 1510, 0, 55) == (plan.files, plan.size, plan.addresses, plan.left)
+    assert (
+        Amount("pypi", "file", 2, 1500),
+        Amount("pytorch", "file", 1, 800),
+        Amount("pypi", "page", 1, 10),
+    ) == plan.amounts
+    assert ("torch-2.7.1-cp312-cp312-linux_x86_64.whl", 800, 900.0) == (
+        plan.largest[0].name,
+        plan.largest[0].size,
+        plan.largest[0].confirmed,
+    )
+    assert not plan.empty
+    assert selection.choose(_STORED, Wish(project="of nobody"), _NOW).plan.empty
+
+
+def test_largest__in_order() -> None:
+    """The largest first, and not more than are asked for."""
+    assert [800, 700] == [file.size for file in selection.largest(_STORED, 2)]
+    assert NamedFile("(without an address)", "-", "other", 5) == selection.largest(_STORED, 9)[-1]
