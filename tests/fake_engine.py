@@ -1,5 +1,7 @@
 """A Docker engine that answers what a test wants: an HTTP server on a Unix socket, with a thread of its own.
 
+On macOS, where an engine with a socket is in a virtual machine, it is on a port of loopback.
+
 It knows the answers of an empty engine 20.10; `answers` replaces or adds some, by method and path without the API's
 version. It records requests, and runs nothing.
 """
@@ -19,6 +21,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from proxy import operating_system
 
 _VERSIONED = re.compile(r"^/v[0-9.]+(?=/)")
 
@@ -50,14 +54,14 @@ class EngineRequest:
 class FakeEngine:
     """`with running() as engine:`. An answer is a status and what is sent as JSON."""
 
-    socket: Path
+    address: str
     answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
     requests: list[EngineRequest] = field(default_factory=list)
 
     @property
     def environ(self) -> dict[str, str]:
         """The variables by which clients find it."""
-        return {"DOCKER_HOST": f"unix://{self.socket}"}
+        return {"DOCKER_HOST": self.address}
 
     def answer(self, method: str, path: str, value: Any, status: int = 200) -> None:
         """Have it answer so from now on."""
@@ -68,7 +72,11 @@ class FakeEngine:
         return [request for request in self.requests if (request.method, request.path) == (method, path)]
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class _OnSocket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = False
+
+
+class _OnPort(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = False
 
 
@@ -76,7 +84,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 def running() -> Iterator[FakeEngine]:
     """Start one. Its socket is in a folder with a short name: macOS has room for 104 bytes."""
     folder = Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp"))
-    engine = FakeEngine(folder / "docker.sock")
+    engine = FakeEngine("")
     for method, path, value in (
         ("GET", "/version", VERSION),
         ("GET", "/info", INFO),
@@ -112,7 +120,13 @@ def running() -> Iterator[FakeEngine]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
             """Nothing."""
 
-    server = _Server(str(engine.socket), Handler)
+    server: _OnSocket | _OnPort
+    if operating_system.has_containers():
+        server = _OnSocket(str(folder / "docker.sock"), Handler)
+        engine.address = f"unix://{folder}/docker.sock"
+    else:
+        server = _OnPort(("127.0.0.1", 0), Handler)
+        engine.address = f"tcp://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, name="fake engine")
     thread.start()
     try:

@@ -49,9 +49,8 @@ class EngineFacts:
     @property
     def desktop(self) -> bool:
         """Whether the engine is in a virtual machine, whose host is not the engine's own bridge."""
-        if not operating_system.has_containers():
-            return self.address.startswith("unix:")
-        return any(mark in f"{self.system} {self.context}" for mark in _VIRTUAL)
+        named = any(mark in f"{self.system} {self.context}" for mark in _VIRTUAL)
+        return named or (self.address.startswith("unix:") and not operating_system.has_containers())
 
     @property
     def major(self) -> int:

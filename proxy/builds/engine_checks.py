@@ -62,7 +62,7 @@ def proxies(docker_config: Mapping[str, Any]) -> Finding | None:
         return ok("proxy", f"Docker gives builds the proxy {_without_password(proxy)}, and leaves {NAME} out")
     return doubtful(
         "proxy",
-        f"Docker gives builds the proxy {_without_password(proxy)}; only `pullthrough build` leaves the cache out of it",
+        f"Docker gives builds the proxy {_without_password(proxy)}; `pullthrough build` alone leaves the cache out",
         f'For plain `docker build`: add {NAME} to "noProxy" in ~/.docker/config.json.',
     )
 

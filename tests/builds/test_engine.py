@@ -96,7 +96,7 @@ def test_connect__follows_the_context(engine: FakeEngine, tmp_path: Path, monkey
     (tmp_path / "config.json").write_text(json.dumps({"currentContext": "desktop-linux"}), encoding="utf-8")
     meta = tmp_path / "contexts/meta/fe9c6bd7a66301f49ca9b6a70b217107cd1284598bfc254700c989b916da791e"
     meta.mkdir(parents=True)
-    described = {"Name": "desktop-linux", "Metadata": {}, "Endpoints": {"docker": {"Host": f"unix://{engine.socket}"}}}
+    described = {"Name": "desktop-linux", "Metadata": {}, "Endpoints": {"docker": {"Host": engine.address}}}
     (meta / "meta.json").write_text(json.dumps(described), encoding="utf-8")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -205,7 +206,7 @@ def test_build__interrupted(
     ) as process:
         while not docker.waiting.exists():
             assert process.poll() is None
-            os.sched_yield()
+            time.sleep(0.01)
         if everybody:
             os.killpg(process.pid, number)
         else:
