@@ -16,7 +16,7 @@ RUN --mount=type=cache,id=pullthrough-pip,target=/var/cache/pip,mode=1777 \
     --mount=type=bind,source=requirements.txt,target=/src/requirements.txt \
     --mount=type=bind,source=requirements-build.txt,target=/src/requirements-build.txt \
     export PIP_CACHE_DIR=/var/cache/pip && \
-    /opt/build/bin/python -m pip install --require-hashes -r requirements-build.txt && \
+    /opt/build/bin/python -m pip install --no-compile --require-hashes -r requirements-build.txt && \
     /opt/build/bin/python -m pip --python /opt/pullthrough/bin/python install --require-hashes -r requirements.txt
 COPY LICENSE README.md pyproject.toml ./
 COPY proxy proxy

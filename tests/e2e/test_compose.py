@@ -15,6 +15,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +124,11 @@ class _Stand:
         """Start, and wait until every container that has a health check is healthy."""
         await asyncio.to_thread(self.compose.run, "up", "--detach", "--no-build", *services)
         for service in services:
-            await _until(lambda service=service: self.health(service) == "healthy", f"{service} is healthy")  # type: ignore[misc]
+            await _until(partial(self.healthy, service), f"{service} is healthy")
 
-    def health(self, service: str) -> str:
-        """What the engine says of the service's health."""
-        said: str = self.compose.inspect(service)["State"]["Health"]["Status"]
-        return said
+    def healthy(self, service: str) -> bool:
+        """Whether the service's health check ended well the last time."""
+        return bool(self.compose.inspect(service)["State"]["Health"]["Status"] == "healthy")
 
     def metric(self, name: str, **labels: str) -> float:
         """A figure of the cache."""
@@ -281,9 +281,9 @@ async def test_up__health(stand: _Stand) -> None:
     container = stand.compose.container("cache")
     inside = docker("exec", container, "pullthrough", "healthcheck")
     must("kill", "--signal", "STOP", container)
-    await _until(lambda: stand.health("cache") == "unhealthy", "the cache is unhealthy")
+    await _until(lambda: not stand.healthy("cache"), "the cache is unhealthy")
     must("kill", "--signal", "CONT", container)
-    await _until(lambda: stand.health("cache") == "healthy", "the cache is healthy again")
+    await _until(lambda: stand.healthy("cache"), "the cache is healthy again")
 
     assert (0, "http://127.0.0.1:3142 serves: ok\n") == (inside.status, inside.output)
 
@@ -307,12 +307,11 @@ async def test_up__folder_of_somebody_else(stand: _Stand) -> None:
     os.chown(stand.data, 0, 0)
     stand.data.chmod(0o755)
     await asyncio.to_thread(stand.compose.run, "up", "--detach", "--no-build", "cache")
-    await _until(lambda: "Permission denied" in stand.compose.logs("cache"), "the log names the folder")
+    said = "pullthrough: The data folder /data cannot be written by user 1234. Let that user write there"
+    await _until(lambda: said in stand.compose.logs("cache"), "the log names the folder")
 
-    assert "pullthrough: The data folder /data cannot be used: Permission denied" in stand.compose.logs("cache")
 
-
-async def test_up__volume(stand: _Stand, image: str, python_base: str, bridge: str) -> None:
+async def test_up__volume(stand: _Stand) -> None:
     """A named volume can be written by whoever the cache runs as."""
     variables = {**stand.compose.variables, "PULLTHROUGH_DATA": "pullthrough-data"}
     with project(stand.data, variables, stand.compose.override) as made:
