@@ -113,7 +113,7 @@ def test_install__names_what_the_makefile_needs() -> None:
     readme = (_ROOT / "README.md").read_text(encoding="utf-8")
     script = (_ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
-    assert "$ sudo apt-get install make python3-venv\n" in readme
+    assert "$ sudo apt-get install make python3-venv " in readme
     assert [] == [name for name in ("make", "python3-venv") if f"missing+=({name})" not in script]
 
 
@@ -135,3 +135,14 @@ def test_apt__settings_are_valid() -> None:
     given = Settings.model_validate({"data": _ROOT, "archives": tomllib.loads("\n".join(blocks))["archive"]})
 
     assert {"env:GITLAB_APT", ""} == {archive.credentials for archive in given.archives}
+
+
+def test_compose__names_each_variable() -> None:
+    """Each variable of compose.yaml has a row with its default, and no row is about another one."""
+    text = (_ROOT / "compose.yaml").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(PULLTHROUGH_\w+)` \| (\S.*?) \|", (_ROOT / "docs/compose.md").read_text("utf-8"), re.MULTILINE
+    )
+    used = dict(re.findall(r"\$\{(PULLTHROUGH_\w+):-((?:\$\{\w+\}|[^}])*)\}", text))
+
+    assert used == {name: default.strip("`") if "`" in default else "" for name, default in rows}
