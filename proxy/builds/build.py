@@ -26,6 +26,7 @@ from proxy.builds.secret_files import NAME, secret_files, texts
 # Where a build goes without the cache, the name leads nowhere. It is there all the same: names are parts of layer keys,
 # and so the layers of a build without the cache are those of a build with it.
 _NOWHERE = "127.0.0.1"
+_START = "Start it: pullthrough setup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def build(options: BuildOptions, place: CachePlace, caller: BuildCaller) -> Buil
         notes.append(line)
         caller.say(line)
 
-    file = read_file(options)
+    file = read_file(options, caller.environ)
     with contextlib.ExitStack() as stack:
         with survey(caller.environ, place, options.builder) as site:
             reached, reacher = _way(site, options, file, caller.say, note)
@@ -102,15 +103,16 @@ def build(options: BuildOptions, place: CachePlace, caller: BuildCaller) -> Buil
     )
 
 
-def read_file(options: BuildOptions) -> Dockerfile | None:
-    """The Dockerfile of the options; None if it cannot be read here."""
+def read_file(options: BuildOptions, environ: Mapping[str, str]) -> Dockerfile | None:
+    """The Dockerfile of the options; None if it cannot be read here. A build argument without a value is of `environ`."""
     if options.file is None:
         return None
     try:
         text = options.file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return Dockerfile.read(text, dict(options.build_args))
+    given = {name: environ.get(name) if value is None else value for name, value in options.build_args}
+    return Dockerfile.read(text, given)
 
 
 def _way(
@@ -122,7 +124,7 @@ def _way(
 ) -> tuple[Candidate | None, Reacher | None]:
     """The address of the cache for this build, and what found it; None if it goes without, and a line says why."""
     if site.cache is None:
-        note(f"no cache answers at {site.place}: this build goes without one. Start it: pullthrough setup")
+        note(f"no cache answers at {site.place}{site.place.stranger()}: this build goes without one. {_START}")
         return None, None
     if file is not None and not file.runs:
         return None, None

@@ -38,6 +38,11 @@ class CachePlace:
     def __str__(self) -> str:
         return str(self.named or f"port {self.port} of {' or '.join(self.hosts)}")
 
+    def stranger(self) -> str:
+        """Where no cache answers: which other program does, in brackets; else empty. apt-cacher-ng has the same port."""
+        found = (running_cache.stranger(host, self.port) for host in self.hosts if self.port and not self.named)
+        return next((f" (another program does: {name})" for name in found if name), "")
+
     def find(self, engine: Engine | None) -> RunningCache | None:
         """The running cache. A named one need not answer to this machine: then a build has to prove it."""
         if self.named is not None:

@@ -124,7 +124,9 @@ def _cache(patient: Patient, engine: Engine | None) -> _Step[RunningCache | None
         yield wrong("cache", str(trouble))
         return None
     if cache is None:
-        yield wrong("cache", f"none answers at {patient.place}", "pullthrough setup")
+        stranger = patient.place.stranger()
+        remedy = "Stop it, or give the cache another port: PULLTHROUGH_PORT" if stranger else "pullthrough setup"
+        yield wrong("cache", f"none answers at {patient.place}{stranger}", remedy)
         return None
     inside = f", in the container {cache.container.name}" if cache.container else ""
     yield ok("cache", f"version {cache.version} at {cache.url}{inside}" if cache.version else f"{cache.url}, as named")

@@ -136,6 +136,10 @@ class Reacher:
         if proof.other:
             places = ", ".join(proof.other)
             return Reach(None, f"at {places} builds reach another cache than this machine does. Stop one of them.")
+        if named is not None:
+            who = f"the builder {self.builder.name} (driver {self.builder.driver})"
+            where = f"builds of {who} reach no cache at {named}."
+            return Reach(None, f"{where} Check the address, and that the cache listens there (--host).")
         return Reach(None, advice(self.builder, self.around, tried, self.cache.heard_on))
 
     def _tried(self, named: Candidate | None) -> tuple[Candidate, ...]:

@@ -103,6 +103,23 @@ def answers_at(host: str, port: int) -> str | None:
     return answer[0].started if answer else None
 
 
+def stranger(host: str, port: int) -> str | None:
+    """What another program calls itself that has an address; None if nobody has it, or a cache does."""
+    connection = http.client.HTTPConnection(_ANYWHERE.get(host, host), port, timeout=_WAIT)
+    try:
+        connection.connect()
+    except (OSError, ValueError):
+        return None
+    try:
+        connection.request("GET", "/", headers={"Connection": "close"})
+        name = connection.getresponse().headers.get("Server") or "it does not say its name"
+    except (OSError, http.client.HTTPException):
+        return "it speaks no HTTP"
+    finally:
+        connection.close()
+    return None if name == "pullthrough" else "".join(mark for mark in name[:80] if mark.isprintable())
+
+
 def _ask(host: str, port: int) -> tuple[Figures, datetime | None] | None:
     connection = http.client.HTTPConnection(host, port, timeout=_WAIT)
     try:

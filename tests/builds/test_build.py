@@ -13,7 +13,7 @@ import pytest
 
 from proxy.app import Running
 from proxy.builds import build_options
-from proxy.builds.build import BuildCaller, BuildReport, build
+from proxy.builds.build import BuildCaller, BuildReport, build, read_file
 from proxy.builds.build_site import CachePlace
 from proxy.builds.candidates import Candidate
 from proxy.builds.engine_trouble import EngineTrouble
@@ -207,3 +207,19 @@ def test_build__no_engine(environ: dict[str, str], project: Path) -> None:
 
     with pytest.raises(EngineTrouble, match="no Docker engine answers at unix:///nowhere"):
         build(build_options.read([], project), CachePlace((), 0), caller)
+
+
+def test_read_file__build_argument_of_a_variable(project: Path) -> None:
+    """As docker reads it: an argument without a value has that of the caller's variable."""
+    (project / "Dockerfile").write_text("ARG BASE=x\nFROM $BASE\nRUN true\n", encoding="utf-8")
+    options = build_options.read(["--build-arg", "BASE"], project)
+
+    read = read_file(options, {"BASE": "debian:12"})
+    without = read_file(options, {})
+
+    assert read is not None
+    assert without is not None
+    assert (["debian:12"], ["x"]) == (read.bases, without.bases)
+    (project / "Dockerfile").unlink()
+    assert read_file(options, {}) is None
+    assert read_file(build_options.read(["-"], project), {}) is None

@@ -14,6 +14,7 @@ from proxy.builds.engine_trouble import EngineTrouble
 from proxy.builds.probe import Ground
 from tests.fake_docker import FakeDocker
 from tests.fake_engine import FakeEngine
+from tests.origin import Origin
 
 _NOWHERE = CachePlace((), 0)
 
@@ -84,3 +85,14 @@ async def test_place__named_or_found(proxy: Running) -> None:
     assert ("", 9) == (unknown.started, unknown.port)
     assert "127.0.0.1:9" == str(elsewhere)
     assert "port 3142 of 127.0.0.1 or ::1" == str(CachePlace(["127.0.0.1", "::1"], 3142))
+
+
+async def test_place__port_of_another_program(origin: Origin) -> None:
+    """It is told with the place; of a named address nothing is."""
+    port = int(origin.url.rstrip("/").rpartition(":")[2])
+
+    said = await asyncio.to_thread(CachePlace(["127.0.0.1"], port).stranger)
+
+    assert said.startswith(" (another program does: ")
+    assert "" == CachePlace(["127.0.0.1"], port, named=Candidate("127.0.0.1", port)).stranger()
+    assert "" == CachePlace(["127.0.0.1"], 9).stranger()

@@ -84,6 +84,14 @@ def test_prove__named_address(docker: FakeDocker, environ: dict[str, str]) -> No
     assert "PLACES=10.9.9.9:80 " in docker.calls("build")[0]["dockerfile"]
 
 
+def test_prove__named_address_that_is_wrong(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """There is nothing to say of this machine's own addresses."""
+    found = _reacher(environ, Surroundings(gateway="172.17.0.1")).prove(_GROUND, Candidate("10.9.9.9", 80))
+
+    said = "builds of the builder default (driver docker) reach no cache at 10.9.9.9:80. Check the address,"
+    assert found.problem.startswith(said)
+
+
 @pytest.mark.parametrize(
     ("rule", "ground", "said"),
     [

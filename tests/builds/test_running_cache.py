@@ -9,7 +9,7 @@ import pytest
 
 from proxy.app import Running
 from proxy.builds.containers import EngineContainer, PublishedPort
-from proxy.builds.running_cache import answers_at, find, own_addresses, read_figures
+from proxy.builds.running_cache import answers_at, find, own_addresses, read_figures, stranger
 from tests.origin import Origin
 
 _TEXT = """\
@@ -78,6 +78,23 @@ async def test_find__another_program(origin: Origin) -> None:
 
     assert await asyncio.to_thread(find, ["127.0.0.1"], port) is None
     assert await asyncio.to_thread(answers_at, "127.0.0.1", port) is None
+
+
+async def test_stranger__who_has_the_port(origin: Origin, proxy: Running) -> None:
+    """As apt-cacher-ng, whose port it is, too: it is told by its own name. A cache is no stranger."""
+    origin.resource("/", b"", headers=[("Server", "Debian Apt-Cacher NG/3.7")])
+    ports = [int(url.rstrip("/").rpartition(":")[2]) for url in (origin.url, proxy.url)]
+
+    found = [await asyncio.to_thread(stranger, "0.0.0.0", port) for port in (*ports, 9)]
+
+    assert ["Debian Apt-Cacher NG/3.7", None, None] == found
+
+
+async def test_stranger__speaks_something_else() -> None:
+    """Whatever listens there."""
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert "it speaks no HTTP" == await asyncio.to_thread(stranger, "127.0.0.1", port)
 
 
 async def test_figures__none_when_it_is_gone(proxy: Running) -> None:
