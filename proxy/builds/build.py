@@ -104,7 +104,7 @@ def build(options: BuildOptions, place: CachePlace, caller: BuildCaller) -> Buil
 
 
 def read_file(options: BuildOptions, environ: Mapping[str, str]) -> Dockerfile | None:
-    """The Dockerfile of the options; None if it cannot be read here. A build argument without a value is of `environ`."""
+    """The Dockerfile of the options; None if it cannot be read here. An argument without a value is of `environ`."""
     if options.file is None:
         return None
     try:

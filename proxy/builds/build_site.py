@@ -39,7 +39,7 @@ class CachePlace:
         return str(self.named or f"port {self.port} of {' or '.join(self.hosts)}")
 
     def stranger(self) -> str:
-        """Where no cache answers: which other program does, in brackets; else empty. apt-cacher-ng has the same port."""
+        """Where no cache answers: which other program does, in brackets; else empty. apt-cacher-ng has that port."""
         found = (running_cache.stranger(host, self.port) for host in self.hosts if self.port and not self.named)
         return next((f" (another program does: {name})" for name in found if name), "")
 
