@@ -12,7 +12,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic.fields import FieldInfo
@@ -20,10 +20,13 @@ from pydantic.fields import FieldInfo
 from proxy import operating_system, version
 from proxy.config.credentials import KnownCredentials
 from proxy.config.field_types import metavar, shown_default
-from proxy.config.loading import ConfigError, resolve
+from proxy.config.loading import ConfigError, Resolved, resolve
 from proxy.config.naming import SettingPath, flag, key, settings_fields
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
+
+if TYPE_CHECKING:
+    from proxy.builds.store_access import DataPlace
 
 _EXIT_STATUS = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
 
@@ -200,10 +203,107 @@ def doctor(  # noqa: PLR0913 - each is an option
     raise typer.Exit(command.doctor(flags, os.environ, _working_folder()))
 
 
+_Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings file, in TOML.")]
+_Data = Annotated[str | None, typer.Option("--data", metavar="FOLDER", help="Folder of the cached files.")]
+
+
+@cli.command(epilog=_EXIT_STATUS)
+def stats(  # noqa: PLR0913 - each is an option
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch a line for each look.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds until interrupted.")] = False,
+    docker: Annotated[
+        bool, typer.Option("--docker", help="Also what Docker's images, build layers and cache mounts take.")
+    ] = False,
+    largest: Annotated[
+        int,
+        typer.Option("--largest", metavar="NUMBER", min=0, max=10_000, help="How many of the largest files to list."),
+    ] = 10,
+    config: _Config = None,
+    data: _Data = None,
+) -> None:
+    """Show what is stored, by index and kind, and what that saved."""
+    place = _data_place(config, data)
+    from proxy.commands import stats as command  # noqa: PLC0415 - its libraries take a moment to load
+
+    raise typer.Exit(command.stats(command.StatsFlags(place, json, watch, docker, largest), os.environ))
+
+
+@cli.command(epilog=_EXIT_STATUS)
+def clean(  # noqa: PLR0913 - each is an option
+    *,
+    index: Annotated[
+        str | None, typer.Option("--index", metavar="MOUNT", help="Of this index; apt, or a host, for archives.")
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="NAME", help="Of this project, or Debian package.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="VERSION", help="Of this version of the project.")
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="TIME", help="Fetched or confirmed longer ago, as in 30d.")
+    ] = None,
+    larger_than: Annotated[
+        str | None, typer.Option("--larger-than", metavar="SIZE", help="Larger than this, as in 100MB.")
+    ] = None,
+    down_to: Annotated[
+        str | None,
+        typer.Option("--down-to", metavar="SIZE", help="The longest unused, until no more than this is stored."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    docker: Annotated[bool, typer.Option("--docker", help="BuildKit's cache mounts that no build uses.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print as JSON what would go; with --yes remove it, a line for each step.")
+    ] = False,
+    config: _Config = None,
+    data: _Data = None,
+) -> None:
+    """Remove what is stored, also while the cache runs. All conditions that are given must hold.
+
+    Shows what and how much first, and asks.
+    """
+    place = _data_place(config, data)
+    from proxy.commands import clean as command  # noqa: PLC0415 - its libraries take a moment to load
+
+    flags = command.CleanFlags(
+        place, index, project, version, older_than, larger_than, down_to, everything, docker, yes, json
+    )
+    raise typer.Exit(command.clean(flags, os.environ))
+
+
+@cli.command(epilog=_EXIT_STATUS)
+def verify(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each step.")] = False,
+    config: _Config = None,
+    data: _Data = None,
+) -> None:
+    """Hash every stored file, also while the cache runs. Damaged ones are removed, and fetched again when asked for."""
+    place = _data_place(config, data)
+    from proxy.commands import verify as command  # noqa: PLC0415 - its libraries take a moment to load
+
+    raise typer.Exit(command.verify(command.VerifyFlags(place, json), os.environ))
+
+
+def _data_place(config: str | None, data: str | None) -> DataPlace:
+    """The data folder of file, environment and flags. Ends with status 2 if some are wrong."""
+    resolved = _resolved(config=config, data=data)
+    from proxy.builds.store_access import DataPlace  # noqa: PLC0415 - its libraries take a moment to load
+
+    settings = resolved.settings
+    return DataPlace(settings.data, settings.disk, resolved.origin(("data",)).kind != "default")
+
+
 def _settings(**flags: str | None) -> Settings:
     """The settings, for verbs that have flags for a few of them or for none. Ends with status 2 if some are wrong."""
+    return _resolved(**flags).settings
+
+
+def _resolved(**flags: str | None) -> Resolved:
     try:
-        return resolve(flags, os.environ, _working_folder()).settings
+        return resolve(flags, os.environ, _working_folder())
     except ConfigError as error:
         for line in error.errors:
             typer.echo(f"pullthrough: {line}", err=True)

@@ -7,67 +7,74 @@ shared folder cross the border of Docker's virtual machine, so nothing else woul
 from __future__ import annotations
 
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from proxy.builds.containers import EngineContainer
-from proxy.builds.docker_command import DockerCommand, said
+from proxy.builds.docker_command import DockerCommand
 from proxy.builds.engine import Engine
 from proxy.builds.engine_trouble import EngineTrouble
+from proxy.control.opened_folder import is_data_folder
 
 PROGRAM = "pullthrough"  # in the image, on its PATH
-_PASSED_ON = ("NO_COLOR", "TERM", "COLUMNS", "LINES")  # variables that say how the output is to look
 _USES_ITS_FOLDER = ("running", "paused", "restarting")
 _ANSWER = 600.0  # seconds for what is read whole: a large store takes its time
 
 
 @dataclass(frozen=True, slots=True)
 class ContainedCache:
-    """A cache in a running container, and the command that reaches it."""
+    """A cache in a running container, and the command that reaches it. Verbs get no terminal and no input inside."""
 
     container: EngineContainer
     command: DockerCommand
-
-    def run(self, arguments: Sequence[str], *, terminal: bool) -> int:
-        """Run a verb inside, with the streams of this process. Gives its exit status.
-
-        `terminal`: whether this process has one, so that the verb can ask, show a bar and be interrupted. Raises
-        EngineTrouble if the command cannot be run.
-        """
-        try:
-            process = subprocess.Popen(self._call(arguments, "-it" if terminal else "-i"), env=dict(self._environ))  # noqa: S603
-        except OSError as error:
-            raise EngineTrouble(f"{self.command.path} cannot be run: {error.strerror}.") from error
-        with process:
-            while True:
-                try:
-                    return process.wait()
-                except KeyboardInterrupt:
-                    continue  # the verb got it, too, and ends
 
     def read(self, *arguments: str) -> str:
         """What a verb prints inside. Raises EngineTrouble with what it says where it fails."""
         result = self.command.ask(*self._call(arguments)[1:], wait=_ANSWER)
         if result.returncode:
-            raise EngineTrouble(f"in the container {self.container.name}: {said(result)}")
+            raise EngineTrouble(f"in the container {self.container.name}: {_last_line(result.stderr)}")
         return result.stdout
 
-    @property
-    def _environ(self) -> Mapping[str, str]:
-        return self.command.environ
+    def lines(self, *arguments: str) -> Iterator[str]:
+        """The lines that a verb prints inside, as they come. Raises EngineTrouble with what it says where it fails.
 
-    def _call(self, arguments: Sequence[str], *options: str) -> list[str]:
-        shown = [f"--env={name}={self._environ[name]}" for name in _PASSED_ON if name in self._environ]
-        return [self.command.path, "exec", *options, *shown, self.container.id, PROGRAM, *arguments]
+        To end the iteration ends `docker exec`; what the verb was about it finishes inside.
+        """
+        try:
+            process = subprocess.Popen(  # noqa: S603
+                self._call(arguments),
+                env=dict(self.command.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:
+            raise EngineTrouble(f"{self.command.path} cannot be run: {error.strerror}.") from error
+        with process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            try:
+                yield from process.stdout
+                complaint = process.stderr.read()  # a line or two: it cannot fill the pipe before
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode:
+            raise EngineTrouble(f"in the container {self.container.name}: {_last_line(complaint)}")
+
+    def _call(self, arguments: Sequence[str]) -> list[str]:
+        return [self.command.path, "exec", self.container.id, PROGRAM, *arguments]
 
 
-def find(folder: Path, environ: Mapping[str, str]) -> ContainedCache | None:
+def find(folder: Path, environ: Mapping[str, str], *, chosen: bool = True) -> ContainedCache | None:
     """The cache in a container that uses this data folder; None if there is none, or no Docker.
 
-    Where the folder is no cache's, it is the one cache that runs in a container, if there is just one: its data may be
-    in a volume, or in the folder that compose chose. Raises EngineTrouble if the container cannot be used now.
+    `chosen`: whether a person named the folder. Where nobody did and no cache was in it, it is the one cache that runs
+    in a container, if there is just one: its data is in a volume, or in the folder that compose chose. Raises
+    EngineTrouble if the container cannot be used now.
     """
     try:
         command = DockerCommand.find(environ)
@@ -76,19 +83,20 @@ def find(folder: Path, environ: Mapping[str, str]) -> ContainedCache | None:
     except EngineTrouble:
         return None  # no engine, no container
     using = [one for one in containers if one.has(PurePosixPath(folder.absolute()))]
-    if not using and len(containers) == 1 and not (folder / "format").exists():
+    if not using and not chosen and len(containers) == 1 and not is_data_folder(folder):
         using = containers
     if not using:
         return None
-    chosen = using[0]
-    if not chosen.running:
+    found = using[0]
+    if not found.running:
         raise EngineTrouble(
-            f"the container {chosen.name} has the data folder, and is {chosen.state}. Wait until it runs, or end it: "
-            f"docker stop {chosen.name}"
+            f"the container {found.name} has the data folder, and is {found.state}. Wait until it runs, or end it: "
+            f"docker stop {found.name}"
         )
-    return ContainedCache(chosen, command)
+    return ContainedCache(found, command)
 
 
-def on_terminal() -> bool:
-    """Whether this process reads from a terminal and prints on one."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+def _last_line(text: str) -> str:
+    """What a verb says last, without the program's name."""
+    last = next((line for line in reversed(text.splitlines()) if line.strip()), "it fails without a word")
+    return last.strip().removeprefix(f"{PROGRAM}: ")

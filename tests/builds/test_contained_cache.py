@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,16 @@ def test_find__none_has_the_folder(
     assert find(folder, machine) is None
 
 
-@pytest.mark.parametrize(("count", "found"), [(1, True), (2, False)])
-def test_find__data_in_a_volume(
-    machine: dict[str, str], engine: FakeEngine, tmp_path: Path, count: int, found: bool
+@pytest.mark.parametrize(
+    ("count", "chosen", "found"), [(1, False, True), (2, False, False), (0, False, False), (1, True, False)]
+)
+def test_find__data_elsewhere(
+    machine: dict[str, str], engine: FakeEngine, tmp_path: Path, count: int, chosen: bool, found: bool
 ) -> None:
-    """Where this machine has no data, the only cache in a container is meant; of two, nobody knows which."""
+    """The only cache in a container is meant where nobody named a folder; of two, nobody knows which."""
     engine.answer("GET", "/containers/json", [_container(f"c{at}", "") for at in range(count)])
 
-    assert found is (find(tmp_path / "nothing", machine) is not None)
+    assert found is (find(tmp_path / "nothing", machine, chosen=chosen) is not None)
 
 
 @pytest.mark.parametrize("state", ["exited", "created", "dead"])
@@ -86,31 +89,38 @@ def test_find__no_docker(folder: Path, tmp_path: Path, environ: dict[str, str]) 
     assert find(folder, environ | {"DOCKER_HOST": f"unix://{tmp_path}/none.sock"}) is None
 
 
-def test_run__streams_and_status(
-    machine: dict[str, str], engine: FakeEngine, docker: FakeDocker, folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The verb's output and status are this process's; how it is to look is passed on."""
+def test_lines__as_they_come(machine: dict[str, str], engine: FakeEngine, docker: FakeDocker, folder: Path) -> None:
+    """Each is there before the verb ends; a verb that fails is an error, with what it says."""
     engine.answer("GET", "/containers/json", [_container("mine", str(folder))])
-    docker.rule("exec", stdout="removed\n", status=1)
-    found = find(folder, machine | {"NO_COLOR": "1"})
-    assert found is not None
-
-    status = found.run(["clean", "--all"], terminal=False)
-
-    arguments = docker.calls("exec")[0]["arguments"]
-    assert (1, "removed\n") == (status, capfd.readouterr().out)
-    assert ["exec", "-i", "--env=NO_COLOR=1", "id-mine", "pullthrough", "clean", "--all"] == arguments
-
-
-def test_run__with_a_terminal(machine: dict[str, str], engine: FakeEngine, docker: FakeDocker, folder: Path) -> None:
-    """The verb gets one, so that it can ask."""
-    engine.answer("GET", "/containers/json", [_container("mine", str(folder))])
-    docker.rule("exec")
+    docker.rule("exec", stdout="1\n2\n", stderr="pullthrough: The disk is full.\n", status=1)
     found = find(folder, machine)
     assert found is not None
 
-    assert 0 == found.run(["verify"], terminal=True)
-    assert ["exec", "-it", "id-mine", "pullthrough", "verify"] == docker.calls("exec")[0]["arguments"]
+    seen = []
+    with pytest.raises(EngineTrouble, match=r"^in the container mine: The disk is full\.$"):
+        for line in found.lines("clean", "--all"):
+            seen.append(line)  # noqa: PERF402 - what came before the error counts
+
+    assert ["1\n", "2\n"] == seen
+    assert ["exec", "id-mine", "pullthrough", "clean", "--all"] == docker.calls("exec")[0]["arguments"]
+
+
+def test_lines__that_nobody_reads_on(
+    machine: dict[str, str], engine: FakeEngine, docker: FakeDocker, folder: Path
+) -> None:
+    """The command is ended, and leaves nothing behind."""
+    engine.answer("GET", "/containers/json", [_container("mine", str(folder))])
+    docker.rule("exec", stdout="1\n", waits=True)
+    found = find(folder, machine)
+    assert found is not None
+
+    lines = iter(found.lines("verify"))
+    assert "1\n" == next(lines)
+    while not docker.waiting.exists():
+        time.sleep(0.01)
+    del lines  # a generator that is dropped is closed
+
+    assert 1 == len(docker.calls("exec"))
 
 
 def test_read__what_a_verb_prints(

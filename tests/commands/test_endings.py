@@ -1,0 +1,48 @@
+"""How verbs end that look after a store."""
+
+from __future__ import annotations
+
+import errno
+from typing import NoReturn
+
+import pytest
+
+from proxy.commands.endings import WrongUsage, ended
+from proxy.errors import StoreFull
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (WrongUsage("say what"), 2, "pullthrough: say what\n"),
+        (StoreFull("The disk is full."), 1, "pullthrough: The disk is full.\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "/data"), 1, "pullthrough: /data: Permission denied.\n"),
+        (TimeoutError(), 1, "pullthrough: the data folder: TimeoutError.\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_ended__failure_in_one_line(
+    capsys: pytest.CaptureFixture[str], error: BaseException, status: int, line: str
+) -> None:
+    """It says why, and has its own status."""
+
+    def work() -> NoReturn:
+        raise error
+
+    assert status == ended(work)
+    assert ("", line) == capsys.readouterr()
+
+
+def test_ended__reader_that_is_gone() -> None:
+    """`pullthrough stats | head` is no failure to be told of."""
+
+    def work() -> NoReturn:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        ended(work)
+
+
+def test_ended__status_of_the_work() -> None:
+    """Passed on."""
+    assert 3 == ended(lambda: 3)
