@@ -16,7 +16,7 @@ SERVE_READY := .venv/.serve-ready-$(VERSION)
 DEV_READY := .venv/.dev-ready-$(VERSION)
 E2E_READY := .venv/.e2e-ready-$(VERSION)
 
-.PHONY: help serve test check portable e2e live bench docs lock clean
+.PHONY: help serve test check portable e2e live bench bench-docker docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make e2e     the real pip, uv, apt and other clients, Docker and Compose, through the proxy, to PyPI and the machine's own archives"
 	@echo "make live    the real index of each kind, one page and one range each; says which could not be reached"
 	@echo "make bench   measure against nginx, devpi, proxpi, apt-cacher-ng and squid; writes bench/RESULTS.md and the README's table"
+	@echo "make bench-docker FLAGS=--prune   measure builds, direct against cached; empties the engine's build cache; writes the README's table"
 	@echo "make docs    write docs/configuration.md anew from the settings' definitions"
 	@echo "make lock    choose the newest dependencies and write the lock files anew"
 	@echo "make clean   remove .venv and what tools left"
@@ -60,6 +61,9 @@ live: $(DEV_READY)
 
 bench: $(DEV_READY)
 	$(BIN)/python -m bench
+
+bench-docker: $(DEV_READY)
+	$(BIN)/python -m bench.docker $(FLAGS)
 
 docs: $(DEV_READY)
 	$(BIN)/python -c 'from proxy.config.reference import reference; print(reference(), end="")' > docs/configuration.md

@@ -65,13 +65,13 @@ def summary(results: Results) -> str:
     )
 
 
-def placed(document: str, text: str) -> str:
-    """The document with `text` between its markers. Raises ValueError where one is missing."""
-    before, found, rest = document.partition(BEGIN)
-    _, ended, after = rest.partition(END)
+def placed(document: str, text: str, begin: str = BEGIN, end: str = END) -> str:
+    """The document with `text` between these markers. Raises ValueError where one is missing."""
+    before, found, rest = document.partition(begin)
+    _, ended, after = rest.partition(end)
     if not found or not ended:
         raise ValueError("the document has no place for the table")
-    return f"{before}{BEGIN}{text}{END}{after}"
+    return f"{before}{begin}{text}{end}{after}"
 
 
 def _table(results: Results, lines: Sequence[Line], servers: Sequence[str]) -> str:
