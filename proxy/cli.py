@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic.fields import FieldInfo
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from proxy import operating_system, version
 from proxy.config.credentials import KnownCredentials
@@ -296,12 +298,66 @@ def _data_place(config: str | None, data: str | None) -> DataPlace:
     return DataPlace(settings.data, settings.disk, resolved.origin(("data",)).kind != "default")
 
 
+@cli.command(epilog=_EXIT_STATUS)
+def setup(  # noqa: PLR0913 - each is an option
+    *,
+    process: Annotated[
+        bool, typer.Option("--process", help="No container: a process that systemd or launchd starts.")
+    ] = False,
+    monitoring: Annotated[bool, typer.Option("--monitoring", help="Prometheus and Grafana beside the cache.")] = False,
+    write: Annotated[
+        str,
+        typer.Option("--write", metavar="CLIENTS", help="Write the files of these clients: pip,uv,apt,docker; or all."),
+    ] = "",
+    only_print: Annotated[bool, typer.Option("--print", help="Show what would be done, and change nothing.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take back everything that setup has changed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --remove: delete stored files without asking.")] = False,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", metavar="ADDRESS", help="Listen here, in place of 127.0.0.1 and Docker's bridge."),
+    ] = None,
+    port: Annotated[str | None, typer.Option("--port", metavar="NUMBER", help="Listen on this port.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="FOLDER", help="Store files here.")] = None,
+    index: Annotated[
+        str | None, typer.Option("--index", metavar="MOUNT", help="The index or group that pip and uv use.")
+    ] = None,
+) -> None:
+    """Start the cache for good, prove that builds reach it, and show or write the lines for pip, uv, apt and Docker."""
+    resolved = _resolved(host=host, port=port, data=data)
+    from proxy.commands import setup as command  # noqa: PLC0415 - its libraries take a moment to load
+
+    flags = command.SetupFlags(resolved, process, monitoring, write, only_print, remove, yes, index)
+    raise typer.Exit(command.setup(flags, os.environ, _working_folder()))
+
+
+@cli.command("help", epilog=_EXIT_STATUS)
+def show_help(
+    context: typer.Context,
+    verb: Annotated[str | None, typer.Argument(help="The verb to explain.", show_default=False)] = None,
+) -> None:
+    """Show the verbs with examples, or the options of one of them."""
+    from proxy.commands.help import OVERVIEW  # noqa: PLC0415 - as all commands
+
+    if verb is None:
+        typer.echo(OVERVIEW, nl=False)
+        return
+    above = context.find_root()
+    command = get_command(cli)
+    found = command.get_command(above, verb) if isinstance(command, TyperGroup) else None
+    if found is None:
+        typer.echo(f"pullthrough: there is no verb {verb}; all of them: pullthrough help", err=True)
+        raise typer.Exit(2)
+    with found.make_context(verb, [], parent=above, resilient_parsing=True) as of_verb:
+        typer.echo(found.get_help(of_verb))
+
+
 def _settings(**flags: str | None) -> Settings:
     """The settings, for verbs that have flags for a few of them or for none. Ends with status 2 if some are wrong."""
     return _resolved(**flags).settings
 
 
 def _resolved(**flags: str | None) -> Resolved:
+    """The same, and where each value came from."""
     try:
         return resolve(flags, os.environ, _working_folder())
     except ConfigError as error:

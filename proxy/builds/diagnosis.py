@@ -150,7 +150,7 @@ def _folder(patient: Patient, cache: RunningCache | None, engine: Engine | None)
 
 
 def _reach(patient: Patient, site: BuildSite, cache: RunningCache, file: Dockerfile | None) -> Iterator[Finding]:
-    ground = site.ground(file, patient.builder) or _any_image(site.engine, patient.builder)
+    ground = site.ground(file, patient.builder) or any_image(site.engine, patient.builder)
     if ground is None:
         yield skipped("way", "there is no image to try it on: name a Dockerfile with -f, or docker pull debian:12")
         return
@@ -165,7 +165,7 @@ def _reach(patient: Patient, site: BuildSite, cache: RunningCache, file: Dockerf
         yield ok("way", f"builds of {site.builder.name} reach the cache at {found.address} (tried on {ground.base})")
 
 
-def _any_image(engine: Engine | None, builder: str | None) -> Ground | None:
+def any_image(engine: Engine | None, builder: str | None) -> Ground | None:
     """An image of the engine that can most likely ask for a page."""
     names = engine.image_names() if engine else []
     likely = (name for word in _LIKELY for name in names if name.rpartition("/")[2].startswith(word))

@@ -97,6 +97,11 @@ def _places(
                 yield address, 3142, container
 
 
+def where_asked(host: str) -> str:
+    """The address at which this machine asks a cache that listens on `host`: nobody can connect to 0.0.0.0."""
+    return _ANYWHERE.get(host, host)
+
+
 def answers_at(host: str, port: int) -> str | None:
     """`started` of the cache at an address; None if no cache answers there."""
     answer = _ask(host, port)

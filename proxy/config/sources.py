@@ -52,9 +52,15 @@ def find_file(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: 
             path = cwd / _home(text, environ)
             wrong = _no_file(path)
             return (path, None) if wrong is None else (None, f"{name}: {wrong}")
-    folder = _platform_folder(environ, "XDG_CONFIG_HOME", ".config", "Library/Application Support")
-    places = [cwd / FILE_NAME, *([folder / FILE_NAME] if folder else [])]
+    own = user_file(environ)
+    places = [cwd / FILE_NAME, *([own] if own else [])]
     return next((place for place in places if _is_file(place)), None), None
+
+
+def user_file(environ: Mapping[str, str]) -> Path | None:
+    """Where the settings file of this user is, if there is one; None without a home folder."""
+    folder = _platform_folder(environ, "XDG_CONFIG_HOME", ".config", "Library/Application Support")
+    return folder / FILE_NAME if folder else None
 
 
 def _no_file(path: Path) -> str | None:

@@ -1,0 +1,139 @@
+"""Docker Compose: the command, the variables that compose.yaml reads from a file `.env`, starting and stopping.
+
+The services are those of the project's own compose.yaml, which builds the cache's image from the checkout. Called by
+`setup`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from proxy.builds.engine_trouble import EngineTrouble
+
+PROJECT = Path(__file__).parents[2]  # of a checkout: where compose.yaml is
+CACHE = "cache"  # the services of compose.yaml
+MONITORING = ("prometheus", "grafana")
+
+_FILE = "compose.yaml"
+_LEAST = 2  # the first version that reads our file
+_WAIT = 60  # seconds for an answer to a question
+_PLAIN = re.compile(r"[\w./:@,+-]*")
+_NONE = (
+    "there is no Docker Compose of version 2 or later. Install Docker Desktop, or the package docker-compose-plugin "
+    "(Debian and Ubuntu: docker-compose-v2). Or run the cache as a process: pullthrough setup --process"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """The command with its first arguments, the variables it is run with, and the folder of compose.yaml."""
+
+    command: tuple[str, ...]
+    environ: Mapping[str, str]
+    folder: Path
+
+    @classmethod
+    def find(cls, environ: Mapping[str, str], folder: Path = PROJECT) -> Self:
+        """`docker compose`, else `docker-compose`. Raises EngineTrouble if none is new enough, or without the file."""
+        if not (folder / _FILE).is_file():
+            raise EngineTrouble(
+                f"compose.yaml is not in {folder}: this pullthrough was installed without it. Run ./build-cached.sh "
+                "setup in a checkout, or run the cache as a process: pullthrough setup --process"
+            )
+        path = environ.get("PATH")
+        docker, alone = shutil.which("docker", path=path), shutil.which("docker-compose", path=path)
+        for command in (*([(docker, "compose")] if docker else []), *([(alone,)] if alone else [])):
+            if _version(command, environ) >= _LEAST:
+                return cls(command, environ, folder)
+        raise EngineTrouble(_NONE)
+
+    @property
+    def variables_file(self) -> Path:
+        """The file that Compose reads variables from, also when a person runs it."""
+        return self.folder / ".env"
+
+    def up(self, services: Sequence[str], variables: Mapping[str, str]) -> None:
+        """Build what has to be built, and start these services, or let them run. Progress goes to standard error.
+
+        Raises EngineTrouble.
+        """
+        self._run(["up", "--detach", "--build", *services], variables, "start the cache")
+
+    def down(self, variables: Mapping[str, str], *, volumes: bool = False) -> None:
+        """Stop and remove the containers, and with `volumes` what they stored in volumes. Raises EngineTrouble."""
+        self._run(["down", *(["--volumes"] if volumes else [])], variables, "stop the cache")
+
+    def last_lines(self, service: str, count: int = 5) -> str:
+        """The end of a service's log; empty if there is none."""
+        arguments = ["logs", "--no-color", "--no-log-prefix", "--tail", str(count), service]
+        try:
+            done = subprocess.run(  # noqa: S603
+                [*self._words(), *arguments],
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_WAIT,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return (done.stdout + done.stderr).strip()
+
+    def shown(self, arguments: Sequence[str]) -> str:
+        """The command as a person types it in the project's folder."""
+        return " ".join(["docker compose" if len(self.command) > 1 else "docker-compose", *arguments])
+
+    def _words(self) -> list[str]:
+        return [*self.command, "--file", str(self.folder / _FILE), "--project-directory", str(self.folder)]
+
+    def _run(self, arguments: Sequence[str], variables: Mapping[str, str], purpose: str) -> None:
+        environ = {**self.environ, **variables, "DOCKER_BUILDKIT": "1"}
+        try:
+            status = subprocess.run(  # noqa: S603
+                [*self._words(), *arguments], env=environ, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+            ).returncode
+        except OSError as error:
+            raise EngineTrouble(f"{self.command[0]} cannot be run: {error.strerror}.") from error
+        if status:
+            raise EngineTrouble(f"Compose could not {purpose} (status {status}); it says above why.")
+
+
+def variables_text(variables: Mapping[str, str]) -> str:
+    """Lines for a file `.env`. A value that is not plain is in quotes, in which nothing is replaced."""
+    return "".join(f"{name}={_quoted(value)}\n" for name, value in variables.items())
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
+
+
+def _version(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """The number before the first dot; 0 where the command is none."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            [*command, "version", "--short"],
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_WAIT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    first = done.stdout.strip().lstrip("v").partition(".")[0]
+    return int(first) if done.returncode == 0 and first.isdigit() else 0

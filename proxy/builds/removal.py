@@ -1,0 +1,119 @@
+"""Taking back what `setup` did: the cache is stopped, and what was changed on this machine is as it was, byte for byte.
+
+A file that somebody has changed since loses our lines only. What cannot be taken back is told, and stays recorded, so
+that it can be tried again. Called by the verb `setup --remove`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.builds import client_files, service_units
+from proxy.builds.changes import Changes, FileChange
+from proxy.builds.compose import Compose
+from proxy.builds.reach import RememberedAddresses
+from proxy.builds.setup import ADDRESSES, COMPOSE, UNIT
+from proxy.errors import PullthroughError
+
+
+@dataclass(frozen=True, slots=True)
+class Remover:
+    """Who takes it back. `purge`: whether stored files go as well, where setup made their folder."""
+
+    environ: Mapping[str, str]
+    say: Callable[[str], None]
+    purge: bool = False
+    system: Path = Path("/")
+
+
+def stored(changes: Changes, data: Path) -> int:
+    """Bytes of the stored files in a folder that setup made; 0 where it did not, or where there are none."""
+    if not changes.made(data):
+        return 0
+    return sum(one.lstat().st_size for one in data.rglob("*") if not one.is_dir())
+
+
+def remove(changes: Changes, data: Path, remover: Remover) -> list[str]:
+    """Take it back; gives what could not be, a line each. Raises OSError."""
+    if not (changes.notes or changes.files or changes.path.exists()):
+        remover.say("there is nothing to take back: setup has changed nothing for this user")
+        return []
+    problems = [*_stop(changes, data, remover), *_files(changes, remover)]
+    if problems:
+        return problems
+    remembered, memory = changes.notes.get(ADDRESSES), RememberedAddresses.of_user(remover.environ).path
+    if remembered is not None:
+        if remembered:
+            memory.write_text(remembered, encoding="utf-8")
+        else:
+            memory.unlink(missing_ok=True)
+    if remover.purge and changes.made(data) and data.is_dir():
+        shutil.rmtree(data)
+        remover.say(f"deleted the stored files in {data}")
+    for left in changes.remove_folders():
+        if left == data:
+            remover.say(f"the stored files in {left} are still there; delete them: rm -r {left}")
+        elif left not in data.parents:
+            remover.say(f"{left} is still there: it has files that are not setup's")
+    remover.say("what setup changed is taken back")
+    return []
+
+
+def _stop(changes: Changes, data: Path, remover: Remover) -> list[str]:
+    """Stop the cache, however it was started."""
+    try:
+        if folder := changes.notes.get(COMPOSE):
+            lines = next((one.lines for one in changes.files if one.kind == COMPOSE), "")
+            variables = dict(line.split("=", 1) for line in lines.splitlines() if "'" not in line and '"' not in line)
+            Compose.find(remover.environ, Path(folder)).down(variables, volumes=remover.purge)
+            changes.note(COMPOSE, None)
+            remover.say("stopped and removed the containers; the image stays: docker image rm pullthrough:latest")
+        if changes.notes.get(UNIT):
+            unit = service_units.unit(remover.environ, [], data, remover.system)
+            unit.end()
+            remaining = [one for one in changes.files if one.kind == UNIT]
+            for one in remaining:
+                Path(one.path).unlink(missing_ok=True)  # also one that was edited: it starts what is no longer there
+                changes.take_back(one)
+            unit.ended()
+            changes.note(UNIT, None)
+            remover.say(f"stopped the cache, and removed {unit.path}")
+    except PullthroughError as error:
+        return [str(error)]
+    return []
+
+
+def _files(changes: Changes, remover: Remover) -> list[str]:
+    problems = []
+    for one in changes.files:
+        try:
+            if changes.take_back(one) or _take_out(changes, one):
+                remover.say(f"took back {one.path}")
+            else:
+                changes.drop(one)
+                remover.say(f"{one.path} was changed since setup wrote it: it stays as it is")
+        except OSError as error:
+            problems.append(f"{one.path}: {error.strerror}. Run it again as a user who may write that file.")
+    return problems
+
+
+def _take_out(changes: Changes, one: FileChange) -> bool:
+    """Take only our lines out of a file that others have changed since. Whether that could be done."""
+    path = Path(one.path)
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    if one.kind == COMPOSE:
+        without: str | None = client_files.without_block(text)
+    else:
+        without = client_files.without_ours(one.kind, text, one.lines)
+    if without is None:
+        return False
+    if without != text:
+        mode = path.stat().st_mode & 0o777
+        path.write_bytes(without.encode("utf-8", "surrogateescape"))
+        os.chmod(path, mode)  # noqa: PTH101
+    changes.drop(one)
+    return True

@@ -1,0 +1,211 @@
+"""The cache as a process that the system starts: a unit of systemd, or an agent of launchd on macOS.
+
+Which of them is there is seen by its command, not by the system's name. For root the unit is the machine's, else this
+user's. Called by `setup`, which writes the file and takes it back.
+"""
+
+from __future__ import annotations
+
+import os
+import plistlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from proxy.config.settings import PREFIX
+from proxy.errors import PullthroughError
+
+NAME = "pullthrough"
+
+_WAIT = 90  # seconds: stopping waits for answers under way
+_PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "HOME", "PYTHONPATH")
+_IN_ARGUMENTS = ("HOST", "PORT", "DATA", "CONFIG")
+
+
+class UnitTrouble(PullthroughError):
+    """The system does not start or stop the cache. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceUnit:
+    """A unit: its file, the text of it, and the commands that begin and end it.
+
+    `folders`: those in which the system itself puts something; `left`: files that it leaves.
+    """
+
+    system: str  # "systemd" or "launchd"
+    path: Path
+    text: str
+    reload: tuple[tuple[str, ...], ...]
+    start: tuple[tuple[str, ...], ...]
+    stop: tuple[tuple[str, ...], ...]
+    log: str  # the command that shows what the cache says
+    environ: Mapping[str, str] = field(repr=False)
+    folders: tuple[Path, ...] = ()
+    left: tuple[Path, ...] = ()
+    tries: int = 1  # launchd refuses a new agent while the old one of this name still ends
+
+    def begin(self) -> None:
+        """Have the system read the file, and start the cache anew. Raises UnitTrouble."""
+        for command in (*self.reload, *self.start):
+            for number in range(1, self.tries + 1):
+                try:
+                    self._run(command)
+                    break
+                except UnitTrouble:
+                    if number == self.tries:
+                        raise
+                    time.sleep(1)
+
+    def end(self) -> None:
+        """Stop the cache, also one that does not run. Raises UnitTrouble."""
+        for command in self.stop:
+            self._run(command)
+
+    def ended(self) -> None:
+        """The file is gone: have the system forget it."""
+        for command in self.reload:
+            self._run(command)
+        for path in self.left:
+            path.unlink(missing_ok=True)
+
+    def _run(self, command: Sequence[str]) -> None:
+        tolerated = command[0].startswith("-")
+        words = [command[0].lstrip("-"), *command[1:]]
+        try:
+            done = subprocess.run(  # noqa: S603
+                words,
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_WAIT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise UnitTrouble(f"`{' '.join(words)}` does not end within {_WAIT} seconds.") from None
+        except OSError as error:
+            raise UnitTrouble(f"{words[0]} cannot be run: {error.strerror}.") from error
+        if done.returncode and not tolerated:
+            said = " ".join((done.stderr or done.stdout).split()) or f"status {done.returncode}"
+            raise UnitTrouble(f"`{' '.join(words)}` failed: {said}")
+
+
+def unit(
+    environ: Mapping[str, str], arguments: Sequence[str], data: Path, system: Path = Path("/"), user: int | None = None
+) -> ServiceUnit:
+    """The unit for this machine. `arguments`: of `pullthrough serve`; `system`: the root of the file system.
+
+    `user`: the number of the user, None for the one who runs this. Raises UnitTrouble where nothing starts processes.
+    """
+    user = os.geteuid() if user is None else user
+    path = environ.get("PATH")
+    command = [sys.executable, "-m", "proxy", "serve", *arguments]
+    passed = {name: value for name, value in environ.items() if name in _PASSED_ON and value}
+    own = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
+    passed |= {name: value for name, value in own.items() if name.removeprefix(PREFIX) not in _IN_ARGUMENTS}
+    if launchctl := shutil.which("launchctl", path=path):
+        return _launchd(launchctl, environ, command, passed, user)
+    systemctl = shutil.which("systemctl", path=path)
+    if systemctl and (system / "run/systemd/system").is_dir():  # sd_booted(3)
+        return _systemd(systemctl, environ, command, passed, (data, system, user))
+    raise UnitTrouble(
+        "neither systemd nor launchd runs here, so nothing would start the cache again. Run it yourself: "
+        f"pullthrough serve {' '.join(arguments)}"
+    )
+
+
+def _systemd(
+    systemctl: str,
+    environ: Mapping[str, str],
+    command: Sequence[str],
+    passed: Mapping[str, str],
+    place: tuple[Path, Path, int],
+) -> ServiceUnit:
+    data, system, user = place
+    service, own = f"{NAME}.service", [] if user == 0 else ["--user"]
+    config = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/") / ".config")
+    folder = system / "etc/systemd/system" if user == 0 else config / "systemd/user"
+    target = "multi-user.target" if user == 0 else "default.target"
+    lines = [
+        "[Unit]",
+        "Description=pullthrough, a caching proxy for pip and apt",
+        # The bridge of Docker, on which it listens, is there when Docker runs.
+        *(["After=network-online.target docker.service", "Wants=network-online.target"] if user == 0 else []),
+        "StartLimitIntervalSec=0",
+        "",
+        "[Service]",
+        f"ExecStart={' '.join(_systemd_word(word).replace('$', '$$') for word in command)}",
+        *(f"Environment={_systemd_word(f'{name}={value}')}" for name, value in sorted(passed.items())),
+        "Restart=on-failure",
+        "RestartSec=5",
+        "TimeoutStopSec=30",
+        "NoNewPrivileges=yes",
+    ]
+    if user == 0:
+        lines += [
+            "ProtectSystem=strict",
+            f"ReadWritePaths={_systemd_word(str(data))}",
+            "PrivateTmp=yes",
+            "ProtectKernelTunables=yes",
+            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        ]
+    lines += ["", "[Install]", f"WantedBy={target}", ""]
+    call = (systemctl, *own)
+    return ServiceUnit(
+        system="systemd",
+        path=folder / service,
+        text="\n".join(lines),
+        reload=((*call, "daemon-reload"),),
+        start=((*call, "enable", service), (*call, "restart", service)),
+        stop=(("-" + systemctl, *own, "disable", "--now", service),),
+        log=f"journalctl {'--unit' if user == 0 else '--user-unit'} {NAME}",
+        environ=environ,
+        folders=(folder / f"{target}.wants",),
+    )
+
+
+def _systemd_word(text: str) -> str:
+    """A word of a unit's line, quoted as systemd.syntax(7) reads it; `%` stands for itself."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
+def _launchd(
+    launchctl: str, environ: Mapping[str, str], command: Sequence[str], passed: Mapping[str, str], user: int
+) -> ServiceUnit:
+    home = Path(environ.get("HOME") or "/")
+    domain = "system" if user == 0 else f"gui/{user}"
+    path = (Path("/Library/LaunchDaemons") if user == 0 else home / "Library/LaunchAgents") / f"{NAME}.plist"
+    log = Path("/Library/Logs" if user == 0 else home / "Library/Logs") / f"{NAME}.log"
+    described = {
+        "Label": NAME,
+        "ProgramArguments": list(command),
+        "EnvironmentVariables": dict(sorted(passed.items())),
+        "RunAtLoad": True,
+        "KeepAlive": {"SuccessfulExit": False},
+        "ThrottleInterval": 5,
+        "ExitTimeOut": 30,
+        "ProcessType": "Background",
+        "SoftResourceLimits": {"NumberOfFiles": 10240},
+        "StandardErrorPath": str(log),
+    }
+    leave = ("-" + launchctl, "bootout", f"{domain}/{NAME}")
+    return ServiceUnit(
+        system="launchd",
+        path=path,
+        text=plistlib.dumps(described, sort_keys=False).decode(),
+        reload=(),
+        start=(leave, (launchctl, "bootstrap", domain, str(path))),
+        stop=(leave,),
+        log=f"tail -f {log}",
+        environ=environ,
+        folders=(log.parent,),
+        left=(log,),
+        tries=15,
+    )

@@ -1,0 +1,110 @@
+"""What is wanted of `setup`, and where on this machine the cache can listen for it. It changes nothing.
+
+Called by `setup`, and by the verb for what it prints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy import address_text
+from proxy.builds import compose, running_cache
+from proxy.builds.build_site import CachePlace
+from proxy.builds.candidates import DESKTOP_NAME
+from proxy.builds.client_files import CacheAddress
+from proxy.builds.engine import Engine
+from proxy.builds.engine_trouble import EngineTrouble
+from proxy.errors import PullthroughError
+
+_LOOPBACK = "127.0.0.1"
+
+
+class SetupFailed(PullthroughError):
+    """The cache is not set up. The text says what to do; what was done so far is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetupPlan:
+    """What is wanted. `hosts`: where the cache listens, None for this machine and its builds alone.
+
+    `settings_file`: the one that is in force, None if there is none; `own_file`: where the user's would be.
+    """
+
+    place: CachePlace
+    data: Path
+    hosts: tuple[str, ...] | None = None
+    process: bool = False
+    monitoring: bool = False
+    write: tuple[str, ...] = ()  # the clients whose files are written
+    settings_file: Path | None = None
+    own_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetupCaller:
+    """Who sets it up. `say` gets a line for each thing that was done; `project`: the folder of compose.yaml."""
+
+    environ: Mapping[str, str]
+    say: Callable[[str], None]
+    project: Path = compose.PROJECT
+    system: Path = Path("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where the cache listens, and how it is reached. `engine` is None where none answers."""
+
+    engine: Engine | None
+    trouble: str
+    hosts: tuple[str, ...]
+    gateway: str | None
+
+    def address(self, place: CachePlace) -> CacheAddress:
+        """The addresses for the files of clients."""
+        host = running_cache.where_asked(self.hosts[0])
+        desktop = self.engine is not None and self.engine.facts.desktop
+        inside = DESKTOP_NAME if desktop else self.gateway or host
+        port = place.port
+        here, there = (f"http://{address_text.bracketed(one)}:{port}" for one in (host, inside))
+        return CacheAddress(here, there, place.mount, place.index)
+
+
+def look(plan: SetupPlan, environ: Mapping[str, str]) -> Ways:
+    """Look at the engine, and choose where to listen. The caller closes the engine. Raises SetupFailed."""
+    if not plan.place.port:
+        raise SetupFailed("--port 0: builds have to know the port. Choose one, such as 3142.")
+    try:
+        engine, trouble = Engine.connect(environ), ""
+    except EngineTrouble as error:
+        return Ways(None, str(error), plan.hosts or (_LOOPBACK,), None)
+    try:
+        local = engine.facts.address.startswith(("unix:", "npipe:", "http+docker:"))
+        if not plan.process and not local:
+            raise SetupFailed(
+                f"the Docker engine is on another machine ({engine.facts.address}): run pullthrough setup there."
+            )
+        bridged = local and not engine.facts.desktop and not engine.facts.rootless
+        gateway = engine.bridge_gateway() if bridged else None
+    except PullthroughError:
+        engine.close()
+        raise
+    return Ways(engine, trouble, plan.hosts or (_LOOPBACK, *([gateway] if gateway else [])), gateway)
+
+
+def serve_arguments(plan: SetupPlan, ways: Ways) -> list[str]:
+    """The arguments of `pullthrough serve` for this plan."""
+    arguments = [f"--host={','.join(ways.hosts)}", f"--port={plan.place.port}", f"--data={plan.data}"]
+    file = plan.settings_file or plan.own_file
+    return [*([f"--config={file}"] if file else []), *arguments]
+
+
+def settings_text(plan: SetupPlan) -> str:
+    """The settings by which all verbs know this cache."""
+    lines = ["# pullthrough setup wrote this; `pullthrough setup --remove` takes it back."]
+    lines += [f"data = {json.dumps(str(plan.data), ensure_ascii=False)}", f"port = {plan.place.port}"]
+    if plan.hosts:
+        lines.append(f"host = {json.dumps(list(plan.hosts))}")
+    return "\n".join([*lines, ""])

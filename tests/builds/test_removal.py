@@ -1,0 +1,93 @@
+"""Taking back what setup did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.builds.changes import Changes
+from proxy.builds.client_files import with_block
+from proxy.builds.removal import Remover, remove, stored
+from proxy.builds.setup import ADDRESSES, COMPOSE, UNIT
+from tests.fake_docker import FakeDocker
+
+
+@pytest.fixture
+def changes(environ: dict[str, str]) -> Changes:
+    """The record of somebody who has changed nothing."""
+    return Changes.of_user(environ)
+
+
+def test_remove__nothing(changes: Changes, environ: dict[str, str], tmp_path: Path) -> None:
+    """It says so, and is no failure."""
+    said: list[str] = []
+
+    assert [] == remove(changes, tmp_path / "data", Remover(environ, said.append))
+    assert ["there is nothing to take back: setup has changed nothing for this user"] == said
+
+
+def test_remove__compose_is_gone(changes: Changes, environ: dict[str, str], tmp_path: Path) -> None:
+    """What cannot be stopped is told, and stays recorded: a second try takes it back."""
+    home = Path(environ["HOME"])
+    changes.note(COMPOSE, str(tmp_path))
+    changes.note(UNIT, None)
+
+    problems = remove(changes, tmp_path / "data", Remover(environ, print))
+
+    assert 1 == len(problems)
+    assert "compose.yaml is not in" in problems[0]
+    assert {COMPOSE: str(tmp_path)} == Changes.of_user(environ).notes
+    assert (home / ".local/state/pullthrough/setup.json").is_file()
+
+
+def test_remove__files_that_others_changed_since(changes: Changes, environ: dict[str, str], tmp_path: Path) -> None:
+    """Our lines go where they can be told apart; a file of our own that somebody edited stays, and is told."""
+    uv, apt = tmp_path / "uv.toml", tmp_path / "01pullthrough"
+    said: list[str] = []
+    changes.write(uv, with_block("", "[[index]]\n").encode(), "uv", "[[index]]\n")
+    changes.write(apt, b"ours\n", "apt", "ours\n")
+    uv.write_text("native-tls = true\n" + uv.read_text())
+    apt.write_text("ours\ntheirs\n")
+
+    assert [] == remove(changes, tmp_path / "data", Remover(environ, said.append))
+
+    assert ("native-tls = true\n", "ours\ntheirs\n") == (uv.read_text(), apt.read_text())
+    assert f"{apt} was changed since setup wrote it: it stays as it is" in said
+    assert [] == list(Path(environ["HOME"]).iterdir())
+
+
+def test_remove__remembered_addresses_are_as_they_were(
+    changes: Changes, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Those of builds before setup come back."""
+    memory = Path(environ["HOME"]) / ".local/state/pullthrough/builders.json"
+    memory.parent.mkdir(parents=True)
+    memory.write_text("{}")
+    changes.note(ADDRESSES, "{}")
+    memory.write_text('{"docker": {}}')
+
+    assert [] == remove(changes, tmp_path / "data", Remover(environ, print))
+    assert "{}" == memory.read_text()
+
+
+def test_stored__only_what_setup_made(changes: Changes, tmp_path: Path) -> None:
+    """A folder that was there before is nobody's to delete."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/file").write_bytes(b"12345")
+    changes.make_folder(tmp_path / "ours")
+    (tmp_path / "ours/file").write_bytes(b"123")
+
+    assert (0, 3) == (stored(changes, tmp_path / "theirs"), stored(changes, tmp_path / "ours"))
+
+
+def test_remove__folder_that_was_there_is_kept_even_if_told(
+    changes: Changes, environ: dict[str, str], tmp_path: Path, docker: FakeDocker
+) -> None:
+    """`--yes` deletes what setup brought, and nothing else."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/file").write_bytes(b"12345")
+    changes.write(tmp_path / "new", b"", "apt")
+
+    assert [] == remove(changes, tmp_path / "theirs", Remover(environ, print, purge=True))
+    assert (tmp_path / "theirs/file").is_file()

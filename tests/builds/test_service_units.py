@@ -1,0 +1,127 @@
+"""Units of systemd and agents of launchd."""
+
+from __future__ import annotations
+
+import plistlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from proxy.builds.service_units import ServiceUnit, UnitTrouble, unit
+from tests.fake_systemctl import FakeSystemctl
+
+_USER, _ROOT = 1000, 0
+
+
+@pytest.fixture
+def booted(tmp_path: Path) -> Path:
+    """The root of a file system where systemd runs."""
+    (tmp_path / "root/run/systemd/system").mkdir(parents=True)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, booted: Path) -> FakeSystemctl:
+    """A systemctl for the units of user 1000."""
+    return FakeSystemctl.make(tmp_path / "bin", tmp_path / "home/.config/systemd/user")
+
+
+def _unit(booted: Path, user: int, *arguments: str, **variables: str) -> ServiceUnit:
+    folder = booted.parent
+    environ = {"PATH": f"{folder}/bin", "HOME": f"{folder}/home", **variables}
+    return unit(environ, arguments, Path("/da ta"), booted, user)
+
+
+def test_systemd__of_a_user(systemctl: FakeSystemctl, booted: Path) -> None:
+    """The user's own unit; words are quoted as systemd reads them; credentials of the environment come along."""
+    made = _unit(booted, _USER, "--data=/a b/50%$x", PULLTHROUGH_PYPI_TOKEN='t"$', PULLTHROUGH_PORT="1", LANG="C")
+
+    assert booted.parent / "home/.config/systemd/user/pullthrough.service" == made.path
+    lines = made.text.splitlines()
+    assert f'ExecStart="{sys.executable}" "-m" "proxy" "serve" "--data=/a b/50%%$$x"' in lines
+    assert r'Environment="PULLTHROUGH_PYPI_TOKEN=t\"$"' in lines
+    assert "WantedBy=default.target" in lines
+    assert "PULLTHROUGH_PORT" not in made.text
+    assert "LANG" not in made.text
+
+    made.path.parent.mkdir(parents=True)
+    made.path.write_text('[Service]\nExecStart="/bin/sh" "-c" "trap : TERM"\n')
+    made.begin()
+    made.end()
+    assert [
+        ["--user", "daemon-reload"],
+        ["--user", "enable", "pullthrough.service"],
+        ["--user", "restart", "pullthrough.service"],
+        ["--user", "disable", "--now", "pullthrough.service"],
+    ] == systemctl.calls()
+
+
+def test_systemd__of_root(systemctl: FakeSystemctl, booted: Path) -> None:
+    """The machine's unit, which may write its folder alone."""
+    made = _unit(booted, _ROOT)
+
+    assert booted / "etc/systemd/system/pullthrough.service" == made.path
+    assert 'ReadWritePaths="/da ta"' in made.text
+    assert "After=network-online.target docker.service" in made.text
+    assert "--user" not in made.start[0]
+
+
+@pytest.mark.parametrize("user", [_USER, _ROOT])
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd__reads_it(systemctl: FakeSystemctl, booted: Path, tmp_path: Path, user: int) -> None:
+    """systemd's own check finds nothing wrong."""
+    made = _unit(booted, user, "--data=/a b/50%$x", "--host=::1", PULLTHROUGH_X='a "b" $c')
+    path = tmp_path / "pullthrough.service"
+    path.write_text(made.text, encoding="utf-8")
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(path)], capture_output=True, text=True, check=False
+    )
+
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "pullthrough.service" in line]
+    assert [] == said
+
+
+def test_systemd__refuses(systemctl: FakeSystemctl, booted: Path) -> None:
+    """What the system says is told; stopping what does not run is no failure."""
+    made = _unit(booted, _USER)
+    systemctl.refuse()
+
+    with pytest.raises(UnitTrouble, match="daemon-reload` failed: Failed to connect to bus"):
+        made.begin()
+    made.end()
+
+
+def test_unit__nothing_starts_processes(tmp_path: Path) -> None:
+    """A container has systemctl and no systemd: the line is the command to run."""
+    FakeSystemctl.make(tmp_path / "bin", tmp_path)
+
+    with pytest.raises(UnitTrouble, match=r"pullthrough serve --port=1$"):
+        unit({"PATH": f"{tmp_path}/bin"}, ["--port=1"], tmp_path, tmp_path, _USER)
+
+
+@pytest.mark.parametrize(("user", "domain"), [(501, "gui/501"), (0, "system")])
+def test_launchd__agent(tmp_path: Path, user: int, domain: str) -> None:
+    """A property list that launchd reads; an agent of the same name is taken out first."""
+    (tmp_path / "launchctl").write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/calls\n[ "$1" = bootstrap ] || exit 3\n')
+    (tmp_path / "launchctl").chmod(0o755)
+    environ = {"PATH": str(tmp_path), "HOME": "/Users/me", "HTTPS_PROXY": "http://proxy.example:3128"}
+
+    made = unit(environ, ["--port=1"], Path("/data"), user=user)
+    made.begin()
+    made.end()
+
+    read = plistlib.loads(made.text.encode())
+    assert [sys.executable, "-m", "proxy", "serve", "--port=1"] == read["ProgramArguments"]
+    assert {"HOME": "/Users/me", "HTTPS_PROXY": "http://proxy.example:3128"} == read["EnvironmentVariables"]
+    assert {"SuccessfulExit": False} == read["KeepAlive"]
+    place = "/Library/LaunchDaemons" if user == 0 else "/Users/me/Library/LaunchAgents"
+    assert f"{place}/pullthrough.plist" == str(made.path)
+    assert [
+        f"bootout {domain}/pullthrough",
+        f"bootstrap {domain} {place}/pullthrough.plist",
+        f"bootout {domain}/pullthrough",
+    ] == (tmp_path / "calls").read_text().splitlines()

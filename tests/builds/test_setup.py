@@ -1,0 +1,272 @@
+"""The cache set up on this machine, with a Compose that records and a systemd that really starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.app import Running
+from proxy.builds.build_site import CachePlace
+from proxy.builds.changes import Changes
+from proxy.builds.engine_trouble import EngineTrouble
+from proxy.builds.removal import Remover, remove
+from proxy.builds.setup import COMPOSE, refused, set_up
+from proxy.builds.setup_plan import SetupCaller, SetupFailed, SetupPlan
+from tests.fake_docker import FakeDocker
+from tests.fake_engine import FakeEngine
+from tests.fake_systemctl import FakeSystemctl
+
+_PROJECT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        return int(listening.getsockname()[1])
+
+
+class Machine:
+    """A home folder, a root folder, and what setup said."""
+
+    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+        self.home, self.system, self.project = folder / "home", folder / "root", folder / "project"
+        self.home.mkdir(exist_ok=True)
+        (self.system / "etc/apt/apt.conf.d").mkdir(parents=True)
+        (self.system / "run/systemd/system").mkdir(parents=True)
+        self.project.mkdir()
+        (self.project / "compose.yaml").touch()
+        self.environ = environ | {"HOME": str(self.home), "PYTHONPATH": str(_PROJECT)}
+        self.said: list[str] = []
+        own = self.home / ".config/pullthrough/pullthrough.toml"
+        self.plan = SetupPlan(
+            CachePlace(("127.0.0.1",), free_port()), self.home / ".docker-cache", hosts=("127.0.0.1",), own_file=own
+        )
+
+    def set_up(self, plan: SetupPlan) -> list[str]:
+        caller = SetupCaller(self.environ, self.said.append, self.project, self.system)
+        if plan.own_file is not None and plan.own_file.exists():
+            plan = replace(plan, settings_file=plan.own_file)
+        return set_up(plan, caller, Changes.of_user(self.environ))
+
+    def remove(self, *, purge: bool = True) -> list[str]:
+        remover = Remover(self.environ, self.said.append, purge=purge, system=self.system)
+        return remove(Changes.of_user(self.environ), self.plan.data, remover)
+
+    def state(self) -> dict[str, tuple[int, bytes]]:
+        """Everything in home, root and project: mode, and the bytes of files."""
+        return {
+            str(path): (path.lstat().st_mode, path.read_bytes() if path.is_file() else b"")
+            for folder in (self.home, self.system, self.project)
+            for path in folder.rglob("*")
+        }
+
+
+@pytest.fixture
+def without_docker(tmp_path: Path) -> Iterator[tuple[Machine, FakeSystemctl]]:
+    """A machine with systemd and no Docker."""
+    units = tmp_path / ("root/etc/systemd/system" if os.geteuid() == 0 else "home/.config/systemd/user")
+    systemctl = FakeSystemctl.make(tmp_path / "bin", units)
+    environ = {"PATH": str(tmp_path / "bin"), "DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    machine = Machine(tmp_path, environ)
+    yield machine, systemctl
+    if systemctl.running():
+        machine.remove()
+
+
+def test_process__and_back(without_docker: tuple[Machine, FakeSystemctl]) -> None:
+    """systemd starts it, clients are pointed at it, and afterwards all folders are as they were, byte for byte."""
+    machine, systemctl = without_docker
+    pip = machine.home / ".config/pip/pip.conf"
+    pip.parent.mkdir(parents=True)
+    pip.write_bytes(b"[global]\r\ntimeout = 60")
+    before = machine.state()
+    plan = replace(machine.plan, process=True, write=("pip", "uv", "apt", "docker"))
+
+    assert [] == machine.set_up(plan)
+
+    url = f"http://127.0.0.1:{plan.place.port}"
+    assert systemctl.running()
+    assert any(line.startswith(f"the cache runs by systemd: {url}") for line in machine.said)
+    assert f"index-url = {url}/pypi/simple/" in pip.read_text()
+    assert f'"{url}/"' in (machine.system / "etc/apt/apt.conf.d/01pullthrough").read_text()
+    assert f"port = {plan.place.port}" in (machine.home / ".config/pullthrough/pullthrough.toml").read_text()
+
+    assert [] == machine.remove()
+
+    assert not systemctl.running()
+    assert before == machine.state()
+
+
+def test_process__twice_changes_nothing(without_docker: tuple[Machine, FakeSystemctl]) -> None:
+    """The second run finds everything as it should be."""
+    machine, systemctl = without_docker
+    plan = replace(machine.plan, process=True, write=("pip", "apt"))
+    machine.set_up(plan)
+    files = {name: one for name, one in machine.state().items() if ".docker-cache" not in name}
+    machine.said.clear()
+
+    assert [] == machine.set_up(plan)
+
+    assert files == {name: one for name, one in machine.state().items() if ".docker-cache" not in name}
+    assert [] == [line for line in machine.said if "wrote" in line or "made" in line]
+    assert systemctl.running()
+
+
+def test_remove__keeps_stored_files_unless_told(without_docker: tuple[Machine, FakeSystemctl]) -> None:
+    """They took long to fetch: the line says where they are, and how to delete them."""
+    machine, _ = without_docker
+    machine.set_up(replace(machine.plan, process=True))
+
+    assert [] == machine.remove(purge=False)
+
+    assert machine.plan.data.is_dir()
+    assert any(f"rm -r {machine.plan.data}" in line for line in machine.said)
+
+
+def test_clients__files_with_their_own_lines(without_docker: tuple[Machine, FakeSystemctl]) -> None:
+    """They are left alone; the line says what would belong there, and the verb fails."""
+    machine, _ = without_docker
+    pip = machine.home / ".config/pip/pip.conf"
+    pip.parent.mkdir(parents=True)
+    pip.write_text("[global]\nindex-url = https://private.example/simple\n")
+
+    problems = machine.set_up(replace(machine.plan, process=True, write=("pip", "uv")))
+
+    assert 1 == len(problems)
+    assert f"pip: {pip} is left alone: it has index-url in [global] of its own" in problems[0]
+    assert "[global]\nindex-url = https://private.example/simple\n" == pip.read_text()
+    assert (machine.home / ".config/uv/uv.toml").is_file()
+
+
+@pytest.mark.parametrize("process", [True, False])
+def test_setup__folder_is_a_file(
+    docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path, process: bool
+) -> None:
+    """One line; nothing is started or left behind."""
+    FakeSystemctl.make(tmp_path / "bin", tmp_path)
+    docker.rule("compose", stdout="2.40.3\n")
+    path = f"{tmp_path}/bin:{environ['PATH']}"
+    machine = Machine(tmp_path, environ | engine.environ | {"PATH": path})
+    machine.plan.data.write_text("")
+    before = machine.state()
+
+    with pytest.raises(SetupFailed, match=r"is not a folder\. Move it away"):
+        machine.set_up(replace(machine.plan, process=process))
+
+    assert before == machine.state()
+    assert [] == docker.calls("compose", "--file")
+
+
+def test_setup__port_in_use(without_docker: tuple[Machine, FakeSystemctl]) -> None:
+    """By another program: the line says how to take another one."""
+    machine, systemctl = without_docker
+    before = machine.state()
+    with contextlib.closing(socket.create_server(("127.0.0.1", machine.plan.place.port))):
+        with pytest.raises(SetupFailed, match=r"in use by another program\. Stop it, or .* --port"):
+            machine.set_up(replace(machine.plan, process=True))
+
+    assert before == machine.state()
+    assert not systemctl.running()
+
+
+def test_refused__why_nobody_can_listen() -> None:
+    """In use, not of this machine, or free."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        assert errno.EADDRINUSE == refused("127.0.0.1", taken.getsockname()[1])
+    assert errno.EADDRNOTAVAIL == refused("192.0.2.1", 3142)
+    assert 0 == refused("127.0.0.1", free_port())
+
+
+async def test_setup__cache_of_somebody_else(proxy: Running, without_docker: tuple[Machine, FakeSystemctl]) -> None:
+    """One that runs already is used, and neither stopped nor started again."""
+    machine, systemctl = without_docker
+    place = CachePlace(("127.0.0.1",), int(proxy.url.rpartition(":")[2]))
+
+    assert [] == await asyncio.to_thread(machine.set_up, replace(machine.plan, process=True, place=place))
+
+    assert f"a cache that setup did not start runs at {proxy.url}: it is used as it is" in machine.said
+    assert not systemctl.running()
+
+
+def test_compose__no_engine(without_docker: tuple[Machine, FakeSystemctl]) -> None:
+    """Nothing is changed."""
+    machine, _ = without_docker
+    before = machine.state()
+
+    with pytest.raises(EngineTrouble, match="no Docker engine answers"):
+        machine.set_up(machine.plan)
+
+    assert before == machine.state()
+
+
+def test_compose__three_addresses(
+    docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """compose.yaml has two lines for them."""
+    machine = Machine(tmp_path, environ | engine.environ)
+
+    with pytest.raises(SetupFailed, match="two addresses at most"):
+        machine.set_up(replace(machine.plan, hosts=("127.0.0.1", "127.0.0.2", "127.0.0.3")))
+
+
+async def test_compose__second_time_and_back(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Compose is told addresses, folder and owner; the way is proved by a build; `.env` loses our lines alone."""
+    machine = Machine(tmp_path, environ | engine.environ)
+    port = int(proxy.url.rpartition(":")[2])
+    _listed(engine, port)
+    docker.rule("compose", stdout="2.40.3\n")
+    docker.rule("build", exports={"answer": f"172.17.0.1:{port} 172.17.0.1\n"})
+    (machine.project / ".env").write_bytes(b"PULLTHROUGH_DISK=1TB")
+    before = machine.state()
+    Changes.of_user(machine.environ).note(COMPOSE, str(machine.project))
+    plan = replace(machine.plan, place=CachePlace(("127.0.0.1",), port))
+
+    assert [] == await asyncio.to_thread(machine.set_up, plan)
+
+    text = (machine.project / ".env").read_text()
+    owner = plan.data.stat()
+    assert text.startswith("PULLTHROUGH_DISK=1TB\n")
+    assert f"PULLTHROUGH_USER={owner.st_uid}:{owner.st_gid}\n" in text
+    assert "PULLTHROUGH_LISTEN=127.0.0.1\nPULLTHROUGH_BRIDGE=127.0.0.1\n" in text
+    assert 0 != owner.st_uid
+    assert f"builds of the builder default reach it at 172.17.0.1:{port}: proved by a build" in machine.said
+    assert ["up", "--detach", "--build", "cache"] == docker.calls("compose", "--file")[-1]["arguments"][5:]
+
+    assert [] == await asyncio.to_thread(machine.remove)
+    down = docker.calls("compose", "--file")[-1]
+    assert (["down", "--volumes"], str(port)) == (down["arguments"][5:], down["environ"]["PULLTHROUGH_PORT"])
+    assert before == machine.state()
+
+
+async def test_compose__way_that_is_not_there(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """What no build reaches is a failure, though the cache runs."""
+    machine = Machine(tmp_path, environ | engine.environ)
+    port = int(proxy.url.rpartition(":")[2])
+    _listed(engine, port)
+    docker.rule("compose", stdout="2.40.3\n")
+    Changes.of_user(machine.environ).note(COMPOSE, str(machine.project))
+
+    problems = await asyncio.to_thread(machine.set_up, replace(machine.plan, place=CachePlace(("127.0.0.1",), port)))
+
+    assert 1 == len(problems)
+    assert "do not reach the cache" in problems[0]
+
+
+def _listed(engine: FakeEngine, port: int) -> None:
+    """Have the engine list a cache that is published at this port."""
+    ports = [{"IP": "127.0.0.1", "PublicPort": port, "PrivatePort": 3142, "Type": "tcp"}]
+    labels = {"pullthrough.role": "cache"}
+    container = {"Id": "1", "Names": ["/c"], "Image": "pullthrough:latest", "State": "running", "Labels": labels}
+    engine.answer("GET", "/containers/json", [container | {"Ports": ports}])
