@@ -143,7 +143,8 @@ class Cached:
         report = json.loads(said)
         if report["cache"] is None:
             raise RuntimeError(f"the build went without the cache: {report['notes']}")
-        return Figures(seconds, report["from_upstream"], report["from_cache"])
+        archives = report["upstreams"].get("apt", {}).get("from_upstream", 0)
+        return Figures(seconds, report["from_upstream"] - archives, archives)
 
     def overhead(self) -> float:
         """Seconds that `pullthrough build` takes longer than `docker build` with nothing to do; medians."""

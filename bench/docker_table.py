@@ -24,11 +24,14 @@ _MB = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One build: its seconds, the bytes that came from upstream, and those that came from the cache's disk."""
+    """One build: its seconds, and the bytes that the cache fetched for it: from indexes, and from apt's archives.
+
+    An archive whose mirror gives no validators sends its Release files whole each time that they are asked for.
+    """
 
     seconds: float
-    from_upstream: int | None = None
-    from_cache: int | None = None
+    from_indexes: int | None = None
+    from_archives: int | None = None
 
 
 def table(ways: Mapping[str, Mapping[str, Figures]], overhead: Mapping[str, float], rate: int) -> str:
@@ -38,7 +41,7 @@ def table(ways: Mapping[str, Mapping[str, Figures]], overhead: Mapping[str, floa
         "Builds of torch 2.7.1, openvino 2025.2.0 and transformers 4.46.3 with all that they need, measured in one run "
         "of `make bench-docker FLAGS=--prune`. All that comes from upstream shares a link that is limited to "
         f"{rate} Mbit/s. Direct is a Dockerfile that copies the code and then runs pip; cached is `Dockerfile.cached` "
-        "by `pullthrough build`, and in brackets what it fetched from upstream:\n"
+        "by `pullthrough build`; in brackets what the cache fetched for it from PyPI and from apt's archives:\n"
     )
     lines = [
         head,
@@ -60,7 +63,9 @@ def _cell(built: Figures | None, direct: float, limit: float) -> str:
     if built is None:
         return NONE
     share = built.seconds / direct
-    fetched = "" if built.from_upstream is None else f" ({_size(built.from_upstream)})"
+    fetched = ""
+    if built.from_indexes is not None and built.from_archives is not None:
+        fetched = f" ({_size(built.from_indexes)} + {_size(built.from_archives)})"
     return f"{figure(built.seconds)} s, {_change(share)}{fetched}{_verdict(met=share <= limit)}"
 
 
@@ -78,4 +83,4 @@ def _verdict(*, met: bool) -> str:
 
 
 def _size(size: int) -> str:
-    return f"{size / _MB:,.0f} MB" if size >= _MB else f"{size:,} B"
+    return f"{size / _MB:,.1f} MB" if size >= _MB / 10 else f"{size:,} B"
