@@ -16,6 +16,7 @@ CACHE_MOUNT = "exec.cachemount"  # the type of a record that is a cache mount of
 OWN_MOUNTS = "pullthrough-"  # how the ids of the cache mounts of `Dockerfile.cached` begin
 
 _ID = re.compile(r' with id "(?:[^"/]*/)*([^"/]+)"')
+_PLACE = re.compile(r"cached mount (\S+) from ")
 _FRACTION = re.compile(r"\.\d+")
 
 
@@ -38,6 +39,12 @@ class CacheRecord:
             return None
         found = _ID.search(self.description)
         return found[1] if found else None
+
+    @property
+    def name(self) -> str:
+        """What a person knows it by: a mount's id; where the engine does not tell that, where it is mounted."""
+        place = _PLACE.match(self.description) if self.kind == CACHE_MOUNT else None
+        return self.mount_id or (place[1] if place else self.id)
 
     @property
     def own(self) -> bool:

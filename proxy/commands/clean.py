@@ -203,6 +203,6 @@ def show_docker(found: DockerCaches, where: Console) -> None:
     table = output.table("cache mounts of Docker", ("size", "right"), "builder", "id")
     for one in found.caches:
         for mount in one.removable:
-            output.add_row(table, output.size(mount.size), one.builder, mount.mount_id or mount.id)
+            output.add_row(table, output.size(mount.size), one.builder, mount.name)
     where.print(table)
     where.print()

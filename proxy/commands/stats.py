@@ -162,7 +162,5 @@ def docker_tables(docker: DockerCaches) -> list[RenderableType]:
         output.add_row(table, "build layers", one.builder, output.size(one.layers))
         for mount in one.mounts:
             used = ", in use" if mount.in_use else ""
-            output.add_row(
-                table, f"cache mount {mount.mount_id or mount.id}{used}", one.builder, output.size(mount.size)
-            )
+            output.add_row(table, f"cache mount {mount.name}{used}", one.builder, output.size(mount.size))
     return [table, *(output.plain(f"not counted: {trouble}") for trouble in docker.troubles)]

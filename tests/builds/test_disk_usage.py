@@ -77,6 +77,20 @@ def test_record__a_layer_has_no_mount_id() -> None:
     assert (None, False) == (layer.mount_id, layer.own)
 
 
+@pytest.mark.parametrize(
+    ("kind", "description", "name"),
+    [
+        (CACHE_MOUNT, 'cached mount /var/cache/pip from exec /bin/sh with id "/pullthrough-pip"', "pullthrough-pip"),
+        (CACHE_MOUNT, "cached mount /root/.cache/pip from exec /bin/sh -c pip install", "/root/.cache/pip"),
+        (CACHE_MOUNT, "of another form", "1"),
+        ("regular", "cached mount /x from exec y", "1"),
+    ],
+)
+def test_record__name_for_a_person(kind: str, description: str, name: str) -> None:
+    """Engines such as 20.10 do not tell a mount's id, but where it is mounted."""
+    assert name == CacheRecord("1", kind, 1, in_use=False, shared=False, description=description).name
+
+
 @pytest.mark.parametrize("text", [None, "", "0001-01-01T00:00:00Z", "yesterday"])
 def test_time__none_that_is_one(text: str | None) -> None:
     """Go's zero time, and what is no time."""

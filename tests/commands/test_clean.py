@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +114,34 @@ async def test_clean__running_cache(machine: Machine, make_proxy: MakeProxy, ori
     assert "Removed 2 files, 170.0 kB." == result.out.splitlines()[-1]
     assert [] == [key for key in running.store.keys("") if key in _TORCH]
     assert not any(file_of(machine.data, key).exists() for key in _TORCH)
+
+
+@pytest.mark.parametrize(("typed", "left", "status"), [("y\n", False, 0), ("n\n", True, 1), ("", True, 130)])
+async def test_clean__asks(machine: Machine, typed: str, left: bool, status: int) -> None:
+    """On a terminal it asks; only yes is yes, and Ctrl-C ends it with nothing removed."""
+    await filled(machine.data)
+    keyboard, screen = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-m", "proxy", "clean", "--all"],
+            env=machine.environ | {"TERM": "dumb"},
+            cwd=machine.home,
+            stdin=screen,
+            stdout=screen,
+            stderr=screen,
+        ) as process:
+            seen = b""
+            while b"[y/N]" not in seen:
+                seen += os.read(keyboard, 1 << 16)
+            if typed:
+                os.write(keyboard, typed.encode())
+            else:
+                process.send_signal(signal.SIGINT)
+    finally:
+        os.close(keyboard)
+        os.close(screen)
+
+    assert (status, left) == (process.returncode, file_of(machine.data, _OLD).exists())
 
 
 async def test_clean__nobody_to_ask(machine: Machine) -> None:
