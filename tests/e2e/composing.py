@@ -105,30 +105,35 @@ def prometheus_image(name: str) -> None:
     if busybox is None:
         raise Failed("these tests need a static busybox: apt-get install busybox-static")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
-        package, root = Path(place) / "package", Path(place) / "root"
-        package.mkdir()
-        for command in (
-            ["apt-get", "-o", "APT::Sandbox::User=root", "download", "prometheus"],
-            ["sh", "-c", 'dpkg-deb -x prometheus_*.deb "$0"', str(root)],
-        ):
-            done = subprocess.run(command, cwd=package, capture_output=True, text=True, timeout=_LIMIT, check=False)
-            if done.returncode:
-                raise Failed(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        (root / "bin").mkdir()
+        root = Path(place) / "root"
+        (root / "bin").mkdir(parents=True)
         shutil.copy(busybox, root / "bin/wget")  # it is what it is called
-        for program in ("prometheus", "promtool"):
-            (root / "usr/bin" / program).rename(root / "bin" / program)
+        shutil.copy(_prometheus(Path(place)), root / "bin/prometheus")
         needed = subprocess.run(["ldd", str(root / "bin/prometheus")], capture_output=True, text=True, check=True)
         for library in map(Path, _LIBRARY.findall(needed.stdout)):
             (root / library.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(library, root / library.relative_to("/"))
-        shutil.rmtree(root / "usr/share/doc", ignore_errors=True)
         data = root / "prometheus"
         data.mkdir()
         os.chown(data, 65534, 65534)
         for folder in ("tmp", "etc/prometheus"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         import_folder(root, name, "USER 65534", 'ENTRYPOINT ["/bin/prometheus"]', "ENV PATH=/bin:/usr/bin")
+
+
+def _prometheus(place: Path) -> Path:
+    """The program: the machine's own, else of Debian's package, unpacked below `place`."""
+    installed = Path("/usr/bin/prometheus")
+    if installed.exists():
+        return installed
+    for command in (
+        ["apt-get", "-o", "APT::Sandbox::User=root", "download", "prometheus"],
+        ["sh", "-c", "dpkg-deb -x prometheus_*.deb package"],
+    ):
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=_LIMIT, check=False)
+        if done.returncode:
+            raise Failed(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return place / "package/usr/bin/prometheus"
 
 
 def remove_image(name: str) -> None:

@@ -35,6 +35,13 @@ pytestmark = pytest.mark.e2e
 
 _SERVICES = ["cache", "grafana", "prometheus"]
 _USER = "1234:1234"  # nobody's number: who the person is that owns the data folder does not matter
+_SIZE = 500_000  # bytes: less than the file of the index has
+_FETCH = """
+import re, sys, urllib.parse, urllib.request
+page = urllib.request.urlopen(sys.argv[1]).read().decode()
+link = urllib.parse.urljoin(sys.argv[1], re.search('href="([^"#]+)', page)[1])
+print(len(urllib.request.urlopen(link).read()))
+"""
 _LIMIT = 90.0  # seconds: only for what never happens
 
 
@@ -69,12 +76,13 @@ def image(
             f"trusted-host = pullthrough:{server.url.rpartition(':')[2]}\n",
             "utf-8",
         )
-        build = {"extra_hosts": [f"pullthrough={bridge}"], "secrets": ["pip"], "no_cache": True}
+        build = {"extra_hosts": [f"pullthrough={bridge}"], "secrets": ["pip"]}
         override = _override(folder, {"cache": {"image": name, "build": build}}, pip=str(folder / "pip.conf"))
         with project(home, {}, override) as building:
-            building.run("build", "cache")
+            said = building.run("build", "cache")
         # Files may come from the installer's own cache in the engine; pages are asked for each time.
-        assert server.metric("pullthrough_sent_bytes_total", upstream="pypi", kind="page") > 0
+        pages = server.metric("pullthrough_sent_bytes_total", upstream="pypi", kind="page")
+    assert (pages > 0) == ("Collecting aiohttp" in said), "unless the engine has the layer already"
     yield name
     composing.remove_image(name)
 
@@ -140,14 +148,11 @@ class _Stand:
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
-    def install(self, base: str, bridge: str) -> str:
-        """Install the project of the index in a container of the default network, as a build does; what was printed."""
+    def fetch(self, base: str, bridge: str) -> int:
+        """Fetch the index's file in a container of the default network, where builds are; its size in bytes."""
         port = self.compose.variables["PULLTHROUGH_PORT"]
-        return must(
-            *("run", "--rm", "--add-host", f"pullthrough:{bridge}", base, "sh", "-c"),
-            "python3 -m venv /venv && /venv/bin/pip install --no-cache-dir --disable-pip-version-check "
-            f"--index-url http://pullthrough:{port}/pypi/simple/ --trusted-host pullthrough demo",
-        )
+        page = f"http://pullthrough:{port}/pypi/simple/demo/"
+        return int(must("run", "--rm", "--add-host", f"pullthrough:{bridge}", base, "python3", "-c", _FETCH, page))
 
 
 @pytest.fixture
@@ -156,7 +161,7 @@ async def stand(image: str, bridge: str, tmp_path: Path) -> AsyncIterator[_Stand
     data = tmp_path / "data"
     data.mkdir()
     async with Origin(bridge) as origin:
-        origin.publish(wheel("demo", "1.0", padding=500_000))
+        origin.publish(wheel("demo", "1.0", padding=_SIZE))
         (data / "pullthrough.toml").write_text(
             f'[[upstream]]\nmount = "pypi"\nurl = "{origin.url}/"\nindex = "simple/"\n', "utf-8"
         )
@@ -253,15 +258,14 @@ async def test_up__cache_alone(stand: _Stand, python_base: str, bridge: str) -> 
     """It runs without any right, and what it stored outlives its container: a second one asks upstream for no file."""
     await stand.up("cache")
     assert ["cache"] == stand.compose.services()
-    said = await asyncio.to_thread(stand.install, python_base, bridge)
-    assert "Successfully installed demo-1.0" in said
-    assert stand.metric("pullthrough_fetched_bytes_total", upstream="pypi") > 500_000
+    assert _SIZE < await asyncio.to_thread(stand.fetch, python_base, bridge)
+    assert stand.metric("pullthrough_fetched_bytes_total", upstream="pypi") > _SIZE
     status = stand.compose.shell("cache", "cat /proc/1/status; id; touch /opt/x /data/x && rm /data/x; touch /tmp/x")
     await asyncio.to_thread(stand.compose.run, "stop", "cache")
     ended = stand.compose.inspect("cache")["State"]
     await asyncio.to_thread(stand.compose.run, "down")
     await stand.up("cache")
-    await asyncio.to_thread(stand.install, python_base, bridge)
+    await asyncio.to_thread(stand.fetch, python_base, bridge)
 
     assert "CapEff:\t0000000000000000" in status
     assert "CapBnd:\t0000000000000000" in status
@@ -271,7 +275,7 @@ async def test_up__cache_alone(stand: _Stand, python_base: str, bridge: str) -> 
     assert 1 == status.count("cannot touch")
     assert (0, False) == (ended["ExitCode"], ended["OOMKilled"])
     assert stand.metric("pullthrough_fetched_bytes_total", upstream="pypi") < 100_000
-    assert stand.metric("pullthrough_sent_bytes_total", kind="file", source="cache") > 500_000
+    assert stand.metric("pullthrough_sent_bytes_total", kind="file", source="cache") > _SIZE
     assert {1234} == {path.stat().st_uid for path in stand.data.iterdir()}
 
 
@@ -293,8 +297,8 @@ async def test_up__prometheus(stand: _Stand, python_base: str, bridge: str) -> N
     image = stand.compose.config()["services"]["prometheus"]["image"]
     await asyncio.to_thread(composing.prometheus_image, image)
     await stand.up("cache", "prometheus")
-    await asyncio.to_thread(stand.install, python_base, bridge)
-    sent = 'sum(pullthrough_sent_bytes_total{job="pullthrough",instance="pullthrough",kind="file"}) > 500000'
+    await asyncio.to_thread(stand.fetch, python_base, bridge)
+    sent = f'sum(pullthrough_sent_bytes_total{{job="pullthrough",instance="pullthrough",kind="file"}}) > {_SIZE}'
     await _until(lambda: stand.ask(sent), "Prometheus has what the cache sent")
 
     assert ["cache", "prometheus"] == stand.compose.services()
@@ -337,5 +341,5 @@ def test_image__holds_no_installer(image: str) -> None:
     assert [] == [name for name in ("pip", "hatchling", "setuptools", "wheel") if name in names]
     assert "cannot access '/src'" in done.output
     assert "cannot access '/etc/pip.conf'" in done.output
-    assert "1000" == names[-1]
+    assert "1000" in names
     assert [] == [trace for trace in ("index-url", "trusted-host", "pip.conf", "pullthrough=") if trace in said]
