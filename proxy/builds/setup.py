@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.builds import client_files, compose, folder_check, readiness, running_cache, service_units
+from proxy.builds import client_files, client_traces, compose, folder_check, readiness, running_cache, service_units
 from proxy.builds.build_site import CachePlace, survey
 from proxy.builds.changes import Changes
 from proxy.builds.client_files import ClientFile, FileRefused
@@ -27,7 +27,7 @@ from proxy.builds.running_cache import RunningCache
 from proxy.builds.service_units import ServiceUnit
 from proxy.builds.setup_plan import SetupCaller, SetupFailed, SetupPlan, Ways, look, serve_arguments, settings_text
 
-COMPOSE, UNIT, ADDRESSES = "compose", "unit", "addresses"  # the names of notes in the record
+COMPOSE, UNIT, ADDRESSES, TRACES = "compose", "unit", "addresses", "traces"  # the names of notes in the record
 
 _USER = 1000  # who the cache is in its container where root sets it up
 _PATIENCE = 90.0  # seconds until a cache that was started answers
@@ -68,6 +68,7 @@ class _Setup:
                 self._check_ports()
             self._folder()
             self._settings()
+            self._note_traces()
             starts()
         problems = self._proof()
         return [*problems, *self._clients()]
@@ -204,7 +205,13 @@ class _Setup:
 
     # The way of builds, and clients
 
+    def _note_traces(self) -> None:
+        """Record what Docker's client has not left yet, before its first build."""
+        if TRACES not in self.changes.notes:
+            self.changes.note(TRACES, "\n".join(map(str, client_traces.absent(self.caller.environ))))
+
     def _proof(self) -> list[str]:
+        self._note_traces()
         memory = RememberedAddresses.of_user(self.caller.environ).path
         if ADDRESSES not in self.changes.notes:
             self.changes.note(ADDRESSES, memory.read_text(encoding="utf-8") if memory.exists() else "")

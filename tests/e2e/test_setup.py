@@ -1,0 +1,127 @@
+"""`pullthrough setup` with the real engine and the real Compose: the cache runs, and afterwards nothing is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.builds.engine import Engine
+from tests.e2e import composing
+from tests.e2e.clients import clean_environment
+from tests.e2e.composing import ROOT
+from tests.e2e.engine import docker
+
+pytestmark = pytest.mark.e2e
+
+_LIMIT = 600.0  # seconds: only for a process that hangs
+_CHECKOUT = ("compose.yaml", "Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def checkout(python_base: str, tmp_path: Path) -> Iterator[Path]:
+    """A copy of what the image is made of, under a name of its own for the image."""
+    if reason := composing.obstacle():
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    copy, image = tmp_path / "checkout", f"pullthrough-test-{uuid.uuid4().hex[:8]}"
+    shutil.copytree(ROOT / "proxy", copy / "proxy", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (*_CHECKOUT, "requirements.txt", "requirements-build.txt"):
+        shutil.copy(ROOT / name, copy / name)
+    compose = (copy / "compose.yaml").read_text("utf-8")
+    assert "image: pullthrough:latest" in compose
+    (copy / "compose.yaml").write_text(compose.replace("image: pullthrough:latest", f"image: {image}"), "utf-8")
+    yield copy
+    composing.remove_image(image)
+
+
+@pytest.fixture
+def home_folder(tmp_path: Path) -> Path:
+    """The home folder of somebody who has settings of pip, and of Docker."""
+    home = tmp_path / "home"
+    (home / ".config/pip").mkdir(parents=True)
+    (home / ".config/pip/pip.conf").write_bytes(b"[global]\r\ntimeout = 60\r\n")
+    (home / ".docker").mkdir()
+    (home / ".docker/config.json").write_bytes(b'{\n\t"auths": {}\n}')
+    return home
+
+
+@pytest.fixture
+def run(checkout: Path, home_folder: Path) -> Iterator[Run]:
+    """Runs the verb of the copy; in the end nothing of it runs any more."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environ = clean_environment(home_folder) | {"PATH": path, "PYTHONPATH": str(checkout)}
+    environ |= {"COMPOSE_PROJECT_NAME": f"pullthrough-test-{uuid.uuid4().hex[:8]}", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run_it(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "proxy", "setup", *arguments],
+            cwd=home_folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT,
+            check=False,
+        )
+
+    yield run_it
+    run_it("--remove", "--yes")
+
+
+def _state(*folders: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path): (path.lstat().st_mode, path.read_bytes() if path.is_file() else b"")
+        for folder in folders
+        for path in folder.rglob("*")
+    }
+
+
+def _port() -> str:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return str(free.getsockname()[1])
+
+
+@pytest.mark.timeout(900)
+def test_setup__there_and_back(run: Run, checkout: Path, home_folder: Path) -> None:
+    """The cache is built, runs, and is proved; once more changes nothing; `--remove` leaves every byte as it was."""
+    port, before = _port(), _state(home_folder, checkout)
+
+    first = run("--port", port, "--write", "pip,uv,docker")
+
+    assert 0 == first.returncode, first.stdout + first.stderr
+    assert f"the cache runs in a container: http://127.0.0.1:{port}" in first.stdout
+    assert f":{port}: proved by a build" in first.stdout
+    with Engine.connect({"PATH": ""}) as engine:
+        ours = [
+            one
+            for one in engine.containers()
+            if any(str(mount.source).startswith(str(home_folder)) for mount in one.mounts)
+        ]
+        gateway = engine.bridge_gateway()
+    assert [True] == [one.running for one in ours]
+    assert {("127.0.0.1", int(port)), (gateway, int(port))} == {(one.host, one.port) for one in ours[0].ports}
+    files = {name: one for name, one in _state(home_folder, checkout).items() if ".docker" not in name}
+
+    second = run("--port", port, "--write", "pip,uv,docker")
+
+    assert 0 == second.returncode, second.stdout + second.stderr
+    assert "wrote" not in second.stdout
+    assert files == {name: one for name, one in _state(home_folder, checkout).items() if ".docker" not in name}
+
+    removed = run("--remove", "--yes")
+
+    assert 0 == removed.returncode, removed.stdout + removed.stderr
+    assert before == _state(home_folder, checkout)
+    assert docker("inspect", ours[0].id).status != 0
