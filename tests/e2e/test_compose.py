@@ -22,7 +22,10 @@ from typing import Any
 import pytest
 
 from proxy import app, version
+from proxy.builds import contained_cache
+from proxy.builds.contained_store import ContainedStore
 from proxy.builds.engine import Engine
+from proxy.control.protocol import CleanEnd, VerifyEnd, Wish
 from tests import scrape
 from tests.e2e import composing
 from tests.e2e.clients import Failed, serving
@@ -290,6 +293,28 @@ async def test_up__health(stand: _Stand) -> None:
     await _until(lambda: stand.healthy("cache"), "the cache is healthy again")
 
     assert (0, "http://127.0.0.1:3142 serves: ok\n") == (inside.status, inside.output)
+
+
+async def test_up__verbs(stand: _Stand, python_base: str, bridge: str) -> None:
+    """stats, clean and verify of this machine reach the store of the cache in its container, by running inside it."""
+    await stand.up("cache")
+    await asyncio.to_thread(stand.install, python_base, bridge)
+    found = contained_cache.find(stand.data, os.environ)
+    assert found is not None
+    store = ContainedStore(found)
+    stats = await asyncio.to_thread(store.stats)
+    verified = await asyncio.to_thread(lambda: list(store.verify())[-1])
+    plan = await asyncio.to_thread(store.plan, Wish(project="demo"))
+    cleaned = await asyncio.to_thread(lambda: list(store.clean(Wish(project="demo")))[-1])
+    left = await asyncio.to_thread(store.stats)
+
+    assert stand.compose.container("cache") == found.container.id
+    assert ("/data", "demo-1.0-py3-none-any.whl") == (stats.folder, stats.largest[0].name)
+    assert stats.since is not None
+    assert VerifyEnd(stats.files, stats.size, 0, 0, 0, 0) == verified
+    assert CleanEnd(plan.files, plan.size, 0) == cleaned
+    assert plan.size > 500_000
+    assert (stats.files - plan.files, stats.size - plan.size) == (left.files, left.size)
 
 
 async def test_up__prometheus(stand: _Stand, python_base: str, bridge: str) -> None:
