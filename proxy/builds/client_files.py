@@ -80,7 +80,8 @@ def _pip_file(home: Path, config: Path) -> Path:
     if sys.platform == "darwin":
         apples = home / "Library/Application Support/pip"
         return (apples if apples.is_dir() else home / ".config/pip") / "pip.conf"
-    return config / "pip/pip.conf"
+    else:  # noqa: RET505 - so that mypy sees one system at a time
+        return config / "pip/pip.conf"
 
 
 def with_block(text: str, lines: str) -> str:
