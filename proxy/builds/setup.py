@@ -57,9 +57,9 @@ class _Setup:
     def run(self) -> list[str]:
         plan, ways = self.plan, self.ways
         starts = self._process() if plan.process else self._compose()
+        self._leave_other()
         found = running_cache.find(ways.hosts, plan.place.port, ways.engine.containers() if ways.engine else ())
         found = found if found is not None and found.port == plan.place.port else None
-        self._leave_other()
         if found is not None and self._foreign(found):
             inside = f" in the container {found.container.name}" if found.container else ""
             self.caller.say(f"a cache that setup did not start runs at {found.url}{inside}: it is used as it is")

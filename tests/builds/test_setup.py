@@ -270,3 +270,30 @@ def _listed(engine: FakeEngine, port: int) -> None:
     labels = {"pullthrough.role": "cache"}
     container = {"Id": "1", "Names": ["/c"], "Image": "pullthrough:latest", "State": "running", "Labels": labels}
     engine.answer("GET", "/containers/json", [container | {"Ports": ports}])
+
+
+def test_setup__from_a_container_to_a_process_and_back(
+    docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """The cache that ran the other way is stopped first, and its unit is gone."""
+    units = tmp_path / ("root/etc/systemd/system" if os.geteuid() == 0 else "home/.config/systemd/user")
+    systemctl = FakeSystemctl.make(tmp_path / "bin", units)
+    machine = Machine(tmp_path, environ | engine.environ | {"PATH": f"{tmp_path}/bin:{environ['PATH']}"})
+    docker.rule("compose", "version", stdout="2.40.3\n")
+    docker.rule("compose", "--file", stderr="")
+    Changes.of_user(machine.environ).note(COMPOSE, str(machine.project))
+    try:
+        assert [] == machine.set_up(replace(machine.plan, process=True))
+        assert ["down"] == docker.calls("compose", "--file")[-1]["arguments"][5:]
+        assert systemctl.running()
+        assert {COMPOSE}.isdisjoint(Changes.of_user(machine.environ).notes)
+
+        docker.rule("compose", "--file", stderr="no space left on device\n", status=1)
+        with pytest.raises(EngineTrouble, match="could not start the cache"):
+            machine.set_up(machine.plan)
+
+        assert not systemctl.running()
+        assert not (units / "pullthrough.service").exists()
+    finally:
+        docker.rule("compose", "--file", stderr="")
+        assert [] == machine.remove()
