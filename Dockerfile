@@ -39,6 +39,6 @@ ENV PATH=/opt/pullthrough/bin:$PATH \
 WORKDIR /data
 USER 1000:1000
 EXPOSE 3142
-HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["pullthrough", "healthcheck"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 CMD ["pullthrough", "healthcheck"]
 ENTRYPOINT ["pullthrough"]
 CMD ["serve"]

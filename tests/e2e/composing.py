@@ -126,7 +126,9 @@ def _prometheus(place: Path) -> Path:
     installed = Path("/usr/bin/prometheus")
     if installed.exists():
         return installed
+    lists = any(Path("/var/lib/apt/lists").glob("*_Packages*"))
     for command in (
+        *([] if lists else [["apt-get", "update"]]),
         ["apt-get", "-o", "APT::Sandbox::User=root", "download", "prometheus"],
         ["sh", "-c", "dpkg-deb -x prometheus_*.deb package"],
     ):
