@@ -17,7 +17,7 @@ from proxy.builds.engine import Engine
 from tests.e2e import composing
 from tests.e2e.clients import clean_environment
 from tests.e2e.composing import ROOT
-from tests.e2e.engine import docker
+from tests.e2e.engine import DOCKER, docker
 
 pytestmark = pytest.mark.e2e
 
@@ -59,7 +59,10 @@ def home_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(checkout: Path, home_folder: Path) -> Iterator[Run]:
     """Runs the verb of the copy; in the end nothing of it runs any more."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    tools = checkout.parent / "tools"
+    tools.mkdir()
+    (tools / "docker").symlink_to(DOCKER)
+    path = f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = clean_environment(home_folder) | {"PATH": path, "PYTHONPATH": str(checkout)}
     environ |= {"COMPOSE_PROJECT_NAME": f"pullthrough-test-{uuid.uuid4().hex[:8]}", "PYTHONDONTWRITEBYTECODE": "1"}
 
