@@ -324,7 +324,7 @@ async def test_up__health(stand: _Stand) -> None:
     assert (0, "http://127.0.0.1:3142 serves: ok\n") == (inside.status, inside.output)
 
 
-async def test_up__verbs(stand: _Stand, python_base: str, bridge: str) -> None:
+async def test_up__store_in_the_container(stand: _Stand, python_base: str, bridge: str) -> None:
     """stats, clean and verify of this machine reach the store of the cache in its container, by running inside it."""
     await stand.up("cache")
     await asyncio.to_thread(stand.fetch, python_base, bridge)
