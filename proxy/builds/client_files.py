@@ -16,10 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxy.builds.secret_files import NAME
 from proxy.clients import apt_lines, pip_configuration, uv_configuration
 from proxy.errors import PullthroughError
 
 CLIENTS = ("pip", "uv", "apt", "docker")
+
+# A container's own services, and the cache under its name in builds, which pip and uv ask for itself.
+_NOT_BY_PROXY = f"localhost,127.0.0.1,{NAME}"
 
 _BEGIN = "# begin: `pullthrough setup` wrote this; `pullthrough setup --remove` takes it out"
 _END = "# end of what `pullthrough setup` wrote"
@@ -61,7 +65,7 @@ def client_files(environ: Mapping[str, str], address: CacheAddress, system: Path
     pip_text = pip_configuration(address.base_url, address.mount, address.index)
     uv_text = uv_configuration(address.base_url, address.mount, address.index)
     apt_text = "".join(f"{line}\n" for line in apt_lines(address.base_url))
-    docker_proxy = {"httpProxy": address.for_containers}
+    docker_proxy = {"httpProxy": address.for_containers, "noProxy": _NOT_BY_PROXY}
     return [
         ClientFile("pip", _pip_file(home, config), pip_text, lambda text: pip(text, pip_text)),
         ClientFile("uv", config / "uv/uv.toml", uv_text, lambda text: uv(text, uv_text)),

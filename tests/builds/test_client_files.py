@@ -147,7 +147,10 @@ def test_docker__gets_a_proxy_beside_what_is_there(text: str) -> None:
     changed = _file("docker").edit(text)
 
     after = json.loads(changed)
-    assert {"httpProxy": "http://172.17.0.1:3142"} == after["proxies"]["default"]
+    assert {
+        "httpProxy": "http://172.17.0.1:3142",
+        "noProxy": "localhost,127.0.0.1,pullthrough",
+    } == after["proxies"]["default"]
     assert json.loads(text or "{}").get("auths") == after.get("auths")
     assert changed == _file("docker").edit(changed)
 
