@@ -69,10 +69,10 @@ class ContainedCache:
         return [self.command.path, "exec", self.container.id, PROGRAM, *arguments]
 
 
-def find(folder: Path, environ: Mapping[str, str], *, chosen: bool = True) -> ContainedCache | None:
-    """The cache in a container that uses this data folder; None if there is none, or no Docker.
+def find(folders: Sequence[Path], environ: Mapping[str, str], *, chosen: bool = True) -> ContainedCache | None:
+    """The cache in a container that uses one of these data folders; None if there is none, or no Docker.
 
-    `chosen`: whether a person named the folder. Where nobody did and no cache was in it, it is the one cache that runs
+    `chosen`: whether a person named them. Where nobody did and no cache was in it, it is the one cache that runs
     in a container, if there is just one: its data is in a volume, or in the folder that compose chose. Raises
     EngineTrouble if the container cannot be used now.
     """
@@ -82,8 +82,8 @@ def find(folder: Path, environ: Mapping[str, str], *, chosen: bool = True) -> Co
             containers = [one for one in engine.containers() if one.state in _USES_ITS_FOLDER]
     except EngineTrouble:
         return None  # no engine, no container
-    using = [one for one in containers if one.has(PurePosixPath(folder.absolute()))]
-    if not using and not chosen and len(containers) == 1 and not is_data_folder(folder):
+    using = [one for folder in folders for one in containers if one.has(PurePosixPath(folder.absolute()))]
+    if not using and not chosen and len(containers) == 1 and not any(map(is_data_folder, folders)):
         using = containers
     if not using:
         return None

@@ -13,8 +13,10 @@ from pathlib import Path
 from proxy.builds import contained_cache
 from proxy.builds.contained_store import ContainedStore
 from proxy.control.client import RunningStore
-from proxy.control.opened_folder import OpenedFolder
+from proxy.control.opened_folder import OpenedFolder, is_data_folder
 from proxy.control.protocol import ControlError, StoreControl
+
+SETUP_FOLDER = ".docker-cache"  # in the home folder: where `setup` and compose.yaml have a cache's files by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +34,30 @@ class DataPlace:
 def reach(place: DataPlace, environ: Mapping[str, str]) -> StoreControl:
     """The store of this data folder; close it.
 
+    Where nobody chose a folder, the one that `setup` makes in the home folder counts, too: first one whose cache runs.
     Raises ControlError (there is no cache, or it is another user's), EngineTrouble, StoreError.
     """
-    refused: OSError | None = None
-    try:
-        running = RunningStore.find(place.folder)
-    except OSError as error:
-        running, refused = None, error
-    if running is not None:
-        return running
-    contained = contained_cache.find(place.folder, environ, chosen=place.chosen)
+    folders = [place.folder]
+    if not place.chosen and environ.get("HOME"):
+        folders.append(Path(environ["HOME"]) / SETUP_FOLDER)
+    refused: ControlError | None = None
+    for folder in folders:
+        try:
+            running = RunningStore.find(folder)
+        except OSError as error:
+            refused = refused or _refused(folder, error)
+        else:
+            if running is not None:
+                return running
+    contained = contained_cache.find(folders, environ, chosen=place.chosen)
     if contained is not None:
         return ContainedStore(contained)
     if refused is not None:
-        reason = refused.strerror or type(refused).__name__
-        raise ControlError(
-            f"The cache of the data folder {place.folder} cannot be asked ({reason}). Be the user who runs it."
-        )
-    return OpenedFolder.open(place.folder, place.limit)
+        raise refused
+    there = next((folder for folder in folders if is_data_folder(folder)), place.folder)
+    return OpenedFolder.open(there, place.limit)
+
+
+def _refused(folder: Path, error: OSError) -> ControlError:
+    reason = error.strerror or type(error).__name__
+    return ControlError(f"The cache of the data folder {folder} cannot be asked ({reason}). Be the user who runs it.")

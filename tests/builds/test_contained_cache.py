@@ -39,7 +39,7 @@ def test_find__container_that_has_the_folder(machine: dict[str, str], engine: Fa
     listed = [_container("other", "/elsewhere"), _container("mine", str(folder))]
     engine.answer("GET", "/containers/json", listed)
 
-    found = find(folder, machine)
+    found = find([folder], machine)
 
     assert found is not None
     assert "mine" == found.container.name
@@ -52,7 +52,7 @@ def test_find__none_has_the_folder(
     """A folder that is a cache's is nobody else's."""
     engine.answer("GET", "/containers/json", [_container(f"c{at}", one) for at, one in enumerate(sources)])
 
-    assert find(folder, machine) is None
+    assert find([folder], machine) is None
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_find__data_elsewhere(
     """The only cache in a container is meant where nobody named a folder; of two, nobody knows which."""
     engine.answer("GET", "/containers/json", [_container(f"c{at}", "") for at in range(count)])
 
-    assert found is (find(tmp_path / "nothing", machine, chosen=chosen) is not None)
+    assert found is (find([tmp_path / "nothing"], machine, chosen=chosen) is not None)
 
 
 @pytest.mark.parametrize("state", ["exited", "created", "dead"])
@@ -72,7 +72,7 @@ def test_find__container_that_ended(machine: dict[str, str], engine: FakeEngine,
     """It has let go of the folder."""
     engine.answer("GET", "/containers/json", [_container("mine", str(folder), state)])
 
-    assert find(folder, machine) is None
+    assert find([folder], machine) is None
 
 
 def test_find__container_that_pauses(machine: dict[str, str], engine: FakeEngine, folder: Path) -> None:
@@ -80,20 +80,20 @@ def test_find__container_that_pauses(machine: dict[str, str], engine: FakeEngine
     engine.answer("GET", "/containers/json", [_container("mine", str(folder), "paused")])
 
     with pytest.raises(EngineTrouble, match="the container mine has the data folder, and is paused"):
-        find(folder, machine)
+        find([folder], machine)
 
 
 def test_find__no_docker(folder: Path, tmp_path: Path, environ: dict[str, str]) -> None:
     """Without a command or an engine nothing runs in a container."""
-    assert find(folder, {"PATH": str(tmp_path)}) is None
-    assert find(folder, environ | {"DOCKER_HOST": f"unix://{tmp_path}/none.sock"}) is None
+    assert find([folder], {"PATH": str(tmp_path)}) is None
+    assert find([folder], environ | {"DOCKER_HOST": f"unix://{tmp_path}/none.sock"}) is None
 
 
 def test_lines__as_they_come(machine: dict[str, str], engine: FakeEngine, docker: FakeDocker, folder: Path) -> None:
     """Each is there before the verb ends; a verb that fails is an error, with what it says."""
     engine.answer("GET", "/containers/json", [_container("mine", str(folder))])
     docker.rule("exec", stdout="1\n2\n", stderr="pullthrough: The disk is full.\n", status=1)
-    found = find(folder, machine)
+    found = find([folder], machine)
     assert found is not None
 
     seen = []
@@ -111,7 +111,7 @@ def test_lines__that_nobody_reads_on(
     """The command is ended, and leaves nothing behind."""
     engine.answer("GET", "/containers/json", [_container("mine", str(folder))])
     docker.rule("exec", stdout="1\n", waits=True)
-    found = find(folder, machine)
+    found = find([folder], machine)
     assert found is not None
 
     lines = iter(found.lines("verify"))
@@ -130,7 +130,7 @@ def test_read__what_a_verb_prints(
     engine.answer("GET", "/containers/json", [_container("mine", str(folder))])
     docker.rule("exec", stdout='{"files": 1}\n')
     docker.rule("exec", "id-mine", "pullthrough", "verify", stderr="pullthrough: no.\n", status=1)
-    found = find(folder, machine)
+    found = find([folder], machine)
     assert found is not None
 
     assert '{"files": 1}\n' == found.read("stats", "--json")

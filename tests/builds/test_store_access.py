@@ -12,7 +12,7 @@ import pytest
 
 from proxy.app import Running
 from proxy.builds.contained_store import ContainedStore
-from proxy.builds.store_access import DataPlace, reach
+from proxy.builds.store_access import SETUP_FOLDER, DataPlace, reach
 from proxy.control.client import RunningStore
 from proxy.control.opened_folder import OpenedFolder
 from proxy.control.protocol import ControlError
@@ -77,6 +77,29 @@ def test_reach__no_cache(machine: Mapping[str, str], data_folder: Path) -> None:
     with pytest.raises(ControlError, match=r"no cache in .*pullthrough setup"):
         reach(DataPlace(data_folder, PLENTY, chosen=True), machine)
     assert not data_folder.exists()
+
+
+def test_reach__folder_of_setup(machine: Mapping[str, str], data_folder: Path) -> None:
+    """Where nobody chose a folder and the default one is empty, it is the one that `setup` made."""
+    made = Path(machine["HOME"]) / SETUP_FOLDER
+    _make(made)
+
+    with closing(reach(DataPlace(data_folder, PLENTY, chosen=False), machine)) as store:
+        assert str(made) == store.stats().folder
+    with pytest.raises(ControlError, match="no cache in"):
+        reach(DataPlace(data_folder, PLENTY, chosen=True), machine)
+
+
+def test_reach__container_that_has_the_folder_of_setup(
+    engine: FakeEngine, machine: Mapping[str, str], data_folder: Path
+) -> None:
+    """A cache that runs comes before a folder of one that does not."""
+    _make(data_folder)
+    mounts = [{"Type": "bind", "Source": f"{machine['HOME']}/{SETUP_FOLDER}", "Destination": "/data"}]
+    engine.answer("GET", "/containers/json", [{"Id": "1", "Names": ["/c"], "State": "running", "Mounts": mounts}])
+
+    with closing(reach(DataPlace(data_folder, PLENTY, chosen=False), machine)) as store:
+        assert isinstance(store, ContainedStore)
 
 
 def test_reach__socket_that_a_kill_left(machine: Mapping[str, str], data_folder: Path) -> None:

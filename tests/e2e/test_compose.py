@@ -325,7 +325,7 @@ async def test_up__store_in_the_container(stand: _Stand, python_base: str, bridg
     """stats, clean and verify of this machine reach the store of the cache in its container, by running inside it."""
     await stand.up("cache")
     await asyncio.to_thread(stand.fetch, python_base, bridge)
-    found = contained_cache.find(stand.data, os.environ)
+    found = contained_cache.find([stand.data], os.environ)
     assert found is not None
     store = ContainedStore(found)
     stats = await asyncio.to_thread(store.stats)
