@@ -93,19 +93,24 @@ class Ground:
     def run(self, command: Sequence[str], **variables: str) -> tuple[float, str]:
         """The seconds that a command took, and its standard output. Raises RuntimeError if it failed."""
         begin = time.monotonic()
-        done = subprocess.run(
+        with subprocess.Popen(
             command,
             env=self.environ | variables,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            try:
+                out, err = process.communicate()
+            except BaseException:
+                process.terminate()  # and not kill: it ends its own build first
+                raise
         seconds = time.monotonic() - begin
-        if done.returncode:
-            said = (done.stdout + done.stderr).decode(errors="replace")
-            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{said[-4000:]}")
-        return seconds, done.stdout.decode()
+        if process.returncode:
+            said = (out + err).decode(errors="replace")
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-4000:]}")
+        return seconds, out.decode()
 
 
 class Direct:
