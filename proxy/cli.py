@@ -1,31 +1,25 @@
 """The command line: the verbs and their options; nothing else.
 
-Each setting is an option, which is made from the setting's field. Values are passed on as texts, so that `config`
-validates them all at once and names each as it was written.
+What several verbs share, and the option of each setting, are in `options`.
 
 Exit statuses: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic.fields import FieldInfo
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from proxy import operating_system, version
+from proxy import operating_system, options, version
 from proxy.config.credentials import KnownCredentials
-from proxy.config.field_types import metavar, shown_default
-from proxy.config.loading import ConfigError, Resolved, resolve
-from proxy.config.naming import SettingPath, flag, key, settings_fields
+from proxy.config.loading import ConfigError
+from proxy.config.naming import key, settings_fields
 from proxy.config.proxy_selection import KnownProxies
-from proxy.config.settings import Settings
+from proxy.options import CacheAddress, ConfigFile, DataFolder, IndexMount
 
 if TYPE_CHECKING:
     from proxy.builds.store_access import DataPlace
@@ -49,13 +43,6 @@ def main() -> None:
     cli()
 
 
-def _working_folder() -> Path:
-    try:
-        return Path.cwd()
-    except OSError:
-        raise ConfigError(["the working folder was removed; change to another one"]) from None
-
-
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - a callback of the library
     if wanted:
         typer.echo(f"pullthrough {version()}")
@@ -75,51 +62,24 @@ def everywhere(
         raise typer.Exit(1)
 
 
-def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """The same command with an option for each setting, in place of its `**flags`."""
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    fixed = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
-    flags = [_parameter(path, field) for path, field in settings_fields()]
-    command.__signature__ = inspect.Signature([*fixed, *flags])  # type: ignore[attr-defined] # read by the library
-    return command
-
-
-def _parameter(path: SettingPath, field: FieldInfo) -> inspect.Parameter:
-    option = typer.Option(flag(path), metavar=metavar(field), help=_help(field))
-    annotation = Annotated[str | None, option]
-    return inspect.Parameter(_name(path), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _name(path: SettingPath) -> str:
-    return "_".join(path)
-
-
-def _help(field: FieldInfo) -> str:
-    default = shown_default(field)
-    text = field.description or ""
-    return (text if default == "(none)" else f"{text} Default: {default}.").replace("`", "")
-
-
 @cli.command(epilog=_EXIT_STATUS)
-@_with_flags
+@options.with_settings
 def serve(
     *,
-    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings file, in TOML.")] = None,
+    config: ConfigFile = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show every setting and where its value came from, and exit.")
     ] = False,
     **flags: str | None,
 ) -> None:
     """Run the proxy until it is interrupted."""
-    given = {key(path): flags[_name(path)] for path, _ in settings_fields()}
+    given = {key(path): flags[options.option_name(path)] for path, _ in settings_fields()}
+    resolved = options.resolved(os.environ, config=config, **given)
     try:
-        resolved = resolve({"config": config, **given}, os.environ, _working_folder())
         proxies = KnownProxies.find(resolved.settings, os.environ)
         credentials = None if print_config else KnownCredentials.find(resolved.settings, os.environ)
     except ConfigError as error:
-        for line in error.errors:
-            typer.echo(f"pullthrough: {line}", err=True)
-        raise typer.Exit(2) from None
+        raise options.wrong(error) from None
     if credentials is None:
         from proxy.config.reference import listing  # noqa: PLC0415 - late, as the server is
 
@@ -133,14 +93,14 @@ def serve(
 @cli.command(epilog=_EXIT_STATUS)
 def healthcheck(
     *,
-    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings file, in TOML.")] = None,
+    config: ConfigFile = None,
     host: Annotated[
         str | None, typer.Option("--host", metavar="ADDRESS", help="The address that it listens on.")
     ] = None,
     port: Annotated[str | None, typer.Option("--port", metavar="NUMBER", help="The port that it listens on.")] = None,
 ) -> None:
     """Ask the running proxy whether it serves, as the health check of a container does."""
-    settings = _settings(config=config, host=host, port=port)
+    settings = options.resolved(os.environ, config=config, host=host, port=port).settings
     from proxy.commands import healthcheck as command  # noqa: PLC0415 - only what the verb needs is loaded
 
     raise typer.Exit(command.healthcheck(settings.host, settings.port))
@@ -160,24 +120,18 @@ def build(
     context: typer.Context,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
-    cache: Annotated[
-        str | None,
-        typer.Option("--cache", metavar="HOST[:PORT]", help="The cache's address for builds, in place of a search."),
-    ] = None,
-    index: Annotated[
-        str | None, typer.Option("--index", metavar="MOUNT", help="The index or group that pip and uv use.")
-    ] = None,
+    cache: CacheAddress = None,
+    index: IndexMount = None,
 ) -> None:
     """Run docker build through the cache: pullthrough build [CONTEXT] [any option of docker build].
 
     Without -f it builds Dockerfile.cached if there is one, without -t the tag is FOLDER-cached:latest.
     """
-    settings = _settings()
+    settings = options.resolved(os.environ).settings
     from proxy.commands import build as command  # noqa: PLC0415 - its libraries take a moment to load
 
-    raise typer.Exit(
-        command.build(context.args, command.BuildFlags(settings, json, cache, index), os.environ, _working_folder())
-    )
+    flags = command.BuildFlags(settings, json, cache, index)
+    raise typer.Exit(command.build(context.args, flags, os.environ, options.working_folder()))
 
 
 @cli.command(epilog="EXIT STATUS: 0 nothing is wrong, 1 something is, 2 wrong usage or configuration, 130 interrupted.")
@@ -189,24 +143,15 @@ def doctor(  # noqa: PLR0913 - each is an option
         str, typer.Option("--project", metavar="NAME", help="A project that is fetched from the index.")
     ] = "six",
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
-    cache: Annotated[
-        str | None,
-        typer.Option("--cache", metavar="HOST[:PORT]", help="The cache's address for builds, in place of a search."),
-    ] = None,
-    index: Annotated[
-        str | None, typer.Option("--index", metavar="MOUNT", help="The index or group that pip and uv use.")
-    ] = None,
+    cache: CacheAddress = None,
+    index: IndexMount = None,
 ) -> None:
     """Look at all that a build through the cache needs, and say how to mend what is wrong."""
-    settings = _settings()
+    settings = options.resolved(os.environ).settings
     from proxy.commands import doctor as command  # noqa: PLC0415 - its libraries take a moment to load
 
     flags = command.DoctorFlags(settings, json, cache, index, file, builder, project)
-    raise typer.Exit(command.doctor(flags, os.environ, _working_folder()))
-
-
-_Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings file, in TOML.")]
-_Data = Annotated[str | None, typer.Option("--data", metavar="FOLDER", help="Folder of the cached files.")]
+    raise typer.Exit(command.doctor(flags, os.environ, options.working_folder()))
 
 
 @cli.command(epilog=_EXIT_STATUS)
@@ -221,8 +166,8 @@ def stats(  # noqa: PLR0913 - each is an option
         int,
         typer.Option("--largest", metavar="NUMBER", min=0, max=10_000, help="How many of the largest files to list."),
     ] = 10,
-    config: _Config = None,
-    data: _Data = None,
+    config: ConfigFile = None,
+    data: DataFolder = None,
 ) -> None:
     """Show what is stored, by index and kind, and what that saved."""
     place = _data_place(config, data)
@@ -259,8 +204,8 @@ def clean(  # noqa: PLR0913 - each is an option
     json: Annotated[
         bool, typer.Option("--json", help="Print as JSON what would go; with --yes remove it, a line for each step.")
     ] = False,
-    config: _Config = None,
-    data: _Data = None,
+    config: ConfigFile = None,
+    data: DataFolder = None,
 ) -> None:
     """Remove what is stored, also while the cache runs. All conditions that are given must hold.
 
@@ -279,8 +224,8 @@ def clean(  # noqa: PLR0913 - each is an option
 def verify(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each step.")] = False,
-    config: _Config = None,
-    data: _Data = None,
+    config: ConfigFile = None,
+    data: DataFolder = None,
 ) -> None:
     """Hash every stored file, also while the cache runs. Damaged ones are removed, and fetched again when asked for."""
     place = _data_place(config, data)
@@ -291,7 +236,7 @@ def verify(
 
 def _data_place(config: str | None, data: str | None) -> DataPlace:
     """The data folder of file, environment and flags. Ends with status 2 if some are wrong."""
-    resolved = _resolved(config=config, data=data)
+    resolved = options.resolved(os.environ, config=config, data=data)
     from proxy.builds.store_access import DataPlace  # noqa: PLC0415 - its libraries take a moment to load
 
     settings = resolved.settings
@@ -317,17 +262,15 @@ def setup(  # noqa: PLR0913 - each is an option
         typer.Option("--host", metavar="ADDRESS", help="Listen here, in place of 127.0.0.1 and Docker's bridge."),
     ] = None,
     port: Annotated[str | None, typer.Option("--port", metavar="NUMBER", help="Listen on this port.")] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="FOLDER", help="Store files here.")] = None,
-    index: Annotated[
-        str | None, typer.Option("--index", metavar="MOUNT", help="The index or group that pip and uv use.")
-    ] = None,
+    data: DataFolder = None,
+    index: IndexMount = None,
 ) -> None:
     """Start the cache for good, prove that builds reach it, and show or write the lines for pip, uv, apt and Docker."""
-    resolved = _resolved(host=host, port=port, data=data)
+    resolved = options.resolved(os.environ, host=host, port=port, data=data)
     from proxy.commands import setup as command  # noqa: PLC0415 - its libraries take a moment to load
 
     flags = command.SetupFlags(resolved, process, monitoring, write, only_print, remove, yes, index)
-    raise typer.Exit(command.setup(flags, os.environ, _working_folder()))
+    raise typer.Exit(command.setup(flags, os.environ, options.working_folder()))
 
 
 @cli.command("help", epilog=_EXIT_STATUS)
@@ -349,18 +292,3 @@ def show_help(
         raise typer.Exit(2)
     with found.make_context(verb, [], parent=above, resilient_parsing=True) as of_verb:
         typer.echo(found.get_help(of_verb))
-
-
-def _settings(**flags: str | None) -> Settings:
-    """The settings, for verbs that have flags for a few of them or for none. Ends with status 2 if some are wrong."""
-    return _resolved(**flags).settings
-
-
-def _resolved(**flags: str | None) -> Resolved:
-    """The same, and where each value came from."""
-    try:
-        return resolve(flags, os.environ, _working_folder())
-    except ConfigError as error:
-        for line in error.errors:
-            typer.echo(f"pullthrough: {line}", err=True)
-        raise typer.Exit(2) from None

@@ -143,6 +143,6 @@ def test_compose__names_each_variable() -> None:
     rows = re.findall(
         r"^\| `(PULLTHROUGH_\w+)` \| (\S.*?) \|", (_ROOT / "docs/compose.md").read_text("utf-8"), re.MULTILINE
     )
-    used = dict(re.findall(r"\$\{(PULLTHROUGH_\w+):-((?:\$\{\w+\}|[^}])*)\}", text))
+    used = dict(re.findall(r"\$\{(PULLTHROUGH_\w+):-((?:\$\{[^}]*\}|[^}])*)\}", text))
 
     assert used == {name: default.strip("`") if "`" in default else "" for name, default in rows}

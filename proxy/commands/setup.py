@@ -17,13 +17,13 @@ from proxy.builds.changes import Changes
 from proxy.builds.removal import Remover
 from proxy.builds.setup import set_up
 from proxy.builds.setup_plan import SetupCaller, SetupPlan, look, serve_arguments
+from proxy.builds.store_access import SETUP_FOLDER
 from proxy.commands import output
 from proxy.commands.build import BuildFlags, cache_place
 from proxy.config import sources
 from proxy.config.loading import Resolved
 from proxy.errors import PullthroughError
 
-_FOLDER = ".docker-cache"  # in the home folder, where `du` shows it beside what the person knows
 _DOCKER_NOTE = (
     "docker: its file is written only if you name it: --write docker. The proxy in it holds for every build and "
     "container, and the cache answers only for apt archives there."
@@ -82,7 +82,7 @@ def planned(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> SetupPl
     told = flags.resolved.origin(("data",)).kind != "default" or file is not None or not home
     return SetupPlan(
         place=cache_place(BuildFlags(settings, index=flags.index)),
-        data=settings.data if told else Path(home or "/") / _FOLDER,
+        data=settings.data if told else Path(home or "/") / SETUP_FOLDER,
         hosts=settings.host if flags.resolved.origin(("host",)).kind != "default" else None,
         process=flags.process,
         monitoring=flags.monitoring,
