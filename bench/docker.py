@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ways, overhead = _measured(place, options, wanted)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    text = table(ways, overhead, options.rate)
+    text = table(ways, overhead, options.rate, wanted.split())
     say(text)
     if options.output or options.requirements:
         output: Path = options.output or _BUILD / "docker.md"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.report import NONE, figure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 BEGIN, END = "<!-- docker: begin -->\n", "<!-- docker: end -->\n"
 FIRST = "first build"
@@ -34,11 +34,14 @@ class Figures:
     from_archives: int | None = None
 
 
-def table(ways: Mapping[str, Mapping[str, Figures]], overhead: Mapping[str, float], rate: int) -> str:
-    """The table. `ways`: by way and row; `overhead`: seconds by way; `rate`: the link's megabits a second."""
+def table(
+    ways: Mapping[str, Mapping[str, Figures]], overhead: Mapping[str, float], rate: int, wanted: Sequence[str]
+) -> str:
+    """The table. `ways`: by way and row; `overhead`: seconds by way; `rate`: the link's megabits a second;
+    `wanted`: the requirements."""
     cached = [name for name in ways if name != _DIRECT]
     head = (
-        "Builds of torch 2.7.1, openvino 2025.2.0 and transformers 4.46.3 with all that they need, measured in one run "
+        f"Builds of {', '.join(wanted)} with all that they need, measured in one run "
         "of `make bench-docker FLAGS=--prune`. All that comes from upstream shares a link that is limited to "
         f"{rate} Mbit/s. Direct is a Dockerfile that copies the code and then runs pip; cached is `Dockerfile.cached` "
         "by `pullthrough build`; in brackets what the cache fetched for it from PyPI and from apt's archives:\n"

@@ -25,7 +25,7 @@ def test_table__what_is_met_and_what_is_missed() -> None:
         REQUIREMENTS: Figures(31.0, 25_000, 0),
         PRUNED: Figures(9.0, 0, 241_248),
     }
-    text = table({"cached, pip": cached, "direct": _DIRECT}, {"cached, pip": 1.5}, 100)
+    text = table({"cached, pip": cached, "direct": _DIRECT}, {"cached, pip": 1.5}, 100, ["torch==2.7.1", "six==1"])
 
     assert "| | direct | cached, pip | must be |\n" in text
     assert f"| {FIRST} | 100 s | 104 s, 4% more (2,900.0 MB + 15.9 MB) | ≤ 5% more |\n" in text
@@ -34,13 +34,14 @@ def test_table__what_is_met_and_what_is_missed() -> None:
     assert f"| {PRUNED} | 100 s | 9 s, 91% less (0 B + 0.2 MB) | ≥ 90% less |\n" in text
     assert text.endswith("| - | 1.50 s | < 2 s |\n")
     assert "100 Mbit/s" in text
+    assert text.startswith("Builds of torch==2.7.1, six==1 with all that they need")
 
 
 def test_table__overhead_is_missed() -> None:
     """The overhead has a bound, too."""
     ways = {"direct": _DIRECT, "cached, uv": _DIRECT}
 
-    assert table(ways, {"cached, uv": 2.5}, 100).endswith("| - | 2.50 s, **missed** | < 2 s |\n")
+    assert table(ways, {"cached, uv": 2.5}, 100, ["six==1"]).endswith("| - | 2.50 s, **missed** | < 2 s |\n")
 
 
 def test_readme__has_a_place() -> None:
