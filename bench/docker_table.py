@@ -37,8 +37,11 @@ class Figures:
 def table(
     ways: Mapping[str, Mapping[str, Figures]], overhead: Mapping[str, float], rate: int, wanted: Sequence[str]
 ) -> str:
-    """The table. `ways`: by way and row; `overhead`: seconds by way; `rate`: the link's megabits a second;
-    `wanted`: the requirements."""
+    """The table, with the sentence before it.
+
+    `ways`: by way and row; `overhead`: seconds by way; `rate`: the link's megabits a second;
+    `wanted`: the requirements.
+    """
     cached = [name for name in ways if name != _DIRECT]
     head = (
         f"Builds of {', '.join(wanted)} with all that they need, measured in one run "
