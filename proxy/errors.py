@@ -145,3 +145,7 @@ class StoreRefused(StoreBroken):
 
 class BlobDamaged(StoreError):
     """A stored file is missing or was changed. It has been dropped and may be fetched again."""
+
+
+class WrongUsage(PullthroughError):
+    """What was written on the command line cannot be meant. The text says what can."""

@@ -75,14 +75,22 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """What clients got of one upstream and kind so far. `saved`: bytes that upstream did not send for them."""
+class TrafficRow:
+    """What clients got of one upstream and kind so far. `from_cache`: bytes, also of downloads under way."""
 
     index: str
     kind: str
     requests: int
     hits: int  # answers without a download of their own
-    saved: int
+    from_cache: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What clients got so far. `saved`: bytes sent less bytes fetched; it can fall, and below zero."""
+
+    rows: tuple[TrafficRow, ...] = ()
+    saved: int = 0
 
 
 class Metrics(Collector):
@@ -149,23 +157,20 @@ class Metrics(Collector):
         """All metrics in Prometheus' text format, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
-    def traffic(self) -> list[Traffic]:
+    def traffic(self) -> Traffic:
         """What clients got so far, by upstream and kind; the program's own pages are left out."""
         counts = {place: [0, 0] for place in self._sent if place[0] != _OWN}
         for (upstream, kind, outcome, _), row in self._rows.items():
             if (count := counts.get((upstream, kind))) is not None:
                 count[0] += row.requests
                 count[1] += row.requests if outcome in _HITS else 0
-        return [
-            Traffic(
-                upstream,
-                kind.value,
-                requests,
-                hits,
-                self._sent[upstream, kind].cache + self._sent[upstream, kind].shared,
-            )
+        sent = {place: self._sent[place] for place in counts}
+        rows = tuple(
+            TrafficRow(upstream, kind.value, requests, hits, sent[upstream, kind].cache + sent[upstream, kind].shared)
             for (upstream, kind), (requests, hits) in counts.items()
-        ]
+        )
+        all_sent = sum(one.cache + one.shared + one.upstream for one in sent.values())
+        return Traffic(rows, all_sent - sum(self._fetched.values()))
 
     def describe(self) -> list[Metric]:
         """Nothing: all names begin with this program's, and nothing else registers any."""

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.events import Evicted, Fetched, Flying, Served, Stored, Tunnelled, UpstreamFailed
-from proxy.metrics import Metrics, Traffic
+from proxy.metrics import Metrics, TrafficRow
 from proxy.model import Kind, Outcome, Source
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
@@ -174,11 +174,15 @@ def test_store_errors__are_asked_for() -> None:
 
 
 def test_traffic__by_upstream_and_kind() -> None:
-    """Answers without a download of their own are hits, and what upstream did not send for them is saved."""
+    """Answers without a download of their own are hits, and what was sent less what was fetched is saved."""
     metrics = Metrics(["pypi"])
     metrics(served(sent={Source.CACHE: 7, Source.SHARED: 20}))
     metrics(Served("pypi", Kind.FILE, Outcome.MISS, 200, {Source.UPSTREAM: 300}, 1.0, "GET", "/x"))
     metrics(Served("pypi", Kind.FILE, Outcome.ERROR, 502, {}, 1.0, "GET", "/x"))
     metrics(Served("-", Kind.OTHER, Outcome.HIT, 200, {Source.CACHE: 9}, 1.0, "GET", "/metrics"))
 
-    assert [Traffic("pypi", "file", 3, 1, 27)] == [one for one in metrics.traffic() if one.requests]
+    metrics(Fetched("pypi", 400))
+
+    traffic = metrics.traffic()
+    assert [TrafficRow("pypi", "file", 3, 1, 27)] == [row for row in traffic.rows if row.requests]
+    assert 27 + 300 - 400 == traffic.saved

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.errors import PullthroughError
+from proxy.errors import WrongUsage
 
 CACHED_FILE = "Dockerfile.cached"
 
@@ -24,10 +24,6 @@ _SWITCHES = {
 _SHORT = {"f": "file", "t": "tag", "o": "output", "c": "cpu-shares", "m": "memory", "q": "quiet", "D": "debug"}
 _URL = re.compile(r"^(https?://|git://|ssh://|git@|github\.com/)")
 _NOT_OF_A_NAME = re.compile(r"[^a-z0-9]+")
-
-
-class WrongBuildOption(PullthroughError):
-    """The arguments cannot be those of a build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +51,7 @@ class BuildOptions:
 def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
     """Read the arguments, and add the defaults: the file `Dockerfile.cached` where it is, the tag, the context.
 
-    Raises WrongBuildOption.
+    Raises WrongUsage.
     """
     options: dict[str, list[str]] = {}
     places: list[str] = []
@@ -65,11 +61,11 @@ def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
         else:
             places.append(value)
     if len(places) > 1:
-        raise WrongBuildOption(f"a build has one context, and not {len(places)}: {' '.join(places)}")
+        raise WrongUsage(f"a build has one context, and not {len(places)}: {' '.join(places)}")
     given = places[0] if places else "."
     folder = None if given == _STDIN or _URL.match(given) else cwd / given
     if folder is not None and not folder.is_dir():
-        raise WrongBuildOption(f"the context {given} is not a folder")
+        raise WrongUsage(f"the context {given} is not a folder")
     extra: list[str] = []
     path: Path | None = None
     if "file" in options:
@@ -79,7 +75,7 @@ def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
         path = _default_file(folder, cwd)
         extra += ["--file", str(path)] if path.name == CACHED_FILE else []
     if path is not None and not path.is_file():
-        raise WrongBuildOption(
+        raise WrongUsage(
             f"there is no file {path}. Name one with -f, or copy {CACHED_FILE} of this program to your project."
         )
     tags = options.get("tag", [])
@@ -147,7 +143,7 @@ def _short(letters: str, rest: Iterator[str]) -> Iterator[tuple[str, str]]:
 def _next(rest: Iterator[str], option: str) -> str:
     value = next(rest, None)
     if value is None:
-        raise WrongBuildOption(f"{option} needs a value")
+        raise WrongUsage(f"{option} needs a value")
     return value
 
 

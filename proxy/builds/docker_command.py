@@ -1,6 +1,7 @@
 """The command `docker`: what it is, short questions to it, and the build that it runs.
 
-Builds go through the command, since the engine's API has none with secrets. Called by `builders`, `probe` and `build`.
+Builds go through the command, since the engine's API has none with secrets. Called by `builders`, `probe` and `build`;
+`setup` and `removal` ask for what the command leaves in the home folder.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from proxy.builds.engine_trouble import EngineTrouble, version_trouble
 
 _WAIT = 60  # seconds for an answer to a question
 WITHOUT_BUILDKIT = 23  # the first version of `docker` that leaves BuildKit to its plugin buildx
+_NUMBER, _BUILDX = ".buildNodeID", "buildx"  # traces of the command in its folder
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -155,3 +157,30 @@ def said(result: subprocess.CompletedProcess[str]) -> str:
     """What a failed `docker` said, in one line, with what helps where that is known."""
     text = " ".join(result.stderr.split()) or f"status {result.returncode}"
     return version_trouble(text) or text.removeprefix("ERROR: ")
+
+
+def absent_traces(environ: Mapping[str, str]) -> list[Path]:
+    """What the command leaves in the home folder at its first build, and has not left yet: its number, buildx' folder.
+
+    `setup` builds to prove the way, so it may be the first.
+    """
+    folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "/") / ".docker")
+    return [path for path in (folder, folder / _NUMBER, folder / _BUILDX) if not path.exists()]
+
+
+def remove_traces(paths: Sequence[Path]) -> None:
+    """Remove the traces that were absent before. Folders that others use stay. Raises OSError."""
+    for path in reversed(paths):
+        if path.name == _NUMBER:
+            path.unlink(missing_ok=True)
+        elif path.name != _BUILDX:
+            with contextlib.suppress(OSError):  # it has other files, or is not there
+                path.rmdir()
+        elif path.is_dir() and not _builders(path):
+            shutil.rmtree(path)
+
+
+def _builders(folder: Path) -> bool:
+    """Whether somebody made a builder."""
+    instances = folder / "instances"
+    return instances.is_dir() and any(instances.iterdir())

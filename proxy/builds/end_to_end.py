@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
+from proxy.builds import running_cache
 from proxy.builds.findings import Finding, doubtful, ok, wrong
 from proxy.builds.running_cache import RunningCache
 
@@ -67,13 +68,8 @@ def _files(body: bytes) -> list[dict[str, Any]]:
 
 
 def _get(cache: RunningCache, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(cache.host, cache.port, timeout=_WAIT)
-    try:
-        connection.request("GET", path, headers={"Accept": _PAGE, "Connection": "close"})
-        answer = connection.getresponse()
-        return answer.status, answer.read(_LARGEST)
-    finally:
-        connection.close()
+    answer = running_cache.get(cache.host, cache.port, path, accept=_PAGE, wait=_WAIT, longest=_LARGEST)
+    return answer.status, answer.body
 
 
 def _line(body: bytes) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.builds import client_files, client_traces, service_units
+from proxy.builds import client_files, docker_command, service_units
 from proxy.builds.changes import Changes, FileChange
 from proxy.builds.compose import Compose
 from proxy.builds.reach import RememberedAddresses
@@ -54,7 +54,7 @@ def remove(changes: Changes, data: Path, remover: Remover) -> list[str]:
     if remover.purge and changes.made(data) and data.is_dir():
         shutil.rmtree(data)
         remover.say(f"deleted the stored files in {data}")
-    client_traces.remove([Path(line) for line in changes.notes.get(TRACES, "").splitlines()])
+    docker_command.remove_traces([Path(line) for line in changes.notes.get(TRACES, "").splitlines()])
     for left in changes.remove_folders():
         if left == data:
             remover.say(f"the stored files in {left} are still there; delete them: rm -r {left}")

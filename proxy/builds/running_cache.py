@@ -8,16 +8,19 @@ from __future__ import annotations
 import http.client
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.message import Message
 from email.utils import parsedate_to_datetime
 
 from proxy import address_text
 from proxy.builds.containers import EngineContainer
 
 _WAIT = 5.0  # seconds for an answer
+_PAUSE = 0.2  # seconds between two looks at a cache that starts
 _LONGEST = 8 << 20  # bytes of metrics
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
@@ -125,17 +128,62 @@ def stranger(host: str, port: int) -> str | None:
     return None if name == "pullthrough" else "".join(mark for mark in name[:80] if mark.isprintable())
 
 
-def _ask(host: str, port: int) -> tuple[Figures, datetime | None] | None:
-    connection = http.client.HTTPConnection(host, port, timeout=_WAIT)
+def wait_until_ready(
+    hosts: Sequence[str], port: int, patience: float, ended: Callable[[], bool] = lambda: False
+) -> RunningCache | None:
+    """The cache at the first of these places, once it is ready; None if it is not within `patience` seconds.
+
+    `ended`: whether it is known by now that it will not be.
+    """
+    until = time.monotonic() + patience
+    while True:
+        cache = find(hosts, port)
+        if cache is not None and ready(cache):
+            return cache
+        if time.monotonic() > until or ended():
+            return None
+        time.sleep(_PAUSE)
+
+
+def ready(cache: RunningCache) -> bool:
+    """Whether the cache says that it can store what it fetches."""
     try:
-        connection.request("GET", "/metrics", headers={"Connection": "close"})
+        return get(cache.host, cache.port, "/readyz").status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came for one request."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+def get(  # noqa: PLR0913 - each has its default
+    host: str, port: int, path: str, *, accept: str = "*/*", wait: float = _WAIT, longest: int = _LONGEST
+) -> Answer:
+    """Ask a cache for a path, on a connection of its own. `wait`: seconds; `longest`: bytes of the body that are read.
+
+    Raises OSError, HTTPException.
+    """
+    connection = http.client.HTTPConnection(host, port, timeout=wait)
+    try:
+        connection.request("GET", path, headers={"Accept": accept, "Connection": "close"})
         answer = connection.getresponse()
-        body = answer.read(_LONGEST)
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
+        return Answer(answer.status, answer.headers, answer.read(longest))
     finally:
         connection.close()
-    figures = read_figures(body.decode("utf-8", "replace")) if answer.status == http.client.OK else None
+
+
+def _ask(host: str, port: int) -> tuple[Figures, datetime | None] | None:
+    try:
+        answer = get(host, port, "/metrics")
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    figures = read_figures(answer.body.decode("utf-8", "replace")) if answer.status == http.client.OK else None
     clock = None
     with suppress(TypeError, ValueError):
         clock = parsedate_to_datetime(answer.headers.get("Date", ""))

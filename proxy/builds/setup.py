@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.builds import client_files, client_traces, compose, folder_check, readiness, running_cache, service_units
+from proxy.builds import client_files, compose, docker_command, folder_check, running_cache, service_units
 from proxy.builds.build_site import CachePlace, survey
 from proxy.builds.changes import Changes
 from proxy.builds.client_files import ClientFile, FileRefused
@@ -139,7 +139,7 @@ class _Setup:
         )
 
     def _wait(self, last_lines: Callable[[], str], log: str) -> RunningCache:
-        cache = readiness.wait(self.ways.hosts, self.plan.place.port, _PATIENCE)
+        cache = running_cache.wait_until_ready(self.ways.hosts, self.plan.place.port, _PATIENCE)
         if cache is None:
             raise SetupFailed(
                 f"the cache was started, and is not ready after {_PATIENCE:.0f} s. Its log says why: {log}\n"
@@ -208,7 +208,7 @@ class _Setup:
     def _note_traces(self) -> None:
         """Record what Docker's client has not left yet, before its first build."""
         if TRACES not in self.changes.notes:
-            self.changes.note(TRACES, "\n".join(map(str, client_traces.absent(self.caller.environ))))
+            self.changes.note(TRACES, "\n".join(map(str, docker_command.absent_traces(self.caller.environ))))
 
     def _proof(self) -> list[str]:
         self._note_traces()

@@ -20,12 +20,12 @@ from proxy.address_text import host as read_host
 from proxy.builds import build_options
 from proxy.builds.build import BuildCaller, BuildReport
 from proxy.builds.build import build as run_build
-from proxy.builds.build_options import WrongBuildOption
 from proxy.builds.build_site import CachePlace
 from proxy.builds.candidates import Candidate
 from proxy.commands import output
+from proxy.commands.endings import ended
 from proxy.config.settings import Settings
-from proxy.errors import BadTarget, PullthroughError
+from proxy.errors import BadTarget, WrongUsage
 from proxy.model import GROUP_INDEX
 
 
@@ -43,37 +43,29 @@ def build(arguments: Sequence[str], flags: BuildFlags, environ: Mapping[str, str
     """Build with these arguments of `docker build`. Gives the exit status; 1: no build could be run; 2: wrong usage."""
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGHUP, _ended)
-    try:
+
+    def work() -> int:
         place = cache_place(flags)
         options = build_options.read(arguments, cwd)
         caller = BuildCaller(environ, cwd, output.say, sys.stderr.fileno() if flags.json else None)
         report = run_build(options, place, caller)
-    except WrongBuildOption as error:
-        output.say(str(error))
-        return 2
-    except PullthroughError as error:
-        output.say(str(error))
-        return 1
-    except OSError as error:
-        output.say(f"{error.filename or 'the secret files'}: {error.strerror}.")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    if flags.json:
-        sys.stdout.write(output.json_text(as_json(report)))
-    elif not options.quiet and not report.end.interrupted:
-        show(report, output.console(sys.stderr))
-    return report.end.status
+        if flags.json:
+            sys.stdout.write(output.json_text(as_json(report)))
+        elif not options.quiet and not report.end.interrupted:
+            show(report, output.console(sys.stderr))
+        return report.end.status
+
+    return ended(work, "the secret files")
 
 
 def cache_place(flags: BuildFlags) -> CachePlace:
-    """Where the cache is looked for. Raises WrongBuildOption."""
+    """Where the cache is looked for. Raises WrongUsage."""
     settings = flags.settings
     indexes = {site.mount: site.index for site in settings.sites()}
     indexes |= {group.mount: GROUP_INDEX for group in settings.index_groups()}
     mount = flags.index or ("pypi" if "pypi" in indexes else next(iter(indexes)))
     if mount not in indexes:
-        raise WrongBuildOption(f"--index {mount}: there is no such mount; there are {', '.join(sorted(indexes))}")
+        raise WrongUsage(f"--index {mount}: there is no such mount; there are {', '.join(sorted(indexes))}")
     return CachePlace(settings.host, settings.port, mount, indexes[mount], _named(flags.cache, settings.port))
 
 
@@ -85,7 +77,7 @@ def _named(cache: str | None, port: int) -> Candidate | None:
         place = Candidate(host if colon else cache, int(number) if colon else port)
         read_host(place.host, rooted=True)
     except (ValueError, BadTarget):
-        raise WrongBuildOption(f"--cache {cache}: write HOST or HOST:PORT, as in 10.0.0.7:3142") from None
+        raise WrongUsage(f"--cache {cache}: write HOST or HOST:PORT, as in 10.0.0.7:3142") from None
     return place
 
 

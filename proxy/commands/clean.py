@@ -18,9 +18,10 @@ from proxy.builds import docker_caches
 from proxy.builds.docker_caches import DockerCaches
 from proxy.builds.store_access import DataPlace, reach
 from proxy.commands import output
-from proxy.commands.endings import DONE, FAILED, WRONG_USAGE, WrongUsage, ended
+from proxy.commands.endings import DONE, FAILED, WRONG_USAGE, ended
 from proxy.config.field_types import Duration, Size
 from proxy.control.protocol import CleanEnd, CleanPlan, Message, Progress, StoreControl, Wish
+from proxy.errors import WrongUsage
 
 _NOBODY = "nobody is here to ask. Add --yes to remove it, or --json to see it as JSON."
 _NOTHING = "Nothing to remove."

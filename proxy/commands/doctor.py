@@ -14,12 +14,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from proxy.builds.build_options import CACHED_FILE, WrongBuildOption
+from proxy.builds.build_options import CACHED_FILE
 from proxy.builds.diagnosis import Patient, diagnose
 from proxy.builds.findings import Finding, Health
 from proxy.commands import output
 from proxy.commands.build import BuildFlags, cache_place
+from proxy.commands.endings import ended
 from proxy.config.settings import Settings
+from proxy.errors import WrongUsage
 
 _STYLES = {Health.OK: "green", Health.DOUBTFUL: "yellow", Health.WRONG: "bold red", Health.SKIPPED: "dim"}
 
@@ -39,32 +41,29 @@ class DoctorFlags:
 
 def doctor(flags: DoctorFlags, environ: Mapping[str, str], cwd: Path) -> int:
     """Look at everything. Gives the exit status: 1 if something is wrong, 2 for wrong usage."""
-    try:
+
+    def work() -> int:
         place = cache_place(BuildFlags(flags.settings, flags.json, flags.cache, flags.index))
         file = dockerfile(flags.file, cwd)
-    except WrongBuildOption as error:
-        output.say(str(error))
-        return 2
-    patient = Patient(place, flags.settings.data, environ, cwd, file, flags.builder, flags.project)
-    try:
+        patient = Patient(place, flags.settings.data, environ, cwd, file, flags.builder, flags.project)
         findings = list(_shown(diagnose(patient), quiet=flags.json))
-    except KeyboardInterrupt:
-        return 130
-    if flags.json:
-        rows = [
-            {"subject": one.subject, "health": one.health.value, "text": one.text, "remedy": one.remedy}
-            for one in findings
-        ]
-        sys.stdout.write(output.json_text(rows))
-    return int(any(one.health is Health.WRONG for one in findings))
+        if flags.json:
+            rows = [
+                {"subject": one.subject, "health": one.health.value, "text": one.text, "remedy": one.remedy}
+                for one in findings
+            ]
+            sys.stdout.write(output.json_text(rows))
+        return int(any(one.health is Health.WRONG for one in findings))
+
+    return ended(work)
 
 
 def dockerfile(given: str | None, cwd: Path) -> Path | None:
-    """The Dockerfile to look at: the one that is named, else what `build` would build here. Raises WrongBuildOption."""
+    """The Dockerfile to look at: the one that is named, else what `build` would build here. Raises WrongUsage."""
     if given is not None:
         path = cwd / given
         if not path.is_file():
-            raise WrongBuildOption(f"-f {given}: there is no such file")
+            raise WrongUsage(f"-f {given}: there is no such file")
         return path
     return next((path for name in (CACHED_FILE, "Dockerfile") if (path := cwd / name).is_file()), None)
 

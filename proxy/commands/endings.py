@@ -1,14 +1,11 @@
-"""How verbs end that look after a store: the exit status, and the line that says why one failed.
-
-Called by `stats`, `clean` and `verify`.
-"""
+"""How verbs end: the exit status, and the line that says why one failed. Called by all of them but `serve`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from proxy.commands import output
-from proxy.errors import PullthroughError
+from proxy.errors import PullthroughError, WrongUsage
 
 DONE = 0
 FAILED = 1
@@ -16,12 +13,11 @@ WRONG_USAGE = 2
 INTERRUPTED = 130
 
 
-class WrongUsage(Exception):
-    """What was written on the command line cannot be meant. The text says why."""
+def ended(work: Callable[[], int], place: str = "the data folder") -> int:
+    """The exit status of `work`, or of its failure, which is said in one line on standard error.
 
-
-def ended(work: Callable[[], int]) -> int:
-    """The exit status of `work`, or of its failure, which is said in one line on standard error."""
+    `place`: what an error of the system is about where it names no file.
+    """
     try:
         return work()
     except WrongUsage as error:
@@ -33,7 +29,7 @@ def ended(work: Callable[[], int]) -> int:
     except BrokenPipeError:
         raise  # whoever read the output has read enough; the command line's library ends such a process
     except OSError as error:
-        output.say(f"{error.filename or 'the data folder'}: {error.strerror or type(error).__name__}.")
+        output.say(f"{error.filename or place}: {error.strerror or type(error).__name__}.")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

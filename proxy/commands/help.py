@@ -14,11 +14,11 @@ Verbs:
   serve        run the cache in the foreground, until Ctrl-C
   setup        start it in a container or by the system, and point clients at it; --remove takes all back
   build        docker build through the cache, and a table of what that saved
-  stats        what is stored and saved, by index and kind, with Docker's own caches
+  stats        what is stored, by index and kind, and what that saved; --docker: Docker's own caches, too
   clean        delete stored files by age, index, project, version or size
   verify       hash every stored file anew, and drop what is damaged
   doctor       look at all that a build needs, and say how to mend what is wrong
-  healthcheck  ask the cache whether it is ready, for containers
+  healthcheck  ask the cache whether it serves, for containers
   help VERB    the options of a verb
 
 Examples:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.builds import client_files, compose, removal, service_units
-from proxy.builds.build_options import WrongBuildOption
 from proxy.builds.changes import Changes
 from proxy.builds.removal import Remover
 from proxy.builds.setup import set_up
@@ -22,7 +21,7 @@ from proxy.commands import output
 from proxy.commands.build import BuildFlags, cache_place
 from proxy.config import sources
 from proxy.config.loading import Resolved
-from proxy.errors import PullthroughError
+from proxy.errors import PullthroughError, WrongUsage
 
 _DOCKER_NOTE = (
     "docker: its file is written only if you name it: --write docker. The proxy in it holds for every build and "
@@ -49,7 +48,7 @@ def setup(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> int:
     """Set it up, or take it back. Gives the exit status; 2: wrong usage."""
     try:
         plan = planned(flags, environ, cwd)
-    except WrongBuildOption as error:
+    except WrongUsage as error:
         output.say(str(error))
         return 2
     try:
@@ -71,11 +70,9 @@ def setup(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> int:
 
 
 def planned(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> SetupPlan:
-    """The plan of these options. Raises WrongBuildOption."""
+    """The plan of these options. Raises WrongUsage."""
     if flags.remove and (flags.only_print or flags.clients or flags.process or flags.monitoring):
-        raise WrongBuildOption(
-            "--remove takes everything back: give it without --print, --write, --process, --monitoring"
-        )
+        raise WrongUsage("--remove takes everything back: give it without --print, --write, --process, --monitoring")
     settings = flags.resolved.settings
     file, _ = sources.find_file({}, environ, cwd)
     home = environ.get("HOME")
@@ -96,7 +93,7 @@ def _clients(text: str) -> tuple[str, ...]:
     names = _WRITTEN if text == "all" else tuple(filter(None, (name.strip() for name in text.split(","))))
     for name in names:
         if name not in client_files.CLIENTS:
-            raise WrongBuildOption(f"--write {name}: there are {', '.join(client_files.CLIENTS)}, and all")
+            raise WrongUsage(f"--write {name}: there are {', '.join(client_files.CLIENTS)}, and all")
     return names
 
 

@@ -124,6 +124,8 @@ def _summary(stats: Stats, now: float) -> list[str]:
     running = "no cache runs" if stats.since is None else f"a cache runs for {output.period(now - stats.since)}"
     stored = f"{output.number(stats.files, 'file')}, {output.size(stats.size)} of {output.size(stats.limit)}"
     lines = [f"{stats.folder}: {stored}{free}; {running}"]
+    if stats.saved is not None:
+        lines.append(f"saved since it was started, sent less fetched: {output.size(stats.saved)}")
     if stats.broken_off:
         lines.append(f"downloads that broke off and may be resumed: {output.size(stats.broken_off)}")
     return lines
@@ -132,7 +134,7 @@ def _summary(stats: Stats, now: float) -> list[str]:
 def _by_index(stats: Stats) -> Table:
     """Files and bytes of each index and kind; what clients got of them, where a cache runs."""
     counted = stats.since is not None
-    traffic = ("requests", "hits", "saved") if counted else ()
+    traffic = ("requests", "hits", "from cache") if counted else ()
     headings = [(name, "right") for name in ("files", "size", *traffic)]
     table = output.table("", "index", "kind", *headings)  # type: ignore[arg-type]
     for row in stats.amounts:
@@ -144,14 +146,14 @@ def _by_index(stats: Stats) -> Table:
         stats.size,
         sum(row.requests or 0 for row in stats.amounts),
         sum(row.hits or 0 for row in stats.amounts),
-        sum(row.saved or 0 for row in stats.amounts),
+        sum(row.from_cache or 0 for row in stats.amounts),
     )
     output.add_row(table, "all", "", f"{total.files:,}", output.size(total.size), *_got(total, counted=counted))
     return table
 
 
 def _got(row: Amount, *, counted: bool) -> tuple[str, ...]:
-    return (f"{row.requests or 0:,}", f"{row.hits or 0:,}", output.size(row.saved or 0)) if counted else ()
+    return (f"{row.requests or 0:,}", f"{row.hits or 0:,}", output.size(row.from_cache or 0)) if counted else ()
 
 
 def docker_tables(docker: DockerCaches) -> list[RenderableType]:

@@ -28,7 +28,7 @@ from proxy.control.protocol import (
     Wish,
 )
 from proxy.control.selection import Choice, StoredBody
-from proxy.metrics import Traffic
+from proxy.metrics import Traffic, TrafficRow
 from proxy.ports import Clock
 from proxy.storage.inventory import Inventory
 from proxy.storage.space import file_system
@@ -46,7 +46,7 @@ class Caretaker:
         inventory: Inventory,
         folder: Path,
         clock: Clock,
-        traffic: Callable[[], Iterable[Traffic]] = tuple,
+        traffic: Callable[[], Traffic] = Traffic,
         since: float | None = None,
     ) -> None:
         """`traffic`: what clients got so far; `since`: when the cache was started, in seconds since the epoch."""
@@ -64,6 +64,7 @@ class Caretaker:
     async def stats(self, count: int) -> Stats:
         """What is stored, with the `count` largest files."""
         stored = await self._bodies()
+        running, traffic = self._since is not None, self._traffic()
         amounts = await self._workers.run(selection.amounts, stored)
         largest = await self._workers.run(selection.largest, stored, count)
         return Stats(
@@ -75,8 +76,9 @@ class Caretaker:
             limit=int(self._inventory.limit),  # of a kind of its own, which JSON lacks
             free=await self._workers.run(_free, self._folder),
             broken_off=self._inventory.broken_off,
-            amounts=_with_traffic(amounts, self._traffic()) if self._since is not None else amounts,
+            amounts=_with_traffic(amounts, traffic.rows) if running else amounts,
             largest=largest,
+            saved=traffic.saved if running else None,
         )
 
     async def plan(self, wish: Wish) -> CleanPlan:
@@ -164,16 +166,16 @@ class _Verifying:
                 self.damaged.append(body)
 
 
-def _with_traffic(amounts: Sequence[Amount], traffic: Iterable[Traffic]) -> tuple[Amount, ...]:
+def _with_traffic(amounts: Sequence[Amount], traffic: Iterable[TrafficRow]) -> tuple[Amount, ...]:
     """The amounts with what clients got; also of what is not stored any more."""
     got = {(one.index, one.kind): one for one in traffic if one.requests}
     rows = [
-        msgspec.structs.replace(row, requests=one.requests, hits=one.hits, saved=one.saved)
+        msgspec.structs.replace(row, requests=one.requests, hits=one.hits, from_cache=one.from_cache)
         if (one := got.pop((row.index, row.kind), None)) is not None
-        else msgspec.structs.replace(row, requests=0, hits=0, saved=0)
+        else msgspec.structs.replace(row, requests=0, hits=0, from_cache=0)
         for row in amounts
     ]
-    gone = [Amount(one.index, one.kind, 0, 0, one.requests, one.hits, one.saved) for one in got.values()]
+    gone = [Amount(one.index, one.kind, 0, 0, one.requests, one.hits, one.from_cache) for one in got.values()]
     return (*rows, *sorted(gone, key=lambda row: (row.index, row.kind)))
 
 

@@ -20,7 +20,7 @@ DEFAULT_LARGEST = 10
 class Amount(msgspec.Struct, frozen=True):
     """What is stored of one index and kind.
 
-    A body at several indexes counts at each. `requests`, `hits` and `saved` (bytes that did not come from upstream) are
+    A body at several indexes counts at each. `requests`, `hits` and `from_cache` (bytes) are
     since the cache was started; None while none runs.
     """
 
@@ -30,7 +30,7 @@ class Amount(msgspec.Struct, frozen=True):
     size: int
     requests: int | None = None
     hits: int | None = None
-    saved: int | None = None
+    from_cache: int | None = None
 
 
 class NamedFile(msgspec.Struct, frozen=True):
@@ -58,6 +58,7 @@ class Stats(msgspec.Struct, frozen=True):
     broken_off: int  # of downloads that may be resumed
     amounts: tuple[Amount, ...]
     largest: tuple[NamedFile, ...]
+    saved: int | None = None  # sent less fetched since then; it can fall
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -99,6 +100,7 @@ class CleanPlan(msgspec.Struct, frozen=True):
     left: int  # bytes that would still be stored
     amounts: tuple[Amount, ...]
     largest: tuple[NamedFile, ...]
+    saved: int | None = None  # sent less fetched since then; it can fall
 
     @property
     def empty(self) -> bool:

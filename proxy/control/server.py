@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 
 import msgspec
@@ -34,7 +34,7 @@ _DRAIN = 1.0  # seconds for the answers under way when the cache stops
 class ControlServer:
     """Mutable state: the socket, while there is one."""
 
-    def __init__(self, clock: Clock, traffic: Callable[[], Iterable[Traffic]]) -> None:
+    def __init__(self, clock: Clock, traffic: Callable[[], Traffic]) -> None:
         self._clock = clock
         self._traffic = traffic
         self._since = clock.now()

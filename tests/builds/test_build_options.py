@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.build_options import WrongBuildOption, default_tag, read
+from proxy.builds.build_options import default_tag, read
+from proxy.errors import WrongUsage
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_read__dockerfile_on_standard_input(project: Path) -> None:
 )
 def test_read__wrong(project: Path, arguments: list[str], said: str) -> None:
     """What docker would refuse with other words, or much later."""
-    with pytest.raises(WrongBuildOption, match=said):
+    with pytest.raises(WrongUsage, match=said):
         read(arguments, project)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.docker_command import BuildEnd, CommandFacts, DockerCommand, said
+from proxy.builds.docker_command import BuildEnd, CommandFacts, DockerCommand, absent_traces, remove_traces, said
 from proxy.builds.engine_trouble import EngineTrouble
 from tests.fake_docker import FakeDocker
 
@@ -112,3 +112,53 @@ def test_said__one_line(docker: FakeDocker, environ: dict[str, str]) -> None:
 
     docker.rule("buildx", stderr="", status=3)
     assert "status 3" == said(command.ask("buildx"))
+
+
+def _first_build(folder: Path) -> None:
+    """Leave what a first build leaves."""
+    (folder / "buildx/instances").mkdir(parents=True)
+    (folder / "buildx/refs/default").mkdir(parents=True)
+    (folder / "buildx/current").touch()
+    (folder / ".buildNodeID").write_text("1")
+
+
+@pytest.mark.parametrize("variable", ["HOME", "DOCKER_CONFIG"])
+def test_traces__of_a_first_build(tmp_path: Path, variable: str) -> None:
+    """All of it goes, wherever Docker's client has its folder."""
+    environ = {variable: str(tmp_path if variable == "HOME" else tmp_path / ".docker")}
+    before = absent_traces(environ)
+    _first_build(tmp_path / ".docker")
+
+    remove_traces(before)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_traces__that_were_there_before(tmp_path: Path) -> None:
+    """They stay, and so does what was beside them."""
+    _first_build(tmp_path / ".docker")
+    before = absent_traces({"HOME": str(tmp_path)})
+
+    remove_traces(before)
+
+    assert [] == before
+    assert {"buildx", ".buildNodeID"} == {path.name for path in (tmp_path / ".docker").iterdir()}
+
+
+def test_traces__builders_made_since(tmp_path: Path) -> None:
+    """A builder is somebody's work; so is a login."""
+    before = absent_traces({"HOME": str(tmp_path)})
+    _first_build(tmp_path / ".docker")
+    (tmp_path / ".docker/buildx/instances/mine").touch()
+    (tmp_path / ".docker/config.json").touch()
+
+    remove_traces(before)
+
+    assert {"buildx", "config.json"} == {path.name for path in (tmp_path / ".docker").iterdir()}
+
+
+def test_traces__never_left(tmp_path: Path) -> None:
+    """No build was run."""
+    remove_traces(absent_traces({"HOME": str(tmp_path)}))
+
+    assert [] == list(tmp_path.iterdir())

@@ -18,7 +18,6 @@ import pytest
 
 from proxy.app import Running
 from proxy.builds.build import BuildReport
-from proxy.builds.build_options import WrongBuildOption
 from proxy.builds.build_site import CachePlace
 from proxy.builds.candidates import Candidate
 from proxy.builds.docker_command import BuildEnd
@@ -26,6 +25,7 @@ from proxy.builds.savings import Saving, Savings
 from proxy.commands import output
 from proxy.commands.build import BuildFlags, as_json, cache_place, show
 from proxy.config.settings import Settings
+from proxy.errors import WrongUsage
 from tests import fake_engine
 from tests.fake_docker import FakeDocker
 from tests.fake_engine import BRIDGE, FakeEngine
@@ -245,7 +245,7 @@ def test_cache_place__named(cache: str, named: Candidate) -> None:
 @pytest.mark.parametrize("cache", ["", "a b", "host:", ":80", "http://host", "host;id", "$(id):80"])
 def test_cache_place__no_address(cache: str) -> None:
     """It gets into a RUN of the proof: nothing but a host and a port is one."""
-    with pytest.raises(WrongBuildOption, match="write HOST or HOST:PORT"):
+    with pytest.raises(WrongUsage, match="write HOST or HOST:PORT"):
         cache_place(_flags(cache))
 
 

@@ -19,8 +19,8 @@ from proxy.builds.docker_caches import BuilderCache, DockerCaches
 from proxy.builds.store_access import DataPlace
 from proxy.commands import output
 from proxy.commands.clean import CleanFlags, amount, removed, show, show_docker, wish
-from proxy.commands.endings import WrongUsage
 from proxy.control.protocol import Amount, CleanEnd, CleanPlan, NamedFile, Wish
+from proxy.errors import WrongUsage
 from tests import fake_engine
 from tests.commands.stored import FILES, GOLDEN, Machine, file_of, fill, filled
 from tests.conftest import MakeProxy

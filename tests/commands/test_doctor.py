@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.build_options import WrongBuildOption
 from proxy.builds.findings import doubtful, ok, skipped, wrong
 from proxy.commands import output
 from proxy.commands.doctor import dockerfile, show
+from proxy.errors import WrongUsage
 
 _ROOT = Path(__file__).parents[2]
 _GOLDEN = _ROOT / "tests" / "golden"
@@ -88,7 +88,7 @@ def test_dockerfile__that_build_would_build(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile.cached").touch()
     assert tmp_path / "Dockerfile.cached" == dockerfile(None, tmp_path)
     assert tmp_path / "Dockerfile" == dockerfile("Dockerfile", tmp_path)
-    with pytest.raises(WrongBuildOption, match="-f none: there is no such file"):
+    with pytest.raises(WrongUsage, match="-f none: there is no such file"):
         dockerfile("none", tmp_path)
 
 

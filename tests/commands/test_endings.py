@@ -7,8 +7,8 @@ from typing import NoReturn
 
 import pytest
 
-from proxy.commands.endings import WrongUsage, ended
-from proxy.errors import StoreFull
+from proxy.commands.endings import ended
+from proxy.errors import StoreFull, WrongUsage
 
 
 @pytest.mark.parametrize(

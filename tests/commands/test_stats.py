@@ -38,6 +38,7 @@ _LOOK = Look(
             NamedFile("torch-2.7.1-cp312-none-any.whl", "pypi", "file", 821_000_000, "torch", "2.7.1", 900_000.0),
             NamedFile("[bold]\x1b[31m", "pypi", "file", 571_000_000),
         ),
+        saved=51_000_000_000,
     ),
     DockerCaches(
         images=12,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,15 +10,17 @@ import pytest
 
 from proxy.control.caretaker import Caretaker
 from proxy.control.protocol import Amount, CleanEnd, DamagedFile, Message, Progress, VerifyEnd, Wish
-from proxy.metrics import Traffic
+from proxy.metrics import Traffic, TrafficRow
 from proxy.storage.store import DiskStore
 from tests.control.stores import BODIES, CURL, PAGE, TORCH, StoppedClock, fill
 from tests.storage.disk import PLENTY, digest, file_of, opened
 
+_NONE = Traffic()
+
 
 @asynccontextmanager
 async def _cared(
-    path: Path, traffic: Sequence[Traffic] = (), since: float | None = None
+    path: Path, traffic: Traffic = _NONE, since: float | None = None
 ) -> AsyncGenerator[tuple[Caretaker, DiskStore]]:
     async with opened(path) as store:
         await fill(store)
@@ -51,11 +53,12 @@ async def test_stats__what_is_stored(tmp_path: Path) -> None:
 
 async def test_stats__what_clients_got(tmp_path: Path) -> None:
     """A running cache adds its figures, also of what is not stored any more; kinds nobody asked for have zeros."""
-    traffic = [
-        Traffic("pypi", "file", 10, 9, 27_000),
-        Traffic("pypi", "metadata", 2, 1, 50),
-        Traffic("nvidia", "file", 0, 0, 0),
-    ]
+    rows = (
+        TrafficRow("pypi", "file", 10, 9, 27_000),
+        TrafficRow("pypi", "metadata", 2, 1, 50),
+        TrafficRow("nvidia", "file", 0, 0, 0),
+    )
+    traffic = Traffic(rows, -12)
     async with _cared(tmp_path, traffic, 5.0) as (caretaker, _):
         stats = await caretaker.stats(0)
 
@@ -65,7 +68,7 @@ async def test_stats__what_clients_got(tmp_path: Path) -> None:
         Amount("pypi", "page", 1, 200, 0, 0, 0),
         Amount("pypi", "metadata", 0, 0, 2, 1, 50),
     ) == stats.amounts
-    assert 5.0 == stats.since
+    assert (5.0, -12) == (stats.since, stats.saved)
 
 
 async def test_clean__what_was_planned(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from proxy.control.client import RunningStore
 from proxy.control.protocol import CleanEnd, ControlError, VerifyEnd, Wish
 from proxy.control.server import ControlServer
 from proxy.control.socket_file import ListeningSocket
+from proxy.metrics import Traffic
 from proxy.storage.store import DiskStore
 from tests.control.stores import StoppedClock, aside, asked, fill, last
 from tests.storage.disk import opened
@@ -25,7 +26,7 @@ async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
     """A store with something in it, whose cache runs."""
     async with opened(tmp_path) as started:
         await fill(started)
-        server = ControlServer(StoppedClock(), list)
+        server = ControlServer(StoppedClock(), Traffic)
         await server.start(started)
         yield started
         await server.close()

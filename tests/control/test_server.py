@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from proxy.control.server import ControlServer
+from proxy.metrics import Traffic
 from proxy.storage.store import DiskStore
 from tests.control.stores import TORCH, StoppedClock, fill
 from tests.storage.disk import opened
@@ -27,7 +28,7 @@ async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
 @pytest.fixture
 async def server(store: DiskStore) -> AsyncIterator[ControlServer]:
     """The server of the store."""
-    started = ControlServer(StoppedClock(), list)
+    started = ControlServer(StoppedClock(), Traffic)
     await started.start(store)
     yield started
     await started.close()
@@ -99,7 +100,7 @@ async def test_start__no_place_for_the_socket(
     """The cache serves all the same, and the log says what cannot be done."""
     monkeypatch.setattr("tempfile.tempdir", str(store.folder / "nowhere"))
     (store.folder / "control.new").mkdir()  # a folder is in the way
-    server = ControlServer(StoppedClock(), list)
+    server = ControlServer(StoppedClock(), Traffic)
 
     with caplog.at_level(logging.WARNING):
         await server.start(store)
@@ -110,7 +111,7 @@ async def test_start__no_place_for_the_socket(
 
 async def test_start__after_the_end(store: DiskStore) -> None:
     """A store that could be opened only while the cache stops gets no socket."""
-    server = ControlServer(StoppedClock(), list)
+    server = ControlServer(StoppedClock(), Traffic)
     await server.close()
     await server.start(store)
 
