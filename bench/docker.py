@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.docker_table import BEGIN, CODE, END, FIRST, PRUNED, REQUIREMENTS, Figures, table
+from bench.docker_table import BEGIN, CODE, EMPTY, END, FIRST, PRUNED, REQUIREMENTS, Figures, table
 from bench.link import MEGABIT, Link
 from bench.results import say
 from bench.summary import placed
@@ -47,6 +47,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm 
 RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir -r requirements.txt
 CMD ["/opt/venv/bin/python", "main.py"]
 """
+_STEPS = _BUILD / "docker-steps.log"
 _TAG = "pullthrough-bench"
 _REPETITIONS = 3  # of builds with nothing to do
 
@@ -77,13 +78,17 @@ class Ground:
         shutil.copy(_ROOT / "Dockerfile.cached", self.folder)
         # Dockerfiles are no part of either image.
         (self.folder / ".dockerignore").write_text("Dockerfile*\n.dockerignore\n", encoding="utf-8")
-        self.prune()
+        self.empty()
 
     def prune(self) -> None:
-        """Empty the engine's build cache, as Docker's garbage collection or a restart of a CI runner does."""
-        subprocess.run([DOCKER, "image", "rm", "--force", _TAG], env=self.environ, capture_output=True, check=False)
+        """Empty the engine's build cache, as Docker's garbage collection does: the image stays."""
         self.run([DOCKER, "builder", "prune", "-af"])
         os.sync()
+
+    def empty(self) -> None:
+        """An engine that knows nothing of the project, as on a new machine."""
+        subprocess.run([DOCKER, "image", "rm", "--force", _TAG], env=self.environ, capture_output=True, check=False)
+        self.prune()
 
     def change(self, name: str, text: str) -> None:
         """Add a line to a file of the project."""
@@ -91,7 +96,10 @@ class Ground:
             file.write(text)
 
     def run(self, command: Sequence[str], **variables: str) -> tuple[float, str]:
-        """The seconds that a command took, and its standard output. Raises RuntimeError if it failed."""
+        """The seconds that a command took, and its standard output. Raises RuntimeError if it failed.
+
+        What it said on standard error, as BuildKit does of its steps, is kept behind what others said.
+        """
         begin = time.monotonic()
         with subprocess.Popen(
             command,
@@ -107,6 +115,8 @@ class Ground:
                 process.terminate()  # and not kill: it ends its own build first
                 raise
         seconds = time.monotonic() - begin
+        with _STEPS.open("ab") as log:
+            log.write(f"\n== {' '.join(command)}: {seconds:.1f} s\n".encode() + err)
         if process.returncode:
             said = (out + err).decode(errors="replace")
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-4000:]}")
@@ -124,7 +134,7 @@ class Direct:
     def build(self) -> Figures:
         names = ("http_proxy", "https_proxy")
         proxied = [word for name in names for word in ("--build-arg", f"{name}={self._ground.link}")]
-        seconds, _ = self._ground.run([DOCKER, "build", "--tag", _TAG, *proxied, "."])
+        seconds, _ = self._ground.run([DOCKER, "build", "--progress=plain", "--tag", _TAG, *proxied, "."])
         return Figures(seconds)
 
 
@@ -162,7 +172,7 @@ class Cached:
 
     @property
     def _arguments(self) -> list[str]:
-        return ["--tag", _TAG, "--build-arg", f"INSTALLER={self._installer}", "."]
+        return ["--progress=plain", "--tag", _TAG, "--build-arg", f"INSTALLER={self._installer}", "."]
 
 
 def measure(ground: Ground, way: Direct | Cached) -> dict[str, Figures]:
@@ -177,10 +187,15 @@ def measure(ground: Ground, way: Direct | Cached) -> dict[str, Figures]:
     built(FIRST)
     ground.change("main.py", "print('changed')\n")
     built(CODE)
+    if isinstance(way, Direct):
+        # It copies the code first, and has no cache: each change means the same work again.
+        return rows | {REQUIREMENTS: rows[CODE], PRUNED: rows[FIRST], EMPTY: rows[FIRST]}
     ground.change("requirements.txt", _ADDED)
     built(REQUIREMENTS)
     ground.prune()
     built(PRUNED)
+    ground.empty()
+    built(EMPTY)
     return rows
 
 
@@ -195,6 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     wanted = options.requirements.read_text("utf-8") if options.requirements else _REQUIREMENTS
     _BUILD.mkdir(parents=True, exist_ok=True)
+    _STEPS.unlink(missing_ok=True)
     place = Path(tempfile.mkdtemp(prefix="docker-", dir=_BUILD))
     try:
         ways, overhead = _measured(place, options, wanted)
@@ -233,7 +249,7 @@ def _measured(
             shutil.rmtree(data)
         direct = Direct(ground)
         ways[direct.name] = measure(ground, direct)
-        ground.prune()
+        ground.empty()
     return ways, overhead
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from bench.docker import main
-from bench.docker_table import BEGIN, CODE, END, FIRST, PRUNED, REQUIREMENTS, Figures, table
+from bench.docker_table import BEGIN, CODE, EMPTY, END, FIRST, PRUNED, REQUIREMENTS, Figures, table
 from bench.link import Meter, serve
 from bench.summary import placed
 from tests.origin import Origin
 
 _README = Path(__file__).parent.parent / "README.md"
-_DIRECT = dict.fromkeys((FIRST, CODE, REQUIREMENTS, PRUNED), Figures(100.0))
+_DIRECT = dict.fromkeys((FIRST, CODE, REQUIREMENTS, PRUNED, EMPTY), Figures(100.0))
 
 
 def test_table__what_is_met_and_what_is_missed() -> None:
@@ -23,7 +23,8 @@ def test_table__what_is_met_and_what_is_missed() -> None:
         FIRST: Figures(104.0, 2_900_000_000, 15_900_000),
         CODE: Figures(10.0, 0, 0),
         REQUIREMENTS: Figures(31.0, 25_000, 0),
-        PRUNED: Figures(9.0, 0, 241_248),
+        PRUNED: Figures(9.0, 0, 0),
+        EMPTY: Figures(40.0, 0, 241_248),
     }
     text = table({"cached, pip": cached, "direct": _DIRECT}, {"cached, pip": 1.5}, 100, ["torch==2.7.1", "six==1"])
 
@@ -31,7 +32,8 @@ def test_table__what_is_met_and_what_is_missed() -> None:
     assert f"| {FIRST} | 100 s | 104 s, 4% more (2,900.0 MB + 15.9 MB) | ≤ 5% more |\n" in text
     assert f"| {CODE} | 100 s | 10 s, 90% less (0 B + 0 B) | ≥ 90% less |\n" in text
     assert f"| {REQUIREMENTS} | 100 s | 31 s, 69% less (25,000 B + 0 B), **missed** | ≥ 70% less |\n" in text
-    assert f"| {PRUNED} | 100 s | 9 s, 91% less (0 B + 0.2 MB) | ≥ 90% less |\n" in text
+    assert f"| {PRUNED} | 100 s | 9 s, 91% less (0 B + 0 B) | ≥ 90% less |\n" in text
+    assert f"| {EMPTY} | 100 s | 40 s, 60% less (0 B + 0.2 MB) | - |\n" in text
     assert text.endswith("| - | 1.50 s | < 2 s |\n")
     assert "100 Mbit/s" in text
     assert text.startswith("Builds of torch==2.7.1, six==1 with all that they need")

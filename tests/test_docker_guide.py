@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from proxy.builds.dockerfile import Dockerfile
 from proxy.builds.dockerfile_advice import past_the_cache, wants_http_proxy
@@ -71,7 +73,9 @@ def test_cached__goes_past_nothing() -> None:
 
 def test_commands__are_there() -> None:
     """Each verb that the guide has somebody type is one of the program."""
-    verbs = {command.name or getattr(command.callback, "__name__", "") for command in cli.registered_commands}
+    command = get_command(cli)
+    assert isinstance(command, TyperGroup)
+    verbs = set(command.commands)
     typed = {shlex.split(line)[1] for line in _COMMANDS if line.startswith(("pullthrough ", "./build-cached.sh "))}
 
     assert {"build", "setup"} <= typed

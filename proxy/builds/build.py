@@ -12,15 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.builds import dockerfile_advice, savings
-from proxy.builds.build_options import BuildOptions
+from proxy.builds import dockerfile_advice, figures
+from proxy.builds.build_options import BuildOptions, proxy_arguments
 from proxy.builds.build_site import BuildSite, CachePlace, survey
 from proxy.builds.candidates import Candidate
 from proxy.builds.docker_command import BuildEnd
 from proxy.builds.dockerfile import Dockerfile
-from proxy.builds.proxy_arguments import proxy_arguments
+from proxy.builds.figures import Savings
 from proxy.builds.reach import Reacher
-from proxy.builds.savings import Savings
 from proxy.builds.secret_files import NAME, secret_files, texts
 
 # Where a build goes without the cache, the name leads nowhere. It is there all the same: names are parts of layer keys,
@@ -71,7 +70,7 @@ def build(options: BuildOptions, place: CachePlace, caller: BuildCaller) -> Buil
     with contextlib.ExitStack() as stack:
         with survey(caller.environ, place, options.builder) as site:
             reached, reacher = _way(site, options, file, caller.say, note)
-        extra = ["--add-host", f"{NAME}:{reached.host if reached else _NOWHERE}"]
+        extra = ["--add-host", f"{NAME}:{reached.host if reached else _NOWHERE}", *site.own_layers(options)]
         before = None
         if reached is not None and site.cache is not None:
             for advice in dockerfile_advice.past_the_cache(file) if file else ():
@@ -98,7 +97,7 @@ def build(options: BuildOptions, place: CachePlace, caller: BuildCaller) -> Buil
         tags=options.tags,
         cache=site.cache.url if site.cache and reached else None,
         reached_at=str(reached) if reached else None,
-        savings=savings.between(before, after) if before and after else None,
+        savings=figures.between(before, after) if before and after else None,
         notes=tuple(notes),
     )
 

@@ -1,7 +1,9 @@
 """What a person gave to `pullthrough build`: the arguments of `docker build`, read as docker reads them.
 
 Pure but for two looks at the disk: whether the context has a `Dockerfile.cached`, and what its folder is called. All
-arguments reach docker as they are; what is missing gets a default.
+arguments reach docker as they are; what is missing gets a default. The predefined build arguments that name a proxy
+follow: the cache for apt where it has no secret, and none before the cache. Docker knows these without an ARG: they are
+no parts of layer keys, and stand in no image.
 """
 
 from __future__ import annotations
@@ -10,7 +12,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from proxy.builds import dockerfile_advice
+from proxy.builds.dockerfile import Dockerfile
+from proxy.builds.secret_files import NAME
 from proxy.errors import WrongUsage
 
 CACHED_FILE = "Dockerfile.cached"
@@ -22,8 +28,10 @@ _SWITCHES = {
     *("no-cache", "pull", "push", "quiet", "rm", "squash", "stream"),
 }
 _SHORT = {"f": "file", "t": "tag", "o": "output", "c": "cpu-shares", "m": "memory", "q": "quiet", "D": "debug"}
+_OWN_CACHE = ("no-cache", "cache-from", "cache-to", "output")
 _URL = re.compile(r"^(https?://|git://|ssh://|git@|github\.com/)")
 _NOT_OF_A_NAME = re.compile(r"[^a-z0-9]+")
+_OF_APT = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class BuildOptions:
     """The options that matter here, and all arguments for docker. `context` is a folder; None: a URL or standard input.
 
     `file`: the Dockerfile as a path, None if it is none that can be read here.
+    `own_cache`: whether the person says what BuildKit's cache is to do, or lets no image come out that could be one.
     """
 
     arguments: tuple[str, ...]
@@ -42,6 +51,7 @@ class BuildOptions:
     quiet: bool = False
     build_args: tuple[tuple[str, str | None], ...] = ()
     secrets: frozenset[str] = frozenset()  # ids
+    own_cache: bool = False
 
     def build_arg(self, *names: str) -> bool:
         """Whether one of these build arguments is given."""
@@ -91,6 +101,8 @@ def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
         platform=(_last(options, "platform") or "").partition(",")[0] or None,
         quiet=_last(options, "quiet") not in (None, "false"),
         build_args=tuple(_pair(value) for value in options.get("build-arg", [])),
+        own_cache=any(name in options for name in _OWN_CACHE)
+        or any(name == "BUILDKIT_INLINE_CACHE" for name, _ in map(_pair, options.get("build-arg", []))),
         secrets=frozenset(filter(None, map(_secret_id, options.get("secret", [])))),
     )
 
@@ -159,3 +171,41 @@ def _secret_id(text: str) -> str | None:
 
 def _last(options: Mapping[str, Sequence[str]], name: str) -> str | None:
     return options[name][-1] if name in options else None
+
+
+def proxy_arguments(
+    options: BuildOptions, file: Dockerfile | None, docker_config: Mapping[str, Any], port: int
+) -> tuple[list[str], list[str]]:
+    """Arguments of `docker build`, and lines for the person. `port`: of the cache for the build.
+
+    A proxy that the person or Docker's configuration names would also get what goes to the cache, but for `no_proxy`.
+    """
+    configured: Mapping[str, str] = (docker_config.get("proxies") or {}).get("default") or {}
+    other = bool({"httpProxy", "allProxy"} & {name for name, value in configured.items() if value})
+    other |= options.build_arg(*_OF_APT)
+    arguments, notes = [], []
+    if file is not None and dockerfile_advice.wants_http_proxy(file):
+        why = _why_not(file, other=other)
+        if why is None:
+            arguments += ["--build-arg", f"http_proxy=http://{NAME}:{port}"]
+        else:
+            notes.append(f"apt goes past the cache where it has no secret: {why}.")
+    if other or arguments:
+        if options.build_arg("no_proxy", "NO_PROXY"):
+            notes.append(f"no_proxy is given: it has to name {NAME}, or pip and uv ask the proxy for the cache.")
+        else:
+            without = ",".join(filter(None, [configured.get("noProxy"), NAME]))
+            arguments += ["--build-arg", f"no_proxy={without}", "--build-arg", f"NO_PROXY={without}"]
+    return arguments, notes
+
+
+def _why_not(file: Dockerfile, *, other: bool) -> str | None:
+    """Why the cache cannot be the http_proxy of this file; None if it can."""
+    if other:
+        return "another http_proxy is given"
+    if dockerfile_advice.declares_http_proxy(file):
+        return "the Dockerfile has an ARG http_proxy, so its value would rebuild layers"
+    plain = dockerfile_advice.fetches_plain_http(file)
+    if plain:
+        return f"line {plain[0]} fetches over plain HTTP, and the cache as http_proxy would refuse that"
+    return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.builds import builders, running_cache
+from proxy.builds.build_options import BuildOptions
 from proxy.builds.builders import Builder
 from proxy.builds.candidates import Candidate
 from proxy.builds.docker_command import DockerCommand
@@ -72,9 +73,20 @@ class BuildSite:
     def ground(self, file: Dockerfile | None, builder: str | None = None, platform: str | None = None) -> Ground | None:
         """What the way to the cache is proved on: a base image of the file, one that the engine has before others."""
         bases = file.bases if file else []
-        stored = [base for base in bases if self.engine and self.engine.image_environment(base) is not None]
+        stored = [base for base in bases if self.engine and self.engine.has_image(base)]
         base = next(iter([*stored, *bases]), None)
         return Ground(base, builder, platform) if base else None
+
+    def own_layers(self, options: BuildOptions) -> list[str]:
+        """The options by which the image of the last build is the cache of this one, also after a prune of BuildKit's.
+
+        The image gets what its layers were made of into its configuration (inline cache): hashes, and nothing else.
+        """
+        able = self.engine is not None and self.engine.facts.finds_own_layers and self.builder.engines_own
+        if not able or not options.tags or options.own_cache:
+            return []
+        before = next((tag for tag in options.tags if self.engine and self.engine.has_image(tag)), None)
+        return ["--build-arg", "BUILDKIT_INLINE_CACHE=1", *(["--cache-from", before] if before else [])]
 
     def prove(self, reacher: Reacher, ground: Ground | None) -> Reach:
         """Prove the way by a build; where `docker` fails, that is the problem."""

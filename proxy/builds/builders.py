@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord
 from proxy.builds.docker_command import WITHOUT_BUILDKIT, CommandFacts, DockerCommand, said
+from proxy.builds.engine_answers import CACHE_MOUNT, CacheRecord
 from proxy.builds.engine_trouble import EngineTrouble
 
 ENGINES_OWN = "docker"  # the driver that is the engine itself

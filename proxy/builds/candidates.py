@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from proxy.builds.builders import Builder
-from proxy.builds.containers import EngineContainer
+from proxy.builds.engine_answers import EngineContainer
 
 DESKTOP_NAME = "host.docker.internal"  # leads from a virtual machine to what its host has on 127.0.0.1
 GATEWAY_ALIAS = "host-gateway"  # the engine itself knows its host's address; for `--add-host` alone

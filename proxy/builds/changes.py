@@ -30,6 +30,7 @@ class RecordUnreadable(PullthroughError):
 class FileChange(msgspec.Struct):
     """A file that was written. `before`: its bytes in base64, None if there was none; `after`: the sha256 of ours.
 
+    `earlier`: the sha256 of what we had put there before that, which is still there after a cut-off in between.
     `kind` and `lines`: what the file is and what we put there, for whoever takes that out of a file that somebody else
     has changed since.
     """
@@ -40,6 +41,11 @@ class FileChange(msgspec.Struct):
     before: str | None
     mode: int
     after: str
+    earlier: str = ""
+
+    def is_ours(self, content: bytes) -> bool:
+        """Whether the file has what we wrote."""
+        return _digest(content) in (self.after, self.earlier)
 
     def original(self) -> bytes | None:
         """The bytes that were there before; None if there was no file."""
@@ -100,7 +106,7 @@ class Changes:
         """What a file has without our change; None if there is none."""
         path, now = _real(path), _read(path)
         known = self._find(path)
-        return known.original() if known is not None and now is not None and _digest(now) == known.after else now
+        return known.original() if known is not None and now is not None and known.is_ours(now) else now
 
     def write(self, path: Path, content: bytes, kind: str, lines: str = "", mode: int = 0o644) -> bool:
         """Have a file with this content; False if it was so already. `mode`: of a new file."""
@@ -116,7 +122,12 @@ class Changes:
             self._record.files.remove(known)
         if before != content:
             encoded = None if before is None else base64.b64encode(before).decode()
-            self._record.files.append(FileChange(str(path), kind, lines, encoded, mode, _digest(content)))
+            earlier = "" if now is None or now == before else _digest(now)
+            self._record.files.append(FileChange(str(path), kind, lines, encoded, mode, _digest(content), earlier))
+        if before == content:  # nothing of ours is there afterwards, and not before
+            _replace(path, content, mode)
+            self._save()
+            return True
         self.make_folder(path.parent)
         self._save()
         _replace(path, content, mode)
@@ -143,7 +154,7 @@ class Changes:
         path, now = Path(one.path), _read(Path(one.path))
         before = one.original()
         if now is not None and now != before:
-            if _digest(now) != one.after:
+            if not one.is_ours(now):
                 return False
             if before is None:
                 path.unlink()
@@ -179,14 +190,20 @@ class Changes:
         return next((one for one in self._record.files if one.path == str(path)), None)
 
     def _save(self) -> None:
-        for folder in reversed([self.path.parent, *self.path.parent.parents]):
-            if not folder.exists():
-                folder.mkdir()
-                self._record.folders.insert(0, str(folder))
+        missing = [one for one in (self.path.parent, *self.path.parent.parents) if not one.exists()]
         # Folders of the record come first in the list, outermost first: they are removed last.
-        first = sorted((one for one in self._record.folders if self.path.is_relative_to(one)), key=len)
-        self._record.folders = [*first, *(one for one in self._record.folders if one not in first)]
-        _replace(self.path, msgspec.json.format(msgspec.json.encode(self._record), indent=1) + b"\n", 0o600)
+        folders = [*self._record.folders, *(str(one) for one in missing)]
+        first = sorted((one for one in folders if self.path.is_relative_to(one)), key=len)
+        self._record.folders = [*first, *(one for one in folders if one not in first)]
+        try:
+            for one in reversed(missing):
+                one.mkdir()
+            _replace(self.path, msgspec.json.format(msgspec.json.encode(self._record), indent=1) + b"\n", 0o600)
+        except BaseException:
+            for one in missing:  # nobody knows of them
+                with contextlib.suppress(OSError):
+                    one.rmdir()
+            raise
 
 
 def _real(path: Path) -> Path:

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from proxy.builds import program
 from proxy.builds.engine_trouble import EngineTrouble
 
 PROJECT = Path(__file__).parents[2]  # of a checkout: where compose.yaml is
 CACHE = "cache"  # the services of compose.yaml
 MONITORING = ("prometheus", "grafana")
+GRAFANA = ("grafana", 3000)  # its service, and its port in the container
 
 _FILE = "compose.yaml"
 _LEAST = 2  # the first version that reads our file
@@ -42,11 +44,8 @@ class Compose:
     @classmethod
     def find(cls, environ: Mapping[str, str], folder: Path = PROJECT) -> Self:
         """`docker compose`, else `docker-compose`. Raises EngineTrouble if none is new enough, or without the file."""
-        if not (folder / _FILE).is_file():
-            raise EngineTrouble(
-                f"compose.yaml is not in {folder}: this pullthrough was installed without it. Run ./build-cached.sh "
-                "setup in a checkout, or run the cache as a process: pullthrough setup --process"
-            )
+        if missing := without_file(folder):
+            raise EngineTrouble(missing)
         path = environ.get("PATH")
         docker, alone = shutil.which("docker", path=path), shutil.which("docker-compose", path=path)
         for command in (*([(docker, "compose")] if docker else []), *([(alone,)] if alone else [])):
@@ -72,21 +71,13 @@ class Compose:
 
     def last_lines(self, service: str, count: int = 5) -> str:
         """The end of a service's log; empty if there is none."""
-        arguments = ["logs", "--no-color", "--no-log-prefix", "--tail", str(count), service]
-        try:
-            done = subprocess.run(  # noqa: S603
-                [*self._words(), *arguments],
-                env=dict(self.environ),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_WAIT,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return (done.stdout + done.stderr).strip()
+        done = self._asked("logs", "--no-color", "--no-log-prefix", "--tail", str(count), service)
+        return (done.stdout + done.stderr).strip() if done else ""
+
+    def published(self, service: str, port: int) -> str:
+        """Where this machine reaches a port of a running service, as `host:port`; empty if that is not known."""
+        done = self._asked("port", service, str(port))
+        return done.stdout.strip() if done and done.returncode == 0 else ""
 
     def shown(self, arguments: Sequence[str]) -> str:
         """The command as a person types it in the project's folder."""
@@ -94,6 +85,12 @@ class Compose:
 
     def _words(self) -> list[str]:
         return [*self.command, "--file", str(self.folder / _FILE), "--project-directory", str(self.folder)]
+
+    def _asked(self, *arguments: str) -> subprocess.CompletedProcess[str] | None:
+        try:
+            return program.asked([*self._words(), *arguments], self.environ, _WAIT)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
 
     def _run(self, arguments: Sequence[str], variables: Mapping[str, str], purpose: str) -> None:
         environ = {**self.environ, **variables, "DOCKER_BUILDKIT": "1"}
@@ -105,6 +102,16 @@ class Compose:
             raise EngineTrouble(f"{self.command[0]} cannot be run: {error.strerror}.") from error
         if status:
             raise EngineTrouble(f"Compose could not {purpose} (status {status}); it says above why.")
+
+
+def without_file(folder: Path) -> str | None:
+    """Why nothing can be started from this folder, and what to do; None if compose.yaml is in it."""
+    if (folder / _FILE).is_file():
+        return None
+    return (
+        f"compose.yaml is not in {folder}: this pullthrough was installed without it. Run ./build-cached.sh "
+        "setup in a checkout, or run the cache as a process: pullthrough setup --process"
+    )
 
 
 def variables_text(variables: Mapping[str, str]) -> str:
@@ -123,16 +130,7 @@ def _quoted(value: str) -> str:
 def _version(command: Sequence[str], environ: Mapping[str, str]) -> int:
     """The number before the first dot; 0 where the command is none."""
     try:
-        done = subprocess.run(  # noqa: S603
-            [*command, "version", "--short"],
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_WAIT,
-            check=False,
-        )
+        done = program.asked([*command, "version", "--short"], environ, _WAIT)
     except (OSError, subprocess.TimeoutExpired):
         return 0
     first = done.stdout.strip().lstrip("v").partition(".")[0]

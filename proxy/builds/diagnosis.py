@@ -7,20 +7,25 @@ nothing is changed on this machine but the remembered address of the builder.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import http.client
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
 
-from proxy.builds import builders, end_to_end, engine_checks, file_checks, folder_check
+import msgspec
+
+from proxy.builds import builders, findings, running_cache
 from proxy.builds.build_site import BuildSite, CachePlace
 from proxy.builds.builders import Builder
 from proxy.builds.docker_command import CommandFacts, DockerCommand
 from proxy.builds.dockerfile import Dockerfile
 from proxy.builds.engine import Engine
 from proxy.builds.engine_trouble import EngineTrouble
-from proxy.builds.findings import Finding, ok, skipped, wrong
+from proxy.builds.findings import Finding, doubtful, ok, skipped, wrong
 from proxy.builds.probe import Ground
 from proxy.builds.reach import RememberedAddresses
 from proxy.builds.running_cache import RunningCache
@@ -29,6 +34,10 @@ T = TypeVar("T")
 _Step = Generator[Finding, None, T]  # findings, and in the end what later steps need
 
 _LIKELY = ("python", "debian", "ubuntu", "alpine", "busybox")  # images that can ask for a page
+_PAGE = "application/vnd.pypi.simple.v1+json"
+_LOG = "The cache's log says why: upstream, a proxy on the way, or its settings."
+_WAIT = 60.0  # seconds: upstream may be slow
+_LARGEST = 20 << 20  # bytes of a page, or of a file that is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +71,12 @@ def diagnose(patient: Patient) -> Iterator[Finding]:
         else:
             yield skipped("way", "whether builds reach the cache: something above is missing")
         if cache:
-            yield from end_to_end.fetched(cache, patient.place.mount, patient.place.index, patient.project)
+            yield from fetched(cache, patient.place.mount, patient.place.index, patient.project)
         if file is not None and patient.dockerfile is not None:
-            yield from file_checks.dockerfile(patient.dockerfile, file)
+            yield from findings.dockerfile(patient.dockerfile, file)
             if engine is not None:
-                yield from file_checks.images(file, engine.image_environment)
-            yield from file_checks.uv_settings(patient.context)
+                yield from findings.images(file, engine.image_environment)
+            yield from findings.uv_settings(patient.context)
 
 
 def _command(patient: Patient) -> _Step[tuple[DockerCommand, CommandFacts] | None]:
@@ -77,7 +86,7 @@ def _command(patient: Patient) -> _Step[tuple[DockerCommand, CommandFacts] | Non
     except EngineTrouble as trouble:
         yield wrong("docker", str(trouble))
         return None
-    yield engine_checks.command(facts, command.path)
+    yield findings.command(facts, command.path)
     return command, facts
 
 
@@ -88,8 +97,8 @@ def _engine(patient: Patient, facts: CommandFacts | None, stack: contextlib.Exit
         yield wrong("engine", str(trouble))
         return None
     now = datetime.now(UTC)
-    yield engine_checks.engine(engine.facts, facts)
-    clock = engine_checks.clock("engine's clock", engine.facts.time, now, desktop=engine.facts.desktop)
+    yield findings.engine(engine.facts, facts)
+    clock = findings.clock("engine's clock", engine.facts.time, now, desktop=engine.facts.desktop)
     if clock is not None:
         yield clock
     return engine
@@ -102,9 +111,9 @@ def _builder(
         yield skipped("buildkit", "there is no docker to ask")
         return None
     command, facts = docker
-    yield engine_checks.buildkit(engine.facts if engine else None, facts, patient.environ)
+    yield findings.buildkit(engine.facts if engine else None, facts, patient.environ)
     docker_config = builders.read_docker_config(patient.environ)
-    proxies = engine_checks.proxies(docker_config)
+    proxies = findings.proxies(docker_config)
     if proxies is not None:
         yield proxies
     try:
@@ -112,7 +121,7 @@ def _builder(
     except EngineTrouble as trouble:
         yield wrong("builder", str(trouble))
         return None
-    yield engine_checks.builder(chosen)
+    yield findings.builder(chosen)
     usable = facts.no_buildkit is None and (engine is not None or not chosen.engines_own)
     return (command, chosen) if usable else None
 
@@ -130,7 +139,7 @@ def _cache(patient: Patient, engine: Engine | None) -> _Step[RunningCache | None
         return None
     inside = f", in the container {cache.container.name}" if cache.container else ""
     yield ok("cache", f"version {cache.version} at {cache.url}{inside}" if cache.version else f"{cache.url}, as named")
-    clock = engine_checks.clock("cache's clock", cache.clock, datetime.now(UTC))
+    clock = findings.clock("cache's clock", cache.clock, datetime.now(UTC))
     if clock is not None:
         yield clock
     return cache
@@ -138,7 +147,7 @@ def _cache(patient: Patient, engine: Engine | None) -> _Step[RunningCache | None
 
 def _folder(patient: Patient, cache: RunningCache | None, engine: Engine | None) -> Iterator[Finding]:
     if cache is None or cache.container is None or engine is None:
-        yield folder_check.folder(patient.data)
+        yield findings.folder(patient.data)
         return
     for mount in cache.container.mounts:
         if mount.volume:
@@ -146,7 +155,7 @@ def _folder(patient: Patient, cache: RunningCache | None, engine: Engine | None)
         elif Path(mount.host_path).exists():
             # In a virtual machine the folder is everybody's: its file system gives each user what this one may do.
             owner = None if engine.facts.desktop else engine.user_of(cache.container)
-            yield folder_check.folder(Path(mount.host_path), owner=owner)
+            yield findings.folder(Path(mount.host_path), owner=owner)
 
 
 def _reach(patient: Patient, site: BuildSite, cache: RunningCache, file: Dockerfile | None) -> Iterator[Finding]:
@@ -171,3 +180,57 @@ def any_image(engine: Engine | None, builder: str | None) -> Ground | None:
     likely = (name for word in _LIKELY for name in names if name.rpartition("/")[2].startswith(word))
     name = next(likely, None)
     return Ground(name, builder) if name else None
+
+
+def fetched(cache: RunningCache, mount: str, index: str, project: str) -> list[Finding]:
+    """A page of the index and the smallest file on it."""
+    path = f"/{mount}/{index}{project}/"
+    try:
+        status, body = _get(cache, path)
+        listed = _files(body) if status == http.client.OK else []
+        page = _page(path, status, body, len(listed))
+        if not listed:
+            return [page]
+        one = min(listed, key=lambda file: file.get("size") or _LARGEST)
+        status, content = _get(cache, urlsplit(urljoin(f"{cache.url}{path}", one["url"])).path)
+    except (OSError, http.client.HTTPException) as error:
+        return [wrong("page", f"{cache.url}{path} gives no answer: {error}", "pullthrough setup")]
+    return [page, _file(one, status, content)]
+
+
+def _page(path: str, status: int, body: bytes, files: int) -> Finding:
+    other = "pullthrough doctor --project NAME"
+    if status == http.client.NOT_FOUND:
+        return doubtful("page", f"{path}: this index has no such project", other)
+    if status != http.client.OK:
+        return wrong("page", f"{path}: status {status}: {_line(body)}", _LOG)
+    if not files:
+        return doubtful("page", f"{path}: no file on it has a sha256", other)
+    return ok("page", f"{path}: {files} files")
+
+
+def _file(promised: dict[str, Any], status: int, content: bytes) -> Finding:
+    name = promised["filename"]
+    if status != http.client.OK:
+        return wrong("file", f"{name}: status {status}: {_line(content)}", _LOG)
+    if hashlib.sha256(content).hexdigest() != promised["hashes"]["sha256"]:
+        return wrong("file", f"{name}: its digest is not the page's", "pullthrough verify")
+    return ok("file", f"{name}: {len(content)} bytes, and their digest is the page's")
+
+
+def _files(body: bytes) -> list[dict[str, Any]]:
+    try:
+        page = msgspec.json.decode(body)
+        listed = page["files"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return []
+    return [one for one in listed if one.get("hashes", {}).get("sha256")]
+
+
+def _get(cache: RunningCache, path: str) -> tuple[int, bytes]:
+    answer = running_cache.get(cache.host, cache.port, path, accept=_PAGE, wait=_WAIT, longest=_LARGEST)
+    return answer.status, answer.body
+
+
+def _line(body: bytes) -> str:
+    return " ".join(body[:200].decode("utf-8", "replace").split())

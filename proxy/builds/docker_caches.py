@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from proxy.builds import builders
 from proxy.builds.builders import ENGINES_OWN
-from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord
 from proxy.builds.docker_command import DockerCommand
 from proxy.builds.engine import Engine
+from proxy.builds.engine_answers import CACHE_MOUNT, CacheRecord
 from proxy.builds.engine_trouble import EngineTrouble
 
 T = TypeVar("T")

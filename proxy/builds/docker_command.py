@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Self
 
+from proxy.builds import program
 from proxy.builds.engine_trouble import EngineTrouble, version_trouble
 
 _WAIT = 60  # seconds for an answer to a question
@@ -75,16 +76,7 @@ class DockerCommand:
         `wait`: seconds. Raises EngineTrouble if it takes longer, or cannot be run.
         """
         try:
-            return subprocess.run(  # noqa: S603 - the command that the user runs, too
-                [self.path, *arguments],
-                env=dict(self.environ),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=wait,
-                check=False,
-            )
+            return program.asked([self.path, *arguments], self.environ, wait)
         except subprocess.TimeoutExpired:
             first = " ".join(["docker", *arguments[:2]])
             raise EngineTrouble(f"`{first}` gives no answer within {wait:.0f} seconds. Is the engine busy?") from None

@@ -53,11 +53,15 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage. `base`: the image that it begins with, arguments filled in; None if it begins with another stage."""
+    """A stage. `base`: the image that it begins with, arguments filled in; None if it begins with another stage.
+
+    `begins`: the name of that stage, else empty.
+    """
 
     base: str | None
     name: str
     instructions: tuple[Instruction, ...] = field(default=())
+    begins: str = ""
 
     def of(self, name: str) -> list[Instruction]:
         """The instructions of one kind."""
@@ -66,29 +70,32 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """A Dockerfile as stages."""
+    """A Dockerfile as stages. `arguments`: the values of the ARGs before the first FROM."""
 
     stages: tuple[Stage, ...]
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, text: str, build_args: Mapping[str, str | None] | None = None) -> Dockerfile:
         """Read a file's text; `build_args` take the place of the defaults of ARGs before the first FROM."""
         given = {name: value for name, value in (build_args or {}).items() if value is not None}
         arguments: dict[str, str] = {}
-        stages: list[tuple[str | None, str, list[Instruction]]] = []
+        stages: list[tuple[str | None, str, list[Instruction], str]] = []
         for one in _instructions(text):
             if one.name == "FROM":
                 words = one.text.split()
                 base = _filled(words[0], arguments) if words else ""
-                earlier = {name for _, name, _ in stages}
+                earlier = {name for _, name, _, _ in stages}
                 named = words[2].lower() if len(words) > 2 and words[1].lower() == "as" else ""  # noqa: PLR2004
                 known = base.lower() in earlier or base.lower() == "scratch" or not base
-                stages.append((None if known else base, named, []))
+                begins = base.lower() if base.lower() in earlier else ""
+                stages.append((None if known else base, named, [], begins))
             elif stages:
                 stages[-1][2].append(one)
             elif one.name == "ARG":
                 arguments |= {name: given.get(name, _filled(value, arguments)) for name, value in one.assigned.items()}
-        return cls(tuple(Stage(base, name, tuple(listed)) for base, name, listed in stages))
+        made = (Stage(base, name, tuple(listed), begins) for base, name, listed, begins in stages)
+        return cls(tuple(made), arguments)
 
     @property
     def runs(self) -> list[Instruction]:

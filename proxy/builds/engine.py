@@ -23,18 +23,31 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
 from proxy import operating_system
-from proxy.builds.containers import ROLE_LABEL, EngineContainer, read_container
-from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord, EngineUsage, read_time, read_usage
+from proxy.builds.engine_answers import (
+    CACHE_MOUNT,
+    ROLE_LABEL,
+    CacheRecord,
+    EngineContainer,
+    EngineUsage,
+    read_container,
+    read_time,
+    read_usage,
+)
 from proxy.builds.engine_trouble import EngineTrouble, no_context, trouble
 
 _VIRTUAL = ("Docker Desktop", "OrbStack", "desktop-linux", "colima", "rancher-desktop")
+_CONTAINERD = "io.containerd.snapshotter"
 _TIMEOUT = 30  # seconds for an answer of the engine
 _COUNTING = 300  # seconds for one that has to count what is on the disk
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What an engine says of itself. API versions are texts as in "1.41"."""
+    """What an engine says of itself. API versions are texts as in "1.41".
+
+    `finds_own_layers`: whether a build with `--cache-from` finds the layers of an image that the engine has. One that
+    keeps images in containerd's store asks the image's registry for them.
+    """
 
     context: str  # the name of the context; "DOCKER_HOST" where that variable names the engine
     address: str
@@ -45,6 +58,7 @@ class EngineFacts:
     rootless: bool
     time: datetime | None  # its clock when it answered
     proxy: str = ""  # the engine's own HTTP proxy, for what it pulls
+    finds_own_layers: bool = False
 
     @property
     def desktop(self) -> bool:
@@ -97,6 +111,7 @@ class Engine:
             rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
             time=read_time(info.get("SystemTime")),
             proxy=info.get("HttpProxy") or "",
+            finds_own_layers=not any(_CONTAINERD in value for pair in info.get("DriverStatus") or () for value in pair),
         )
         return cls(client, facts)
 
@@ -186,14 +201,24 @@ class Engine:
 
     def image_environment(self, name: str) -> Mapping[str, str] | None:
         """The variables that an image sets for its RUNs and containers; None if the engine does not have the image."""
+        image = self._image(name)
+        if image is None:
+            return None
+        pairs = (pair.partition("=") for pair in (image.get("Config") or {}).get("Env") or ())
+        return {key: value for key, _, value in pairs}
+
+    def has_image(self, name: str) -> bool:
+        """Whether the engine has an image of this name."""
+        return self._image(name) is not None
+
+    def _image(self, name: str) -> Mapping[str, Any] | None:
         try:
-            image = self._asked(lambda: self._client.images.get(name))
+            attributes: Mapping[str, Any] = self._asked(lambda: self._client.images.get(name)).attrs
         except EngineTrouble as error:
             if isinstance(error.__cause__, ImageNotFound | NotFound):
                 return None
             raise
-        pairs = (pair.partition("=") for pair in (image.attrs.get("Config") or {}).get("Env") or ())
-        return {key: value for key, _, value in pairs}
+        return attributes
 
     def image_names(self) -> list[str]:
         """The names of all images that have one."""

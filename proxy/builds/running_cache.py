@@ -1,15 +1,14 @@
 """The cache that runs: where this machine reaches it, and its figures. Asked over its open port, as clients ask it.
 
-A cache in a container has the port that is published. Called by `build`, `doctor` and `setup`.
+A cache in a container has the port that is published. Called by `build`, `doctor`, `setup` and `healthcheck`.
 """
 
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,33 +16,13 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 
 from proxy import address_text
-from proxy.builds.containers import EngineContainer
+from proxy.builds.engine_answers import EngineContainer
+from proxy.builds.figures import Figures, read_figures
 
 _WAIT = 5.0  # seconds for an answer
 _PAUSE = 0.2  # seconds between two looks at a cache that starts
 _LONGEST = 8 << 20  # bytes of metrics
-_SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
-_STARTED = "pullthrough_start_time_seconds"
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - where it is heard, and where to ask
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The metrics of a cache at one moment. `started` tells two caches, or two runs of one, apart."""
-
-    started: str
-    version: str
-    samples: tuple[tuple[str, Mapping[str, str], float], ...]
-
-    def sums(self, name: str, label: str, **fixed: str) -> dict[str, float]:
-        """The values of a metric by one label, summed over the others; `fixed` labels have these values."""
-        sums: dict[str, float] = {}
-        for sample, labels, value in self.samples:
-            if sample == name and fixed.items() <= labels.items():
-                key = labels.get(label, "")
-                sums[key] = sums.get(key, 0.0) + value
-        return sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +134,12 @@ def ready(cache: RunningCache) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came for one request."""
+    """What came for one request. `whole`: whether nothing is missing of the body that was announced."""
 
     status: int
     headers: Message
     body: bytes
+    whole: bool
 
 
 def get(  # noqa: PLR0913 - each has its default
@@ -173,7 +153,8 @@ def get(  # noqa: PLR0913 - each has its default
     try:
         connection.request("GET", path, headers={"Accept": accept, "Connection": "close"})
         answer = connection.getresponse()
-        return Answer(answer.status, answer.headers, answer.read(longest))
+        body = answer.read(longest)
+        return Answer(answer.status, answer.headers, body, whole=not answer.length)
     finally:
         connection.close()
 
@@ -188,22 +169,6 @@ def _ask(host: str, port: int) -> tuple[Figures, datetime | None] | None:
     with suppress(TypeError, ValueError):
         clock = parsedate_to_datetime(answer.headers.get("Date", ""))
     return (figures, clock) if figures else None
-
-
-def read_figures(text: str) -> Figures | None:
-    """The text of /metrics; None if it is not this program's."""
-    samples, started, version = [], "", ""
-    for name, listed, number in _SAMPLE.findall(text):
-        if not name.startswith("pullthrough_"):
-            continue
-        labels = dict(_LABEL.findall(listed))
-        if name == _STARTED:
-            started = number
-        elif name == "pullthrough_build_info":
-            version = labels.get("version", "")
-        with suppress(ValueError):
-            samples.append((name, labels, float(number)))
-    return Figures(started, version, tuple(samples)) if started and version else None
 
 
 def own_addresses() -> tuple[str, ...]:

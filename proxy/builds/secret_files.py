@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from proxy.clients import apt_lines, pip_configuration, uv_configuration
+from proxy.clients import BUILD_HOST, apt_lines, pip_configuration, uv_configuration
 
-NAME = "pullthrough"  # the one name by which a build reaches the cache
+NAME = BUILD_HOST
 TARGETS = {"pip": "/etc/pip.conf", "uv": "/etc/uv/uv.toml", "apt": "/etc/apt/apt.conf.d/01pullthrough"}
 
 _PREFIX = "pullthrough-secrets-"

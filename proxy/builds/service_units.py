@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import plistlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proxy.builds import program
 from proxy.config.settings import PREFIX
 from proxy.errors import PullthroughError
 
@@ -23,6 +25,7 @@ NAME = "pullthrough"
 
 _WAIT = 90  # seconds: stopping waits for answers under way
 _PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "HOME", "PYTHONPATH")
+_CONFIG = "--config="  # setup writes this file after it knows who starts the cache
 _IN_ARGUMENTS = ("HOST", "PORT", "DATA", "CONFIG")
 
 
@@ -77,16 +80,7 @@ class ServiceUnit:
         tolerated = command[0].startswith("-")
         words = [command[0].lstrip("-"), *command[1:]]
         try:
-            done = subprocess.run(  # noqa: S603
-                words,
-                env=dict(self.environ),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_WAIT,
-                check=False,
-            )
+            done = program.asked(words, self.environ, _WAIT)
         except subprocess.TimeoutExpired:
             raise UnitTrouble(f"`{' '.join(words)}` does not end within {_WAIT} seconds.") from None
         except OSError as error:
@@ -114,9 +108,10 @@ def unit(
     systemctl = shutil.which("systemctl", path=path)
     if systemctl and (system / "run/systemd/system").is_dir():  # sd_booted(3)
         return _systemd(systemctl, environ, command, passed, (data, system, user))
+    there = [one for one in arguments if not one.startswith(_CONFIG) or Path(one.removeprefix(_CONFIG)).is_file()]
     raise UnitTrouble(
         "neither systemd nor launchd runs here, so nothing would start the cache again. Run it yourself: "
-        f"pullthrough serve {' '.join(arguments)}"
+        f"{shlex.join(['pullthrough', 'serve', *there])}"
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.builds import client_files, compose, docker_command, folder_check, running_cache, service_units
+from proxy.builds import client_files, compose, docker_command, findings, running_cache, service_units, token_file
 from proxy.builds.build_site import CachePlace, survey
 from proxy.builds.changes import Changes
 from proxy.builds.client_files import ClientFile, FileRefused
@@ -67,6 +67,7 @@ class _Setup:
             if found is None:
                 self._check_ports()
             self._folder()
+            token_file.make(self.plan.data, self.changes, self.caller.say)
             self._settings()
             self._note_traces()
             starts()
@@ -98,7 +99,8 @@ class _Setup:
             cache = self._wait(lambda: found.last_lines(compose.CACHE), found.shown(["logs", compose.CACHE]))
             self.caller.say(f"the cache runs in a container: {cache.url}, version {cache.version}")
             if self.plan.monitoring:
-                self.caller.say("Prometheus and Grafana run beside it: http://127.0.0.1:3000")
+                place = found.published(*compose.GRAFANA)
+                self.caller.say(f"Prometheus and Grafana run beside it{f': http://{place}' if place else ''}")
 
         return start
 
@@ -184,7 +186,7 @@ class _Setup:
             owner: int | None = data.stat().st_uid
         else:
             owner = None
-        finding = folder_check.folder(data, owner=owner)
+        finding = findings.folder(data, owner=owner)
         if finding.health is Health.WRONG:
             raise SetupFailed(f"{finding.text}. {finding.remedy}")
         if not self.changes.make_folder(data):

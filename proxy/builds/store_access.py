@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.builds import contained_cache
-from proxy.builds.contained_store import ContainedStore
+from proxy.builds.contained_cache import ContainedStore
+from proxy.config.settings import Settings
 from proxy.control.client import RunningStore
+from proxy.control.export_wish import BundlingStore
 from proxy.control.opened_folder import OpenedFolder, is_data_folder
-from proxy.control.protocol import ControlError, StoreControl
+from proxy.control.protocol import ControlError
 
 SETUP_FOLDER = ".docker-cache"  # in the home folder: where `setup` and compose.yaml have a cache's files by default
 
@@ -24,15 +26,17 @@ class DataPlace:
     """A data folder, and the bytes that it may hold.
 
     `chosen`: whether a person named it. Else it is the default, and the one cache in a container is meant, too.
+    `settings`: of a cache that would run on it.
     """
 
     folder: Path
     limit: int
     chosen: bool
+    settings: Settings | None = None
 
 
-def reach(place: DataPlace, environ: Mapping[str, str]) -> StoreControl:
-    """The store of this data folder; close it.
+def reach(place: DataPlace, environ: Mapping[str, str], *, make: bool = False) -> BundlingStore:
+    """The store of this data folder; close it. `make`: where there is none, one is made.
 
     Where nobody chose a folder, the one that `setup` makes in the home folder counts, too: first one whose cache runs.
     Raises ControlError (there is no cache, or it is another user's), EngineTrouble, StoreError.
@@ -55,7 +59,7 @@ def reach(place: DataPlace, environ: Mapping[str, str]) -> StoreControl:
     if refused is not None:
         raise refused
     there = next((folder for folder in folders if is_data_folder(folder)), place.folder)
-    return OpenedFolder.open(there, place.limit)
+    return OpenedFolder.open(there, place.limit, place.settings, make=make)
 
 
 def _refused(folder: Path, error: OSError) -> ControlError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from proxy.app import Running
+from proxy.builds import build_options
 from proxy.builds.build_site import CachePlace, survey
 from proxy.builds.candidates import Candidate
 from proxy.builds.dockerfile import Dockerfile
@@ -57,6 +59,47 @@ def test_ground__image_that_the_engine_has(engine: FakeEngine, environ: dict[str
         assert Ground("remote") == site.ground(Dockerfile.read("FROM remote\nRUN true\n"))
         assert site.ground(Dockerfile.read("FROM scratch\n")) is None
         assert site.ground(None) is None
+
+
+_INLINE = ["--build-arg", "BUILDKIT_INLINE_CACHE=1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "added"),
+    [
+        (["-t", "stored:1"], [*_INLINE, "--cache-from", "stored:1"]),
+        (["-t", "new", "-t", "stored:1"], [*_INLINE, "--cache-from", "stored:1"]),
+        (["-t", "new"], _INLINE),
+        (["-t", "stored:1", "--no-cache"], []),
+        (["-o", "out"], []),
+    ],
+)
+def test_own_layers__of_the_last_build(
+    engine: FakeEngine, environ: dict[str, str], tmp_path: Path, arguments: list[str], added: list[str]
+) -> None:
+    """The image that is there under a tag is named, and each image says what its layers are made of."""
+    engine.answer("GET", "/images/stored:1/json", {"Id": "sha256:1"})
+    (tmp_path / "Dockerfile").touch()
+
+    with survey(environ | engine.environ, _NOWHERE) as site:
+        assert added == site.own_layers(build_options.read(arguments, tmp_path))
+
+
+def test_own_layers__out_of_reach(
+    docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """An engine that would ask a registry is not told to, nor a builder that has no images."""
+    (tmp_path / "Dockerfile").touch()
+    options = build_options.read(["-t", "x"], tmp_path)
+    info = {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+    engine.answer("GET", "/info", info)
+    with survey(environ | engine.environ, _NOWHERE) as site:
+        assert [] == site.own_layers(options)
+
+    engine.answer("GET", "/info", {})
+    docker.with_buildx(far="Name: far\nDriver: remote\n\nNodes:\nName: far0\nEndpoint: tcp://10.0.0.1:1234\n")
+    with survey(environ | engine.environ, _NOWHERE, "far") as site:
+        assert [] == site.own_layers(options)
 
 
 def test_prove__docker_that_hangs(docker: FakeDocker, engine: FakeEngine, environ: dict[str, str]) -> None:

@@ -18,8 +18,8 @@ from proxy.builds.builders import (
     records,
     size,
 )
-from proxy.builds.disk_usage import CACHE_MOUNT
 from proxy.builds.docker_command import DockerCommand
+from proxy.builds.engine_answers import CACHE_MOUNT
 from proxy.builds.engine_trouble import EngineTrouble
 from tests.fake_docker import FakeDocker
 

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.builds.builders import Builder
 from proxy.builds.candidates import DESKTOP_NAME, GATEWAY_ALIAS, Candidate, Surroundings, advice, candidates
-from proxy.builds.containers import EngineContainer
+from proxy.builds.engine_answers import EngineContainer
 
 _OWN = Builder("default", "docker")
 _CONTAINER = Builder("mine", "docker-container", network="builders")

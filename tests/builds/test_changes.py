@@ -2,11 +2,80 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from proxy.builds.changes import Changes, RecordUnreadable
+
+_ROOT = Path(__file__).parents[2]
+# Ctrl-C before the first thing that is done to the disk, before the second one, and so on until there is none. Each
+# time it is taken back by another process, which has only the record.
+_INTERRUPT_EACH = """
+import os, sys
+from pathlib import Path
+from proxy.builds.changes import Changes
+
+def work(home):
+    changes = Changes.of_user({"HOME": str(home)})
+    changes.make_folder(home / "data")
+    changes.note("compose", "/somewhere")
+    for text in (b"first", b"second"):
+        changes.write(home / "pip.conf", text, "pip")
+        changes.write(home / "a/b/uv.toml", text, "uv")
+    changes.write(home / "pip.conf", b"original", "pip")
+    changes.write(home / "pip.conf", b"third", "pip")
+    changes.note("compose", None)
+
+def interrupting(count):
+    left = [count]
+    def hook(event, arguments):
+        if event in ("os.mkdir", "os.rename", "os.remove", "os.chmod", "os.rmdir") or (
+            event == "open" and arguments[2] & os.O_ACCMODE
+        ):
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+    sys.addaudithook(hook)
+
+def run(function, *arguments):
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            function(*arguments)
+            status = 0
+        except KeyboardInterrupt:
+            status = 3
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def cut_off(home, count):
+    interrupting(count)
+    work(home)
+
+def take_back(home):
+    changes = Changes.of_user({"HOME": str(home)})
+    for one in changes.files:
+        assert changes.take_back(one), one
+    assert [] == changes.remove_folders()
+
+count, status = 0, 3
+while status == 3:
+    count += 1
+    home = Path(sys.argv[1], str(count))
+    home.mkdir()
+    (home / "pip.conf").write_bytes(b"original")
+    status = run(cut_off, home, count)
+    assert 0 == run(take_back, home), count
+    left = {str(path.relative_to(home)) for path in home.rglob("*")}
+    assert {"pip.conf"} == left, (count, left)
+    assert b"original" == (home / "pip.conf").read_bytes(), count
+print(count, status)
+"""
 
 
 @pytest.fixture
@@ -114,6 +183,18 @@ def test_take_back__file_that_is_gone_or_was_never_written(home: Path, changes: 
 
     assert [] == _take_back(changes)
     assert {"old"} == {path.name for path in home.iterdir()}
+
+
+def test_changes__interrupted_anywhere(tmp_path: Path) -> None:
+    """Wherever Ctrl-C comes in between, nothing is half-written, and all of it can be taken back."""
+    result = subprocess.run(
+        [sys.executable, "-c", _INTERRUPT_EACH, str(tmp_path)], cwd=_ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (0, "") == (result.returncode, result.stderr)
+    count, status = map(int, result.stdout.split())
+    assert 0 == status, "the last one was not interrupted"
+    assert count > 40, "there is a lot to interrupt"
 
 
 def test_folders__with_contents_stay(home: Path, changes: Changes) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.compose import PROJECT, Compose, variables_text
+from proxy.builds.compose import GRAFANA, PROJECT, Compose, variables_text
 from proxy.builds.engine_trouble import EngineTrouble
 from tests.fake_docker import FakeDocker
 
@@ -85,3 +85,16 @@ def test_variables__values_are_themselves() -> None:
     values = {"A": "127.0.0.1", "B": "/a b/$c", "C": 'it\'s $x "y" \\z'}
 
     assert 'A=127.0.0.1\nB=\'/a b/$c\'\nC="it\'s \\$x \\"y\\" \\\\z"\n' == variables_text(values)
+
+
+def test_published__as_compose_says(docker: FakeDocker, environ: dict[str, str], project: Path) -> None:
+    """A variable may have given Grafana another port; a service that does not run has none."""
+    docker.rule("compose", "version", stdout="2.40.3\n")
+    docker.rule("compose", "--file", stdout="127.0.0.1:3001\n")
+    compose = Compose.find(environ, project)
+
+    assert "127.0.0.1:3001" == compose.published(*GRAFANA)
+    assert ["port", "grafana", "3000"] == docker.calls("compose", "--file")[-1]["arguments"][5:]
+
+    docker.rule("compose", "--file", stderr='service "grafana" is not running\n', status=1)
+    assert "" == compose.published(*GRAFANA)

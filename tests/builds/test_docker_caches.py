@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.disk_usage import CACHE_MOUNT
 from proxy.builds.docker_caches import look, prune
+from proxy.builds.engine_answers import CACHE_MOUNT
 from proxy.builds.engine_trouble import EngineTrouble
 from tests.fake_docker import FakeDocker
 from tests.fake_engine import FakeEngine

@@ -118,3 +118,10 @@ def test_read__digest_and_platform() -> None:
 
     assert ["python@sha256:12ab"] == file.bases
     assert "true" == file.runs[0].text
+
+
+def test_read__what_a_stage_begins_with() -> None:
+    """Another stage, and the arguments that stand before all of them."""
+    file = Dockerfile.read("ARG A=1\nARG B\nFROM x:$A AS one\nFROM One AS two\nFROM scratch\n", {"B": "2"})
+    assert ["", "one", ""] == [stage.begins for stage in file.stages]
+    assert {"A": "1", "B": "2"} == file.arguments

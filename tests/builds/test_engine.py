@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from proxy.builds.containers import EngineContainer
-from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord
 from proxy.builds.engine import Engine, EngineFacts, gateway
+from proxy.builds.engine_answers import CACHE_MOUNT, CacheRecord, EngineContainer
 from proxy.builds.engine_trouble import EngineTrouble
 from tests.fake_engine import FakeEngine
 
@@ -44,6 +43,22 @@ def test_connect__kind_of_engine(engine: FakeEngine, info: dict[str, Any], deskt
 
     with Engine.connect(engine.environ) as connected:
         assert (desktop, rootless) == (connected.facts.desktop, connected.facts.rootless)
+
+
+@pytest.mark.parametrize(
+    ("status", "finds"),
+    [
+        (None, True),
+        ([["Backing Filesystem", "extfs"], ["Supports d_type", "true"]], True),
+        ([["driver-type", "io.containerd.snapshotter.v1"]], False),
+    ],
+)
+def test_connect__where_images_are(engine: FakeEngine, status: list[list[str]] | None, finds: bool) -> None:
+    """A build finds the layers of an image in the engine's own store, and not of one in containerd's."""
+    engine.answer("GET", "/info", {"DriverStatus": status})
+
+    with Engine.connect(engine.environ) as connected:
+        assert finds == connected.facts.finds_own_layers
 
 
 def test_facts__on_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,3 +220,4 @@ def test_image_environment__of_an_image(engine: FakeEngine) -> None:
     with Engine.connect(engine.environ) as connected:
         assert {"PATH": "/bin", "PIP_INDEX_URL": "a=b"} == connected.image_environment("base")
         assert connected.image_environment("gone") is None
+        assert [True, False] == [connected.has_image(name) for name in ("base", "gone")]

@@ -8,28 +8,17 @@ from datetime import UTC, datetime
 import pytest
 
 from proxy.app import Running
-from proxy.builds.containers import EngineContainer, PublishedPort
+from proxy.builds.engine_answers import EngineContainer, PublishedPort
 from proxy.builds.running_cache import (
     RunningCache,
     answers_at,
     find,
     own_addresses,
-    read_figures,
     ready,
     stranger,
     wait_until_ready,
 )
 from tests.origin import Origin
-
-_TEXT = """\
-# HELP pullthrough_sent_bytes_total Body bytes sent.
-pullthrough_sent_bytes_total{upstream="pypi",kind="file",source="cache"} 100.0
-pullthrough_sent_bytes_total{upstream="pypi",kind="page",source="cache"} 20.0
-pullthrough_sent_bytes_total{upstream="pypi",kind="file",source="upstream"} 3.0
-pullthrough_start_time_seconds 1.7e+09
-pullthrough_build_info{version="0.1.0",python="3.11"} 1.0
-process_open_fds 7.0
-"""
 
 
 def _port(running: Running) -> int:
@@ -115,23 +104,6 @@ async def test_figures__none_when_it_is_gone(proxy: Running) -> None:
     await proxy.close()
 
     assert await asyncio.to_thread(found.figures) is None
-
-
-def test_figures__sums_by_a_label() -> None:
-    """Over all other labels, or with some of them fixed."""
-    figures = read_figures(_TEXT)
-
-    assert figures is not None
-    assert ("1.7e+09", "0.1.0") == (figures.started, figures.version)
-    assert {"pypi": 123.0} == figures.sums("pullthrough_sent_bytes_total", "upstream")
-    assert {"pypi": 120.0} == figures.sums("pullthrough_sent_bytes_total", "upstream", source="cache")
-    assert {} == figures.sums("pullthrough_fetched_bytes_total", "upstream")
-
-
-@pytest.mark.parametrize("text", ["", "process_open_fds 7.0\n", "pullthrough_start_time_seconds 1.0\n", "<html>"])
-def test_figures__of_another_program(text: str) -> None:
-    """Only this program's metrics count."""
-    assert read_figures(text) is None
 
 
 def test_own_addresses__sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

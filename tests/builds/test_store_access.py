@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.app import Running
-from proxy.builds.contained_store import ContainedStore
+from proxy.builds.contained_cache import ContainedStore
 from proxy.builds.store_access import SETUP_FOLDER, DataPlace, reach
 from proxy.control.client import RunningStore
 from proxy.control.opened_folder import OpenedFolder
@@ -118,3 +118,9 @@ def _make(folder: Path) -> None:
             pass
 
     asyncio.run(make())
+
+
+def test_reach__folder_that_is_made(machine: Mapping[str, str], data_folder: Path) -> None:
+    """An import needs no cache before it."""
+    with closing(reach(DataPlace(data_folder, 1 << 30, chosen=True), machine, make=True)) as store:
+        assert 0 == store.stats().files

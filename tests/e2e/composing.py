@@ -108,7 +108,7 @@ def prometheus_image(name: str) -> None:
         root = Path(place) / "root"
         (root / "bin").mkdir(parents=True)
         shutil.copy(busybox, root / "bin/wget")  # it is what it is called
-        shutil.copy(_prometheus(Path(place)), root / "bin/prometheus")
+        shutil.copy(prometheus_program("prometheus", Path(place)), root / "bin/prometheus")
         needed = subprocess.run(["ldd", str(root / "bin/prometheus")], capture_output=True, text=True, check=True)
         for library in map(Path, _LIBRARY.findall(needed.stdout)):
             (root / library.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
@@ -121,9 +121,9 @@ def prometheus_image(name: str) -> None:
         import_folder(root, name, "USER 65534", 'ENTRYPOINT ["/bin/prometheus"]', "ENV PATH=/bin:/usr/bin")
 
 
-def _prometheus(place: Path) -> Path:
-    """The program: the machine's own, else of Debian's package, unpacked below `place`."""
-    installed = Path("/usr/bin/prometheus")
+def prometheus_program(name: str, place: Path) -> Path:
+    """`prometheus` or `promtool`: the machine's own, else of Debian's package, unpacked below `place`."""
+    installed = Path("/usr/bin") / name
     if installed.exists():
         return installed
     lists = any(Path("/var/lib/apt/lists").glob("*_Packages*"))
@@ -135,7 +135,7 @@ def _prometheus(place: Path) -> Path:
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=_LIMIT, check=False)
         if done.returncode:
             raise Failed(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return place / "package/usr/bin/prometheus"
+    return place / "package/usr/bin" / name
 
 
 def remove_image(name: str) -> None:

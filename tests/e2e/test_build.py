@@ -121,24 +121,15 @@ def venv_base(python_base: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     must("image", "rm", "--force", name)
 
 
-@pytest.fixture(scope="session")
-def gateway(engine: None) -> str:
-    """This machine's address for builds."""
-    with Engine.connect({"PATH": ""}) as connected:
-        found = connected.bridge_gateway()
-    assert found is not None
-    return found
-
-
 @contextlib.asynccontextmanager
-async def _cache(tmp_path: Path, origin: Origin, gateway: str, name: str = "data") -> AsyncIterator[tuple[Server, int]]:
+async def _cache(tmp_path: Path, origin: Origin, bridge: str, name: str = "data") -> AsyncIterator[tuple[Server, int]]:
     """The program on loopback and the bridge, at a free port of both, in front of a local index."""
     settings = tmp_path / f"{name}.toml"
     settings.write_text(f'[[upstream]]\nmount = "pypi"\nurl = "{origin.url}/"\nindex = "simple/"\n', encoding="utf-8")
     with socket.socket() as free:
-        free.bind((gateway, 0))
+        free.bind((bridge, 0))
         port = free.getsockname()[1]
-    options = ("--host", f"127.0.0.1,{gateway}", "--port", str(port))
+    options = ("--host", f"127.0.0.1,{bridge}", "--port", str(port))
     with contextlib.ExitStack() as stack:
         server = await asyncio.to_thread(
             stack.enter_context, serving(tmp_path / name, tmp_path, settings, options=options)
@@ -148,19 +139,19 @@ async def _cache(tmp_path: Path, origin: Origin, gateway: str, name: str = "data
 
 
 async def test_build__first_and_again(
-    project: Project, venv_base: str, origin: Origin, tmp_path: Path, gateway: str
+    project: Project, venv_base: str, origin: Origin, tmp_path: Path, bridge: str
 ) -> None:
     """The second build on an empty layer cache fetches nothing from upstream; nothing of the cache is in the image."""
     origin.publish(wheel("demo", "1.0", padding=500_000))
     project.write(_CACHED.format(base=venv_base, image=project.image))
-    async with _cache(tmp_path, origin, gateway) as (_, port):
+    async with _cache(tmp_path, origin, bridge) as (_, port):
         first = await project.build(port)
         again = await project.build(port, "--no-cache")
 
     assert (0, 0) == (first.status, again.status), first.stderr + again.stderr
     assert "trying how builds reach the cache" in first.stderr
     assert "trying how builds reach the cache" not in again.stderr
-    assert f"{gateway}:{port}" == first.report["reached_at"]
+    assert f"{bridge}:{port}" == first.report["reached_at"]
     assert int(str(first.report["from_upstream"])) > 500_000
     assert 0 == again.report["from_upstream"]
     assert int(str(again.report["saved"])) > 500_000
@@ -168,18 +159,18 @@ async def test_build__first_and_again(
     files = must(
         "run", "--rm", project.image, "sh", "-c", "cat /etc/hosts /etc/pip.conf 2>&1; ls -A /etc/uv 2>&1; true"
     )
-    assert [] == [trace for trace in (str(port), gateway, "pullthrough:") if trace in traces + files]
+    assert [] == [trace for trace in (str(port), bridge, "pullthrough:") if trace in traces + files]
 
 
 async def test_build__what_changes_no_layer(
-    project: Project, venv_base: str, origin: Origin, tmp_path: Path, gateway: str
+    project: Project, venv_base: str, origin: Origin, tmp_path: Path, bridge: str
 ) -> None:
     """Another port of the cache, or no cache at all: every RUN is taken from the layer cache."""
     origin.publish(wheel("demo", "1.0"))
     project.write(_CACHED.format(base=venv_base, image=project.image))
-    async with _cache(tmp_path, origin, gateway) as (_, port):
+    async with _cache(tmp_path, origin, bridge) as (_, port):
         assert 0 == (await project.build(port)).status
-    async with _cache(tmp_path, origin, gateway, "other") as (_, other):
+    async with _cache(tmp_path, origin, bridge, "other") as (_, other):
         elsewhere = await project.build(other)
         fetched = origin.count()
         project.write(_CACHED.format(base=venv_base, image=project.image), code="2")
@@ -195,8 +186,32 @@ async def test_build__what_changes_no_layer(
     assert without.report["cache"] is None
 
 
+async def test_build__after_a_prune(
+    project: Project, venv_base: str, origin: Origin, tmp_path: Path, bridge: str
+) -> None:
+    """BuildKit's cache is gone and the image is there: nothing is run again, and only changed code is copied."""
+    origin.publish(wheel("demo", "1.0"))
+    project.write(_CACHED.format(base=venv_base, image=project.image))
+    with Engine.connect({"PATH": ""}) as connected:
+        before = {record.id for record in connected.usage().records}
+        async with _cache(tmp_path, origin, bridge) as (_, port):
+            assert 0 == (await project.build(port)).status
+            made = [record for record in connected.usage().records if record.id not in before]
+            # A record that another one is made of goes after it.
+            while sum(connected.prune(record) for record in made):
+                made = [record for record in connected.usage().records if record.id not in before]
+            project.write(_CACHED.format(base=venv_base, image=project.image), code="2")
+            again = await project.build(port)
+
+    assert 0 == again.status, again.stderr
+    assert "Collecting demo" not in again.stderr
+    assert 2 <= again.stderr.count("CACHED"), again.stderr
+    assert (0, 0) == (again.report["from_upstream"], again.report["from_cache"])
+    assert "2" == must("run", "--rm", project.image, "cat", "/code")
+
+
 async def test_build__foreign_dockerfile(
-    project: Project, python_base: str, origin: Origin, tmp_path: Path, gateway: str
+    project: Project, python_base: str, origin: Origin, tmp_path: Path, bridge: str
 ) -> None:
     """apt asks the cache by `http_proxy`, which stands in no layer; what of pip goes past it is told."""
     project.write(
@@ -204,7 +219,7 @@ async def test_build__foreign_dockerfile(
         f"RUN : {project.image}; echo proxy=$http_proxy without=$no_proxy, as for apt-get update\n"
         "RUN echo pip install demo\n"
     )
-    async with _cache(tmp_path, origin, gateway) as (_, port):
+    async with _cache(tmp_path, origin, bridge) as (_, port):
         built = await project.build(port)
 
     assert 0 == built.status
@@ -214,11 +229,11 @@ async def test_build__foreign_dockerfile(
 
 
 async def test_build__run_that_fails(
-    project: Project, python_base: str, origin: Origin, tmp_path: Path, gateway: str
+    project: Project, python_base: str, origin: Origin, tmp_path: Path, bridge: str
 ) -> None:
     """The exit status is the build's own, and the way is proved anew next time."""
     project.write(f"FROM {python_base}\nRUN {_PIP} grep pullthrough /etc/pip.conf && exit 7\n")
-    async with _cache(tmp_path, origin, gateway) as (_, port):
+    async with _cache(tmp_path, origin, bridge) as (_, port):
         first = await project.build(port)
         again = await project.build(port)
 
@@ -254,7 +269,7 @@ async def test_build__interrupted(project: Project, busybox: str, number: signal
 
 @pytest.mark.parametrize("removed", ["", "/usr/bin/python3*", "/usr/lib/apt/apt-helper", "/usr/bin/bash"])
 async def test_probe__by_what_the_image_has(
-    python_base: str, origin: Origin, tmp_path: Path, gateway: str, removed: str
+    python_base: str, origin: Origin, tmp_path: Path, bridge: str, removed: str
 ) -> None:
     """The proof is by Python, by apt, by bash or by Perl; the alias of the host is looked up on the way."""
     everything = ["/usr/bin/python3*", "/usr/lib/apt/apt-helper", "/usr/bin/bash"]
@@ -264,25 +279,25 @@ async def test_probe__by_what_the_image_has(
     must("build", "--tag", name, str(tmp_path))
     environ = clean_environment(tmp_path) | {"PATH": str(Path(DOCKER).parent)}
     command = DockerCommand.find(environ)
-    async with _cache(tmp_path, origin, gateway) as (_, port):
+    async with _cache(tmp_path, origin, bridge) as (_, port):
         started = await asyncio.to_thread(answers_at, "127.0.0.1", port)
         assert started is not None
         places = [Candidate("127.0.0.1", port), Candidate(GATEWAY_ALIAS, port)]
         found = await asyncio.to_thread(prove, command, places, Ground(name), started)
-        other = await asyncio.to_thread(prove, command, [Candidate(gateway, port)], Ground(name), "1.0")
+        other = await asyncio.to_thread(prove, command, [Candidate(bridge, port)], Ground(name), "1.0")
 
-    assert ("", Candidate(gateway, port)) == (found.problem, found.address)
-    assert (None, (f"{gateway}:{port}",)) == (other.address, other.other)
+    assert ("", Candidate(bridge, port)) == (found.problem, found.address)
+    assert (None, (f"{bridge}:{port}",)) == (other.address, other.other)
     must("image", "rm", name)
 
 
 async def test_doctor__nothing_is_wrong(
-    project: Project, venv_base: str, origin: Origin, tmp_path: Path, gateway: str
+    project: Project, venv_base: str, origin: Origin, tmp_path: Path, bridge: str
 ) -> None:
     """Everything is looked at: Docker, the cache, the way from inside a build, a page and a file."""
     origin.publish(wheel("six", "1.0"), fmt="json")
     project.write(_CACHED.format(base=venv_base, image=project.image))
-    async with _cache(tmp_path, origin, gateway) as (_, port):
+    async with _cache(tmp_path, origin, bridge) as (_, port):
         found = await project.run("doctor", port, "--json", PULLTHROUGH_DATA=str(tmp_path / "data"))
 
     rows: list[Mapping[str, str]] = json.loads(found.stdout)

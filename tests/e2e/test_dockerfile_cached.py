@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from proxy.clients import apt_lines, pip_configuration, uv_configuration
-from tests.e2e.clients import Failed, Server, Uv, clean_environment, run, serving
+from tests.e2e.clients import Failed, Server, Uv, clean_environment, run, serving, tree
 from tests.e2e.engine import docker, image_files, must
 
 _ROOT = Path(__file__).parents[2]
@@ -99,6 +99,13 @@ def _layers(output: str) -> dict[str, bool]:
     return {text: number in had for number, text in named.items() if "internal" not in text}
 
 
+def _environment(project: Project) -> list[str]:
+    """The digests of the layers with what is large of the environment, and with the rest."""
+    digests = json.loads(must("image", "inspect", "--format", "{{json .RootFS.Layers}}", project.tag))
+    # Behind the base and the system packages; before the working folder and the code.
+    return [str(digest) for digest in digests[-4:-2]]
+
+
 def _apart() -> tuple[str, str]:
     """An option of a build whose cache mounts are empty, and nobody else's."""
     return "--build-arg", f"BUILDKIT_CACHE_MOUNT_NS={uuid.uuid4().hex}"
@@ -146,6 +153,41 @@ def test_build__through_the_cache(
         assert "" == found.stdout
 
 
+def test_build__from_a_bundle(project: Project, home: Path, tmp_path: Path, gateway: str) -> None:
+    """A cache without upstream, which has what a bundle brought, is enough for the same image, file by file."""
+    project.packages = "libgomp1"
+    options = ("--build-arg", "INSTALLER=uv", "--no-cache")  # pip is what the environment begins with
+    host, bundle, inside = ["--host", f"127.0.0.1,{gateway}"], str(tmp_path / "bundle.tar"), str(tmp_path / "inside")
+    with serving(tmp_path / "outside", home, options=host) as outside:
+        project.knows(outside, gateway)
+        project.build(*options, *_apart())
+        _verb(home, "export", bundle, "--data", str(tmp_path / "outside"))
+    expected = _installed(project, tmp_path / "first")
+
+    with serving(Path(inside), home, options=[*host, "--offline"]) as server:
+        _verb(home, "import", bundle, "--data", inside)
+        project.knows(server, gateway)
+        project.build(*options, *_apart())
+        assert 0 == server.metric("pullthrough_fetched_bytes_total")
+
+    found = _installed(project, tmp_path / "second")
+    assert [] == sorted(path for path, _ in expected.items() ^ found.items())
+    assert "dateutil 2.9.0.post0\n" == project.runs()
+
+
+def _verb(home: Path, *arguments: str) -> None:
+    run([sys.executable, "-m", "proxy", *arguments], home, folder=_ROOT)
+
+
+def _installed(project: Project, place: Path) -> dict[str, str]:
+    """The files of the environment in the image, and its system packages. What venv compiles holds times."""
+    place.mkdir()
+    with image_files(project.tag, place) as root:
+        packages = tree(root / "var" / "lib" / "dpkg")
+        files = {path: digest for path, digest in tree(root / "opt" / "venv").items() if not path.endswith(".pyc")}
+        return files | {"system packages": packages["status"]}
+
+
 def test_build__another_address(project: Project, home: Path, tmp_path: Path, gateway: str) -> None:
     """A cache at another port invalidates no layer, nor does a build without it."""
     said = ""
@@ -189,6 +231,27 @@ def test_build__requirements_change(project: Project, reachable: Server, gateway
     ]
     assert asked, reachable.log[len(before) :]
     assert all("packaging" in line for line in asked), asked
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_build__large_layers_stay(project: Project, reachable: Server, gateway: str, installer: str) -> None:
+    """With other requirements, what is large is the same byte for byte, compiled too, and its layer is not made."""
+    project.knows(reachable, gateway)
+    requirements = project.folder / "requirements.txt"
+    requirements.write_text(f"# {project.tag}\npygments==2.18.0\n", encoding="utf-8")
+    options = ("--build-arg", f"INSTALLER={installer}", "--build-arg", "LARGE=3")
+    project.build(*options)
+    large, _ = _environment(project)
+    requirements.write_text(f"# {project.tag}\npygments==2.18.0\n{_REQUIREMENTS}", encoding="utf-8")
+
+    steps = _layers(project.build(*options))
+
+    made = [step.partition("] ")[2] for step, had in steps.items() if not had and "COPY --from=installed" in step]
+    assert {"COPY --from=installed /opt/venv /opt/venv"} >= set(made)  # none, if an earlier build made the same
+    assert large == _environment(project)[0]
+    assert "dateutil 2.9.0.post0\n" == project.runs()
+    program = "import os, pygments; print(os.path.exists(pygments.__cached__))"
+    assert "True\n" == must("run", "--rm", project.tag, "python", "-c", program)
 
 
 def test_build__uv_lock(project: Project, reachable: Server, gateway: str, uv: Uv, home: Path) -> None:

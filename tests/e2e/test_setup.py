@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +22,7 @@ from proxy.builds.engine import Engine
 from tests.e2e import composing
 from tests.e2e.clients import clean_environment
 from tests.e2e.composing import ROOT
-from tests.e2e.engine import DOCKER, docker
+from tests.e2e.engine import DOCKER, docker, must
 
 pytestmark = pytest.mark.e2e
 
@@ -38,11 +43,17 @@ def checkout(python_base: str, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(ROOT / "proxy", copy / "proxy", ignore=shutil.ignore_patterns("__pycache__"))
     for name in (*_CHECKOUT, "requirements.txt", "requirements-build.txt"):
         shutil.copy(ROOT / name, copy / name)
+    shutil.copytree(ROOT / "grafana", copy / "grafana")
     compose = (copy / "compose.yaml").read_text("utf-8")
-    assert "image: pullthrough:latest" in compose
-    (copy / "compose.yaml").write_text(compose.replace("image: pullthrough:latest", f"image: {image}"), "utf-8")
+    for old, new in (("pullthrough:latest", image), (r"grafana/grafana:\S+", f"{image}-grafana")):
+        compose, count = re.subn(f"image: {old}", f"image: {new}", compose)
+        assert 1 == count
+    (copy / "compose.yaml").write_text(compose, "utf-8")
+    ports = {"PULLTHROUGH_PROMETHEUS_PORT": _port(), "PULLTHROUGH_GRAFANA_PORT": _port()}
+    (copy / ".env").write_text("".join(f"{name}={port}\n" for name, port in ports.items()), "utf-8")
     yield copy
-    composing.remove_image(image)
+    for name in (image, f"{image}-grafana"):
+        composing.remove_image(name)
 
 
 @pytest.fixture
@@ -128,3 +139,54 @@ def test_setup__there_and_back(run: Run, checkout: Path, home_folder: Path) -> N
     assert 0 == removed.returncode, removed.stdout + removed.stderr
     assert before == _state(home_folder, checkout)
     assert docker("inspect", ours[0].id).status != 0
+
+
+@pytest.mark.timeout(900)
+def test_setup__monitoring(run: Run, checkout: Path, home_folder: Path, busybox: str) -> None:
+    """Prometheus scrapes the cache beside it. Grafana's image is in no package: a shell that waits stands in for it."""
+    compose = (checkout / "compose.yaml").read_text("utf-8")
+    ((prometheus, grafana),) = re.findall(r"image: (prom/\S+)(?s:.*)image: (\S+-grafana)", compose)
+    composing.prometheus_image(prometheus)
+    stand_in = checkout.parent / "grafana"
+    stand_in.mkdir()
+    (stand_in / "Dockerfile").write_text(f'FROM {busybox}\nCMD ["sleep", "1000000"]\n', "utf-8")
+    must("build", "--tag", grafana, str(stand_in))
+    before = _state(home_folder, checkout)
+
+    result = run("--port", _port(), "--monitoring")
+
+    assert 0 == result.returncode, result.stdout + result.stderr
+    grafanas = (checkout / ".env").read_text("utf-8").partition("PULLTHROUGH_GRAFANA_PORT=")[2].splitlines()[0]
+    assert f"Prometheus and Grafana run beside it: http://127.0.0.1:{grafanas}\n" in result.stdout
+    with Engine.connect({"PATH": ""}) as engine:
+        ours = [
+            one
+            for role in ("cache", "prometheus", "grafana")
+            for one in engine.containers(role)
+            if str(checkout) in one.labels["com.docker.compose.project.working_dir"]
+        ]
+    assert [True, True, True] == [one.running for one in ours]
+    assert [prometheus, grafana] == [one.image for one in ours[1:]]
+    assert {"127.0.0.1"} == {port.host for one in ours[1:] for port in one.ports}
+    query = f"http://127.0.0.1:{ours[1].ports[0].port}/api/v1/query?query=up"
+    until = time.monotonic() + _LIMIT
+    while not (found := _asked(query)) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert [("pullthrough", "1")] == [(one["metric"]["job"], one["value"][1]) for one in found]
+
+    removed = run("--remove", "--yes")
+
+    assert 0 == removed.returncode, removed.stdout + removed.stderr
+    assert before == _state(home_folder, checkout)
+    assert [1, 1, 1] == [docker("inspect", one.id).status for one in ours]
+
+
+def _asked(query: str) -> list[dict[str, Any]]:
+    """What Prometheus has; nothing as long as it does not answer."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(query, timeout=10) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    except OSError:
+        return []
+    return found if all(one["value"][1] == "1" for one in found) else []

@@ -1,4 +1,4 @@
-"""What the engine's images and BuildKit's cache take on the disk: values, read out of the engine's answers.
+"""Values read out of the engine's answers: containers, and what images and BuildKit's cache take on the disk.
 
 Called by `engine`, `builders` and those that show it. It asks nobody.
 """
@@ -6,18 +6,90 @@ Called by `engine`, `builders` and those that show it. It asks nobody.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
+ROLE_LABEL = "pullthrough.role"  # on what this program starts: "cache", "prometheus", "grafana"
 CACHE_MOUNT = "exec.cachemount"  # the type of a record that is a cache mount of some RUN
 OWN_MOUNTS = "pullthrough-"  # how the ids of the cache mounts of `Dockerfile.cached` begin
 
 _ID = re.compile(r' with id "(?:[^"/]*/)*([^"/]+)"')
 _PLACE = re.compile(r"cached mount (\S+) from ")
 _FRACTION = re.compile(r"\.\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerMount:
+    """`source` is a path of the engine's machine; of a volume its name is in `volume`."""
+
+    source: str
+    target: str
+    volume: str = ""
+
+    @property
+    def host_path(self) -> PurePosixPath:
+        """The source as this machine names it: Docker Desktop puts a folder of its own before it."""
+        return PurePosixPath("/" + self.source.removeprefix("/host_mnt").lstrip("/"))
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPort:
+    """`host` and `port` of the engine's machine lead to `inside`, a port of the container."""
+
+    host: str
+    port: int
+    inside: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineContainer:
+    """A container, running or not. `networks`: its address in each network; empty while it does not run."""
+
+    id: str
+    name: str
+    image: str
+    state: str  # "running", "exited", "created", "restarting", "paused", "dead"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[ContainerMount, ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+    networks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def running(self) -> bool:
+        """Whether commands can be run in it."""
+        return self.state == "running"
+
+    def has(self, folder: PurePosixPath) -> bool:
+        """Whether this folder of the host, or one above it, is mounted into it."""
+        return any(mount.source and folder.is_relative_to(mount.host_path) for mount in self.mounts)
+
+
+def read_container(listed: Mapping[str, Any]) -> EngineContainer:
+    """A container of the answer of /containers/json."""
+    networks = (listed.get("NetworkSettings") or {}).get("Networks") or {}
+    return EngineContainer(
+        id=listed["Id"],
+        name=next(iter(listed.get("Names") or ()), "").lstrip("/"),
+        image=listed.get("Image", ""),
+        state=listed.get("State", ""),
+        labels=listed.get("Labels") or {},
+        mounts=tuple(
+            ContainerMount(one.get("Source", ""), one.get("Destination", ""), one.get("Name") or "")
+            for one in listed.get("Mounts") or ()
+        ),
+        ports=tuple(_published(listed.get("Ports") or ())),
+        networks={name: one["IPAddress"] for name, one in networks.items() if one and one.get("IPAddress")},
+    )
+
+
+def _published(ports: Sequence[Mapping[str, Any]]) -> Iterator[PublishedPort]:
+    for one in ports:
+        if one.get("PublicPort") and one.get("Type", "tcp") == "tcp":
+            yield PublishedPort(one.get("IP") or "", int(one["PublicPort"]), int(one["PrivatePort"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,54 @@
-"""What the cache gave to one build: the difference of its metrics before and after. Pure.
+"""The figures of a cache at one moment, and what it gave to a build between two of them. Pure.
 
 Other clients of the same cache at the same time count too: the metrics do not tell them apart.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
-from proxy.builds.running_cache import Figures
-
+_SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_STARTED = "pullthrough_start_time_seconds"
 _SENT = "pullthrough_sent_bytes_total"
 _FETCHED = "pullthrough_fetched_bytes_total"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The metrics of a cache at one moment. `started` tells two caches, or two runs of one, apart."""
+
+    started: str
+    version: str
+    samples: tuple[tuple[str, Mapping[str, str], float], ...]
+
+    def sums(self, name: str, label: str, **fixed: str) -> dict[str, float]:
+        """The values of a metric by one label, summed over the others; `fixed` labels have these values."""
+        sums: dict[str, float] = {}
+        for sample, labels, value in self.samples:
+            if sample == name and fixed.items() <= labels.items():
+                key = labels.get(label, "")
+                sums[key] = sums.get(key, 0.0) + value
+        return sums
+
+
+def read_figures(text: str) -> Figures | None:
+    """The text of /metrics; None if it is not this program's."""
+    samples, started, version = [], "", ""
+    for name, listed, number in _SAMPLE.findall(text):
+        if not name.startswith("pullthrough_"):
+            continue
+        labels = dict(_LABEL.findall(listed))
+        if name == _STARTED:
+            started = number
+        elif name == "pullthrough_build_info":
+            version = labels.get("version", "")
+        with suppress(ValueError):
+            samples.append((name, labels, float(number)))
+    return Figures(started, version, tuple(samples)) if started and version else None
 
 
 @dataclass(frozen=True, slots=True)

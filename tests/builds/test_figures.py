@@ -1,12 +1,39 @@
-"""What the cache gave between two looks at its metrics."""
+"""The figures of a cache, and what it gave between two looks at them."""
 
 from __future__ import annotations
 
-from proxy.builds.running_cache import Figures
-from proxy.builds.savings import Saving, between
+import pytest
 
+from proxy.builds.figures import Figures, Saving, between, read_figures
+
+_TEXT = """\
+# HELP pullthrough_sent_bytes_total Body bytes sent.
+pullthrough_sent_bytes_total{upstream="pypi",kind="file",source="cache"} 100.0
+pullthrough_sent_bytes_total{upstream="pypi",kind="page",source="cache"} 20.0
+pullthrough_sent_bytes_total{upstream="pypi",kind="file",source="upstream"} 3.0
+pullthrough_start_time_seconds 1.7e+09
+pullthrough_build_info{version="0.1.0",python="3.11"} 1.0
+process_open_fds 7.0
+"""
 _SENT = "pullthrough_sent_bytes_total"
 _FETCHED = "pullthrough_fetched_bytes_total"
+
+
+def test_figures__sums_by_a_label() -> None:
+    """Over all other labels, or with some of them fixed."""
+    figures = read_figures(_TEXT)
+
+    assert figures is not None
+    assert ("1.7e+09", "0.1.0") == (figures.started, figures.version)
+    assert {"pypi": 123.0} == figures.sums("pullthrough_sent_bytes_total", "upstream")
+    assert {"pypi": 120.0} == figures.sums("pullthrough_sent_bytes_total", "upstream", source="cache")
+    assert {} == figures.sums("pullthrough_fetched_bytes_total", "upstream")
+
+
+@pytest.mark.parametrize("text", ["", "process_open_fds 7.0\n", "pullthrough_start_time_seconds 1.0\n", "<html>"])
+def test_figures__of_another_program(text: str) -> None:
+    """Only this program's metrics count."""
+    assert read_figures(text) is None
 
 
 def _figures(*samples: tuple[str, dict[str, str], float], started: str = "1") -> Figures:

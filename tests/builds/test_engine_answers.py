@@ -1,13 +1,14 @@
-"""What the engine says of its disk, in its forms old and new."""
+"""What the engine says of its containers and of its disk, in its forms old and new."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
-from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord, read_time, read_usage
+from proxy.builds.engine_answers import CACHE_MOUNT, CacheRecord, read_container, read_time, read_usage
 
 _MOUNT = {
     "ID": "m1",
@@ -25,6 +26,46 @@ _NEW = {
     "ImageUsage": {"TotalSize": 900, "TotalCount": 1, "Items": [_IMAGE]},
     "BuildCacheUsage": {"TotalSize": 0, "TotalCount": 2, "Items": [_MOUNT, _LAYER]},
 }
+
+
+@pytest.mark.parametrize(
+    ("source", "folder", "has"),
+    [
+        ("/home/me/.docker-cache", "/home/me/.docker-cache", True),
+        ("/home/me", "/home/me/.docker-cache", True),
+        ("/host_mnt/Users/me/.docker-cache", "/Users/me/.docker-cache", True),
+        ("/home/me/.docker-cache/index", "/home/me/.docker-cache", False),
+        ("/home/me/.docker", "/home/me/.docker-cache", False),
+        ("", "/home/me/.docker-cache", False),
+    ],
+)
+def test_container__has_a_folder_of_the_host(source: str, folder: str, has: bool) -> None:
+    """Itself or one above; Docker Desktop puts its own folder before the host's."""
+    container = read_container({"Id": "1", "Mounts": [{"Type": "bind", "Source": source, "Destination": "/data"}]})
+
+    assert has is container.has(PurePosixPath(folder))
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"Id": "1"},
+        {"Id": "1", "Names": None, "Labels": None, "Mounts": None, "Ports": None, "NetworkSettings": None},
+        {"Id": "1", "NetworkSettings": {"Networks": {"gone": None}}, "Ports": [{"PrivatePort": 80, "Type": "tcp"}]},
+    ],
+)
+def test_container__little_is_said(listed: dict[str, Any]) -> None:
+    """Go writes null for what is empty; a port that is not published is none of the machine's."""
+    container = read_container(listed)
+
+    assert ("", "", {}, (), (), {}) == (
+        container.name,
+        container.image,
+        container.labels,
+        container.mounts,
+        container.ports,
+        container.networks,
+    )
 
 
 @pytest.mark.parametrize("answer", [_OLD, _NEW, _OLD | _NEW], ids=["before 1.52", "1.53", "both"])
