@@ -21,6 +21,7 @@ from proxy.web.error_responses import OWN_HEADERS, text_response
 
 # Fetch standard §3.3: any page may read the answer, and all of its header fields.
 CORS_FIELDS = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*"))
+CHANGING = frozenset({"/", "/api/v1/stored"})  # where POST is taken, from those who have the admin token
 _PREFLIGHT = {
     **dict(CORS_FIELDS),
     "Access-Control-Allow-Methods": "GET, HEAD",
@@ -32,24 +33,31 @@ _PREFLIGHT = {
 
 def refusal(request: web.BaseRequest, via: str) -> web.StreamResponse | None:
     """The answer to a request that is refused; None for all others. `via`: this cache's name in `Via`."""
-    if request.method not in ("GET", "HEAD", "CONNECT", "OPTIONS") or request.raw_path == "*":
-        return method_not_allowed()
-    if _has_body(request):
+    changing = request.raw_path.partition("?")[0] in CHANGING
+    posted = changing and request.method == "POST"
+    if not (posted or request.method in ("GET", "HEAD", "CONNECT", "OPTIONS")) or request.raw_path == "*":
+        return method_not_allowed(changing=changing)
+    if not posted and _has_body(request):
         answer = text_response(400, "Send GET or HEAD without a body.")
     elif len(hosts := request.headers.getall("Host", ())) > 1 or (not hosts and request.version >= (1, 1)):
         answer = text_response(400, "Send exactly one Host header.")
     elif any(via in passed for passed in request.headers.getall("Via", ())):
         # RFC 9110 §7.6.3: otherwise it would forward the request to itself for ever.
-        answer = text_response(508, "This cache is its own proxy to upstream: change `proxy` in its settings.")
+        answer = text_response(
+            508, "This cache is its own proxy or parent: change `proxy` or `parent` in its settings."
+        )
     else:
         return None
     answer.force_close()
     return answer
 
 
-def method_not_allowed() -> web.Response:
-    """The answer to any method but GET and HEAD."""
-    answer = text_response(405, "This cache only reads: use GET or HEAD.", {"Allow": "GET, HEAD"})
+def method_not_allowed(*, changing: bool = False) -> web.Response:
+    """The answer to any method but GET and HEAD. `changing`: the address is one of `CHANGING`."""
+    text, allowed = "This cache only reads: use GET or HEAD.", "GET, HEAD"
+    if changing:
+        text, allowed = "Use GET, HEAD or POST.", "GET, HEAD, POST"
+    answer = text_response(405, text, {"Allow": allowed})
     answer.force_close()
     return answer
 
@@ -69,7 +77,7 @@ def check_browser_host(target: str, headers: Mapping[str, str], names: AbstractS
     hosts = [headers.get("Host", "")]
     if not target.startswith("/"):
         hosts.append(urlsplit(target).netloc.rpartition("@")[2])
-    if not all(_is_own(host, names) for host in hosts):
+    if not all(is_own_host(host, names) for host in hosts):
         raise NotAllowed(
             "A browser asks for an index with credentials under a host name that is not in the settings. "
             "Use the address of the cache, or add the name to the setting names."
@@ -90,8 +98,11 @@ def _is_browser(headers: Mapping[str, str]) -> bool:
     return headers.get("User-Agent", "").startswith("Mozilla/")
 
 
-def _is_own(host: str, names: AbstractSet[str]) -> bool:
-    """Whether a `Host` (RFC 9110 §7.2) is an address, localhost, or one of the names."""
+def is_own_host(host: str, names: AbstractSet[str]) -> bool:
+    """Whether a `Host` (RFC 9110 §7.2) is an address, localhost, or one of the names.
+
+    No name server can redirect these.
+    """
     try:
         name, _ = address_text.host(host, rooted=True)
     except BadTarget:

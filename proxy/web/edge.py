@@ -23,8 +23,9 @@ from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.apt.service import AptArchives
 from proxy.cache.representation import Representation
-from proxy.errors import BlobDamaged, PullthroughError
+from proxy.errors import BlobDamaged, NotHere, PullthroughError
 from proxy.events import Served
+from proxy.foresight.service import Foresight
 from proxy.model import Kind, Outcome, Query
 from proxy.ports import Clock, Observer
 from proxy.python import addresses, negotiation
@@ -33,13 +34,15 @@ from proxy.python.project_list import ProjectStream
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from proxy.upstream import tunnel_connections
+from proxy.upstream.parent import Parent
+from proxy.user_agent import UNKNOWN, UserAgent
 from proxy.web import admission, request_target
 from proxy.web.admission import CORS_FIELDS
 from proxy.web.answer_plan import Framing
 from proxy.web.error_responses import error_response, text_response
 from proxy.web.own_pages import OwnPages
 from proxy.web.replay import Replay
-from proxy.web.request_head import query_of
+from proxy.web.request_head import agent_of, query_of
 from proxy.web.request_target import ArchiveTarget, OwnTarget
 from proxy.web.responses import AlreadySent, Exchange, Responder
 from proxy.web.sender import BodyBroken, ClientGone
@@ -59,6 +62,7 @@ class Edge:
     def __init__(  # noqa: PLR0913, PLR0917 the services, and the ways by which answers leave
         self,
         indexes: PythonIndexes,
+        foresight: Foresight,
         archives: AptArchives,
         responder: Responder,
         replay: Replay,
@@ -68,9 +72,11 @@ class Edge:
         clock: Clock,
         via: str,
         names: AbstractSet[str],
+        parent: Parent | None = None,
     ) -> None:
-        """`via`: this cache's name in requests that it sends through proxies. `names`: its host names."""
+        """`via`: this cache's name in requests to proxies and to its parent. `names`: its host names."""
         self._indexes = indexes
+        self._foresight = foresight
         self._archives = archives
         self._responder = responder
         self._replay = replay
@@ -80,6 +86,7 @@ class Edge:
         self._clock = clock
         self._via = via
         self._names = names
+        self._parent = parent
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; for aiohttp's server."""
@@ -90,15 +97,15 @@ class Edge:
         path = request.raw_path if request.raw_path.startswith("/") else "-"
         framing = Framing((request.version.major, request.version.minor), request.keep_alive)
         exchange = Exchange(connection, Query(None, request.method), framing, self._clock.monotonic())
-        record = _RequestRecord(exchange, path)
+        record = _RequestRecord(exchange, path, agent=agent_of(request.headers))
         try:
-            return record.with_cors(await self._answer(request, record))
+            return record.left(record.with_cors(await self._answer(request, record)), self._clock.monotonic())
         except PullthroughError as error:
             response = record.with_cors(self._error_response(error, request, record))
             record.outcome, exchange.status = Outcome.ERROR, response.status
             if request.method == "CONNECT":
                 response.force_close()  # the bytes that follow may be meant for the host
-            return response
+            return record.left(response, self._clock.monotonic())
         except ConnectionError as broken:
             if isinstance(broken, ClientGone):
                 connection.reset()
@@ -119,6 +126,8 @@ class Edge:
         if refusal is not None:
             exchange.status = refusal.status
             return refusal
+        if self._parent is not None:
+            self._parent.asked(request.headers.getall("Via", ()))
         if request.method == "CONNECT":
             to = tunnel_connections.parse_authority(request.raw_path)
             record.path, record.outcome = f"{to[0]}:{to[1]}", Outcome.MISS
@@ -130,7 +139,7 @@ class Edge:
             return self._preflight(target, record)
         if isinstance(target, ArchiveTarget):
             return await self._answer_archive(request, target.address, record)
-        page = self._own_pages.answer(target.path, request)
+        page = await self._own_pages.answer(target.path, request)
         if page is not None:
             exchange.status, record.outcome = page.status, Outcome.HIT
             return page
@@ -144,9 +153,11 @@ class Edge:
         record.exchange.cors = target.mount in self._indexes.public
         if not record.exchange.cors:
             admission.check_browser_host(request.raw_path, request.headers, self._names)
-        query = query_of(request, target, own.query)
+        connection = record.exchange.connection
+        client = connection.clients.client(connection.peer, request.headers)
+        query = query_of(request, target, own.query, client)
         record.exchange.query = query
-        return await self._send(partial(self._indexes.answer, query), record)
+        return await self._send(partial(self._foresight.answer, query), record)
 
     async def _answer_archive(
         self, request: web.BaseRequest, address: ArchiveAddress, record: _RequestRecord
@@ -186,8 +197,11 @@ class Edge:
             return await self._responder.send_projects(exchange, answer)
         # The figures are of upstreams: what a group answers counts for its member.
         record.mount, record.kind, record.outcome = answer.mount, answer.kind, answer.outcome
+        record.project, record.sha256 = answer.project, answer.sha256
+        if answer.outcome is Outcome.STALE:
+            record.stale_age = answer.age
         sent = await self._responder.send(exchange, answer)
-        self._replay.remember(exchange, record.path, answer)
+        self._replay.remember(exchange, record.path, answer, record.agent)
         return sent
 
     def _preflight(self, target: OwnTarget | ArchiveTarget, record: _RequestRecord) -> web.StreamResponse:
@@ -196,7 +210,8 @@ class Edge:
         if isinstance(target, OwnTarget):
             with contextlib.suppress(PullthroughError):
                 public = addresses.parse(target.path, self._indexes.mounts).mount in self._indexes.public
-        answer = admission.preflight() if public else admission.method_not_allowed()
+        changing = isinstance(target, OwnTarget) and target.path in admission.CHANGING
+        answer = admission.preflight() if public else admission.method_not_allowed(changing=changing)
         record.exchange.status = answer.status
         record.outcome = Outcome.HIT if public else Outcome.ERROR
         return answer
@@ -207,7 +222,8 @@ class Edge:
         address = record.archive
         if address is None:
             as_proxy = request.method == "CONNECT" or record.path == "-"
-            return error_response(error, in_status_line=as_proxy)
+            # pip shows the reason phrase, and no body.
+            return error_response(error, in_status_line=as_proxy or isinstance(error, NotHere))
         # When an archive cannot be reached, a client that has an older copy goes on with it, as without a cache.
         final = not request.headers.get("If-Modified-Since") and self._archives.is_list(address)
         response = error_response(error, in_status_line=True, final=final)
@@ -226,6 +242,10 @@ class _RequestRecord:
     kind: Kind = Kind.OTHER
     outcome: Outcome = Outcome.ERROR
     archive: ArchiveAddress | None = None
+    stale_age: float | None = None
+    agent: UserAgent = UNKNOWN
+    project: str | None = None
+    sha256: str | None = None
 
     def with_cors(self, response: web.StreamResponse) -> web.StreamResponse:
         """The response. Pages of other sites may read it, even an error, if they may read the target."""
@@ -233,8 +253,15 @@ class _RequestRecord:
             response.headers.update(CORS_FIELDS)
         return response
 
+    def left(self, response: web.StreamResponse, now: float) -> web.StreamResponse:
+        """The response, which begins to leave at `now` unless it did before."""
+        if not isinstance(response, AlreadySent):
+            self.exchange.begin(now)
+        return response
+
     def event(self, now: float) -> Served:
         exchange = self.exchange
+        first = exchange.first_byte
         return Served(
             self.mount,
             self.kind,
@@ -245,6 +272,11 @@ class _RequestRecord:
             exchange.query.method,
             self.path,
             exchange.connection.peer,
+            first_byte=None if first is None else first - exchange.started,
+            stale_age=self.stale_age,
+            agent=self.agent,
+            project=self.project,
+            sha256=self.sha256,
         )
 
 

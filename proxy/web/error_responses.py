@@ -52,6 +52,8 @@ def error_response(
         headers["WWW-Authenticate"] = 'Basic realm="archive"'
     if isinstance(error, errors.Unsettled):
         headers["Retry-After"] = "5"
+    if isinstance(error, errors.NotHere):
+        headers["Cache-Status"] = "pullthrough; detail=offline"  # RFC 9211: a cache that has this one as its parent
     reason = None
     if in_status_line:
         line = " ".join(text.split()).encode("ascii", "replace").decode()

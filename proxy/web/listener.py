@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
+from proxy import address_text
 from proxy.web.server import Server
 
 _log = logging.getLogger(__name__)
@@ -81,6 +82,11 @@ class Listener:
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens, in the order of the settings."""
         return [sock.getsockname()[:2] for sock in self._sockets]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The same for clients: `http://host:port`, without a slash at the end."""
+        return tuple(f"http://{address_text.bracketed(host)}:{port}" for host, port in self.addresses)
 
     def close(self) -> None:
         """Accept no more."""

@@ -16,6 +16,8 @@ import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
+from typing import TextIO
 
 from proxy.web.log_writer import LogWriter
 
@@ -108,6 +110,17 @@ def installed(log: ProgramLog) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(log)
+
+
+@contextlib.contextmanager
+def written_to(stream: TextIO, *, structured: bool) -> Iterator[LogWriter]:
+    """Write the program's log to a stream, which may be slow; gives the writer. `structured`: as JSON."""
+    writer = LogWriter(stream, partial(lost_lines, structured=structured))
+    try:
+        with installed(ProgramLog(writer, structured=structured)):
+            yield writer
+    finally:
+        writer.close()
 
 
 def thread_failed(failure: threading.ExceptHookArgs) -> None:

@@ -19,6 +19,7 @@ from proxy.errors import StoreError
 from proxy.events import Served
 from proxy.model import Blob, Outcome, Source
 from proxy.ports import BlobReader, Clock, Observer
+from proxy.user_agent import UNKNOWN, UserAgent
 from proxy.web.answer_plan import finish_head, plan, start_head
 from proxy.web.responses import INLINE, SHORT, Exchange, Responder
 from proxy.web.server import ClientConnection
@@ -135,7 +136,9 @@ class Replay:
         """Forget all answers: something that they were made of must not be sent any more."""
         self._memo.clear()
 
-    def remember(self, exchange: Exchange, path: str, representation: Representation) -> None:
+    def remember(
+        self, exchange: Exchange, path: str, representation: Representation, agent: UserAgent = UNKNOWN
+    ) -> None:
         """Remember the answer to a plain GET for the same head, if all of it came from the cache."""
         query, framing = exchange.query, exchange.framing
         head, size, expires = exchange.connection.head, representation.size, representation.fresh_until
@@ -156,15 +159,13 @@ class Replay:
             return
         confirmed = None if representation.age is None else self._clock.monotonic() - representation.age
         answer = plan(replace(representation, age=None), query, framing, cors=exchange.cors)
-        mount, kind, outcome, sent = (
-            representation.mount,
-            representation.kind,
-            representation.outcome,
-            {Source.CACHE: size},
-        )
+        mount, kind, outcome = representation.mount, representation.kind, representation.outcome
+        project, sha256, sent = representation.project, representation.sha256, {Source.CACHE: size}
 
         def event(client: str, seconds: float) -> Served:
-            return Served(mount, kind, outcome, 200, sent, seconds, "GET", path, client)
+            return Served(
+                mount, kind, outcome, 200, sent, seconds, "GET", path, client, seconds, None, agent, project, sha256
+            )
 
         start = start_head(HTTPStatus.OK, answer.fields)
         self._memo.remember(head, Remembered(start, body, blob, expires, event, representation.stands, confirmed))

@@ -14,9 +14,12 @@ from urllib.parse import parse_qs
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from proxy import user_agent
+from proxy.clients import BUILD_HOST
 from proxy.errors import BadTarget
 from proxy.model import Client, Query, Span
 from proxy.python.metadata import MOST_WAITS
+from proxy.user_agent import UserAgent
 
 T = TypeVar("T")
 
@@ -96,6 +99,12 @@ class Clients:
         if len(self._handed_out) > _CLIENTS:
             self._handed_out.popitem(last=False)
         return Client(name, is_shared(headers), handed_out)
+
+
+def agent_of(headers: CIMultiDictProxy[str]) -> UserAgent:
+    """The program that sends a request with these header fields."""
+    host = headers.get("Host", "")
+    return user_agent.read(headers.get("User-Agent"), in_build=host.partition(":")[0] == BUILD_HOST)
 
 
 def name_of(address: str, headers: CIMultiDictProxy[str]) -> str:

@@ -63,6 +63,12 @@ class Exchange:
     cors: bool = False  # pages of any site may read the answer
     status: int = 0
     sent: dict[Source, int] = field(default_factory=dict)
+    first_byte: float | None = None  # monotonic seconds: when the answer began to leave
+
+    def begin(self, now: float) -> None:
+        """Note that the answer begins to leave, at `now` in monotonic seconds."""
+        if self.first_byte is None:
+            self.first_byte = now
 
     def count(self, source: Source, size: int) -> None:
         """Count bytes that were sent."""
@@ -157,7 +163,7 @@ class Responder:
     async def _send_memory(self, exchange: Exchange, answer: Plan, body: bytes, source: Source) -> None:
         exchange.status = answer.status
         transport = await exchange.connection.flushed()
-        head = self._head(answer)
+        head = self._begin(exchange, answer)
         if len(body) <= INLINE:
             transport.write(head + body)
             exchange.count(source, len(body))
@@ -176,7 +182,7 @@ class Responder:
         end = blob.size if answer.end is None else answer.end
         if end - answer.start <= SHORT:
             transport = await exchange.connection.flushed()
-            sent = self.send_short(transport, self._head(answer), blob, answer.start, end)
+            sent = self.send_short(transport, self._begin(exchange, answer), blob, answer.start, end)
             exchange.status = answer.status
             exchange.count(source, sent)
             if sent < end - answer.start:
@@ -186,7 +192,7 @@ class Responder:
             exchange.status = answer.status
             try:
                 await self._send_by_thread(
-                    exchange, Transfer(self._head(answer), answer.start, end, descriptor), source
+                    exchange, Transfer(self._begin(exchange, answer), answer.start, end, descriptor), source
                 )
             except BodyBroken:
                 self._blobs.recheck(blob)
@@ -200,17 +206,19 @@ class Responder:
                 with contextlib.suppress(StoreError):
                     await flight.ended()
             exchange.status = answer.status
-            transfer = Transfer(self._head(answer), answer.start, end, descriptor, growing=flight)
-            stop = flight.listen(transfer.wake)
+            transfer = Transfer(self._begin(exchange, answer), answer.start, end, descriptor, growing=flight)
             try:
-                await self._senders.send(await exchange.connection.flushed(), transfer)
+                with flight.followed(transfer.wake):
+                    try:
+                        await self._senders.send(await exchange.connection.flushed(), transfer)
+                    finally:
+                        flight.took(answer.start, transfer.position)
             except BodyBroken:
                 if not isinstance(flight.error, StoreError) or flight.extents.end_from(0) < transfer.position:
                     raise
                 rest = self._downloads.rest(flight, descriptor, transfer.position, end)
                 await self._send_pieces(exchange, answer, rest, Source.UPSTREAM, head=transfer.head)
             finally:
-                stop()
                 size = transfer.position - answer.start
                 # What an earlier run of the program fetched was not fetched for this client.
                 resumed = min(size, max(flight.resumed - answer.start, 0)) if source is Source.UPSTREAM else 0
@@ -245,6 +253,8 @@ class Responder:
                 async for piece in pieces:
                     if not piece:  # an empty chunk would be the last one
                         continue
+                    if not begun:
+                        exchange.begin(self._clock.monotonic())
                     begun, exchange.status = True, answer.status
                     if answer.chunked:
                         head += b"%x\r\n" % len(piece)
@@ -259,6 +269,11 @@ class Responder:
         last = head + (b"0\r\n\r\n" if answer.chunked else b"")
         if last:
             (await exchange.connection.flushed()).write(last)
+
+    def _begin(self, exchange: Exchange, answer: Plan) -> bytes:
+        """The head of an answer that leaves now."""
+        exchange.begin(self._clock.monotonic())
+        return self._head(answer)
 
     def _head(self, answer: Plan) -> bytes:
         return answer.head(self._clock.now())

@@ -130,10 +130,11 @@ class Sender(threading.Thread):
         except Exception:  # noqa: BLE001 a defect ends this thread's transfers, and not the program
             _log.exception("a sender thread failed; another one takes its place")
         finally:
-            self._end_all(ClientGone("The cache is shutting down."))
             if not self._stopping:
+                # Before its transfers end: who learns of an end finds another thread in this one's place.
                 with contextlib.suppress(RuntimeError):  # the loop is closed
                     self._loop.call_soon_threadsafe(self._died, self)
+            self._end_all(ClientGone("The cache is shutting down."))
 
     def _serve(self) -> None:
         ready: deque[Transfer] = deque()

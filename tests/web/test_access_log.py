@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.events import Fetched, Served
 from proxy.model import Kind, Outcome, Source
+from proxy.user_agent import UserAgent
 from proxy.web.access_log import AccessLog, _json_line
 from proxy.web.log_writer import LogWriter
 from tests.flows.asking import SteppedClock
@@ -47,16 +48,63 @@ def test_structured() -> None:
         "status": 206,
         "outcome": "shared",
         "upstream": "pypi",
+        "file": 'a"b\u20ac',
         "sent": {"cache": 3, "shared": 4},
         "seconds": 0.25,
     }
+
+
+_WHEEL = "litellm-1.82.8-py3-none-any.whl"
+_DEB = "libstdc%2b%2b6_14.2.0-19_amd64.deb"
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (replace(EVENT, path=f"/pypi/~files/a/{_WHEEL}"), ("litellm", "1.82.8", _WHEEL)),
+        (replace(EVENT, path=f"/pypi/a/{_WHEEL}?x=1"), ("litellm", "1.82.8", _WHEEL)),
+        (replace(EVENT, path=f"/pypi/{'x' * 600}/{_WHEEL}"), ("litellm", "1.82.8", _WHEEL)),
+        (
+            replace(EVENT, path=f"/pypi/a/{_WHEEL}.metadata", kind=Kind.METADATA),
+            ("litellm", "1.82.8", f"{_WHEEL}.metadata"),
+        ),
+        (replace(EVENT, path=f"/pypi/a/{_WHEEL}", kind=Kind.OTHER), ("litellm", "1.82.8", _WHEEL)),
+        (
+            replace(EVENT, path=f"/deb.example/pool/{_DEB}", upstream="apt"),
+            ("libstdc++6", "14.2.0-19", "libstdc++6_14.2.0-19_amd64.deb"),
+        ),
+        (replace(EVENT, path="/pypi/simple/litellm/", kind=Kind.PAGE, project="litellm"), ("litellm", None, None)),
+        (replace(EVENT, path="/pypi/simple/", kind=Kind.PAGE), (None, None, None)),
+        (replace(EVENT, path="/deb.example/dists/a/InRelease", kind=Kind.RELEASE, upstream="apt"), (None, None, None)),
+        (replace(EVENT, path="/metrics-1.0.zip", kind=Kind.OTHER, upstream="-"), (None, None, None)),
+    ],
+)
+def test_structured__what_was_asked_for(event: Served, expected: tuple[str | None, str | None, str | None]) -> None:
+    """Project, version and file name have fields of their own, as far as they are known."""
+    for _ in range(2):  # made, and remembered
+        (line,) = lines(event, structured=True)
+        shown = json.loads(line)
+        assert expected == (shown.get("project"), shown.get("version"), shown.get("file"))
+        assert event.path == shown["path"]
+
+
+def test_structured__who_asks() -> None:
+    """The program and its version have fields; the build has one, where it is known."""
+    asked = [UserAgent("pip", "24.0"), UserAgent("pip", "24.0", "job 7"), UserAgent("Wget")]
+    fields = ("client_name", "client_version", "build")
+    for agent in asked:
+        (line,) = lines(replace(EVENT, agent=agent), structured=True)
+        shown = json.loads(line)
+        assert agent == tuple(shown.get(field, "") for field in fields)
+        assert "" not in shown.values()
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(codec=None)), st.floats(0, 1e6), st.dictionaries(st.sampled_from(Source), st.integers(0)))
 def test_structured__of_any_request(text: str, seconds: float, sent: dict[Source, int]) -> None:
     """Any request has one line, which is JSON in ASCII and holds all of it."""
-    line = _json_line((0.0, replace(EVENT, path=text, upstream=text, client=text, seconds=seconds, sent=sent)))
+    event = replace(EVENT, path=text, upstream=text, client=text, seconds=seconds, sent=sent, project=text)
+    line = _json_line((0.0, replace(event, agent=UserAgent(text, text, text))))
     shown = json.loads(line)
     assert line.isascii()
     assert line.endswith("}\n")
@@ -78,4 +126,7 @@ def test_structured__time(when: float, shown: str) -> None:
 def test_text() -> None:
     """One line of words, its path in ASCII."""
     (line,) = lines(EVENT, structured=False)
-    assert line == ('2026-09-21T14:13:20+00:00 127.0.0.1 GET /pypi/a\\"b\\u20ac 206 shared 3 cache+4 shared 0.2500s')
+    expected = '2026-09-21T14:13:20+00:00 127.0.0.1 GET /pypi/a\\"b\\u20ac 206 shared 3 cache+4 shared 0.2500s'
+    assert f"{expected} -" == line
+    (line,) = lines(replace(EVENT, agent=UserAgent("pip", "24.0", "job 7")), structured=False)
+    assert f"{expected} pip/24.0" == line

@@ -22,6 +22,7 @@ from proxy.web.admission import check_browser_host, method_not_allowed, prefligh
         ("CONNECT", {"Host": "cache"}, None),
         ("OPTIONS", {"Host": "cache"}, None),
         ("POST", {"Host": "cache"}, 405),
+        ("PUT", {"Host": "cache"}, 405),
         ("GET", {}, 400),
         ("CONNECT", {"Host": "cache", "Content-Length": "0"}, 400),
         ("GET", {"Host": "cache", "Via": "1.1 other"}, None),
@@ -33,6 +34,35 @@ def test_refusal(method: str, headers: dict[str, str], status: int | None) -> No
     answer = refusal(make_mocked_request(method, "/a", headers), "own")
 
     assert status == (None if answer is None else answer.status)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", None),
+        ("/?view=stored&q=a", None),
+        ("/api/v1/stored", None),
+        ("/api/v1/now", 405),
+        ("/api/v1/stored/", 405),
+        ("//", 405),
+        ("/pypi/simple/six/", 405),
+        ("http://archive.example/", 405),
+        ("*", 405),
+    ],
+)
+def test_refusal__posted(path: str, status: int | None) -> None:
+    """POST is taken where the page's forms and the API lead, and nowhere else."""
+    answer = refusal(make_mocked_request("POST", path, {"Host": "cache", "Content-Length": "3"}), "own")
+
+    assert status == (None if answer is None else answer.status)
+
+
+def test_refusal__allowed_methods() -> None:
+    """Another method is told what goes there."""
+    answer = refusal(make_mocked_request("PUT", "/api/v1/stored", {"Host": "cache"}), "own")
+
+    assert answer is not None
+    assert (405, "GET, HEAD, POST") == (answer.status, answer.headers["Allow"])
 
 
 def test_method_not_allowed() -> None:

@@ -36,9 +36,11 @@ async def asked(error: BaseException, path: str = "/pypi/simple/demo/") -> tuple
     """All that a client gets whose request meets `error`, and what was counted."""
     events: list[Event] = []
     nothing: Any = None
-    pages = OwnPages(lambda: (b"", "text/plain"), lambda: None, {"pypi": "pypi/simple/"})
+    pages = OwnPages(lambda: (b"", "text/plain"), lambda: None, nothing, {"pypi": "pypi/simple/"}, frozenset())
     indexes = cast("Any", Failing(error))
-    edge = Edge(indexes, nothing, nothing, nothing, pages, nothing, events.append, SteppedClock(), "via", frozenset())
+    edge = Edge(
+        indexes, indexes, nothing, nothing, nothing, pages, nothing, events.append, SteppedClock(), "via", frozenset()
+    )
     runner = web.ServerRunner(Server(edge.handle, lambda connection, data: False, 5.0))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -46,6 +46,12 @@ def test_error_response__helps_a_program() -> None:
     assert int(error_response(errors.UpstreamThrottled("x")).headers["Retry-After"]) > 0
 
 
+def test_error_response__offline() -> None:
+    """A cache that asks this one is told that upstream was not asked (RFC 9211)."""
+    assert "pullthrough; detail=offline" == error_response(errors.NotHere("x")).headers["Cache-Status"]
+    assert "Cache-Status" not in error_response(errors.NotFound("x")).headers
+
+
 @pytest.mark.parametrize(
     "error", [errors.UpstreamBroken("x"), errors.UpstreamThrottled("x"), errors.UpstreamTimeout("x")]
 )

@@ -11,6 +11,7 @@ import pytest
 from proxy.cache.representation import Representation
 from proxy.events import Event, Served
 from proxy.model import Kind, Outcome, Query, Source, Span
+from proxy.user_agent import UserAgent
 from proxy.web.answer_plan import Framing
 from proxy.web.replay import Memo, Remembered, Replay
 from proxy.web.responses import Exchange, Responder
@@ -85,7 +86,8 @@ def test_call__does_not_stand_any_more(replay: Replay) -> None:
 
 def test_call__remembered(replay: Replay, events: list[Event], clock: SteppedClock) -> None:
     """The whole answer leaves in one write, and is counted."""
-    replay.remember(exchange(), "/path", REPRESENTATION)
+    agent = UserAgent("pip", "24.0")
+    replay.remember(exchange(), "/path", replace(REPRESENTATION, project="demo"), agent)
     line = Line()
     assert answered(replay, line)
     (raw,) = line.written
@@ -96,6 +98,8 @@ def test_call__remembered(replay: Replay, events: list[Event], clock: SteppedClo
     (event,) = events
     assert isinstance(event, Served)
     assert (event.outcome, event.sent, event.path) == (Outcome.HIT, {Source.CACHE: 4}, "/path")
+    assert (event.agent, event.project, event.sha256) == (agent, "demo", None)
+    assert event.first_byte == event.seconds
 
 
 def test_call__unknown_head(replay: Replay) -> None:

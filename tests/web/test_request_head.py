@@ -13,8 +13,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from proxy.errors import BadTarget
 from proxy.model import Client, Query, Span
 from proxy.python.metadata import MOST_WAITS
+from proxy.user_agent import DOCKER_BUILD, UNKNOWN, UserAgent
 from proxy.web import request_head
-from proxy.web.request_head import Clients, authorization, is_shared, name_of, parse_range, query_of
+from proxy.web.request_head import Clients, agent_of, authorization, is_shared, name_of, parse_range, query_of
 
 
 def fields(**headers: str) -> CIMultiDictProxy[str]:
@@ -58,6 +59,23 @@ def test_clients__by_name() -> None:
         clients.client(str(number), one)
     assert {"suite": "b"} == clients.client("192.0.2.1", two).handed_out
     assert {} == clients.client("192.0.2.1", one).handed_out
+
+
+def test_agent_of() -> None:
+    """The program, and a build by the name that the cache has in builds, with and without a port."""
+    asked = [
+        fields(User_Agent="pip/24.0", Host="127.0.0.1:3142"),
+        fields(User_Agent="pip/24.0", Host="pullthrough:3142"),
+        fields(Host="pullthrough"),
+        fields(),
+    ]
+    expected = [
+        UserAgent("pip", "24.0"),
+        UserAgent("pip", "24.0", DOCKER_BUILD),
+        UserAgent("", "", DOCKER_BUILD),
+        UNKNOWN,
+    ]
+    assert expected == [agent_of(headers) for headers in asked]
 
 
 def test_query_of__everything() -> None:

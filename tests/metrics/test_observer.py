@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.events import Evicted, Fetched, Flying, Served, Stored, Tunnelled, UpstreamFailed
-from proxy.metrics import Metrics, TrafficRow
+from proxy.events import (
+    Discarded,
+    DiskMeasured,
+    Event,
+    Evicted,
+    Fetched,
+    Flying,
+    Mismatched,
+    Served,
+    Stored,
+    Tunnelled,
+    UpstreamAsked,
+    UpstreamFailed,
+    WarmRun,
+)
+from proxy.metrics import Gauges, Metrics, TrafficRow
 from proxy.model import Kind, Outcome, Source
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
 
 
 def served(
@@ -93,19 +109,21 @@ def test_events__the_others() -> None:
         Fetched("pypi", 6),
         UpstreamFailed("pypi", "timeout"),
         Evicted(100),
-        Evicted(11),
+        Evicted(11, "disk"),
         Stored(4000, 3),
         Stored(5000, 4),
         Flying(2),
         Flying(1),
         Tunnelled(to_client=7),
         Tunnelled(to_client=1, to_host=3),
+        WarmRun("nightly", "incomplete"),
     ):
         metrics(event)
     assert value(metrics, "pullthrough_fetched_bytes_total", upstream="pypi") == 11
     assert value(metrics, "pullthrough_upstream_errors_total", upstream="pypi", reason="timeout") == 1
-    assert value(metrics, "pullthrough_evictions_total") == 2
-    assert value(metrics, "pullthrough_evicted_bytes_total") == 111
+    assert value(metrics, "pullthrough_evictions_total", reason="limit") == 1
+    assert value(metrics, "pullthrough_warm_runs_total", outcome="incomplete") == 1
+    assert value(metrics, "pullthrough_evicted_bytes_total", reason="disk") == 11
     assert value(metrics, "pullthrough_cache_bytes") == 5000
     assert value(metrics, "pullthrough_cache_blobs") == 4
     assert value(metrics, "pullthrough_downloads_in_flight") == 1
@@ -166,7 +184,7 @@ def test_document__each_reason() -> None:
 def test_store_errors__are_asked_for() -> None:
     """What the store counts itself is shown as it is now."""
     counted = [0]
-    metrics = Metrics(["pypi"], store_errors=lambda: counted[0])
+    metrics = Metrics(["pypi"], Gauges(store_errors=lambda: counted[0]))
     before = value(metrics, "pullthrough_store_errors_total")
     counted[0] = 7
 
@@ -186,3 +204,41 @@ def test_traffic__by_upstream_and_kind() -> None:
     traffic = metrics.traffic()
     assert [TrafficRow("pypi", "file", 3, 1, 27)] == [row for row in traffic.rows if row.requests]
     assert 27 + 300 - 400 == traffic.saved
+
+
+def test_events__all_are_counted() -> None:
+    """There is no event that the metrics do not know."""
+    assert set(get_args(Event)) == set(Metrics(["pypi"])._count)
+
+
+def test_upstream_asked__answers_and_revalidations() -> None:
+    """Each request on the wire is one; a redirect is no answer to a condition, and silence has no time."""
+    metrics = Metrics(["pypi"])
+    for status, conditional in ((200, False), (304, True), (200, True), (302, True), (503, True), (0, True)):
+        metrics(UpstreamAsked("pypi", status, 0.5, conditional))
+
+    requests = "pullthrough_upstream_requests_total"
+    found = [value(metrics, requests, upstream="pypi", status=status) for status in ("2xx", "3xx", "5xx", "none")]
+    assert [2, 2, 1, 1] == found
+    assert value(metrics, "pullthrough_upstream_response_seconds_count", upstream="pypi") == 5
+    results = ("unchanged", "changed", "failed")
+    name = "pullthrough_revalidations_total"
+    assert [1, 1, 2] == [value(metrics, name, upstream="pypi", result=result) for result in results]
+
+
+def test_events__of_bodies_and_of_the_disk() -> None:
+    """What was wrong, what was thrown away, what was stale, and what the disk has."""
+    metrics = Metrics(["pypi"])
+    for event in (
+        Mismatched("pypi"),
+        Discarded("pypi", 70),
+        DiskMeasured(5, 50, 3600.0),
+        replace(served(), stale_age=90.0),
+        replace(served(), stale_age=10.0),
+    ):
+        metrics(event)
+
+    assert value(metrics, "pullthrough_digest_mismatches_total", upstream="pypi") == 1
+    assert value(metrics, "pullthrough_discarded_bytes_total", upstream="pypi") == 70
+    assert value(metrics, "pullthrough_stale_age_seconds_sum", upstream="pypi") == 100
+    assert value(metrics, "pullthrough_longest_unused_seconds") == 3600

@@ -1,0 +1,145 @@
+"""`python -m bench.tabs`: what the cache's page costs those who install, while it is open in twenty tabs.
+
+Small hits are measured with and without the tabs, alternating in one run, so that what else the machine does meets
+both. A tab is what the page's script does: every two seconds the page's living part, with the ETag of the last one. No
+browser draws: its work is not the cache's, and would take the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from bench.bed import QUICK, Bed
+from bench.content import MIB
+from bench.load import wrk
+from bench.origin import UNLIMITED
+from bench.results import OURS, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bench.servers import Server
+
+_BUILD = Path(__file__).parent.parent / "build" / "bench"
+_TABS, _PAUSE = 20, 2.0  # the script's own pause in seconds
+_CONNECTIONS = 16
+_LIVE = "/?view=live"
+
+
+class Tab(threading.Thread):
+    """One open page. `looks`: how often it asked; `error`: what went wrong."""
+
+    def __init__(self, address: str, over: threading.Event, delay: float) -> None:
+        super().__init__(daemon=True)
+        self.looks = 0
+        self.error: Exception | None = None
+        self._address = address
+        self._over = over
+        self._delay = delay
+
+    def run(self) -> None:
+        """Look every two seconds until it is over."""
+        try:
+            connection = http.client.HTTPConnection(self._address, timeout=30)
+            tag = ""
+            self._over.wait(self._delay)  # tabs are not opened at the same moment
+            while not self._over.is_set():
+                tag = _ask(connection, tag)
+                self.looks += 1
+                self._over.wait(_PAUSE)
+            connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            self.error = error
+
+
+def _ask(connection: http.client.HTTPConnection, tag: str) -> str:
+    """Look once. Gives the new ETag."""
+    connection.request("GET", _LIVE, headers={"Accept": "text/html", "If-None-Match": tag})
+    answer = connection.getresponse()
+    answer.read()
+    if answer.status not in (http.client.OK, http.client.NOT_MODIFIED):
+        raise http.client.HTTPException(f"status {answer.status} for {_LIVE}")
+    return answer.headers["ETag"]
+
+
+@contextmanager
+def opened(url: str, count: int) -> Iterator[None]:
+    """Open that many tabs meanwhile. Raises RuntimeError where one could not look."""
+    over = threading.Event()
+    tabs = [Tab(urlsplit(url).netloc, over, number * _PAUSE / count) for number in range(count)]
+    for tab in tabs:
+        tab.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for tab in tabs:
+            tab.join()
+    for tab in tabs:
+        if tab.error is not None or not tab.looks:
+            raise RuntimeError(f"a tab could not look: {tab.error}")
+
+
+def measured(server: Server, url: str, seconds: int) -> tuple[float, float, float]:
+    """Requests a second, the 99th percentile in ms, and the server's processor time of a request in µs."""
+    before = server.process.cpu()
+    begin = time.perf_counter()
+    seen = wrk(url, connections=_CONNECTIONS, seconds=seconds)
+    took = time.perf_counter() - begin
+    if seen.errors:
+        raise RuntimeError(f"{seen.errors} answers failed")
+    return seen.rate, seen.p99 * 1e3, (server.process.cpu() - before) / (seen.rate * took) * 1e6
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and print a table and the ratios. Gives 0."""
+    parser = argparse.ArgumentParser(prog="python -m bench.tabs", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=8, help="of each, with and without")
+    parser.add_argument("--seconds", type=int, default=6, help="that one measurement takes")
+    parser.add_argument("--tabs", type=int, default=_TABS)
+    options = parser.parse_args(arguments)
+    _BUILD.mkdir(parents=True, exist_ok=True)
+    scale = replace(QUICK, giant=MIB, cold=MIB)
+    with tempfile.TemporaryDirectory(dir=_BUILD) as folder:
+        bed = Bed(Path(folder), _BUILD / "peers", scale, [OURS], {})
+        with bed.origin(UNLIMITED) as origin, bed.start(OURS, origin) as server:
+            say(f"{'':24}{'hits/s':>10}{'p99 ms':>10}{'CPU us':>10}")
+            for name, url in (
+                ("40 KB page", server.warm_page("small")),
+                ("100 KiB wheel", server.find(bed.content.small)),
+            ):
+                wrk(url, connections=_CONNECTIONS, seconds=1)
+                without, tabs = [], []
+                for _ in range(options.rounds):
+                    without.append(measured(server, url, options.seconds))
+                    with opened(url, options.tabs):
+                        tabs.append(measured(server, url, options.seconds))
+                _report(name, options.tabs, without, tabs)
+    return 0
+
+
+def _report(
+    name: str, count: int, without: list[tuple[float, float, float]], tabs: list[tuple[float, float, float]]
+) -> None:
+    rows = []
+    for label, figures in (("no tab", without), (f"{count} tabs", tabs)):
+        rate, p99, cpu = (statistics.median(column) for column in zip(*figures, strict=True))
+        rows.append((rate, p99, cpu))
+        say(f"{name + ', ' + label:24}{rate:10,.0f}{p99:10.2f}{cpu:10.1f}")
+    ratios = [statistics.median(b[place] / a[place] for a, b in zip(without, tabs, strict=True)) for place in range(3)]
+    say(f"{'ratio':24}{ratios[0]:10.3f}{ratios[1]:10.3f}{ratios[2]:10.3f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Who is told what happens: metrics, the page, the log, and the history on disk.
+
+Made by `app`. All get the same events, so that no two of them can disagree about an answer (ADR 16).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+from proxy.config.settings import Settings
+from proxy.control.holdings import named
+from proxy.events import Event
+from proxy.history import Recorder
+from proxy.metrics import Gauges, Metrics
+from proxy.ports import Clock, Observer
+from proxy.status import Status
+from proxy.storage.opening import PendingStore
+from proxy.storage.store import DiskStore
+from proxy.web.access_log import AccessLog
+from proxy.web.log_writer import LogWriter
+from proxy.web.program_log import written_to
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Those that are told; `observer` tells them all. `history` is None where the settings turn it off."""
+
+    log: LogWriter
+    metrics: Metrics
+    status: Status
+    history: Recorder | None
+    observer: Observer
+
+    @classmethod
+    def begin(
+        cls, stack: AsyncExitStack, settings: Settings, clock: Clock, mounts: Sequence[str], gauges: Gauges
+    ) -> Observation:
+        """Begin to observe; `stack` ends it. `mounts`: the configured upstreams; `gauges`: what metrics ask for."""
+        structured = settings.serve.log_format == "json"
+        log = stack.enter_context(written_to(sys.stderr, structured=structured))
+        metrics = Metrics(mounts, replace(gauges, dropped_lines=lambda: log.dropped))
+        kept = settings.history
+        history = Recorder(clock, kept.days, int(kept.size), named) if kept.days else None
+        status = Status(
+            clock,
+            int(settings.disk),
+            history.days if history else None,
+            named,
+            history.projects if history else None,
+        )
+        told: list[Observer] = [metrics, status, AccessLog(log, clock, structured=structured)]
+        return cls(log, metrics, status, history, _each(*told, *([history] if history else [])))
+
+    async def keep(self, stack: AsyncExitStack, store: DiskStore | PendingStore) -> None:
+        """Have the history written as soon as the data folder can be used; `stack` ends it."""
+        history = self.history
+        if history is not None:
+            stack.push_async_callback(history.close)
+            await store.when_open(lambda opened: history.start(opened.folder))
+
+
+def _each(*observers: Observer) -> Observer:
+    def observer(event: Event) -> None:
+        for one in observers:
+            one(event)
+
+    return observer
