@@ -7,11 +7,11 @@ What it found is one line on standard output, which Docker shows in `docker insp
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import sys
 from collections.abc import Sequence
 
 from proxy import address_text
+from proxy.builds import running_cache
 
 _PATH = "/healthz"
 _WAIT = 3.0  # seconds for an answer; Docker waits a little longer for the command
@@ -23,7 +23,7 @@ def healthcheck(hosts: Sequence[str], port: int) -> int:
     if not port:
         _print("port 0 is any free one: name the one that it listens on with --port")
         return 2
-    healthy, found = asked(_reachable(hosts[0]), port)
+    healthy, found = asked(running_cache.where_asked(hosts[0]), port)
     _print(found)
     return 0 if healthy else 1
 
@@ -31,34 +31,18 @@ def healthcheck(hosts: Sequence[str], port: int) -> int:
 def asked(host: str, port: int) -> tuple[bool, str]:
     """Whether the proxy at this address serves, and a line that says what was found."""
     place = f"http://{address_text.bracketed(host)}:{port}"
-    connection = http.client.HTTPConnection(host, port, timeout=_WAIT)
     try:
-        connection.request("GET", _PATH, headers={"Connection": "close"})
-        answer = connection.getresponse()
-        text = answer.read(_LONGEST).decode("utf-8", "replace").strip()
+        answer = running_cache.get(host, port, _PATH, wait=_WAIT, longest=_LONGEST)
     except TimeoutError:
         return False, f"{place} did not answer within {_WAIT:.0f} s"
     except OSError as error:
         return False, f"{place} cannot be reached: {error.strerror or error}. Start the proxy: pullthrough serve"
     except http.client.HTTPException:
         return False, f"{place} is another program: it does not speak HTTP. Name the proxy's own port with --port"
-    finally:
-        connection.close()
-    whole = not answer.length  # nothing of the body is missing
-    if answer.status == http.client.OK and whole and (text == "ok" or text.startswith("degraded:")):
+    text = answer.body.decode("utf-8", "replace").strip()
+    if answer.status == http.client.OK and answer.whole and (text == "ok" or text.startswith("degraded:")):
         return True, f"{place} serves: {text}"
     return False, f"{place} is another program: it has no {_PATH} such as ours. Name the proxy's own port with --port"
-
-
-def _reachable(host: str) -> str:
-    """Where this machine reaches what listens at `host`: nobody can connect to 0.0.0.0 and ::."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if not address.is_unspecified:
-        return host
-    return "127.0.0.1" if address.version == 4 else "::1"  # noqa: PLR2004 - a version of IP
 
 
 def _print(text: str) -> None:

@@ -8,21 +8,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import ipaddress
+import logging
 import select
+import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 from urllib.parse import urlsplit
 
 from proxy import app
 from proxy.clients import apt_command, pip_command, pip_lines, uv_command, uv_lines
 from proxy.config.proxy_selection import KnownProxies
-from proxy.config.settings import Settings
+from proxy.config.settings import PREFIX, Settings
 from proxy.errors import PullthroughError
-from proxy.ports import Credentials
+from proxy.ports import Credentials, Proxies
+from proxy.warming.schedule import Schedule
 from proxy.web.listener import CannotListen
+from proxy.web.program_log import thread_failed
 
 _UNPRIVILEGED = 1024  # the first port that needs no rights
 _NO_DESCRIPTORS = "the limit of open files is reached. Raise it, as with `ulimit -n 4096`, and start again."
@@ -43,8 +49,13 @@ _REASONS = {
 }
 
 
-def serve(settings: Settings, credentials: Credentials, proxies: KnownProxies) -> int:
-    """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could."""
+def serve(
+    settings: Settings, credentials: Credentials, proxies: KnownProxies, environ: Mapping[str, str] | None = None
+) -> int:
+    """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could.
+
+    `environ`: the variables of what is run beside it.
+    """
     first = next((site for site in settings.sites() if site.mount == "pypi"), settings.sites()[0])
 
     def greet(base_urls: Sequence[str]) -> str:
@@ -53,10 +64,12 @@ def serve(settings: Settings, credentials: Credentials, proxies: KnownProxies) -
     for upstream in settings.upstreams:
         if upstream.doubt is not None:
             _print(f"pullthrough: the upstream {upstream.mount}: {upstream.doubt}")
+    if settings.parent:
+        _print(f"pullthrough: everything is fetched through the parent {settings.parent}")
     for line in proxy_lines(proxies):
         _print(f"pullthrough: {line}")
     try:
-        asyncio.run(app.run(settings, greet, credentials, proxies))
+        asyncio.run(run(settings, greet, credentials, proxies, environ))
     except PullthroughError as error:
         return _failed(str(error))
     except CannotListen as refused:
@@ -66,6 +79,49 @@ def serve(settings: Settings, credentials: Credentials, proxies: KnownProxies) -
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+async def run(
+    settings: Settings,
+    greet: Callable[[Sequence[str]], str],
+    credentials: Credentials,
+    proxies: Proxies,
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM. `greet` makes the text for the log out of the addresses."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    logging.captureWarnings(capture=True)
+    logging.raiseExceptions = False
+    threading.excepthook = thread_failed
+    running = await app.start(settings, credentials=credentials, proxies=proxies)
+    # These objects live as long as the process. A full collection over all of them would stop the server for 30 ms.
+    gc.collect()
+    gc.freeze()
+    warming = _warming(settings, running, environ or {})
+    try:
+        running.log.write(greet(running.urls))
+        await stop.wait()
+    finally:
+        gc.unfreeze()
+        for task in warming:
+            task.cancel()
+        await asyncio.gather(*warming, return_exceptions=True)
+        await running.close()
+
+
+def _warming(settings: Settings, running: app.Running, environ: Mapping[str, str]) -> list[asyncio.Task[None]]:
+    """What looks after each `[[warm]]`; nothing where there is none, or where the cache is offline."""
+    if settings.offline or not settings.warms:
+        return []
+    where = urlsplit(running.url)
+    command = (sys.executable, "-P", "-m", "proxy", "warm")
+    # Its own address, whatever the file or a flag says.
+    named = {**environ, f"{PREFIX}HOST": str(where.hostname), f"{PREFIX}PORT": str(where.port)}
+    schedule = Schedule(settings.warms, command, named, running.observer, app.SystemClock())
+    return [asyncio.create_task(schedule.run())]
 
 
 def proxy_lines(proxies: KnownProxies) -> list[str]:

@@ -109,6 +109,8 @@ def shown(plan: SetupPlan, caller: SetupCaller) -> str:
     if plan.process:
         unit = service_units.unit(caller.environ, serve_arguments(plan, ways), plan.data, caller.system)
         parts.append(f"# {unit.path}\n{unit.text}")
+    elif missing := compose.without_file(caller.project):
+        parts.append(f"# {missing}\n")
     else:
         services = [compose.CACHE, *(compose.MONITORING if plan.monitoring else ())]
         parts.append(f"# In {caller.project}: docker compose up --detach --build {' '.join(services)}\n")

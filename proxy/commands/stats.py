@@ -109,6 +109,8 @@ def shown(found: Look) -> Group:
     """What a person is shown."""
     stats = found.stats
     parts: list[RenderableType] = [*map(output.plain, _summary(stats, found.now)), "", _by_index(stats)]
+    if stats.periods:
+        parts += ["", _by_period(stats)]
     if stats.largest:
         table = output.table("largest files", ("size", "right"), "index", "name")
         for one in stats.largest:
@@ -149,6 +151,14 @@ def _by_index(stats: Stats) -> Table:
         sum(row.from_cache or 0 for row in stats.amounts),
     )
     output.add_row(table, "all", "", f"{total.files:,}", output.size(total.size), *_got(total, counted=counted))
+    return table
+
+
+def _by_period(stats: Stats) -> Table:
+    """What the history has of each period. Its days are UTC."""
+    table = output.table("saved", "", "since", ("sent", "right"), ("fetched", "right"), ("saved", "right"))
+    for one in stats.periods:
+        output.add_row(table, one.name, one.first, *map(output.size, (one.sent, one.fetched, one.saved)))
     return table
 
 

@@ -1,7 +1,8 @@
 """`pullthrough verify`: hash every stored file, and remove what is not what was stored, to be fetched again.
 
-Called by `cli`. Damaged files are listed on standard output as they are found; `--json` prints a line for each step.
-The exit status is 0 also where something was damaged, since it is mended then; 1 where files could not be read.
+Or hash every file of a bundle, which needs no cache. Called by `cli`. Damaged files are listed on standard output as
+they are found; `--json` prints a line for each step. The exit status is 0 also where something was damaged, since it is
+mended then; 1 where files could not be read, or a bundle is damaged.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from proxy.builds.store_access import DataPlace, reach
+from proxy.bundles import verifying
+from proxy.bundles.verifying import VerifiedBundle
 from proxy.commands import output
 from proxy.commands.endings import DONE, FAILED, ended
 from proxy.control.protocol import DamagedFile, Message, NamedFile, Progress, VerifyEnd
@@ -36,6 +40,29 @@ def verify(flags: VerifyFlags, environ: Mapping[str, str]) -> int:
         return FAILED if end.unknown else DONE
 
     return ended(work)
+
+
+def verify_bundle(bundle: str, *, json: bool) -> int:
+    """Verify a bundle. Gives the exit status: 1 too where it is damaged; the message names the member."""
+
+    def work() -> int:
+        with output.progress(output.console(sys.stderr), "verifying") as advance:
+            found = verifying.verify(Path(bundle), advance)
+        if json:
+            sys.stdout.write(output.json_text(found))
+        else:
+            output.lines(output.console(), bundle_summary(found))
+        return DONE
+
+    return ended(work, "the bundle")
+
+
+def bundle_summary(found: VerifiedBundle) -> list[str]:
+    """That a bundle is right, in a few lines."""
+    texts = [f"Verified {output.number(found.files, 'file')}, {output.size(found.size)}: the bundle is what it says."]
+    if found.elsewhere:
+        texts.append(f"It follows another one, which has {output.number(found.elsewhere, 'file')} of it.")
+    return texts
 
 
 def _printed(messages: Iterable[Message]) -> VerifyEnd:

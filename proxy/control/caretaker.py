@@ -7,7 +7,9 @@ remove: `selection` does, by a person's wish.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,19 +17,27 @@ import msgspec
 
 from proxy import version
 from proxy.cache.workers import Workers
-from proxy.control import selection
+from proxy.control import admin_token, selection
 from proxy.control.protocol import (
     Amount,
     CleanEnd,
     CleanPlan,
+    ControlError,
     DamagedFile,
+    FoundFiles,
     Message,
+    Order,
     Progress,
+    PulledFiles,
+    PullWish,
     Stats,
     VerifyEnd,
     Wish,
 )
+from proxy.control.pulled_files import pulled
 from proxy.control.selection import Choice, StoredBody
+from proxy.history import DaySum, days, demand, periods
+from proxy.history.database import DAY
 from proxy.metrics import Traffic, TrafficRow
 from proxy.ports import Clock
 from proxy.storage.inventory import Inventory
@@ -41,21 +51,29 @@ _LOOK = 0.2  # seconds between two lines of progress
 class Caretaker:
     """Works on a store that is open. Errors of the disk are StoreError."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it works on, and what it asks
         self,
         inventory: Inventory,
         folder: Path,
         clock: Clock,
         traffic: Callable[[], Traffic] = Traffic,
         since: float | None = None,
+        flush: Callable[[], Awaitable[None]] | None = None,
+        forget: Callable[[], None] = lambda: None,
     ) -> None:
-        """`traffic`: what clients got so far; `since`: when the cache was started, in seconds since the epoch."""
+        """`traffic`: what clients got so far; `since`: when the cache was started, in seconds since the epoch.
+
+        `flush`: has the history written what it gathered; `forget`: drops answers that are ready to send.
+        """
+        self._flush = flush or _nothing
+        self._forget = forget
         self._inventory = inventory
         self._folder = folder
         self._clock = clock
         self._traffic = traffic
         self._since = since
         self._workers = Workers("inventory", 1)
+        self._looking = asyncio.Lock()  # a list of all files takes memory: one at a time, however many ask
 
     async def close(self) -> None:
         """End the thread."""
@@ -63,10 +81,16 @@ class Caretaker:
 
     async def stats(self, count: int) -> Stats:
         """What is stored, with the `count` largest files."""
-        stored = await self._bodies()
+        await self._flush()
+        async with self._looking:
+            return await self._counted(count)
+
+    async def _counted(self, count: int) -> Stats:
+        stored = await self.bodies()
         running, traffic = self._since is not None, self._traffic()
         amounts = await self._workers.run(selection.amounts, stored)
         largest = await self._workers.run(selection.largest, stored, count)
+        today = int(self._clock.now()) // DAY
         return Stats(
             version=version(),
             folder=str(self._folder),
@@ -79,7 +103,27 @@ class Caretaker:
             amounts=_with_traffic(amounts, traffic.rows) if running else amounts,
             largest=largest,
             saved=traffic.saved if running else None,
+            periods=periods(await self._workers.run(_days, self._folder), today),
         )
+
+    async def listing(self, text: str, order: Order, start: int, count: int) -> FoundFiles:
+        """The stored files that have `text` in a name, a project, an index or a digest: `count` from `start` on."""
+        await self._flush()
+        requests = partial(_requests, self._folder)
+        async with self._looking:
+            stored = await self.bodies()
+            return await self._workers.run(selection.listing, stored, text, order, start, count, requests)
+
+    async def check_token(self, given: str) -> None:
+        """Raise TokenRefused unless this is the admin token."""
+        await self._workers.run(admin_token.check, self._folder, given)
+
+    async def who(self, wish: PullWish) -> PulledFiles:
+        """Whose requests the history has of what is looked for. Raises ControlError: it cannot be read."""
+        await self._flush()
+        async with self._looking:
+            stored = await self.bodies()
+            return await self._workers.run(pulled, self._folder, stored, wish)
 
     async def plan(self, wish: Wish) -> CleanPlan:
         """What the wish would remove."""
@@ -91,12 +135,15 @@ class Caretaker:
         of = sum(body.size for body in choice.bodies)
         files = done = freed = 0
         bodies = iter(choice.bodies)
-        while batch := list(islice(bodies, _BATCH)):
-            freed += await self._inventory.remove([body.sha256 for body in batch])
-            files += len(batch)
-            done += sum(body.size for body in batch)
-            yield Progress(done, of)
-        await self._inventory.remove((), choice.keys)
+        try:
+            while batch := list(islice(bodies, _BATCH)):
+                freed += await self._inventory.remove([body.sha256 for body in batch])
+                files += len(batch)
+                done += sum(body.size for body in batch)
+                yield Progress(done, of)
+            await self._inventory.remove((), choice.keys)
+        finally:
+            self._forget()
         if wish.everything:
             freed += await self._inventory.remove_broken_off()
         yield CleanEnd(files, freed, len(choice.keys))
@@ -107,7 +154,7 @@ class Caretaker:
         It may be broken off between two lines.
         """
         found, lost = await self._inventory.sweep()
-        waiting = await self._bodies()
+        waiting = await self.bodies()
         work = _Verifying(self._inventory, waiting)
         tasks = [asyncio.create_task(work.run(), name="verifying") for _ in range(_AT_ONCE)]
         try:
@@ -123,14 +170,16 @@ class Caretaker:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._forget()
         yield VerifyEnd(work.files, work.size, work.dropped, lost, found, work.unknown)
 
-    async def _bodies(self) -> list[StoredBody]:
+    async def bodies(self) -> list[StoredBody]:
+        """All that is stored, the longest unused first."""
         entries = await self._inventory.entries()
         return await self._workers.run(selection.bodies, self._inventory.blobs(), entries)
 
     async def _choice(self, wish: Wish) -> Choice:
-        stored = await self._bodies()
+        stored = await self.bodies()
         return await self._workers.run(selection.choose, stored, wish, self._clock.now(), self._inventory.broken_off)
 
 
@@ -177,6 +226,28 @@ def _with_traffic(amounts: Sequence[Amount], traffic: Iterable[TrafficRow]) -> t
     ]
     gone = [Amount(one.index, one.kind, 0, 0, one.requests, one.hits, one.from_cache) for one in got.values()]
     return (*rows, *sorted(gone, key=lambda row: (row.index, row.kind)))
+
+
+def _requests(folder: Path, names: Iterable[tuple[str, str]] | None) -> selection.Requests:
+    """How often clients got these files, or all. What is only shown may be missing; an order needs it."""
+    try:
+        return demand(folder, names)
+    except sqlite3.Error as error:
+        if names is not None:
+            return {}
+        raise ControlError(f"The history cannot say how often files were asked for ({error}). Try again.") from error
+
+
+async def _nothing() -> None:
+    """There is no history under way."""
+
+
+def _days(folder: Path) -> list[DaySum]:
+    """The days of the history. One that cannot be read is said, and mended, by who writes it."""
+    try:
+        return days(folder)
+    except (sqlite3.Error, OSError):
+        return []
 
 
 def _free(folder: Path) -> int | None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
+import selectors
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import msgspec
 
+from proxy.bundles.importing import Imported, ImportWish
+from proxy.control.explanation import ExplainWish, Explanation
+from proxy.control.export_wish import ExportWish
 from proxy.control.protocol import (
     DEFAULT_LARGEST,
     CleanEnd,
     CleanPlan,
     ControlError,
     Message,
+    PulledFiles,
+    PullWish,
     Refusal,
     Stats,
     VerifyEnd,
@@ -24,8 +32,11 @@ from proxy.control.protocol import (
 from proxy.control.socket_file import connected
 
 T = TypeVar("T")
+Asked: TypeAlias = Wish | PullWish | ExplainWish | ExportWish
 
 _WAIT = 120.0  # seconds for an answer: a large cache is counted
+_PIECE = 1 << 20  # bytes of a tar that are read at once
+_LONG = 3600.0  # seconds, while a tar is taken in: what is not in it may have to be hashed
 _ENDED = "The cache ended, or broke the connection off. Its log says why."
 
 
@@ -55,6 +66,12 @@ class RunningStore:
     def stats(self, largest: int = DEFAULT_LARGEST) -> Stats:
         return self._value("GET", f"/stats?largest={largest}", None, Stats)
 
+    def who(self, wish: PullWish) -> PulledFiles:
+        return self._value("POST", "/who", wish, PulledFiles)
+
+    def explain(self, wish: ExplainWish) -> Explanation:
+        return self._value("POST", "/explain", wish, Explanation)
+
     def plan(self, wish: Wish) -> CleanPlan:
         return self._value("POST", "/plan", wish, CleanPlan)
 
@@ -64,14 +81,30 @@ class RunningStore:
     def verify(self) -> Iterator[Message]:
         return self._lines("/verify", None)
 
-    def _value(self, method: str, target: str, body: Wish | None, kind: type[T]) -> T:
-        connection, answer = self._asked(method, target, body)
+    def export(self, wish: ExportWish, to: int, advanced: Callable[[int, int], None]) -> None:
+        connection, answer = self._asked("POST", "/export", wish)
         try:
-            return msgspec.json.decode(answer.read(), type=kind)
-        except (http.client.HTTPException, msgspec.DecodeError, OSError) as error:
-            raise ControlError(_ENDED) from error
+            done, of = 0, answer.length or 0
+            buffer = memoryview(bytearray(_PIECE))
+            while length := _next(answer, buffer):
+                written = 0
+                while written < length:
+                    written += os.write(to, buffer[written:length])
+                done += length
+                advanced(done, of)
+            if not of or done != of:
+                raise ControlError(_ENDED)
         finally:
             connection.close()
+
+    def take_in(self, pieces: Iterable[bytes], wish: ImportWish) -> Imported:
+        options = [name for name, meant in (("replace-newer", wish.replace_newer), ("loose", wish.loose)) if meant]
+        connection, answer = self._sent(f"/import?{'&'.join(options)}", pieces)
+        return _read(connection, answer, Imported)
+
+    def _value(self, method: str, target: str, body: Asked | None, kind: type[T]) -> T:
+        connection, answer = self._asked(method, target, body)
+        return _read(connection, answer, kind)
 
     def _lines(self, target: str, body: Wish | None) -> Iterator[Message]:
         connection, answer = self._asked("POST", target, body)
@@ -90,30 +123,83 @@ class RunningStore:
             connection.close()
 
     def _asked(
-        self, method: str, target: str, body: Wish | None
+        self, method: str, target: str, body: Asked | None
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """Send a request and read the head of its answer. Raises ControlError for any but a good one."""
-        sock, self._first = self._first or connected(self._folder, _WAIT), None
-        if sock is None:
-            raise ControlError(_ENDED)
-        connection = http.client.HTTPConnection("localhost")
-        connection.sock = sock
-        try:
+        connection = self._connection()
+        with _ending(connection):
             connection.request(
                 method,
                 target,
                 None if body is None else msgspec.json.encode(body),
                 {"Content-Type": "application/json", "Connection": "close"},
             )
-            answer = connection.getresponse()
-            refusal = None if answer.status == http.client.OK else msgspec.json.decode(answer.read(), type=Refusal)
-        except (http.client.HTTPException, msgspec.DecodeError, OSError) as error:
-            connection.close()
+            return connection, _answered(connection)
+
+    def _sent(
+        self, target: str, pieces: Iterable[bytes]
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Send a body that comes in pieces, in chunks (RFC 9112 §7.1), until all is sent or the cache answers."""
+        connection = self._connection()
+        with _ending(connection), selectors.DefaultSelector() as selector:
+            sock = connection.sock
+            sock.settimeout(_LONG)
+            selector.register(sock, selectors.EVENT_READ)
+            connection.putrequest("POST", target)
+            for name, value in (("Transfer-Encoding", "chunked"), ("Connection", "close")):
+                connection.putheader(name, value)
+            connection.endheaders()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has answered already, or is gone
+                for piece in filter(None, pieces):
+                    if selector.select(0):
+                        break  # refused: the rest is of no use
+                    connection.send(b"%x\r\n" % len(piece))
+                    connection.send(piece)
+                    connection.send(b"\r\n")
+                else:
+                    connection.send(b"0\r\n\r\n")
+            return connection, _answered(connection)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        sock, self._first = self._first or connected(self._folder, _WAIT), None
+        if sock is None:
+            raise ControlError(_ENDED)
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = sock
+        return connection
+
+
+@contextlib.contextmanager
+def _ending(connection: http.client.HTTPConnection) -> Generator[None]:
+    """Close a connection on which something fails, and say what a person can do."""
+    try:
+        yield
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, http.client.HTTPException | msgspec.DecodeError | OSError):
             raise ControlError(_ENDED) from error
-        except BaseException:
-            connection.close()
-            raise
-        if refusal is not None:
-            connection.close()
-            raise ControlError(refusal.reason)
-        return connection, answer
+        raise
+
+
+def _answered(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    """The head of a good answer. Raises ControlError for a refusal."""
+    answer = connection.getresponse()
+    if answer.status != http.client.OK:
+        raise ControlError(msgspec.json.decode(answer.read(), type=Refusal).reason)
+    return answer
+
+
+def _read(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, kind: type[T]) -> T:
+    """The value of an answer, which is the last on its connection."""
+    with _ending(connection):
+        value = msgspec.json.decode(answer.read(), type=kind)
+    connection.close()
+    return value
+
+
+def _next(answer: http.client.HTTPResponse, buffer: memoryview) -> int:
+    """Read what comes next; 0 at the end. Raises ControlError."""
+    try:
+        return answer.readinto(buffer)
+    except (http.client.HTTPException, OSError) as error:
+        raise ControlError(_ENDED) from error

@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.model import Kind
+from proxy.python.filenames import project_of
 from proxy.python.store_keys import name_in_key
 
 _APT_KINDS = {
@@ -79,6 +80,14 @@ def holding(key: str) -> Holding | None:
             return _of_archive(kind_of, rest.partition(":")[2])
         case _:
             return Holding("-", Kind.OTHER, key)
+
+
+def named(index: str, name: str) -> tuple[str | None, str | None]:
+    """Project and version of a file of an index, or of an archive, as far as its name tells."""
+    if index == ARCHIVES:
+        package = _DEBIAN.fullmatch(name)
+        return (package[1], package[2].replace("%3a", ":")) if package else (None, None)
+    return project_of(name), version_of(name)
 
 
 def _of_archive(kind: Kind, address: str) -> Holding:

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from proxy.apt.catalog import Catalog
+from proxy.apt.forecasts import ArchiveForecasts
+from proxy.apt.policy import Policy
+from proxy.bundles.importing import Imported, ImportWish
+from proxy.bundles.tar_writer import TarOutlet
+from proxy.config.settings import Settings
 from proxy.control.caretaker import Caretaker
-from proxy.control.protocol import DEFAULT_LARGEST, CleanPlan, ControlError, Message, Stats, Wish
+from proxy.control.explainer import Explainer
+from proxy.control.explanation import ExplainWish, Explanation
+from proxy.control.export_wish import ExportWish
+from proxy.control.exports import Exports
+from proxy.control.importer import Importer
+from proxy.control.protocol import (
+    DEFAULT_LARGEST,
+    CleanPlan,
+    ControlError,
+    Message,
+    PulledFiles,
+    PullWish,
+    Stats,
+    Wish,
+)
+from proxy.python.forecasts import IndexForecasts
 from proxy.storage.opening import open_disk_store
 from proxy.storage.store import DiskStore
 
@@ -26,19 +47,24 @@ class MachineClock:
 class OpenedFolder:
     """`protocol.StoreControl` of a folder. Its event loop runs during calls only."""
 
-    def __init__(self, runner: asyncio.Runner, store: DiskStore, caretaker: Caretaker) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, store: DiskStore, caretaker: Caretaker, settings: Settings | None
+    ) -> None:
+        self._settings = settings
         self._runner = runner
         self._store = store
         self._caretaker = caretaker
         self._open = True
 
     @classmethod
-    def open(cls, path: Path, limit: int) -> Self:
-        """Open a data folder that is there. `limit`: bytes that it may hold.
+    def open(cls, path: Path, limit: int, settings: Settings | None = None, *, make: bool = False) -> Self:
+        """Open a data folder. `limit`: bytes that it may hold. `settings`: of the cache, to explain it.
+
+        `make`: it need not be there yet.
 
         Raises StoreError: it is in use, cannot be written, has a later format. Raises ControlError if there is none.
         """
-        if not is_data_folder(path):
+        if not make and not is_data_folder(path):
             raise ControlError(f"There is no cache in {path} yet. Start one with: pullthrough setup")
         runner = asyncio.Runner()
         try:
@@ -47,7 +73,7 @@ class OpenedFolder:
         except BaseException:
             runner.close()
             raise
-        return cls(runner, store, Caretaker(store.inventory, store.folder, clock))
+        return cls(runner, store, Caretaker(store.inventory, store.folder, clock), settings)
 
     def close(self) -> None:
         """Write what is not written, and let go of the folder. May be called twice."""
@@ -62,6 +88,12 @@ class OpenedFolder:
     def stats(self, largest: int = DEFAULT_LARGEST) -> Stats:
         return self._run(self._caretaker.stats(largest))
 
+    def who(self, wish: PullWish) -> PulledFiles:
+        return self._run(self._caretaker.who(wish))
+
+    def explain(self, wish: ExplainWish) -> Explanation:
+        return self._run(self._explained(wish))
+
     def plan(self, wish: Wish) -> CleanPlan:
         return self._run(self._caretaker.plan(wish))
 
@@ -70,6 +102,48 @@ class OpenedFolder:
 
     def verify(self) -> Iterator[Message]:
         return self._each(self._caretaker.verify())
+
+    def export(self, wish: ExportWish, to: int, advanced: Callable[[int, int], None]) -> None:
+        self._run(self._exported(wish, to, advanced))
+
+    async def _exported(self, wish: ExportWish, to: int, advanced: Callable[[int, int], None]) -> None:
+        exports, done = Exports(self._store.inventory, MachineClock()), 0
+        try:
+            async with exports.export(wish) as made:
+
+                def taken(count: int) -> None:
+                    nonlocal done
+                    done += count
+                    advanced(done, made.tar.size)
+
+                await made.write(TarOutlet(to, taken))
+        finally:
+            await exports.close()
+
+    def take_in(self, pieces: Iterable[bytes], wish: ImportWish) -> Imported:
+        async def coming() -> AsyncGenerator[bytes]:
+            for piece in pieces:
+                yield piece
+
+        return self._run(Importer(self._store, MachineClock()).take_in(coming(), wish))
+
+    async def _explained(self, wish: ExplainWish) -> Explanation:
+        settings, store, clock = self._settings, self._store, MachineClock()
+        if settings is None:
+            raise ControlError("Without settings nothing says what an address means.")
+        sites = {site.mount: site for site in settings.sites()}
+        catalog = Catalog(store, clock)
+        explainer = Explainer(
+            IndexForecasts(sites, settings.index_groups(), store, clock),
+            ArchiveForecasts(Policy.of(settings), store, catalog, clock),
+            settings.names,
+            offline=settings.offline,
+        )
+        try:
+            return await explainer.explain(wish)
+        finally:
+            await explainer.close()
+            await catalog.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)

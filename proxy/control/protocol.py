@@ -1,6 +1,8 @@
 """What verbs and a running cache say to each other: JSON over HTTP/1.1, one address for each verb.
 
-`GET /stats?largest=N` gives Stats. `POST /plan` takes a Wish and gives a CleanPlan. `POST /clean` (with a Wish) and
+`GET /stats?largest=N` gives Stats. `POST /who` takes a PullWish and gives PulledFiles.
+`POST /explain` takes an ExplainWish and gives an Explanation.
+`POST /plan` takes a Wish and gives a CleanPlan. `POST /clean` (with a Wish) and
 `POST /verify` give lines of JSON while they work: Progress, DamagedFile, and at the end CleanEnd, VerifyEnd or Refusal.
 An error is a Refusal with a status of 4xx or 5xx. Sizes are bytes, times are seconds since the epoch.
 """
@@ -8,13 +10,19 @@ An error is a Refusal with a status of 4xx or 5xx. Sizes are bytes, times are se
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, TypeAlias
+from enum import Enum
+from typing import Annotated, Protocol, TypeAlias
 
 import msgspec
 
+from proxy.control.explanation import ExplainWish, Explanation
 from proxy.errors import PullthroughError
+from proxy.history.periods import PeriodSum
 
 DEFAULT_LARGEST = 10
+_LONGEST_PATTERN = 200  # characters
+_STARS = 4  # in a pattern: the time that one takes grows with each
+_MOST_PULLS = 100_000
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -59,6 +67,126 @@ class Stats(msgspec.Struct, frozen=True):
     amounts: tuple[Amount, ...]
     largest: tuple[NamedFile, ...]
     saved: int | None = None  # sent less fetched since then; it can fall
+    periods: tuple[PeriodSum, ...] = ()  # of the history, which outlives restarts; none without one
+
+
+class PullWish(msgspec.Struct, frozen=True):
+    """Whose requests are looked for.
+
+    `wanted`: a project, the name of a file, a pattern of either (`lite*`), or the sha256 of a file. `version`: of
+    the project; or a pattern. `since`: seconds since the epoch. `client`: its address. `most`: rows in the answer.
+    """
+
+    wanted: str
+    version: str | None = None
+    since: float = 0.0
+    client: str | None = None
+    most: int = 1000
+
+    def wrong(self) -> str | None:
+        """Why it cannot be answered; None if it can."""
+        for text in filter(None, (self.wanted, self.version)):
+            if len(text) > _LONGEST_PATTERN or text.count("*") > _STARS:
+                return f"a pattern has at most {_LONGEST_PATTERN} characters and {_STARS} stars"
+        if not 1 <= self.most <= _MOST_PULLS:
+            return f"most: a number from 1 to {_MOST_PULLS}"
+        return None if self.wanted else "name a project or a file"
+
+
+class PulledFile(msgspec.Struct, frozen=True):
+    """What one client got of one file. `size`: bytes sent; `kept`: whether the file is still stored.
+
+    `client_name`, `client_version`: what the client's program calls itself. `build`: what it says of the build that it
+    is part of. `sha256`: of the file. None where it is not known.
+    """
+
+    index: str
+    name: str
+    client: str
+    requests: int
+    size: int
+    first: float
+    last: float
+    kept: bool
+    project: str | None = None
+    version: str | None = None
+    sha256: str | None = None
+    client_name: str | None = None
+    client_version: str | None = None
+    build: str | None = None
+
+
+class PulledFiles(msgspec.Struct, frozen=True):
+    """Who got what was looked for, the last first. `more`: whether rows were left off."""
+
+    rows: tuple[PulledFile, ...]
+    more: bool
+
+
+class Order(Enum):
+    """Which files are listed first.
+
+    The largest, those that upstream confirmed longest ago, the longest unused, or those that clients got most often.
+    """
+
+    SIZE = "size"
+    AGE = "age"
+    UNUSED = "unused"
+    REQUESTS = "requests"
+
+
+class StoredFile(msgspec.Struct, frozen=True):
+    """A stored file with what tells it from all others. `place`: in the order of use, the longest unused is 0.
+
+    `pinned`: it is never evicted. `requests`: how often clients got it, as far as the history has it; None: it has
+    nothing of this kind of file, or there is none.
+    """
+
+    sha256: str
+    file: NamedFile
+    place: int
+    pinned: bool = False
+    requests: int | None = None
+
+
+class FoundFiles(msgspec.Struct, frozen=True):
+    """Some of the stored files that were looked for. `files` and `size`: of all that were found."""
+
+    files: int
+    size: int
+    shown: tuple[StoredFile, ...]
+
+
+class Action(Enum):
+    """What is done to stored files: removed, confirmed with upstream before they are sent, pinned, or unpinned."""
+
+    DELETE = "delete"
+    REFRESH = "refresh"
+    PIN = "pin"
+    UNPIN = "unpin"
+
+
+class ActionWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be done to which stored files. `files`: their sha256."""
+
+    do: Action
+    files: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)], ...],
+        msgspec.Meta(min_length=1, max_length=1000),
+    ]
+
+
+class ActionEnd(msgspec.Struct, frozen=True):
+    """What was done. `files`: to how many; `size`: their bytes; `left`: how many others it means nothing for.
+
+    Nothing is left to do for what is not stored any more. Only what may change under its address is refreshed, and only
+    what does not is pinned.
+    """
+
+    do: Action
+    files: int
+    size: int
+    left: int
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -100,7 +228,6 @@ class CleanPlan(msgspec.Struct, frozen=True):
     left: int  # bytes that would still be stored
     amounts: tuple[Amount, ...]
     largest: tuple[NamedFile, ...]
-    saved: int | None = None  # sent less fetched since then; it can fall
 
     @property
     def empty(self) -> bool:
@@ -164,6 +291,8 @@ class StoreControl(Protocol):
     """
 
     def stats(self, largest: int = DEFAULT_LARGEST) -> Stats: ...
+    def who(self, wish: PullWish) -> PulledFiles: ...
+    def explain(self, wish: ExplainWish) -> Explanation: ...
     def plan(self, wish: Wish) -> CleanPlan: ...
     def clean(self, wish: Wish) -> Iterator[Message]: ...
     def verify(self) -> Iterator[Message]: ...

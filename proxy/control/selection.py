@@ -7,16 +7,28 @@ Called by `caretaker`.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from proxy.control.holdings import Holding, holding
-from proxy.control.protocol import Amount, CleanPlan, NamedFile, Wish
+from proxy.control.protocol import Amount, CleanPlan, FoundFiles, NamedFile, Order, StoredFile, Wish
 from proxy.model import Kind
 from proxy.storage.inventory import StoredBlob, StoredEntry
 
 _NOBODYS = Holding("-", Kind.OTHER, "(without an address)")
 _SHOWN = 10  # of the largest files of a plan
+_FLEETING = ("page:", "file:", "apt:file:", "apt:document:")  # of a suite, the window of the archive decides
+_LASTING = (Kind.FILE, Kind.METADATA)
+
+Requests: TypeAlias = Mapping[tuple[str, str], int]  # how often clients got a file, by index and name
+# Tells that of these files, or of all.
+AskRequests: TypeAlias = Callable[[Iterable[tuple[str, str]] | None], Requests]
+
+
+def _unknown(_: Iterable[tuple[str, str]] | None) -> Requests:
+    """Nothing is known."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class StoredBody:
     sha256: str
     size: int
     names: tuple[Named, ...]
+    pinned: bool = False
 
     @property
     def holdings(self) -> list[Holding]:
@@ -77,14 +90,19 @@ def bodies(blobs: Iterable[StoredBlob], entries: Iterable[StoredEntry]) -> list[
     names: dict[str, list[Named]] = {}
     for entry in entries:
         names.setdefault(entry.sha256, []).append(Named(entry.key, holding(entry.key), entry.confirmed))
-    return [StoredBody(blob.sha256, blob.size, tuple(names.get(blob.sha256, ()))) for blob in blobs]
+    return [StoredBody(blob.sha256, blob.size, tuple(names.get(blob.sha256, ())), blob.pinned) for blob in blobs]
 
 
 def choose(stored: Sequence[StoredBody], wish: Wish, now: float, broken_off: int = 0) -> Choice:
-    """What of `stored`, which is in the order of use, is to go. `now`: seconds since the epoch."""
+    """What of `stored`, which is in the order of use, is to go. `now`: seconds since the epoch.
+
+    What is pinned stays, unless everything is to go.
+    """
     going, keys = [], []
     total = sum(body.size for body in stored)
     for body in stored:
+        if body.pinned and not wish.everything:
+            continue
         if wish.larger_than is not None and body.size <= wish.larger_than:
             continue
         if wish.down_to is not None and total <= wish.down_to:
@@ -130,6 +148,56 @@ def amounts(stored: Iterable[StoredBody]) -> tuple[Amount, ...]:
             row[1] += body.size
     found = [Amount(index, kind, files, size) for (index, kind), (files, size) in sums.items()]
     return tuple(sorted(found, key=lambda one: (-one.size, one.index, one.kind)))
+
+
+def listing(  # noqa: PLR0913, PLR0917 what is looked for, and in what
+    stored: Sequence[StoredBody], text: str, order: Order, start: int, count: int, requests: AskRequests = _unknown
+) -> FoundFiles:
+    """Those of `stored`, which is in the order of use, that have `text` in a name, a project, an index or a digest.
+
+    `start` and `count`: which of them are shown. `requests`: tells how often files were asked for, given their names.
+    """
+    wanted = text.lower()
+    found = [(place, body) for place, body in enumerate(stored) if not wanted or _has(body, wanted)]
+    if order is Order.SIZE:
+        found.sort(key=lambda one: (-one[1].size, one[1].sha256))
+    elif order is Order.AGE:
+        found.sort(key=lambda one: (one[1].named.confirmed or 0.0, one[1].sha256))
+    elif order is Order.REQUESTS:
+        of_all = requests(None)
+        found.sort(key=lambda one: (-(requested(one[1], of_all) or 0), one[1].sha256))
+    part = found[start : start + count]
+    of_part = requests({name for _, body in part for name in _names(body)})
+    shown = tuple(
+        StoredFile(body.sha256, body.named, place, body.pinned, requested(body, of_part)) for place, body in part
+    )
+    return FoundFiles(len(found), sum(body.size for _, body in found), shown)
+
+
+def requested(body: StoredBody, requests: Requests) -> int | None:
+    """How often clients got a body, under all its names; None where nothing is known."""
+    counts = [requests[name] for name in _names(body) if name in requests]
+    return sum(counts) if counts else None
+
+
+def _names(body: StoredBody) -> set[tuple[str, str]]:
+    return {(one.index, one.name) for one in body.holdings}
+
+
+def fleeting(body: StoredBody) -> list[str]:
+    """The keys under which it may change, and that say themselves when upstream confirmed it."""
+    return [name.key for name in body.names if name.key.startswith(_FLEETING)]
+
+
+def lasting(body: StoredBody) -> bool:
+    """Whether it stays what it is under one of its addresses: a distribution, its metadata, a package."""
+    return any(held.kind in _LASTING for held in body.holdings)
+
+
+def _has(body: StoredBody, text: str) -> bool:
+    return body.sha256.startswith(text) or any(
+        text in held.name.lower() or text in (held.project or "") or text == held.index for held in body.holdings
+    )
 
 
 def largest(stored: Iterable[StoredBody], count: int) -> tuple[NamedFile, ...]:

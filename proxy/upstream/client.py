@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+import aiohttp
 from aiohttp import http_parser
 from aiohttp.abc import AbstractResolver
 from yarl import URL
@@ -24,20 +25,22 @@ from proxy.errors import (
     Crowded,
     Forwarded,
     NotAllowed,
+    Offline,
     PullthroughError,
     UpstreamBroken,
     UpstreamError,
     UpstreamThrottled,
     UpstreamTimeout,
 )
-from proxy.events import UpstreamFailed
-from proxy.model import UpstreamRequest
+from proxy.events import UpstreamAsked, UpstreamFailed
+from proxy.model import Site, UpstreamRequest
 from proxy.ports import Clock, Credentials, Observer, Proxies, Reply
 from proxy.upstream import guard, hops, response_head
 from proxy.upstream.connections import drop
 from proxy.upstream.failures import Aspect, Failed, HostHealth
 from proxy.upstream.guard import Trust
 from proxy.upstream.hops import Authentication
+from proxy.upstream.parent import Parent
 from proxy.upstream.pools import Pools, authority
 from proxy.upstream.reply import AiohttpReply
 from proxy.upstream.request_slots import Rank
@@ -46,10 +49,13 @@ _log = logging.getLogger(__name__)
 
 _BACKOFF = 0.2  # seconds before the second try, doubling, each with jitter
 _ANONYMOUS = Authentication(None)
+_CONDITIONS = {"if-none-match", "if-modified-since"}
 
 
 class AiohttpUpstream:
     """Implements `ports.Upstream`. Mutable state: the connection pools, and the hosts' health."""
+
+    offline = False
 
     def __init__(  # noqa: PLR0913 the settings of the client, and what tests put in their place
         self,
@@ -58,6 +64,7 @@ class AiohttpUpstream:
         clock: Clock,
         credentials: Credentials | None = None,
         proxies: Proxies | None = None,
+        parent: Parent | None = None,
         via: str = "",
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
@@ -70,6 +77,7 @@ class AiohttpUpstream:
 
         `connect_timeout`: seconds for name, connection and TLS. `read_timeout`: seconds without a byte. A whole head
         must come within their sum; a body may take any time. `via`: this cache's name for proxies.
+        `parent`: another cache, which is asked in place of every upstream.
 
         Raises PullthroughError if aiohttp lacks its C parser: the other one accepts ambiguous responses.
         """
@@ -81,6 +89,7 @@ class AiohttpUpstream:
         self._clock = clock
         self._authentication = Authentication(credentials)
         self._proxies = proxies
+        self._parent = parent
         self._sleep = sleep
         self._health = HostHealth()
         self._pools = Pools(
@@ -103,6 +112,18 @@ class AiohttpUpstream:
     def down(self, url: str, *, file: bool = False) -> bool:
         """See `ports.Upstream.down`: 1 s after a first failure, up to 30 s if they go on."""
         return self._down(url, Aspect.FILES if file else Aspect.DOCUMENTS)
+
+    def reaches(self, url: str) -> bool:
+        """See `ports.Upstream.reaches`."""
+        return not self._down(url, Aspect.CONNECTION)
+
+    def heard(self, url: str) -> bool:
+        """See `ports.Upstream.heard`."""
+        try:
+            host = authority(hops.parse(url))
+        except NotAllowed:
+            return False
+        return self._health.heard(host, self._clock.monotonic())
 
     async def close(self) -> None:
         """Drop all connections."""
@@ -130,7 +151,8 @@ class AiohttpUpstream:
                 _log.warning("request not sent", extra={"upstream": request.site.mount, "reason": str(crowded)})
                 raise
             except UpstreamError as error:
-                self._report(request, error)
+                if not isinstance(error, Offline):  # the parent's setting
+                    self._report(request, error)
                 raise
             await self._sleep(_BACKOFF * 2 ** (tried - 1) * random.uniform(0.5, 1.0))  # noqa: S311 jitter
         raise AssertionError("the last try returns or raises")
@@ -140,11 +162,11 @@ class AiohttpUpstream:
         url, site = hops.parse(request.url), request.site
         headers = request.headers
         # A request with a client's own credentials gets none of the cache's.
-        with_credentials = "authorization" not in map(str.lower, headers)
+        with_credentials = "authorization" not in map(str.lower, headers) and self._parent is None
         if site.agent:
             headers = {**headers, "User-Agent": site.agent}
         for number in range(hops.LIMIT + 1):
-            trust = guard.admit(url, site, redirected=number > 0)
+            trust = self._admit(url, site, redirected=number > 0)
             hop = functools.partial(self._hop, request, url, trust)
             # A host that the settings do not name sends no credentials on: neither to others nor back.
             authentication = self._authentication if with_credentials else _ANONYMOUS
@@ -169,17 +191,33 @@ class AiohttpUpstream:
             url, headers = target, hops.headers_for(target, url, headers)
         raise UpstreamBroken("Upstream redirects in circles.")
 
+    def _admit(self, url: URL, site: Site, *, redirected: bool) -> Trust:
+        """How far the host is trusted. Raises NotAllowed."""
+        if self._parent is not None and self._parent.has(str(url), site):
+            return Trust.NAMED
+        return guard.admit(url, site, redirected=redirected)
+
     async def _hop(self, request: UpstreamRequest, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
-        """One request and the head of its response, straight or through a proxy."""
-        proxy = self._proxies.proxy(request.site.mount, str(url)) if self._proxies else None
-        self._health.asked(authority(url), authority(URL(proxy.url)) if proxy else None)
-        if proxy is None:
-            response = await self._pools.send(url, trust, headers, Rank.of(request))
+        """One request and the head of its response, straight or through a proxy; it is reported."""
+        since: float | None = self._clock.monotonic()
+        status = 0
+        try:
+            reply = await self._sent(request, url, trust, headers)
+            status = reply.status
+        except Crowded:
+            since = None  # it was not sent
+            raise
         else:
-            guard.admit_unseen(url, trust)
-            response = await self._pools.send_through(proxy, url, headers, Rank.of(request))
-            self._health.answered(authority(URL(proxy.url)), Aspect.CONNECTION)
-        self._health.answered(authority(url), Aspect.CONNECTION)
+            return reply
+        finally:
+            if since is not None:
+                conditional = not _CONDITIONS.isdisjoint(map(str.lower, headers))
+                seconds = self._clock.monotonic() - since
+                self._observer(UpstreamAsked(request.site.mount, status, seconds, conditional))
+
+    async def _sent(self, request: UpstreamRequest, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
+        response = await self._on_the_way(request, url, trust, headers)
+        self._health.answered(authority(url), Aspect.CONNECTION, self._clock.monotonic())
         try:
             ended = functools.partial(self._ended, request, url)
             return AiohttpReply(response, request.site.mount, str(url), self._observer, ended, self._silence)
@@ -187,10 +225,38 @@ class AiohttpUpstream:
             drop(response)
             raise
 
+    async def _on_the_way(
+        self, request: UpstreamRequest, url: URL, trust: Trust, headers: dict[str, str]
+    ) -> aiohttp.ClientResponse:
+        """The response to a request that is sent straight, to the parent, or through a proxy to either."""
+        parent, there = self._parent, url
+        if parent is not None:
+            guard.admit_unseen(url, trust)
+            there, trust, headers = parent.place(str(url), request.site), Trust.NAMED, {**headers, **parent.headers}
+        proxy = self._proxies.proxy(request.site.mount, str(there)) if self._proxies else None
+        step = authority(URL(proxy.url)) if proxy else authority(there) if parent is not None else None
+        self._health.asked(authority(url), step)
+        try:
+            if proxy is None:
+                response = await self._pools.send(there, trust, headers, Rank.of(request))
+            else:
+                guard.admit_unseen(there, trust)
+                response = await self._pools.send_through(proxy, there, headers, Rank.of(request))
+        except Failed as failed:
+            if parent is not None and not failed.proxy:
+                # Without a connection it is the parent's failure, and else that of the host which the parent asks.
+                failed.proxy, failed.host = failed.no_connection, step if failed.no_connection else authority(url)
+            raise
+        if step is not None:
+            self._health.answered(step, Aspect.CONNECTION, self._clock.monotonic())
+        return response
+
     async def _judge(self, reply: AiohttpReply, request: UpstreamRequest, url: URL, *, known: bool) -> None:
         """Raise the error of a response that is of no use. `known`: the request carried credentials."""
         requested = {name.lower(): value for name, value in request.headers.items()}
-        error = response_head.refusal(reply.status, reply.headers, requested, self._clock.now(), known=known)
+        error = (self._parent.refusal(reply.status, reply.headers) if self._parent is not None else None) or (
+            response_head.refusal(reply.status, reply.headers, requested, self._clock.now(), known=known)
+        )
         if error is None:
             # A document counts as answered when its body has come.
             if Aspect.of(request) is Aspect.FILES or reply.status == HTTPStatus.NOT_MODIFIED:
@@ -201,14 +267,16 @@ class AiohttpUpstream:
         if isinstance(error, UpstreamThrottled):
             raise Failed(error, host=host, wait=float(error.retry_after or 0)) from None
         if isinstance(error, UpstreamError) and response_head.is_server_failure(reply.status):
-            raise Failed(error, again=reply.status in response_head.TRANSIENT, host=host) from None
+            # A parent has tried again itself.
+            again = reply.status in response_head.TRANSIENT and self._parent is None
+            raise Failed(error, again=again, host=host) from None
         self._answered(request, url)
         raise error.again()
 
     def _answered(self, request: UpstreamRequest, url: URL) -> None:
         """The host answered the request, and so did the one that redirected it there."""
         for host in {authority(url), authority(hops.parse(request.url))}:
-            self._health.answered(host, Aspect.of(request))
+            self._health.answered(host, Aspect.of(request), self._clock.monotonic())
 
     def _failed(self, request: UpstreamRequest, failed: Failed) -> None:
         """Note whose failure it was. The refusal of bulk says nothing: the host may allow one connection at a time."""

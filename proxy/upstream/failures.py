@@ -19,6 +19,7 @@ from proxy.model import Kind, UpstreamRequest
 _FIRST = 1.0  # seconds for which a host counts as down after one failure
 _LONGEST = 30.0  # seconds, however many failures in a row
 _HOSTS = 1024  # hosts and their aspects remembered; more than that is somebody making up names
+_LATELY = 60.0  # seconds
 
 # What may come out of aiohttp. `ValueError` is in `InvalidURL` too; the client passes only addresses it has parsed.
 CAUGHT = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
@@ -132,13 +133,15 @@ class HostHealth:
     def __init__(self) -> None:
         self._backoff: Backoff[tuple[str, Aspect]] = Backoff(_FIRST, _LONGEST, _HOSTS)
         self._proxies: Bounded[str, str] = Bounded(_HOSTS)
+        self._answered: Bounded[str, float] = Bounded(_HOSTS)  # when each last responded
 
     def failed(self, host: str, aspect: Aspect, now: float, at_least: float = 0.0) -> None:
         """The host could not be reached, failed, timed out, or asks to be left alone for `at_least` seconds."""
         self._backoff.failed((host, aspect), now, at_least=at_least)
 
-    def answered(self, host: str, aspect: Aspect) -> None:
+    def answered(self, host: str, aspect: Aspect, now: float) -> None:
         """The host responded."""
+        self._answered[host] = now
         self._backoff.succeeded((host, Aspect.CONNECTION))
         self._backoff.succeeded((host, aspect))
 
@@ -148,6 +151,10 @@ class HostHealth:
             self._proxies[host] = proxy
         else:
             self._proxies.pop(host, None)
+
+    def heard(self, host: str, now: float) -> bool:
+        """Whether the host responded within the last minute, and has not failed to since."""
+        return now - self._answered.get(host, float("-inf")) <= _LATELY and not self.down(host, Aspect.CONNECTION, now)
 
     def down(self, host: str, aspect: Aspect, now: float) -> bool:
         """Whether this aspect of the host is within its back-off, or the connection to it or to its last proxy."""

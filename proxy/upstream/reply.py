@@ -52,6 +52,7 @@ class AiohttpReply:
         self._direct: DirectRead | None = None
         self._buffered = b""  # read off the connection, but not yet by the reader
         self._begun = 0  # bytes read off the connection
+        self._read_out = 0  # bytes of them that aiohttp had read
         length = self.headers.get("content-length", "")
         self._length = int(length) if length.isdigit() and not self._chunked else 0
         detach_at_end(response.content)
@@ -101,6 +102,7 @@ class AiohttpReply:
             size = min(len(self._buffered), len(buffer))
             buffer[:size], self._buffered = self._buffered[:size], self._buffered[size:]
         if size:
+            self._read_out += 0 if self._direct is not None else size
             self._observer(Fetched(self._mount, size))
         return size
 
@@ -117,7 +119,10 @@ class AiohttpReply:
             self.close()
 
     def close(self) -> None:
-        """Release the connection; see `drop`."""
+        """Release the connection; see `drop`. What had arrived and nobody read was fetched all the same."""
+        unread, self._read_out = self._response.content.total_bytes - self._read_out, self._response.content.total_bytes
+        if unread > 0:
+            self._observer(Fetched(self._mount, unread))
         drop(self._response)
 
     async def _read(self) -> bytes:
@@ -125,6 +130,7 @@ class AiohttpReply:
         content = self._response.content
         chunk = await content.readany() if self._chunked else (await content.readchunk())[0]
         if chunk:
+            self._read_out += len(chunk)
             self._observer(Fetched(self._mount, len(chunk)))
         return chunk
 

@@ -18,7 +18,7 @@ from yarl import URL
 from proxy import address_text
 from proxy.address_text import PORTS
 from proxy.config.proxies import Proxy
-from proxy.errors import BadTarget, NotAllowed, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import BadTarget, NotAllowed, Offline, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.events import UpstreamFailed
 from proxy.ports import Observer, Proxies
 from proxy.upstream import guard, proxying
@@ -63,9 +63,14 @@ class TunnelConnections:
         via: str = "",
         connect_timeout: float = 10.0,
         resolver: AbstractResolver | None = None,
+        offline: bool = False,
     ) -> None:
-        """`connect_timeout`: seconds for name and connection. `via`: this cache's name for proxies."""
+        """`connect_timeout`: seconds for name and connection. `via`: this cache's name for proxies.
+
+        `offline`: no tunnel is opened.
+        """
         self._allowed = allowed
+        self._offline = offline
         self._observer = observer
         self._proxies = proxies
         self._via = via
@@ -81,6 +86,8 @@ class TunnelConnections:
 
     async def open(self, to: HostPort) -> Streams:
         """A connection; the caller closes it. Raises NotAllowed, UpstreamUnreachable, UpstreamTimeout."""
+        if self._offline:
+            raise Offline("The cache is offline, and opens no tunnel.")
         trust = self._allowed.get(to)
         if trust is None:
             raise NotAllowed(

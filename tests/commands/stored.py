@@ -91,6 +91,11 @@ class Machine:
 
     async def run(self, *arguments: str, **environ: str) -> Ran:
         """Run the program to its end. Nobody can be asked anything."""
+        status, out, err = await self.exchange(b"", *arguments, **environ)
+        return Ran(status, out.decode(), err.decode())
+
+    async def exchange(self, given: bytes, *arguments: str, **environ: str) -> tuple[int, bytes, bytes]:
+        """Run the program with this on its standard input. Status, output, errors."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -98,11 +103,11 @@ class Machine:
             *arguments,
             cwd=self.home,
             env=self.environ | environ,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         async with asyncio.timeout(_LIMIT):
-            out, err = await process.communicate()
+            out, err = await process.communicate(given)
         assert process.returncode is not None
-        return Ran(process.returncode, out.decode(), err.decode())
+        return process.returncode, out, err

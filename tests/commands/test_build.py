@@ -21,7 +21,7 @@ from proxy.builds.build import BuildReport
 from proxy.builds.build_site import CachePlace
 from proxy.builds.candidates import Candidate
 from proxy.builds.docker_command import BuildEnd
-from proxy.builds.savings import Saving, Savings
+from proxy.builds.figures import Saving, Savings
 from proxy.commands import output
 from proxy.commands.build import BuildFlags, as_json, cache_place, show
 from proxy.config.settings import Settings

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord
 from proxy.builds.docker_caches import BuilderCache, DockerCaches
+from proxy.builds.engine_answers import CACHE_MOUNT, CacheRecord
 from proxy.builds.store_access import DataPlace
 from proxy.commands import output
 from proxy.commands.clean import CleanFlags, amount, removed, show, show_docker, wish

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import gc
+import json
 import os
 import re
+import signal
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 
+import aiohttp
 import pytest
 
-from proxy.commands.serve import start_failure
+from proxy.commands.serve import run, start_failure
+from proxy.config.credentials import KnownCredentials
+from proxy.config.proxy_selection import KnownProxies
+from proxy.config.settings import Settings
+from tests.flows.reading import get
+from tests.origin import Origin
+from tests.wheels import wheel
 
 
 @pytest.mark.parametrize(
@@ -52,3 +65,51 @@ def test_start_failure__name_without_an_address(number: int) -> None:
 def test_start_failure__of_a_file(number: int) -> None:
     """Where a file is the matter it is the one that is named, and no port."""
     assert start_failure(OSError(number, "so it is", "/etc/file"), "10.0.0.7", 80) == "/etc/file: so it is."
+
+
+async def test_run__what_is_there_at_the_start_is_collected_no_more(tmp_path: Path) -> None:
+    """Full collections pass over the program's own objects while it serves, and only then."""
+    before, seen = gc.get_freeze_count(), []
+
+    def greeting(urls: Sequence[str]) -> str:
+        seen.append((urls[0], gc.get_freeze_count()))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return urls[0]
+
+    settings = Settings(host=("127.0.0.1",), port=0, data=tmp_path / "data")
+    await run(settings, greeting, KnownCredentials({}, {}), KnownProxies({}, {}))
+    [(url, frozen)] = seen
+    assert url.startswith("http://127.0.0.1:")
+    assert frozen > before
+    assert gc.get_freeze_count() == 0
+
+
+async def test_run__looks_after_what_is_to_be_warm(tmp_path: Path, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """A `[[warm]]` of the settings is there soon after the start, and the API says so."""
+    package = wheel("demo")
+    origin.publish(package, fmt="both", metadata=True)
+    upstreams = [{"mount": "pypi", "url": origin.url}]
+    warm = {"name": "nightly", "what": [package.filename], "tools": False}
+    settings = Settings(host=("127.0.0.1",), port=0, data=tmp_path / "data", upstreams=upstreams, warms=[warm])
+    environ = {**os.environ, "PULLTHROUGH_UPSTREAMS": json.dumps(upstreams)}
+    started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def greet(urls: Sequence[str]) -> str:
+        started.set_result(urls[0])
+        return urls[0]
+
+    task = asyncio.create_task(run(settings, greet, KnownCredentials({}, {}), KnownProxies({}, {}), environ))
+    url = await started
+    while not (warms := (await get(http, f"{url}/api/v1/now")).json["warms"]):
+        await asyncio.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
+    (ended,) = warms
+    assert ("nightly", "complete", 1, package.body.size, []) == (
+        ended["name"],
+        ended["outcome"],
+        ended["came"],
+        ended["came_size"],
+        ended["refused"],
+    )
+    assert 1 == origin.count(f"/packages/{package.filename}")

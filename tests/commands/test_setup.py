@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from proxy.builds.setup_plan import SetupPlan
-from proxy.commands.setup import SetupFlags, planned
+from proxy.builds.setup_plan import SetupCaller, SetupPlan
+from proxy.commands.setup import SetupFlags, planned, shown
 from proxy.config.loading import resolve
+from tests.fake_docker import FakeDocker
 from tests.fake_engine import FakeEngine, running
 
 _ROOT = Path(__file__).parents[2]
@@ -92,6 +99,95 @@ def test_setup__remove_with_nothing_to_remove(run: Run) -> None:
 
     assert (0, "") == (result.returncode, result.stderr)
     assert result.stdout.startswith("there is nothing to take back")
+
+
+def test_setup__print_of_an_installed_wheel(tmp_path: Path) -> None:
+    """A wheel has no compose.yaml: the line says what runs the cache all the same."""
+    resolved = resolve({}, {"HOME": str(tmp_path)}, tmp_path)
+    plan = planned(SetupFlags(resolved, only_print=True), {"HOME": str(tmp_path)}, tmp_path)
+    caller = SetupCaller({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, print, project=tmp_path)
+
+    said = shown(plan, caller)
+
+    assert f"# compose.yaml is not in {tmp_path}: this pullthrough was installed without it." in said
+    assert "pullthrough setup --process" in said
+    assert "docker compose up" not in said
+
+
+def test_setup__what_to_run_instead_of_a_unit(run: Run, tmp_path: Path) -> None:
+    """Where nothing starts processes, the line has a command that works as it stands."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    said = run("--process", "--port", str(port), "--data", str(tmp_path / "a b")).stderr
+    command = shlex.split(said.partition("Run it yourself: ")[2])
+    assert "pullthrough" == command[0]
+    environ = {"HOME": str(tmp_path), "PYTHONPATH": str(_ROOT), "PATH": "/nowhere"}
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "proxy", *command[1:]],
+        cwd=tmp_path,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        heard = next(process.stdout, "")
+        process.terminate()
+        process.stdout.read()
+
+    assert f"pullthrough serves at http://127.0.0.1:{port}\n" == heard
+    assert (tmp_path / "a b").is_dir()
+
+
+def test_setup__interrupted_while_compose_starts(engine: FakeEngine, tmp_path: Path) -> None:
+    """Ctrl-C reaches Compose, too. What was written is whole; going on works, and so does taking it all back."""
+    checkout, home = tmp_path / "checkout", tmp_path / "home"
+    shutil.copytree(_ROOT / "proxy", checkout / "proxy", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(_ROOT / "compose.yaml", checkout)
+    (checkout / ".env").write_bytes(b"PULLTHROUGH_DISK=1TB")
+    home.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    before = _contents(checkout, home)
+    docker = FakeDocker.make(tmp_path / "bin")
+    docker.rule("compose", "version", stdout="2.40.3\n")
+    docker.rule("compose", "--file", waits=True, status=130)
+    environ = {"PATH": f"{docker.folder}:/usr/bin:/bin", "HOME": str(home), "PYTHONPATH": str(checkout)}
+    environ |= {"PYTHONDONTWRITEBYTECODE": "1", **engine.environ}
+    command = [sys.executable, "-m", "proxy", "setup", "--host=127.0.0.1", f"--port={port}", "--write=pip"]
+
+    with subprocess.Popen(
+        command, cwd=home, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        while not docker.waiting.exists() and process.poll() is None:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+
+    assert 130 == process.returncode
+    assert "pullthrough: interrupted; run it again to go on, or with --remove to take back what was done\n" == said
+    assert (checkout / ".env").read_bytes().startswith(b"PULLTHROUGH_DISK=1TB\n")
+    assert f"PULLTHROUGH_PORT={port}\n" in (checkout / ".env").read_text()
+    docker.rule("compose", "--file", stderr="")
+
+    removed = subprocess.run(
+        [sys.executable, "-m", "proxy", "setup", "--remove", "--yes"],
+        cwd=home,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (0, "") == (removed.returncode, removed.stderr)
+    assert ["down", "--volumes"] == docker.calls("compose", "--file")[-1]["arguments"][5:]
+    assert before == _contents(checkout, home)
+
+
+def _contents(*folders: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() if path.is_file() else b"" for folder in folders for path in folder.rglob("*")}
 
 
 def test_planned__folder_and_addresses(tmp_path: Path) -> None:

@@ -9,14 +9,19 @@ import signal
 import subprocess
 import sys
 
-from proxy.builds.disk_usage import CACHE_MOUNT, CacheRecord
+import aiohttp
+
 from proxy.builds.docker_caches import BuilderCache, DockerCaches
+from proxy.builds.engine_answers import CACHE_MOUNT, CacheRecord
 from proxy.commands import output
 from proxy.commands.stats import Look, as_json, shown
 from proxy.control.protocol import Amount, NamedFile, Stats
+from proxy.history import PeriodSum
 from tests.commands.stored import FILES, GOLDEN, Machine, fill, filled
 from tests.conftest import MakeProxy
+from tests.flows.asking import address, get
 from tests.origin import Origin
+from tests.wheels import wheel
 
 _LOOK = Look(
     Stats(
@@ -39,6 +44,10 @@ _LOOK = Look(
             NamedFile("[bold]\x1b[31m", "pypi", "file", 571_000_000),
         ),
         saved=51_000_000_000,
+        periods=(
+            PeriodSum("today", "2026-01-31", 2_000_000_000, 2_500_000_000, -500_000_000),
+            PeriodSum("lifetime", "2025-10-01", 90_000_000_000, 8_000_000_000, 82_000_000_000),
+        ),
     ),
     DockerCaches(
         images=12,
@@ -105,6 +114,29 @@ async def test_stats__running_cache(machine: Machine, make_proxy: MakeProxy, ori
     assert (len(FILES), 258_700) == (found["files"], found["size"])
     assert found["since"] is not None
     assert ["torch-2.7.1-cp312-none-any.whl"] == [one["name"] for one in found["largest"]]
+
+
+async def test_stats__of_earlier_runs(
+    machine: Machine, make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """What was saved outlives the process: the running cache, the next one, and the folder alone say the same."""
+    package = wheel()
+    origin.publish(package)
+    periods = []
+    for _ in range(2):
+        running = await make_proxy(origin.url)
+        await get(http, address(running, package))
+        periods.append(json.loads((await machine.run("stats", "--json")).out)["periods"])
+        await running.close()
+    periods.append(json.loads((await machine.run("stats", "--json")).out)["periods"])
+
+    size = package.body.size
+    lifetimes = [found[-1] for found in periods]
+    assert [size, 2 * size, 2 * size] == [one["sent"] for one in lifetimes]
+    assert [size, 0] == [lifetimes[number + 1]["saved"] - lifetimes[number]["saved"] for number in range(2)]
+    assert periods[1] == periods[2]
+    assert ["today", "7 days", "30 days", "lifetime"] == [one["name"] for one in periods[2]]
+    assert "lifetime" in (await machine.run("stats")).out
 
 
 async def test_stats__no_cache_yet(machine: Machine) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from proxy.commands.verify import damaged, summary
+import pytest
+
+from proxy.bundles.verifying import VerifiedBundle
+from proxy.commands.verify import bundle_summary, damaged, summary, verify_bundle
 from proxy.control.protocol import NamedFile, VerifyEnd
+from tests.bundles.packed import write
 from tests.commands.stored import FILES, GOLDEN, Machine, file_of, fill, filled
 from tests.conftest import MakeProxy
 from tests.origin import Origin
@@ -75,3 +80,26 @@ async def test_verify__no_cache(machine: Machine) -> None:
 
     assert (1, "", 1) == (result.status, result.out, len(result.err.splitlines()))
     assert not machine.data.exists()
+
+
+def test_verify_bundle__for_people_and_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No cache is there; a damaged bundle fails, and the member is named."""
+    bundle = write(tmp_path)
+    assert 0 == verify_bundle(str(bundle), json=False)
+    said = capsys.readouterr().out
+    assert said.startswith("Verified 12 files, ")
+    assert said.endswith(" kB: the bundle is what it says.\n")
+    assert 0 == verify_bundle(str(bundle), json=True)
+    assert 12 == json.loads(capsys.readouterr().out)["files"]
+
+    body = bytearray(bundle.read_bytes())
+    body[body.index(b"wheelwheel")] ^= 1
+    bundle.write_bytes(body)
+
+    assert 1 == verify_bundle(str(bundle), json=False)
+    assert "demo-1-py3-none-any.whl is damaged" in capsys.readouterr().err
+
+
+def test_bundle_summary__of_a_delta() -> None:
+    """It says that another bundle is needed."""
+    assert "It follows another one, which has 2 files of it." == bundle_summary(VerifiedBundle(1.0, 1, 1, 2))[1]

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from proxy.control.caretaker import Caretaker
-from proxy.control.protocol import Amount, CleanEnd, DamagedFile, Message, Progress, VerifyEnd, Wish
+from proxy.control.protocol import (
+    Amount,
+    CleanEnd,
+    ControlError,
+    DamagedFile,
+    Message,
+    Order,
+    Progress,
+    VerifyEnd,
+    Wish,
+)
 from proxy.metrics import Traffic, TrafficRow
 from proxy.storage.store import DiskStore
 from tests.control.stores import BODIES, CURL, PAGE, TORCH, StoppedClock, fill
@@ -58,7 +68,7 @@ async def test_stats__what_clients_got(tmp_path: Path) -> None:
         TrafficRow("pypi", "metadata", 2, 1, 50),
         TrafficRow("nvidia", "file", 0, 0, 0),
     )
-    traffic = Traffic(rows, -12)
+    traffic = Traffic(rows, sent=10, fetched=22)
     async with _cared(tmp_path, traffic, 5.0) as (caretaker, _):
         stats = await caretaker.stats(0)
 
@@ -136,3 +146,13 @@ async def test_verify__broken_off(tmp_path: Path) -> None:
         messages = caretaker.verify()
         await anext(messages)
         await messages.aclose()
+
+
+async def test_listing__without_a_history(tmp_path: Path) -> None:
+    """A damaged history hides how often files were asked for; only the order by it cannot be had then."""
+    async with _cared(tmp_path) as (caretaker, _):
+        (tmp_path / "history.sqlite3").write_bytes(b"no database, no database" * 100)
+
+        assert [None] * 3 == [one.requests for one in (await caretaker.listing("", Order.SIZE, 0, 9)).shown]
+        with pytest.raises(ControlError, match="how often"):
+            await caretaker.listing("", Order.REQUESTS, 0, 9)

@@ -7,11 +7,15 @@ import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from proxy.bundles import verifying
+from proxy.bundles.manifest_file import read
 from proxy.control.client import RunningStore
+from proxy.control.export_wish import ExportWish, LockedFile
 from proxy.control.protocol import CleanEnd, ControlError, VerifyEnd, Wish
 from proxy.control.server import ControlServer
 from proxy.control.socket_file import ListeningSocket
@@ -86,6 +90,36 @@ async def test_close__unused(store: DiskStore) -> None:
 @pytest.mark.parametrize("verb", ["stats", "verify"])
 def test_verbs__the_cache_ends(folder: Path, answer: bytes, verb: str) -> None:
     """A cache that is killed in the middle, or something else on its socket, is told as that."""
+    with _answering(folder, answer) as running, pytest.raises(ControlError, match="ended"):
+        if verb == "stats":
+            running.stats()
+        else:
+            list(running.verify())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na tar",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na tar\r\n",
+        b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno",
+    ],
+)
+def test_export__the_cache_ends(folder: Path, answer: bytes) -> None:
+    """What came is not taken for a bundle."""
+    with (
+        _answering(folder, answer) as running,
+        (folder / "bundle").open("wb") as file,
+        pytest.raises(ControlError, match="ended"),
+    ):
+        running.export(ExportWish(), file.fileno(), lambda _done, _of: None)
+
+
+@contextmanager
+def _answering(folder: Path, answer: bytes) -> Iterator[RunningStore]:
+    """What seems to be a cache, which gives one answer."""
     listening = ListeningSocket.open(folder)
     listening.socket.settimeout(10)
 
@@ -102,11 +136,7 @@ def test_verbs__the_cache_ends(folder: Path, answer: bytes, verb: str) -> None:
     running = asked(folder)
     thread.start()
     try:
-        with pytest.raises(ControlError, match="ended"):
-            if verb == "stats":
-                running.stats()
-            else:
-                list(running.verify())
+        yield running
     finally:
         thread.join()
         listening.close()
@@ -127,3 +157,29 @@ async def test_verbs__the_cache_is_gone(folder: Path) -> None:
         running.stats()
     with pytest.raises(ControlError, match="ended"):
         running.stats()
+
+
+async def test_export__a_bundle(store: DiskStore, tmp_path: Path) -> None:
+    """It is written as it comes, and it is said how far it is."""
+    steps = list[tuple[int, int]]()
+
+    def export() -> None:
+        with (tmp_path / "bundle").open("wb") as file:
+            asked(store.folder).export(ExportWish(), file.fileno(), lambda done, of: steps.append((done, of)))
+
+    await aside(export)
+
+    assert 3 == len([member for member in read(tmp_path / "bundle").members if member.entries])
+    verifying.verify(tmp_path / "bundle")
+    assert ((tmp_path / "bundle").stat().st_size,) * 2 == steps[-1]
+
+
+async def test_export__refused(store: DiskStore, tmp_path: Path) -> None:
+    """The reason is the cache's."""
+
+    def export() -> None:
+        with (tmp_path / "bundle").open("wb") as file:
+            asked(store.folder).export(ExportWish(files=(LockedFile("a.whl"),)), file.fileno(), lambda _done, _of: None)
+
+    with pytest.raises(ControlError, match="not stored"):
+        await aside(export)

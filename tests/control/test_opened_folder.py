@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from proxy.bundles import verifying
+from proxy.bundles.importing import Imported, ImportWish
+from proxy.bundles.manifest import BadBundle
+from proxy.bundles.manifest_file import read
+from proxy.control.explanation import ExplainWish
+from proxy.control.export_wish import ExportWish
 from proxy.control.opened_folder import OpenedFolder, is_data_folder
 from proxy.control.protocol import CleanEnd, ControlError, VerifyEnd, Wish
 from proxy.errors import StoreRefused
+from tests.bundles.tars import bundle, member
 from tests.control.stores import fill, last
 from tests.storage.disk import PLENTY, opened
 
@@ -79,3 +87,37 @@ def test_open__a_file_in_its_place(tmp_path: Path) -> None:
     assert is_data_folder(tmp_path / "data")
     with pytest.raises(StoreRefused, match="is a file and not a folder"):
         OpenedFolder.open(tmp_path / "data", PLENTY)
+
+
+def test_explain__without_settings(folder: Path) -> None:
+    """Only settings say what an address means."""
+    with closing(OpenedFolder.open(folder, PLENTY)) as store, pytest.raises(ControlError, match="settings"):
+        store.explain(ExplainWish("/pypi/"))
+
+
+def test_export__a_bundle(folder: Path, tmp_path: Path) -> None:
+    """Of a folder on which no cache runs."""
+    steps = list[tuple[int, int]]()
+    with closing(OpenedFolder.open(folder, PLENTY)) as store, (tmp_path / "bundle").open("wb") as file:
+        store.export(ExportWish(), file.fileno(), lambda done, of: steps.append((done, of)))
+
+    assert ((tmp_path / "bundle").stat().st_size,) * 2 == steps[-1]
+    assert 3 == len([member for member in read(tmp_path / "bundle").members if member.entries])
+    verifying.verify(tmp_path / "bundle")
+
+
+def test_import__into_a_new_folder(tmp_path: Path) -> None:
+    """The folder is made, and has what the tar had when it is opened again."""
+    body = b"wheel" * 1000
+    data = bundle((member("files/a.whl", body, "file:pypi:a::a.whl"), body))
+    for done in (Imported(1, len(body), indexes=("pypi",)), Imported(here=1, indexes=("pypi",))):
+        with closing(OpenedFolder.open(tmp_path / "new", 1 << 30, make=True)) as store:
+            assert done == store.take_in([data[:700], data[700:]], ImportWish())
+
+
+def test_import__no_bundle(folder: Path) -> None:
+    """What is wrong is what is raised, and the folder can be used on."""
+    with closing(OpenedFolder.open(folder, 1 << 30)) as store:
+        with pytest.raises(BadBundle, match="no tar"):
+            store.take_in([b"text" * 1000], ImportWish())
+        assert 3 == store.stats().files

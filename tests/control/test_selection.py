@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from proxy.control import selection
-from proxy.control.protocol import Amount, NamedFile, Wish
+from proxy.control.protocol import Amount, NamedFile, Order, Wish
 from proxy.control.selection import StoredBody
 from proxy.storage.inventory import StoredBlob, StoredEntry
 
@@ -63,6 +65,80 @@ def test_choose__conditions(wish: Wish, bodies: list[str], keys: list[str]) -> N
     assert (bodies, keys) == ([body.sha256 for body in choice.bodies], list(choice.keys))
     assert 1565 - sum(body.size for body in choice.bodies) == choice.left
     assert (7 if wish.everything else 0) == choice.broken_off
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "found"),
+    [
+        ("", Order.UNUSED, ["old", "page", "torch", "curl", "nobody's"]),
+        ("", Order.SIZE, ["torch", "old", "curl", "page", "nobody's"]),
+        ("", Order.AGE, ["nobody's", "curl", "torch", "old", "page"]),
+        ("TORCH", Order.SIZE, ["torch", "old", "page"]),
+        ("apt", Order.SIZE, ["curl"]),
+        ("nobo", Order.SIZE, ["nobody's"]),
+        ("(.*)", Order.SIZE, []),
+    ],
+)
+def test_listing__search_and_order(text: str, order: Order, found: list[str]) -> None:
+    """By a part of a name, by a project, an index, or the begin of a digest; a pattern is a text."""
+    listing = selection.listing(_STORED, text, order, 0, 10)
+
+    assert found == [one.sha256 for one in listing.shown]
+    assert (len(found), sum(body.size for body in _STORED if body.sha256 in found)) == (listing.files, listing.size)
+
+
+def test_listing__a_part() -> None:
+    """The sums are of all, the rows those that are asked for; a file's place is the one in the order of use."""
+    listing = selection.listing(_STORED, "", Order.SIZE, 1, 2)
+
+    assert [("old", 0), ("curl", 3)] == [(one.sha256, one.place) for one in listing.shown]
+    assert (5, 1565) == (listing.files, listing.size)
+    assert () == selection.listing(_STORED, "", Order.SIZE, 9, 2).shown
+
+
+def test_listing__most_requested() -> None:
+    """By the requests of all names that a body has. Another order needs to know them of the shown files alone."""
+    asked: list[object] = []
+    counts = {
+        ("pypi", "torch-2.7.1-cp312-cp312-linux_x86_64.whl"): 3,
+        ("pytorch", "torch-2.7.1-cp312-cp312-linux_x86_64.whl"): 4,
+        ("apt", "curl_7_amd64.deb"): 5,
+    }
+
+    def requests(names: object) -> dict[tuple[str, str], int]:
+        asked.append(names)
+        return counts
+
+    listing = selection.listing(_STORED, "", Order.REQUESTS, 0, 3, requests)
+    by_size = selection.listing(_STORED, "curl", Order.SIZE, 0, 3, requests)
+
+    assert [("torch", 7), ("curl", 5)] == [(one.sha256, one.requests) for one in listing.shown[:2]]
+    assert listing.shown[2].requests is None
+    assert [5] == [one.requests for one in by_size.shown]
+    assert asked[0] is None
+    assert {("apt", "curl_7_amd64.deb")} == asked[-1]
+
+
+def test_choose__pinned() -> None:
+    """It stays, also its addresses, unless everything is to go."""
+    stored = [replace(body, pinned=body.sha256 in ("old", "torch")) for body in _STORED]
+
+    found = selection.choose(stored, Wish(index="pypi"), _NOW)
+    assert (["page"], ()) == ([body.sha256 for body in found.bodies], found.keys)
+    assert ["page", "curl", "nobody's"] == [
+        one.sha256 for one in selection.choose(stored, Wish(down_to=0), _NOW).bodies
+    ]
+    assert 5 == len(selection.choose(stored, Wish(everything=True), _NOW).bodies)
+
+
+def test_fleeting_and_lasting() -> None:
+    """What may change under its address is refreshed; what stays what it is may be pinned."""
+    by_name = {body.sha256: body for body in _STORED}
+
+    assert [_PAGE] == selection.fleeting(by_name["page"])
+    assert [_CURL] == selection.fleeting(by_name["curl"])
+    assert [] == selection.fleeting(by_name["nobody's"])
+    assert {"old", "torch", "curl"} == {name for name, body in by_name.items() if selection.lasting(body)}
 
 
 def test_choose__second_names_alone() -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from proxy.bundles.manifest_file import read
+from proxy.control.admin_token import NAME, TokenRefused
+from proxy.control.explanation import ExplainWish
+from proxy.control.protocol import Action, ActionEnd, ActionWish, PullWish
 from proxy.control.server import ControlServer
 from proxy.metrics import Traffic
+from proxy.model import Entry
 from proxy.storage.store import DiskStore
-from tests.control.stores import TORCH, StoppedClock, fill
-from tests.storage.disk import opened
+from tests.control.stores import BODIES, CURL, TORCH, StoppedClock, fill
+from tests.storage.disk import digest, opened
 
 
 @pytest.fixture
@@ -94,6 +101,29 @@ async def test_verify__client_goes_away(session: aiohttp.ClientSession, server: 
         answer.close()
 
 
+async def test_act__only_with_the_token(server: ControlServer, store: DiskStore) -> None:
+    """The token in the data folder is asked for, and what is wished is done then; the file may come and go."""
+    wish = ActionWish(Action.DELETE, (digest(BODIES[TORCH]).value,))
+    with pytest.raises(TokenRefused, match="pullthrough setup"):
+        await server.act("a-token-of-some-length", wish)
+    token = store.folder / NAME
+    token.touch(0o600)
+    token.write_text("a-token-of-some-length\n")
+    with pytest.raises(TokenRefused, match="not the admin token"):
+        await server.act("another-token-of-some-length", wish)
+    assert store.find(TORCH) is not None
+
+    end = await server.act("a-token-of-some-length", wish)
+
+    assert ActionEnd(Action.DELETE, 1, 3000, 0) == end
+    assert store.find(TORCH) is None
+
+
+async def test_act__store_not_open() -> None:
+    """Nothing can be done yet."""
+    assert await ControlServer(StoppedClock(), Traffic).act("", ActionWish(Action.PIN, ("0" * 64,))) is None
+
+
 async def test_start__no_place_for_the_socket(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,3 +147,90 @@ async def test_start__after_the_end(store: DiskStore) -> None:
 
     assert not (store.folder / "control.sock").is_symlink()
     assert not (store.folder / "control.sock").exists()
+
+
+async def test_questions__store_not_open() -> None:
+    """Before the store is open there is no answer; and none of addresses where nobody explains them."""
+    server = ControlServer(StoppedClock(), Traffic)
+    assert await server.who(PullWish("six")) is None
+    assert await server.stats(1) is None
+    assert await server.explain(ExplainWish("/pypi/")) is None
+    await server.close()
+
+
+async def test_stats__on_the_network(server: ControlServer) -> None:
+    """The path of the folder is nobody's business there."""
+    stats = await server.stats(1)
+    assert stats is not None
+    assert ("", 3) == (stats.folder, stats.files)
+
+
+async def test_explain__nobody_does(session: aiohttp.ClientSession) -> None:
+    """It is said, and not passed over."""
+    async with session.post("/explain", json={"url": "/pypi/"}) as answer:
+        assert (503, True) == (answer.status, "explains nothing" in await answer.text())
+
+
+async def test_export__a_tar(session: aiohttp.ClientSession, tmp_path: Path) -> None:
+    """Its length is said before; what is asked for wrongly is refused."""
+    async with session.post("/export", json={"indexes": ["apt"]}) as answer:
+        body = await answer.read()
+    (tmp_path / "bundle").write_bytes(body)
+
+    assert (200, "application/x-tar", str(len(body))) == (
+        answer.status,
+        answer.headers["Content-Type"],
+        answer.headers["Content-Length"],
+    )
+    assert [CURL] == [entry.key for member in read(tmp_path / "bundle").members for entry in member.entries]
+    for wrong, status in (({"indexes": "apt"}, 400), ({"other": 1}, 400), ({"files": [{"name": "a.whl"}]}, 503)):
+        async with session.post("/export", json=wrong) as answer:
+            assert (status, "Refusal") == (answer.status, (await answer.json())["type"])
+
+
+async def test_export__what_an_earlier_bundle_has_may_be_long(session: aiohttp.ClientSession) -> None:
+    """More than any other request."""
+    before = [(f"files/{number}", "ab" * 32) for number in range(10_000)]
+    async with session.post("/export", json={"before": before}) as answer:
+        assert 200 == answer.status
+        await answer.read()
+
+
+async def test_export__client_goes_away(session: aiohttp.ClientSession, store: DiskStore) -> None:
+    """Nothing is held any more, and the cache goes on."""
+    body = b"l" * (8 << 20)
+    await store.put(body)
+    await store.save(replace(entry_of(TORCH, store), key=f"{TORCH}x", digest=digest(body), size=len(body)))
+    record = store._blobs.get(digest(body).value)
+    assert record is not None
+
+    async with session.post("/export", json={}) as answer:
+        await answer.content.read(10)
+        answer.close()
+
+    while record.leases:
+        await asyncio.sleep(0.01)
+    async with session.get("/stats") as answer:
+        assert 200 == answer.status
+
+
+async def test_export__while_the_cache_ends(
+    session: aiohttp.ClientSession, server: ControlServer, store: DiskStore
+) -> None:
+    """Nobody takes the tar: the cache ends all the same."""
+    body = b"l" * (8 << 20)
+    await store.put(body)
+    await store.save(replace(entry_of(TORCH, store), key=f"{TORCH}x", digest=digest(body), size=len(body)))
+
+    async with session.post("/export", json={}) as answer:
+        await answer.content.read(10)
+        await server.close()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+def entry_of(key: str, store: DiskStore) -> Entry:
+    """An entry that is stored."""
+    found = store.find(key)
+    assert found is not None
+    return found

@@ -74,6 +74,7 @@ class AptRoot:
     folder: Path
     sources: Sequence[Source]
     options: list[str] = field(default_factory=list)
+    before: Sequence[str] = ()  # what each command begins with, as that of a room
 
     def __post_init__(self) -> None:
         for name in _FOLDERS:
@@ -123,7 +124,7 @@ class AptRoot:
     def run(self, *arguments: str) -> Ran:
         """Run apt-get. It never fails a test by itself: `check` does."""
         done = subprocess.run(
-            ["apt-get", *arguments],
+            [*self.before, "apt-get", *arguments],
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -26,10 +26,10 @@ from tests import scrape
 
 # What a process needs of its surroundings: programs, certificates, and a way to the internet.
 _KEPT = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy")
-_ADDRESS = re.compile(r"http://[^\s/]+:\d+")
+_ADDRESS = re.compile(r"(?<=serves at )http://[^\s/]+:\d+")
 _TOOL_LIMIT = 300.0  # seconds that one run of a client may take
-_START_LIMIT = 30.0
-_STOP_LIMIT = 20.0
+_START_LIMIT = 120.0
+_STOP_LIMIT = 60.0
 # The oldest pip that is supported, and where it does not run on the interpreter, the oldest that does.
 _OLDEST_PIP = {(3, 11): "23.1", (3, 12): "23.2", (3, 13): "24.1"}
 
@@ -129,13 +129,14 @@ class Server:
         environment: Mapping[str, str],
         options: Sequence[str],
         module: str,
+        before: Sequence[str] = (),
     ) -> None:
         chosen = [] if settings is None else ["--config", str(settings)]
         self.url = ""
         self._said: list[str] = []
         self._ready = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, "serve", "--port", "0", "--data", str(data), *chosen, *options],
+            [*before, sys.executable, "-m", module, "serve", "--port", "0", "--data", str(data), *chosen, *options],
             env={**clean_environment(home), **environment},
             cwd=Path(__file__).parents[2],
             stdin=subprocess.DEVNULL,
@@ -198,12 +199,13 @@ def serving(
     *,
     options: Sequence[str] = (),
     module: str = "proxy",
+    before: Sequence[str] = (),
 ) -> Iterator[Server]:
     """A server that keeps its files in `data`; it must end well, and without a traceback in its log.
 
-    `module`: what is run in place of the program itself.
+    `module`: what is run in place of the program itself. `before`: what its command begins with, as that of a room.
     """
-    server = Server(data, home, settings, environment, options, module)
+    server = Server(data, home, settings, environment, options, module, before)
     try:
         server.wait_until_ready()
         yield server

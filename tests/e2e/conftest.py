@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from proxy.builds.engine import Engine
 from tests.certificates import bundle, server_context
+from tests.e2e import composing
 from tests.e2e.archive import Key
 from tests.e2e.clients import Client, Pip, Server, Uv, make_pip, make_uv, serving
 from tests.e2e.engine import busybox_image, obstacle, python_image
@@ -77,6 +79,24 @@ def roots(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def engine() -> None:
     """A Docker engine runs. In continuous integration it must; elsewhere the test is skipped, and says why."""
     if reason := obstacle():
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def bridge(engine: None) -> str:
+    """This machine's address for containers of the default network."""
+    with Engine.connect({"PATH": ""}) as connected:
+        found = connected.bridge_gateway()
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def compose(engine: None) -> None:
+    """Compose is there. In continuous integration it must be; elsewhere the test is skipped, and says why."""
+    if reason := composing.obstacle():
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -84,19 +84,24 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A folder with something to lock, and what a run of a client needs of the world: an index, if it is not PyPI's."""
+    """A folder with something to lock, and what a run of a client needs of the world: an index, if it is not PyPI's.
+
+    `before`: what each command begins with, as that of a room.
+    """
 
     folder: Path
     tools: Tools
     index: str | None = None
     trusted: str = ""  # the index's host, if it is to be named as trusted
     variables: Mapping[str, str] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
 
     def run(self, tool: str, name: str, *arguments: str) -> str:
         """Run a client here, without anything that another run left but the project's own files."""
         kept = str(self.folder / "kept")
         environment = {**_QUIET, **dict.fromkeys(_CACHES, kept), "PDM_LOG_DIR": kept, **self.variables}
-        return run([self.tools.program(tool, name), *arguments], self.tools.home, environment, self.folder)
+        command = [*self.before, self.tools.program(tool, name), *arguments]
+        return run(command, self.tools.home, environment, self.folder)
 
     def write(self, name: str, text: str) -> str:
         """Write a file of the project; gives its path."""

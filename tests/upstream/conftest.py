@@ -9,19 +9,23 @@ from typing import Any
 
 import pytest
 
-from proxy.events import Event, Fetched, UpstreamFailed
+from proxy.events import Event, Fetched, UpstreamAsked, UpstreamFailed
 from proxy.upstream.client import AiohttpUpstream
 from tests.upstream.scripted import Scripted, scripted
 
 
 @dataclass
 class Seen:
-    """Observer: the events that it saw."""
+    """Observer: the events that it saw; requests on the wire apart."""
 
     events: list[Event] = field(default_factory=list)
+    asked: list[UpstreamAsked] = field(default_factory=list)
 
     def __call__(self, event: Event, /) -> None:
-        self.events.append(event)
+        if isinstance(event, UpstreamAsked):
+            self.asked.append(event)
+        else:
+            self.events.append(event)
 
     @property
     def fetched(self) -> int:

@@ -687,3 +687,16 @@ async def test_name__unknown(make: Make) -> None:
             make(resolver=Nothing()),
             UpstreamRequest("http://gone.example/", Site("demo", "http://gone.example/", "", 1.0)),
         )
+
+
+async def test_asked__each_request_on_the_wire(server: Scripted, make: Make, seen: Seen) -> None:
+    """A redirect and what it leads to are two; a failed connection has no status; a condition is told."""
+    server.on("/x", moved("/y"))
+    server.on("/y", plain(b"body"))
+    await read(make(), ask(server, headers={"If-None-Match": '"1"'}))
+    gone = Site("demo", f"http://127.0.0.1:{free_port()}/", "", 600.0)
+    with pytest.raises(UpstreamUnreachable):
+        await read(make(), UpstreamRequest(gone.base + "x", gone, {}))
+
+    assert [(302, True), (200, True), (0, False)] == [(one.status, one.conditional) for one in seen.asked]
+    assert {"demo"} == {one.upstream for one in seen.asked}

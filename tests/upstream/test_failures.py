@@ -82,7 +82,7 @@ def test_health__an_answer_clears() -> None:
     assert [True, False, False] == [
         health.down(*at) for at in (("a:80", PAGES, 10.9), ("a:80", PAGES, 11.0), ("a:81", PAGES, 10.0))
     ]
-    health.answered("a:80", PAGES)
+    health.answered("a:80", PAGES, 0.0)
     assert not health.down("a:80", PAGES, 10.1)
 
 
@@ -103,7 +103,7 @@ def test_health__aspects(
     health = HostHealth()
     health.failed("a:80", failing, 10.0)
     assert after_failing == {aspect for aspect in Aspect if health.down("a:80", aspect, 10.5)}
-    health.answered("a:80", answering)
+    health.answered("a:80", answering, 0.0)
     assert after_answering == {aspect for aspect in Aspect if health.down("a:80", aspect, 10.5)}
 
 
@@ -135,3 +135,14 @@ def test_health__behind_a_proxy() -> None:
     for number in range(5000):
         health.asked(f"host{number}:80", "proxy:3128")
     assert len(health._proxies) == 1024
+
+
+def test_heard__lately() -> None:
+    """A host that responded is known to be there for a minute, unless the connection to it fails meanwhile."""
+    health = HostHealth()
+    assert not health.heard("a:80", 0.0)
+    health.answered("a:80", PAGES, 10.0)
+    assert [True, True, False] == [health.heard("a:80", now) for now in (10.0, 70.0, 71.0)]
+    health.failed("a:80", Aspect.CONNECTION, 20.0)
+    assert not health.heard("a:80", 20.5)
+    assert not health.heard("b:80", 10.0)

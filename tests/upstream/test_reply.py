@@ -9,6 +9,7 @@ import pytest
 from proxy.errors import NotFound, UpstreamBroken
 from proxy.events import Fetched
 from proxy.model import Site, UpstreamRequest
+from proxy.upstream.reply import AiohttpReply
 from tests.upstream.conftest import Make, Seen
 from tests.upstream.scripted import Line, Scripted, Then, plain
 
@@ -78,3 +79,16 @@ async def test_drain__unwanted_body_that_stalls(server: Scripted, make: Make) ->
         async with make(read_timeout=50.0).get(ask(server)):
             pass
     await server.until_idle()
+
+
+async def test_close__what_had_arrived(server: Scripted, make: Make, seen: Seen) -> None:
+    """Bytes that came over the line and that nobody read were fetched all the same, and are counted once."""
+    server.on("/x", plain(bytes(900)))
+    async with make().get(ask(server)) as reply:
+        assert isinstance(reply, AiohttpReply)
+        while reply._response.content.total_bytes < 900:
+            await asyncio.sleep(0)
+        assert 0 == seen.fetched
+    assert 900 == seen.fetched
+    reply.close()
+    assert 900 == seen.fetched

@@ -1,0 +1,104 @@
+"""The manifest of a bundle: what is in it, where it came from, and when. Its form is in docs/formats.md. Pure.
+
+Written by `writer`, and the first thing that a reader reads. It is not believed before it was looked at: `decode`
+refuses what no export writes, and says which member is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from proxy.bundles import layout
+from proxy.errors import PullthroughError
+from proxy.model import Digest, Entry
+
+FORMAT = 1
+LONGEST = 512 << 20  # bytes of a manifest: some 800,000 files
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class BadBundle(PullthroughError):
+    """What was given is no bundle, or is damaged, or was made by a later version. The text names the member."""
+
+
+class BundleMember(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file of a bundle. `size` in bytes.
+
+    `entries`: what the cache knows of the addresses that have this body; none for what was made for people.
+    `elsewhere`: the file is not in this tar: the bundle that this one follows has it.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    entries: tuple[Entry, ...] = ()
+    elsewhere: bool = False
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """All members of a bundle but the manifest, in their order. `created`: seconds since the epoch."""
+
+    created: float
+    members: tuple[BundleMember, ...]
+    format: int = FORMAT
+
+
+class _Version(msgspec.Struct):
+    """What every version of the format has."""
+
+    format: int
+
+
+def encode(created: float, members: Iterable[BundleMember]) -> Iterator[bytes]:
+    """A manifest in pieces, a line for each member: JSON that people and line-wise tools can read."""
+    yield b'{"format":%d,"created":%s,"members":[\n' % (FORMAT, msgspec.json.encode(created))
+    between = b""
+    for member in members:
+        yield between + msgspec.json.encode(member)
+        between = b",\n"
+    yield b"\n]}\n"
+
+
+def decode(text: bytes | bytearray | memoryview) -> Manifest:
+    """Read a manifest. Raises BadBundle."""
+    try:
+        version = msgspec.json.decode(text, type=_Version).format
+        if version > FORMAT:
+            raise BadBundle(
+                f"This bundle has format {version}, and this program knows format {FORMAT}: it was made by a later "
+                "version. Update pullthrough."
+            )
+        manifest = msgspec.json.decode(text, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadBundle(f"{layout.MANIFEST} cannot be read: {error}.") from error
+    paths, keys = {layout.MANIFEST}, set[str]()
+    for member in manifest.members:
+        if (wrong := _wrong(member)) is not None:
+            raise BadBundle(f"{layout.MANIFEST} is wrong of {member.path!r}: {wrong}.")
+        if member.path in paths:
+            raise BadBundle(f"{layout.MANIFEST} has {member.path!r} twice.")
+        paths.add(member.path)
+        for entry in member.entries:
+            if entry.key in keys:
+                raise BadBundle(f"{layout.MANIFEST} is wrong of {member.path!r}: another member has its address, too.")
+            keys.add(entry.key)
+    return manifest
+
+
+def _wrong(member: BundleMember) -> str | None:
+    """What no export writes of a member; None if all is well."""
+    if not layout.sound(member.path):
+        return "its path is none of a plain file below the bundle's folder"
+    if member.size < 0 or not _SHA256.fullmatch(member.sha256):
+        return "it has no size and sha256"
+    for entry in member.entries:
+        if entry.digest != Digest("sha256", member.sha256) or entry.size != member.size:
+            return "an entry of it is of another file"
+        promised = entry.promised
+        if promised is not None and Digest.parse(str(promised)) != promised:
+            return "an entry of it promises a digest that is none"
+    return None

@@ -1,0 +1,252 @@
+"""What a command of pip, uv, poetry, pdm or apt would install, by its words. Pure.
+
+Called by `dockerfiles`. What cannot be known without running the command is said, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from proxy.warming.shell_commands import Command, unknown
+
+_PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
+_PIP = re.compile(r"pip(?:3(?:\.\d+)?)?")
+_APT = frozenset({"apt", "apt-get"})
+# Options that have a value behind them. What pip, uv and apt have besides stands alone, or has an equals sign.
+_FILES = {
+    "-r": False,
+    "--requirement": False,
+    "--requirements": False,
+    "-c": True,
+    "--constraint": True,
+    "--constraints": True,
+}
+_INDEXES = frozenset({"-i", "--index-url", "--extra-index-url", "--index", "--default-index"})
+_EDITABLE = frozenset({"-e", "--editable"})
+_PRERELEASES = frozenset({"--pre", "--prerelease"})
+_ELSEWHERE = frozenset({"-f", "--find-links"})
+_PIP_WORDS = """
+--abi --build-constraint --cache-dir --cert --client-cert --color --config-file --config-setting
+--config-settings --dest --directory --exclude-newer --extra --global-option --group --implementation
+--index-strategy --keyring-provider --link-mode --log --no-binary --no-build-isolation-package --no-group
+--only-binary --only-group --output-file --override --package --platform --prefix --prerelease --progress-bar
+--project --proxy --python --python-platform --python-version --refresh-package --reinstall-package --report
+--resolution --retries --root --src --target --timeout --torch-backend --trusted-host --upgrade-package
+--upgrade-strategy --use-feature --wheel-dir -C -P -b -d -o -p -t -w
+"""
+_PIP_VALUED = frozenset(_PIP_WORDS.split()) | {*_FILES, *_INDEXES, *_EDITABLE, *_ELSEWHERE, "--from"}
+_FOLDERS = frozenset({"--project", "--directory"})
+_APT_VALUED = frozenset({"-o", "--option", "-t", "--target-release", "--default-release", "-c", "--config-file", "-a"})
+_RELEASE = frozenset({"-t", "--target-release", "--default-release"})
+_APT_QUIET = frozenset(
+    {"update", "clean", "autoclean", "autoremove", "purge", "remove", "list", "show", "search", "download"}
+)
+_FILE_ENDINGS = (".whl", ".tar.gz", ".zip")
+_LOCKS = {"poetry": "poetry.lock", "pdm": "pdm.lock", "uv": "uv.lock"}
+_UV_QUIET = frozenset({"venv", "cache", "version", "--version", "help", "self"})
+_NO_RECOMMENDS = re.compile(r"APT::Install-Recommends=\"?(?:0|false|no)\"?;?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class FromIndex:
+    """Requirements, requirements files (path, whether it is one of constraints), projects in folders, and indexes."""
+
+    wanted: tuple[str, ...] = ()
+    files: tuple[tuple[str, bool], ...] = ()
+    projects: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FromArchive:
+    """Names of packages. `release`: the suite that comes first, as with `-t`."""
+
+    names: tuple[str, ...]
+    recommends: bool = True
+    release: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FromLock:
+    """The lock file of a folder, by its name."""
+
+    name: str
+    folder: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """It fetches nothing that a cache could have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """It is not known what it installs, and why."""
+
+    why: str
+
+
+Installed: TypeAlias = FromIndex | FromArchive | FromLock | Nothing | Unread
+
+
+def installed(command: Command) -> Installed | None:
+    """What a command installs; None: it is no installer that is known here."""
+    program, rest = command.program, list(command.words[1:])
+    if _PYTHON.fullmatch(program):
+        if rest[:1] != ["-m"] or len(rest) < 2:  # noqa: PLR2004 the module's name
+            return None
+        program, rest = rest[1], rest[2:]
+        if program in {"venv", "compileall", "ensurepip", "site"}:
+            return Nothing()
+    try:
+        return _of(program, rest)
+    except _NotKnown as why:
+        return Unread(str(why))
+
+
+class _NotKnown(Exception):
+    """It is not known what a command installs. The text says why."""
+
+
+def _of(program: str, rest: Sequence[str]) -> Installed | None:
+    """What a program installs that gets these words. Raises _NotKnown."""
+    if _PIP.fullmatch(program):
+        return _pip(rest)
+    if program in _APT:
+        return _apt(rest)
+    if program == "uvx":
+        return _tool(rest)
+    if program == "uv":
+        return _uv(rest)
+    if program in {"poetry", "pdm"}:
+        if {"install", "sync"} & set(rest):
+            return FromLock(_LOCKS[program])
+        raise _NotKnown(f"{program} does something else than to install a lock file")
+    return None
+
+
+def _uv(rest: Sequence[str]) -> Installed:
+    verb = next((word for word in rest if not word.startswith("-")), "version")
+    after = list(rest[rest.index(verb) + 1 :]) if verb in rest else []
+    if verb in _UV_QUIET:
+        return Nothing()
+    if verb == "pip":
+        return _pip(after)
+    if verb in {"sync", "export", "run"}:
+        folder = next((value for option, value in _pairs(rest, _PIP_VALUED) if option in _FOLDERS), ".")
+        return FromLock(_LOCKS["uv"], _known(folder))
+    if verb == "tool" and after[:1] in (["install"], ["run"]):
+        return _tool(after[1:])
+    raise _NotKnown(f"uv {verb} is not known here")
+
+
+def _tool(rest: Sequence[str]) -> Installed:
+    """`uvx` and `uv tool`: a program of a package, with options before it and its own words behind it."""
+    pairs = list(_pairs(rest, _PIP_VALUED))
+    given = [value for option, value in pairs if option == "--from"]
+    named = [value.replace("@", "==", 1) for option, value in pairs if not option][:1]
+    return _Requirements(wanted=given or named).done()
+
+
+@dataclass(slots=True)
+class _Requirements:
+    """What a command of pip names, one option after the other."""
+
+    wanted: list[str] = field(default_factory=list)
+    files: list[tuple[str, bool]] = field(default_factory=list)
+    projects: list[str] = field(default_factory=list)
+    indexes: list[str] = field(default_factory=list)
+
+    def take(self, option: str, value: str, *, sync: bool) -> None:
+        """Take an option in, or a word without one. `sync`: such words are files. Raises _NotKnown."""
+        if option in _FILES:
+            self.files.append((value, _FILES[option]))
+        elif option in _INDEXES:
+            named = option == "--index" and "=" in value.partition("://")[0]
+            self.indexes.append(value.partition("=")[2] if named else value)
+        elif option in _ELSEWHERE:
+            raise _NotKnown(f"it takes files from {value}, which is no index")
+        elif option in _PRERELEASES:
+            raise _NotKnown("it takes pre-releases: name their versions to `pullthrough warm`")
+        elif not option and sync:
+            self.files.append((value, False))
+        elif option in _EDITABLE or (not option and _is_folder(value)):
+            self.projects.append(value)
+        elif not option:
+            self.wanted.append(value)
+
+    def done(self) -> Installed:
+        """What all of it comes to. Raises _NotKnown."""
+        for word in (*self.wanted, *(name for name, _ in self.files), *self.projects, *self.indexes):
+            _known(word)
+        for word in self.wanted:
+            try:
+                elsewhere = Requirement(word).url is not None or word.endswith(_FILE_ENDINGS)
+            except InvalidRequirement:
+                elsewhere = True
+            if elsewhere:
+                raise _NotKnown(f"{word} comes from no index")
+        if not self.wanted and not self.files and not self.projects:
+            return Nothing()
+        return FromIndex(tuple(self.wanted), tuple(self.files), tuple(self.projects), tuple(self.indexes))
+
+
+def _pip(rest: Sequence[str]) -> Installed:
+    verb = next((word for word in rest if word in {"install", "download", "wheel", "sync"}), None)
+    if verb is None or "--no-index" in rest:
+        return Nothing()
+    found = _Requirements()
+    for option, value in _pairs(rest[rest.index(verb) + 1 :], _PIP_VALUED):
+        found.take(option, value, sync=verb == "sync")
+    return found.done()
+
+
+def _apt(rest: Sequence[str]) -> Installed:
+    pairs = list(_pairs(rest, _APT_VALUED))
+    plain = [value for option, value in pairs if not option]
+    if not plain or plain[0] in _APT_QUIET:
+        return Nothing()
+    if plain[0] != "install":
+        raise _NotKnown(f"which packages `{plain[0]}` concerns depends on what the image has")
+    names = tuple(word for word in map(_known, plain[1:]) if not word.endswith("-"))
+    for word in names:
+        if word.startswith(("/", ".")):
+            raise _NotKnown(f"{word} comes from no archive")
+    recommends = not any(
+        option == "--no-install-recommends" or _NO_RECOMMENDS.fullmatch(value) for option, value in pairs
+    )
+    release = next((value for option, value in pairs if option in _RELEASE), None)
+    return FromArchive(names, recommends, release) if names else Nothing()
+
+
+def _known(word: str) -> str:
+    if unknown(word):
+        raise _NotKnown(f"{word} is known only when it runs")
+    return word
+
+
+def _is_folder(word: str) -> bool:
+    """Whether it names a project in a folder, as pip tells: `.`, `./demo`, `/src[extra]`."""
+    return word.partition("[")[0].startswith((".", "/")) and not word.endswith(_FILE_ENDINGS)
+
+
+def _pairs(words: Sequence[str], valued: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Options with their values, and words without an option."""
+    following = iter(words)
+    for word in following:
+        name, equals, value = word.partition("=")
+        if word.startswith("--") and equals:
+            yield name, value
+        elif word in valued:
+            yield word, next(following, "")
+        elif word[:2] in valued and len(word) > 2 and not word.startswith("--"):  # noqa: PLR2004 `-rrequirements.txt`
+            yield word[:2], word[2:]
+        elif word.startswith("-"):
+            yield word, ""
+        else:
+            yield "", word

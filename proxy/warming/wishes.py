@@ -1,0 +1,135 @@
+"""What a person names to be warmed → what is to be resolved, and what is to be fetched as it is named.
+
+Called by `commands.warm`. Reads the files that are named, and asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from packaging.pylock import Pylock
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+
+from proxy.errors import BadTarget, WrongUsage
+from proxy.warming import archives, dockerfiles, lock_files, platforms
+from proxy.warming.archives import ArchiveFile, Packages
+from proxy.warming.choice import Chosen
+from proxy.warming.resolving import Requirements
+
+_FILES = (".whl", ".tar.gz", ".zip")
+_SOURCES_NEEDED = (
+    "name the sources of its image with --apt-source, such as 'http://mirror.example/debian bookworm main'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AptWish:
+    """Names of packages; each text may have several. `sources`: as `archives.sources` takes them."""
+
+    names: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    architecture: str | None = None
+    recommends: bool = True
+
+
+class AskedCache(Protocol):
+    """The cache: its address without a slash at the end, and where it has an index."""
+
+    cache: str
+
+    def on_cache(self, index: str) -> str | None: ...
+
+
+@dataclass(slots=True)
+class Wishes:
+    """What is to be resolved for each platform, what is fetched as it is named, and packages of archives.
+
+    `pythons`: versions of Python that Dockerfiles name; `platforms`: those of their images, if none is this machine's;
+    `unread`: lines of theirs that are not warmed for.
+    """
+
+    distributions: list[Pylock | Requirements] = field(default_factory=list)
+    files: list[Chosen | ArchiveFile] = field(default_factory=list)
+    packages: list[Packages] = field(default_factory=list)
+    pythons: list[str] = field(default_factory=list)
+    platforms: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+def gather(wanted: Sequence[str], apt: AptWish, site: AskedCache) -> Wishes:
+    """What the arguments of the verb name. Raises WrongUsage, UnreadableFile."""
+    found, together = Wishes(), Requirements()
+    for text in wanted:
+        path = Path(text)
+        if text.endswith(_FILES) and "://" not in text:
+            found.files.append(_named(path.name))
+        elif path.is_file() and dockerfiles.is_dockerfile(path):
+            _add_dockerfile(path, apt, site, found)
+        elif path.is_file():
+            read = lock_files.read(path)
+            if isinstance(read, Pylock):
+                found.distributions.append(read)
+            elif read is None:
+                together.add(path, site.on_cache)
+            else:
+                together.lines += read
+        elif text.startswith(("http://", "https://")):
+            found.files.append(_archive_file(text, site.cache))
+        else:
+            together.lines.append(_requirement(text))
+    if together.lines:
+        found.distributions.append(together)
+    names = tuple(word for text in apt.names for word in text.split())
+    if names:
+        sources = archives.sources(apt.sources, site.cache)
+        found.packages.append(Packages(names, sources, apt.architecture, apt.recommends))
+    return found
+
+
+def _add_dockerfile(path: Path, apt: AptWish, site: AskedCache, found: Wishes) -> None:
+    read = dockerfiles.read(path, site.on_cache)
+    found.distributions += [*read.locks, *read.requirements]
+    found.platforms += [one for one in platforms.of_images(musl=read.musl) if one not in found.platforms]
+    found.pythons += [one for one in read.pythons if one not in found.pythons]
+    found.files += [_archive_file(url, site.cache) for url in read.keys]
+    found.unread += [f"{path}, {one}" for one in read.unread]
+    if not apt.sources:
+        found.unread += [f"{path}: apt-get install {' '.join(one.names)}: {_SOURCES_NEEDED}" for one in read.packages]
+        return
+    sources = archives.sources((*apt.sources, *read.sources), site.cache)
+    found.packages += [
+        Packages(one.names, sources, apt.architecture, one.recommends, one.release) for one in read.packages
+    ]
+
+
+def _named(filename: str) -> Chosen:
+    """A file of the index by its name, as the cache names it while it is offline."""
+    try:
+        if filename.endswith(".whl"):
+            project, version = parse_wheel_filename(filename)[:2]
+        else:
+            project, version = parse_sdist_filename(filename)
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        raise WrongUsage(
+            f"{filename}: this is no name of a file of an index, such as demo-1.0-py3-none-any.whl"
+        ) from None
+    return Chosen(project, str(version), filename, {})
+
+
+def _archive_file(url: str, cache: str) -> ArchiveFile:
+    try:
+        return archives.archive_file(url, cache)
+    except BadTarget:
+        raise WrongUsage(f"{url}: this is no address of a file of an archive") from None
+
+
+def _requirement(text: str) -> str:
+    try:
+        Requirement(text)
+    except InvalidRequirement:
+        raise WrongUsage(f"{text}: there is no such file, and it is no requirement such as demo==1.0") from None
+    return text

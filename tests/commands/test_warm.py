@@ -1,0 +1,170 @@
+"""`pullthrough warm`: from what people have to a cache that can go offline."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from proxy.commands.warm import INCOMPLETE, WarmFlags, warm
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
+from proxy.warming.wishes import AptWish
+from tests.conftest import MakeProxy
+from tests.flows.reading import get
+from tests.origin import Origin
+from tests.pages import JSON
+from tests.wheels import sdist, wheel
+
+if TYPE_CHECKING:
+    from proxy.app import Running
+
+DEMO, OTHER = wheel("demo", requires=("other",)), wheel("other")
+SOURCE = sdist("fromsource", pyproject='[build-system]\nrequires = ["backend"]\n')
+BACKEND = wheel("backend")
+
+
+@pytest.fixture
+async def running(make_proxy: MakeProxy, origin: Origin) -> Running:
+    """A cache in front of an origin with wheels, and a source distribution whose build needs another."""
+    origin.publish(DEMO, OTHER, SOURCE, BACKEND, fmt="both", metadata=True)
+    return await make_proxy(origin.url)
+
+
+async def run(
+    running: Running, origin: Origin, capsys: pytest.CaptureFixture[str], *wanted: str, **fields: Any
+) -> tuple[int, dict[str, Any]]:
+    """Exit status and report."""
+    port = int(running.url.rpartition(":")[2])
+    settings = Settings(port=port, data=Path("/nowhere"), upstreams=(UpstreamSettings(mount="pypi", url=origin.url),))
+    flags = WarmFlags(wanted, **{"tools": False, "json": True, **fields})
+    status = await asyncio.to_thread(warm, flags, settings, dict(os.environ))
+    said = capsys.readouterr()
+    return status, json.loads(said.out) if said.out.startswith("{") else {"said": said.out + said.err}
+
+
+async def test_warm__then_offline(
+    running: Running,
+    origin: Origin,
+    make_proxy: MakeProxy,
+    http: aiohttp.ClientSession,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a requirement needs is here, with what the builds of that need; offline it is listed and served."""
+    status, report = await run(running, origin, capsys, "demo", "fromsource")
+    assert (0, 4, []) == (
+        status,
+        report["came"] + report["here"],
+        report["refused"],
+    )  # uv has asked for the source already
+    status, report = await run(running, origin, capsys, "demo", "fromsource", check=True)
+    assert (0, [], 0) == (status, report["missing"], report["came"])
+    await running.close()
+    offline = await make_proxy(origin.url, offline=True)
+    for package in (DEMO, OTHER, SOURCE, BACKEND):
+        page = await get(http, f"{offline.url}/pypi/simple/{package.project}/", accept=JSON)
+        assert [package.filename] == [file["filename"] for file in page.json["files"]]
+
+
+async def test_warm__check(
+    running: Running, origin: Origin, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The status says that something is missing, and the report what."""
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("demo==1.0\n", encoding="utf-8")
+    status, report = await run(running, origin, capsys, str(lock), check=True)
+    assert (INCOMPLETE, [DEMO.filename, OTHER.filename]) == (status, sorted(report["missing"]))
+    assert 0 == origin.count(f"/packages/{DEMO.filename}")
+
+
+async def test_warm__lock_file(
+    running: Running, origin: Origin, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A lock file needs no resolver; what the index has differently is said, and fails the command."""
+    lock = tmp_path / "poetry.lock"
+    rows = [
+        f'[[package]]\nname = "{package.project}"\nversion = "1.0"\n'
+        f'files = [{{file = "{package.filename}", hash = "sha256:{digest}"}}]\n'
+        for package, digest in ((DEMO, DEMO.sha256), (OTHER, "0" * 64))
+    ]
+    lock.write_text("\n".join(rows), encoding="utf-8")
+    status, report = await run(running, origin, capsys, str(lock))
+    assert (1, 1, [OTHER.filename]) == (status, report["came"], [one["what"] for one in report["refused"]])
+
+
+async def test_warm__dockerfile(
+    running: Running, origin: Origin, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What its steps install comes; what is not understood is said, and fails nothing."""
+    path = tmp_path / "Dockerfile"
+    path.write_text("FROM python:3.12\nRUN pip install demo && ./more.sh\n", encoding="utf-8")
+    status, report = await run(running, origin, capsys, str(path), json=False)
+    assert 0 == status
+    assert "came           2" in report["said"]
+    assert f"not understood: {path}, line 2: ./more.sh: nobody can tell" in report["said"]
+
+
+async def test_warm__file_by_name(running: Running, origin: Origin, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is named comes alone, whatever it is for."""
+    status, report = await run(running, origin, capsys, SOURCE.filename)
+    assert (0, 2) == (status, report["came"])  # with what its build needs
+    assert 1 == origin.count(f"/packages/{BACKEND.filename}")
+
+
+async def test_warm__of_a_channel(make_proxy: MakeProxy, origin: Origin, capsys: pytest.CaptureFixture[str]) -> None:
+    """An index below that of a mount is named as members of groups are."""
+    package = wheel("channelled")
+    origin.publish(package, index="/whl/cu126/", folder="/whl/files/", fmt="both", metadata=True)
+    running = await make_proxy(origin.url, index="whl/")
+    status, report = await run(running, origin, capsys, "channelled", index="pypi/whl/cu126")
+    assert (0, 1) == (status, report["came"] + report["here"])
+
+
+async def test_warm__for_people(running: Running, origin: Origin, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table, and a line for each thing that is missing."""
+    status, report = await run(running, origin, capsys, "demo", check=True, json=False)
+    assert INCOMPLETE == status
+    assert "were here      0" in report["said"]
+    assert f"missing: {DEMO.filename}" in report["said"]
+    status, report = await run(running, origin, capsys, "demo", json=False)
+    assert 0 == status
+    assert "came           2" in report["said"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fields", "status", "said"),
+    [
+        ("no such file", {}, 2, "no requirement"),
+        ("demo", {"index": "nowhere"}, 2, "no such upstream"),
+        ("demo", {"platforms": ("amiga",)}, 2, "--platform amiga"),
+        ("demo==9", {}, 1, "not to be had: demo==9"),
+        ("", {}, 2, "--apt"),
+        ("x.whl", {}, 2, "no name of a file"),
+        ("ftp.tar.gz", {}, 2, "no name of a file"),
+        ("", {"apt": AptWish(("curl",), ("nonsense",))}, 2, "--apt-source nonsense"),
+    ],
+)
+async def test_warm__wrong(
+    running: Running,
+    origin: Origin,
+    capsys: pytest.CaptureFixture[str],
+    wanted: str,
+    fields: dict[str, Any],
+    status: int,
+    said: str,
+) -> None:
+    """It is said what to do."""
+    ended, report = await run(running, origin, capsys, *([wanted] if wanted else []), json=False, **fields)
+    assert status == ended
+    assert said in report["said"]
+
+
+def test_warm__no_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said how to start one."""
+    assert 1 == warm(WarmFlags(("demo",)), Settings(port=9, data=tmp_path), dict(os.environ))
+    assert "pullthrough serve" in capsys.readouterr().err

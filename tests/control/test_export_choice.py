@@ -1,0 +1,112 @@
+"""Which entries an export takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.apt import release
+from proxy.bundles.contents import Distribution
+from proxy.control.export_choice import absent, choose, distribution, without_former
+from proxy.control.export_wish import ExportWish, LockedFile
+from proxy.model import Digest, Entry
+from tests.bundles.packed import entry, sha256
+
+NOW = 1_789_000_100.0
+
+WHEEL = "file:pypi:demo:h:a/demo-1-py3-none-any.whl"
+METADATA = f"{WHEEL}.metadata"
+OLD = "file:pypi:demo:h:b/demo-0.tar.gz"
+OTHER = "file:torch:demo::whl/demo-1-py3-none-any.whl"
+SIX = "file:pypi:six:h:six-1.tar.gz"
+PAGE, REMOVED = "page:pypi:demo:simple/demo/", "removed:pypi:demo:simple/demo/"
+FLAT, SIX_PAGE = "page:torch::whl/torch_stable.html", "page:pypi:six:simple/six/"
+NAME = f"digest:sha512={'ab' * 64}"
+HELLO = "apt:file:http://deb.example/debian/pool/hello_2_amd64.deb"
+KEY = "apt:document:http://deb.example/key.asc"
+RELEASE = "apt:release:http://deb.example:81/debian/dists/sid/:InRelease"
+SUITE = "http://deb.example:81/debian/dists/sid/"
+THERE = "apt:release:http://deb.example/debian/dists/sid/:InRelease"
+ELSEWHERE = "apt:release:http://other.example/debian/dists/sid/:InRelease"
+ALL = (
+    WHEEL, METADATA, OLD, OTHER, SIX, PAGE, REMOVED, FLAT, SIX_PAGE, NAME, HELLO, KEY, RELEASE, THERE, ELSEWHERE
+)  # fmt: skip
+
+
+def _entries() -> list[Entry]:
+    return [entry(key, (WHEEL if key == NAME else key).encode()) for key in ALL]
+
+
+@pytest.mark.parametrize(
+    ("wish", "keys"),
+    [
+        (ExportWish(), set(ALL)),
+        (ExportWish(("pypi",)), {WHEEL, METADATA, OLD, SIX, PAGE, REMOVED, SIX_PAGE, NAME}),
+        (ExportWish(("torch", "other.example")), {OTHER, FLAT, ELSEWHERE}),
+        (ExportWish(("apt",)), {HELLO, KEY, RELEASE, THERE, ELSEWHERE}),
+        (ExportWish((), ("Demo",)), {WHEEL, METADATA, OLD, OTHER, PAGE, REMOVED, FLAT, NAME}),
+        (ExportWish(("pypi",), ("demo", "six")), {WHEEL, METADATA, OLD, SIX, PAGE, REMOVED, SIX_PAGE, NAME}),
+        (ExportWish((), ("hello",)), {HELLO, THERE}),
+        (ExportWish((), ("nothing",)), set()),
+        (ExportWish(newer_than=50.0), set()),
+        (ExportWish(newer_than=200.0), set(ALL) - {RELEASE, ELSEWHERE}),
+        (
+            ExportWish(files=(LockedFile("demo-1-py3-none-any.whl", {"sha256": sha256(WHEEL.encode())}),)),
+            {WHEEL, METADATA, PAGE, REMOVED, NAME},
+        ),
+        (
+            ExportWish(files=(LockedFile("demo-1-py3-none-any.whl", {"md5": "00" * 16}),)),
+            {WHEEL, METADATA, OTHER, PAGE, REMOVED, FLAT, NAME},
+        ),
+        (ExportWish(("torch",), files=(LockedFile("demo-1-py3-none-any.whl"),)), {OTHER, FLAT}),
+    ],
+)
+def test_choose__with_what_belongs_to_it(wish: ExportWish, keys: set[str]) -> None:
+    """Metadata, pages, suites of the host, and names by digest come with the files that are meant."""
+    assert keys == {one.key for one in choose(_entries(), wish, NOW)}
+
+
+def test_absent__files_of_a_lock() -> None:
+    """Those that nothing stored is."""
+    wish = ExportWish(files=(LockedFile("six-1.tar.gz"), LockedFile("b-1.zip"), LockedFile("a-1.zip", {"md5": "1"})))
+
+    assert ["a-1.zip", "b-1.zip"] == absent(choose(_entries(), wish, NOW), wish)
+    assert [] == absent([], ExportWish())
+
+
+def test_without_former__only_the_present_state() -> None:
+    """What the present list does not have is left out, and a signature of another list; unread suites stay whole."""
+    first, second = (Digest("sha256", sha256(body)).value for body in (b"first", b"second"))
+    body = f"Suite: sid\nSHA256:\n {second} 6 main/Packages\n".encode()
+    present = entry(RELEASE.replace("InRelease", "Release"), body)
+    kept = [
+        present,
+        entry(f"apt:index:{SUITE}:{second}:main/Packages", b"second"),
+        entry(f"apt:signature:{SUITE}:{sha256(body)}", b"signed"),
+        entry(f"apt:index:http://other.example/:{first}:Packages", b"first"),
+        entry(f"apt:signature:http://other.example/:{first}", b"signed"),
+        entry(HELLO, b"deb"),
+    ]
+    former = [
+        entry(f"apt:index:{SUITE}:{first}:main/Packages", b"first"),
+        entry(f"apt:index:{SUITE}:{second}:main/Other", b"second"),
+        entry(f"apt:signature:{SUITE}:{first}", b"signed"),
+    ]
+
+    assert kept == without_former([*kept, *former], {present.key: release.parse(body, clearsigned=False)})
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        (WHEEL, Distribution("demo", "demo-1-py3-none-any.whl")),
+        ("file:torch::h:six-1.tar.gz", Distribution("six", "six-1.tar.gz")),
+        (METADATA, None),
+        (f"{WHEEL}.asc", None),
+        ("file:pypi:demo:h:readme.html", None),
+        (PAGE, None),
+        (HELLO, None),
+    ],
+)
+def test_distribution__what_pages_list(key: str, shown: Distribution | None) -> None:
+    """Not what lies beside one."""
+    assert shown == distribution(key)

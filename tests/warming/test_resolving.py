@@ -1,0 +1,149 @@
+"""Requirements are resolved by uv against the cache, and index lines do not lead past it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.warming.resolving import Requirements, Unresolved, resolve
+from proxy.warming.text_files import UnreadableFile
+from tests.conftest import MakeProxy
+from tests.origin import Origin
+from tests.wheels import wheel
+
+if TYPE_CHECKING:
+    from proxy.app import Running
+
+
+def only(index: str) -> Callable[[str], str | None]:
+    """A cache that has one index."""
+    return lambda url: "http://cache/own/" if url == index else None
+
+
+def test_add(tmp_path: Path) -> None:
+    """Comments, lines that go on, further files, constraints, and indexes that the cache has."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "requirements.txt").write_text(
+        "# comment\n-r more/base.txt\n--constraint=bounds.txt\n--extra-index-url https://index.example/simple\n"
+        "a==1.0 \\\n    --hash=sha256:00  # why\n--require-hashes\n\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "more" / "base.txt").write_text("b>=1; python_version>'3'\n", encoding="utf-8")
+    (tmp_path / "bounds.txt").write_text("b<2\n", encoding="utf-8")
+    found = Requirements()
+    found.add(tmp_path / "requirements.txt", only("https://index.example/simple"))
+    assert ["b>=1; python_version>'3'", "a==1.0      --hash=sha256:00"] == found.lines
+    assert (["b<2"], ["http://cache/own/"]) == (found.constraints, found.indexes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("-i https://other.example/simple", "not behind the cache"),
+        ("--find-links ./wheels", "elsewhere than an index"),
+        ("-e .", "elsewhere than an index"),
+        ("demo @ https://files.example/demo.whl", "elsewhere than an index"),
+        ("-r requirements.txt", "name each other"),
+        ("-r missing.txt", "cannot be read"),
+    ],
+)
+def test_add__past_the_cache(tmp_path: Path, text: str, said: str) -> None:
+    """What cannot be in the cache is refused, with the file's name."""
+    path = tmp_path / "requirements.txt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UnreadableFile, match=said):
+        Requirements().add(path, only("https://index.example/simple"))
+
+
+def test_add__no_text(tmp_path: Path) -> None:
+    """A file that is no text."""
+    (tmp_path / "x").write_bytes(b"\xff\xfe")
+    with pytest.raises(UnreadableFile, match="no text"):
+        Requirements().add(tmp_path / "x", only(""))
+
+
+@pytest.fixture
+async def running(make_proxy: MakeProxy, origin: Origin) -> Running:
+    """A cache in front of an origin where one project requires another."""
+    origin.publish(
+        wheel("demo", requires=("other<2", "win; sys_platform=='win32'")),
+        wheel("other", "1.0"),
+        wheel("other", "2.0"),
+        wheel("win"),
+        fmt="both",
+        metadata=True,
+    )
+    return await make_proxy(origin.url)
+
+
+async def resolved(running: Running, *lines: str, target: str | None = None, bounds: str = "") -> list[str]:
+    """What uv chooses."""
+    wanted = Requirements([*lines], [bounds])
+    index = f"{running.url}/pypi/simple/"
+    lock = await asyncio.to_thread(resolve, wanted, index, target, "3.12", dict(os.environ))
+    return [f"{package.name}=={package.version}" for package in lock.packages]
+
+
+async def test_resolve(running: Running) -> None:
+    """Versions that go together, for a platform."""
+    assert ["demo==1.0", "other==1.0"] == await resolved(running, "demo", target="manylinux_2_28_x86_64")
+    assert ["demo==1.0", "other==1.0", "win==1.0"] == await resolved(running, "demo", target="windows")
+    assert ["other==1.0"] == await resolved(running, "other", bounds="other<1.5")
+
+
+async def test_resolve__no_set(running: Running) -> None:
+    """What uv says is said."""
+    with pytest.raises(Unresolved, match="other"):
+        await resolved(running, "demo", "other>=2")
+
+
+def test_resolve__without_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said how to get it."""
+    monkeypatch.setattr("proxy.warming.resolving.find_spec", lambda _: None)
+    with pytest.raises(Unresolved, match="pip install uv"):
+        resolve(Requirements(["demo"]), "http://127.0.0.1:9/", None, "3.12", {"PATH": str(tmp_path)})
+
+
+@pytest.fixture
+def only_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """An environment in which there is no uv."""
+    monkeypatch.setattr("proxy.warming.resolving.find_spec", lambda name: None if name == "uv" else object())
+    return {**os.environ, "PATH": str(tmp_path)}
+
+
+async def test_resolve__by_pip(running: Running, only_pip: dict[str, str]) -> None:
+    """Where there is no uv, pip says what it would install here."""
+    index = f"{running.url}/pypi/simple/"
+    wanted = Requirements(["demo"], ["other<1.5"])
+    lock = await asyncio.to_thread(resolve, wanted, index, None, platform.python_version(), only_pip)
+    assert {"demo": "1.0", "other": "1.0"} == {package.name: str(package.version) for package in lock.packages}
+    (other,) = (package for package in lock.packages if package.name == "other")
+    assert other.wheels is not None
+    assert (index, {"sha256": wheel("other", "1.0").sha256}) == (other.index, other.wheels[0].hashes)
+    with pytest.raises(Unresolved, match="pip found no set"):
+        await asyncio.to_thread(
+            resolve, Requirements(["demo", "other>=2"]), index, None, platform.python_version(), only_pip
+        )
+
+
+@pytest.mark.parametrize(("name", "python"), [("windows", ""), (None, "3.99.0")])
+def test_resolve__by_pip_for_others(only_pip: dict[str, str], name: str | None, python: str) -> None:
+    """pip knows the markers of its own Python alone."""
+    with pytest.raises(Unresolved, match="Install uv"):
+        resolve(Requirements(["demo"]), "http://127.0.0.1:9/", name, python or platform.python_version(), only_pip)
+
+
+def test_resolve__pip_of_another_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A pip that is a program is told for which Python it resolves; what it cannot do is said."""
+    monkeypatch.setattr("proxy.warming.resolving.find_spec", lambda _: None)
+    program = tmp_path / "pip3"
+    program.write_text('#!/bin/sh\necho "asked for $2" >&2; exit 1\n', encoding="utf-8")
+    program.chmod(0o755)
+    with pytest.raises(Unresolved, match="asked for"):
+        resolve(Requirements(["demo"]), "http://127.0.0.1:9/", None, platform.python_version(), {"PATH": str(tmp_path)})

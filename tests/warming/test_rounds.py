@@ -1,0 +1,67 @@
+"""Wishes become what the cache has; what one fails by stops no other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.warming import platforms
+from proxy.warming.archives import Packages, archive_file
+from proxy.warming.fetching import Warming
+from proxy.warming.resolving import Requirements
+from proxy.warming.rounds import Report, WarmTarget, run
+from proxy.warming.wishes import Wishes
+from tests.conftest import MakeProxy
+from tests.origin import Origin
+from tests.warming.test_fetching import Watch
+from tests.wheels import sdist, wheel
+
+if TYPE_CHECKING:
+    from proxy.app import Running
+
+FIRST = sdist("first", pyproject='[build-system]\nrequires = ["second"]\n')
+SECOND = sdist("second", pyproject='[build-system]\nrequires = ["third", "first"]\n')
+THIRD = wheel("third")
+
+
+@pytest.fixture
+async def running(make_proxy: MakeProxy, origin: Origin) -> Running:
+    """A cache in front of sources whose builds need each other."""
+    origin.publish(FIRST, SECOND, THIRD, fmt="both", metadata=True)
+    return await make_proxy(origin.url)
+
+
+async def report(running: Running, origin: Origin, wishes: Wishes, *, check: bool = False) -> Report:
+    """What came of it, for this machine."""
+    warming = Warming(running.url, "/pypi/simple/", {f"{origin.url}/": "pypi"}, Watch())
+    (own,) = platforms.wanted([], [])
+    target = WarmTarget(own, None, platform.python_version())
+    return await asyncio.to_thread(run, wishes, warming, [target], dict(os.environ), check=check)
+
+
+async def test_run__builds_of_builds(running: Running, origin: Origin) -> None:
+    """What a build needs, and what the build of that needs, each once."""
+    wishes = Wishes([Requirements(["first"])])
+    found = await report(running, origin, wishes)
+    assert ([], [], True) == (found.missing, found.refused, found.complete)
+    assert 3 == found.here + found.came
+    for package in (FIRST, SECOND, THIRD):
+        assert 1 == origin.count(f"/packages/{package.filename}"), package.filename
+    assert (await report(running, origin, wishes, check=True)).complete
+
+
+async def test_run__what_fails(running: Running, origin: Origin) -> None:
+    """Each failure is reported once, and what else was wished for came."""
+    wishes = Wishes(
+        [Requirements(["third"]), Requirements(["unknown", "third>5"])],
+        [archive_file(f"{origin.url}/debian/pool/x_1_all.deb")],
+        [Packages(("no-such-package",), ())],
+        unread=["line 1: x"],
+    )
+    found = await report(running, origin, wishes)
+    assert ["no-such-package", "unknown, third>5", "x_1_all.deb"] == sorted(one.what for one in found.refused)
+    assert (1, False, ["line 1: x"]) == (found.came, found.complete, found.unread)

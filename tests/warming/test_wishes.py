@@ -1,0 +1,90 @@
+"""What a person names, as what is to be resolved and what is to be fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import WrongUsage
+from proxy.warming.archives import Packages, archive_file
+from proxy.warming.choice import Chosen
+from proxy.warming.resolving import Requirements
+from proxy.warming.wishes import AptWish, Wishes, gather
+
+SOURCE = "http://mirror.example/debian stable main"
+THROUGH = "deb [trusted=yes] http://cache:3142/mirror.example/debian stable main"
+
+
+class Cache:
+    """A cache that has no index but its own."""
+
+    cache = "http://cache:3142"
+
+    def on_cache(self, index: str) -> str | None:
+        """None: it has not."""
+        return None if index else self.cache
+
+
+def named(*wanted: str, apt: AptWish | None = None) -> Wishes:
+    """What these arguments come to."""
+    return gather(wanted, apt or AptWish(), Cache())
+
+
+def test_gather__requirements(tmp_path: Path) -> None:
+    """Requirements and files of them are resolved together."""
+    path = tmp_path / "requirements.txt"
+    path.write_text("a==1.0\n", encoding="utf-8")
+    bom = tmp_path / "bom.json"
+    bom.write_text('{"bomFormat": "CycloneDX", "components": [{"purl": "pkg:pypi/c@3"}]}', encoding="utf-8")
+    assert [Requirements(["b>=2", "a==1.0", "c==3"])] == named("b>=2", str(path), str(bom)).distributions
+    assert [] == named().distributions
+
+
+def test_gather__files() -> None:
+    """Files of the index by name, and of archives by address."""
+    found = named(
+        "Demo_x-1.0-py3-none-any.whl",
+        "demo-1.0.tar.gz",
+        "https://keys.example/a.asc",
+        "http://mirror.example/pool/x_1_all.deb",
+    )
+    assert [
+        Chosen("demo-x", "1.0", "Demo_x-1.0-py3-none-any.whl", {}),
+        Chosen("demo", "1.0", "demo-1.0.tar.gz", {}),
+        archive_file("https://keys.example/a.asc"),
+        archive_file("http://mirror.example/pool/x_1_all.deb"),
+    ] == found.files
+
+
+def test_gather__packages() -> None:
+    """Names of packages, several in one text."""
+    apt = AptWish(("curl jq", "git"), (SOURCE,), "arm64", recommends=False)
+    assert [Packages(("curl", "jq", "git"), (THROUGH,), "arm64", recommends=False)] == named(apt=apt).packages
+    assert [] == named(apt=AptWish((), (SOURCE,))).packages
+
+
+def test_gather__dockerfile(tmp_path: Path) -> None:
+    """With its packages, if it is said where its image has them from."""
+    path = tmp_path / "Dockerfile"
+    path.write_text(
+        "FROM python:3.12\nRUN pip install a && apt-get install -y curl && nonsense\n"
+        "ADD https://keys.example/a.asc /a\nRUN echo 'deb https://a.example/x stable main' > /x\n",
+        encoding="utf-8",
+    )
+    without = named(str(path))
+    assert ([Requirements(["a"])], ["3.12"], []) == (without.distributions, without.pythons, without.packages)
+    assert [archive_file("https://keys.example/a.asc")] == without.files
+    assert 2 == len(without.unread)
+    assert "--apt-source" in without.unread[1]
+    found = named(str(path), apt=AptWish(sources=(SOURCE,)))
+    own = "deb [trusted=yes] http://cache:3142/HTTPS///a.example/x stable main"
+    assert [Packages(("curl",), (THROUGH, own))] == found.packages
+    assert 1 == len(found.unread)
+
+
+@pytest.mark.parametrize("text", ["no such file", "x.whl", "x.tar.gz", "http://", "https://a.example/../x"])
+def test_gather__wrong(text: str) -> None:
+    """It is said what may be named."""
+    with pytest.raises(WrongUsage):
+        named(text)
