@@ -131,6 +131,13 @@ class Catalog:
         self._found[address.key] = self._changes, found
         return found
 
+    def imported(self) -> None:
+        """An import may have put indexes into the store: what is known of each host is read anew."""
+        self._indexes.clear()
+        self._changes += 1
+        for host in self._learned:
+            self._learned[host] += 1
+
     async def close(self) -> None:
         """Cancel the making of tables."""
         await self._making.close()

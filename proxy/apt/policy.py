@@ -1,19 +1,22 @@
 """What the settings allow of archives: hosts, ports, further paths, and for how long what upstream said is trusted.
 
-The composition root makes a `Policy` of the settings; the service asks it for every address. Pure. The addresses that
-hosts resolve to are the guard's business (`proxy.upstream.guard`): the site tells it which hosts the settings name.
+The composition root has a `Policy` made of the settings; the service asks it for every address. Pure. The addresses
+that hosts resolve to are the guard's business (`proxy.upstream.guard`): the site tells it which hosts the settings
+name.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Self
 
 from proxy.apt import paths
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.paths import PathClass, Volatile
 from proxy.config import archives
 from proxy.config.addresses import UrlPrefix
+from proxy.config.settings import Settings
 from proxy.errors import NotAllowed
 from proxy.model import Site
 
@@ -51,6 +54,30 @@ class Policy:
     agent: str = ""
     archives: tuple[Archive, ...] = ()
     _sites: dict[Archive | None, Site] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the settings say."""
+        apt = settings.apt
+        return cls(
+            apt.hosts,
+            tuple(sorted(apt.paths)),
+            apt.window,
+            apt.serve_expired,
+            retries=settings.fetch.retries,
+            agent=apt.user_agent,
+            archives=tuple(
+                Archive(
+                    one.prefix,
+                    bool(one.credentials),
+                    one.client_credentials,
+                    tuple(sorted(one.paths)),
+                    one.window,
+                    one.user_agent,
+                )
+                for one in settings.archives
+            ),
+        )
 
     def archive_of(self, address: ArchiveAddress) -> Archive | None:
         """The [[archive]] of an address: the one with the longest path, and of two such ones, the one with a scheme."""

@@ -7,6 +7,7 @@ its class gets the snapshot of its suite and opens the file. Release files come 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -16,6 +17,7 @@ from proxy.apt import paths, suites
 from proxy.apt.addresses import ArchiveAddress, ArchiveQuery
 from proxy.apt.catalog import Catalog
 from proxy.apt.files import Files
+from proxy.apt.forecasts import ArchiveForecasts
 from proxy.apt.handed_out import HandedOut
 from proxy.apt.indexes import Indexes, document_key
 from proxy.apt.paths import ByHash, Immutable, IndexFile, PathClass, ReleaseFile, Volatile
@@ -32,10 +34,22 @@ from proxy.cache.downloads import Downloads
 from proxy.cache.freshness import Patience
 from proxy.cache.representation import CHANGING, LASTING, Representation, last_modified_of, sha256_of
 from proxy.cache.revalidation import Revalidator
-from proxy.errors import BlobDamaged, NotAllowed, NotFound, Unsettled, UpstreamDenied, UpstreamError, WrongBytes
+from proxy.errors import (
+    BlobDamaged,
+    NotAllowed,
+    NotFound,
+    Offline,
+    ParentOffline,
+    Unsettled,
+    UpstreamDenied,
+    UpstreamError,
+    WrongBytes,
+)
 from proxy.events import UpstreamFailed
 from proxy.model import Kind, Outcome
 from proxy.ports import Clock, Observer, Store, Upstream
+
+_CONFIRMED = frozenset({Outcome.MISS, Outcome.SHARED, Outcome.REVALIDATED})  # by upstream, just now
 
 
 class AptArchives:
@@ -84,6 +98,10 @@ class AptArchives:
         self._private = PrivateArchives(policy, downloads)
         self._retries = Retries(upstream, clock, policy.retries)
 
+    def forecasts(self) -> ArchiveForecasts:
+        """What tells a person what a request would come to."""
+        return ArchiveForecasts(self._policy, self._store, self._catalog, self._clock, self._snapshots.known)
+
     def is_private(self, address: ArchiveAddress) -> bool:
         """Whether credentials of the cache or of clients go to the archive: not everybody may read what is there."""
         return self._policy.site_of(address).authenticated or self._private.passes(address)
@@ -103,6 +121,10 @@ class AptArchives:
                 kind = self._policy.classify(address)
                 if isinstance(kind, Immutable) and not self._private.passes(address):
                     self._files.prefetch(address)
+
+    def imported(self) -> None:
+        """An import may have put indexes into the store: look at them."""
+        self._catalog.imported()
 
     async def close(self) -> None:
         """Cancel the work under way."""
@@ -135,9 +157,19 @@ class AptArchives:
             case ByHash():
                 return await self._by_hash(query, kind)
             case Immutable():
-                return await self._files.file(query)
+                return await self._file(query)
             case _:
                 assert_never(kind)
+
+    async def _file(self, query: ArchiveQuery) -> Representation:
+        try:
+            return await self._files.file(query)
+        except Offline as error:
+            url, which = query.target.url, "its parent" if isinstance(error, ParentOffline) else "this cache"
+            raise type(error)(
+                f"{url.rpartition('/')[2]} is not here, and {which} is offline. Get it while it is online, with: "
+                f"pullthrough warm {shlex.quote(url)}"
+            ) from error
 
     async def _release_file(self, query: ArchiveQuery, kind: ReleaseFile) -> Representation:
         """The Release file of the present snapshot, or the signature of the one that the client was given."""
@@ -170,6 +202,7 @@ class AptArchives:
             content_type="text/plain; charset=utf-8",
             last_modified=received.entry.validator.last_modified,
             dated=suites.dated(snapshot, others, signature=signature),
+            age=None if outcome in _CONFIRMED else max(self._clock.now() - snapshot.listing.entry.checked, 0.0),
         )
 
     async def _index(self, query: ArchiveQuery, folders: Sequence[str], *, fetch_release: bool) -> Representation:

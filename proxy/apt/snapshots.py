@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import assert_never
 
-from proxy.apt import suites
+from proxy.apt import packages, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.indexes import Indexes
 from proxy.apt.policy import MOUNT
@@ -21,8 +21,8 @@ from proxy.cache.bodies import Bodies
 from proxy.cache.freshness import COALESCE, NEGATIVE, Patience
 from proxy.cache.single_flight import FlightTask, SingleFlight
 from proxy.cache.workers import Workers
-from proxy.errors import NotFound, PullthroughError, Unsettled
-from proxy.events import StaleServed, UpstreamFailed
+from proxy.errors import NotFound, NotHere, Offline, PullthroughError, Unsettled
+from proxy.events import UpstreamFailed
 from proxy.model import Blob, Outcome, Site
 from proxy.ports import Clock, Observer, Store, Upstream
 
@@ -52,6 +52,7 @@ class Snapshots:
         self._indexes = indexes
         self._patience = patience
         self._serve_expired = serve_expired
+        self._offline = upstream.offline
         self._workers = Workers("releases", 2)
         self._histories = SuiteHistories(store, clock, indexes, self._workers)
         self._fetcher = ReleaseFetcher(store, upstream, clock, bodies, patience, self._workers)
@@ -65,6 +66,8 @@ class Snapshots:
         Raises NotFound where the suite has no such file, or an UpstreamError when nothing may be served.
         """
         history = await self._histories.get(suite, form)
+        if self._offline:
+            return await self._here(history), Outcome.HIT
         age = self._clock.monotonic() - history.checked
         if history.present is not None:
             trusted = suites.trusted_for(history.present, site.ttl)
@@ -127,6 +130,21 @@ class Snapshots:
             history.preparing = False  # nobody else needs to wait for as long
             raise
 
+    async def _here(self, history: SuiteHistory) -> Snapshot:
+        """The present snapshot while the cache is offline, however old: apt itself looks at its `Valid-Until`.
+
+        Raises Offline where no list of packages is here that it lists: apt would take the suite for one in which
+        everything failed. Raises NotFound where the suite is here in its other form: apt asks for that one then.
+        """
+        present = history.present
+        if present is not None and any(map(packages.readable, self._indexes.cached(history.suite, present))):
+            return present
+        what = "no list of packages of this suite is here" if present is not None else "this suite is not here"
+        other = ReleaseForm.DETACHED if history.form is ReleaseForm.INLINE else ReleaseForm.INLINE
+        if present is None and (await self._histories.get(history.suite, other)).present is not None:
+            raise NotHere("The suite is here in another form, and this cache is offline.")
+        raise Offline(f"The cache is offline, and {what}. Get it while it is online, with: pullthrough warm --apt")
+
     def _stale(self, history: SuiteHistory, error: Exception) -> tuple[Snapshot, Outcome]:
         """The present snapshot although upstream gave none. Raises `error` if clients would refuse it by its age."""
         present = history.present
@@ -138,9 +156,7 @@ class Snapshots:
             if isinstance(error, PullthroughError):
                 raise error.again()
             raise Unsettled("The suite is past its Valid-Until, and upstream is slow to send a newer one. Try again.")
-        age = self._age(history)
-        self._observer(StaleServed(MOUNT, age))
-        extra = {"upstream": MOUNT, "reason": type(error).__name__, "confirmed_seconds_ago": round(age)}
+        extra = {"upstream": MOUNT, "reason": type(error).__name__, "confirmed_seconds_ago": round(self._age(history))}
         _log.warning("stale suite served", extra=extra)
         return present, Outcome.STALE
 

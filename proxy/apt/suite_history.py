@@ -86,6 +86,8 @@ class SuiteHistories:
         present = known.present
         if present is not None and not self._is_cached(present):
             known.recent.clear()  # evicted: its indexes may be cached, but it cannot be served
+        if self._taken_in(known):
+            await self._load(known)
         return known
 
     async def adopt(self, history: SuiteHistory, snapshot: Snapshot) -> None:
@@ -148,6 +150,14 @@ class SuiteHistories:
     def body(self, received: Received) -> Blob | bytes | None:
         """The body of a Release file; None if it was evicted."""
         return received.body if received.body is not None else self._store.blob(received.entry.digest)
+
+    def _taken_in(self, history: SuiteHistory) -> bool:
+        """Whether the store has a newer list than the present one, which came in a bundle."""
+        entry, present = self._store.find(history.key), history.present
+        if entry is None or present is None:
+            return entry is not None
+        # A list that could not be saved has an older one in the store.
+        return entry.digest.value != present.name and entry.checked > present.listing.entry.stored
 
     def _is_cached(self, snapshot: Snapshot) -> bool:
         parts = (snapshot.listing, snapshot.signature)

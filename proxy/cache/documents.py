@@ -35,6 +35,7 @@ from proxy.ports import Clock, Reply, Store, Upstream
 
 _log = logging.getLogger(__name__)
 
+_LONG = 1 << 20  # bytes of a document that is read and hashed in a thread
 _NEGATIVES = 10_000  # addresses remembered as not found, at most
 
 
@@ -44,7 +45,7 @@ class WantedDocument:
 
     `revalidate`: a stored copy is revalidated even if it is fresh. `anew`: even if it was revalidated a moment ago.
     `check` raises an UpstreamError for a body that is not the document: it never replaces a stored copy.
-    `arrived` is called when a new body has arrived.
+    `arrived` is called when a new body has arrived. `received` makes of one, by its media type, what is stored.
     `raw`: it may be any file, also a packed one; else it is text, which upstream may send in a content coding.
     """
 
@@ -55,6 +56,7 @@ class WantedDocument:
     revalidate: bool = False
     check: Callable[[Entry, bytes], Awaitable[None]] | None = None
     arrived: Callable[[], None] | None = None
+    received: Callable[[str, bytes], Awaitable[bytes]] | None = None
     raw: bool = False
     anew: bool = False
 
@@ -107,7 +109,7 @@ class Documents:
         self._bodies = bodies
         self._patience = patience
         self._flights: SingleFlight[_Refreshed] = SingleFlight()
-        self._reading = Workers("reading", 2)
+        self._reading = Workers("reading", 2)  # and hashing
         self._negative: Bounded[str, tuple[float, NotFound]] = Bounded(_NEGATIVES)
 
     async def get(self, wanted: WantedDocument, hurry: float | None = None) -> Document:
@@ -121,7 +123,8 @@ class Documents:
         entry = self._own(wanted.key, wanted.site)
         if entry is not None:
             life = 0.0 if wanted.anew else wanted.site.ttl
-            if freshness.is_fresh(entry, self._clock.now(), life, revalidate=wanted.revalidate):
+            fresh = freshness.is_fresh(entry, self._clock.now(), life, revalidate=wanted.revalidate)
+            if fresh or self._upstream.offline:
                 return self._document(wanted, entry, None, Outcome.HIT, fetched=False)
         try:
             self._refuse_known_missing(wanted)
@@ -136,6 +139,14 @@ class Documents:
                 raise
             _log.warning("stale copy served", extra={"upstream": wanted.site.mount, "reason": type(error).__name__})
             return self._document(wanted, entry, None, Outcome.STALE, fetched=False)
+
+    def reaches(self, document: Document) -> bool:
+        """Whether the host of a document can be reached, as far as is known."""
+        return self._upstream.reaches(document.entry.url)
+
+    def heard(self, url: str) -> bool:
+        """Whether the host of an address responded within the last minute."""
+        return self._upstream.heard(url)
 
     def lost(self, wanted: WantedDocument) -> bool:
         """Whether a client waited for its host in vain not long ago."""
@@ -184,6 +195,8 @@ class Documents:
     ) -> Document:
         age = max(self._clock.now() - entry.checked, 0.0)
         left = 0.0 if outcome is Outcome.STALE else wanted.site.ttl - age
+        if self._upstream.offline:
+            left = wanted.site.ttl  # there is nobody to ask
         until = self._clock.monotonic() + max(left, 0.0)
         from_store = outcome in {Outcome.HIT, Outcome.STALE}
         return Document(entry, body, outcome, until, fetched, self._read, age if from_store else None)
@@ -193,7 +206,7 @@ class Documents:
         if blob is None:
             raise BlobDamaged("The stored copy is gone.")
         with self._store.lease(blob) as descriptor:
-            if entry.size <= 1 << 20:
+            if entry.size <= _LONG:
                 return os.pread(descriptor, entry.size, 0)
             return await self._reading.run(os.pread, descriptor, entry.size, 0)
 
@@ -230,7 +243,10 @@ class Documents:
 
     async def _replace(self, wanted: WantedDocument, reply: Reply, body: bytes, now: float) -> _Refreshed:
         content_type = reply.headers.get("content-type", "")
-        digest = Digest("sha256", hashlib.sha256(body).hexdigest())
+        if wanted.received is not None:
+            body = await wanted.received(content_type, body)
+        made = await self._reading.run(hashlib.sha256, body) if len(body) > _LONG else hashlib.sha256(body)
+        digest = Digest("sha256", made.hexdigest())
         entry = Entry(wanted.key, reply.url, digest, len(body), content_type, reply.validator, now, now)
         if wanted.check is not None:
             await wanted.check(entry, body)

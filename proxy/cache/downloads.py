@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from proxy.backoff import Backoff
 from proxy.cache import body_checks
+from proxy.cache.accounts import report_discarded, report_wrong
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, Location, WantedFile, follow
 from proxy.cache.host_limits import HostLimits
@@ -63,7 +64,7 @@ class Downloads:
         self.stored_files = StoredFiles(store, clock)
         self._hashing = Workers("hashing")
         self.host_limits = HostLimits()
-        self._passthroughs = Passthroughs(upstream, self.host_limits, self._hashing)
+        self._passthroughs = Passthroughs(upstream, self.host_limits, self._hashing, observer)
         self._slots = asyncio.Semaphore(lanes.downloads)
 
     async def stored(self, wanted: WantedFile) -> Blob | None:
@@ -144,6 +145,15 @@ class Downloads:
         """The flight under way for this file, if any."""
         return self._flights.get(wanted.flight_key)
 
+    def under_way(self) -> tuple[Flight, ...]:
+        """All flights, the oldest first."""
+        return tuple(self._flights.values())
+
+    @property
+    def followers(self) -> int:
+        """Clients that are sent a file while it comes."""
+        return sum(flight.followers for flight in self.under_way())
+
     async def close(self) -> None:
         """Cancel all flights. The next run resumes them."""
         await self._tasks.close()
@@ -192,21 +202,21 @@ class Downloads:
     async def _bring(self, flight: Flight, spool: Spool) -> None:
         """Fill, check, give the followers the end, adopt: in this order."""
         wanted = flight.wanted
-        adopted = useless = False
+        adopted = useless = kept = False
         try:
             digest = await self._filled(flight, spool)
             flight.finish()
             self._wrong.succeeded((wanted.url, wanted.flight_key))
             assert flight.size is not None, "a filled flight knows its size"
-            if not flight.storable:
-                return
-            adopted = True  # from here on the spool is the store's
-            await self._adopt(flight, spool, digest, flight.size)
-        except WrongBytes:
+            if flight.storable:
+                adopted = True  # from here on the spool is the store's
+                await self._adopt(flight, spool, digest, flight.size)
+        except WrongBytes as wrong:
             useless = True
+            report_wrong(wrong, wanted.site.mount, self._observer)
             # No longer than upstream's word counts, be it a wrong one.
-            now, key = self._clock.monotonic(), (wanted.url, wanted.flight_key)
-            self._wrong.failed(key, now, at_most=wanted.site.ttl)
+            key = wanted.url, wanted.flight_key
+            self._wrong.failed(key, self._clock.monotonic(), at_most=wanted.site.ttl)
             raise
         except StoreError:
             useless = True  # a full disk has no room for a part that cannot be completed on it
@@ -215,8 +225,9 @@ class Downloads:
             if not adopted:
                 # A part is worth keeping if its rest can be told to belong to it.
                 resumable = bool(flight.validator.strong or wanted.digest) and flight.size is not None
-                useless = useless or not flight.storable
-                await spool.close(keep=resumable and bool(flight.extents.ranges) and not useless)
+                kept = resumable and flight.storable and bool(flight.extents.ranges) and not useless
+                await spool.close(keep=kept)
+            report_discarded(flight, self._observer, kept=adopted or kept)
 
     async def _adopt(self, flight: Flight, spool: Spool, digest: Digest, size: int) -> None:
         """Give the finished file to the store. A failure concerns the store alone: the followers have all of it."""

@@ -26,12 +26,12 @@ class FileOpener:
         self._downloads = downloads
 
     async def body(
-        self, wanted: WantedFile, span: Span | None, if_range: str | None, *, head: bool
+        self, wanted: WantedFile, span: Span | None, if_range: str | None, *, head: bool, ahead: bool = False
     ) -> tuple[Body, Source]:
         """The file, or the part of it that `span` asks for, and where its bytes come from.
 
         `if_range`: a condition that upstream has to judge, passed on with the range. `head`: the client wants only size
-        and validators. Raises what `Downloads.open` raises.
+        and validators. `ahead`: no client waits for it yet. Raises what `Downloads.open` raises.
         """
         blob = await self._downloads.stored(wanted)
         if blob is not None:
@@ -45,7 +45,7 @@ class FileOpener:
                 return part, Source.UPSTREAM
             # Another request may have brought it meanwhile.
             return await self._downloads.open(wanted, plain=plain)
-        return await self._downloads.fetch(wanted)
+        return await self._downloads.fetch(wanted, ahead=ahead)
 
     async def _head(self, wanted: WantedFile) -> Passthrough:
         """The head of a cold file: its size and validators, without its body."""

@@ -19,7 +19,7 @@ from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.parallel_fetch import ParallelFetch
 from proxy.cache.spool_writer import SpoolWriter
-from proxy.errors import UpstreamBroken, WrongBytes
+from proxy.errors import UpstreamBroken, UpstreamError, WrongBytes
 from proxy.model import UpstreamRequest, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
@@ -222,6 +222,14 @@ class Filling:
         while filled < len(buffer) and (got := await reply.readinto(buffer[filled:])):
             filled += got
         head = bytes(buffer[:filled])
+        try:
+            self._refuse_beginning(first, head, job)
+        except UpstreamError:
+            self._flight.received += filled  # else counted where it is written
+            raise
+        return head
+
+    def _refuse_beginning(self, first: FirstBytes, head: bytes, job: Job) -> None:
         if first.paged and not job.plain and file_kinds.is_markup(head):
             raise UpstreamBroken("Upstream answered a range of a file with a page.")
         try:
@@ -230,7 +238,6 @@ class Filling:
             if first.paged and self._flight.started.done():  # what is on disk is right all the same
                 raise UpstreamBroken(str(error)) from error
             raise
-        return head
 
     def _admit(self, reply: Reply, size: int | None) -> None:
         """Refuse a response that by its head cannot be the file."""

@@ -10,8 +10,8 @@ upstream.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
@@ -116,6 +116,9 @@ class Flight:
         self.spool: Spool | None = None
         self.running_hash: RunningHash | None = None
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.followers = 0
+        self.taken = Extents()  # what clients were sent while it came
+        self._left: Callable[[], None] | None = None
         self._listeners: dict[int, Callable[[], None]] = {}
         self._listener = 0
 
@@ -143,6 +146,32 @@ class Flight:
         number = self._listener = self._listener + 1
         self._listeners[number] = callback
         return lambda: self._listeners.pop(number, None) and None
+
+    @contextmanager
+    def followed(self, callback: Callable[[], None]) -> Iterator[None]:
+        """`listen`, for a client that is sent the file while it comes; it is counted in `followers`."""
+        stop = self.listen(callback)
+        self.followers += 1
+        try:
+            yield
+        finally:
+            self.followers -= 1
+            stop()
+            if not self.followers and self._left is not None:
+                left, self._left = self._left, None
+                left()
+
+    def took(self, start: int, end: int) -> None:
+        """A client was sent the bytes `[start, end)`."""
+        if end > start:
+            self.taken = self.taken.add(start, end)
+
+    def when_left(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once no client is being sent what came: now, or when the last one ends."""
+        if self.followers:
+            self._left = callback
+        else:
+            callback()
 
     def notify(self) -> None:
         """Call the listeners: something changed."""
@@ -214,22 +243,19 @@ async def follow(flight: Flight, position: int) -> AsyncGenerator[bytes]:
     """
     assert flight.spool is not None, "a flight that started has a spool"
     more = asyncio.Event()
-    stop = flight.listen(more.set)
-    try:
-        with flight.share():
-            while True:
-                more.clear()
-                over = flight.over
-                end = flight.readable(position)
-                if end > position:
-                    piece = await flight.spool.read(position, min(end - position, _PIECE))
-                    yield piece
-                    position += len(piece)
-                elif flight.error is not None:
-                    raise flight.error.again()
-                elif over:
-                    return
-                else:
-                    await more.wait()
-    finally:
-        stop()
+    with flight.followed(more.set), flight.share():
+        while True:
+            more.clear()
+            over = flight.over
+            end = flight.readable(position)
+            if end > position:
+                piece = await flight.spool.read(position, min(end - position, _PIECE))
+                yield piece
+                flight.took(position, position + len(piece))
+                position += len(piece)
+            elif flight.error is not None:
+                raise flight.error.again()
+            elif over:
+                return
+            else:
+                await more.wait()

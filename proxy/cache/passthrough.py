@@ -15,6 +15,7 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from proxy.cache import file_kinds
+from proxy.cache.accounts import report_wrong
 from proxy.cache.body_checks import BodyCheck, is_coded, refuse_by_head
 from proxy.cache.flight import HELD_BACK, Flight, Location, WantedFile
 from proxy.cache.host_limits import HostLimits
@@ -22,7 +23,7 @@ from proxy.cache.running_hash import RunningHash
 from proxy.cache.workers import Workers
 from proxy.errors import Coded, NotAllowed, NotFound, PullthroughError, UpstreamBroken, UpstreamError, WrongBytes
 from proxy.model import Kind, UpstreamRequest
-from proxy.ports import Reply, Upstream
+from proxy.ports import Observer, Reply, Upstream
 
 TRY_ELSEWHERE = (NotFound, NotAllowed, UpstreamError)  # failures after which another location is asked
 # Bytes of a part that is read for what is in it, and not for the file; it arrives whole, however slowly it is read.
@@ -37,7 +38,7 @@ class RangeIgnored(UpstreamBroken):
 class Passthrough:
     """One request upstream, open until `close`. `start`, `end` and `size` are in bytes; `size` is None if unknown."""
 
-    def __init__(self, upstream: Upstream, wanted: WantedFile) -> None:
+    def __init__(self, upstream: Upstream, wanted: WantedFile, observer: Observer) -> None:
         self.start = 0
         self.end: int | None = None
         self.size: int | None = None
@@ -48,6 +49,7 @@ class Passthrough:
         self.coding: str | None = None  # the content coding that upstream says
         self._upstream = upstream
         self._wanted = wanted
+        self._observer = observer
         self._stack = AsyncExitStack()
         self._reply: Reply | None = None
 
@@ -134,7 +136,11 @@ class Passthrough:
             raise WrongBytes("Upstream sent a file of another length than the index promises.")
         check.refuse_beginning()
         check.refuse_end(running_hash.position)
-        running_hash.check()
+        try:
+            running_hash.check()
+        except WrongBytes as error:
+            report_wrong(error, self._wanted.site.mount, self._observer)
+            raise
         if held:
             yield held
 
@@ -146,10 +152,11 @@ class Passthrough:
 class Passthroughs:
     """Opens passthroughs. It has no state of its own."""
 
-    def __init__(self, upstream: Upstream, host_limits: HostLimits, hashing: Workers) -> None:
+    def __init__(self, upstream: Upstream, host_limits: HostLimits, hashing: Workers, observer: Observer) -> None:
         self._upstream = upstream
         self._host_limits = host_limits
         self._hashing = hashing
+        self._observer = observer
 
     def in_order(self, wanted: WantedFile) -> list[Location]:
         """The locations of a file, those that are known to be down last."""
@@ -167,7 +174,9 @@ class Passthroughs:
             try:
                 async with AsyncExitStack() as stack:
                     passthrough = Passthrough(
-                        self._upstream, replace(wanted, url=location.url, site=location.site, called=wanted.name)
+                        self._upstream,
+                        replace(wanted, url=location.url, site=location.site, called=wanted.name),
+                        self._observer,
                     )
                     stack.push_async_callback(passthrough.close)
                     await passthrough.open(start, end, headers or {})

@@ -24,6 +24,8 @@ class Representation:
 
     `age`: seconds since upstream last confirmed what was kept; None where it did so for this very answer.
 
+    `project`: of an index page.
+
     `last_modified` is upstream's, in the one form that RFC 9110 §5.6.7 lets be sent; `dated` tells that no other
     representation of this address is known to have it, so that it may stand for this one in a condition.
     """
@@ -43,6 +45,7 @@ class Representation:
     dated: bool = False
     stands: Callable[[], bool] | None = None
     age: float | None = None
+    project: str | None = None
 
     @classmethod
     def of_file(  # noqa: PLR0913 what an answer says of a file
@@ -82,6 +85,14 @@ class Representation:
     def size(self) -> int | None:
         """Length of the whole representation in bytes, if known."""
         return len(self.body) if isinstance(self.body, bytes) else self.body.size
+
+    @property
+    def sha256(self) -> str | None:
+        """The sha256 of a file, as hexadecimal digits: of the stored body, or as it is promised; None: not known."""
+        if isinstance(self.body, Blob):
+            return self.body.digest.value
+        algorithm, _, value = (self.etag or "").strip('"').partition(":")
+        return value if algorithm == "sha256" and self.kind is Kind.FILE else None
 
 
 def etag_of(digest: Digest | None) -> str | None:

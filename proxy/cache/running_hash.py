@@ -12,7 +12,7 @@ import hashlib
 
 from proxy import operating_system
 from proxy.cache.workers import Workers
-from proxy.errors import StoreBroken, WrongBytes
+from proxy.errors import DigestDiffers, StoreBroken
 from proxy.model import Digest
 
 _PIECE = 1 << 20  # bytes read at once
@@ -92,10 +92,10 @@ class RunningHash:
         return self._hashes["sha256"].digest()
 
     def check(self) -> Digest:
-        """The sha256 of the whole. Raises WrongBytes if the index promised another file."""
+        """The sha256 of the whole. Raises DigestDiffers if the index promised another file."""
         expected = self._expected
         if expected is not None and self._hashes[expected.algorithm].hexdigest() != expected.value:
-            raise WrongBytes(
+            raise DigestDiffers(
                 "Upstream sent other bytes than the index promises: the digest differs. Nothing was cached."
             )
         return Digest("sha256", self._hashes["sha256"].hexdigest())

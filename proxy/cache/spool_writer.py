@@ -45,6 +45,7 @@ class SpoolWriter:
                 await self._begin(memoryview(first))
             while filled := await reply.readinto(buffers[0]):
                 if end is not None and self._position + filled > end:
+                    self._flight.received += filled
                     raise WrongBytes("Upstream sent more than it promised. Nothing was cached.")
                 await self._begin(buffers[0][:filled])
                 if filled == size < _SIZE_MOST:

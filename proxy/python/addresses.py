@@ -237,6 +237,11 @@ def name_of(target: Target) -> str:
     return target.path.rpartition("/")[2]
 
 
+def called(target: Target) -> str:
+    """What a person calls what is at `target`: the name of the file, or of the project whose page it is."""
+    return name_of(target) or project_of_folder(target)
+
+
 def folder_of(target: Target) -> str:
     """The path of the folder that has the file at `target` upstream, without a slash at its end."""
     return marked(unmarked(target.path).path).rpartition("/")[0]
@@ -250,6 +255,11 @@ def parent_of(target: Target) -> str:
 def project_of(target: Target) -> str | None:
     """The project whose page lists the file at `target`: by its mark, or guessed by the file's name; else None."""
     return unmarked(target.path).project or filenames.project_of(name_of(target))
+
+
+def project_of_folder(page: Target) -> NormalizedName:
+    """The project whose page is at `page`, by the name of the folder."""
+    return normalize(page.path.rstrip("/").rpartition("/")[2])
 
 
 def path_of(target: Target) -> str:

@@ -14,31 +14,63 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from proxy.model import Digest
 from proxy.python import filenames
+from proxy.python.file_list import FileList
 from proxy.python.links import Base
 from proxy.python.page import EMPTY, File, digest_of, digests_of_fragment
+from proxy.python.plain_links import DIGITS, PlainHashes, PlainLink, PlainLinks
 
 SPACE = " \t\n\r\f"  # what HTML strips from an address
 _EGG = re.compile(r"(?:^|&)egg=([^&]+)")
 
 
-def links(parser: LexborHTMLParser, base: Base) -> tuple[tuple[File, ...], tuple[str, ...]]:
+def links(parser: LexborHTMLParser, base: Base) -> tuple[FileList, tuple[str, ...]]:
     """The files that a page links to, and the folders."""
-    files: list[File] = []
+    nodes = parser.css("a[href]")
     folders: dict[str, None] = {}
-    for node in parser.css("a[href]"):
-        attributes = node.attributes
-        href, _, fragment = (attributes.pop("href") or "").strip(SPACE).partition("#")
-        found = base.address_of(href)
-        if found is None or not href or href.startswith("?"):  # such links lead to the page itself
-            continue
-        address, filename = found
-        if "?" in address or not address.startswith("http"):
-            filename = _named(filename, address, fragment, node)
-        if filename:
-            files.append(_file(filename, address, fragment, attributes))
-        elif address.startswith("http"):
-            folders[address.partition("?")[0]] = None
-    return tuple(files), tuple(folders)
+    files = PlainLinks(base).told(
+        [_plain(node.attributes) for node in nodes], lambda place: _odd(nodes[place], base, folders)
+    )
+    return FileList(files), tuple(folders)
+
+
+def _plain(attributes: Mapping[str, str | None]) -> PlainLink:
+    """What an anchor says, as if it were plain. A link without an address is not."""
+    href, _, fragment = (attributes["href"] or "").strip(SPACE).partition("#")
+    algorithm, _, digits = fragment.partition("=")
+    core = _metadata(_own_or_legacy(attributes)) if len(attributes) > 1 else None
+    if (
+        algorithm != "sha256"
+        or len(digits) != DIGITS
+        or not _USUAL.issuperset(attributes)
+        or (isinstance(core, Digest) and core.algorithm != algorithm)
+    ):
+        return _OTHER
+    yanked = attributes.get("data-yanked", _ABSENT)
+    return PlainLink(
+        filename=href.rpartition("/")[2].replace("%2B", "+"),
+        url=href,
+        hashes=PlainHashes(digits),
+        requires_python=attributes.get("data-requires-python") or None,
+        core_metadata=PlainHashes(core.value) if isinstance(core, Digest) else core,
+        yanked=yanked != _ABSENT and (yanked or True),
+    )
+
+
+def _odd(node: LexborNode, base: Base, folders: dict[str, None]) -> File | None:
+    """The file that any anchor leads to; or it leads to a folder."""
+    attributes = node.attributes
+    href, _, fragment = (attributes.pop("href") or "").strip(SPACE).partition("#")
+    found = base.address_of(href)
+    if found is None or not href or href.startswith("?"):  # such links lead to the page itself
+        return None
+    address, filename = found
+    if "?" in address or not address.startswith("http"):
+        filename = _named(filename, address, fragment, node)
+    if filename:
+        return _file(filename, address, fragment, attributes)
+    if address.startswith("http"):
+        folders[address.partition("?")[0]] = None
+    return None
 
 
 def _named(last: str, address: str, fragment: str, node: LexborNode) -> str:
@@ -55,14 +87,15 @@ def _named(last: str, address: str, fragment: str, node: LexborNode) -> str:
 def _file(filename: str, address: str, fragment: str, attributes: dict[str, str | None]) -> File:
     fragment, digests = digests_of_fragment(fragment)
     take = attributes.pop
-    core, legacy = take("data-core-metadata", _ABSENT), take("data-dist-info-metadata", _ABSENT)
+    core = _metadata(_own_or_legacy(attributes))
+    take("data-core-metadata", None), take("data-dist-info-metadata", None)
     yanked, gpg_sig, size = take("data-yanked", _ABSENT), take("data-gpg-sig", None), take("data-size", None)
     return File(
         filename=filename,
         url=address,
         digests=digests,
         requires_python=take("data-requires-python", None) or None,
-        core_metadata=_metadata(legacy if core is _ABSENT else core),
+        core_metadata=core,
         # PEP 592: the attribute may stand without a value.
         yanked=False if yanked is _ABSENT else yanked or True,
         gpg_sig=None if gpg_sig is None else gpg_sig.strip().lower() == "true",
@@ -75,6 +108,13 @@ def _file(filename: str, address: str, fragment: str, attributes: dict[str, str 
 
 
 _ABSENT = "\0"  # no attribute has this value, since HTML replaces the character
+_USUAL = frozenset({"href", "data-requires-python", "data-core-metadata", "data-dist-info-metadata", "data-yanked"})
+_OTHER = PlainLink("", "", PlainHashes("0" * DIGITS))
+
+
+def _own_or_legacy(attributes: Mapping[str, str | None]) -> str | None:
+    """The attribute of the metadata, under its old name if need be (PEP 714)."""
+    return attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata", _ABSENT))
 
 
 def _metadata(value: str | None) -> bool | Digest | None:

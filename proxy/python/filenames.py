@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import re
 
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import InvalidVersion, Version
 
 _FILE_ENDINGS = (
@@ -78,6 +85,15 @@ def project_of(filename: str) -> NormalizedName | None:
         loose = _LOOSE.match(stem)
         found = _named(loose[1] if loose else stem.rpartition("-")[0])
     return found
+
+
+def version_of(filename: str) -> Version | None:
+    """The version of a distribution, by a name of the present standards; else None."""
+    try:
+        parse = parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename
+        return parse(filename)[1]
+    except (InvalidSdistFilename, InvalidWheelFilename):
+        return None
 
 
 def _versioned(stem: str) -> NormalizedName | None:

@@ -126,7 +126,8 @@ class Files:
         wanted = replace(await self._wanted(target, site, listing), renew=renew)
         # RFC 9110 §13.1.5: the range counts only if the client has a part of this very file.
         applies = query.if_range is None or query.if_range.strip() == etag_of(wanted.digest)
-        body, source = await self._opener.body(wanted, query.span if applies else None, None, head=query.head)
+        span = query.span if applies else None
+        body, source = await self._opener.body(wanted, span, None, head=query.head, ahead=query.ahead)
         digest = wanted.digest or (body.digest if isinstance(body, Blob) else None)
         immutable = _is_immutable(target, site, listing)
         return _file_answer(site, body, digest, source, immutable=immutable)

@@ -18,6 +18,7 @@ from proxy.model import Site, Target
 from proxy.python import filenames, urls
 from proxy.python.addresses import MARKER, between, format_path, front, page_folder, plain
 
+_SCHEME = len("https://")
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 # Links that need no rules of joining. Pages have thousands of them.
 _ROOTED = re.compile(r"/[A-Za-z0-9_~%+-][A-Za-z0-9._~%+/-]*")
@@ -31,7 +32,7 @@ _SAFE = ":/?#[]@!$&()*+,;=-._~%"
 _USER = re.compile(rb"((?:\\?/){2})([^/\\\s\"'<>?#]{1,1024})@")
 _BEFORE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*:|[\w.~%/:+-])\Z")
 _WEB_ADDRESS = re.compile(rb"(?:.*\+)?https?:", re.IGNORECASE)
-_SCHEME = 32  # bytes before the slashes in which a scheme is looked for
+_BEFORE_SLASHES = 32  # bytes before the slashes in which a scheme is looked for
 _ENDS = (b" ", b"\t", b"\r", b"\n", b'"', b"'", b"<", b">", b"?", b"#")  # what no user name contains
 _LONGEST = 2048  # bytes of a word without an end, after which it is passed on
 
@@ -150,7 +151,9 @@ class PageLinks:
         self._folder = page_folder(page)
         self._root = front(site.mount, None)
         self._base = urls.base_parts(site.base)
+        self._own = urls.absolute(*self._base)
         self._fronts: dict[str, str] = {}  # of links to other hosts
+        self._stems: dict[str, str | None] = {}  # of links to plain addresses
 
     def to(self, url: str, name: str, project: str = "") -> str:
         """The link to the file `name` at an address upstream. Raises BadTarget if the cache has no address for it."""
@@ -164,6 +167,37 @@ class PageLinks:
             elif filenames.is_file(name) and not path.startswith(MARKER, len(base_path)):
                 return between(self._folder, self._root + path[len(base_path) :].replace("+", "%2B"))
         return between(self._folder, format_path(urls.locate_file(url, self._site, name, project)))
+
+    def stem(self, url: str, name: str) -> str:
+        """How the plain address of the file `name` begins, up to where the rest of it is the rest of its link.
+
+        Empty if its link may not end so.
+        """
+        own = self._own
+        if not url.startswith(own):
+            return url[: url.index("/", _SCHEME) + 1]
+        return url[: url.find("/", len(own)) + 1] if filenames.is_file(name) else ""
+
+    def front_for(self, stem: str) -> str | None:
+        """How the links to addresses with a stem begin, in place of it; None if each is to be made by itself."""
+        if stem not in self._stems:
+            try:
+                self._stems[stem] = self._front_for(stem)
+            except BadTarget:
+                self._stems[stem] = None
+        return self._stems[stem]
+
+    def _front_for(self, stem: str) -> str | None:
+        parts = urls.plainly(f"{stem}x")
+        if parts is None or parts[1] == self._host:
+            return None
+        if not stem.startswith(self._own):
+            return self._front(parts[1])
+        if stem == f"{self._own}{MARKER}/":
+            return None if self._host else self._front(parts[1]) + stem[stem.index("/", _SCHEME) + 1 :]
+        there = self._root + stem[len(self._own) :]
+        # A file in a folder that the page is in has a shorter link.
+        return None if self._folder.startswith(there) else between(self._folder, there)
 
     def _front(self, host: str) -> str:
         """How links to another host begin."""
@@ -184,7 +218,7 @@ def redacted(text: bytes) -> bytes:
 
 def _shown(found: re.Match[bytes]) -> bytes:
     slashes, user = found.groups()
-    before = _BEFORE.search(found.string[max(found.start() - _SCHEME, 0) : found.start()])
+    before = _BEFORE.search(found.string[max(found.start() - _BEFORE_SLASHES, 0) : found.start()])
     if before is None or _WEB_ADDRESS.fullmatch(before[1]):
         return slashes
     if before[1].endswith(b":"):

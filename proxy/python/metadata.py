@@ -73,6 +73,11 @@ class Metadata:
         body, fetched = await self._flights.result(task)
         return body, (Source.UPSTREAM if began else Source.SHARED) if fetched else Source.CACHE
 
+    def is_cheap(self, url: str) -> bool:
+        """Whether the metadata of the wheel at `url`, which no page offers, is likely to take a small request only."""
+        origin = origin_of(url)
+        return self._misses.get(origin) == 0 or self._offers.honours(origin) is True
+
     async def close(self) -> None:
         """Break off the work under way."""
         await self._flights.close()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from proxy.bounded import Bounded
 from proxy.ports import Clock, Store
-from proxy.python.page import File, ParsedPage
+from proxy.python.parsed_page import ParsedPage
+from proxy.python.plain_links import Link
 from proxy.python.store_keys import PageAddress, file_key, file_keys, located, name_in_key
 
 _REFUSED = 3600.0  # seconds until a host that honoured no ranges gets another chance
@@ -31,7 +32,7 @@ class Offered:
     urls: frozenset[str] = frozenset()
     unreadable: frozenset[str] = frozenset()
 
-    def covers(self, file: File, *, here: bool = False) -> bool:
+    def covers(self, file: Link, *, here: bool = False) -> bool:
         """Whether a wheel is among them; `here`: it is stored."""
         if file.url in self.unreadable:
             return False

@@ -7,15 +7,14 @@ Simple repository API 1.4: PEP 503, 592, 629, 658, 691, 700, 714, 740, 792. Made
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Self
 from urllib.parse import unquote
 
 from proxy.model import ALGORITHMS, Digest
 
-_SMALL = 128 << 10  # bytes
+SMALL = 128 << 10  # bytes of a file that is fetched as fast as a part of it
 _FOR_INSTALLERS = re.compile(r"(?:^|&)(?:egg|subdirectory)=")  # what pip reads in a fragment besides hashes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 EMPTY: Mapping[str, object] = MappingProxyType({})
@@ -57,7 +56,7 @@ class File:
     @property
     def small(self) -> bool:
         """Whether all of it is fetched as fast as a part."""
-        return self.size is not None and self.size <= _SMALL
+        return self.size is not None and self.size <= SMALL
 
     @property
     def origin(self) -> str:
@@ -90,7 +89,7 @@ class Page:
     """All links of a project. `html`: the form that it came in; HTML has no place for sizes and versions."""
 
     name: str
-    files: tuple[File, ...]
+    files: Sequence[File]
     html: bool
     api_version: str | None = None  # its own (PEP 629); None: the page does not say, which means 1.0
     versions: tuple[str, ...] | None = None  # PEP 700; None: the page does not say
@@ -109,37 +108,6 @@ class Page:
     def quarantined(self) -> bool:
         """Whether nothing of the project may be listed or served (PEP 792)."""
         return self.status is not None and self.status.strip().lower() == "quarantined"
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What answers need to know of a page besides its links. `hashed`: it gives a digest for each of its files.
-
-    `bare`: the origins of the wheels for which it offers no metadata.
-    """
-
-    hashed: bool
-    bare: frozenset[str]
-    quarantined: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedPage:
-    """A page, its files by name, and its summary."""
-
-    page: Page
-    by_name: Mapping[str, list[File]]
-    summary: Summary
-
-    @classmethod
-    def of(cls, page: Page) -> Self:
-        """Index the files of a page by name, and sum it up."""
-        by_name: dict[str, list[File]] = {}
-        for file in page.files:
-            by_name.setdefault(file.filename, []).append(file)
-        hashed = all(file.digests or not file.fetchable for file in page.files)
-        bare = frozenset(file.origin for file in page.files if file.bare)
-        return cls(page, by_name, Summary(hashed, bare, page.quarantined))
 
 
 # ---------------------------------------------------------------------- hashes that a page gives

@@ -7,7 +7,7 @@ arrives, `cache/documents.py` calls back: only an index page may replace an inde
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -17,9 +17,13 @@ from proxy.cache.documents import Document, Documents, WantedDocument
 from proxy.errors import PullthroughError, UpstreamBroken
 from proxy.model import Entry, Site, Validator
 from proxy.ports import Store
+from proxy.python.file_list import file_of
 from proxy.python.negotiation import UPSTREAM_ACCEPT
-from proxy.python.page import File, ParsedPage
+from proxy.python.page import File
+from proxy.python.parent_pages import in_upstream_terms
+from proxy.python.parsed_page import PageChange, ParsedPage
 from proxy.python.parsed_pages import ParsedPages
+from proxy.python.plain_links import Link
 from proxy.python.store_keys import PageAddress, page_keys
 from proxy.python.supplements import Supplements
 
@@ -69,12 +73,17 @@ class PageCache:
             revalidate,
             partial(self._check, address),
             partial(self._arrived, key),
+            received=partial(self._received, address) if address.site.parent else None,
             anew=anew,
         )
         if anew:
             await self._forget_validator(key)
         seconds = limit and (limit.silent if self._documents.lost(wanted) else limit.seconds)
         return await self._documents.get(wanted, seconds)
+
+    def reaches(self, page: Document) -> bool:
+        """Whether the index of a page can be reached, as far as is known."""
+        return self._documents.reaches(page)
 
     def stored(self, address: PageAddress) -> Document | None:
         """The stored copy of a page, however old."""
@@ -107,9 +116,15 @@ class PageCache:
         if fresh.page.root and old is not None and old.page.files:
             raise UpstreamBroken("Upstream sent a list of projects in place of a page of files.")
         if before is not None and old is not None:
-            await self._supplements.replaced(address, before.entry.url, old, fresh)
-            self._moves.arrived(entry.key, old.page.files, fresh.by_name)
+            change = await self._parsed.run(len(body), partial(PageChange.between, old, fresh))
+            await self._supplements.replaced(address, before.entry.url, old, fresh, change)
+            self._moves.arrived(entry.key, change.moved)
         self._found(address)
+
+    async def _received(self, address: PageAddress, content_type: str, body: bytes) -> bytes:
+        """The body of a page that a parent cache sent, as it is stored."""
+        made = partial(in_upstream_terms, body, content_type, address.url, address.site)
+        return await self._parsed.run(len(body), made)
 
     def _arrived(self, key: str) -> None:
         """The page with this key is stored."""
@@ -163,19 +178,12 @@ class Moves:
     def __init__(self) -> None:
         self._earlier: Bounded[tuple[str, str], tuple[File, ...]] = Bounded(_MOVES)
 
-    def arrived(self, page: str, before: Iterable[File], now: Mapping[str, Iterable[File]]) -> None:
-        """Note that the page with this key had the files `before`, and has these `now`, by name."""
-        for file in before:
-            there = now.get(file.filename)
-            if there and _place(file) not in map(_place, there):
-                key = (page, file.filename)
-                self._earlier[key] = (file, *self._earlier.pop(key, ()))[:_EACH]
+    def arrived(self, page: str, moved: Iterable[Link]) -> None:
+        """Note that the page with this key had these files where it does not have them any more."""
+        for link in moved:
+            key = (page, link.filename)
+            self._earlier[key] = (file_of(link), *self._earlier.pop(key, ()))[:_EACH]
 
     def earlier(self, page: str, name: str) -> tuple[File, ...]:
         """The file of this name as earlier copies of a page had it, at addresses that it has no more."""
         return self._earlier.get((page, name), ())
-
-
-def _place(file: File) -> str:
-    """A file's address without the query, which is no part of addresses on the cache."""
-    return file.url.partition("?")[0]

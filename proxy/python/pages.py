@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from proxy.cache.documents import Document
 from proxy.cache.representation import Representation
-from proxy.errors import Forwarded, NotAllowed, NotFound, UpstreamDenied, UpstreamError, Withheld
+from proxy.errors import Forwarded, NotAllowed, NotFound, Offline, UpstreamDenied, UpstreamError, Withheld
 from proxy.model import Group, Kind, Outcome, Query, Site, Target
 from proxy.python import addresses, negotiation
 from proxy.python.metadata_offers import MetadataOffers
@@ -103,6 +103,7 @@ class Pages:
             age=document.age,
             # Which metadata is promised depends on what is learnt of hosts.
             stands=lambda: self._offers.version == version,
+            project=project or None,
         )
 
     async def grouped(self, query: Query[Target], group: Group, project: str) -> Representation:
@@ -121,6 +122,9 @@ class Pages:
                     raise UpstreamDenied(
                         f"The index {member.mount} of this group gives no answer. {refusal}"
                     ) from refusal
+            except Offline:
+                if not is_none_of(group, member, project):
+                    raise
             except NotFound:
                 if self._cache.stored(PageAddress(site, project, target.path)) is not None:
                     raise
@@ -139,7 +143,10 @@ class Pages:
             if stored is None or left is None:
                 raise
             return replace(stored, outcome=Outcome.STALE), left
-        return document, await self._supplements.of(address, document)
+        supplement = await self._supplements.of(address, document)
+        if not self._cache.reaches(document):
+            supplement = await self._supplements.limited(address, document, supplement)
+        return document, supplement
 
 
 def _is_missing(refusal: Withheld, site: Site) -> bool:

@@ -19,8 +19,8 @@ from proxy.bounded import Bounded
 from proxy.cache.documents import Document
 from proxy.cache.workers import Workers
 from proxy.model import Entry
-from proxy.python.filenames import tells
-from proxy.python.page import File, ParsedPage, Summary
+from proxy.python.file_list import FileList
+from proxy.python.parsed_page import ParsedPage, Summary
 from proxy.python.parsing import parse
 from proxy.python.store_keys import project_of_page
 
@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _LINKS = 40_000  # of parsed pages
 _SUMMARIES = 20_000
+_THREADS = 2  # more of them would wait for each other's interpreter lock, and the event loop for all of them
 _LONG = 32 << 10  # bytes of a page that is long: the work on it leaves the event loop
 _LARGE = 4 << 20  # bytes of a page that is large: one at a time, since it takes several times its size in memory
 
@@ -36,7 +37,7 @@ class PageWork:
     """Where pages are parsed and rendered. Mutable state: the threads, and whose turn it is of the large pages."""
 
     def __init__(self) -> None:
-        self._threads = Workers("parsing")
+        self._threads = Workers("parsing", _THREADS)
         self._large = asyncio.Lock()
 
     def turn(self, entry: Entry) -> AbstractAsyncContextManager[object]:
@@ -61,6 +62,10 @@ class ParsedPages:
         self._links = 0
         self._summaries: Bounded[tuple[str, str], Summary] = Bounded(_SUMMARIES)
 
+    async def run(self, size: int, work: partial[T]) -> T:
+        """Do other work on `size` bytes of a page where pages are parsed."""
+        return await self._work.run(size, work)
+
     async def get(self, document: Document) -> ParsedPage:
         """The parsed page. Raises UpstreamBroken if it is no index page, BlobDamaged."""
         entry = document.entry
@@ -69,6 +74,10 @@ class ParsedPages:
             return found
         async with self._work.turn(entry):
             return self._known(entry) or await self._parse(entry, await document.read())
+
+    def remembered(self, document: Document) -> ParsedPage | None:
+        """The parsed page, if it is in memory."""
+        return self._known(document.entry)
 
     async def parse(self, entry: Entry, body: bytes) -> ParsedPage:
         """The same for a page that has just come, and is not stored yet."""
@@ -111,9 +120,6 @@ def _key(entry: Entry) -> tuple[str, str]:
 def _parsed(entry: Entry, body: bytes) -> ParsedPage:
     page = parse(body, entry.content_type, entry.url)
     project = project_of_page(entry.key)
-    return ParsedPage.of(replace(page, files=tuple([_of(file, project) for file in page.files])) if project else page)
-
-
-def _of(file: File, project: str) -> File:
-    """A file on a project's page, with the project where its name does not tell it."""
-    return file if tells(file.filename, project) else replace(file, project=project)
+    if project and isinstance(page.files, FileList):
+        page = replace(page, files=page.files.of(project))
+    return ParsedPage.of(page)

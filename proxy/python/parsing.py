@@ -7,7 +7,8 @@ with the whole: what is no index page raises UpstreamBroken, and is never taken 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -18,9 +19,12 @@ from proxy.errors import UpstreamBroken
 from proxy.model import Digest
 from proxy.python import addresses, anchors, filenames
 from proxy.python.anchors import SPACE
+from proxy.python.file_list import FileList
+from proxy.python.json_pieces import NOT_JSON, cut
 from proxy.python.links import Base
 from proxy.python.negotiation import Format
 from proxy.python.page import EMPTY, File, Page, digests_of_fragment, digests_of_table, needed
+from proxy.python.plain_links import Link, PlainLink, PlainLinks
 
 _VERSION = re.compile(r"(\d{1,4})\.\d{1,4}")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
@@ -68,15 +72,49 @@ def begun(head: bytes) -> Format | None:
 # ---------------------------------------------------------------------- JSON
 
 
+_DECODER = msgspec.json.Decoder(list[PlainLink])
+
+
 def _parse_json(body: bytes, url: str) -> Page:
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    base = Base.of(url)
+    page = cut(body)
+    if page is not None:
+        try:
+            return _json_page(page.top, FileList(_json_links(page.pieces(), base)), url, base)
+        except NOT_JSON:
+            pass  # it was cut in a wrong place, or is no JSON
     try:
-        top: Any = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError):
+        top: Any = msgspec.json.decode(body)
+    except NOT_JSON:
         raise UpstreamBroken("Upstream's index page is not valid JSON, although its type says so.") from None
     if not isinstance(top, dict):
         raise UpstreamBroken("Upstream's JSON is no index page.")
-    links, projects = top.pop("files", None), top.pop("projects", None)
-    if not isinstance(links, list) and not isinstance(projects, list):
+    links = top.pop("files", None)
+    files = FileList(filter(None, (_json_file(link, base) for link in links))) if isinstance(links, list) else None
+    return _json_page(top, files, url, base)
+
+
+def _json_links(pieces: Iterable[bytes], base: Base) -> Iterator[Link]:
+    """What the links of a page lead to. Raises one of NOT_JSON."""
+    plain = PlainLinks(base)
+    for piece in pieces:
+        try:
+            links = _DECODER.decode(piece)
+        except msgspec.ValidationError:  # they have keys or values that the standard does not have
+            yield from filter(None, [_json_file(link, base) for link in msgspec.json.decode(piece)])
+        else:
+            yield from plain.told(links, partial(_odd, links, base))
+
+
+def _odd(links: Sequence[PlainLink], base: Base, place: int) -> File | None:
+    return _json_file(msgspec.to_builtins(links[place]), base)
+
+
+def _json_page(top: dict[str, Any], files: FileList | None, url: str, base: Base) -> Page:
+    """The page with these keys at the top. `files`: None if it has no list of files."""
+    projects = top.pop("projects", None)
+    if files is None and not isinstance(projects, list):
         raise UpstreamBroken("Upstream's JSON is no index page: it has neither a list of files nor one of projects.")
     meta = top.pop("meta", None)
     meta = meta if isinstance(meta, dict) else {}
@@ -84,15 +122,12 @@ def _parse_json(body: bytes, url: str) -> Page:
     # PEP 792 has it at the top. An example in it had it in meta.
     status = top.get("project-status", meta.get("project-status"))
     status = status if isinstance(status, dict) else {"status": status}
-    base = Base.of(url)
     return Page(
         name=name if isinstance(name, str) else _name_of(url),
-        files=tuple(
-            file for link in (links if isinstance(links, list) else ()) if (file := _json_file(link, base)) is not None
-        ),
+        files=FileList() if files is None else files,
         html=False,
         folders=tuple(_json_folders(projects, base)) if isinstance(projects, list) else (),
-        root=not isinstance(links, list),
+        root=files is None,
         api_version=_supported(_text(meta.pop("api-version", None))),
         versions=tuple(filter(None, map(_text, versions))) if isinstance(versions, list) else None,
         status=_text(status.get("status")),

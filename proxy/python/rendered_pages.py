@@ -7,7 +7,6 @@ rendered and compressed in a thread.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,17 @@ from proxy.python.parsed_pages import PageWork, ParsedPages
 from proxy.python.rendering import render
 from proxy.python.supplements import NOTHING_KNOWN, Supplement
 
+try:
+    from isal import isal_zlib as library
+
+    _LEVEL = 1  # as small as zlib's level 6
+except ImportError:  # there is no wheel of it for this kind of machine
+    import zlib as library  # type: ignore[no-redef]
+
+    _LEVEL = 6
+
 _BYTES = 48 << 20  # of rendered pages
+_GZIP = 31  # zlib's window of 32 KiB, and a header of gzip
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +83,13 @@ class RenderedPages:
     async def _render(self, key: str, view: PageView, form: Format, *, gzip: bool) -> RenderedPage:
         if gzip:
             plain = await self.get(view, form, gzip=False)
-            body = await self._work.run(len(plain.body), partial(_compressed, plain.body))
+            body = await self._work.run(len(plain.body), partial(compressed, plain.body))
             made = RenderedPage(body, f'{plain.etag[:-1]}-gzip"')
         else:
             entry = view.document.entry
             page = (await self._parsed.get(view.document)).page
             async with self._work.turn(entry):
-                body = await self._work.run(entry.size, partial(_rendered, view, page, form))
-            made = RenderedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+                made = await self._work.run(entry.size, partial(_rendered, view, page, form))
         self._pages[key] = made
         self._bytes += len(made.body)
         while self._bytes > _BYTES and len(self._pages) > 1:
@@ -90,10 +98,11 @@ class RenderedPages:
         return made
 
 
-def _rendered(view: PageView, page: Page, form: Format) -> bytes:
-    return render(view.supplement.complete(page), view.here, view.site, form)
+def _rendered(view: PageView, page: Page, form: Format) -> RenderedPage:
+    body = render(view.supplement.complete(page), view.here, view.site, form)
+    return RenderedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-def _compressed(body: bytes) -> bytes:
-    compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
-    return compressor.compress(body) + compressor.flush()
+def compressed(body: bytes) -> bytes:
+    """The body as one member of gzip (RFC 1952)."""
+    return library.compress(body, _LEVEL, _GZIP)

@@ -7,7 +7,7 @@ Never decides what is true of a file: `supplements` has completed the page. Pure
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, assert_never
 
@@ -16,39 +16,52 @@ import msgspec
 from proxy.errors import BadTarget
 from proxy.model import Digest, Site, Target
 from proxy.python import addresses, filenames, urls
+from proxy.python.file_list import links_of
 from proxy.python.links import PageLinks, redacted
 from proxy.python.negotiation import Format
 from proxy.python.page import File, Page
+from proxy.python.plain_links import Link, PlainLink
 
 _NEWEST_MINOR = 4  # of the version whose attributes are rendered here; HTML gets no later version (PEP 833)
+_TOGETHER = 500  # links that are encoded in one go
+_STEMS = 8  # of their addresses, at most: each is replaced in all of the text
 _ATTRIBUTE = re.compile(r"(?!on|style$|href$)[a-z][a-z0-9_.:-]*")  # none that a browser would act on
 
 
 def render(page: Page, here: Target, site: Site, form: Format) -> bytes:
     """The page as it is served at `here`."""
-    links = _links(page, here, site)
     match form:
         case Format.JSON:
-            return redacted(msgspec.json.encode(_json_page(page, links, _projects(page, here, site))))
+            return b"".join(_json_pieces(page, PageLinks(here, site), _projects(page, here, site)))
         case Format.HTML | Format.TEXT:
-            folders = _folders(page, here, site)
-            return redacted(_html_page(page, links, folders).encode("utf-8", "replace"))
+            return b"".join(_html_pieces(page, PageLinks(here, site), _folders(page, here, site)))
         case _:
             assert_never(form)
 
 
 def record(page: Page) -> bytes:
     """The page with upstream's own addresses, to be stored and parsed again: as JSON, which can express everything."""
-    return msgspec.json.encode(_json_page(page, ((file, file.url) for file in page.files)))
+    made = _json_page(page, ())
+    made["files"] = [_json_file(file, file.url, html=page.html) for file in page.files]
+    return msgspec.json.encode(made)
 
 
-def _links(page: Page, here: Target, site: Site) -> Iterator[tuple[File, str]]:
-    links = PageLinks(here, site)
-    for file in page.files:
-        try:
-            yield file, links.to(file.url, file.filename, file.project)
-        except BadTarget:
-            yield file, file.url  # the cache has no address for it: an installer may follow it by itself
+def _parts(page: Page) -> Iterator[Sequence[Link]]:
+    listed = links_of(page.files)
+    for start in range(0, len(listed), _TOGETHER):
+        yield listed[start : start + _TOGETHER]
+
+
+def _href(link: Link, links: PageLinks) -> str:
+    if isinstance(link, PlainLink):
+        stem = links.stem(link.url, link.filename)
+        front = links.front_for(stem)
+        if front is not None:
+            return front + link.url[len(stem) :]
+    try:
+        return links.to(link.url, link.filename, link.project)
+    except BadTarget:
+        return link.url  # the cache has no address for it: an installer may follow it by itself
 
 
 def _folders(page: Page, here: Target, site: Site) -> Iterator[tuple[str, str]]:
@@ -71,8 +84,46 @@ def _projects(page: Page, here: Target, site: Site) -> list[str]:
 # ---------------------------------------------------------------------- JSON (PEP 691)
 
 
-def _json_page(page: Page, links: Iterator[tuple[File, str]], projects: Iterable[str] = ()) -> dict[str, Any]:
-    files = [_json_file(file, href, html=page.html) for file, href in links]
+def _json_pieces(page: Page, links: PageLinks, projects: Iterable[str]) -> Iterator[bytes]:
+    """JSON of a page, whose list of files is encoded in pieces: a thread has the interpreter for itself meanwhile."""
+    # The last one, since what upstream has in addition comes before it.
+    before, after = redacted(msgspec.json.encode(_json_page(page, projects))).rsplit(b'"files":[]', 1)
+    yield b'%b"files":[' % before
+    comma = b""
+    for part in _parts(page):
+        text = _plain_json(part, links)
+        if text is None:
+            text = msgspec.json.encode([_json_link(link, links, html=page.html) for link in part])
+        yield comma + redacted(text)[1:-1]
+        comma = b","
+    yield b"]" + after
+
+
+def _plain_json(part: Sequence[Link], links: PageLinks) -> bytes | None:
+    """JSON of links that differ from upstream's in the beginning of their addresses only; None if these are others."""
+    if not all(isinstance(link, PlainLink) for link in part):
+        return None
+    stems = {links.stem(link.url, link.filename) for link in part}
+    if len(stems) > _STEMS:
+        return None
+    text = msgspec.json.encode(part)
+    for stem in sorted(stems, key=len, reverse=True):  # one may begin with another one
+        front = links.front_for(stem)
+        if front is None:
+            return None
+        # No text in JSON has a quote without a backslash, and plain links have no other key of this name.
+        text = text.replace(b'"url":"%b' % stem.encode(), b'"url":"%b' % front.encode())
+    return text
+
+
+def _json_link(link: Link, links: PageLinks, *, html: bool) -> Any:  # noqa: ANN401 what can be encoded
+    href = _href(link, links)
+    return link.at(href) if isinstance(link, PlainLink) else _json_file(link, href, html=html)
+
+
+def _json_page(page: Page, projects: Iterable[str]) -> dict[str, Any]:
+    """The page with an empty list of files."""
+    files: list[Any] = []
     if page.html:
         # PEP 700: from 1.1 on sizes and versions are required. A page in HTML has none.
         made: dict[str, Any] = {"meta": {"api-version": "1.0"}, "name": page.name, "files": files}
@@ -126,15 +177,28 @@ def _json_file(file: File, href: str, *, html: bool) -> dict[str, Any]:
 # ---------------------------------------------------------------------- HTML (PEP 503)
 
 
-def _html_page(page: Page, links: Iterator[tuple[File, str]], folders: Iterator[tuple[str, str]]) -> str:
+def _html_pieces(page: Page, links: PageLinks, folders: Iterator[tuple[str, str]]) -> Iterator[bytes]:
+    before, after = _html_page(page, folders)
+    yield _html(before)
+    for part in _parts(page):
+        yield _html("".join([_anchor(link, _href(link, links), html=page.html) for link in part]))
+    yield _html(after)
+
+
+def _html(text: str) -> bytes:
+    return redacted(text.encode("utf-8", "replace"))
+
+
+def _html_page(page: Page, folders: Iterator[tuple[str, str]]) -> tuple[str, str]:
+    """What comes before the anchors of files, and what comes behind them."""
     title = f"Links for {escape(page.name)}"
     metas = "".join(f'    <meta name="{escape(name)}" content="{escape(content)}">\n' for name, content in _metas(page))
     listed = "".join(f'    <a href="{href}">{escape(name)}/</a><br />\n' for name, href in folders)
-    anchors = listed + "".join([_anchor(file, href, html=page.html) for file, href in links])
-    return (
+    before = (
         f"<!DOCTYPE html>\n<html>\n  <head>\n{metas}    <title>{title}</title>\n  </head>\n"
-        f"  <body>\n    <h1>{title}</h1>\n{anchors}  </body>\n</html>\n"
+        f"  <body>\n    <h1>{title}</h1>\n{listed}"
     )
+    return before, "  </body>\n</html>\n"
 
 
 def _metas(page: Page) -> Iterator[tuple[str, str]]:
@@ -150,32 +214,37 @@ def _metas(page: Page) -> Iterator[tuple[str, str]]:
             yield name, str(content)
 
 
-def _anchor(file: File, href: str, *, html: bool) -> str:
-    fragment = file.fragment or file.best_digest
-    if file.best_digest and file.needed_fragment and file.best_digest.value not in file.fragment.lower():
-        fragment = f"{file.best_digest}&{file.fragment}"
-    link = href.replace("&", "&amp;")  # addresses have no other character that is special in HTML
-    parts = [f'    <a href="{link}#{escape(str(fragment))}"' if fragment else f'    <a href="{link}"']
-    if file.requires_python is not None:
-        parts.append(f' data-requires-python="{escape(file.requires_python)}"')
-    if file.yanked is not False:
-        parts.append(f' data-yanked="{"" if file.yanked is True else escape(file.yanked)}"')
-    core = file.core_metadata
+def _anchor(link: Link, href: str, *, html: bool) -> str:
+    fragment = link.hashes if isinstance(link, PlainLink) else _fragment(link)
+    href = href.replace("&", "&amp;")  # addresses have no other character that is special in HTML
+    parts = [f'    <a href="{href}#{escape(str(fragment))}"' if fragment else f'    <a href="{href}"']
+    if link.requires_python is not None:
+        parts.append(f' data-requires-python="{escape(link.requires_python)}"')
+    if link.yanked is not None and link.yanked is not False:
+        parts.append(f' data-yanked="{"" if link.yanked is True else escape(link.yanked)}"')
+    core = link.core_metadata
     if core:
-        shown = core if isinstance(core, Digest) else "true"
+        shown = "true" if core is True else core
         parts.append(f' data-dist-info-metadata="{shown}" data-core-metadata="{shown}"')
-    if file.gpg_sig is not None:
-        parts.append(f' data-gpg-sig="{"true" if file.gpg_sig else "false"}"')
-    if file.provenance is not None:
-        parts.append(f' data-provenance="{escape(file.provenance)}"')
-    if file.size is not None:
-        parts.append(f' data-size="{file.size}"')
-    if file.upload_time is not None:
-        parts.append(f' data-upload-time="{escape(file.upload_time)}"')
-    if html:
-        parts.append(_unknown(file.extra))
-    parts.append(f">{escape(file.filename)}</a><br />\n")
+    if link.gpg_sig is not None:
+        parts.append(f' data-gpg-sig="{"true" if link.gpg_sig else "false"}"')
+    if link.provenance is not None:
+        parts.append(f' data-provenance="{escape(link.provenance)}"')
+    if link.size is not None:
+        parts.append(f' data-size="{link.size}"')
+    if link.upload_time is not None:
+        parts.append(f' data-upload-time="{escape(link.upload_time)}"')
+    if html and isinstance(link, File):
+        parts.append(_unknown(link.extra))
+    parts.append(f">{escape(link.filename)}</a><br />\n")
     return "".join(parts)
+
+
+def _fragment(file: File) -> str | Digest | None:
+    digest = file.best_digest
+    if digest and file.needed_fragment and digest.value not in file.fragment.lower():
+        return f"{digest}&{file.fragment}"
+    return file.fragment or digest
 
 
 def _unknown(attributes: Mapping[str, object]) -> str:

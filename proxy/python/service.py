@@ -6,6 +6,7 @@ The only module of this room that others call for answers. `routes` says what an
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
@@ -13,13 +14,15 @@ from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
 from proxy.cache.representation import Representation
 from proxy.cache.revalidation import Revalidator
-from proxy.errors import NotFound
+from proxy.errors import NotFound, NotHere, Offline, ParentOffline
 from proxy.model import GROUP_INDEX, Group, Query, Site, Target
 from proxy.ports import Clock, Store
+from proxy.python import addresses
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
 from proxy.python.metadata import Later, Metadata, in_time
 from proxy.python.metadata_offers import MetadataOffers
+from proxy.python.outlook import Outlook
 from proxy.python.page_cache import PageCache
 from proxy.python.pages import Pages
 from proxy.python.parsed_pages import PageWork, ParsedPages
@@ -36,6 +39,7 @@ from proxy.python.routes import (
 )
 from proxy.python.supplements import Supplements
 
+_USUAL = "pypi"  # the mount that `warm` asks where it is told no other
 Answer = Representation | Elsewhere | Later | ProjectStream
 
 
@@ -72,6 +76,7 @@ class PythonIndexes:
         self._metadata = Metadata(store, downloads, offers, clock)
         self._lists = ProjectLists(sites, downloads)
         self._files = Files(store, downloads, revalidator, catalog, self._metadata, clock)
+        self.outlook = Outlook(sites, self._groups, store, page_cache, parsed, catalog, self._metadata, downloads)
 
     def _members(self, mount: str) -> Iterable[str]:
         """The mounts whose pages a mount shows."""
@@ -79,6 +84,28 @@ class PythonIndexes:
 
     async def answer(self, query: Query[Target]) -> Answer:
         """Answer a query. Raises NotFound, NotAllowed, or another UpstreamError."""
+        try:
+            return await self._answer(query)
+        except Offline as error:
+            which = "this cache's parent" if isinstance(error, ParentOffline) else "this cache"
+            raise NotHere(self._not_here(query.target, which)) from error
+
+    def _not_here(self, target: Target, which: str) -> str:
+        """What is missing, of which index, and the command that gets it. `which`: the cache that is offline."""
+        site = self._sites.get(target.mount)
+        lists = target.path == (GROUP_INDEX if site is None else site.index)
+        called = "The list of projects" if lists else addresses.called(target)
+        text = f"{called} of the index {target.mount} is not here, and {which} is offline."
+        if lists or (site is not None and site.flat):
+            return text
+        command = ["pullthrough", "warm", called.removesuffix(".metadata")]
+        index, page = target.mount, not addresses.name_of(target)
+        if page and site is not None and addresses.parent_of(target) != site.index:
+            index += f"/{addresses.parent_of(target).strip('/')}"
+        command += [] if index == _USUAL else ["--index", index]
+        return f"{text} Get it while it is online, with: {shlex.join(command)}"
+
+    async def _answer(self, query: Query[Target]) -> Answer:
         target = query.target
         group = self._groups.get(target.mount)
         if group is not None:

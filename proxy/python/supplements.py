@@ -7,19 +7,25 @@ which stored files it dropped (ADR 4). What upstream says always stands. Never a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+
+from packaging.utils import canonicalize_version
 
 from proxy.cache.documents import Document, Documents
 from proxy.cache.stored_files import StoredFiles
 from proxy.errors import PullthroughError
 from proxy.model import Digest, Entry, Site, Validator
 from proxy.ports import Clock, Store
+from proxy.python import filenames
+from proxy.python.file_list import FileList, file_of, links_of
 from proxy.python.metadata_offers import EVERYTHING, MetadataOffers, Offered
 from proxy.python.negotiation import Format
-from proxy.python.page import EMPTY, File, Page, ParsedPage
+from proxy.python.page import EMPTY, File, Page, origin_of
+from proxy.python.parsed_page import PageChange, ParsedPage
 from proxy.python.parsed_pages import ParsedPages
+from proxy.python.plain_links import Link, PlainLink
 from proxy.python.rendering import record
 from proxy.python.routes import is_volatile
 from proxy.python.store_keys import PageAddress, file_key, file_keys, located, name_in_key, removed_key
@@ -31,7 +37,8 @@ REMOVED = "The index does not list this file any more; the cache still has it."
 class Supplement:
     """What is known here of the files of a page. `digests` by the file's address upstream.
 
-    `withdrawn`: the index has the project no more. `lasting`: downloads do not change it.
+    `withdrawn`: the index has the project no more. `lasting`: downloads do not change it. `only`: the addresses of the
+    files that are stored, where no others can be had; None: the index can be reached.
     """
 
     digests: Mapping[str, Digest] = field(default_factory=lambda: MappingProxyType({}))
@@ -39,36 +46,65 @@ class Supplement:
     withdrawn: bool = False
     offered: Offered = EVERYTHING
     lasting: bool = False
+    only: frozenset[str] | None = None
 
     @property
     def key(self) -> str:
         """A short text that tells supplements apart if they complete a page differently."""
         offered = self.offered
-        if self is NOTHING_KNOWN or not (self.digests or self.removed or self.withdrawn or offered != EVERYTHING):
+        if self is NOTHING_KNOWN:
+            return "-"
+        facts = self.digests or self.removed or self.withdrawn or offered != EVERYTHING or self.only is not None
+        if not facts:
             return "-"
         known = sorted(f"{url} {digest}" for url, digest in self.digests.items())
         # All of a dropped file: the index may list it again, change it, and drop it again.
         kinds = (sorted(kind) for kind in (offered.refusing, offered.urls, offered.unreadable))
-        text = "\n\n".join("\n".join(lines) for lines in (known, map(repr, self.removed), *kinds))
+        only = [] if self.only is None else ["only", *sorted(self.only)]
+        text = "\n\n".join("\n".join(lines) for lines in (known, map(repr, self.removed), *kinds, only))
         return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{'-' if self.withdrawn else ''}"
 
     def complete(self, page: Page) -> Page:
         """The page with what is known here. A quarantined project has no files, whatever is stored."""
         if page.quarantined:
             return replace(page, files=())
-        files = () if self.withdrawn else tuple(map(self._complete, page.files))
-        return replace(page, files=(*files, *(as_removed(self._complete(file, here=True)) for file in self.removed)))
+        links = () if self.withdrawn else links_of(page.files)
+        if self.only is not None:
+            links = [link for link in links_of(page.files) if link.url in self.only]
+            page = replace(page, versions=_versions_of(page, links))
+        listed = self.only is not None
+        files: list[Link] = [
+            link
+            if isinstance(link, PlainLink)
+            and (link.core_metadata or not link.filename.endswith(".whl"))  # the usual case
+            else self._complete(link, here=listed)
+            for link in links
+        ]
+        files += [as_removed(file_of(self._complete(file, here=True))) for file in self.removed]
+        return replace(page, files=FileList(files))
 
-    def _complete(self, file: File, *, here: bool = False) -> File:
-        digest = self.digests.get(file.url) if not file.digests else None
+    def _complete(self, link: Link, *, here: bool) -> Link:
+        if isinstance(link, PlainLink):  # it has a digest
+            return link.offering() if link.bare and self.offered.covers(link, here=here) else link
+        digest = self.digests.get(link.url) if not link.digests else None
         if digest is not None:
-            file = replace(file, digests=(digest,), fragment=file.needed_fragment)
-        if file.bare and self.offered.covers(file, here=here):
-            file = replace(file, core_metadata=True)
-        return file
+            link = replace(link, digests=(digest,), fragment=link.needed_fragment)
+        if link.bare and self.offered.covers(link, here=here):
+            link = replace(link, core_metadata=True)
+        return link
 
 
 NOTHING_KNOWN = Supplement(lasting=True)
+
+
+def _versions_of(page: Page, links: Iterable[Link]) -> tuple[str, ...] | None:
+    """The versions that a page names (PEP 700) of which it has one of these links."""
+    if page.versions is None:
+        return None
+    there = {str(version) for link in links if (version := filenames.version_of(link.filename)) is not None}
+    return tuple(
+        version for version in page.versions if canonicalize_version(version, strip_trailing_zero=False) in there
+    )
 
 
 def as_removed(file: File) -> File:
@@ -111,6 +147,24 @@ class Supplements:
         lasting = summary.hashed and not removed and offered is EVERYTHING
         return Supplement(digests, tuple(removed), offered=offered, lasting=lasting)
 
+    async def limited(self, address: PageAddress, document: Document, supplement: Supplement) -> Supplement:
+        """The same for an index that cannot be reached: of its files those can be had that are stored.
+
+        And those on another host that responded just now: the index alone may be away.
+        """
+        page, site = await self._parsed.get(document), address.site
+        named = {name_in_key(key) for key in self._store.keys(file_keys(site.mount, address.project or None))}
+        listed = [file for name in sorted(named) for file in page.by_name.get(name, ())]
+        here = frozenset(file.url for file in await self._stored(listed, site))
+        links = links_of(page.page.files)
+        # What came without an address, or is another index's, is as good: it is found by its digest.
+        here |= {link.url for link in links if link.filename not in named and self._is_here(link)}
+        hosts = {link.origin for link in links if link.fetchable} - {origin_of(document.entry.url)}
+        heard = {origin for origin in hosts if self._documents.heard(origin)}
+        if heard:
+            here |= {link.url for link in links if link.origin in heard}
+        return replace(supplement, only=here, lasting=False)
+
     async def withdrawn(self, address: PageAddress, document: Document) -> Supplement | None:
         """What is left of a page that the index has no more; None if no file of it is stored.
 
@@ -123,13 +177,15 @@ class Supplements:
         left = await self._stored((*page.page.files, *dropped), site)
         return Supplement(removed=tuple(left), withdrawn=True) if left else None
 
-    async def replaced(self, address: PageAddress, url: str, old: ParsedPage, fresh: ParsedPage) -> None:
+    async def replaced(
+        self, address: PageAddress, url: str, old: ParsedPage, fresh: ParsedPage, change: PageChange
+    ) -> None:
         """Record which stored files a page drops, which is about to replace another one, from `url`."""
         if not address.site.keep_removed:
             return
         key, earlier = address.key, await self._dropped(address.key, address.site)
-        dropped = [file for file in (*old.page.files, *earlier) if file.filename not in fresh.by_name]
-        gone = await self._stored(dropped, address.site)
+        dropped = (*change.dropped, *(file for file in earlier if file.filename not in fresh.by_name))
+        gone = await self._stored(map(file_of, dropped), address.site)
         if [file.url for file in gone] == [file.url for file in earlier]:
             return
         page = replace(old.page, files=tuple(gone), html=False, meta=EMPTY, extra=EMPTY, versions=None)
@@ -141,7 +197,7 @@ class Supplements:
         if blob is not None:
             await self._store.save(Entry(key, url, blob.digest, blob.size, Format.JSON.value, Validator(), now, now))
 
-    async def _dropped(self, page: str, site: Site) -> tuple[File, ...]:
+    async def _dropped(self, page: str, site: Site) -> Sequence[File]:
         """The files that earlier copies of the page with this key had, and later ones did not."""
         key = removed_key(page)
         if not site.keep_removed or self._store.find(key) is None:
@@ -170,6 +226,11 @@ class Supplements:
             known = file.digests or (() if is_volatile(target, site) else (entry.digest,))
             found.setdefault(file.url, replace(file, digests=known, fragment=file.needed_fragment, extra=EMPTY))
         return list(found.values())
+
+    def _is_here(self, link: Link) -> bool:
+        """Whether the file that a page promises is stored, under whatever address."""
+        digest = link.best_digest
+        return digest is not None and link.fetchable and self._store.blob(digest) is not None
 
     def _measured(self, address: PageAddress, page: ParsedPage) -> dict[str, Digest]:
         """The digests of stored files, where the page gives none."""

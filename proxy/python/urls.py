@@ -100,6 +100,11 @@ def locate(url: str, site: Site) -> Target:
     return _located(url, site, None, "", file=False)
 
 
+def path_on_cache(url: str, site: Site) -> str:
+    """The path, on a cache that has the site's mount, of what is at an absolute address upstream. Raises BadTarget."""
+    return addresses.format_path(locate(url, site))
+
+
 def locate_file(url: str, site: Site, name: str, project: str = "") -> Target:
     """The target of the file `name` at an address upstream. `project`: whose page lists it. Raises BadTarget."""
     return _located(url, site, name, project, file=True)

@@ -2,9 +2,10 @@
 
 `store.DiskStore` implements `ports.Store` on one folder (`folder`); `opening` opens it, or has files served past it
 while the disk cannot be used. `blobs` and `entries` are what is stored, in memory; `index` is their database
-(diskcache), and `backlog` the changes that it does not have yet. `blob_files` brings bodies to their places and
-deletes them, `spool` and `journal` hold downloads, `space` keeps the bound. `lease` opens bodies, and `verification`
-says whether they are what was stored. `inventory` lists, removes and verifies for a person. `upkeep` works by itself;
-`threads` runs what blocks, and `disk_health` knows what fails. It never knows what a
-wheel is, and never reads or writes pickle.
+(diskcache), and `backlog` the changes that it does not have yet. A blob is a row of `blob_table`, and a `record` while
+it is used; what `loading` has still to bring of a large index is `unloaded`, and `examination` looks at the file of
+the database. `blob_files` brings bodies to their places and deletes them, `spool` and `journal` hold downloads, `space`
+keeps the bound. `lease` opens bodies, and `verification` says whether they are what was stored. `inventory` lists,
+removes and verifies for a person. `upkeep` works by itself; `threads` runs what blocks, and `disk_health` knows what
+fails. It never knows what a wheel is, and never reads or writes pickle.
 """

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from proxy.errors import StoreBroken, StoreError
-from proxy.storage.blobs import BlobRow
+from proxy.storage.record import BlobRow
 from proxy.storage.threads import Threads
 
 _log = logging.getLogger(__name__)

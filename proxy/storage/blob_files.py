@@ -26,14 +26,12 @@ from typing import Any
 from proxy import operating_system
 from proxy.storage import spool
 from proxy.storage.backlog import Adopted, Backlog, Dropped
-from proxy.storage.blobs import Blobs, Record
+from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import Component
 from proxy.storage.folder import DataFolder
+from proxy.storage.record import Record
 from proxy.storage.threads import Threads
-from proxy.storage.verification import stamp_of
-
-# Bodies that come in one piece and are longer than this are fsynced; shorter ones are checked after a restart.
-SYNCED_FROM = 1 << 20
+from proxy.storage.verification import SYNCED_FROM, stamp_of
 
 _REST = re.compile(r"[0-9a-f]{62}")
 _FRONT = re.compile(r"[0-9a-f]{2}")
@@ -53,11 +51,11 @@ class BlobFiles:
         self._numbers = count()
 
     async def adopt(self, path: Path, sha256: str, size: int) -> Record:
-        """Make a file that was fsynced a blob. The file stays where it is if there is a blob of this digest.
+        """Make a complete file a blob. The file stays where it is if there is a blob of this digest.
 
-        Raises StoreFull, StoreBroken.
+        One that is longer than `SYNCED_FROM` was fsynced. Raises StoreFull, StoreBroken.
         """
-        return await self._store(sha256, size, self._threads.files, partial(move, path), synced=True)
+        return await self._store(sha256, size, self._threads.files, partial(move, path), synced=size > SYNCED_FROM)
 
     async def put(self, body: bytes, sha256: str) -> Record:
         """Write a body to a file and make that a blob. Raises StoreFull, StoreBroken.
@@ -122,18 +120,30 @@ class BlobFiles:
     async def sweep(self) -> list[Record]:
         """Take in files that have no row. Reads names, and sizes of those only. Gives the blobs that have no file.
 
-        Raises StoreFull, StoreBroken.
+        One folder at a time, so that not all names are in memory at once. Raises StoreFull, StoreBroken.
         """
-        known = [record for record in self._blobs if not self._locks.held(record.sha256)]
-        there = set(await self._threads.files(_names, self._folder.index / "sha256"))
-        unknown = [sha256 for sha256 in there if self._blobs.get(sha256) is None and not self._locks.held(sha256)]
-        with self._locks.hold(unknown):
-            found = await self._threads.files(_sizes, [(sha256, self._folder.blob(sha256)) for sha256 in unknown])
-            for sha256, size in found:
-                self._blobs.add_found(sha256, size)
-            if found:
-                self._backlog.add(Adopted(tuple((sha256, size, None, 0.0) for sha256, size in found)))
-        lost = [record for record in known if record.sha256 not in there]
+        lost: list[Record] = []
+        there = await self._threads.files(_folders, self._folder.index / "sha256")
+        for number in range(256):
+            front = f"{number:02x}"
+            if front in there or self._blobs.in_folder(front):
+                lost += await self._sweep_folder(front)
+        return lost
+
+    async def _sweep_folder(self, front: str) -> list[Record]:
+        known = [sha256 for sha256 in self._blobs.in_folder(front) if not self._locks.held(sha256)]
+        there = set(await self._threads.files(_names, self._folder.index / "sha256", front))
+        unknown = [sha256 for sha256 in there if sha256 not in self._blobs and not self._locks.held(sha256)]
+        if unknown:
+            with self._locks.hold(unknown):
+                found = await self._threads.files(_sizes, [(sha256, self._folder.blob(sha256)) for sha256 in unknown])
+                for sha256, size in found:
+                    self._blobs.add_found(sha256, size)
+                if found:
+                    self._backlog.add(Adopted(tuple((sha256, size, None, 0.0) for sha256, size in found)))
+        lost = [record for sha256 in known if sha256 not in there and (record := self._blobs.get(sha256)) is not None]
+        if not lost:
+            return []
         gone = await self._threads.files(_missing, [self._folder.blob(record.sha256) for record in lost])
         return [record for record, missing in zip(lost, gone, strict=True) if missing]
 
@@ -219,15 +229,20 @@ def delete(targets: Iterable[Path]) -> None:
             target.parent.rmdir()
 
 
-def _names(folder: Path) -> list[str]:
-    """The digests that file names below `folder` give."""
-    found: list[str] = []
-    with contextlib.suppress(FileNotFoundError):
-        for front in os.listdir(folder):  # noqa: PTH208 names are enough, and there may be many
-            if _FRONT.fullmatch(front):
-                with contextlib.suppress(NotADirectoryError, FileNotFoundError):
-                    found += [front + rest for rest in os.listdir(folder / front) if _REST.fullmatch(rest)]  # noqa: PTH208
-    return found
+def _folders(folder: Path) -> set[str]:
+    """The folders of blobs in `folder`: the first two digits of their digests."""
+    try:
+        return {front for front in os.listdir(folder) if _FRONT.fullmatch(front)}  # noqa: PTH208 names are enough
+    except FileNotFoundError:
+        return set()
+
+
+def _names(folder: Path, front: str) -> list[str]:
+    """The digests that file names in one of these folders give."""
+    try:
+        return [front + rest for rest in os.listdir(folder / front) if _REST.fullmatch(rest)]  # noqa: PTH208 as above
+    except (NotADirectoryError, FileNotFoundError):
+        return []
 
 
 def _sizes(places: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:

@@ -13,9 +13,10 @@ import msgspec
 
 from proxy.model import Digest, Entry
 from proxy.storage.backlog import Backlog, Change, Forgotten, Saved
-from proxy.storage.blobs import Blobs, Record
+from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import DISK_ERRORS, Component
 from proxy.storage.index import IndexDatabase
+from proxy.storage.record import Record
 from proxy.storage.threads import Threads
 
 _REMEMBERED = 20_000
@@ -135,7 +136,7 @@ class Entries:
             self._threads.failed(error, Component.INDEX)
             return set()
         # A row whose blob is gone is about to be deleted.
-        return {key for key, sha256 in rows if isinstance(sha256, str) and self._blobs.get(sha256) is not None}
+        return {key for key, sha256 in rows if isinstance(sha256, str) and self._blobs.may_hold(sha256)}
 
     def save(self, entry: Entry) -> bool:
         """See `ports.Store`. Raises StoreBroken."""

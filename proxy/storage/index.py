@@ -11,28 +11,31 @@ own eviction is off.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self, assert_never
+from typing import NamedTuple, Self, assert_never
 
 from diskcache import Cache, Disk
 from diskcache.core import MODE_BINARY, MODE_RAW
 
+from proxy.storage import examination
 from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Saved, Used, Verified
-from proxy.storage.blobs import BlobRow
+from proxy.storage.blob_table import BLOCK
 from proxy.storage.disk_health import is_damage
+from proxy.storage.examination import Examination
 from proxy.storage.folder import blob_name
+from proxy.storage.record import BlobRow
+from proxy.storage.unloaded import Totals
 
 _LAST = chr(0x10FFFF)
 _ENTRY = "e:"
 _BLOB = "b:sha256="
 _KEY = re.compile(r"b:sha256=[0-9a-f]{64}\Z")
-_DATABASE = "cache.db"
-_COMPANIONS = ("", "-wal", "-shm")
-_TIMEOUT = 5.0  # seconds that a start waits for another process that has the database locked
+DATABASE = "cache.db"  # its name
 _PATIENCE = 1.0  # seconds that a change waits for it, before it is tried again
 _PAGE = 4096  # bytes
 _LOG_PAGES = (16, 1000)  # of the write-ahead log, before it is worked into the database: for small bounds, and large
@@ -46,6 +49,8 @@ _SETTINGS = {
     "sqlite_mmap_size": 0,  # a mapped file that is cut short kills the process
     "sqlite_synchronous": 1,  # NORMAL: a power cut may take the last rows, never the order of them
 }
+
+_BEFORE_ALL = (-math.inf, "")  # place and key
 
 _SAVE = (
     "INSERT INTO Cache(key, raw, store_time, access_time, size, mode, value, tag) VALUES (?, 1, 0, 0, 0, ?, ?, ?)"
@@ -85,32 +90,42 @@ class TextDisk(Disk):  # type: ignore[misc]
         """Nothing: the files of blobs are the store's to delete, in its own order."""
 
 
+class BlobPiece(NamedTuple):
+    """Blobs in order of use, and the place and key of the last row that was looked at; None: there was none."""
+
+    rows: list[BlobRow]
+    last: tuple[float, str] | None
+
+
 class IndexDatabase(Cache):  # type: ignore[misc]
     """The rows. Every method that changes something is one transaction."""
 
     @classmethod
-    def open(cls, directory: Path, limit: int) -> tuple[Self, list[BlobRow], bool]:
-        """The index, its blobs in order of use, and whether it was corrupt, so that a new one was begun.
+    def open(cls, directory: Path, limit: int) -> tuple[Self, Totals, bool]:
+        """The index, what its blobs come to, and whether it was corrupt, so that a new one was begun.
 
         `limit` is the bound of the store in bytes: the smaller it is, the less the database may take of it.
 
-        A corrupt database is moved aside (`cache.db.damaged`). Raises sqlite3.Error, OSError or diskcache.Timeout.
+        A corrupt database is moved aside (`cache.db.damaged`). A large one is not read whole for that: `Examination`
+        does it later. Raises sqlite3.Error, OSError or diskcache.Timeout.
         """
-        path = directory / _DATABASE
+        path = directory / DATABASE
         try:
-            _examine(path)
+            examination.try_lock(path)
+            if examination.is_small(path):
+                Examination(path).run()
             return *cls._attempt(directory, limit), False
         except (sqlite3.Error, TypeError, ValueError, KeyError) as error:
             if isinstance(error, sqlite3.Error) and not is_damage(error):
                 raise
-        _put_aside(path)
+        examination.put_aside(path)
         return *cls._attempt(directory, limit), True
 
     @classmethod
-    def _attempt(cls, directory: Path, limit: int) -> tuple[Self, list[BlobRow]]:
+    def _attempt(cls, directory: Path, limit: int) -> tuple[Self, Totals]:
         index = cls(str(directory), limit)
         try:
-            return index, index.blobs()
+            return index, index.totals()
         except BaseException:
             index.close()
             raise
@@ -137,28 +152,55 @@ class IndexDatabase(Cache):  # type: ignore[misc]
         """
         directory: str = self._directory
         self.close()
-        _put_aside(Path(directory, _DATABASE))
+        examination.put_aside(Path(directory, DATABASE))
         self.__init__(directory, self._limit)  # type: ignore[misc]
         with self.transact():
             self._adopt(blobs)
             self._con.executemany(_SAVE, ((_ENTRY + key, MODE_RAW, text, sha256) for key, text, sha256 in entries))
 
-    def blobs(self) -> list[BlobRow]:
-        """The blobs in order of use. Rows that are not of this program are deleted."""
+    def totals(self) -> Totals:
+        """What all blobs come to. Reads the index `Cache_blobs` alone. Rows that have no place are deleted."""
+        for placeless in ("access_time IS NULL", "access_time > 9e999"):  # text is more than any number
+            where = f"FROM Cache WHERE mode = 2 AND raw = 1 AND {placeless}"
+            if self._sql(f"SELECT 1 {where} LIMIT 1").fetchall():
+                with self.transact():
+                    self._sql(f"DELETE {where}")
+        ((count, size, blocks, place),) = self._sql(
+            "SELECT count(*), sum(size), sum((size + 4095) / 4096), max(access_time) FROM Cache"
+            " WHERE mode = 2 AND raw = 1 AND typeof(size) = 'integer' AND size >= 0"
+        )
+        return Totals(count, size or 0, (blocks or 0) * BLOCK, place or 0.0)
+
+    def blobs(self, after: tuple[float, str] = _BEFORE_ALL, last: float = math.inf, most: int = -1) -> BlobPiece:
+        """The blobs in order of use: `most` (-1: all) that come after the place and key `after`, up to place `last`.
+
+        Rows that are not of this program are deleted.
+        """
         rows = self._sql(
-            "SELECT key, size, value, access_time FROM Cache WHERE mode = 2 AND raw = 1 ORDER BY access_time"
+            "SELECT key, size, value, access_time FROM Cache WHERE mode = 2 AND raw = 1"
+            " AND (access_time, key) > (?, ?) AND access_time <= ? ORDER BY access_time, key LIMIT ?",
+            (*after, last, most),
         ).fetchall()
         good: list[BlobRow] = []
         bad: list[str] = []
         for key, size, stamp, used in rows:
-            if isinstance(key, str) and _KEY.match(key) and type(size) is int and size >= 0 and isinstance(used, float):
+            if isinstance(key, str) and _KEY.match(key) and type(size) is int and size >= 0:
                 good.append((key[len(_BLOB) :], size, stamp if isinstance(stamp, str) else None, used))
             else:
                 bad.append(key)
         if bad:
             with self.transact():
                 self._con.executemany("DELETE FROM Cache WHERE key = ? AND raw = 1", ((key,) for key in bad))
-        return good
+        return BlobPiece(good, (rows[-1][3], rows[-1][0]) if rows else None)
+
+    def blob(self, sha256: str) -> BlobRow | None:
+        """The row of a blob. None also where it is not one of this program."""
+        for size, stamp, used in self._sql(
+            "SELECT size, value, access_time FROM Cache WHERE key = ? AND raw = 1 AND mode = 2", (_BLOB + sha256,)
+        ):
+            if type(size) is int and size >= 0 and isinstance(used, float):
+                return sha256, size, stamp if isinstance(stamp, str) else None, used
+        return None
 
     def entry(self, key: str) -> bytes | None:
         """The JSON of an entry. Empty for a row that is no entry's, such as a pickled one."""
@@ -245,32 +287,11 @@ class IndexDatabase(Cache):  # type: ignore[misc]
 
     def bytes_on_disk(self) -> int:
         """What the database takes, and what it may grow by until somebody asks again."""
-        taken = dict.fromkeys((*_COMPANIONS, ".damaged"), 0)
+        taken = dict.fromkeys((*examination.COMPANIONS, ".damaged"), 0)
         for companion in taken:
             with contextlib.suppress(OSError):
-                path = os.path.join(self._directory, _DATABASE + companion)  # noqa: PTH118 called often
+                path = os.path.join(self._directory, DATABASE + companion)  # noqa: PTH118 called often
                 taken[companion] = os.stat(path).st_size  # noqa: PTH116
         log = self._log * _PAGE
         taken["-wal"] = max(taken["-wal"], log * 5 // 4)
         return sum(taken.values()) + log
-
-
-def _put_aside(path: Path) -> None:
-    """Keep the last corrupt database, for those who want to know what happened to it."""
-    with contextlib.suppress(FileNotFoundError):
-        path.replace(path.with_name(f"{_DATABASE}.damaged"))
-    for companion in _COMPANIONS[1:]:
-        path.with_name(_DATABASE + companion).unlink(missing_ok=True)
-
-
-def _examine(path: Path) -> None:
-    """Raise sqlite3.Error if the database is corrupt, or another process has it; OSError if it cannot be opened."""
-    if not path.exists():
-        return
-    os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW))  # SQLite's own error does not give the reason
-    with contextlib.closing(sqlite3.connect(path, timeout=_TIMEOUT, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-        ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)

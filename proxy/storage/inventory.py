@@ -6,19 +6,27 @@ reads a removed blob is not disturbed: the system keeps the file until it is clo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 
+from proxy.errors import BlobDamaged, StoreBroken
+from proxy.model import Blob, Entry
+from proxy.storage import pins
 from proxy.storage.backlog import Backlog
 from proxy.storage.blob_files import BlobFiles
 from proxy.storage.blobs import Blobs
-from proxy.storage.entries import Entries
+from proxy.storage.entries import Entries, decode
 from proxy.storage.index import IndexDatabase
+from proxy.storage.loading import Loading
 from proxy.storage.space import Space
 from proxy.storage.threads import Tasks, Threads
-from proxy.storage.verification import Verifier
+from proxy.storage.verification import Verifier, stamp_of
 
 _PIECE = 5_000  # rows that are read at once
 _FLUSH = 3.0  # seconds that a list waits for changes that the index does not have yet
@@ -44,10 +52,11 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
-    """A body on the disk. `size` in bytes."""
+    """A body on the disk. `size` in bytes; a `pinned` one is never evicted."""
 
     sha256: str
     size: int
+    pinned: bool = False
 
 
 class Inventory:
@@ -55,23 +64,30 @@ class Inventory:
 
     def __init__(  # noqa: PLR0913, PLR0917 the parts that it looks into
         self,
+        folder: Path,
         index: IndexDatabase,
         blobs: Blobs,
         backlog: Backlog,
         entries: Entries,
         files: BlobFiles,
+        loading: Loading,
         space: Space,
         verifier: Verifier,
         threads: Threads,
         tasks: Tasks,
         changed: Callable[[], None],
+        lease: Callable[[Blob], AbstractContextManager[int]],
     ) -> None:
-        """`changed` is called when blobs were removed."""
+        """`folder`: the data folder. `changed` is called when blobs were removed. `lease`: as of `ports.BlobReader`."""
+        self._lease = lease
+        self._folder = folder
+        self._pinning = asyncio.Lock()
         self._index = index
         self._blobs = blobs
         self._backlog = backlog
         self._entries = entries
         self._files = files
+        self._loading = loading
         self._space = space
         self._verifier = verifier
         self._threads = threads
@@ -89,26 +105,81 @@ class Inventory:
         return self._space.ledger.left_over
 
     def blobs(self) -> list[StoredBlob]:
-        """All blobs, the longest unused first."""
-        return [StoredBlob(record.sha256, record.size) for record in self._blobs]
+        """All blobs, the longest unused first; before `entries` has given something, those that are loaded."""
+        held = self._blobs.pins
+        return [StoredBlob(sha256, size, sha256 in held) for sha256, size, _, _ in self._blobs.rows()]
 
     def holds(self, sha256: str) -> bool:
         """Whether a blob is stored."""
-        return self._blobs.get(sha256) is not None
+        return sha256 in self._blobs
 
     async def entries(self) -> list[StoredEntry]:
         """All entries whose blobs are stored, by key."""
+        return [
+            StoredEntry(key, sha256, confirmed)
+            async for key, sha256, text in self._rows()
+            if (confirmed := _confirmed(text)) is not None
+        ]
+
+    async def known(self, wanted: Callable[[str], bool] = lambda _: True) -> list[Entry]:
+        """All that is known of the addresses whose keys are `wanted` and whose blobs are stored, by key."""
+        found = [decode(key, text) async for key, _, text in self._rows() if wanted(key)]
+        return [
+            entry
+            for entry in found
+            if entry is not None
+            and (record := self._blobs.get(entry.digest.value)) is not None
+            and record.size == entry.size
+        ]
+
+    async def _rows(self) -> AsyncGenerator[tuple[str, str, bytes]]:
+        """Key, sha256 and JSON of the entries whose blobs are stored, piece by piece, once all blobs are loaded."""
+        await self._loading.whole()
         await self._backlog.flush(_FLUSH)
-        found: list[StoredEntry] = []
         last = ""
         while rows := await self._threads.index(self._index.listed, last, _PIECE):
             last = rows[-1][0]
-            found += [
-                StoredEntry(key, sha256, confirmed)
-                for key, sha256, text in rows
-                if self._blobs.get(sha256) is not None and (confirmed := _confirmed(text)) is not None
-            ]
-        return found
+            for row in rows:
+                if row[1] in self._blobs:
+                    yield row
+
+    @contextmanager
+    def holding(self, sha256s: Iterable[str]) -> Generator[list[str]]:
+        """Keep these blobs from being evicted meanwhile. Gives those that cannot be read: gone, or being checked."""
+        records = {sha256: self._blobs.acquire(sha256) for sha256 in sha256s}
+        try:
+            for record in records.values():
+                if record is not None and record.hidden:
+                    self._verifier.check(record)
+            yield [sha256 for sha256, record in records.items() if record is None or record.hidden]
+        finally:
+            for record in filter(None, records.values()):
+                self._blobs.release(record)
+
+    def proved(self, sha256: str) -> bool:
+        """Whether the file of a blob is what was stored, as far as can be told at once. In any thread.
+
+        What is damaged is dropped; what has to be hashed for long is checked soon. Raises StoreBroken.
+        """
+        record = self._blobs.get(sha256)
+        if record is None:
+            return False
+        with suppress(OSError):
+            status = os.stat(self._blobs.blob_of(record).path, follow_symlinks=False)  # noqa: PTH116 called often
+            if stamp_of(status) == record.stamp and status.st_size == record.size:
+                return True
+        try:
+            with self.open(sha256):
+                return True
+        except BlobDamaged:
+            return False
+
+    def open(self, sha256: str) -> AbstractContextManager[int]:
+        """Open a blob for reading, in any thread, without noting a use. Raises BlobDamaged, StoreBroken."""
+        record = self._blobs.get(sha256)
+        if record is None:
+            raise BlobDamaged("The file is not stored any more.")
+        return self._lease(self._blobs.blob_of(record))
 
     async def remove(self, sha256s: Sequence[str], keys: Sequence[str] = ()) -> int:
         """Remove blobs with all entries that name them, and entries alone; gives the bytes of the removed blobs.
@@ -123,6 +194,27 @@ class Inventory:
         self._changed()
         await self._tasks.finish(self._files.delete(records))
         return sum(record.size for record in records)
+
+    async def pin(self, add: Iterable[str], remove: Iterable[str] = ()) -> None:
+        """Pin these bodies, so that they are never evicted, and those no longer. It holds when this returns."""
+        await self._tasks.finish(self._pin(frozenset(add), frozenset(remove)))
+
+    async def _pin(self, add: frozenset[str], remove: frozenset[str]) -> None:
+        async with self._pinning:
+            pinned = self._blobs.pins.changed(add, remove)
+            if pinned != frozenset(self._blobs.pins):
+                await self._threads.sync(pins.write, self._folder, pinned)
+                self._blobs.pins.become(pinned)
+
+    def expire(self, key: str, before: float) -> bool:
+        """Have an entry count as confirmed `before` (seconds since the epoch) at the latest; False if it cannot change.
+
+        What an index promised a digest of cannot.
+        """
+        entry = self._entries.find(key)
+        if entry is None or entry.promised is not None:
+            return False
+        return self._entries.save(replace(entry, checked=min(entry.checked, before)))
 
     async def remove_broken_off(self) -> int:
         """Remove what downloads left that broke off; gives its bytes on disk."""
@@ -140,6 +232,8 @@ class Inventory:
 
     async def sweep(self) -> tuple[int, int]:
         """Take in files that the index does not know, and drop blobs that have no file: how many there were of each."""
+        if not await self._loading.whole():
+            raise StoreBroken("The index in the data folder cannot be read; the log says why.")
         before = len(self._blobs)
         lost = await self._tasks.finish(self._files.sweep())
         found = len(self._blobs) - before

@@ -12,8 +12,9 @@ from types import TracebackType
 
 from proxy.errors import BlobDamaged, StoreBroken
 from proxy.model import Blob
-from proxy.storage.blobs import INLINE, Blobs, Record
+from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import OUT_OF_DESCRIPTORS
+from proxy.storage.record import INLINE, Record
 from proxy.storage.verification import OPEN_FLAGS, has_digest, stamp_of
 
 

@@ -20,13 +20,15 @@ from proxy.errors import BlobDamaged, StoreError, StoreRefused
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Clock, Observer, Spool
 from proxy.storage import blob_files
-from proxy.storage.blobs import BlobRow
 from proxy.storage.disk_health import DISK_ERRORS, to_store_error
 from proxy.storage.folder import DataFolder, unusable
 from proxy.storage.index import IndexDatabase
+from proxy.storage.loading import FIRST
+from proxy.storage.pins import Pins
 from proxy.storage.space import file_system
 from proxy.storage.store import DiskStore
 from proxy.storage.threads import Threads
+from proxy.storage.unloaded import Totals
 
 _log = logging.getLogger(__name__)
 
@@ -66,18 +68,20 @@ async def open_disk_store(path: Path, limit: int, observer: Observer, clock: Clo
         stack.callback(folder.lock.release)
         threads = Threads()
         stack.push_async_callback(threads.close)
-        index, rows, damaged = await _open_index(folder, limit, threads)
+        index, totals, damaged = await _open_index(folder, limit, threads)
         stack.callback(index.close)  # each thread has a connection of its own
         stack.push_async_callback(threads.index, index.close)
         index.set_busy_timeout(_PATIENCE)
-        store = DiskStore(folder, index, rows, threads, limit, observer)
-        await store.begin(clock.now(), complete=not damaged and bool(rows))
+        pins = await threads.files(Pins.read, folder.path)
+        first = await threads.index(index.blobs, last=totals.place, most=FIRST)
+        store = DiskStore(folder, index, totals, first, threads, limit, observer, pins)
+        await store.begin(clock.now(), complete=not damaged and totals.count > 0)
         store.resources = stack.pop_all()
         return store
     raise AssertionError("unreachable")
 
 
-async def _open_index(folder: DataFolder, limit: int, threads: Threads) -> tuple[IndexDatabase, list[BlobRow], bool]:
+async def _open_index(folder: DataFolder, limit: int, threads: Threads) -> tuple[IndexDatabase, Totals, bool]:
     """What `IndexDatabase.open` gives. Raises StoreRefused where only a person can help, StoreFull, StoreBroken.
 
     On a full disk some bodies, whichever, are deleted for the room that the database needs to be opened: a disk that
@@ -104,8 +108,16 @@ def _full(folder: DataFolder) -> bool:
 
 
 def _make_room(folder: DataFolder) -> bool:
-    """Delete bodies until there is room. False if there were none. `BlobFiles.sweep` notices rows without a file."""
-    bodies = (path for path in (folder.index / "sha256").glob("??/*") if path.is_file())
+    """Delete bodies that are not pinned until there is room. False if there were none.
+
+    `BlobFiles.sweep` notices rows without a file.
+    """
+    pins = Pins.read(folder.path)
+    bodies = (
+        path
+        for path in (folder.index / "sha256").glob("??/*")
+        if path.parent.name + path.name not in pins and path.is_file()
+    )
     deleted = False
     for body in islice(bodies, _BODIES):
         blob_files.delete([body])

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.errors import StoreFull, StoreRefused
-from proxy.storage.blobs import Blobs, Record, footprint
+from proxy.storage.blob_table import footprint
+from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import Component, DiskHealth, to_store_error
+from proxy.storage.record import Record
 
 T = TypeVar("T")
 
@@ -107,18 +109,23 @@ def file_system(path: Path) -> tuple[int, int, int]:
 class Space:
     """The bound, and who holds how much of it. Changed on the event loop only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 the disk, what is on it, and who makes room
         self,
         path: Path,
         limit: int,
         blobs: Blobs,
-        evict: Callable[[Sequence[Record], Sequence[str]], Awaitable[None]],
+        more: Callable[[], Awaitable[bool]],
+        evict: Callable[[Sequence[Record], Sequence[str], str], Awaitable[None]],
         health: DiskHealth,
     ) -> None:
-        """`evict` deletes blobs and left-over downloads that are chosen, and do not count any more."""
+        """`more` waits until more blobs are loaded, and gives False where that is over or cannot be.
+
+        `evict` deletes blobs and left-over downloads that are chosen, and do not count any more, and is told why.
+        """
         self.ledger = Ledger(limit)
         self._path = path
         self._blobs = blobs
+        self._more = more
         self._evict = evict
         self._health = health
         self._left_over: dict[str, int] = {}  # broken off downloads, the oldest first: bytes on disk
@@ -163,11 +170,14 @@ class Space:
 
     async def grow(self, reservation: Reservation, size: int) -> None:
         """Reserve `size` bytes more. Raises as `reserve`."""
-        records, names, freed = self._choose(size)
+        last = False
+        while (chosen := self._choose(size, last=last)) is None:
+            last = not await self._more()
+        records, names, freed, reason = chosen
         self.ledger.reserve(reservation, size)
         try:
             if records or names:
-                await self._delete(records, names, freed)
+                await self._delete(records, names, freed, reason)
             # Files that are evicted for other downloads take up their room until they are deleted.
             while self._deleting and self.ledger.shortage(self._blobs.footprint + self._deleting, 0, sys.maxsize):
                 await self._deleted.wait()
@@ -175,10 +185,10 @@ class Space:
             self.ledger.reserve(reservation, -size)
             raise
 
-    async def _delete(self, records: Sequence[Record], names: Sequence[str], freed: int) -> None:
+    async def _delete(self, records: Sequence[Record], names: Sequence[str], freed: int, reason: str) -> None:
         self._deleting += freed
         try:
-            await self._evict(records, names)
+            await self._evict(records, names, reason)
         finally:
             self._deleting -= freed
             self._deleted.set()
@@ -195,27 +205,33 @@ class Space:
         """A download ended: its file is a blob now, left over, or gone."""
         self.ledger.release(reservation)
 
-    def _choose(self, need: int) -> tuple[list[Record], list[str], int]:
-        """What must go so that `need` bytes more can be written: blobs, left-over downloads, and the bytes of both.
+    def _choose(self, need: int, *, last: bool) -> tuple[list[Record], list[str], int, str] | None:
+        """What must go so that `need` bytes can be written: blobs, left-over downloads, the bytes of both, and why.
 
-        When this returns it does not count any more. Raises StoreFull.
+        When this returns it does not count any more. None if that cannot be told before more blobs are loaded, unless
+        it is asked for the `last` time. Raises StoreFull.
         """
         free, files_short = self._free()
         blobs, ledger = self._blobs, self.ledger
         shortage = ledger.shortage(blobs.footprint, need, free)
+        reason = "disk" if files_short or shortage > ledger.shortage(blobs.footprint, need, sys.maxsize) else "limit"
         if not shortage and not files_short:
             self._health.worked(Component.ROOM)
-            return [], [], 0
+            return [], [], 0, ""
         names = victims(self._left_over.items(), shortage)
         if names is None:
             names = list(self._left_over)
         freed = sum(self._left_over[name] for name in names)
         shortage = max(shortage - freed, 0)
-        records = self._evictable(shortage, files_short)
+        records = self._evictable(shortage, files_short, last=last)
         if records is None:
+            if blobs.loading and not last and shortage <= blobs.footprint - blobs.leased:
+                return None
             if need <= free - ledger.promised:
                 self._log_no_room(need)
-                raise StoreFull("The cache is full: what is stored is in use, or the file is too large for the bound.")
+                raise StoreFull(
+                    "The cache is full: what is stored is in use or pinned, or the file is too large for the bound."
+                )
             full = StoreFull("The disk of the data folder is nearly full. Free some space there.")
             self._health.failed(Component.ROOM, full)
             raise full
@@ -225,7 +241,7 @@ class Space:
         for record in records:
             freed += footprint(record.size)
             blobs.remove(record)
-        return records, names, freed
+        return records, names, freed, reason
 
     def _log_no_room(self, need: int) -> None:
         now = time.monotonic()
@@ -236,15 +252,19 @@ class Space:
                 extra={"bytes": need},
             )
 
-    def _evictable(self, shortage: int, files: int) -> list[Record] | None:
-        """The longest unused blobs that nobody reads and that together free this much; None if there are too few."""
-        if shortage > self._blobs.footprint - self._blobs.leased:
+    def _evictable(self, shortage: int, files: int, *, last: bool) -> list[Record] | None:
+        """The longest unused blobs that nobody reads or pinned and that free this much; None if there are too few.
+
+        `last`: all that can be loaded is.
+        """
+        blobs = self._blobs
+        if shortage > blobs.footprint - blobs.leased:
             return None
-        for count in (files, 0):  # too few blobs to help a file system that is out of files: its own error tells
-            unread = ((record, footprint(record.size)) for record in self._blobs if not record.leases)
-            records = victims(unread, shortage, count)
-            if records is not None:
-                return records
+        # Too few blobs help no file system that is out of files: its own error tells.
+        for count in (files, 0) if last or not blobs.loading else (files,):
+            chosen = victims(blobs.evictable(), shortage, count)
+            if chosen is not None:
+                return [record for sha256 in chosen if (record := blobs.get(sha256)) is not None]
         return None
 
     def _free(self) -> tuple[int, int]:

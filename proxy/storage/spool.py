@@ -22,11 +22,13 @@ from typing import Any, ParamSpec, TypeVar
 from proxy import operating_system
 from proxy.errors import StoreBroken
 from proxy.ports import SpoolState
-from proxy.storage.blobs import Blobs, Record
+from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import Component
 from proxy.storage.journal import Journal, begun_in, replay
+from proxy.storage.record import Record
 from proxy.storage.space import Reservation, Space
 from proxy.storage.threads import Threads
+from proxy.storage.verification import SYNCED_FROM
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -160,19 +162,24 @@ class DiskSpool:
         return 0
 
     async def complete(self, size: int) -> None:
-        """The owner is done, and the file has all its bytes: fsync it. Raises StoreFull, StoreBroken."""
+        """The owner is done, and the file has all its bytes: fsync it, unless it is short. Raises StoreError.
+
+        A short file is proved by its digest after the next start, as short bodies are (`SYNCED_FROM`).
+        """
         self._refuse_if_done()
         self._done = True
         await self._idle()
-        await self._threads.sync(self._sync, size)
+        run = self._threads.sync if size > SYNCED_FROM else self._threads.files
+        await run(self._finish_file, size)
 
-    def _sync(self, size: int) -> None:
+    def _finish_file(self, size: int) -> None:
         status = os.fstat(self.fd)
         if status.st_size < size:
             raise OSError(0, "a download lost bytes on disk")
         if status.st_size > size:  # an earlier version of the file was longer
             os.ftruncate(self.fd, size)
-        operating_system.sync_data(self.fd)
+        if size > SYNCED_FROM:
+            operating_system.sync_data(self.fd)
 
     async def adopted(self, blobs: Blobs, blob: tuple[Record, Path] | None) -> None:
         """What became of a complete file: nothing, or a blob, which stays leased while somebody reads it from here."""

@@ -24,18 +24,22 @@ from proxy.model import Blob, Digest, Entry
 from proxy.ports import Observer, Spool
 from proxy.storage import spool as spool_files
 from proxy.storage.backlog import Backlog
-from proxy.storage.blob_files import SYNCED_FROM, BlobFiles
-from proxy.storage.blobs import BlobRow, Blobs, Record
+from proxy.storage.blob_files import BlobFiles
+from proxy.storage.blobs import Blobs
 from proxy.storage.entries import Entries
 from proxy.storage.folder import DataFolder
-from proxy.storage.index import IndexDatabase
+from proxy.storage.index import BlobPiece, IndexDatabase
 from proxy.storage.inventory import Inventory
 from proxy.storage.lease import Lease
+from proxy.storage.loading import Loading
+from proxy.storage.pins import Pins
+from proxy.storage.record import Record, hidden
 from proxy.storage.space import Space
 from proxy.storage.spool import DiskSpool
 from proxy.storage.threads import Tasks, Threads
+from proxy.storage.unloaded import Totals
 from proxy.storage.upkeep import Upkeep
-from proxy.storage.verification import Verifier
+from proxy.storage.verification import SYNCED_FROM, Verifier
 
 _log = logging.getLogger(__name__)
 
@@ -49,36 +53,43 @@ class DiskStore:
         self,
         folder: DataFolder,
         index: IndexDatabase,
-        rows: Sequence[BlobRow],
+        totals: Totals,
+        first: BlobPiece,
         threads: Threads,
         limit: int,
         observer: Observer,
+        pins: Pins,
     ) -> None:
-        """`rows`: the blobs of the index. `limit`: the bound in bytes."""
+        """`totals` and `first`: of the blobs of the index. `limit`: in bytes. `pins`: what is never evicted."""
         self._folder = folder
         self._threads = threads
         self._observer = observer
         self._tasks = Tasks()
-        self._blobs = Blobs(str(folder.index), rows)
+        self._blobs = Blobs(str(folder.index), pins=pins)
         self._backlog = Backlog(index.write, index.batch, threads)
         self._files = BlobFiles(folder, self._blobs, self._backlog, threads)
-        self._space = Space(folder.path, limit, self._blobs, self._evict, threads.health)
-        self._entries = Entries(index, self._blobs, self._backlog, threads, self._drop)
         self._verifier = Verifier(folder, self._blobs, self._backlog, threads, self._drop)
+        self._loading = Loading(folder.index, index, self._blobs, threads, self._verifier.enqueue)
+        self._loading.begin(totals, first)
+        self._space = Space(folder.path, limit, self._blobs, self._loading.more, self._evict, threads.health)
+        self._entries = Entries(index, self._blobs, self._backlog, threads, self._drop)
         self._upkeep = Upkeep(
-            folder, index, self._blobs, self._backlog, self._entries, self._space, threads, self._tasks
+            folder, index, self._blobs, self._backlog, self._entries, self._space, threads, self._tasks, observer
         )
         self.inventory = Inventory(
+            folder.path,
             index,
             self._blobs,
             self._backlog,
             self._entries,
             self._files,
+            self._loading,
             self._space,
             self._verifier,
             threads,
             self._tasks,
             self._report,
+            self.lease,
         )
         self.resources = AsyncExitStack()  # what `close` closes last
         self._spools: set[str] = set()
@@ -95,20 +106,27 @@ class DiskStore:
             self._space.add_left_over(name, size)
         if not complete:
             await self.sweep()
-        for record in self._blobs:
-            if record.hidden:
-                self._verifier.check(record)
+            for sha256, size, stamp, _ in self._blobs.rows():
+                if hidden(size, stamp):
+                    self._verifier.enqueue(sha256)
         self._upkeep.measure()
         self._space.check_limit()
         self._report()
+        await self._upkeep.look_at_disk()
         self._rounds = asyncio.create_task(self._upkeep.run())
         self._verifying = asyncio.create_task(self._verifier.run())
         if complete:
-            self._tasks.background(self.sweep())
+            self._tasks.background(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        """What a start leaves to do."""
+        await self._loading.run()
+        await self.sweep()
 
     async def close(self) -> None:
         """Finish what was begun, write down what was used, and let go of the folder."""
         self._verifier.stop()
+        self._loading.stop()
         self._rounds.cancel()
         await asyncio.gather(self._rounds, self._verifying, return_exceptions=True)
         await self._tasks.done()
@@ -237,6 +255,8 @@ class DiskStore:
 
     async def sweep(self) -> None:
         """Take in files that have no row, and drop blobs that have no file: what a kill or a power cut left."""
+        if not await self._loading.whole():
+            return  # nobody knows which have a row
         for record in await self._tasks.finish(self._files.sweep()):
             self._drop(record)
         self._report()
@@ -253,10 +273,10 @@ class DiskStore:
             self._tasks.background(self._files.delete((record,)))
             self._report()
 
-    def _evict(self, records: Sequence[Record], downloads: Sequence[str]) -> Awaitable[None]:
-        """Delete blobs and left-over downloads that `space` chose."""
+    def _evict(self, records: Sequence[Record], downloads: Sequence[str], reason: str) -> Awaitable[None]:
+        """Delete blobs and left-over downloads that `space` chose, for this reason."""
         for record in records:
-            self._observer(Evicted(record.size))
+            self._observer(Evicted(record.size, reason))
         self._report()
         return self._tasks.finish(self._files.delete(records, downloads))
 

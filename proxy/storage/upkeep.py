@@ -1,7 +1,8 @@
 """What the store does by itself: it writes uses down, tries whether what failed works again, and rebuilds the index.
 
 The index is rebuilt while the program runs when SQLite finds that it is corrupt. All blobs are known in memory, and so
-are the entries used lately; the others are fetched again.
+are the entries used lately; the others are fetched again. Blobs that a start has not loaded yet are found by their
+names.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from pathlib import Path
 
 from proxy import operating_system
 from proxy.errors import StoreError
+from proxy.events import DiskMeasured
+from proxy.ports import Observer
 from proxy.storage.backlog import Backlog, Used
-from proxy.storage.blobs import INLINE, Blobs
+from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import Component
 from proxy.storage.entries import Entries
 from proxy.storage.folder import DataFolder
 from proxy.storage.index import IndexDatabase
-from proxy.storage.space import Space
+from proxy.storage.record import INLINE
+from proxy.storage.space import Space, file_system
 from proxy.storage.threads import Tasks, Threads
 
 _log = logging.getLogger(__name__)
@@ -41,6 +45,7 @@ class Upkeep:
         space: Space,
         threads: Threads,
         tasks: Tasks,
+        observer: Observer,
     ) -> None:
         self._folder = folder
         self._index = index
@@ -50,6 +55,7 @@ class Upkeep:
         self._space = space
         self._threads = threads
         self._tasks = tasks
+        self._observer = observer
         self._rebuilding = False
         threads.on_damage = self._damaged
 
@@ -60,6 +66,7 @@ class Upkeep:
             with contextlib.suppress(StoreError):
                 self.note_uses()
                 self.measure()
+                await self.look_at_disk()
                 if not self._threads.health.well:
                     await self.probe()
 
@@ -72,6 +79,14 @@ class Upkeep:
     def measure(self) -> None:
         """Count what the index takes of the bound."""
         self._space.ledger.index = self._index.bytes_on_disk()
+
+    async def look_at_disk(self) -> None:
+        """Report what the file system has, and how long the longest unused blob was not used."""
+        size: int | None = None
+        free: int | None = None
+        with contextlib.suppress(StoreError):
+            size, free, _ = await self._threads.files(file_system, self._folder.path)
+        self._observer(DiskMeasured(free, size, self._blobs.longest_unused()))
 
     async def probe(self) -> None:
         """Try everything that can fail, so that the health does not wait for the next client. Raises StoreError."""
@@ -92,10 +107,11 @@ class Upkeep:
         try:
             with self._entries.in_memory_only():
                 self._index.close()  # the event loop's connection
+                self._blobs.all_loaded()
                 blobs = [
                     # A large file has a stamp only if it was fsynced; others are checked again after the next start.
-                    (record.sha256, record.size, record.stamp if record.size > INLINE else None, record.used)
-                    for record in self._blobs
+                    (sha256, size, stamp if size > INLINE else None, used)
+                    for sha256, size, stamp, used in self._blobs.rows()
                 ]
                 await self._threads.index(self._index.rebuild, blobs, self._entries.in_memory())
         finally:

@@ -18,13 +18,17 @@ from collections.abc import Callable
 from proxy import operating_system
 from proxy.errors import StoreError
 from proxy.storage.backlog import Backlog, Verified
-from proxy.storage.blobs import Blobs, Record
+from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import OUT_OF_DESCRIPTORS
 from proxy.storage.folder import DataFolder
+from proxy.storage.record import Record
 from proxy.storage.threads import Threads
 
 # Without O_NONBLOCK a named pipe in a blob's place would be waited for.
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
+# Files that are longer are fsynced before they count as stored; shorter ones are checked after the next start.
+SYNCED_FROM = 1 << 20
 
 _PIECE = 4 << 20  # bytes read at once
 
@@ -65,9 +69,10 @@ class Verifier:
 
     def check(self, record: Record) -> None:
         """Have a file checked soon. From any thread."""
-        self._loop.call_soon_threadsafe(self._enqueue, record.sha256)
+        self._loop.call_soon_threadsafe(self.enqueue, record.sha256)
 
-    def _enqueue(self, sha256: str) -> None:
+    def enqueue(self, sha256: str) -> None:
+        """Have the file of a blob checked soon. On the event loop."""
         self._waiting[sha256] = None
         self._waiting.move_to_end(sha256)
         self._more.set()

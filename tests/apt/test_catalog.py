@@ -241,3 +241,19 @@ async def test_hosts__are_bounded(world: World, catalog: Catalog, monkeypatch: p
         await find(catalog, replace(of(DEMO), host=f"h{number}.example"))
 
     assert 3 == len(catalog._indexes)
+
+
+async def test_imported__index_that_no_client_asked_for(catalog: Catalog, world: World) -> None:
+    """An index that was put into the store by an import is found, and answers that stood before are looked at again."""
+    await keep(world, DEMO)
+    other = deb("other")
+    assert listed(DEMO) == await find(catalog, of(DEMO))
+    assert await find(catalog, of(other)) is None
+    unchanged = catalog.unchanged(of(DEMO))
+
+    await keep(world, DEMO, other)
+    assert await find(catalog, of(other)) is None
+    catalog.imported()
+
+    assert listed(other) == await find(catalog, of(other))
+    assert not unchanged()

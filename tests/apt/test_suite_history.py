@@ -69,6 +69,33 @@ async def test_history__outlives_the_process(world: World) -> None:
     assert (await histories_of(world).get(SUITE, ReleaseForm.DETACHED)).present is None
 
 
+async def test_history__taken_in(world: World) -> None:
+    """A list that somebody else put into the store takes the place of none, and of an older one."""
+    known = histories_of(world)
+    for number in range(2):
+        history = await known.get(SUITE, ReleaseForm.INLINE)
+        taken = await received(world, history.key, inline({PATH: str(number).encode()}))
+        await world.store.save(replace(taken.entry, checked=WALL + number))
+        again = await known.get(SUITE, ReleaseForm.INLINE)
+        assert history is again
+        assert again.present is not None
+        assert taken.entry.digest.value == again.present.name
+
+
+async def test_history__not_saved(world: World) -> None:
+    """A list that the store did not take is not replaced by the one that it has from before."""
+    known = histories_of(world)
+    history = await known.get(SUITE, ReleaseForm.INLINE)
+    await adopt(world, known, history, inline({PATH: b"one"}))
+    body = inline({PATH: b"two"})
+    found = Entry(history.key, "http://x/", release.digest(body), len(body), "", Validator(), WALL + 9, WALL + 9)
+    listed = Received(found, body, settled=True)
+    await known.adopt(history, Snapshot(history.form, listed, release.parse(body, clearsigned=True)))
+    again = await known.get(SUITE, ReleaseForm.INLINE)
+    assert again.present is not None
+    assert found.digest.value == again.present.name
+
+
 async def test_history__pair(world: World) -> None:
     """A list is found with the signature that belongs to it; that of a former list goes when nobody has that list."""
     known = histories_of(world)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
+import threading
 from dataclasses import replace
 
 import pytest
@@ -47,6 +49,31 @@ async def test_get__first_time_then_fresh(documents: Documents, upstream: Memory
     first, second = await documents.get(file()), await documents.get(file())
     assert (Outcome.MISS, Outcome.HIT, 1) == (first.outcome, second.outcome, upstream.count(URL))
     assert (PAGE, PAGE) == (await first.read(), await second.read())
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_get__a_long_one(
+    store: MemoryStore, upstream: MemoryUpstream, clock: HandClock, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """A page of megabytes is hashed and read in a thread, and is the same."""
+    documents = documents_of(store, upstream, clock, limit=2 << 20)
+    threads: list[bool] = []
+    sha256 = hashlib.sha256
+
+    def watched(body: bytes = b"", **options: bool) -> object:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return sha256(body, **options)
+
+    body = bytes((1 << 20) + more)
+    upstream.on(URL, Scripted(body, headers=TAGGED))
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "sha256", watched)
+        first = await documents.get(file())
+    again = await documents.get(file())
+
+    assert (sha256(body).hexdigest(), more == 0) == (first.entry.digest.value, threads[0])
+    assert body == await first.read() == await again.read()
+    await documents.close()
 
 
 async def test_get__stale_and_confirmed(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
@@ -202,6 +229,20 @@ async def test_get__says_when_it_has_arrived(documents: Documents, upstream: Mem
         await documents.get(told)
         clock.advance(SITE.ttl + 1)
         assert expected == seen
+
+
+async def test_get__what_is_stored_of_it(documents: Documents, upstream: MemoryUpstream) -> None:
+    """A new body is stored as the caller makes it, who learns its media type."""
+    upstream.on(URL, Scripted(PAGE, headers={**TAGGED, "content-type": "text/html"}))
+
+    async def received(content_type: str, body: bytes) -> bytes:
+        return content_type.encode() + body
+
+    got = await documents.get(replace(file(), received=received))
+    assert b"text/html" + PAGE == await got.read()
+    stored = documents.peek(file().key, SITE)
+    assert stored is not None
+    assert b"text/html" + PAGE == await stored.read()
 
 
 async def test_get__client_wants_it_confirmed(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:

@@ -13,6 +13,7 @@ from proxy.cache.host_limits import HostLimits
 from proxy.cache.passthrough import Passthrough, Passthroughs
 from proxy.cache.workers import Workers
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamError, UpstreamThrottled, WrongBytes
+from proxy.events import Event
 from proxy.model import Kind, Validator
 from tests.cache.conftest import BODY, SITE, URL, wanted
 from tests.memory_upstream import MemoryUpstream, Scripted
@@ -34,7 +35,7 @@ async def read(passthrough: Passthrough) -> bytes:
 async def test_open__part(upstream: MemoryUpstream) -> None:
     """A part says where it lies in the whole."""
     upstream.on(URL, Scripted(BODY, ranges=True))
-    passthrough = Passthrough(upstream, wanted())
+    passthrough = Passthrough(upstream, wanted(), list[Event]().append)
     await passthrough.open(100, 200, {})
     assert (100, 200, len(BODY), False) == (passthrough.start, passthrough.end, passthrough.size, passthrough.whole)
     assert BODY[100:200] == await read(passthrough)
@@ -56,7 +57,7 @@ async def test_open__part(upstream: MemoryUpstream) -> None:
 async def test_open__what_it_is_for(upstream: MemoryUpstream, start: int, end: int | None, kind: Kind) -> None:
     """A short part is asked for as metadata is; it waits for no file."""
     upstream.on(URL, Scripted(BODY, ranges=True))
-    passthrough = Passthrough(upstream, wanted())
+    passthrough = Passthrough(upstream, wanted(), list[Event]().append)
     await passthrough.open(start, end, {})
     await passthrough.close()
     assert [kind] == [ask.kind for ask in upstream.asks]
@@ -65,7 +66,7 @@ async def test_open__what_it_is_for(upstream: MemoryUpstream, start: int, end: i
 async def test_open__no_parts_there(upstream: MemoryUpstream) -> None:
     """An upstream that gives the whole in place of a part is of no use."""
     upstream.on(URL, Scripted(BODY))
-    passthrough = Passthrough(upstream, wanted())
+    passthrough = Passthrough(upstream, wanted(), list[Event]().append)
     with pytest.raises(UpstreamBroken):
         await passthrough.open(100, 200, {})
     await passthrough.close()
@@ -75,7 +76,7 @@ async def test_open__no_parts_there(upstream: MemoryUpstream) -> None:
 async def test_chunks__wrong_whole(upstream: MemoryUpstream, body: bytes) -> None:
     """The end of a whole file that is not the promised one never comes."""
     upstream.on(URL, Scripted(body))
-    passthrough = Passthrough(upstream, wanted())
+    passthrough = Passthrough(upstream, wanted(), list[Event]().append)
     await passthrough.open(0, None, {})
     received = b""
     with pytest.raises(WrongBytes):
@@ -89,7 +90,7 @@ async def test_chunks__wrong_whole(upstream: MemoryUpstream, body: bytes) -> Non
 async def test_open__html_for_a_wheel(upstream: MemoryUpstream, media_type: str) -> None:
     """HTML for a binary file is refused at its head, also where no digest is known."""
     upstream.on(URL, Scripted(b"<html>", headers={"content-type": media_type}))
-    passthrough = Passthrough(upstream, wanted(None))
+    passthrough = Passthrough(upstream, wanted(None), list[Event]().append)
     with pytest.raises(WrongBytes):
         await passthrough.open(0, None, {})
     await passthrough.close()
@@ -99,7 +100,7 @@ async def test_open__coding_nobody_asked_for(upstream: MemoryUpstream) -> None:
     """A file in a content coding is refused where no digest could tell what it is."""
     for size in (3, 200_000):
         upstream.on(URL, Scripted(b"zip" * size, headers={"content-encoding": "gzip"}))
-        passthrough = Passthrough(upstream, wanted(None))
+        passthrough = Passthrough(upstream, wanted(None), list[Event]().append)
         await passthrough.open(0, None, {})
         with pytest.raises(UpstreamBroken):
             await read(passthrough)
@@ -108,7 +109,7 @@ async def test_open__coding_nobody_asked_for(upstream: MemoryUpstream) -> None:
 async def test_open__other_length(upstream: MemoryUpstream) -> None:
     """A length other than a signed list says is refused at the head."""
     upstream.on(URL, Scripted(BODY + b"more"))
-    passthrough = Passthrough(upstream, replace(wanted(), signed=True))
+    passthrough = Passthrough(upstream, replace(wanted(), signed=True), list[Event]().append)
     with pytest.raises(WrongBytes):
         await passthrough.open(0, None, {})
     await passthrough.close()
@@ -121,7 +122,7 @@ async def test_open__other_length(upstream: MemoryUpstream) -> None:
 async def passthroughs(upstream: MemoryUpstream) -> AsyncIterator[Passthroughs]:
     """What is tested."""
     hashing = Workers("hashing")
-    yield Passthroughs(upstream, HostLimits(), hashing)
+    yield Passthroughs(upstream, HostLimits(), hashing, list[Event]().append)
     await hashing.close()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import LASTING, Representation, last_modified_of, sha256_of
+from proxy.events import Event
 from proxy.model import Blob, Digest, Kind, Outcome, Source, Validator
 from tests.cache.conftest import BODY, DATE, sha256, wanted
 from tests.memory_upstream import MemoryUpstream
@@ -79,7 +83,22 @@ async def test_sha256_of(promised: Digest | None, expected: Digest | None) -> No
 
 async def test_last_modified_of__each_kind_of_body(upstream: MemoryUpstream) -> None:
     """What upstream just said comes before what was stored."""
-    flight, passthrough = Flight(wanted()), Passthrough(upstream, wanted())
+    flight, passthrough = Flight(wanted()), Passthrough(upstream, wanted(), list[Event]().append)
     flight.validator, passthrough.last_modified = Validator(None, "of the flight"), "of the passthrough"
     bodies = (flight, passthrough, BLOB)
     assert ["of the flight", "of the passthrough", DATE] == [last_modified_of(body, DATE) for body in bodies]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, sha256(BODY).value),
+        ({"body": b"page"}, None),
+        ({"body": b"whole", "etag": f'"sha256:{SHA.value}"'}, SHA.value),
+        ({"body": b"whole", "etag": '"md5:00"'}, None),
+        ({"body": b"page", "etag": f'"sha256:{SHA.value}"', "kind": Kind.PAGE}, None),
+    ],
+)
+def test_sha256(changes: dict[str, Any], expected: str | None) -> None:
+    """That of a stored file, or the one that is promised of a file on its way."""
+    assert expected == replace(of_file(), **changes).sha256

@@ -235,3 +235,9 @@ def test_plain__is_as_it_is(path: str) -> None:
 def test_without_empties(path: str, expected: str) -> None:
     """Only the marks of empty segments go."""
     assert expected == without_empties(path)
+
+
+@pytest.mark.parametrize(("path", "name"), [("simple/demo/", "demo"), ("a/demo-1.0.tar.gz", "demo-1.0.tar.gz")])
+def test_called(path: str, name: str) -> None:
+    """A file by its name, a page by its project."""
+    assert name == addresses.called(Target("pypi", None, path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from proxy.python.page import File
@@ -10,7 +12,7 @@ from proxy.python.parsing import parse
 URL = "https://index.example/simple/torch/"
 
 
-def html(anchor: str) -> tuple[File, ...]:
+def html(anchor: str) -> Sequence[File]:
     """The files of a page in HTML with this anchor."""
     return parse(f"<!DOCTYPE html><title>Links for torch</title>{anchor}".encode(), "text/html", URL).files
 

@@ -43,3 +43,20 @@ def test_project_of__filename(filename: str, project: str | None) -> None:
 def test_is_binary(name: str, *, expected: bool) -> None:
     """Names of archives, in any case."""
     assert expected == filenames.is_binary(name)
+
+
+@pytest.mark.parametrize(
+    ("filename", "version"),
+    [
+        ("demo-1.0-py3-none-any.whl", "1.0"),
+        ("demo-1.0.tar.gz", "1.0"),
+        ("demo-1.0.zip", "1.0"),
+        ("demo-one.tar.gz", None),
+        ("demo.whl", None),
+        ("demo-1.0.exe", None),
+    ],
+)
+def test_version_of(filename: str, version: str | None) -> None:
+    """That of a distribution by the present standards."""
+    found = filenames.version_of(filename)
+    assert version == (str(found) if found is not None else None)

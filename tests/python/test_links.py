@@ -163,6 +163,34 @@ def test_page_links__of_a_cache_upstream(marker: str) -> None:
     assert (None if marker == "~filesystem" else "index.example") == target.host
 
 
+@pytest.mark.parametrize(
+    ("url", "stem", "front"),
+    [
+        ("https://files.example/a/b.zip", "https://files.example/", "../../~files/files.example/"),
+        ("http://files.example:8080/b.zip", "http://files.example:8080/", "../../~files/files.example:8080/"),
+        ("http://files.example/b.zip", "http://files.example/", "../../~files/files.example:80/"),
+        ("http://files.example:443/b.zip", "http://files.example:443/", None),
+        ("https://index.example/b.zip", "https://index.example/", "../../~files/index.example/"),
+        ("http://index.example/base/b.zip", "http://index.example/", "../../~files/index.example:80/"),
+        ("https://index.example/base/a/b.zip", "https://index.example/base/a/", "../../a/"),
+        ("https://index.example/base/a/b", "", None),
+        ("https://index.example/base/b.zip", "", None),
+        ("https://index.example/base/simple/b.zip", "https://index.example/base/simple/", None),
+        (
+            "https://index.example/base/~files/f.example/b.zip",
+            "https://index.example/base/~files/",
+            "../../~files/index.example/base/~files/",
+        ),
+    ],
+)
+def test_front_for__stems(url: str, stem: str, front: str | None) -> None:
+    """The rest of a plain address is the rest of its link, unless the folder that it shares with the page counts."""
+    links, name = PageLinks(Target("pypi", None, "simple/demo/"), SITE), url.rpartition("/")[2]
+    assert (stem, front, front) == (links.stem(url, name), links.front_for(stem), links.front_for(stem))
+    if front is not None:
+        assert front + url[len(stem) :] == links.to(url, name)
+
+
 # Users
 
 SHOWN = [

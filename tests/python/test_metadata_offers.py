@@ -8,7 +8,8 @@ import pytest
 
 from proxy.model import Entry, Site, Target, Validator
 from proxy.python.metadata_offers import _HOSTS, _REFUSED, _WHEELS, EVERYTHING, MetadataOffers
-from proxy.python.page import File, Page, ParsedPage
+from proxy.python.page import File, Page
+from proxy.python.parsed_page import ParsedPage
 from proxy.python.store_keys import PageAddress, file_key
 from tests.flows.asking import SteppedClock
 from tests.memory_store import MemoryStore, stored

@@ -9,8 +9,9 @@ import pytest
 
 from proxy.model import Digest, Entry, Target, Validator
 from proxy.python import page_cache
-from proxy.python.page import File
+from proxy.python.page import File, Page
 from proxy.python.page_cache import Moves
+from proxy.python.parsed_page import PageChange, ParsedPage
 from proxy.python.store_keys import PageAddress, page_key
 from tests.memory_store import stored
 from tests.pages import Link
@@ -23,7 +24,8 @@ MOVED = replace(FILE, url="https://files.example/2/demo-1.0.tar.gz?a=1")
 
 def arrived(known: Moves, before: File, *now: File, page: str = "page") -> None:
     """Let a page come that has other files than before."""
-    known.arrived(page, (before,), {file.filename: [file] for file in now})
+    old, fresh = (ParsedPage.of(Page("demo", files, html=False)) for files in ((before,), now))
+    known.arrived(page, PageChange.between(old, fresh).moved)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from proxy.cache.documents import Document
 from proxy.errors import BlobDamaged, UpstreamBroken
 from proxy.model import Digest, Entry, Outcome, Validator
 from proxy.python import parsed_pages
-from proxy.python.page import Summary
+from proxy.python.parsed_page import Summary
 from proxy.python.parsed_pages import PageWork, ParsedPages
 from tests.bodies import Plain, sha256
 from tests.pages import Link, as_html

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
 from proxy.errors import UpstreamBroken
 from proxy.model import Site, Target
+from proxy.python import rendered_pages
 from proxy.python.negotiation import Format
 from proxy.python.parsed_pages import PageWork, ParsedPages
 from proxy.python.rendered_pages import PageView, RenderedPages
@@ -63,3 +66,13 @@ async def test_get__what_is_no_page(rendered: RenderedPages) -> None:
         with pytest.raises(UpstreamBroken):
             await rendered.get(PageView(document(b"{}", "application/json"), HERE, SITE), Format.JSON, gzip=False)
     assert (0, 0) == (rendered._bytes, len(rendered._pages))
+
+
+def test_compressed__without_the_fast_library() -> None:
+    """Where there is no wheel of it, the library that Python has does the same."""
+    code = (
+        "import sys, gzip; sys.modules['isal'] = None; from proxy.python import rendered_pages as made; "
+        "print(made._LEVEL, gzip.decompress(made.compressed(b'page' * 99)) == b'page' * 99)"
+    )
+    assert "6 True\n" == subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert (1, b"page" * 99) == (rendered_pages._LEVEL, gzip.decompress(rendered_pages.compressed(b"page" * 99)))

@@ -434,3 +434,35 @@ def test_key__same_for_the_same() -> None:
     one = Supplement(digests={A.url: KNOWN, B.url: OTHER})
     two = Supplement(digests={B.url: OTHER, A.url: KNOWN})
     assert (one.key, "-") == (two.key, NOTHING_KNOWN.key)
+
+
+# Of an index that cannot be reached
+
+
+def test_complete__only_what_is_here() -> None:
+    """Other files are not listed, nor the versions that have none; one that is here has its metadata."""
+    files = tuple(File(name, URL + name) for name in (OLD.filename, NEW.filename, "demo-1.tar.gz", "odd"))
+    page = Page("demo", files, html=False, versions=("1", "1.0", "2.0", "1.0.post1"))
+    limited = Supplement(only=frozenset({URL + OLD.filename, URL + "odd"}), offered=Offered(frozenset({URL[:22]})))
+    made = limited.complete(page)
+    assert [OLD.filename, "odd"] == [file.filename for file in made.files]
+    assert ("1.0",) == made.versions
+    assert made.files[0].core_metadata is True
+    assert () == replace(limited, only=frozenset()).complete(page).files
+    assert len({limited.key, replace(limited, only=frozenset()).key, replace(limited, only=None).key}) == 3
+
+
+async def test_limited(world: World) -> None:
+    """Files that are stored with the digest that the page promises."""
+    world.publish(OLD_LINK, NEW_LINK)
+    assert 2 == len(await world.listed())
+    world.upstream.down_urls.add(world.url(PAGE))
+    assert {} == await world.listed()
+    await world.hold(at(OLD), content(OLD))
+    await world.hold(at(NEW), b"something else")
+    assert [OLD.filename] == list(await world.listed())
+    world.upstream.heard_urls.add("https://files.example/")
+    assert 2 == len(await world.listed())  # the index alone is away
+    world.upstream.heard_urls.clear()
+    world.upstream.down_urls.clear()
+    assert 2 == len(await world.listed())

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from proxy.events import Event
 from proxy.model import Digest, Entry, Validator
-from proxy.storage.blobs import INLINE
 from proxy.storage.opening import PendingStore, open_disk_store
+from proxy.storage.record import INLINE
 from proxy.storage.store import DiskStore
 
 PLENTY = 1 << 30

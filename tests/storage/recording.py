@@ -31,14 +31,15 @@ CALLS = (
     *("open", "close", "write", "pwrite", "pwritev", "ftruncate", "fsync", "fdatasync"),
     *("replace", "unlink", "mkdir", "rmdir"),
 )
-LIMIT = 5 << 20
+LIMIT = 6 << 20
 PAGES = [b"a page" * 200, b"its next version" * 200]
-WHEEL = bytes(range(256)) * 300
+WHEEL = bytes(range(256)) * 4200
+SHORT = bytes(range(255)) * 300  # of those that are not fsynced although they are a download
 LONG = b"a long body" * 100_000  # of those that are fsynced although they come in one piece
 OLD = bytes(1_200_000)
 FOUND = b"restored from a backup" * 60_000
-BODIES = [*PAGES, WHEEL, LONG, OLD, FOUND, b"first", b"touched", b"during", b"later", b"small"]
-KEYS = ["first", "page", "whl", "long", "old", "touched", "during", "later", "small"]
+BODIES = [*PAGES, WHEEL, SHORT, LONG, OLD, FOUND, b"first", b"touched", b"during", b"later", b"small"]
+KEYS = ["first", "page", "whl", "short", "long", "old", "touched", "during", "later", "small"]
 
 
 class RecordedOs:
@@ -144,6 +145,7 @@ async def work(path: Path, recorder: Recorder) -> None:
         await store.flush()
         await keep(store, "page", PAGES[1])
         await _download(store, "whl", WHEEL)
+        await _download(store, "short", SHORT)
         await keep(store, "long", LONG)
         await store.forget("first")
         await store.flush()

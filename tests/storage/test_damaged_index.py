@@ -174,7 +174,7 @@ async def test_open__log_cut(tmp_path: Path) -> None:
 
 async def test_open__database_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program that has the database open for itself is named as the reason; nothing is thrown away."""
-    monkeypatch.setattr("proxy.storage.index._TIMEOUT", 0.0)
+    monkeypatch.setattr("proxy.storage.examination._TIMEOUT", 0.0)
     path = tmp_path / "data"
     await _fill(path)
     with closing(sqlite3.connect(path / "index" / "cache.db", isolation_level=None)) as connection:

@@ -16,10 +16,13 @@ import pytest
 from proxy.errors import StoreBroken, StoreError, StoreFull
 from proxy.model import Blob
 from proxy.storage.store import DiskStore
+from proxy.storage.verification import SYNCED_FROM
 from tests import system
 from tests.storage.disk import adopt, digest, digests, entry, keep, opened
 
 MIB = 1 << 20
+DOWNLOADED = b"downloaded" * (SYNCED_FROM // 10 + 1)  # long enough to be synced
+DOWNLOADED = b"downloaded" * (SYNCED_FROM // 10 + 1)  # long enough to be synced
 
 
 @pytest.fixture
@@ -157,18 +160,18 @@ async def test_download__every_call_fails(
         with lease as descriptor:
             with monkeypatch.context() as patch:
                 patch.setattr(os, call, fail)
-                assert not await downloaded(store, "whl", b"downloaded")
+                assert not await downloaded(store, "whl", DOWNLOADED)
             assert os.pread(descriptor, 10, 0) == b"body"
-        assert store.blob(digest(b"downloaded")) is None
+        assert store.blob(digest(DOWNLOADED)) is None
         assert store._space.ledger.reserved == 0
         assert list((path / "spool").iterdir()) == [] or call == "open"
 
-        await adopt(store, "whl", b"downloaded")
-        again = store.blob(digest(b"downloaded"))
+        await adopt(store, "whl", DOWNLOADED)
+        again = store.blob(digest(DOWNLOADED))
         assert again is not None
-        assert _read(store, again) == b"downloaded"
+        assert _read(store, again) == DOWNLOADED
     async with opened(path) as store:
-        assert {digest(b"body"), digest(b"downloaded")} == set(digests(store))
+        assert {digest(b"body"), digest(DOWNLOADED)} == set(digests(store))
         assert list((path / "spool").iterdir()) == []
 
 

@@ -36,7 +36,7 @@ def test_write__blob_twice(index: IndexDatabase) -> None:
     _adopt(index)
     _adopt(index, size=10, used=6.0)
 
-    assert index.blobs() == [(VALUE, 10, "stamp", 6.0)]
+    assert index.blobs().rows == [(VALUE, 10, "stamp", 6.0)]
 
 
 def test_write__all_or_none(index: IndexDatabase) -> None:
@@ -54,7 +54,7 @@ def test_write__dropped_with_its_entries(index: IndexDatabase) -> None:
 
     index.write([Dropped((VALUE,))])
 
-    assert (index.keys(""), index.blobs()) == ([("c", "another")], [])
+    assert (index.keys(""), index.blobs().rows) == ([("c", "another")], [])
 
 
 def test_write__in_order(index: IndexDatabase) -> None:
@@ -71,7 +71,7 @@ def test_write__in_order(index: IndexDatabase) -> None:
     index.write([Used(((9.0, VALUE), (9.0, "unknown"))), Verified(VALUE, "stamp")])
 
     assert (index.entry("a"), index.keys("")) == (b"2", [("a", "new")])
-    assert index.blobs() == [(VALUE, 5, "stamp", 9.0)]
+    assert index.blobs().rows == [(VALUE, 5, "stamp", 9.0)]
 
 
 def test_write__says_what_is_not_named_any_more(index: IndexDatabase) -> None:
@@ -132,9 +132,9 @@ def test_rebuild__keeps_what_it_is_given(index: IndexDatabase, tmp_path: Path) -
     _adopt(index)
     index.write([Saved("a", b"{}", VALUE, 0.0), Saved("b", b"{}", VALUE, 0.0)])
 
-    index.rebuild(index.blobs(), [("a", b"{}", VALUE)])
+    index.rebuild(index.blobs().rows, [("a", b"{}", VALUE)])
 
-    assert index.blobs() == [(VALUE, 4, "stamp", 5.0)]
+    assert index.blobs().rows == [(VALUE, 4, "stamp", 5.0)]
     assert index.keys("") == [("a", VALUE)]
     assert (tmp_path / "index" / "cache.db.damaged").exists()
     assert index.write([Forgotten("a", 0.0)]) == {VALUE: 0.0}

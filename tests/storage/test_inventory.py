@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from proxy.errors import BlobDamaged
+from proxy.errors import BlobDamaged, StoreBroken
 from proxy.storage.inventory import StoredBlob, StoredEntry
 from tests.storage.disk import LARGE, adopt, digest, entry, file_of, keep, opened
 
@@ -136,3 +138,137 @@ async def test_sweep__what_a_hand_did(tmp_path: Path) -> None:
 
         assert (1, 1) == await store.inventory.sweep()
         assert [digest(SECOND).value] == [one.sha256 for one in store.inventory.blobs()]
+
+
+async def test_pin__never_evicted_also_after_a_restart(tmp_path: Path) -> None:
+    """What is pinned stays, however long it was unused, and others give way; it stays after the next start, too."""
+    limit = 3_000_000
+    async with opened(tmp_path, limit) as store:
+        await keep(store, "pinned", FIRST * 20_000)
+        await store.inventory.pin([digest(FIRST * 20_000).value])
+        for number in range(40):
+            await keep(store, f"{number}", b"%d" % number * 100_000)
+        assert store.find("pinned") is not None
+        assert store.find("0") is None
+    async with opened(tmp_path, limit) as store:
+        assert [True] == [one.pinned for one in store.inventory.blobs() if one.sha256 == digest(FIRST * 20_000).value]
+        for number in range(40):
+            await keep(store, f"{number} again", b"a%d" % number * 100_000)
+        assert store.find("pinned") is not None
+
+        await store.inventory.pin((), [digest(FIRST * 20_000).value])
+        for number in range(40):
+            await keep(store, f"{number} more", b"b%d" % number * 100_000)
+        assert store.find("pinned") is None
+    async with opened(tmp_path, limit) as store:
+        assert not [one for one in store.inventory.blobs() if one.pinned]
+
+
+async def test_pin__of_everything(tmp_path: Path) -> None:
+    """Where all room is pinned nothing more is stored, and nothing that is pinned goes."""
+    async with opened(tmp_path, 3_000_000) as store:
+        bodies = [bytes([number]) * 200_000 for number in range(9)]
+        for number, body in enumerate(bodies):
+            await keep(store, f"{number}", body)
+        await store.inventory.pin(digest(body).value for body in bodies)
+
+        assert await store.put(bytes(1_000_000)) is None
+        assert all(store.find(f"{number}") is not None for number in range(9))
+
+
+async def test_pin__together(tmp_path: Path) -> None:
+    """Of several changes at once none is lost, in memory and on disk."""
+    digests = [f"{number:064x}" for number in range(20)]
+    async with opened(tmp_path) as store:
+        await asyncio.gather(*(store.inventory.pin([one]) for one in digests))
+        await asyncio.gather(*(store.inventory.pin((), [one]) for one in digests[::2]))
+
+    assert digests[1::2] == (tmp_path / "pins").read_text().split()
+
+
+async def test_pin__disk_that_takes_nothing(tmp_path: Path) -> None:
+    """What cannot be written down is not pinned."""
+    async with opened(tmp_path) as store:
+        await keep(store, "a", FIRST)
+        (tmp_path / "pins").mkdir()
+        with pytest.raises(StoreBroken):
+            await store.inventory.pin([digest(FIRST).value])
+
+        assert [False] == [one.pinned for one in store.inventory.blobs()]
+
+
+async def test_expire__what_may_change(tmp_path: Path) -> None:
+    """It counts as confirmed before that moment; an older moment stays, and a promised digest stands."""
+    async with opened(tmp_path) as store:
+        await keep(store, "page", FIRST)
+        await keep(store, "promised", SECOND)
+        await store.save(replace(entry("promised", SECOND), promised=digest(SECOND)))
+
+        found = [store.inventory.expire(key, 1.5) for key in ("page", "promised", "nothing")]
+        again = store.inventory.expire("page", 3.0)
+
+        assert ([True, False, False], True) == (found, again)
+        page, promised = store.find("page"), store.find("promised")
+        assert page is not None
+        assert promised is not None
+        assert (1.5, 2.0) == (page.checked, promised.checked)
+
+
+async def test_known__entries_of_these_keys(tmp_path: Path) -> None:
+    """Whole, by key; those whose body is gone are left out."""
+    async with opened(tmp_path) as store:
+        await keep(store, "b", SECOND)
+        await keep(store, "a", FIRST)
+        await keep(store, "gone", THIRD)
+        await store.inventory.remove([digest(THIRD).value])
+
+        assert [store.find("a"), store.find("b")] == await store.inventory.known()
+        assert [store.find("b")] == await store.inventory.known(lambda key: key == "b")
+
+
+async def test_holding__is_not_evicted(tmp_path: Path) -> None:
+    """Until the end; what is gone, or not proved, is told."""
+    async with opened(tmp_path) as store:
+        for body in (FIRST, LARGE):
+            await keep(store, "key", body)
+        record, large = (store._blobs.get(digest(body).value) for body in (FIRST, LARGE))
+        assert record is not None
+        assert large is not None
+        large.stamp = None
+
+        with store.inventory.holding([digest(body).value for body in (FIRST, SECOND, LARGE)]) as unreadable:
+            assert [digest(SECOND).value, digest(LARGE).value] == unreadable
+            assert (1, 1) == (record.leases, large.leases)
+        assert (0, 0) == (record.leases, large.leases)
+
+
+async def test_open__reads_without_a_use(tmp_path: Path) -> None:
+    """The order of use stays; what is gone cannot be opened."""
+    async with opened(tmp_path) as store:
+        for body in (FIRST, SECOND):
+            await store.put(body)
+        before = store.inventory.blobs()
+
+        with store.inventory.open(digest(FIRST).value) as descriptor:
+            assert FIRST == os.read(descriptor, 100)
+        assert before == store.inventory.blobs()
+        with pytest.raises(BlobDamaged), store.inventory.open(digest(THIRD).value):
+            pass
+
+
+async def test_proved__by_stamp_or_digest(tmp_path: Path) -> None:
+    """What was touched is hashed at once if it is short; what is damaged is dropped; what is long is checked soon."""
+    async with opened(tmp_path) as store:
+        for body in (FIRST, SECOND, LARGE):
+            await keep(store, f"{len(body)}", body)
+        assert all(store.inventory.proved(digest(body).value) for body in (FIRST, SECOND, LARGE))
+        for body in (FIRST, LARGE):
+            file_of(tmp_path, body).chmod(0o640)
+        file_of(tmp_path, SECOND).write_bytes(b"x" * len(SECOND))
+
+        proved = [store.inventory.proved(digest(body).value) for body in (FIRST, SECOND, LARGE, THIRD)]
+
+        assert [True, False, False, False] == proved
+        assert not store.inventory.holds(digest(SECOND).value)
+        while not store.inventory.proved(digest(LARGE).value):
+            await asyncio.sleep(0.01)

@@ -138,7 +138,7 @@ async def test_open_store__database_is_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A start while another process has the database locked serves past it, and finds all when the lock is gone."""
-    monkeypatch.setattr("proxy.storage.index._TIMEOUT", 0.0)
+    monkeypatch.setattr("proxy.storage.examination._TIMEOUT", 0.0)
     path = tmp_path / "data"
     async with opened(path) as store:
         await keep(store, "before", BODY)
@@ -216,13 +216,18 @@ async def test_open_store__really_full(tiny: Path) -> None:
 
 
 async def test_open_store__full_with_what_is_stored(tiny: Path) -> None:
-    """What others filled does not make a restart forget what is stored: a few bodies give way to the database."""
+    """What others filled does not make a restart forget what is stored: a few bodies give way to the database.
+
+    None of them is pinned.
+    """
     path = tiny / "data"
     bodies = [bytes([number]) * 100_000 for number in range(25)]
     async with opened(path) as store:
         for number, body in enumerate(bodies):
             await adopt(store, f"{number}", body)
             await store.save(entry(f"{number}", body))
+        pinned = set(range(0, 20, 2))
+        await store.inventory.pin(digest(bodies[number]).value for number in pinned)
     _fill(tiny / "ballast")
 
     again = await open_store(path, PLENTY, lambda _: None, FixedClock())
@@ -231,6 +236,7 @@ async def test_open_store__full_with_what_is_stored(tiny: Path) -> None:
         await again.sweep()
         found = [number for number in range(25) if again.find(f"{number}") is not None]
         assert 5 < len(found) < 25
+        assert pinned <= set(found)
         for number in found:
             blob = again.blob(digest(bodies[number]))
             assert blob is not None

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import StoreBroken
-from proxy.storage.blobs import Blobs, Record
+from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import DiskHealth
+from proxy.storage.record import Record
 from proxy.storage.space import Ledger, Reservation, Space, victims
 from tests.storage.disk import keep, opened
 
@@ -94,12 +95,15 @@ async def test_grow__waits_for_files_that_are_being_deleted(tmp_path: Path) -> N
     """What is evicted for one download is no room for another while it is on disk."""
     deleting, deleted = asyncio.Event(), asyncio.Event()
 
-    async def evict(_: Sequence[Record], __: Sequence[str]) -> None:
+    async def evict(_: Sequence[Record], __: Sequence[str], ___: str) -> None:
         deleting.set()
         await deleted.wait()
 
-    blobs = Blobs(str(tmp_path), [("00", 80_000, None, 1.0)])
-    space = Space(tmp_path, 100_000, blobs, evict, DiskHealth())
+    async def more() -> bool:
+        return False
+
+    blobs = Blobs(str(tmp_path), [("00" * 32, 80_000, None, 1.0)])
+    space = Space(tmp_path, 100_000, blobs, more, evict, DiskHealth())
     first = asyncio.create_task(space.reserve(40_000))
     await deleting.wait()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import StoreError
+from proxy.events import DiskMeasured, Event
 from proxy.storage.store import DiskStore
 from tests.storage.disk import LARGE, adopt, digest, digests, keep, locked, opened
 
@@ -89,3 +90,17 @@ async def test_note_uses__in_order(tmp_path: Path) -> None:
         await store.flush()
 
     assert [str(digest(body)) for body in (b"c", b"a", b"b")] == _uses(path)
+
+
+async def test_look_at_disk__as_the_file_system_says(tmp_path: Path) -> None:
+    """What is free and how long nothing was used is told from the start."""
+    events: list[Event] = []
+    async with opened(tmp_path / "data", events=events) as store:
+        before = [event for event in events if isinstance(event, DiskMeasured)]
+        await keep(store, "a", b"body")
+        await store._upkeep.look_at_disk()
+    measured = [event for event in events if isinstance(event, DiskMeasured)]
+
+    assert [None] == [one.longest_unused for one in before]
+    assert 0 < (measured[-1].free or 0) < (measured[-1].size or 0)
+    assert measured[-1].longest_unused is not None

@@ -1,0 +1,8 @@
+"""What a client asks next, asked before it asks (ADR 18).
+
+`Foresight` answers in place of the service of Python indexes: the same answers, and meanwhile it looks ahead.
+"""
+
+from proxy.foresight.service import Bounds, Foresight
+
+__all__ = ["Bounds", "Foresight"]

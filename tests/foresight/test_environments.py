@@ -1,0 +1,130 @@
+"""Environments are read from User-Agents as pip and uv send them; whatever else comes gives none."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import sysconfig
+from typing import Any
+
+import pytest
+from packaging import markers, tags
+
+from proxy.foresight.environments import of_agent
+from tests.foresight.agents import agent
+
+
+def platforms(user_agent: str) -> list[str]:
+    """The platform tags of an environment, the best first."""
+    environment = of_agent(user_agent)
+    assert environment is not None
+    ordered = sorted(environment.ranks, key=lambda tag: environment.ranks[tag])
+    return [tag.platform for tag in ordered if tag.abi == tag.interpreter]
+
+
+def test_of_agent__linux() -> None:
+    """Markers, and the tags of the C library, the best first."""
+    environment = of_agent(agent())
+    assert environment is not None
+    assert ("3.11", "linux", "x86_64") == tuple(
+        environment.markers[name] for name in ("python_version", "sys_platform", "platform_machine")
+    )
+    found = platforms(agent())
+    assert ["linux_x86_64", "manylinux_2_36_x86_64", "manylinux_2_35_x86_64"] == found[:3]
+    assert ["manylinux_2_5_x86_64", "manylinux1_x86_64"] == found[-2:]
+    assert "manylinux2014_x86_64" in found
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux")
+    or platform.python_implementation() != "CPython"
+    or platform.libc_ver()[0] != "glibc"
+    or bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="the tags of CPython on Linux with glibc are compared",
+)
+def test_of_agent__as_packaging_finds_it_here() -> None:
+    """What is read for this very system is what the library finds by looking at it."""
+    here = markers.default_environment()
+    libc, version = platform.libc_ver()
+    environment = of_agent(
+        agent(
+            cpu=platform.machine(),
+            distro={"libc": {"lib": libc, "version": version}},
+            implementation={"name": "CPython", "version": platform.python_version()},
+            python=platform.python_version(),
+        )
+    )
+    assert environment is not None
+    assert list(tags.sys_tags()) == sorted(environment.ranks, key=lambda tag: environment.ranks[tag])
+    told = {name: value for name, value in here.items() if name not in {"platform_release", "platform_version"}}
+    assert told == {name: environment.markers[name] for name in told}
+
+
+@pytest.mark.parametrize(
+    ("changed", "has", "has_not"),
+    [
+        ({"distro": {"id": "alpine", "version": "3.20"}}, "musllinux_1_2_x86_64", "manylinux2014_x86_64"),
+        ({"distro": {"libc": {"lib": "musl", "version": "1.1"}}}, "musllinux_1_1_x86_64", "musllinux_1_2_x86_64"),
+        ({"cpu": "aarch64"}, "manylinux2014_aarch64", "manylinux1_aarch64"),
+        ({"distro": None}, "linux_x86_64", "manylinux2014_x86_64"),
+        (
+            {"system": {"name": "Darwin"}, "cpu": "arm64", "distro": {"name": "macOS", "version": "14.5"}},
+            "macosx_11_0_arm64",
+            "macosx_15_0_arm64",
+        ),
+        ({"system": {"name": "Windows"}, "cpu": "AMD64", "distro": None}, "win_amd64", "linux_x86_64"),
+    ],
+)
+def test_of_agent__other_systems(changed: dict[str, Any], has: str, has_not: str) -> None:
+    """Alpine, ARM, macOS, Windows."""
+    found = platforms(agent(**changed))
+    assert has in found
+    assert has_not not in found
+
+
+def test_of_agent__uv() -> None:
+    """uv's fields are those of pip, with nulls where it has nothing to say."""
+    assert of_agent(agent("uv/0.9.0", ci=None, openssl_version=None)) == of_agent(agent())
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        None,
+        "",
+        "curl/8.5.0",
+        "poetry/2.1 CPython/3.11",
+        "pip/26.3 {",
+        "pip/26.3 {}",
+        "pip/26.3 " + "[" * 4000,
+        "pip/26.3 \udc80{",
+        agent(python="three"),
+        agent(python="2.7.18"),
+        agent(python="3.100.0"),
+        agent(python=None),
+        agent(cpu=None),
+        agent(cpu="x86 64"),
+        agent(cpu=7),
+        agent(implementation={"name": "PyPy", "version": "7.3"}),
+        agent(system={"name": "Plan 9"}),
+        agent(filler="x" * 8000),
+    ],
+)
+def test_of_agent__nothing_to_go_by(user_agent: str | None) -> None:
+    """No environment."""
+    assert of_agent(user_agent) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"distro": {"libc": {"lib": "glibc", "version": "2." + "9" * 300}}},
+        {"distro": {"libc": {"lib": "glibc", "version": "2.9999"}}},
+        {"distro": {"libc": {"lib": "musl", "version": "1.9999"}}},
+        {"system": {"name": "Darwin"}, "cpu": "arm64", "distro": {"name": "macOS", "version": "9999.9999"}},
+    ],
+)
+def test_of_agent__lie_makes_nothing_long(changed: dict[str, Any]) -> None:
+    """The list of tags stays short."""
+    environment = of_agent(agent(**changed))
+    assert environment is None or len(environment.ranks) < 20_000

@@ -1,0 +1,92 @@
+"""What clients asked for is remembered by install, within bounds."""
+
+from __future__ import annotations
+
+import pytest
+from packaging.specifiers import SpecifierSet
+
+from proxy.foresight.environments import of_agent
+from proxy.foresight.installs import Install, Installs
+from proxy.foresight.requirements import Wanted
+from proxy.model import Target
+from tests.foresight.agents import agent
+
+ENVIRONMENT = of_agent(agent())
+assert ENVIRONMENT is not None
+PAGE = Target("pypi", None, "simple/demo/")
+ONE, TWO = (Target("pypi", "files.example", f"demo-{version}-py3-none-any.whl") for version in (1, 2))
+
+
+@pytest.fixture
+def install() -> Install:
+    """One that has asked for nothing."""
+    assert ENVIRONMENT is not None
+    return Installs().of("somebody", 0.0, ENVIRONMENT)
+
+
+def test_of__until_silent() -> None:
+    """Questions of a client belong together until it is silent for two minutes."""
+    assert ENVIRONMENT is not None
+    installs = Installs()
+    first = installs.of("a", 0.0, ENVIRONMENT)
+    assert first is installs.of("a", 100.0, ENVIRONMENT)
+    assert first is installs.of("a", 219.0, ENVIRONMENT)
+    assert first is not installs.of("a", 340.0, ENVIRONMENT)
+    assert first is not installs.of("b", 340.0, ENVIRONMENT)
+
+
+def test_of__bounded() -> None:
+    """Of many clients the last ones are remembered."""
+    assert ENVIRONMENT is not None
+    installs = Installs()
+    first = installs.of("0", 0.0, ENVIRONMENT)
+    others = [installs.of(str(number), 0.0, ENVIRONMENT) for number in range(1, 1000)]
+    assert others[-1] is installs.of("999", 0.0, ENVIRONMENT)
+    assert first is not installs.of("0", 0.0, ENVIRONMENT)
+
+
+def test_project__bounded(install: Install) -> None:
+    """A distribution with ten thousand requirements does not fill the memory."""
+    made = [install.project(f"p{number}") for number in range(10_000)]
+    assert made[0] is install.project("p0") is not None
+    assert made[-1] is None
+    for number in range(100):
+        install.asked_page("p0", Target("pypi", None, f"{number}/p0/"))
+    assert made[0] is not None
+    assert 4 == len(made[0].pages)
+
+
+def test_narrowed(install: Install) -> None:
+    """All who require a project count; what is known already is no news."""
+    project = install.project("demo")
+    assert project is not None
+    wanted = Wanted("demo", SpecifierSet(">=1"), frozenset({"x"}))
+    assert project.narrowed(wanted, [PAGE])
+    assert not project.narrowed(wanted, [PAGE])
+    assert project.narrowed(Wanted("demo", SpecifierSet("<3"), frozenset()), [])
+    assert project.narrowed(Wanted("demo", SpecifierSet("<3"), frozenset({"y"})), [])
+    assert SpecifierSet("<3,>=1") == project.specifier
+    assert ({"x", "y"}, (PAGE,)) == (set(project.extras), project.pages)
+
+
+def test_asked_file(install: Install) -> None:
+    """A file belongs to the install if its metadata was taken; of two versions the last one counts."""
+    assert not install.asked_file(ONE)
+    install.took_metadata("demo", ONE)
+    install.took_metadata("demo", TWO)
+    assert [TWO] == list(install.taken)
+    install.ahead[TWO] = 100
+    assert 100 == install.bytes_ahead
+    assert install.asked_file(TWO)
+    assert (0, False) == (install.bytes_ahead, install.asked_file(TWO))
+
+
+def test_took_metadata__of_another_wheel(install: Install) -> None:
+    """What the wheel requires that was foreseen is forgotten when the client takes another."""
+    project = install.project("demo")
+    assert project is not None
+    project.wheel, project.requirements = ONE, ()
+    assert project is install.took_metadata("demo", ONE)
+    assert () == project.requirements
+    assert project is install.took_metadata("demo", TWO)
+    assert project.requirements is None

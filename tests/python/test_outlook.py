@@ -1,0 +1,96 @@
+"""What is known of pages and files without asking upstream."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.errors import NotFound
+from proxy.model import Group, Member, Site, Target
+from proxy.python.outlook import Outlook, Prospect
+from proxy.python.page import File
+from tests.memory_upstream import Scripted
+from tests.python.conftest import Make
+from tests.python.world import PAGE, World, content
+from tests.wheels import wheel
+
+PACKAGE = wheel()
+FILE = Target("pypi", "files.example", f"p/{PACKAGE.filename}")
+LINK = PACKAGE.link(f"https://files.example/p/{PACKAGE.filename}")
+GROUP = Group("all", (Member("first", "simple/"), Member("second", "x/")), (("torch*", Member("second", "x/")),))
+
+
+def outlook(world: World, *groups: Group) -> Outlook:
+    """The outlook of a world."""
+    by_mount = {group.mount: group for group in groups}
+    parts = (world.page_cache, world.parsed, world.catalog, world.metadata, world.downloads)
+    return Outlook(world.sites, by_mount, world.store, *parts)
+
+
+@pytest.mark.parametrize(
+    ("path", "project"),
+    [("simple/demo/", "demo"), ("demo/", "demo"), ("simple/De_mo/", None), ("simple/demo", None), ("", None)],
+)
+def test_project(world: World, path: str, project: str | None) -> None:
+    """The page of a project is in a folder with its normalised name."""
+    assert project == outlook(world).project(Target("pypi", None, path))
+
+
+def test_project__flat(make: Make) -> None:
+    """A flat index has no pages of projects."""
+    flat = make(Site("flat", "https://flat.example/", "", 600.0, flat=True))
+    assert outlook(flat).project(Target("flat", None, "demo/")) is None
+
+
+def test_beside(world: World) -> None:
+    """In the same folder, be it the base."""
+    assert Target("pypi", None, "simple/other/") == outlook(world).beside(PAGE, "other")
+    assert Target("pypi", None, "other/") == outlook(world).beside(Target("pypi", None, "demo/"), "other")
+
+
+def test_first(world: World) -> None:
+    """Of a group the first member that may have the project."""
+    found = outlook(world, GROUP)
+    assert PAGE == found.first(PAGE)
+    assert Target("first", None, "simple/demo/") == found.first(Target("all", None, "simple/demo/"))
+    assert Target("second", None, "x/torch/") == found.first(Target("all", None, "simple/torch/"))
+
+
+async def test_files(world: World) -> None:
+    """Those of a page that was read; none of a page that is not here, or in quarantine."""
+    found = outlook(world)
+    assert (0, 0) == (len(found.links(PAGE)), found.page_size(PAGE))
+    world.publish(LINK)
+    shown = await world.page()
+    assert shown.size is not None
+    assert [PACKAGE.filename] == [file.filename for file in found.links(PAGE)]
+    assert found.page_size(PAGE) > 0
+    assert FILE == found.place(found.links(PAGE)[0], PAGE)
+    assert found.is_cheap(found.links(PAGE)[0])
+
+
+async def test_prospect(world: World) -> None:
+    """A file that is not here may be fetched; one that is here, or on its way, or on no page, may not."""
+    found = outlook(world)
+    assert Prospect(None, free=False) == await found.prospect(FILE)
+    world.publish(LINK)
+    await world.page()
+    assert Prospect(PACKAGE.body.size, free=True) == await found.prospect(FILE)
+    world.upstream.on(world.url(FILE), Scripted(content(PACKAGE)))
+    await world.read(await world.file(FILE))
+    assert Prospect(PACKAGE.body.size, free=False) == await found.prospect(FILE)
+    assert found.idle
+
+
+async def test_prospect__quarantined(world: World) -> None:
+    """Nothing is said of what must not be served."""
+    body = b'{"meta":{"api-version":"1.4"},"name":"demo","files":[],"project-status":{"status":"quarantined"}}'
+    world.upstream.on(world.url(PAGE), Scripted(body, headers={"content-type": "application/vnd.pypi.simple.v1+json"}))
+    await world.page()
+    with pytest.raises(NotFound, match="quarantined"):
+        await outlook(world).prospect(FILE)
+
+
+def test_is_cheap__large_wheel_without_metadata(world: World) -> None:
+    """Nothing is known of its host: reading it might take the whole wheel."""
+    large = File("demo-1.0-py3-none-any.whl", "https://files.example/x.whl", size=1 << 30)
+    assert not outlook(world).is_cheap(large)
