@@ -14,16 +14,10 @@ A request meets the parts in this order:
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import gc
-import logging
 import secrets
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -31,9 +25,9 @@ from typing import Protocol, TypeVar
 
 from aiohttp import http_parser, web
 
-from proxy import address_text, operating_system
+from proxy import operating_system
 from proxy.apt.policy import MOUNT as ARCHIVES
-from proxy.apt.policy import Archive, Policy
+from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
 from proxy.cache.bodies import Bodies
 from proxy.cache.documents import Documents
@@ -44,23 +38,29 @@ from proxy.cache.revalidation import Revalidator
 from proxy.config.archives import TUNNELS
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
+from proxy.control.explainer import Explainer, RunningFacts
 from proxy.control.server import ControlServer
 from proxy.errors import PullthroughError
-from proxy.events import Event
-from proxy.metrics import Metrics
+from proxy.foresight import Bounds, Foresight
+from proxy.metrics import Gauges, Metrics
 from proxy.model import GROUP_INDEX
+from proxy.observation import Observation
 from proxy.ports import Clock, Credentials, Observer, Proxies
+from proxy.python.forecasts import IndexForecasts
 from proxy.python.service import PythonIndexes
+from proxy.python.urls import path_on_cache
 from proxy.storage.opening import PendingStore, open_store
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream
+from proxy.upstream.offline import NoUpstream
+from proxy.upstream.parent import Parent
 from proxy.upstream.tunnel_connections import TunnelConnections, allowed_hosts
-from proxy.web.access_log import AccessLog
+from proxy.web.api import Api
 from proxy.web.edge import Edge
 from proxy.web.listener import Listener
 from proxy.web.log_writer import LogWriter
 from proxy.web.own_pages import OwnPages
-from proxy.web.program_log import ProgramLog, installed, lost_lines, thread_failed
+from proxy.web.questions import Questions
 from proxy.web.replay import Replay
 from proxy.web.responses import Responder
 from proxy.web.sender_threads import SenderThreads
@@ -91,6 +91,7 @@ class Running:
     urls: tuple[str, ...]  # http://host:port, without a slash at the end
     metrics: Metrics
     log: LogWriter
+    observer: Observer
     opened: DiskStore | PendingStore
     _stack: AsyncExitStack
 
@@ -128,13 +129,11 @@ async def start(
         )
     announced = _announcing() if settings.apt.announce else None
     operating_system.raise_open_files_limit()  # each client takes two
-    fetch, idle_timeout = settings.fetch, settings.serve.idle_timeout
-    structured = settings.serve.log_format == "json"
+    fetch, idle_timeout, groups = settings.fetch, settings.serve.idle_timeout, settings.index_groups()
     sites = {site.mount: site for site in settings.sites(*([credentials.hosts] if credentials else []))}
-    groups = settings.index_groups()
-    clock = clock or SystemClock()
-    proxies = proxies or KnownProxies.find(settings, {})
     via = f"pullthrough-{secrets.token_hex(4)}"  # tells this process from other caches on the way to upstream
+    clock, proxies = clock or SystemClock(), proxies or KnownProxies.find(settings, {})
+    parent = Parent(settings.parent, via, path_on_cache) if settings.parent else None
     async with AsyncExitStack() as stack:
 
         def closing(part: P) -> P:
@@ -142,15 +141,17 @@ async def start(
             stack.push_async_callback(part.close)
             return part
 
-        # Logs and metrics.
-        log = stack.enter_context(_logging(structured=structured))
-        metrics = Metrics((*sites, ARCHIVES), lambda: log.dropped, lambda: store.failures)
-        observer = _both(metrics, AccessLog(log, clock, structured=structured))
+        # What is told of it.
+        gauges = Gauges(int(settings.disk), store_errors=lambda: store.failures, followers=lambda: downloads.followers)
+        told = Observation.begin(stack, settings, clock, (*sites, ARCHIVES), gauges)
+        observer = told.observer
 
         # The disk and the network.
         store = closing(await open_store(settings.data, settings.disk, observer, clock))
         upstream = closing(
-            AiohttpUpstream(
+            NoUpstream()
+            if settings.offline
+            else AiohttpUpstream(
                 connect_timeout=fetch.connect_timeout,
                 read_timeout=fetch.read_timeout,
                 retries=fetch.retries,
@@ -158,6 +159,7 @@ async def start(
                 clock=clock,
                 credentials=credentials,
                 proxies=proxies,
+                parent=parent,
                 via=via,
             )
         )
@@ -165,9 +167,10 @@ async def start(
             TunnelConnections(
                 allowed_hosts(settings.apt.tunnels, TUNNELS),
                 observer=observer,
-                proxies=proxies,
+                proxies=parent or proxies,
                 via=via,
                 connect_timeout=fetch.connect_timeout,
+                offline=settings.offline,
             )
         )
 
@@ -186,24 +189,63 @@ async def start(
         indexes = closing(
             PythonIndexes(sites, groups, store, documents, downloads, revalidator, clock, quarantined=replay.forget)
         )
+        foresight = closing(Foresight(indexes, store, observer, clock, Bounds(**dict(settings.ahead))))
         archives = closing(
             AptArchives(
-                _policy(settings), store, upstream, clock, observer, documents, downloads, revalidator, bodies, patience
+                Policy.of(settings),
+                store,
+                upstream,
+                clock,
+                observer,
+                documents,
+                downloads,
+                revalidator,
+                bodies,
+                patience,
+            )
+        )
+        names = settings.names | {host.lower() for host in settings.host}
+        control = closing(
+            ControlServer(
+                clock,
+                told.metrics.traffic,
+                told.history.flush if told.history else None,
+                settings.longest_life(),
+                replay.forget,
+                closing(
+                    Explainer(
+                        IndexForecasts(sites, groups, store, clock),
+                        archives.forecasts(),
+                        names,
+                        RunningFacts(upstream, downloads.under_way, told.status.failures),
+                        offline=settings.offline,
+                    )
+                ),
+                archives.imported,
             )
         )
         own_pages = OwnPages(
-            metrics.render,
+            told.metrics.render,
             lambda: None if store.healthy else "the disk fails",
+            Api(
+                partial(told.status.now, told.metrics.traffic, downloads.under_way),
+                control.listing,
+                control.act,
+                Questions(control.who, control.stats, control.explain),
+            ),
             {mount: site.index for mount, site in sites.items()} | {group.mount: GROUP_INDEX for group in groups},
+            names,
         )
         tunnels = Tunnels(tunnel_connections.open, idle_timeout, observer)
 
         # The socket for verbs.
-        await store.when_open(closing(ControlServer(clock, metrics.traffic)).start)
+        await store.when_open(control.start)
+        await told.keep(stack, store)
 
         # The server.
-        names = settings.names | {host.lower() for host in settings.host}
-        edge = Edge(indexes, archives, responder, replay, own_pages, tunnels, observer, clock, via, names)
+        edge = Edge(
+            indexes, foresight, archives, responder, replay, own_pages, tunnels, observer, clock, via, names, parent
+        )
         server = Server(edge.handle, replay, idle_timeout)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)
         await runner.setup()
@@ -214,43 +256,8 @@ async def start(
         addresses = listener.addresses
         if announced is not None:
             await stack.enter_async_context(announced([host for host, _ in addresses], addresses[0][1]))
-        urls = tuple(f"http://{address_text.bracketed(host)}:{port}" for host, port in addresses)
-        return Running(urls, metrics, log, store, stack.pop_all())
+        return Running(listener.urls, told.metrics, told.log, observer, store, stack.pop_all())
     raise AssertionError("unreachable")
-
-
-async def run(
-    settings: Settings, greeting: Callable[[Sequence[str]], str], credentials: Credentials, proxies: Proxies
-) -> None:
-    """Serve until SIGINT or SIGTERM. `greeting` makes the text for the log out of the addresses."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    logging.captureWarnings(capture=True)
-    logging.raiseExceptions = False
-    threading.excepthook = thread_failed
-    running = await start(settings, credentials=credentials, proxies=proxies)
-    # These objects live as long as the process. A full collection over all of them would stop the server for 30 ms.
-    gc.collect()
-    gc.freeze()
-    try:
-        running.log.write(greeting(running.urls))
-        await stop.wait()
-    finally:
-        gc.unfreeze()
-        await running.close()
-
-
-@contextlib.contextmanager
-def _logging(*, structured: bool) -> Iterator[LogWriter]:
-    """Write the program's log to standard error, and give the writer."""
-    writer = LogWriter(sys.stderr, partial(lost_lines, structured=structured))
-    try:
-        with installed(ProgramLog(writer, structured=structured)):
-            yield writer
-    finally:
-        writer.close()
 
 
 def _announcing() -> Callable[[Sequence[str], int], AbstractAsyncContextManager[None]]:
@@ -263,34 +270,3 @@ def _announcing() -> Callable[[Sequence[str], int], AbstractAsyncContextManager[
             f"pullthrough[announce], or run: {sys.executable} -m pip install zeroconf ifaddr"
         ) from None
     return announced
-
-
-def _policy(settings: Settings) -> Policy:
-    apt = settings.apt
-    return Policy(
-        apt.hosts,
-        tuple(sorted(apt.paths)),
-        apt.window,
-        apt.serve_expired,
-        retries=settings.fetch.retries,
-        agent=apt.user_agent,
-        archives=tuple(
-            Archive(
-                one.prefix,
-                bool(one.credentials),
-                one.client_credentials,
-                tuple(sorted(one.paths)),
-                one.window,
-                one.user_agent,
-            )
-            for one in settings.archives
-        ),
-    )
-
-
-def _both(first: Observer, second: Observer) -> Observer:
-    def observer(event: Event) -> None:
-        first(event)
-        second(event)
-
-    return observer

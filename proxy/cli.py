@@ -8,28 +8,26 @@ Exit statuses: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from proxy import operating_system, options, version
+from proxy.bundle_verbs import verbs as bundle_verbs
 from proxy.config.credentials import KnownCredentials
 from proxy.config.loading import ConfigError
 from proxy.config.naming import key, settings_fields
 from proxy.config.proxy_selection import KnownProxies
-from proxy.options import CacheAddress, ConfigFile, DataFolder, IndexMount
-
-if TYPE_CHECKING:
-    from proxy.builds.store_access import DataPlace
-
-_EXIT_STATUS = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
+from proxy.config.settings import PREFIX
+from proxy.options import EXIT_STATUS, CacheAddress, ConfigFile, DataFolder, IndexMount
+from proxy.store_verbs import verbs
 
 cli = typer.Typer(
     name="pullthrough",
     help="A pull-through caching proxy for pip and apt.",
-    epilog=_EXIT_STATUS,
+    epilog=EXIT_STATUS,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
@@ -62,7 +60,7 @@ def everywhere(
         raise typer.Exit(1)
 
 
-@cli.command(epilog=_EXIT_STATUS)
+@cli.command(epilog=EXIT_STATUS)
 @options.with_settings
 def serve(
     *,
@@ -70,7 +68,7 @@ def serve(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show every setting and where its value came from, and exit.")
     ] = False,
-    **flags: str | None,
+    **flags: str | bool | None,
 ) -> None:
     """Run the proxy until it is interrupted."""
     given = {key(path): flags[options.option_name(path)] for path, _ in settings_fields()}
@@ -87,10 +85,11 @@ def serve(
         return
     from proxy.commands import serve as command  # noqa: PLC0415 - the server's libraries take a second to load
 
-    raise typer.Exit(command.serve(resolved.settings, credentials, proxies))
+    environ = {**os.environ, **({f"{PREFIX}CONFIG": str(config)} if config else {})}
+    raise typer.Exit(command.serve(resolved.settings, credentials, proxies, environ))
 
 
-@cli.command(epilog=_EXIT_STATUS)
+@cli.command(epilog=EXIT_STATUS)
 def healthcheck(
     *,
     config: ConfigFile = None,
@@ -154,96 +153,77 @@ def doctor(  # noqa: PLR0913 - each is an option
     raise typer.Exit(command.doctor(flags, os.environ, options.working_folder()))
 
 
-@cli.command(epilog=_EXIT_STATUS)
-def stats(  # noqa: PLR0913 - each is an option
+@cli.command(
+    epilog="EXIT STATUS: 0 all is there, 1 something cannot be had, 2 wrong usage or configuration, 3 --check: "
+    "something is missing, 130 interrupted."
+)
+def warm(  # noqa: PLR0913 - each is an option
+    wanted: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WHAT...]",
+            help="Lock files (pylock.toml, uv.lock, poetry.lock, pdm.lock), requirements.txt, CycloneDX SBOMs in JSON, "
+            "Dockerfiles, requirements such as demo==1.0, names of files, or addresses of files of apt archives.",
+            show_default=False,
+        ),
+    ] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch a line for each look.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds until interrupted.")] = False,
-    docker: Annotated[
-        bool, typer.Option("--docker", help="Also what Docker's images, build layers and cache mounts take.")
-    ] = False,
-    largest: Annotated[
-        int,
-        typer.Option("--largest", metavar="NUMBER", min=0, max=10_000, help="How many of the largest files to list."),
-    ] = 10,
+    platforms: Annotated[
+        list[str] | None,
+        typer.Option("--platform", metavar="NAME", help="A platform as pip or uv name it; several times for several."),
+    ] = None,
+    pythons: Annotated[
+        list[str] | None,
+        typer.Option("--python-version", metavar="VERSION", help="A version of Python; several times for several."),
+    ] = None,
+    apt: Annotated[
+        list[str] | None,
+        typer.Option("--apt", metavar="PACKAGES", help="Packages of apt, such as 'curl jq', with all that they need."),
+    ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--apt-source",
+            metavar="SOURCE",
+            help="Where apt finds them: 'http://mirror.example/debian bookworm main', or a file of sources. Without: "
+            "this machine's sources.",
+        ),
+    ] = None,
+    architecture: Annotated[
+        str | None, typer.Option("--apt-architecture", metavar="NAME", help="Another architecture, such as arm64.")
+    ] = None,
+    recommends: Annotated[
+        bool, typer.Option("--install-recommends/--no-install-recommends", help="Also what packages recommend.")
+    ] = True,
+    check: Annotated[bool, typer.Option("--check", help="Fetch none of the files: say which are missing.")] = False,
+    tools: Annotated[bool, typer.Option(help="Also the newest pip, setuptools, wheel and uv.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    index: IndexMount = None,
     config: ConfigFile = None,
-    data: DataFolder = None,
 ) -> None:
-    """Show what is stored, by index and kind, and what that saved."""
-    place = _data_place(config, data)
-    from proxy.commands import stats as command  # noqa: PLC0415 - its libraries take a moment to load
+    """Have in the running cache what a build will ask for, so that it can be built offline."""
+    settings = options.resolved(os.environ, config=config).settings
+    from proxy.commands import warm as command  # noqa: PLC0415 - its libraries take a moment to load
+    from proxy.warming.wishes import AptWish  # noqa: PLC0415 - likewise
 
-    raise typer.Exit(command.stats(command.StatsFlags(place, json, watch, docker, largest), os.environ))
-
-
-@cli.command(epilog=_EXIT_STATUS)
-def clean(  # noqa: PLR0913 - each is an option
-    *,
-    index: Annotated[
-        str | None, typer.Option("--index", metavar="MOUNT", help="Of this index; apt, or a host, for archives.")
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option("--project", metavar="NAME", help="Of this project, or Debian package.")
-    ] = None,
-    version: Annotated[
-        str | None, typer.Option("--version", metavar="VERSION", help="Of this version of the project.")
-    ] = None,
-    older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="TIME", help="Fetched or confirmed longer ago, as in 30d.")
-    ] = None,
-    larger_than: Annotated[
-        str | None, typer.Option("--larger-than", metavar="SIZE", help="Larger than this, as in 100MB.")
-    ] = None,
-    down_to: Annotated[
-        str | None,
-        typer.Option("--down-to", metavar="SIZE", help="The longest unused, until no more than this is stored."),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
-    docker: Annotated[bool, typer.Option("--docker", help="BuildKit's cache mounts that no build uses.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print as JSON what would go; with --yes remove it, a line for each step.")
-    ] = False,
-    config: ConfigFile = None,
-    data: DataFolder = None,
-) -> None:
-    """Remove what is stored, also while the cache runs. All conditions that are given must hold.
-
-    Shows what and how much first, and asks.
-    """
-    place = _data_place(config, data)
-    from proxy.commands import clean as command  # noqa: PLC0415 - its libraries take a moment to load
-
-    flags = command.CleanFlags(
-        place, index, project, version, older_than, larger_than, down_to, everything, docker, yes, json
+    flags = command.WarmFlags(
+        tuple(wanted or ()),
+        tuple(platforms or ()),
+        tuple(pythons or ()),
+        index or "pypi",
+        AptWish(tuple(apt or ()), tuple(sources or ()), architecture, recommends),
+        check=check,
+        tools=tools,
+        json=json,
     )
-    raise typer.Exit(command.clean(flags, os.environ))
+    raise typer.Exit(command.warm(flags, settings, os.environ))
 
 
-@cli.command(epilog=_EXIT_STATUS)
-def verify(
-    *,
-    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each step.")] = False,
-    config: ConfigFile = None,
-    data: DataFolder = None,
-) -> None:
-    """Hash every stored file, also while the cache runs. Damaged ones are removed, and fetched again when asked for."""
-    place = _data_place(config, data)
-    from proxy.commands import verify as command  # noqa: PLC0415 - its libraries take a moment to load
-
-    raise typer.Exit(command.verify(command.VerifyFlags(place, json), os.environ))
+cli.add_typer(verbs)
+cli.add_typer(bundle_verbs)
 
 
-def _data_place(config: str | None, data: str | None) -> DataPlace:
-    """The data folder of file, environment and flags. Ends with status 2 if some are wrong."""
-    resolved = options.resolved(os.environ, config=config, data=data)
-    from proxy.builds.store_access import DataPlace  # noqa: PLC0415 - its libraries take a moment to load
-
-    settings = resolved.settings
-    return DataPlace(settings.data, settings.disk, resolved.origin(("data",)).kind != "default")
-
-
-@cli.command(epilog=_EXIT_STATUS)
+@cli.command(epilog=EXIT_STATUS)
 def setup(  # noqa: PLR0913 - each is an option
     *,
     process: Annotated[
@@ -273,7 +253,7 @@ def setup(  # noqa: PLR0913 - each is an option
     raise typer.Exit(command.setup(flags, os.environ, options.working_folder()))
 
 
-@cli.command("help", epilog=_EXIT_STATUS)
+@cli.command("help", epilog=EXIT_STATUS)
 def show_help(
     context: typer.Context,
     verb: Annotated[str | None, typer.Argument(help="The verb to explain.", show_default=False)] = None,

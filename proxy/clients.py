@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from proxy import address_text
 
+BUILD_HOST = "pullthrough"  # the one name by which builds reach the cache (ADR 15)
 _PLAIN = "/+@:~!$&'()*,;="  # characters of a path that need no escape in an address
 
 

@@ -34,6 +34,10 @@ class NotFound(PullthroughError):
     """Upstream has no such project or file."""
 
 
+class NotHere(NotFound):
+    """The cache is offline and does not have it. Upstream may."""
+
+
 class Withheld(NotFound):
     """Upstream answers 403 to a request without credentials. S3-like stores do so for missing keys; others mean it."""
 
@@ -75,6 +79,14 @@ class UpstreamUnreachable(UpstreamError):
     reason = "unreachable"
 
 
+class Offline(UpstreamUnreachable):
+    """The setting `offline`: upstream is not asked. Not a failure of upstream, and counted as none."""
+
+
+class ParentOffline(Offline):
+    """The parent cache is offline, and does not have it."""
+
+
 class UpstreamTimeout(UpstreamError):
     """Upstream accepted the request and then sent nothing for longer than the limit."""
 
@@ -109,6 +121,10 @@ class WrongBytes(UpstreamError):
     """The bytes that arrived do not have the digest of the index, or the length of the headers."""
 
     reason = "wrong_bytes"
+
+
+class DigestDiffers(WrongBytes):
+    """All bytes arrived, and their digest is not the one of the index."""
 
 
 class Unsettled(UpstreamError):

@@ -15,6 +15,7 @@ from proxy import address_text
 ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
 GROUP_INDEX = "simple/"  # the path of every group's pages, below its mount
 _HEX = re.compile(r"[0-9a-f]+")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,6 @@ class Client:
     handed_out: MutableMapping[str, str] = field(default_factory=dict)  # the snapshot of each suite, on this connection
 
 
-T_co = TypeVar("T_co", covariant=True)
-
-
 @dataclass(frozen=True, slots=True)
 class Query(Generic[T_co]):
     """What a client asks for, read once at the edge (RFC 9110). `target` is a `Target`, or an `ArchiveAddress`."""
@@ -161,6 +159,7 @@ class Query(Generic[T_co]):
     user_agent: str | None = None
     authorization: str | None = field(default=None, repr=False)  # RFC 9110 §11.6.2
     client: Client = field(default_factory=Client)
+    ahead: bool = False  # no client waits for the answer
 
     @property
     def head(self) -> bool:
@@ -187,6 +186,7 @@ class Site:
     redirected_is_missing: bool = False  # a page that it redirects to any other host means "missing"
     authenticated: bool = False  # the settings have credentials for it: its answers are not public
     agent: str = ""  # the User-Agent of requests to it; empty: this program's own
+    parent: str = ""  # the cache that is asked in place of it, as scheme, host and port; empty: it is asked itself
     named: bool = True  # the settings name the host of `base`; else it came with a request, and is not trusted
 
     def owns(self, url: str) -> bool:

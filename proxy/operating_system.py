@@ -24,7 +24,7 @@ MORE_FOLLOWS: int = getattr(socket, "MSG_MORE", 0)  # a flag of `send`: wait wit
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BOOT_NAMES = ("kern.bootsessionuuid", "kern.boottime")  # of sysctl(8) on macOS; the second moves when the clock is set
 _FILES_OF_MACOS = 10_240  # what `setrlimit` accepts there where the hard limit is "unlimited" (OPEN_MAX)
-_NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+_NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTSOCK})
 _NO_FULL_SYNC = frozenset({errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 
@@ -78,9 +78,9 @@ def read_at(descriptor: int, buffer: memoryview, position: int) -> int:
 
 
 def send_file(sock: int, descriptor: int, position: int, size: int) -> int:
-    """Send a part of a file to a socket without copying it through the program; gives how many bytes left.
+    """Send a part of a file to a socket, or a file, without copying it through the program; gives how many bytes left.
 
-    Some network file systems cannot do that: then it is copied. Raises OSError.
+    Some network file systems cannot do that, and macOS only to a socket: then it is copied. Raises OSError.
     """
     try:
         return os.sendfile(sock, descriptor, position, size)

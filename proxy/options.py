@@ -8,14 +8,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
 
 from proxy.config.field_types import metavar, shown_default
 from proxy.config.loading import ConfigError, Resolved, resolve
-from proxy.config.naming import SettingPath, flag, settings_fields
+from proxy.config.naming import SettingPath, flag, key, settings_fields
+
+if TYPE_CHECKING:
+    from proxy.builds.store_access import DataPlace
+
+EXIT_STATUS = "EXIT STATUS: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."
 
 ConfigFile = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings file, in TOML.")]
 DataFolder = Annotated[str | None, typer.Option("--data", metavar="FOLDER", help="Folder of the cached files.")]
@@ -42,10 +47,16 @@ def option_name(path: SettingPath) -> str:
     return "_".join(path)
 
 
-def resolved(environ: Mapping[str, str], **flags: str | None) -> Resolved:
+def is_switch(path: SettingPath, field: FieldInfo) -> bool:
+    """Whether a setting's flag has no value: what the whole cache does or does not, such as `--offline`."""
+    return field.annotation is bool and len(path) == 1
+
+
+def resolved(environ: Mapping[str, str], **flags: str | bool | None) -> Resolved:
     """The settings of file, variables and flags, and where each came from. Ends with status 2 if some are wrong."""
+    texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in flags.items()}
     try:
-        return resolve(flags, environ, working_folder())
+        return resolve(texts, environ, working_folder())
     except ConfigError as error:
         raise wrong(error) from None
 
@@ -66,8 +77,11 @@ def working_folder() -> Path:
 
 
 def _parameter(path: SettingPath, field: FieldInfo) -> inspect.Parameter:
-    option = typer.Option(flag(path), metavar=metavar(field), help=_help(field))
-    annotation = Annotated[str | None, option]
+    annotation: Any
+    if is_switch(path, field):
+        annotation = Annotated[bool | None, typer.Option(f"{flag(path)}/--no-{key(path)}", help=_help(field))]
+    else:
+        annotation = Annotated[str | None, typer.Option(flag(path), metavar=metavar(field), help=_help(field))]
     return inspect.Parameter(option_name(path), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
@@ -75,3 +89,12 @@ def _help(field: FieldInfo) -> str:
     default = shown_default(field)
     text = field.description or ""
     return (text if default == "(none)" else f"{text} Default: {default}.").replace("`", "")
+
+
+def data_place(environ: Mapping[str, str], config: str | None, data: str | None) -> DataPlace:
+    """The data folder of file, environment and flags. Ends with status 2 if some are wrong."""
+    found = resolved(environ, config=config, data=data)
+    from proxy.builds.store_access import DataPlace  # noqa: PLC0415 - its libraries take a moment to load
+
+    chosen = found.origin(("data",)).kind != "default"
+    return DataPlace(found.settings.data, found.settings.disk, chosen, found.settings)

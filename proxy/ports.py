@@ -87,7 +87,10 @@ class Proxies(Protocol):
 
 
 class Upstream(Protocol):
-    """The network."""
+    """The network. `offline`: the settings say that nothing is asked; `get` raises Offline."""
+
+    @property
+    def offline(self) -> bool: ...
 
     def get(self, request: UpstreamRequest) -> AbstractAsyncContextManager[Reply]:
         """Send one GET, following redirects. Leaving the context closes the connection, unless the body was read out.
@@ -106,6 +109,14 @@ class Upstream(Protocol):
 
         `file`: whether it failed at files; else at pages. A host that cannot be reached fails at both.
         """
+        ...
+
+    def reaches(self, url: str) -> bool:
+        """Whether the host of `url` can be connected to, as far as is known."""
+        ...
+
+    def heard(self, url: str) -> bool:
+        """Whether the host of `url` responded within the last minute, and has not failed to since."""
         ...
 
 

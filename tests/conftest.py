@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import signal
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -48,8 +49,18 @@ class MakeProxy(Protocol):
     ) -> Running: ...
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the search for a wrong figure goes on."""
+    parser.addoption("--scenarios", type=int, default=8, help="how many mixes of clients and faults are counted")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marks that the guards know."""
+    """Name the marks that the guards know, and let Ctrl-C reach the programs that tests start.
+
+    What a shell starts in the background ignores it, and so would every program that begins here.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "keeps_spool: leaves partial downloads in the data folder on purpose")
 
 

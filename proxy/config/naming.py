@@ -16,6 +16,7 @@ from proxy.config.archives import ArchiveSettings
 from proxy.config.groups import GroupSettings
 from proxy.config.settings import PREFIX, Settings
 from proxy.config.upstreams import UpstreamSettings
+from proxy.config.warming import WarmSettings
 
 SettingPath = tuple[str, ...]
 # The lists of tables, by their names in `Settings`: the name of one entry in the file, `[[upstream]]`, and its fields.
@@ -23,6 +24,7 @@ LISTS: dict[str, tuple[str, type[BaseModel]]] = {
     "upstreams": ("upstream", UpstreamSettings),
     "groups": ("group", GroupSettings),
     "archives": ("archive", ArchiveSettings),
+    "warms": ("warm", WarmSettings),
 }
 
 

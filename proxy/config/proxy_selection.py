@@ -131,6 +131,8 @@ class KnownProxies:
         }.items():
             if isinstance(proxy, Proxy) and _is_this_cache(proxy, settings):
                 errors.append(f"{name}: names this cache itself; name the proxy behind it, or write {DIRECT}")
+        if settings.parent and _is_this_cache(Proxy(settings.parent), settings):
+            errors.append("parent: names this cache itself; name the cache that it is to ask, or leave it out")
         if errors:
             raise ConfigError(errors)
         return cls(by_scheme, by_mount, no_proxy, tuple(notes))

@@ -23,6 +23,7 @@ from proxy.config.proxies import DIRECT, ENVIRONMENT
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.sources import ConfigSource
 from proxy.config.upstreams import UpstreamSettings
+from proxy.config.warming import WarmSettings
 
 _COMMENT_COLUMN = 40
 
@@ -125,6 +126,21 @@ credentials = "env:CORP_APT"
 ```
 """
 
+_WARM = """\
+Each `[[warm]]` of the file is what the cache is to have, so that builds can go on [offline](offline.md). The running
+cache has `pullthrough warm` look after it when it starts, and again after each `every`; files that are here are not
+fetched again. The log says how each run ended, and what could not be had; so does `/api/v1/now`. `PULLTHROUGH_WARMS`
+holds the same as a JSON list. A cache that is offline runs none. Requirements are resolved by uv; where that is not
+installed, as in the cache's image, by pip, for the cache's own Python and system alone.
+
+```toml
+[[warm]]
+name = "nightly"
+what = ["/srv/app/uv.lock", "/srv/app/Dockerfile"]
+every = "1d"
+```
+"""
+
 
 def reference() -> str:
     """The whole document in Markdown."""
@@ -145,6 +161,9 @@ def reference() -> str:
             "## Archives\n",
             _ARCHIVES,
             *_table(ArchiveSettings),
+            "## Warm\n",
+            _WARM,
+            *_table(WarmSettings),
         ]
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,12 +17,14 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy import operating_system
+from proxy.config.addresses import Parent
 from proxy.config.archives import AptSettings, ArchiveSettings
 from proxy.config.builtin import builtin
 from proxy.config.field_types import Addresses, Count, Duration, Names, Notation, Size, show_size
 from proxy.config.groups import GroupSettings, problem, shadowing
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
 from proxy.config.upstreams import UpstreamSettings, repeated, twice
+from proxy.config.warming import Warms
 from proxy.model import Group, Site
 
 PREFIX = "PULLTHROUGH_"
@@ -79,6 +82,43 @@ class FetchSettings(BaseModel):
     )
 
 
+class ForesightSettings(BaseModel):
+    """What is fetched before a client asks for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: Literal["off", "metadata", "files"] = Field(
+        "files",
+        description="What is fetched before pip or uv asks for it: `metadata` stands for pages and metadata of the "
+        "projects that come next, `files` for the wheels too, `off` for nothing.",
+    )
+    requests: Count = Field(
+        16, ge=2, le=64, description="Requests at once that no client has asked for yet; half of them are for files."
+    )
+    size: Size = Field(
+        ByteSize(256 * 2**20), ge=0, description="Bytes of files that one client has not asked for yet, at most."
+    )
+
+
+class HistorySettings(BaseModel):
+    """What is remembered of who asked for which file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    days: Count = Field(
+        90,
+        ge=0,
+        le=3650,
+        description="Days for which the data folder has who asked for which file, with clients' addresses. 0 keeps no "
+        "history at all.",
+    )
+    size: Size = Field(
+        ByteSize(256 * 10**6),
+        ge=10**6,
+        description="Bytes that the history may take, with SQLite's log beside it; the oldest requests make room.",
+    )
+
+
 class ServeSettings(BaseModel):
     """How clients are served."""
 
@@ -127,8 +167,9 @@ class Settings(BaseSettings):
     port: Count = Field(3142, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     names: Names = Field(
         frozenset(),
-        description="Host names of the cache. Browsers get an index that has credentials only under one of these, "
-        "under `localhost`, or by an IP address. A flag or a variable has commas between them.",
+        description="Host names of the cache. Only under one of these, under `localhost`, or by an IP address, "
+        "browsers get an index that has credentials, and anybody gets the page at `/` and the API. A flag or a "
+        "variable has commas between them.",
     )
     data: Annotated[Path, Notation("FOLDER")] = Field(
         description="Folder of the cached files. One process at a time may use it.",
@@ -138,6 +179,10 @@ class Settings(BaseSettings):
         },
     )
     disk: Size = Field(ByteSize(100 * 10**9), description="Bytes that the data folder may hold; at least 1 MB.")
+    offline: bool = Field(
+        default=False,
+        description="Ask nothing of any upstream: serve what is here, list what is here, and say at once what is not.",
+    )
     page_limit: Size = Field(
         ByteSize(64 * 2**20), description="Largest index page or metadata file that upstream may send."
     )
@@ -148,14 +193,22 @@ class Settings(BaseSettings):
         "`http://user:password@proxy.example:3128`; `direct` for none; `environment` for what `HTTPS_PROXY`, "
         "`HTTP_PROXY` and `ALL_PROXY` name. Hosts in `NO_PROXY` are reached without it.",
     )
+    parent: Parent = Field(
+        "",
+        description="Another pullthrough that is asked in place of every upstream, for indexes and archives: "
+        "`http://hub.example:3142`. It needs the same mounts, and has the credentials.",
+    )
     fetch: FetchSettings = FetchSettings()
+    foresight: ForesightSettings = ForesightSettings()
     serve: ServeSettings = Field(default_factory=ServeSettings)
+    history: HistorySettings = HistorySettings()
     apt: AptSettings = AptSettings()
     upstreams: tuple[UpstreamSettings, ...] = Field(
         (), description="The upstreams. Some are built in; an entry with the mount of a built-in one replaces it."
     )
     groups: tuple[GroupSettings, ...] = Field((), description="Groups of upstreams at one address.")
     archives: tuple[ArchiveSettings, ...] = Field((), description="Settings of single apt archives.")
+    warms: Warms = Field((), description="What the cache is to have, looked after again and again.")
 
     @classmethod
     def settings_customise_sources(
@@ -175,7 +228,7 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at least {show_size(LEAST_DISK)}: the cache's database takes a part of it")
         return value
 
-    @field_validator("upstreams", "groups", "archives", mode="before")
+    @field_validator("upstreams", "groups", "archives", "warms", mode="before")
     @classmethod
     def _read_json(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever stands in the environment
         """An environment variable holds the list as JSON."""
@@ -216,9 +269,19 @@ class Settings(BaseSettings):
         """
         alone = shadowing(self.groups)
         return tuple(
-            upstream.site(shadows=upstream.mount in alone, known=known(upstream.mount))
+            replace(upstream.site(shadows=upstream.mount in alone, known=known(upstream.mount)), parent=self.parent)
             for upstream in self.with_builtin().upstreams
         )
+
+    @property
+    def ahead(self) -> ForesightSettings:
+        """What is fetched before a client asks for it: nothing while the cache is offline."""
+        return ForesightSettings(what="off") if self.offline else self.foresight
+
+    def longest_life(self) -> float:
+        """Seconds for which anything that may change counts as fresh, at most."""
+        windows = [one.window for one in self.archives if one.window is not None]
+        return max(self.apt.window, *windows, *(one.ttl for one in self.with_builtin().upstreams))
 
     def index_groups(self) -> tuple[Group, ...]:
         """The groups as the services see them."""

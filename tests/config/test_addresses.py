@@ -14,6 +14,7 @@ from proxy.config.addresses import (
     UrlPrefix,
     check_base,
     check_folder,
+    check_parent,
     folder_path,
     index_doubt,
     index_refusal,
@@ -47,6 +48,27 @@ def test_check_base__any_legal_form(scheme: str, host: str, parts: list[str], sl
     target = urls.locate(base + quote(name), site)
     assert target.host is None
     assert f"{base}{quote(name)}" == urls.upstream_url(target, site)
+
+
+@pytest.mark.parametrize(
+    ("text", "parent"),
+    [
+        ("", ""),
+        ("http://Hub.example:3142", "http://hub.example:3142"),
+        ("http://hub.example:80/", "http://hub.example"),
+        ("https://[::1]:3142/", "https://[::1]:3142"),
+    ],
+)
+def test_check_parent(text: str, parent: str) -> None:
+    """Scheme, host and port; none is empty."""
+    assert parent == check_parent(text)
+
+
+@pytest.mark.parametrize("text", ["hub.example:3142", "http://hub.example/cache/", "http://me:pw@hub.example"])
+def test_check_parent__malformed(text: str) -> None:
+    """No path, no user, and the scheme is written out."""
+    with pytest.raises(ValueError, match="must"):
+        check_parent(text)
 
 
 @given(st.lists(written.filter(bool), max_size=4))

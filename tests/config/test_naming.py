@@ -84,7 +84,7 @@ def test_file_keys__tables() -> None:
 
 def test_lists__entries_are_explained() -> None:
     """Each key of an upstream and of a group has a sentence, and a name that a file can have."""
-    assert {"upstreams", "groups", "archives"} == set(LISTS)
+    assert {"upstreams", "groups", "archives", "warms"} == set(LISTS)
     assert [] == [
         f"{table}.{name}"
         for table, model in LISTS.values()

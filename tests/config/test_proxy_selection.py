@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.loading import ConfigError
+from proxy.config.proxies import read_proxy
 from proxy.config.proxy_selection import KnownProxies, NoProxy
 from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
@@ -152,10 +153,12 @@ def test_loop__the_cache_itself(host: str, proxy: str) -> None:
     assert ("http_proxy names this cache itself; it is not used to reach upstream",) == known.notes
     upstream = UpstreamSettings(mount="one", url="https://a.example/", proxy=proxy)
     with pytest.raises(ConfigError) as caught:
-        KnownProxies.find(settings(host=host, proxy=proxy, upstreams=(upstream,)), {})
-    assert ["proxy: names this cache itself", "proxy of the upstream one: names this cache itself"] == [
-        line.partition(";")[0] for line in caught.value.errors
-    ]
+        KnownProxies.find(settings(host=host, proxy=proxy, parent=read_proxy(proxy).url, upstreams=(upstream,)), {})
+    assert [
+        "proxy: names this cache itself",
+        "proxy of the upstream one: names this cache itself",
+        "parent: names this cache itself",
+    ] == [line.partition(";")[0] for line in caught.value.errors]
 
 
 @pytest.mark.parametrize(

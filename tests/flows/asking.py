@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import aiohttp
 
@@ -65,7 +66,10 @@ def address(running: Running, package: Package, folder: str = "packages/", mount
 
 
 async def get(http: aiohttp.ClientSession, url: str, method: str = "GET", **headers: str) -> Got:
-    """Ask, and read to the end or the break. `if_range="…"` becomes the header `If-Range`."""
+    """Ask, and read to the end or the break. `if_range="…"` becomes the header `If-Range`.
+
+    It asks again where it is told to because metadata takes long, as it does on a slow machine.
+    """
     fields = {name.replace("_", "-").title(): value for name, value in headers.items()}
     async with http.request(method, url, headers=fields, allow_redirects=False) as response:
         body = bytearray()
@@ -75,7 +79,10 @@ async def get(http: aiohttp.ClientSession, url: str, method: str = "GET", **head
                 body += piece
         except aiohttp.ClientError:
             broken = True
-        return Got(response.status, {k.lower(): v for k, v in response.headers.items()}, bytes(body), broken)
+        got = Got(response.status, {k.lower(): v for k, v in response.headers.items()}, bytes(body), broken)
+    if got.status == 302 and "?waited=" in (location := got.headers["location"]):
+        return await get(http, urljoin(url, location), method, **headers)
+    return got
 
 
 async def until_kept(http: aiohttp.ClientSession, url: str) -> Got:

@@ -75,7 +75,7 @@ async def test_file_and_metadata(
         package = wheel(f"demo{number}", padding=padding)
         origin.publish(package, metadata=True)
         url = address(running, package)
-        for path in (url, f"{url}.metadata"):
+        for path in (f"{url}.metadata", url):  # in this order: of a file that is here, the metadata is read out of it
             first = await get(http, path)
             assert ("miss", None) == (first.source, first.headers.get("age"))
         await until_kept(http, url)

@@ -250,7 +250,7 @@ async def test_by_hash__of_each_kind(origin: Origin, make_clocked: MakeClocked, 
 async def test_stale__how_old(
     origin: Origin, make_clocked: MakeClocked, clock: SteppedClock, metric: Callable[..., float]
 ) -> None:
-    """Whoever is given an older state finds how old it is in the metrics, after a restart too."""
+    """Whoever is given an older state finds in the answer and in the metrics how old it is, after a restart too."""
     archive = Archive(origin)
     running = await start(make_clocked, origin, window=1)
     archive.publish(ONE)
@@ -264,6 +264,7 @@ async def test_stale__how_old(
     async with client(running) as apt:
         got = await apt.get(archive.url(f"{archive.folder}InRelease"))
 
-    assert "stale" == got.headers["x-cache"]
+    assert ("stale", "7200") == (got.headers["x-cache"], got.headers["age"])
     name, labels = "pullthrough_stale_age_seconds_bucket", {"upstream": "apt"}
     assert [0, 1] == [metric(running, name, le=le, **labels) for le in ("3600.0", "21600.0")]
+    assert 1 == metric(running, "pullthrough_stale_age_seconds_count")

@@ -94,6 +94,23 @@ async def test_clean__is_fetched_again(
     assert ("miss", package.sha256) == (got.source, got.sha256)
 
 
+async def test_clean__a_page_that_is_ready_to_send(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, data_folder: Path
+) -> None:
+    """A page that is fresh, and that is answered without being parsed, is gone from memory too."""
+    origin.publish(wheel(version="1.0"))
+    running = await make_proxy(origin.url)
+    page = f"{running.url}/pypi/simple/demo/"
+    for _ in range(3):
+        await get(http, page)
+    origin.publish(wheel(version="2.0"))
+    assert b"demo-2.0" not in (await get(http, page)).body
+
+    await aside(lambda: last(asked(data_folder).clean(Wish(project="demo"))))
+
+    assert b"demo-2.0" in (await get(http, page)).body
+
+
 async def test_control__not_by_the_port(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
     """What the socket answers, the port does not know."""
     running = await make_proxy(origin.url)

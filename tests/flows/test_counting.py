@@ -69,8 +69,7 @@ class Client:
     async def over(self) -> None:
         """Wait until one more answer is counted."""
         self.answers += 1
-        rows = self.running.metrics._rows  # rendering takes long
-        while sum(row.requests for row in rows.values()) < self.answers:
+        while self.running.metrics.answers < self.answers:  # rendering takes long
             await asyncio.sleep(0)
 
     @property

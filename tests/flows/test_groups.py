@@ -16,7 +16,7 @@ from proxy.config.upstreams import UpstreamSettings
 from tests import scrape
 from tests.conftest import MakeProxy
 from tests.faults import status
-from tests.flows.asking import SteppedClock, content, get
+from tests.flows.asking import SteppedClock, content, get, until_idle
 from tests.flows.conftest import MakeClocked
 from tests.origin import Origin
 from tests.pages import JSON
@@ -116,6 +116,8 @@ async def test_group__member_that_is_away(
     internal.publish(INTERNAL)
     running = await make_clocked(origin.url, **settings(internal.url, public.url))
     await names(http, running)
+    assert 200 == (await get(http, f"{running.url}/internal/packages/{INTERNAL.filename}")).status
+    await until_idle(running)
     await internal.stop()
     clock.advance(601)
     assert [INTERNAL.filename] == await names(http, running)

@@ -17,7 +17,7 @@ import pytest
 from tests import faults, pages
 from tests.conftest import MakeProxy
 from tests.faults import Fault
-from tests.flows.asking import SteppedClock
+from tests.flows.asking import SteppedClock, until_idle
 from tests.flows.conftest import MakeClocked
 from tests.flows.reading import Got, get
 from tests.gates import Gate
@@ -456,6 +456,8 @@ async def test_clock__jumps(
     running = await make_clocked(origin.url)
     origin.publish(wheel())
     before = await get(http, running.url + PAGE)
+    assert 200 == (await get(http, f"{running.url}/pypi/packages/{wheel().filename}")).status
+    await until_idle(running)
     clock.wall += jump
     outcomes = [(await get(http, running.url + PAGE)).cache for _ in range(2)]
     await origin.stop()

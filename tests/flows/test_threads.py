@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 import threading
 import zipfile
 import zlib
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from proxy.storage.verification import SYNCED_FROM
 from tests import system
 from tests.archive import Archive, deb
 from tests.bodies import Noise
@@ -85,7 +87,8 @@ def hold(kind: str, still: Standstill, patch: pytest.MonkeyPatch) -> None:
             make = hashlib.new
             patch.setattr(hashlib, "new", lambda *args, **kwargs: Hash(make(*args, **kwargs), still))
         case "parsing":
-            patch.setattr(zlib, "compressobj", still.before(zlib.compressobj))
+            gzip = sys.modules.get("isal.isal_zlib", zlib)
+            patch.setattr(gzip, "compress", still.before(gzip.compress))
         case "tables":
             patch.setattr(zlib, "decompressobj", still.before(zlib.decompressobj))
         case "wheels":
@@ -103,9 +106,9 @@ class Bed:
     wheels: list[Package]
 
     async def fsync(self, number: int) -> None:
-        """A file of an archive that is fetched, and kept."""
+        """A file of an archive that is fetched, and kept: so long that its sync is waited for."""
         path = f"/debian/pool/{number}_1.0_amd64.deb"
-        self.origin.file(path, Noise(100_000, number))
+        self.origin.file(path, Noise(SYNCED_FROM + 1, number))
         url = self.running.url + self.archives[0].url(path)
         assert (await get(self.http, url)).status == 200
         await until_kept(self.http, url)
