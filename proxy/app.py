@@ -244,7 +244,19 @@ async def start(
 
         # The server.
         edge = Edge(
-            indexes, foresight, archives, responder, replay, own_pages, tunnels, observer, clock, via, names, parent
+            indexes,
+            foresight,
+            archives,
+            responder,
+            replay,
+            own_pages,
+            tunnels,
+            observer,
+            clock,
+            via,
+            names,
+            parent,
+            settings.public_url,
         )
         server = Server(edge.handle, replay, idle_timeout)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN)

@@ -160,6 +160,7 @@ class Query(Generic[T_co]):
     authorization: str | None = field(default=None, repr=False)  # RFC 9110 §11.6.2
     client: Client = field(default_factory=Client)
     ahead: bool = False  # no client waits for the answer
+    base: str = ""  # by which the client surely reaches this cache: scheme, host and port, without a slash
 
     @property
     def head(self) -> bool:

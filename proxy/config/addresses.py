@@ -84,18 +84,18 @@ def _check_path(path: str) -> None:
         raise ValueError("must not have a segment of dots in its path")
 
 
-def check_parent(value: str) -> str:
+def check_cache(value: str) -> str:
     """Scheme, host and port of a cache, without a slash at the end; empty if there is none. Raises ValueError."""
     if not value:
         return ""
     base = check_base(value)
     if base.count("/") > len("://"):
-        raise ValueError("must be an address without a path, such as http://hub.example:3142; mounts are added to it")
+        raise ValueError("must be an address without a path, such as http://cache.example:3142; mounts are added to it")
     return base.removesuffix("/")
 
 
 Base = Annotated[str, AfterValidator(check_base)]
-Parent = Annotated[str, Notation("ADDRESS"), AfterValidator(check_parent)]
+CacheAddress = Annotated[str, Notation("ADDRESS"), AfterValidator(check_cache)]
 Folder = Annotated[str, AfterValidator(check_folder)]
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy import operating_system
-from proxy.config.addresses import Parent
+from proxy.config.addresses import CacheAddress
 from proxy.config.archives import AptSettings, ArchiveSettings
 from proxy.config.builtin import builtin
 from proxy.config.field_types import Addresses, Count, Duration, Names, Notation, Size, show_size
@@ -171,6 +171,12 @@ class Settings(BaseSettings):
         "browsers get an index that has credentials, and anybody gets the page at `/` and the API. A flag or a "
         "variable has commas between them.",
     )
+    public_url: CacheAddress = Field(
+        "",
+        description="Address by which clients reach the cache where something else listens for them, such as a server "
+        "with TLS or a published port of a container: `https://cache.example`. Pages that are asked for under its host "
+        "have whole addresses, which pip reads faster.",
+    )
     data: Annotated[Path, Notation("FOLDER")] = Field(
         description="Folder of the cached files. One process at a time may use it.",
         json_schema_extra={
@@ -193,7 +199,7 @@ class Settings(BaseSettings):
         "`http://user:password@proxy.example:3128`; `direct` for none; `environment` for what `HTTPS_PROXY`, "
         "`HTTP_PROXY` and `ALL_PROXY` name. Hosts in `NO_PROXY` are reached without it.",
     )
-    parent: Parent = Field(
+    parent: CacheAddress = Field(
         "",
         description="Another pullthrough that is asked in place of every upstream, for indexes and archives: "
         "`http://hub.example:3142`. It needs the same mounts, and has the credentials.",

@@ -47,7 +47,8 @@ class Install:
 
     environment: Environment
     accept: str | None = None  # the form,
-    accept_encoding: str | None = None  # and the coding in which it takes pages
+    accept_encoding: str | None = None  # the coding,
+    base: str = ""  # and the base of links in which it takes pages
     seen: float = 0.0  # monotonic seconds of its last question
     projects: dict[str, Project] = field(default_factory=dict)
     taken: dict[Target, None] = field(default_factory=dict)  # wheels by the order in which their metadata was taken

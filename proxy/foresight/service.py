@@ -105,6 +105,7 @@ class Foresight:
         match answer.kind:
             case Kind.PAGE:
                 install.accept, install.accept_encoding = query.accept, query.accept_encoding
+                install.base = query.base
                 name = self._outlook.project(target)
                 if name is not None:
                     install.asked_page(name, target)
@@ -248,6 +249,7 @@ class Foresight:
             accept_encoding=install.accept_encoding if page else None,
             waited=MOST_WAITS,
             ahead=True,
+            base=install.base if page else "",
         )
         async with asyncio.timeout(None if kind is Kind.FILE else _PATIENCE):
             answer = await self._indexes.answer(query)

@@ -145,10 +145,12 @@ def _without_dots(path: str) -> str:
 class PageLinks:
     """Writes the links of one page: what `relative` gives for `locate_file`, but faster, since pages have thousands."""
 
-    def __init__(self, page: Target, site: Site) -> None:
+    def __init__(self, page: Target, site: Site, base: str = "") -> None:
+        """`base`: what links begin with, scheme, host and port of this cache; relative links if it is empty."""
         self._site = site
         self._host = page.host
-        self._folder = page_folder(page)
+        self._start = base
+        self._folder = "" if base else page_folder(page)
         self._root = front(site.mount, None)
         self._base = urls.base_parts(site.base)
         self._own = urls.absolute(*self._base)
@@ -165,8 +167,8 @@ class PageLinks:
                 if host != self._host:
                     return self._front(host) + path.replace("+", "%2B")
             elif filenames.is_file(name) and not path.startswith(MARKER, len(base_path)):
-                return between(self._folder, self._root + path[len(base_path) :].replace("+", "%2B"))
-        return between(self._folder, format_path(urls.locate_file(url, self._site, name, project)))
+                return self._link(self._root + path[len(base_path) :].replace("+", "%2B"))
+        return self._link(format_path(urls.locate_file(url, self._site, name, project)))
 
     def stem(self, url: str, name: str) -> str:
         """How the plain address of the file `name` begins, up to where the rest of it is the rest of its link.
@@ -197,15 +199,19 @@ class PageLinks:
             return None if self._host else self._front(parts[1]) + stem[stem.index("/", _SCHEME) + 1 :]
         there = self._root + stem[len(self._own) :]
         # A file in a folder that the page is in has a shorter link.
-        return None if self._folder.startswith(there) else between(self._folder, there)
+        return None if self._folder.startswith(there) else self._link(there)
 
     def _front(self, host: str) -> str:
         """How links to another host begin."""
         found = self._fronts.get(host)
         if found is None:
             there = front(self._site.mount, urls.foreign_host(host))
-            found = self._fronts[host] = between(self._folder, there)
+            found = self._fronts[host] = self._link(there)
         return found
+
+    def _link(self, there: str) -> str:
+        """The link to a path on this cache, which has a slash at its front."""
+        return self._start + between(self._folder, there)
 
 
 # ---------------------------------------------------------------------- users

@@ -15,6 +15,7 @@ from proxy.errors import Forwarded, NotAllowed, NotFound, Offline, UpstreamDenie
 from proxy.model import Group, Kind, Outcome, Query, Site, Target
 from proxy.python import addresses, negotiation
 from proxy.python.metadata_offers import MetadataOffers
+from proxy.python.negotiation import Format
 from proxy.python.page_cache import PageCache
 from proxy.python.rendered_pages import PageView, RenderedPages
 from proxy.python.routes import Elsewhere, OtherSpelling, is_none_of, members_for
@@ -86,7 +87,9 @@ class Pages:
         address = PageAddress(site, project, target.path)
         document, supplement = await self._got(address, no_cache=query.no_cache)
         version = self._offers.version
-        rendered = await self._rendered.get(PageView(document, query.target, site, supplement), form, gzip=gzip)
+        base = query.base if form is Format.JSON else ""
+        view = PageView(document, query.target, site, supplement, base)
+        rendered = await self._rendered.get(view, form, gzip=gzip)
         return Representation(
             body=rendered.body,
             kind=Kind.PAGE,

@@ -1,8 +1,8 @@
 """Pages from a parent cache, written in upstream's terms before they are stored (ADR 22). Pure.
 
-The parent's links are relative, and lead to its own addresses. What is left of them afterwards leads to where upstream
-has the file: so a stored page stands for itself, with or without a parent. Called by `page_cache` for each page that
-arrives from a parent. Never looks at anything but links.
+The parent's links are relative or begin with its own address, and lead to its own addresses. What is left of them
+afterwards leads to where upstream has the file: so a stored page stands for itself, with or without a parent. Called
+by `page_cache` for each page that arrives from a parent. Never looks at anything but links.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from proxy.python.links import Base
 _JSON = re.compile(r'("url" ?: ?")([^"\\]+)(?=")')
 _HTML = re.compile(r'( href=")([^"]+)(?=")')
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_ELSEWHERE = f"{MARKER}/"
 # What may begin a mark in a path on a cache: a plus sign, as `addresses.quoted` writes it.
 _PLUS = "%2B"
 
@@ -41,15 +42,20 @@ class _Links:
         self._root = f"{site.parent}/{site.mount}/"
         self._base = Base.of(site.parent + page)
         folder = page[: page.rindex("/") + 1]
-        self._elsewhere = addresses.between(folder, f"/{site.mount}/{MARKER}/")
+        elsewhere = f"/{site.mount}/{MARKER}/"
+        self._elsewhere = addresses.between(folder, elsewhere), site.parent + elsewhere
 
     def upstream(self, link: str) -> str:
         """The link to where upstream has it; the parent's own address if only the parent knows that."""
         if link.startswith(self._elsewhere):
-            host, _, path = link[len(self._elsewhere) :].partition("/")
+            host, _, path = link[link.index(_ELSEWHERE) + len(_ELSEWHERE) :].partition("/")
             if not path.startswith(_PLUS) and f"/{_PLUS}" not in path and "%" not in host:
                 scheme = "http" if host.endswith(":80") else "https"
                 return f"{scheme}://{host.removesuffix(':80')}/{path}"
+        elif link.startswith(self._root):
+            path = link[len(self._root) :]  # below upstream's base as it is below the mount
+            if not path.startswith(_PLUS) and f"/{_PLUS}" not in path:
+                return self._site.base + path
         elif _SCHEME.match(link) or (link[:1] != "/" and not link.startswith(_PLUS) and f"/{_PLUS}" not in link):
             return link  # what the parent passes on, or below upstream's base as it is below the mount
         return self._through_target(link)

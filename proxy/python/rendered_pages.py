@@ -35,17 +35,23 @@ _GZIP = 31  # zlib's window of 32 KiB, and a header of gzip
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """What a rendered page is made of: upstream's page, the address on the cache, and what is known here of it."""
+    """What a rendered page is made of: upstream's page, the address on the cache, and what is known here of it.
+
+    `base`: scheme, host and port of the cache, with which links in JSON begin; empty for relative ones.
+    """
 
     document: Document
     here: Target
     site: Site
     supplement: Supplement = NOTHING_KNOWN
+    base: str = ""
 
     def key(self, form: Format, *, gzip: bool) -> str:
         """A text that tells rendered pages apart. It is the same in another process."""
         entry, here = self.document.entry, self.here
-        return f"{entry.digest} {entry.url} {here.mount} {here.path} {self.supplement.key} {form.name} {gzip}"
+        return (
+            f"{entry.digest} {entry.url} {self.base}/{here.mount} {here.path} {self.supplement.key} {form.name} {gzip}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ class RenderedPages:
 
 
 def _rendered(view: PageView, page: Page, form: Format) -> RenderedPage:
-    body = render(view.supplement.complete(page), view.here, view.site, form)
+    body = render(view.supplement.complete(page), view.here, view.site, form, view.base)
     return RenderedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 

@@ -1,6 +1,7 @@
 """`Page` → the bytes of a page, in the form that a client asked for, with links that stay on this cache.
 
-Links are relative and without a query, so that a page is right behind any host name. Called in a thread for long pages.
+Links are without a query, and relative, so that a page is right behind any host name. In JSON they are whole addresses
+where it is certain how the client reaches the cache. Called in a thread for long pages.
 Never decides what is true of a file: `supplements` has completed the page. Pure.
 """
 
@@ -28,11 +29,11 @@ _STEMS = 8  # of their addresses, at most: each is replaced in all of the text
 _ATTRIBUTE = re.compile(r"(?!on|style$|href$)[a-z][a-z0-9_.:-]*")  # none that a browser would act on
 
 
-def render(page: Page, here: Target, site: Site, form: Format) -> bytes:
-    """The page as it is served at `here`."""
+def render(page: Page, here: Target, site: Site, form: Format, base: str = "") -> bytes:
+    """The page as it is served at `here`. `base`: with which links in JSON begin; empty for relative ones."""
     match form:
         case Format.JSON:
-            return b"".join(_json_pieces(page, PageLinks(here, site), _projects(page, here, site)))
+            return b"".join(_json_pieces(page, PageLinks(here, site, base), _projects(page, here, site)))
         case Format.HTML | Format.TEXT:
             return b"".join(_html_pieces(page, PageLinks(here, site), _folders(page, here, site)))
         case _:

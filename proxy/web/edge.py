@@ -40,6 +40,7 @@ from proxy.web import admission, request_target
 from proxy.web.admission import CORS_FIELDS
 from proxy.web.answer_plan import Framing
 from proxy.web.error_responses import error_response, text_response
+from proxy.web.own_base import own_base
 from proxy.web.own_pages import OwnPages
 from proxy.web.replay import Replay
 from proxy.web.request_head import agent_of, query_of
@@ -73,8 +74,12 @@ class Edge:
         via: str,
         names: AbstractSet[str],
         parent: Parent | None = None,
+        public_url: str = "",
     ) -> None:
-        """`via`: this cache's name in requests to proxies and to its parent. `names`: its host names."""
+        """`via`: this cache's name in requests to proxies and to its parent. `names`: its host names.
+
+        `public_url`: of the settings.
+        """
         self._indexes = indexes
         self._foresight = foresight
         self._archives = archives
@@ -87,6 +92,7 @@ class Edge:
         self._via = via
         self._names = names
         self._parent = parent
+        self._public_url = public_url
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; for aiohttp's server."""
@@ -155,7 +161,8 @@ class Edge:
             admission.check_browser_host(request.raw_path, request.headers, self._names)
         connection = record.exchange.connection
         client = connection.clients.client(connection.peer, request.headers)
-        query = query_of(request, target, own.query, client)
+        base = own_base(request.headers.get("Host", ""), connection.local_address, self._public_url)
+        query = query_of(request, target, own.query, client, base)
         record.exchange.query = query
         return await self._send(partial(self._foresight.answer, query), record)
 

@@ -30,10 +30,13 @@ _LENGTH = 512  # characters of a header field that count
 _NOBODY = Client()
 
 
-def query_of(request: web.BaseRequest, target: T, parameters: str = "", client: Client = _NOBODY) -> Query[T]:
+def query_of(
+    request: web.BaseRequest, target: T, parameters: str = "", client: Client = _NOBODY, base: str = ""
+) -> Query[T]:
     """What `request` asks for at `target`. `parameters`: the text behind the question mark, undecoded.
 
-    Raises BadTarget for a malformed range, or malformed parameters.
+    `base`: by which the client surely reaches this cache, as `own_base` says. Raises BadTarget for a malformed range
+    or parameters.
     """
     headers = request.headers
     method = request.method
@@ -53,6 +56,7 @@ def query_of(request: web.BaseRequest, target: T, parameters: str = "", client: 
         headers.get("User-Agent"),
         authorization(headers.getall("Authorization", ())),
         client,
+        base=base,
     )
 
 

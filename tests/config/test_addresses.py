@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from proxy.config.addresses import (
     UrlPrefix,
     check_base,
+    check_cache,
     check_folder,
-    check_parent,
     folder_path,
     index_doubt,
     index_refusal,
@@ -59,16 +59,16 @@ def test_check_base__any_legal_form(scheme: str, host: str, parts: list[str], sl
         ("https://[::1]:3142/", "https://[::1]:3142"),
     ],
 )
-def test_check_parent(text: str, parent: str) -> None:
+def test_check_cache(text: str, parent: str) -> None:
     """Scheme, host and port; none is empty."""
-    assert parent == check_parent(text)
+    assert parent == check_cache(text)
 
 
 @pytest.mark.parametrize("text", ["hub.example:3142", "http://hub.example/cache/", "http://me:pw@hub.example"])
-def test_check_parent__malformed(text: str) -> None:
+def test_check_cache__malformed(text: str) -> None:
     """No path, no user, and the scheme is written out."""
     with pytest.raises(ValueError, match="must"):
-        check_parent(text)
+        check_cache(text)
 
 
 @given(st.lists(written.filter(bool), max_size=4))

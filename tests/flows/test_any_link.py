@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from html.parser import HTMLParser
 from typing import Any
@@ -19,7 +20,7 @@ from tests.conftest import MakeProxy
 from tests.flows.asking import SteppedClock, content, get, until_kept
 from tests.flows.conftest import MakeClocked
 from tests.origin import Origin
-from tests.pages import JSON
+from tests.pages import HTML, JSON
 from tests.wheels import Package, sdist, wheel
 
 ONE, TWO = wheel("demo", "1.0", padding=3000), wheel("demo", "2.0", padding=3000)
@@ -132,7 +133,9 @@ async def test_client__page_with_empty_segments(
     url = URL(running.url + path, encoded=True)
     async with http.get(url, headers={"Accept": JSON}) as answer:
         (file,) = (await answer.json(content_type=None))["files"]
-    for address in (urljoin(running.url + path, file["url"]), running.url + file["url"]):
+    async with http.get(url, headers={"Accept": HTML}) as answer:
+        (relative,) = re.findall('href="([^"#]*)', await answer.text())
+    for address in (file["url"], urljoin(running.url + path, relative), running.url + relative):
         assert content(ONE.body) == (await get(http, address)).body
     assert path.removeprefix("/pypi") in [request.target for request in origin.requests]
 

@@ -136,7 +136,7 @@ async def test_page_that_links_to_a_private_address(
     origin.page("/simple/demo/", [pages.Link("demo-1.0.tar.gz", f"http://{host}:{origin.port}/demo-1.0.tar.gz")])
     page = await get(http, proxy.url + PAGE, accept=pages.JSON)
     (file,) = page.json["files"]
-    got = await get(http, f"{proxy.url}/pypi/{file['url'].removeprefix('../../')}")
+    got = await get(http, file["url"])
     assert got.status == 403
     assert not [key for key in proxy.store.keys("") if key.startswith("file:")]
 

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urljoin
 
 import aiohttp
 import pytest
@@ -77,14 +76,31 @@ async def test_format__that_is_unknown(proxy: Running, origin: Origin, http: aio
 async def test_links__lead_to_the_file_below_the_mount(
     proxy: Running, origin: Origin, http: aiohttp.ClientSession
 ) -> None:
-    """A link is relative, without query, and leads to the file's bytes through the cache."""
+    """A link is a whole address, without query, and leads to the file's bytes through the cache."""
     package = wheel(version="1.0+cu126")
     origin.publish(package)
     page = await get(http, proxy.url + PAGE, accept=pages.JSON)
     (file,) = page.json["files"]
-    assert file["url"] == "../../packages/demo-1.0%2Bcu126-py3-none-any.whl"
-    got = await get(http, urljoin(proxy.url + PAGE, file["url"]))
+    assert file["url"] == f"{proxy.url}/pypi/packages/demo-1.0%2Bcu126-py3-none-any.whl"
+    got = await get(http, file["url"])
     assert package.body.read(0, package.body.size) == got.body
+
+
+async def test_links__relative_where_the_address_is_not_certain(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """Under a name or another port links are relative; under the host of `public_url` they begin with it."""
+    package = wheel()
+    origin.publish(package)
+    running = await make_proxy(origin.url, public_url="https://cache.example")
+    path, found = f"packages/{package.filename}", {}
+    for host in ("cache.lan:3142", "127.0.0.1:1", "cache.example"):
+        page = await get(http, running.url + PAGE, accept=pages.JSON, host=host)
+        found[host] = page.json["files"][0]["url"]
+    public = f"https://cache.example/pypi/{path}"
+    assert found == {"cache.lan:3142": f"../../{path}", "127.0.0.1:1": f"../../{path}", "cache.example": public}
+    in_html = await get(http, running.url + PAGE, accept=pages.HTML)
+    assert f'href="../../{path}#'.encode() in in_html.body
 
 
 async def test_links__to_another_host(
@@ -96,8 +112,9 @@ async def test_links__to_another_host(
     origin.publish(package, files=other_origin)
     page = await get(http, running.url + PAGE, accept=pages.JSON)
     (file,) = page.json["files"]
-    assert file["url"] == f"../../~files/{other_origin.host}:{other_origin.port}/packages/{package.filename}"
-    got = await get(http, urljoin(running.url + PAGE, file["url"]))
+    path = f"~files/{other_origin.host}:{other_origin.port}/packages/{package.filename}"
+    assert file["url"] == f"{running.url}/pypi/{path}"
+    got = await get(http, file["url"])
     assert package.body.read(0, package.body.size) == got.body
     assert other_origin.count(f"/packages/{package.filename}") == 1
 
@@ -110,7 +127,9 @@ async def test_links__resolve_against_the_address_after_redirects(
     origin.resource("/simple/demo/", "")
     origin.misbehave("/simple/demo/", faults.redirect("/elsewhere/demo/"))
     page = await get(http, proxy.url + PAGE, accept=pages.JSON)
-    assert [file["url"] for file in page.json["files"]] == ["../../elsewhere/demo/demo-1.0-py3-none-any.whl"]
+    assert [file["url"] for file in page.json["files"]] == [
+        f"{proxy.url}/pypi/elsewhere/demo/demo-1.0-py3-none-any.whl"
+    ]
 
 
 async def test_unknown_keys__survive(proxy: Running, origin: Origin, http: aiohttp.ClientSession) -> None:

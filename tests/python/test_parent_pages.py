@@ -28,6 +28,11 @@ LINKS = [
     ("../../%2Bf/ab/demo-1.0.zip", "https://index.example/base/%2Bf/ab/demo-1.0.zip"),
     ("../../~files/files.example/%2Bf/demo-1.0.zip", "https://files.example/%2Bf/demo-1.0.zip"),
     ("/corp/~files/files.example/p/demo-1.0.zip", "https://files.example/p/demo-1.0.zip"),
+    (f"{HUB}/corp/~files/files.example:80/p/demo-1.0.zip", "http://files.example/p/demo-1.0.zip"),
+    (f"{HUB}/corp/~files/files.example/%2Bf/demo-1.0.zip", "https://files.example/%2Bf/demo-1.0.zip"),
+    (f"{HUB}/corp/packages/demo-1.0.zip#egg=demo", "https://index.example/base/packages/demo-1.0.zip#egg=demo"),
+    (f"{HUB}/corp/%2Bf/ab/demo-1.0.zip", "https://index.example/base/%2Bf/ab/demo-1.0.zip"),
+    (f"{HUB}/corp/get/%2Bname/demo-1.0.zip", f"{HUB}/corp/get/%2Bname/demo-1.0.zip"),
     ("git+https://forge.example/demo", "git+https://forge.example/demo"),
     ("../../get/%2Bname/demo-1.0.zip", f"{HUB}/corp/get/%2Bname/demo-1.0.zip"),
     (
@@ -64,15 +69,16 @@ def test_json__not_a_page(body: bytes) -> None:
     st.sampled_from(["https://files.example", "http://files.example", "https://index.example/base"]),
     st.lists(st.text(st.sampled_from("ab+%~. -_2F"), max_size=5), max_size=4),
     st.sampled_from(["demo-1.0.zip", "demo-1.0+cpu-py3-none-any.whl", "1.0.zip", "download"]),
+    st.sampled_from(["", HUB]),
 )
-def test_any_link__stays_the_same_file(front: str, folders: list[str], name: str) -> None:
+def test_any_link__stays_the_same_file(front: str, folders: list[str], name: str, base: str) -> None:
     """What the parent writes for a link leads, read again, to the link; or to the parent's own path for it."""
     url = "/".join((front, *folders, name))
     try:
         scheme, host, path = urls.dissect(url)
         url = urls.absolute(scheme, host, path)
         target = urls.locate_file(url, SITE, name, "demo")
-        link = PageLinks(urls.locate(PAGE, SITE), SITE).to(url, name, "demo")
+        link = PageLinks(urls.locate(PAGE, SITE), SITE, base).to(url, name, "demo")
     except BadTarget:
         return
     body = msgspec.json.encode({"files": [{"url": link}]})
