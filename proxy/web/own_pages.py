@@ -20,8 +20,16 @@ from proxy.web import action_requests, admission
 from proxy.web.action_requests import ActionRefused
 from proxy.web.api import PREFIX, Api, Asked, single_values
 from proxy.web.error_responses import OWN_HEADERS, text_response
-from proxy.web.shared_facts import tag_of
-from proxy.web.status_page import POLICY, AnswerFilter, Said, StatusPage
+from proxy.web.status_page import POLICY, AnswerFilter, LivePart, Said, StatusPage
+
+_PAGE_HEADERS = {
+    **OWN_HEADERS,
+    "Content-Type": "text/html; charset=utf-8",
+    "Vary": "Accept",
+    "Content-Security-Policy": POLICY,
+    # With no-referrer, browsers would send the page's own forms without their origin.
+    "Referrer-Policy": "same-origin",
+}
 
 
 class OwnPages:
@@ -84,7 +92,7 @@ class OwnPages:
             return await self._stored(request, Said())
         facts, today, trouble = await self._api.facts.get(), datetime.now(UTC).date(), self._degraded()
         if query.get("view") == "live":
-            return _if_changed(request, _page(self._page.live(facts.now, today, trouble)))
+            return _if_changed(request, self._page.live(facts.now, today, trouble))
         wanted = AnswerFilter(*(query.get(name, "") for name in ("client", "path", "project")))
         return _page(self._page.render(facts.now, _base_url(request), today, trouble, wanted))
 
@@ -144,17 +152,15 @@ def detecting_script(request: web.BaseRequest) -> web.Response:
 
 
 def _page(text: str, status: int = 200) -> web.Response:
-    # With no-referrer, browsers would send the page's own forms without their origin.
-    headers = {**OWN_HEADERS, "Vary": "Accept", "Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
-    return web.Response(status=status, text=text, content_type="text/html", headers=headers)
+    return web.Response(status=status, body=text.encode(), headers=_PAGE_HEADERS)
 
 
-def _if_changed(request: web.BaseRequest, page: web.Response) -> web.Response:
-    """The page with a validator (RFC 9110 §8.8.3), or 304 for who has it. `no-store` stays: the script keeps it."""
-    page.headers["ETag"] = tag = tag_of(page.body) if isinstance(page.body, bytes) else ""
-    if tag and tag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=page.headers)
-    return page
+def _if_changed(request: web.BaseRequest, part: LivePart) -> web.Response:
+    """The part with its validator (RFC 9110 §8.8.3), or 304 for who has it. `no-store` stays: the script keeps it."""
+    headers = {**_PAGE_HEADERS, "ETag": part.tag}
+    if part.tag in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=part.body, headers=headers)
 
 
 def _static(text: str, content_type: str) -> web.Response:

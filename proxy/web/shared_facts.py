@@ -1,6 +1,6 @@
-"""The facts of the page, gathered once a second at most however many look: an open page costs who installs nothing.
+"""The facts of the page, gathered once in two seconds however many look: an open page costs who installs nothing.
 
-Called by `api` and `own_pages`. It never keeps facts longer than that second.
+Called by `api` and `own_pages`. It never keeps facts longer than that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.status import Now
 
-_LIFE = 1.0  # seconds; the page looks every two
+_LIFE = 2.0  # seconds, after which the page looks again
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,7 +43,7 @@ class SharedFacts:
         self._until = 0.0
 
     async def get(self) -> Facts:
-        """The facts, a second old at most. The same object as long as they are the same."""
+        """The facts, two seconds old at most. The same object as long as they are the same."""
         now = asyncio.get_running_loop().time
         async with self._gathering:
             if self._facts is None or self._until <= now():

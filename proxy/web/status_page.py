@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.resources import files
+from typing import Self
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -21,6 +22,7 @@ from proxy import clients, version
 from proxy.control.protocol import Action, ActionEnd, FoundFiles, Order
 from proxy.status import AnswerStatus, Now
 from proxy.web import savings_graph
+from proxy.web.shared_facts import tag_of
 
 POLICY = (
     "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; "
@@ -94,6 +96,21 @@ class Said:
         return f"{_DONE[end.do]}: {end.files} {_files(end.files)}, {size(end.size)}.{left}"
 
 
+@dataclass(frozen=True, slots=True)
+class LivePart:
+    """The part of the page that its script fetches anew: as text, as it is sent, and with a validator."""
+
+    text: str
+    body: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Encode it."""
+        body = text.encode()
+        return cls(text, body, tag_of(body))
+
+
 class StatusPage:
     """Renders the pages, and has the two files that belong to them."""
 
@@ -107,7 +124,7 @@ class StatusPage:
         environment.globals |= {"version": version(), "link": _link}
         self._template = environment.get_template("status.html")
         self._live = environment.get_template("live.html")
-        self._last: tuple[Now, date, str | None, str] | None = None  # the living part, of these facts
+        self._last: tuple[Now, date, str | None, LivePart] | None = None  # of these facts
         self._stored = environment.get_template("stored.html")
         self.style = _read("status.css")
         self.script = _read("status.js")
@@ -127,7 +144,7 @@ class StatusPage:
         mount = "pypi" if "pypi" in self._indexes else min(self._indexes)
         index = self._indexes[mount]
         return self._template.render(
-            live=Markup(self.live(now, today, trouble)),  # noqa: S704 - it is the page's own, and escaped
+            live=Markup(self.live(now, today, trouble).text),  # noqa: S704 - it is the page's own, and escaped
             answers=list(filter(wanted.passes, now.answers)),
             client=wanted.client,
             path=wanted.path,
@@ -140,8 +157,8 @@ class StatusPage:
             ),
         )
 
-    def live(self, now: Now, today: date, trouble: str | None = None) -> str:
-        """The part of the page that its script fetches anew. Made once for the same facts, however many look."""
+    def live(self, now: Now, today: date, trouble: str | None = None) -> LivePart:
+        """The living part. Made once for the same facts, however many look."""
         last = self._last
         if last is None or last[0] is not now or last[1:3] != (today, trouble):
             text = self._live.render(
@@ -152,7 +169,7 @@ class StatusPage:
                 view_box=savings_graph.view_box(),
                 trouble=trouble,
             )
-            last = self._last = now, today, trouble, text
+            last = self._last = now, today, trouble, LivePart.of(text)
         return last[3]
 
     def stored(  # noqa: PLR0913, PLR0917 what was asked for

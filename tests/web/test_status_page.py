@@ -112,8 +112,8 @@ def test_live__made_once_for_the_same_facts() -> None:
 
     first = page.live(_NOW, today)
     assert first is page.live(_NOW, today)
-    assert "Degraded" in page.live(_NOW, today, "the disk fails")
-    assert "4.0 MB" not in page.live(_EMPTY, today)
+    assert "Degraded" in page.live(_NOW, today, "the disk fails").text
+    assert "4.0 MB" not in page.live(_EMPTY, today).text
     assert first == page.live(_NOW, today)
 
 
