@@ -52,6 +52,8 @@ class Install:
     seen: float = 0.0  # monotonic seconds of its last question
     projects: dict[str, Project] = field(default_factory=dict)
     taken: dict[Target, None] = field(default_factory=dict)  # wheels by the order in which their metadata was taken
+    looking: bool = False  # for the next files;
+    look_again: bool = False  # something ended meanwhile
     downloading: int = 0  # files that it asked for and that are on their way
     files: int = 0  # files on their way that it did not ask for;
     ahead: dict[Target, int] = field(default_factory=dict)  # and bytes of all that it did not ask for yet

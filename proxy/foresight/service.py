@@ -188,9 +188,26 @@ class Foresight:
     # ------------------------------------------------------------------ files
 
     async def _next_files(self, client: str, install: Install) -> None:
-        """Fetch what the client will download next, as far as there is room."""
+        """Fetch what the client will download next, as far as there is room.
+
+        uv asks for dozens of files at once: one look is for all that came before it began.
+        """
+        install.look_again = True
+        if install.looking:
+            return
+        install.looking = True
+        try:
+            while install.look_again:
+                await asyncio.sleep(0)
+                install.look_again = False
+                await self._look(client, install)
+        finally:
+            install.looking = False
+
+    async def _look(self, client: str, install: Install) -> None:
         for wheel in tuple(install.taken):
-            if install.files >= _FILES:
+            # uv asks for dozens of files at once: it needs no help.
+            if install.files >= _FILES or install.downloading > _FILES:
                 return
             if wheel in install.ahead:
                 continue

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from proxy.bounded import Bounded
 from proxy.model import Digest, Entry
 from proxy.storage.backlog import Backlog, Change, Forgotten, Saved
 from proxy.storage.blobs import Blobs
@@ -20,6 +21,7 @@ from proxy.storage.record import Record
 from proxy.storage.threads import Threads
 
 _REMEMBERED = 20_000
+_ABSENT = 20_000  # keys, and beginnings of keys, that the index does not have
 _decoder = msgspec.json.Decoder(Entry)
 
 
@@ -57,6 +59,9 @@ class Entries:
         self._memory: OrderedDict[str, tuple[Entry, Record]] = OrderedDict()
         # The last change of each that is not in the index yet; None: forgotten.
         self._unwritten: dict[str, tuple[Saved, Entry, Record] | tuple[Forgotten, None, None]] = {}
+        # What the index does not have: clients and look-ahead ask several times for what is not here.
+        self._absent: Bounded[str, None] = Bounded(_ABSENT)
+        self._nothing_below: Bounded[str, None] = Bounded(_ABSENT)  # beginnings of keys; they end in a colon
         self._named: Counter[str] = Counter()  # by sha256: entries on their way to the index
         self._readable = True
 
@@ -71,7 +76,7 @@ class Entries:
             del self._memory[key]
         if key in self._unwritten:
             return self._find_unwritten(key)
-        return self._read(key) if self._readable else None
+        return self._read(key) if self._readable and key not in self._absent else None
 
     def _find_unwritten(self, key: str) -> Entry | None:
         _, entry, record = self._unwritten[key]
@@ -87,6 +92,7 @@ class Entries:
             self._threads.failed(error, Component.INDEX)
             return None
         if text is None:
+            self._absent[key] = None
             return None
         entry = decode(key, text)
         record = self._blobs.get(entry.digest.value) if entry else None
@@ -123,20 +129,28 @@ class Entries:
 
     def keys(self, prefix: str) -> Sequence[str]:
         """See `ports.Store`."""
-        found = self._rows(prefix) if self._readable else {key for key in self._memory if key.startswith(prefix)}
-        for key in self._unwritten:
-            if key.startswith(prefix):
-                (found.add if self._find_unwritten(key) is not None else found.discard)(key)
+        unwritten = [key for key in self._unwritten if key.startswith(prefix)]
+        if not unwritten and prefix in self._nothing_below:
+            return []
+        if not self._readable:
+            found = {key for key in self._memory if key.startswith(prefix)}
+        else:
+            rows = self._rows(prefix)
+            if rows is not None and not rows and not unwritten and prefix.endswith(":"):
+                self._nothing_below[prefix] = None
+            # A row whose blob is gone is about to be deleted.
+            found = {key for key, sha256 in rows or () if isinstance(sha256, str) and self._blobs.may_hold(sha256)}
+        for key in unwritten:
+            (found.add if self._find_unwritten(key) is not None else found.discard)(key)
         return sorted(found)
 
-    def _rows(self, prefix: str) -> set[str]:
+    def _rows(self, prefix: str) -> Sequence[tuple[str, object]] | None:
+        """The rows of an index that can be read: keys, and the sha256 that each names."""
         try:
-            rows = self._index.keys(prefix)
+            return self._index.keys(prefix)
         except DISK_ERRORS as error:
             self._threads.failed(error, Component.INDEX)
-            return set()
-        # A row whose blob is gone is about to be deleted.
-        return {key for key, sha256 in rows if isinstance(sha256, str) and self._blobs.may_hold(sha256)}
+            return None
 
     def save(self, entry: Entry) -> bool:
         """See `ports.Store`. Raises StoreBroken."""
@@ -153,8 +167,17 @@ class Entries:
             self._named[record.sha256] += 1
             self._backlog.add(change)
         self._unwritten[entry.key] = change, entry, record
+        self._no_more_absent(entry.key)
         self._remember(entry, record)
         return True
+
+    def _no_more_absent(self, key: str) -> None:
+        """A row with this key is on its way to the index."""
+        self._absent.pop(key, None)
+        end = key.find(":")
+        while end >= 0:
+            self._nothing_below.pop(key[: end + 1], None)
+            end = key.find(":", end + 1)
 
     def forget(self, key: str) -> None:
         """See `ports.Store`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,3 +62,35 @@ async def test_find__more_than_are_remembered(tmp_path: Path) -> None:
 
         assert all(store.find(str(number)) == entry(str(number), b"same body") for number in range(20))
         assert len(store._entries._memory) == 5
+
+
+async def test_find__what_was_not_here(tmp_path: Path) -> None:
+    """What comes after somebody asked for it in vain is found, by its key and among others, whenever it is written."""
+    prefixes = ("page:", "page:pypi:", "page:pypi:demo:")
+    async with opened(tmp_path / "data") as store:
+        for name in ("", "simple/demo/", "simple/demo/x:y"):
+            key = f"page:pypi:demo:{name}"
+            for _ in range(2):
+                assert store.find(key) is None
+                assert key not in {found for prefix in prefixes for found in store.keys(prefix)}
+            await keep(store, key, key.encode())
+            while store._entries._unwritten:
+                assert all(key in store.keys(prefix) for prefix in prefixes)
+                await asyncio.sleep(0)
+            store._entries._memory.clear()
+            assert entry(key, key.encode()) == store.find(key)
+            assert all(key in store.keys(prefix) for prefix in prefixes)
+
+
+async def test_keys__asked_for_until_they_are_written(tmp_path: Path) -> None:
+    """Nobody remembers that there is nothing while the first of them is on its way to the index."""
+    async with opened(tmp_path / "data") as store:
+        assert [] == list(store.keys("file:pypi:"))
+        await keep(store, "file:pypi:demo:a", b"body")
+        await store.forget("file:pypi:demo:a")
+        assert [] == list(store.keys("file:pypi:"))
+        await keep(store, "file:pypi:demo:a", b"body")
+        while store._entries._unwritten:
+            assert ["file:pypi:demo:a"] == list(store.keys("file:pypi:"))
+            await asyncio.sleep(0)
+        assert ["file:pypi:demo:a"] == list(store.keys("file:pypi:"))
