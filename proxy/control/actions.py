@@ -27,11 +27,11 @@ class Actions:
 
     async def carry_out(self, stored: Iterable[StoredBody], wish: ActionWish) -> ActionEnd:
         """Do what is wished for. `stored`: all bodies."""
-        wanted = set(wish.files)
+        wanted, stored = set(wish.files), list(stored)
         meant = [body for body in stored if body.sha256 in wanted]
         match wish.do:
             case Action.DELETE:
-                await self._delete(meant)
+                await self._delete([*meant, *selection.beside(stored, meant)])
             case Action.REFRESH:
                 meant = self._refreshed(meant)
             case Action.PIN:

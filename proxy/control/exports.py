@@ -25,7 +25,7 @@ from proxy.errors import StoreError, UpstreamError
 from proxy.model import Entry
 from proxy.ports import Clock
 from proxy.python import page_remarks
-from proxy.python.store_keys import name_in_key
+from proxy.python.store_keys import made_of, name_in_key
 from proxy.storage.inventory import Inventory
 
 _AT_ONCE = 2  # tars that are written at once
@@ -72,7 +72,7 @@ class Exports:
     async def export(self, wish: ExportWish) -> AsyncGenerator[Export]:
         """The bundle that the wish means. Raises StoreError, and ControlError if a file is missing or being checked."""
         now = self._clock.now()
-        entries = await self._inventory.known()
+        entries = await self._inventory.known(lambda key: made_of(key) is None)
         chosen = await self._choosing.run(export_choice.choose, entries, wish, now)
         del entries
         if missing := export_choice.absent(chosen, wish):

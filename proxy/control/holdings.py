@@ -25,6 +25,7 @@ _APT_KINDS = {
     "document": Kind.OTHER,
 }
 _ARCHIVE_HOST = re.compile(r"[a-z]+://([^/]+)/")
+_BESIDE = {"removed": " (removed files)", "outline": " (outline)"}  # what is not the page itself
 _ATTACHED = (".metadata", ".asc", ".sig", ".provenance")
 _DEBIAN = re.compile(
     r"([a-z0-9][a-z0-9+.-]+)_([^_]+?)(?:_[a-z0-9-]+\.u?deb|\.dsc|(?:\.orig(?:-[a-z0-9-]+)?|\.debian)?\.tar\.[a-z0-9]+"
@@ -68,9 +69,12 @@ def holding(key: str) -> Holding | None:
     match form:
         case "digest":
             return None
-        case "page" | "removed" if rest.count(":") > 1:
+        case "page" | "removed" | "outline" if rest.count(":") > 1:
             mount, project, path = rest.split(":", 2)
-            return Holding(mount, Kind.PAGE, path if form == "page" else f"{path} (removed files)", project or None)
+            return Holding(mount, Kind.PAGE, f"{path}{_BESIDE.get(form, '')}", project or None)
+        case "form" if rest.count(":") > 2:  # noqa: PLR2004 - mount, project, form, path
+            mount, project, written, path = rest.split(":", 3)
+            return Holding(mount, Kind.PAGE, f"{path} ({written.rpartition('-')[0]})", project or None)
         case "file" if rest.count(":") > 2:  # noqa: PLR2004 - mount, project, host, path
             mount, project, _ = rest.split(":", 2)
             name = name_in_key(key)

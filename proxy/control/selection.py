@@ -14,6 +14,7 @@ from typing import TypeAlias
 from proxy.control.holdings import Holding, holding
 from proxy.control.protocol import Amount, CleanPlan, FoundFiles, NamedFile, Order, StoredFile, Wish
 from proxy.model import Kind
+from proxy.python.store_keys import made_of
 from proxy.storage.inventory import StoredBlob, StoredEntry
 
 _NOBODYS = Holding("-", Kind.OTHER, "(without an address)")
@@ -113,7 +114,20 @@ def choose(stored: Sequence[StoredBody], wish: Wish, now: float, broken_off: int
             total -= body.size
         elif wish.down_to is None:  # to forget an address frees nothing
             keys += meant
-    return Choice(tuple(going), tuple(keys), total, broken_off if wish.everything else 0)
+    with_them = beside(stored, going)
+    total -= sum(body.size for body in with_them)
+    return Choice((*going, *with_them), tuple(keys), total, broken_off if wish.everything else 0)
+
+
+def beside(stored: Iterable[StoredBody], going: Sequence[StoredBody]) -> list[StoredBody]:
+    """What was made of pages that go, and is not among `going` itself."""
+    pages = {name.key for body in going for name in body.names if name.key.startswith("page:")}
+    already = {body.sha256 for body in going}
+    return [
+        body
+        for body in (stored if pages else ())
+        if body.names and body.sha256 not in already and all(made_of(name.key) in pages for name in body.names)
+    ]
 
 
 def _own(body: StoredBody) -> Sequence[Named]:

@@ -2,13 +2,13 @@
 
 The pages decide what may be fetched from a foreign host. Stored pages are read first, however old, since a digest does
 not age. Pages are asked for when no stored one lists the file, and when its address does not work any more, since some
-addresses are good for minutes only. Looks single links up, and never renders a page.
+addresses are good for minutes only. Looks single links up, and neither parses nor renders a page for one.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -32,9 +32,9 @@ from proxy.ports import Store
 from proxy.python import addresses, filenames
 from proxy.python.filenames import is_binary
 from proxy.python.layouts import FileHosts, likely_pages
+from proxy.python.outlines import Outlines
 from proxy.python.page import File, trust
 from proxy.python.page_cache import PageCache, WaitLimit
-from proxy.python.parsed_pages import ParsedPages
 from proxy.python.store_keys import PageAddress, file_key, located
 
 # For a file that is not stored: without a new page it cannot be had at all.
@@ -69,12 +69,12 @@ class Listing:
 class Catalog:
     """Finds files on pages. Its only state is which hosts pages link to: `hosts`."""
 
-    def __init__(self, sites: Mapping[str, Site], store: Store, pages: PageCache, parsed: ParsedPages) -> None:
+    def __init__(self, sites: Mapping[str, Site], store: Store, pages: PageCache, outlines: Outlines) -> None:
         """`sites` is by mount."""
         self._sites = sites
         self._store = store
         self._pages = pages
-        self._parsed = parsed
+        self._outlines = outlines
         self.hosts = FileHosts(sites)
 
     async def stored(self, target: Target, site: Site, *, failed: bool = False) -> Listing:
@@ -230,10 +230,9 @@ class Catalog:
         found: list[Location] = []
         for document in self._pages.stored_of(site, filenames.project_of(file.filename)):
             try:
-                page = await self._parsed.get(document)
+                listed = (await self._outlines.ask(document, (file.filename,))).by_name.get(file.filename, ())
             except (BlobDamaged, UpstreamError):
                 continue
-            listed = page.by_name.get(file.filename, ())
             found += [Location(it.url, site) for it in listed if it.fetchable and not digests.isdisjoint(it.digests)]
         return found
 
@@ -244,8 +243,8 @@ class Catalog:
 
         A file that an earlier copy of the page had at `target` is found where it is now; see `moved`.
         """
-        page = await self._parsed.get(document)
-        named = [] if page.summary.quarantined else page.by_name.get(name, [])
+        page = await self._outlines.ask(document, (name,))
+        named = () if page.summary.quarantined else page.by_name.get(name, ())
         found: list[File] = []
         for file in named:
             at = located(file, site)
@@ -263,15 +262,15 @@ class Catalog:
         """Raise NotFound if a stored page says that the project is quarantined (PEP 792)."""
         for document in self._pages.stored_of(site, project) if project else ():
             with contextlib.suppress(BlobDamaged, UpstreamError):
-                if (await self._parsed.summary(document)).quarantined:
+                if (await self._outlines.summary(document)).quarantined:
                     raise NotFound("The index has quarantined this project: its files may be dangerous.")
 
 
-def moved(before: File, now: list[File], *, failed: bool) -> list[File]:
+def moved(before: File, now: Sequence[File], *, failed: bool) -> list[File]:
     """Which of the files that a page lists `now` under a name are the file that it listed elsewhere `before`.
 
     The digest tells. Without digests the name does, if the earlier address does not work any more (`failed`).
     """
     if failed and len(now) == 1 and not before.digests and not now[0].digests:
-        return now
+        return list(now)
     return [file for file in now if not set(before.digests).isdisjoint(file.digests)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from proxy.bounded import Bounded
 from proxy.ports import Clock, Store
-from proxy.python.parsed_page import ParsedPage
+from proxy.python.outline import Excerpt
 from proxy.python.plain_links import Link
 from proxy.python.store_keys import PageAddress, file_key, file_keys, located, name_in_key
 
@@ -70,19 +70,27 @@ class MetadataOffers:
             self.version += 1
         self._unreadable[url] = filename
 
+    @property
+    def unreadable_names(self) -> set[str]:
+        """The names of the wheels that have no metadata that can be read."""
+        return set(self._unreadable.values())
+
     def everywhere(self, bare: frozenset[str]) -> bool:
         """Whether metadata can be promised for all wheels of these origins."""
         return not (self._unreadable or any(self.honours(origin) is False for origin in bare))
 
-    def offered(self, address: PageAddress, page: ParsedPage) -> Offered:
-        """The wheels of a page for which metadata can be promised, of those that the index offers none for."""
+    def offered(self, address: PageAddress, page: Excerpt) -> Offered:
+        """The wheels of a page for which metadata can be promised, of those that the index offers none for.
+
+        `page`: what it says of the files that are stored, and of `unreadable_names`.
+        """
         refusing = frozenset(origin for origin in page.summary.bare if self.honours(origin) is False)
-        bad = frozenset(url for url, name in self._unreadable.items() if name in page.by_name)
+        bad = frozenset(url for url, name in self._unreadable.items() if page.by_name.get(name))
         if not refusing and not bad:
             return EVERYTHING
         return Offered(refusing, self._stored(address, page) if refusing else frozenset(), bad)
 
-    def _stored(self, address: PageAddress, page: ParsedPage) -> frozenset[str]:
+    def _stored(self, address: PageAddress, page: Excerpt) -> frozenset[str]:
         """The addresses of the wheels that are stored, or whose metadata is."""
         site, found = address.site, set[str]()
         for key in self._store.keys(file_keys(site.mount, address.project or None)):

@@ -19,6 +19,7 @@ from proxy.model import Entry, Site, Validator
 from proxy.ports import Store
 from proxy.python.file_list import file_of
 from proxy.python.negotiation import UPSTREAM_ACCEPT
+from proxy.python.outlines import Outlines
 from proxy.python.page import File
 from proxy.python.parent_pages import in_upstream_terms
 from proxy.python.parsed_page import PageChange, ParsedPage
@@ -42,11 +43,12 @@ class WaitLimit(NamedTuple):
 class PageCache:
     """Gets pages. Mutable state: what was learnt from pages on arrival, and which of them quarantine their project."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 what learns of a page that comes
         self,
         store: Store,
         documents: Documents,
         parsed: ParsedPages,
+        outlines: Outlines,
         supplements: Supplements,
         quarantined: Callable[[], None] = lambda: None,
     ) -> None:
@@ -54,6 +56,7 @@ class PageCache:
         self._store = store
         self._documents = documents
         self._parsed = parsed
+        self._outlines = outlines
         self._supplements = supplements
         self._quarantined = quarantined
         self._quarantining: set[str] = set()  # by key
@@ -79,7 +82,10 @@ class PageCache:
         if anew:
             await self._forget_validator(key)
         seconds = limit and (limit.silent if self._documents.lost(wanted) else limit.seconds)
-        return await self._documents.get(wanted, seconds)
+        document = await self._documents.get(wanted, seconds)
+        if document.fetched and document.body is None:
+            self._outlines.came(document)
+        return document
 
     def reaches(self, page: Document) -> bool:
         """Whether the index of a page can be reached, as far as is known."""

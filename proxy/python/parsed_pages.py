@@ -1,7 +1,7 @@
 """Parsed pages: each body is parsed once, and kept in memory within bounds.
 
-Called by `page_cache` for a page that arrives, by `supplements` and `rendered_pages` for a page that a client gets, and
-by `catalog` for a single link. A page is known by the digest of its body, so it never goes stale: another page has
+Called by `page_cache` for a page that arrives, by `rendered_pages` for one that has to be rendered, and by `outlines`
+where there is none. A page is known by the digest of its body, so it never goes stale: another page has
 another digest.
 """
 
@@ -54,9 +54,10 @@ class PageWork:
 
 
 class ParsedPages:
-    """Parses pages. Mutable state: parsed pages and summaries, in order of use."""
+    """Parses pages. Mutable state: parsed pages and summaries, in order of use; `count`: pages parsed so far."""
 
     def __init__(self, work: PageWork) -> None:
+        self.count = 0
         self._work = work
         self._pages: OrderedDict[tuple[str, str], ParsedPage] = OrderedDict()
         self._links = 0
@@ -84,17 +85,21 @@ class ParsedPages:
         async with self._work.turn(entry):
             return self._known(entry) or await self._parse(entry, body)
 
-    async def summary(self, document: Document) -> Summary:
-        """The summary of a page, which is known longer than its links. Raises what `get` raises."""
+    def summary(self, document: Document) -> Summary | None:
+        """The summary of a page, if it is in memory, where it stays longer than the links."""
         key = _key(document.entry)
         found = self._summaries.get(key)
-        if found is None:
-            return (await self.get(document)).summary
-        self._summaries.move_to_end(key)
+        if found is not None:
+            self._summaries.move_to_end(key)
         return found
+
+    def sum_up(self, document: Document, summary: Summary) -> None:
+        """Note the summary of a page that need not be parsed."""
+        self._summaries[_key(document.entry)] = summary
 
     async def _parse(self, entry: Entry, body: bytes) -> ParsedPage:
         key = _key(entry)
+        self.count += 1
         found = await self._work.run(len(body), partial(_parsed, entry, body))
         self._summaries[key] = found.summary
         if key not in self._pages:

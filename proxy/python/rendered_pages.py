@@ -1,7 +1,7 @@
 """Rendered pages, as clients get them: made once in each form and coding, and kept in memory within bounds.
 
-Called by `pages`. The key of a rendered page names all that it is made of, so it never goes stale. Long pages are
-rendered and compressed in a thread.
+Called by `pages`. The key of a rendered page names all that it is made of, so it never goes stale. What memory does not
+hold is read back from beside the page in the store. Long pages are rendered and compressed in a thread.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from proxy.python.negotiation import Format
 from proxy.python.page import Page
 from proxy.python.parsed_pages import PageWork, ParsedPages
 from proxy.python.rendering import render
+from proxy.python.sidecars import WORTH, Sidecar, Sidecars
+from proxy.python.store_keys import form_key
 from proxy.python.supplements import NOTHING_KNOWN, Supplement
 
 try:
@@ -30,6 +32,7 @@ except ImportError:  # there is no wheel of it for this kind of machine
     _LEVEL = 6
 
 _BYTES = 48 << 20  # of rendered pages
+_INLINE = 256 << 10  # bytes of a stored form that is read on the event loop
 _GZIP = 31  # zlib's window of 32 KiB, and a header of gzip
 
 
@@ -46,12 +49,25 @@ class PageView:
     supplement: Supplement = NOTHING_KNOWN
     base: str = ""
 
+    @property
+    def place(self) -> str:
+        """A text that tells apart where a page is shown, which its links depend on."""
+        return f"{self.base}/{self.here.mount} {self.here.path}"
+
     def key(self, form: Format, *, gzip: bool) -> str:
         """A text that tells rendered pages apart. It is the same in another process."""
-        entry, here = self.document.entry, self.here
-        return (
-            f"{entry.digest} {entry.url} {self.base}/{here.mount} {here.path} {self.supplement.key} {form.name} {gzip}"
-        )
+        entry = self.document.entry
+        return f"{entry.digest} {entry.url} {self.place} {self.supplement.key} {form.name} {gzip}"
+
+    def made_of(self, form: Format, *, gzip: bool) -> str:
+        """The same for another process, which may have other settings."""
+        entry, key = self.document.entry, self.key(form, gzip=gzip)
+        return f"{key} {entry.content_type} {entry.key} {self.site.base}"
+
+    def stored_key(self, form: Format, *, gzip: bool) -> str:
+        """The store's key of a form: one for each place, whatever the page has become."""
+        place = hashlib.sha256(self.place.encode()).hexdigest()[:16]
+        return form_key(self.document.entry.key, f"{form.name.lower()}{'-gzip' if gzip else ''}-{place}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +81,9 @@ class RenderedPage:
 class RenderedPages:
     """Renders pages. Mutable state: rendered pages in order of use, and the work under way."""
 
-    def __init__(self, parsed: ParsedPages, work: PageWork) -> None:
+    def __init__(self, parsed: ParsedPages, sidecars: Sidecars, work: PageWork) -> None:
         self._parsed = parsed
+        self._sidecars = sidecars
         self._work = work
         self._pages: OrderedDict[str, RenderedPage] = OrderedDict()
         self._bytes = 0
@@ -74,34 +91,63 @@ class RenderedPages:
 
     async def get(self, view: PageView, form: Format, *, gzip: bool) -> RenderedPage:
         """The rendered page. Raises UpstreamBroken if upstream's is no index page, BlobDamaged."""
+        return await self._get(view, form, gzip=gzip)
+
+    async def _get(self, view: PageView, form: Format, *, gzip: bool, between: bool = False) -> RenderedPage:
+        """`between`: it is only a step to another one, and not stored."""
         key = view.key(form, gzip=gzip)
         found = self._pages.get(key)
         if found is not None:
             self._pages.move_to_end(key)
             return found
-        task, _ = self._flights.join(key, lambda: self._render(key, view, form, gzip=gzip))
+        task, _ = self._flights.join(key, lambda: self._provide(key, view, form, gzip=gzip, between=between))
         return await self._flights.result(task)
 
     async def close(self) -> None:
         """Break off the work under way."""
         await self._flights.close()
 
-    async def _render(self, key: str, view: PageView, form: Format, *, gzip: bool) -> RenderedPage:
+    async def _provide(self, key: str, view: PageView, form: Format, *, gzip: bool, between: bool) -> RenderedPage:
+        stored = await self._stored(view, form, gzip=gzip)
+        made = stored or await self._render(view, form, gzip=gzip)
+        entry = view.document.entry
+        if stored is None and not between and entry.size >= WORTH:
+            what = view.made_of(form, gzip=gzip)
+            self._sidecars.write_soon(entry, view.stored_key(form, gzip=gzip), what, lambda: (made.etag, made.body))
+        self._remember(key, made)
+        return made
+
+    async def _stored(self, view: PageView, form: Format, *, gzip: bool) -> RenderedPage | None:
+        """The form as it lies beside the page in the store."""
+        entry = view.document.entry
+        if entry.size < WORTH:
+            return None
+        blob = self._sidecars.find(entry, view.stored_key(form, gzip=gzip))
+        if blob is None:
+            return None
+        read = partial(self._sidecars.read, blob, view.made_of(form, gzip=gzip), str, _read)
+        return read() if blob.size <= _INLINE else await self._work.run(blob.size, read)
+
+    async def _render(self, view: PageView, form: Format, *, gzip: bool) -> RenderedPage:
         if gzip:
-            plain = await self.get(view, form, gzip=False)
+            plain = await self._get(view, form, gzip=False, between=True)
             body = await self._work.run(len(plain.body), partial(compressed, plain.body))
-            made = RenderedPage(body, f'{plain.etag[:-1]}-gzip"')
-        else:
-            entry = view.document.entry
-            page = (await self._parsed.get(view.document)).page
-            async with self._work.turn(entry):
-                made = await self._work.run(entry.size, partial(_rendered, view, page, form))
+            return RenderedPage(body, f'{plain.etag[:-1]}-gzip"')
+        entry = view.document.entry
+        page = (await self._parsed.get(view.document)).page
+        async with self._work.turn(entry):
+            return await self._work.run(entry.size, partial(_rendered, view, page, form))
+
+    def _remember(self, key: str, made: RenderedPage) -> None:
         self._pages[key] = made
         self._bytes += len(made.body)
         while self._bytes > _BYTES and len(self._pages) > 1:
             _, old = self._pages.popitem(last=False)
             self._bytes -= len(old.body)
-        return made
+
+
+def _read(sidecar: Sidecar[str]) -> RenderedPage:
+    return RenderedPage(sidecar.read(0, sidecar.size), sidecar.facts)
 
 
 def _rendered(view: PageView, page: Page, form: Format) -> RenderedPage:

@@ -22,6 +22,7 @@ from proxy.python.catalog import Catalog
 from proxy.python.files import Files
 from proxy.python.metadata import Later, Metadata, in_time
 from proxy.python.metadata_offers import MetadataOffers
+from proxy.python.outlines import Outlines
 from proxy.python.outlook import Outlook
 from proxy.python.page_cache import PageCache
 from proxy.python.pages import Pages
@@ -37,6 +38,7 @@ from proxy.python.routes import (
     ProjectPage,
     classify,
 )
+from proxy.python.sidecars import Sidecars
 from proxy.python.supplements import Supplements
 
 _USUAL = "pypi"  # the mount that `warm` asks where it is told no other
@@ -67,12 +69,14 @@ class PythonIndexes:
         }
         self._page_work = PageWork()
         parsed = ParsedPages(self._page_work)
+        self._sidecars = Sidecars(store, self._page_work, clock)
+        outlines = Outlines(parsed, self._sidecars)
         offers = MetadataOffers(store, clock)
-        supplements = Supplements(store, documents, parsed, downloads.stored_files, offers, clock)
-        page_cache = PageCache(store, documents, parsed, supplements, quarantined)
-        self._rendered = RenderedPages(parsed, self._page_work)
+        supplements = Supplements(store, documents, parsed, outlines, downloads.stored_files, offers, clock)
+        page_cache = PageCache(store, documents, parsed, outlines, supplements, quarantined)
+        self._rendered = RenderedPages(parsed, self._sidecars, self._page_work)
         self._pages = Pages(sites, page_cache, supplements, self._rendered, offers)
-        catalog = Catalog(sites, store, page_cache, parsed)
+        catalog = Catalog(sites, store, page_cache, outlines)
         self._metadata = Metadata(store, downloads, offers, clock)
         self._lists = ProjectLists(sites, downloads)
         self._files = Files(store, downloads, revalidator, catalog, self._metadata, clock)
@@ -156,4 +160,5 @@ class PythonIndexes:
         """Break off the work under way."""
         await self._metadata.close()
         await self._rendered.close()
+        await self._sidecars.close()
         await self._page_work.close()

@@ -1,4 +1,4 @@
-"""Keys of the store: of a page, of what a page dropped, and of a file. Pure.
+"""Keys of the store: of a page, of what a page dropped, of what is made of a page, and of a file. Pure.
 
 Their form is part of the format of the data folder (docs/formats.md). A change of it orphans everything that is stored.
 """
@@ -57,6 +57,28 @@ def project_of_page(key: str) -> str:
 def removed_key(key: str) -> str:
     """The key of what the page with this key does not list any more."""
     return f"removed:{key.removeprefix('page:')}"
+
+
+def outline_key(key: str) -> str:
+    """The key of the outline of the page with this key."""
+    return f"outline:{key.removeprefix('page:')}"
+
+
+def form_key(key: str, form: str) -> str:
+    """The key of a rendered form of the page with this key. `form`, without a colon, tells it from others."""
+    mount, project, path = key.removeprefix("page:").split(":", 2)
+    return f"form:{mount}:{project}:{form}:{path}"
+
+
+def made_of(key: str) -> str | None:
+    """The key of the page that this cache made something of, if `key` is that of such a thing: it can be made again."""
+    kind, _, rest = key.partition(":")
+    if kind == "outline":
+        return f"page:{rest}"
+    if kind == "form" and rest.count(":") > 2:  # noqa: PLR2004 - mount, project, form, path
+        mount, project, _, path = rest.split(":", 3)
+        return page_key(mount, project, path)
+    return None
 
 
 def file_key(target: Target) -> str:

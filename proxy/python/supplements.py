@@ -22,6 +22,8 @@ from proxy.python import filenames
 from proxy.python.file_list import FileList, file_of, links_of
 from proxy.python.metadata_offers import EVERYTHING, MetadataOffers, Offered
 from proxy.python.negotiation import Format
+from proxy.python.outline import Excerpt
+from proxy.python.outlines import Outlines
 from proxy.python.page import EMPTY, File, Page, origin_of
 from proxy.python.parsed_page import PageChange, ParsedPage
 from proxy.python.parsed_pages import ParsedPages
@@ -120,6 +122,7 @@ class Supplements:
         store: Store,
         documents: Documents,
         parsed: ParsedPages,
+        outlines: Outlines,
         stored_files: StoredFiles,
         offers: MetadataOffers,
         clock: Clock,
@@ -127,25 +130,32 @@ class Supplements:
         self._store = store
         self._documents = documents
         self._parsed = parsed
+        self._outlines = outlines
         self._stored_files = stored_files
         self._offers = offers
         self._clock = clock
 
     async def of(self, address: PageAddress, document: Document) -> Supplement:
         """What is known here of a page. Raises UpstreamBroken if it is no index page, BlobDamaged."""
-        summary = await self._parsed.summary(document)
+        summary = await self._outlines.summary(document)
         site, dropped = address.site, await self._dropped(document.entry.key, address.site)
         if not dropped and (not summary.bare or self._offers.everywhere(summary.bare)):
             if summary.hashed:
                 return NOTHING_KNOWN  # the usual case: the links need not be parsed
-            if not any(True for _ in self._store.keys(file_keys(site.mount, address.project or None))):
+            if not self._store.keys(file_keys(site.mount, address.project or None)):
                 return Supplement()
-        page = await self._parsed.get(document)
+        page = await self._outlines.ask(document, self._names(address) | {file.filename for file in dropped})
         digests = {} if summary.hashed else self._measured(address, page)
-        removed = await self._stored((file for file in dropped if file.filename not in page.by_name), site)
+        removed = await self._stored((file for file in dropped if not page.by_name.get(file.filename)), site)
         offered = self._offers.offered(address, page)
         lasting = summary.hashed and not removed and offered is EVERYTHING
         return Supplement(digests, tuple(removed), offered=offered, lasting=lasting)
+
+    def _names(self, address: PageAddress) -> set[str]:
+        """The names of the files of a page of which something may be known here."""
+        stored = self._store.keys(file_keys(address.site.mount, address.project or None))
+        names = {name_in_key(key) for key in stored}
+        return names | {name.removesuffix(".metadata") for name in names} | self._offers.unreadable_names
 
     async def limited(self, address: PageAddress, document: Document, supplement: Supplement) -> Supplement:
         """The same for an index that cannot be reached: of its files those can be had that are stored.
@@ -232,7 +242,7 @@ class Supplements:
         digest = link.best_digest
         return digest is not None and link.fetchable and self._store.blob(digest) is not None
 
-    def _measured(self, address: PageAddress, page: ParsedPage) -> dict[str, Digest]:
+    def _measured(self, address: PageAddress, page: Excerpt) -> dict[str, Digest]:
         """The digests of stored files, where the page gives none."""
         site, found = address.site, dict[str, Digest]()
         for key in self._store.keys(file_keys(site.mount, address.project or None)):

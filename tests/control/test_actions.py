@@ -9,9 +9,10 @@ import pytest
 from proxy.control import selection
 from proxy.control.actions import Actions
 from proxy.control.protocol import Action, ActionEnd, ActionWish
+from proxy.python.store_keys import form_key, outline_key
 from proxy.storage.store import DiskStore
 from tests.control.stores import BODIES, CURL, PAGE, TORCH, StoppedClock, fill
-from tests.storage.disk import digest, opened
+from tests.storage.disk import digest, keep, opened
 
 _GONE = "f" * 64
 
@@ -35,6 +36,18 @@ async def test_delete__with_all_addresses(tmp_path: Path) -> None:
         assert (None, None, True) == (store.find(TORCH), store.find(CURL), store.find(PAGE) is not None)
         assert ["all"] == forgotten
         assert "" == (tmp_path / "pins").read_text()
+
+
+async def test_delete__a_page_with_what_was_made_of_it(tmp_path: Path) -> None:
+    """It is not counted: a person wished for the page."""
+    async with opened(tmp_path) as store:
+        await fill(store)
+        await keep(store, outline_key(PAGE), b"outline")
+        await keep(store, form_key(PAGE, "json-0"), b"form")
+        end = await _done(store, Action.DELETE, PAGE)
+
+        assert ActionEnd(Action.DELETE, 1, 200, 1) == end
+        assert ([], [], [CURL]) == (store.keys("outline:"), store.keys("form:"), store.keys("apt:"))
 
 
 @pytest.mark.parametrize(("key", "age"), [(PAGE, 100_000.0), (CURL, 100_000.0)])

@@ -17,6 +17,7 @@ from proxy.bundles.tar_writer import TarOutlet
 from proxy.control.export_wish import ExportWish, LockedFile
 from proxy.control.exports import Exports
 from proxy.control.protocol import ControlError
+from proxy.python.store_keys import form_key, outline_key
 from proxy.storage.store import DiskStore
 from tests.bundles.packed import entry, sha256
 from tests.control.stores import CURL, TORCH, StoppedClock, aside, fill
@@ -75,6 +76,17 @@ async def test_export__pages_say_what_the_index_said(store: DiskStore, exports: 
 
     assert 1 == shown.count("<a ")
     assert 'data-requires-python="&gt;=3.9" data-yanked="broken"' in shown
+
+
+async def test_export__nothing_that_was_made_of_pages(store: DiskStore, exports: Exports, tmp_path: Path) -> None:
+    """The other cache makes it itself."""
+    await keep(store, PAGE, b"page")
+    before = await _write(exports, tmp_path / "before")
+    await keep(store, outline_key(PAGE), b"outline")
+    await keep(store, form_key(PAGE, "json-0"), b"form")
+    after = await _write(exports, tmp_path / "after")
+
+    assert [one.sha256 for one in read(before).members] == [one.sha256 for one in read(after).members]
 
 
 async def test_export__lock_file_names_what_is_not_here(exports: Exports) -> None:

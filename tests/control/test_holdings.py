@@ -6,7 +6,7 @@ import pytest
 
 from proxy.control.holdings import Holding, holding, version_of
 from proxy.model import Kind, Target
-from proxy.python.store_keys import file_key, page_key, removed_key
+from proxy.python.store_keys import file_key, form_key, outline_key, page_key, removed_key
 
 _ARCHIVE = "http://archive.example/debian/"
 _SUITE = f"{_ARCHIVE}dists/stable/"
@@ -21,6 +21,15 @@ _SUITE = f"{_ARCHIVE}dists/stable/"
             removed_key(page_key("pypi", "torch", "simple/torch/")),
             Holding("pypi", Kind.PAGE, "simple/torch/ (removed files)", "torch"),
         ),
+        (
+            outline_key(page_key("pypi", "torch", "simple/torch/")),
+            Holding("pypi", Kind.PAGE, "simple/torch/ (outline)", "torch"),
+        ),
+        (
+            form_key(page_key("pypi", "torch", "simple/torch/"), "json-gzip-0123"),
+            Holding("pypi", Kind.PAGE, "simple/torch/ (json-gzip)", "torch"),
+        ),
+        (form_key(page_key("flat", "", "a:b"), "html-0123"), Holding("flat", Kind.PAGE, "a:b (html)")),
         (
             file_key(Target("pypi", "files.example:8443", "a/torch-2.7.1+cu126-cp312-cp312-linux_x86_64.whl")),
             Holding("pypi", Kind.FILE, "torch-2.7.1+cu126-cp312-cp312-linux_x86_64.whl", "torch", "2.7.1+cu126"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from proxy.control import selection
 from proxy.control.protocol import Amount, NamedFile, Order, Wish
 from proxy.control.selection import StoredBody
+from proxy.python.store_keys import form_key, outline_key
 from proxy.storage.inventory import StoredBlob, StoredEntry
 
 _NOW = 1_000.0
@@ -65,6 +66,24 @@ def test_choose__conditions(wish: Wish, bodies: list[str], keys: list[str]) -> N
     assert (bodies, keys) == ([body.sha256 for body in choice.bodies], list(choice.keys))
     assert 1565 - sum(body.size for body in choice.bodies) == choice.left
     assert (7 if wish.everything else 0) == choice.broken_off
+
+
+def test_choose__what_was_made_of_a_page_goes_with_it() -> None:
+    """Whatever chose the page, and however young that is; a body that something else names, too, stays."""
+    blobs = [*_BLOBS, *(StoredBlob(name, 3) for name in ("outline", "form", "other", "both"))]
+    made = [
+        StoredEntry(outline_key(_PAGE), "outline", 999.0),
+        StoredEntry(form_key(_PAGE, "json-0"), "form", 999.0),
+        StoredEntry(outline_key("page:pypi:other:simple/other/"), "other", 999.0),
+        StoredEntry(outline_key(_PAGE), "both", 999.0),
+        StoredEntry("page:pypi:both:simple/both/", "both", 999.0),
+    ]
+    stored = selection.bodies(blobs, [*_ENTRIES, *made])
+    choice = selection.choose(stored, Wish(larger_than=9), _NOW)
+
+    assert ["old", "page", "torch", "curl", "outline", "form"] == [body.sha256 for body in choice.bodies]
+    assert 11 == choice.left
+    assert [] == selection.beside(stored, [body for body in stored if body.sha256 == "torch"])
 
 
 @pytest.mark.parametrize(

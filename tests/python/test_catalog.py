@@ -21,9 +21,11 @@ from proxy.errors import (
 from proxy.model import Digest, Site, Target
 from proxy.python.catalog import Catalog, Listing, moved
 from proxy.python.metadata_offers import MetadataOffers
+from proxy.python.outlines import Outlines
 from proxy.python.page import File
 from proxy.python.page_cache import PageCache
 from proxy.python.parsed_pages import PageWork, ParsedPages
+from proxy.python.sidecars import Sidecars
 from proxy.python.store_keys import PageAddress
 from proxy.python.supplements import Supplements
 from tests.cache.conftest import documents_of
@@ -49,11 +51,13 @@ class World:
         self.clock = SteppedClock()
         self.store = MemoryStore()
         self.documents = documents_of(self.store, self.upstream, self.clock)
-        self.parsed = ParsedPages(PageWork())
+        work = PageWork()
+        self.parsed = ParsedPages(work)
+        outlines = Outlines(self.parsed, Sidecars(self.store, work, self.clock))
         stored, offers = StoredFiles(self.store, self.clock), MetadataOffers(self.store, self.clock)
-        supplements = Supplements(self.store, self.documents, self.parsed, stored, offers, self.clock)
-        self.pages = PageCache(self.store, self.documents, self.parsed, supplements)
-        self.catalog = Catalog({site.mount: site for site in sites or (SITE,)}, self.store, self.pages, self.parsed)
+        supplements = Supplements(self.store, self.documents, self.parsed, outlines, stored, offers, self.clock)
+        self.pages = PageCache(self.store, self.documents, self.parsed, outlines, supplements)
+        self.catalog = Catalog({site.mount: site for site in sites or (SITE,)}, self.store, self.pages, outlines)
         if not sites:
             self.publish(Link(NAME, f"https://files.example/a/{NAME}", sha256="0" * 64, size=None))
 

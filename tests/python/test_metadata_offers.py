@@ -8,6 +8,7 @@ import pytest
 
 from proxy.model import Entry, Site, Target, Validator
 from proxy.python.metadata_offers import _HOSTS, _REFUSED, _WHEELS, EVERYTHING, MetadataOffers
+from proxy.python.outline import Excerpt
 from proxy.python.page import File, Page
 from proxy.python.parsed_page import ParsedPage
 from proxy.python.store_keys import PageAddress, file_key
@@ -20,9 +21,10 @@ ONE = File("demo-1.0-py3-none-any.whl", f"{ORIGIN}a/demo-1.0-py3-none-any.whl")
 TWO = File("demo-2.0-py3-none-any.whl", f"{ORIGIN}a/demo-2.0-py3-none-any.whl")
 
 
-def page_of(*files: File) -> ParsedPage:
+def page_of(*files: File) -> Excerpt:
     """A page."""
-    return ParsedPage.of(Page("demo", files, html=True))
+    page = ParsedPage.of(Page("demo", files, html=True))
+    return Excerpt(page.summary, page.by_name)
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from tests.pages import Link, as_html
 
 def document(body: bytes, content_type: str = "text/html", url: str = "https://index.example/simple/demo/") -> Document:
     """A page as it is stored."""
-    entry = Entry("key", url, Digest("sha256", sha256(Plain(body))), len(body), content_type, Validator(), 0, 0)
+    entry = Entry(
+        "page:pypi::demo.html", url, Digest("sha256", sha256(Plain(body))), len(body), content_type, Validator(), 0, 0
+    )
     return Document(entry, body, Outcome.HIT, 0, fetched=False)
 
 
@@ -65,10 +67,11 @@ async def test_get__is_bounded(parsed: ParsedPages) -> None:
 async def test_summary__outlives_the_links(parsed: ParsedPages) -> None:
     """What is known of a page does not need its body any more, when its links were forgotten."""
     page = document(LONG)
-    first = await parsed.summary(page)
+    assert parsed.summary(page) is None
+    first = (await parsed.get(page)).summary
     parsed._pages.clear()
     gone = Document(page.entry, None, Outcome.HIT, 0, fetched=False)
-    assert (first, Summary(hashed=False, bare=frozenset(), quarantined=False)) == (await parsed.summary(gone), first)
+    assert (first, Summary(hashed=False, bare=frozenset(), quarantined=False)) == (parsed.summary(gone), first)
     with pytest.raises(BlobDamaged):
         await parsed.get(gone)
 
@@ -79,7 +82,8 @@ async def test_summary__is_bounded(work: PageWork, monkeypatch: pytest.MonkeyPat
     parsed = ParsedPages(work)
     pages = [document(SHORT + b"<!-- %d -->" % number) for number in range(3)]
     for number in (0, 1, 0, 2):
-        await parsed.summary(pages[number])
+        if parsed.summary(pages[number]) is None:
+            await parsed.get(pages[number])
     assert [pages[number].entry.digest.value for number in (0, 2)] == [value for value, _ in parsed._summaries]
 
 
@@ -95,13 +99,20 @@ async def test_summary__is_bounded(work: PageWork, monkeypatch: pytest.MonkeyPat
 )
 async def test_summary__of_a_link(parsed: ParsedPages, anchor: str, expected: Summary) -> None:
     """Whether each file that can be fetched has a hash, and where wheels are that have no metadata."""
-    assert expected == await parsed.summary(document(f'<a href="{anchor}">x</a>'.encode()))
+    assert expected == (await parsed.get(document(f'<a href="{anchor}">x</a>'.encode()))).summary
 
 
 async def test_summary__of_a_project_in_quarantine(parsed: ParsedPages) -> None:
     """PEP 792 says so of a whole project."""
     body = b'<html><meta name="pypi:project-status" content="quarantined"></html>'
-    assert (await parsed.summary(document(body))).quarantined
+    assert (await parsed.get(document(body))).summary.quarantined
+
+
+async def test_sum_up__a_page_that_was_not_parsed(parsed: ParsedPages) -> None:
+    """What is known from elsewhere is known."""
+    page, summary = document(SHORT), Summary(hashed=True, bare=frozenset(), quarantined=True)
+    parsed.sum_up(page, summary)
+    assert summary == parsed.summary(page)
 
 
 async def test_get__files_of_one_name(parsed: ParsedPages) -> None:

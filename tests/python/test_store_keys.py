@@ -6,7 +6,17 @@ import pytest
 
 from proxy.model import Site, Target
 from proxy.python import addresses
-from proxy.python.store_keys import PageAddress, file_key, file_keys, page_key, page_keys, removed_key
+from proxy.python.store_keys import (
+    PageAddress,
+    file_key,
+    file_keys,
+    form_key,
+    made_of,
+    outline_key,
+    page_key,
+    page_keys,
+    removed_key,
+)
 
 
 def test_keys__tell_mounts_hosts_and_paths_apart() -> None:
@@ -67,3 +77,22 @@ def test_page_address__of_key(project: str, path: str) -> None:
     address = PageAddress(site, project, path)
     assert address == PageAddress.of_key(address.key, site)
     assert f"https://index.example/{path.replace(':', '%3A')}" == address.url
+
+
+@pytest.mark.parametrize("project", ["demo", ""])
+@pytest.mark.parametrize("path", ["simple/demo/", "", "a:b/c", ":"])
+def test_made_of__inverse(project: str, path: str) -> None:
+    """What is made of a page is found by the page's key, and tells it."""
+    page = page_key("pypi", project, path)
+    made = [outline_key(page), form_key(page, "json"), form_key(page, "json-gzip")]
+
+    assert [page] * 3 == [made_of(key) for key in made]
+    assert 3 == len({*made} - {page, removed_key(page)})
+
+
+@pytest.mark.parametrize(
+    "key", ["page:pypi:demo:x/", "removed:pypi:demo:x/", "file:a:b:c:d", "apt:file:x", "form:a:b", ""]
+)
+def test_made_of__others(key: str) -> None:
+    """Everything else is nothing that was made of a page."""
+    assert made_of(key) is None

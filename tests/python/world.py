@@ -22,11 +22,13 @@ from proxy.python.catalog import Catalog
 from proxy.python.files import Files
 from proxy.python.metadata import Metadata
 from proxy.python.metadata_offers import MetadataOffers
+from proxy.python.outlines import Outlines
 from proxy.python.page_cache import PageCache
 from proxy.python.pages import Pages
 from proxy.python.parsed_pages import PageWork, ParsedPages
 from proxy.python.project_list import ProjectLists
 from proxy.python.rendered_pages import RenderedPages
+from proxy.python.sidecars import Sidecars
 from proxy.python.store_keys import file_key
 from proxy.python.supplements import Supplements
 from tests.bodies import pieces
@@ -58,11 +60,15 @@ class World:
         self.parsed = ParsedPages(self.page_work)
         self.offers = MetadataOffers(self.store, self.clock)
         stored_files = self.downloads.stored_files
-        self.supplements = Supplements(self.store, self.documents, self.parsed, stored_files, self.offers, self.clock)
-        self.page_cache = PageCache(self.store, self.documents, self.parsed, self.supplements)
-        self.rendered = RenderedPages(self.parsed, self.page_work)
+        self.sidecars = Sidecars(self.store, self.page_work, self.clock)
+        self.outlines = Outlines(self.parsed, self.sidecars)
+        self.supplements = Supplements(
+            self.store, self.documents, self.parsed, self.outlines, stored_files, self.offers, self.clock
+        )
+        self.page_cache = PageCache(self.store, self.documents, self.parsed, self.outlines, self.supplements)
+        self.rendered = RenderedPages(self.parsed, self.sidecars, self.page_work)
         self.pages = Pages(self.sites, self.page_cache, self.supplements, self.rendered, self.offers)
-        self.catalog = Catalog(self.sites, self.store, self.page_cache, self.parsed)
+        self.catalog = Catalog(self.sites, self.store, self.page_cache, self.outlines)
         self.metadata = Metadata(self.store, self.downloads, self.offers, self.clock)
         self.lists = ProjectLists(self.sites, self.downloads)
         self.files = Files(self.store, self.downloads, self.revalidator, self.catalog, self.metadata, self.clock)
@@ -71,6 +77,7 @@ class World:
         """Break off what is under way."""
         await self.metadata.close()
         await self.rendered.close()
+        await self.sidecars.close()
         await self.page_work.close()
         await self.revalidator.close()
         await self.downloads.close()

@@ -1,0 +1,76 @@
+"""What is asked of a page by name, looked up in its outline, so that no page is parsed for one link (ADR 26).
+
+Called by `catalog` for a single link, and by `supplements` for what is known beside a page. A page that is in memory is
+asked itself, and so is a short one. Others have an outline beside them, which is made when the page has come, or
+when it is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+from proxy.cache.documents import Document
+from proxy.model import Entry
+from proxy.python import outline
+from proxy.python.outline import Excerpt, OutlineFacts
+from proxy.python.parsed_page import ParsedPage, Summary
+from proxy.python.parsed_pages import ParsedPages
+from proxy.python.sidecars import WORTH, Sidecar, Sidecars
+from proxy.python.store_keys import outline_key
+
+_NAMES = 64  # that are looked up one by one: for more the page is parsed
+
+
+class Outlines:
+    """Answers from outlines. It has no state of its own."""
+
+    def __init__(self, parsed: ParsedPages, sidecars: Sidecars) -> None:
+        self._parsed = parsed
+        self._sidecars = sidecars
+
+    async def summary(self, document: Document) -> Summary:
+        """The summary of a page. Raises UpstreamBroken if it is no index page, BlobDamaged."""
+        known = self._parsed.summary(document)
+        return known if known is not None else (await self.ask(document, ())).summary
+
+    async def ask(self, document: Document, names: Collection[str]) -> Excerpt:
+        """The page's summary, and its files of these names; maybe those of others, too. Raises as `summary` does."""
+        page = self._parsed.remembered(document)
+        if page is None:
+            found = self._looked_up(document.entry, names)
+            if found is not None:
+                self._parsed.sum_up(document, found.summary)
+                return found
+            page = await self._parsed.get(document)
+            self._write_soon(document.entry, page)
+        return Excerpt(page.summary, page.by_name)
+
+    def came(self, document: Document) -> None:
+        """Have an outline written of a page that has just come, and is in memory."""
+        page = self._parsed.remembered(document)
+        if page is not None:
+            self._write_soon(document.entry, page)
+
+    def _looked_up(self, entry: Entry, names: Collection[str]) -> Excerpt | None:
+        if entry.size < WORTH or len(names) > _NAMES:
+            return None
+        blob = self._sidecars.find(entry, outline_key(entry.key))
+        use = partial(_excerpt, names=names)
+        return self._sidecars.read(blob, _made_of(entry), OutlineFacts, use) if blob is not None else None
+
+    def _write_soon(self, entry: Entry, page: ParsedPage) -> None:
+        if entry.size >= WORTH:
+            self._sidecars.write_soon(entry, outline_key(entry.key), _made_of(entry), partial(outline.encode, page))
+
+
+def _made_of(entry: Entry) -> str:
+    """All that a parsed page depends on."""
+    return f"{entry.digest} {entry.content_type} {entry.url} {entry.key}"
+
+
+def _excerpt(sidecar: Sidecar[OutlineFacts], names: Collection[str]) -> Excerpt | None:
+    facts = sidecar.facts
+    if names and not facts.groups:
+        return None  # its links could not be written
+    return Excerpt(facts.summary, outline.look_up(sidecar.read, facts, names))

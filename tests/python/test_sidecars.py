@@ -1,0 +1,233 @@
+"""What lies beside a page: believed only if it was made of this page, by this version, and is whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from proxy.errors import BlobDamaged, StoreFull
+from proxy.model import Entry, Validator
+from proxy.python import sidecars as module
+from proxy.python.parsed_pages import PageWork
+from proxy.python.sidecars import Sidecar, Sidecars
+from tests.flows.asking import SteppedClock
+from tests.memory_store import MemoryStore, stored
+
+KEY = "outline:pypi:demo:simple/demo/"
+FACTS = {"a": 1}
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    """The disk."""
+    return MemoryStore()
+
+
+@pytest.fixture
+async def sidecars(store: MemoryStore) -> AsyncIterator[Sidecars]:
+    """Nothing is there."""
+    work = PageWork()
+    made = Sidecars(store, work, SteppedClock())
+    yield made
+    await made.close()
+    await work.close()
+
+
+async def page_of(store: MemoryStore, body: bytes = b"page", size: int | None = None) -> Entry:
+    """A stored page."""
+    blob = await stored(store, body)
+    key, url = "page:pypi:demo:simple/demo/", "https://index.example/simple/demo/"
+    entry = Entry(key, url, blob.digest, size or blob.size, "text/html", Validator(), 0, 0)
+    await store.save(entry)
+    return entry
+
+
+async def write(sidecars: Sidecars, page: Entry, body: bytes = b"body", key: str = KEY) -> None:
+    """Have a sidecar written, and wait for it."""
+    sidecars.write_soon(page, key, str(page.digest), lambda: (FACTS, body))
+    await sidecars.settled()
+
+
+def read(sidecars: Sidecars, page: Entry, made_of: str | None = None, key: str = KEY) -> bytes | None:
+    """All of it; None if there is none that counts."""
+
+    def whole(sidecar: Sidecar[dict[str, int]]) -> bytes:
+        assert FACTS == sidecar.facts
+        return sidecar.read(0, sidecar.size)
+
+    blob = sidecars.find(page, key)
+    return None if blob is None else sidecars.read(blob, made_of or str(page.digest), dict[str, int], whole)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, 100_000])
+@pytest.mark.parametrize("made_of", [None, "x" * 5000])
+async def test_read__what_was_written(store: MemoryStore, sidecars: Sidecars, size: int, made_of: str | None) -> None:
+    """Header and body of any length; what it was made of has to be the same."""
+    page = await page_of(store)
+    text = made_of or str(page.digest)
+    sidecars.write_soon(page, KEY, text, lambda: (FACTS, b"x" * size))
+    await sidecars.settled()
+
+    assert (b"x" * size, None) == (read(sidecars, page, text), read(sidecars, page, f"{text} of others"))
+
+
+async def test_read__of_another_version_of_the_program(
+    store: MemoryStore, sidecars: Sidecars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may parse or render differently, so all is made anew."""
+    page = await page_of(store)
+    await write(sidecars, page)
+    monkeypatch.setattr(sidecars, "_by", "another")
+    assert read(sidecars, page) is None
+
+
+async def test_write_soon__takes_the_place_of_the_earlier_one(store: MemoryStore, sidecars: Sidecars) -> None:
+    """There is one for each key; the body of the other one is gone with it."""
+    page = await page_of(store)
+    await write(sidecars, page, b"first")
+    before = sidecars.find(page, KEY)
+    await write(sidecars, page, b"second")
+
+    assert before is not None
+    assert (b"second", None) == (read(sidecars, page), store.blob(before.digest))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\0", b"\xff" * 9, b"\4\0\0\0\xc1\xc1\xc1\xc1", b"\xff\xff\0\0" + b"x" * 9], ids=repr
+)
+async def test_read__what_is_none(store: MemoryStore, sidecars: Sidecars, body: bytes) -> None:
+    """Whatever is stored under its key: it is made anew."""
+    page = await page_of(store)
+    blob = await stored(store, body)
+    await store.save(Entry(KEY, page.url, blob.digest, blob.size, "", Validator(), 0, 0))
+    assert read(sidecars, page) is None
+
+
+async def test_read__damaged(store: MemoryStore, sidecars: Sidecars) -> None:
+    """The store finds it, and drops it."""
+    page = await page_of(store)
+    await write(sidecars, page)
+    blob = sidecars.find(page, KEY)
+    assert blob is not None
+    store.damage(blob.digest, b"other bytes")
+    assert (None, None) == (read(sidecars, page), store.find(KEY))
+
+
+async def test_read__past_its_end(store: MemoryStore, sidecars: Sidecars) -> None:
+    """Bytes that are not there are not made up."""
+    page = await page_of(store)
+    await write(sidecars, page)
+    blob = sidecars.find(page, KEY)
+    assert blob is not None
+
+    def beyond(sidecar: Sidecar[dict[str, int]]) -> bytes:
+        with pytest.raises(BlobDamaged):
+            sidecar.read(1, sidecar.size)
+        return b"refused"
+
+    assert b"refused" == sidecars.read(blob, str(page.digest), dict[str, int], beyond)
+
+
+async def test_read__a_disk_that_fails(store: MemoryStore, sidecars: Sidecars) -> None:
+    """What cannot be read is checked, and counts as missing."""
+    page = await page_of(store)
+    await write(sidecars, page)
+    blob = sidecars.find(page, KEY)
+    assert blob is not None
+
+    def fails(_: Sidecar[dict[str, int]]) -> bytes:
+        store.damage(blob.digest, b"other bytes")
+        raise OSError("I/O error")
+
+    assert (None, None) == (sidecars.read(blob, str(page.digest), dict[str, int], fails), store.find(KEY))
+
+
+async def test_find__of_a_page_that_is_gone(store: MemoryStore, sidecars: Sidecars) -> None:
+    """Nothing is believed without the page."""
+    page = await page_of(store)
+    await write(sidecars, page)
+    await store.forget(page.key)
+    assert sidecars.find(page, KEY) is None
+
+
+async def test_find__counts_as_a_use_of_the_page(sidecars: Sidecars) -> None:
+    """A page of which only its sidecars are read is not evicted before them."""
+    store = MemoryStore(1000)
+    sidecars._store = store
+    page = await page_of(store, b"p" * 400)
+    await write(sidecars, page)
+    await stored(store, b"o" * 400)
+    assert sidecars.find(page, KEY) is not None
+    await stored(store, b"new" * 100)
+    assert store.blob(page.digest) is not None
+
+
+async def test_write_soon__not_of_a_page_that_is_not_stored(store: MemoryStore, sidecars: Sidecars) -> None:
+    """Of one that was replaced, or that the disk did not take: neither when it begins, nor at its end."""
+    page = await page_of(store)
+    await write(sidecars, replace(page, url="https://elsewhere.example/"))
+    assert store.find(KEY) is None
+
+    def replaced() -> tuple[dict[str, int], bytes]:
+        store._entries[page.key] = replace(page, url="https://elsewhere.example/")
+        return FACTS, b"body"
+
+    sidecars.write_soon(page, KEY, "", replaced)
+    await sidecars.settled()
+    assert store.find(KEY) is None
+
+
+async def test_write_soon__without_room(store: MemoryStore, sidecars: Sidecars) -> None:
+    """A disk that takes nothing is no failure of anything."""
+    page = await page_of(store)
+    store.failure = StoreFull
+    await write(sidecars, page)
+    assert read(sidecars, page) is None
+
+
+async def test_write_soon__is_bounded(store: MemoryStore, sidecars: Sidecars) -> None:
+    """What waits to be written takes memory: at most so many, and so many bytes of pages. One may be longer."""
+    page = await page_of(store)
+    for number in range(100):
+        sidecars.write_soon(page, f"{KEY}{number}", "", lambda: (FACTS, b""))
+    assert module._AT_ONCE == len(sidecars._writing)
+    await sidecars.settled()
+
+    large = await page_of(store, size=module._BYTES + 1)
+    for number in range(3):
+        sidecars.write_soon(large, f"{KEY}{number}", "", lambda: (FACTS, b""))
+    assert 1 == len(sidecars._writing)
+    await sidecars.settled()
+    assert {} == sidecars._writing
+
+
+async def test_write_soon__once(store: MemoryStore, sidecars: Sidecars) -> None:
+    """Many who miss it have it made once."""
+    page, made = await page_of(store), list[int]()
+
+    def make() -> tuple[dict[str, int], bytes]:
+        made.append(1)
+        return FACTS, b""
+
+    for _ in range(3):
+        sidecars.write_soon(page, KEY, "", make)
+    await sidecars.settled()
+    assert [1] == made
+
+
+async def test_close__breaks_off(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that does not answer holds up no end."""
+    monkeypatch.setattr(module, "_CLOSING", 0.01)
+    work = PageWork()
+    sidecars = Sidecars(store, work, SteppedClock())
+    page = await page_of(store)
+    async with work._large:
+        monkeypatch.setattr(work, "turn", lambda _: work._large)
+        sidecars.write_soon(page, KEY, "", lambda: (FACTS, b""))
+        await asyncio.sleep(0)
+        await sidecars.close()
+    await work.close()
+    assert ({}, None) == (sidecars._writing, store.find(KEY))
