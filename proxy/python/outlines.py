@@ -61,7 +61,8 @@ class Outlines:
 
     def _write_soon(self, entry: Entry, page: ParsedPage) -> None:
         if entry.size >= WORTH:
-            self._sidecars.write_soon(entry, outline_key(entry.key), _made_of(entry), partial(outline.encode, page))
+            make = partial(outline.encode, page)
+            self._sidecars.write_soon(entry, outline_key(entry.key), _made_of(entry), entry.size, make)
 
 
 def _made_of(entry: Entry) -> str:

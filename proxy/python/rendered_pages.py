@@ -112,8 +112,8 @@ class RenderedPages:
         made = stored or await self._render(view, form, gzip=gzip)
         entry = view.document.entry
         if stored is None and not between and entry.size >= WORTH:
-            what = view.made_of(form, gzip=gzip)
-            self._sidecars.write_soon(entry, view.stored_key(form, gzip=gzip), what, lambda: (made.etag, made.body))
+            what, beside = view.made_of(form, gzip=gzip), view.stored_key(form, gzip=gzip)
+            self._sidecars.write_soon(entry, beside, what, len(made.body), lambda: (made.etag, made.body))
         self._remember(key, made)
         return made
 

@@ -1,19 +1,21 @@
 """What was made of a stored page and lies beside it in the store: its outline, its rendered forms.
 
 A sidecar is a blob with an entry of its own. Its header says what it was made of and by which version, so that one of
-an earlier page is never believed; the store proves its bytes. It can be made again at any time: so it is written behind
-the answers that it is made for, not at all where that would take much memory, and evicted like any other blob. Used by
-`outlines` and `rendered_pages`. Never makes anything itself.
+an earlier page is never believed; the store proves its bytes. It can be made again at any time: so it is written when
+clients ask for no more pages, one after another, not at all where that would take much memory, and evicted like any
+other blob. Used by `outlines` and `rendered_pages`. Never makes anything itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -25,12 +27,15 @@ from proxy.python.parsed_pages import PageWork
 
 F = TypeVar("F")
 T = TypeVar("T")
+Made: TypeAlias = tuple[Any, bytes]  # the facts in the header, and the rest
 
 WORTH = 16 << 10  # bytes of a page: of a shorter one everything is made in less time than it is read
 _LENGTH = struct.Struct("<I")  # of the header, which comes behind it
 _FIRST = 1024  # bytes that are read at first: most headers
-_AT_ONCE = 32  # that wait to be written
-_BYTES = 32 << 20  # of the pages of those that wait
+_MOST = 1000  # that wait to be written
+_BYTES = 32 << 20  # of all that wait
+_QUIET = 3.0  # seconds without another one, after which they are written
+_LOOK = 0.5  # seconds after which it is looked whether too many wait
 _CLOSING = 1.0  # seconds that the end waits for what is being written
 _TYPE = "application/octet-stream"
 
@@ -42,6 +47,14 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
 
 
 _header = msgspec.msgpack.Decoder(_Header)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unwritten:
+    page: Entry
+    made_of: str
+    size: int
+    make: Callable[[], Made]
 
 
 class Sidecar(Generic[F]):
@@ -62,14 +75,18 @@ class Sidecar(Generic[F]):
 
 
 class Sidecars:
-    """Finds, reads and writes them. Mutable state: those that are being written, with the bytes of their pages."""
+    """Finds, reads and writes them. Mutable state: those that wait to be written, by key, and who writes them."""
 
     def __init__(self, store: Store, work: PageWork, clock: Clock) -> None:
         self._store = store
         self._work = work
         self._clock = clock
         self._by = version()
-        self._writing: dict[str, tuple[asyncio.Task[None], int]] = {}
+        self._waiting: dict[str, _Unwritten] = {}
+        self._bytes = 0
+        self._last = 0.0  # when the last one of them came, in seconds of the event loop
+        self._hurry = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
 
     def find(self, page: Entry, key: str) -> Blob | None:
         """The sidecar of a stored page with this key, which may be that of another page. Both count as used."""
@@ -98,44 +115,77 @@ class Sidecars:
             pass
         return None  # it is made anew, in its place
 
-    def write_soon(self, page: Entry, key: str, made_of: str, make: Callable[[], tuple[Any, bytes]]) -> None:
-        """Have what `make` gives, the facts and the rest, stored as a sidecar of a page, if that page is.
+    def write_soon(self, page: Entry, key: str, made_of: str, size: int, make: Callable[[], Made]) -> None:
+        """Have what `make` gives stored as a sidecar of a page, if that page is stored.
 
-        `make` is called in a thread if the page is long.
+        `size`: bytes, about, that it holds until then, and makes. `make` is called in a thread if they are many.
         """
-        waiting = sum(size for _, size in self._writing.values())
-        crowded = len(self._writing) >= _AT_ONCE or (waiting and waiting + page.size > _BYTES)
-        if key in self._writing or crowded or not self._stands(page):
+        self._taken(key)
+        crowded = len(self._waiting) >= _MOST or (self._waiting and self._bytes + size > _BYTES)
+        if crowded or not self._stands(page):
             return  # it is made when it is missed again
-        task = asyncio.create_task(self._write(page, key, made_of, make), name=f"sidecar {key}")
-        self._writing[key] = task, page.size
-        task.add_done_callback(lambda _: self._writing.pop(key))
+        self._waiting[key] = _Unwritten(page, made_of, size, make)
+        self._bytes += size
+        self._last = asyncio.get_running_loop().time()
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all(), name="sidecars")
 
     async def settled(self) -> None:
-        """Wait until nothing is being written."""
-        while self._writing:
-            await asyncio.wait([task for task, _ in self._writing.values()])
+        """Write at once what waits, until nothing does."""
+        self._hurry.set()
+        while self._writer is not None:
+            await asyncio.wait((self._writer,))
+        self._hurry.clear()
 
     async def close(self) -> None:
-        """Break off what is being written, but for what takes a moment only."""
-        tasks = [task for task, _ in self._writing.values()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=_CLOSING)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Write what waits, as far as that takes a moment, and drop the rest."""
+        self._hurry.set()
+        if self._writer is not None:
+            writer = self._writer
+            await asyncio.wait((writer,), timeout=_CLOSING)
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
 
-    async def _write(self, page: Entry, key: str, made_of: str, make: Callable[[], tuple[Any, bytes]]) -> None:
-        async with self._work.turn(page):
-            body = await self._work.run(page.size, partial(self._made, made_of, make))
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                await self._quiet()
+                key = next(iter(self._waiting))
+                unwritten = self._taken(key)
+                if unwritten is not None:
+                    await self._write(key, unwritten)
+        finally:
+            self._writer = None
+
+    def _taken(self, key: str) -> _Unwritten | None:
+        """What waited under this key, and waits no more."""
+        unwritten = self._waiting.pop(key, None)
+        self._bytes -= unwritten.size if unwritten is not None else 0
+        return unwritten
+
+    async def _quiet(self) -> None:
+        """Wait until no page has come for a while: a client that resolves asks for many, one after another."""
+        loop = asyncio.get_running_loop()
+        while not self._hurry.is_set() and self._bytes <= _BYTES // 2 and len(self._waiting) <= _MOST // 2:
+            left = self._last + _QUIET - loop.time()
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOK)):
+                    await self._hurry.wait()
+
+    async def _write(self, key: str, unwritten: _Unwritten) -> None:
+        page = unwritten.page
         if not self._stands(page):
             return
-        blob = await self._store.put(body)
+        async with self._work.turn(page):
+            body = await self._work.run(unwritten.size, partial(self._made, unwritten.made_of, unwritten.make))
+        blob = await self._store.put(body) if self._stands(page) else None
         if blob is not None and self._stands(page):
             now = self._clock.now()
             await self._store.save(Entry(key, page.url, blob.digest, blob.size, _TYPE, Validator(), now, now))
 
-    def _made(self, made_of: str, make: Callable[[], tuple[Any, bytes]]) -> bytes:
+    def _made(self, made_of: str, make: Callable[[], Made]) -> bytes:
         facts, rest = make()
         header = msgspec.msgpack.encode(_Header(self._by, made_of, msgspec.Raw(msgspec.msgpack.encode(facts))))
         return b"".join((_LENGTH.pack(len(header)), header, rest))

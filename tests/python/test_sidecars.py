@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -47,7 +48,7 @@ async def page_of(store: MemoryStore, body: bytes = b"page", size: int | None = 
 
 async def write(sidecars: Sidecars, page: Entry, body: bytes = b"body", key: str = KEY) -> None:
     """Have a sidecar written, and wait for it."""
-    sidecars.write_soon(page, key, str(page.digest), lambda: (FACTS, body))
+    sidecars.write_soon(page, key, str(page.digest), 1, lambda: (FACTS, body))
     await sidecars.settled()
 
 
@@ -68,7 +69,7 @@ async def test_read__what_was_written(store: MemoryStore, sidecars: Sidecars, si
     """Header and body of any length; what it was made of has to be the same."""
     page = await page_of(store)
     text = made_of or str(page.digest)
-    sidecars.write_soon(page, KEY, text, lambda: (FACTS, b"x" * size))
+    sidecars.write_soon(page, KEY, text, 1, lambda: (FACTS, b"x" * size))
     await sidecars.settled()
 
     assert (b"x" * size, None) == (read(sidecars, page, text), read(sidecars, page, f"{text} of others"))
@@ -175,7 +176,7 @@ async def test_write_soon__not_of_a_page_that_is_not_stored(store: MemoryStore, 
         store._entries[page.key] = replace(page, url="https://elsewhere.example/")
         return FACTS, b"body"
 
-    sidecars.write_soon(page, KEY, "", replaced)
+    sidecars.write_soon(page, KEY, "", 1, replaced)
     await sidecars.settled()
     assert store.find(KEY) is None
 
@@ -191,31 +192,73 @@ async def test_write_soon__without_room(store: MemoryStore, sidecars: Sidecars) 
 async def test_write_soon__is_bounded(store: MemoryStore, sidecars: Sidecars) -> None:
     """What waits to be written takes memory: at most so many, and so many bytes of pages. One may be longer."""
     page = await page_of(store)
-    for number in range(100):
-        sidecars.write_soon(page, f"{KEY}{number}", "", lambda: (FACTS, b""))
-    assert module._AT_ONCE == len(sidecars._writing)
+    for number in range(module._MOST + 100):
+        sidecars.write_soon(page, f"{KEY}{number}", "", 1, lambda: (FACTS, b""))
+    assert module._MOST == len(sidecars._waiting)
     await sidecars.settled()
+    assert module._MOST == len(store.keys(KEY))
 
-    large = await page_of(store, size=module._BYTES + 1)
     for number in range(3):
-        sidecars.write_soon(large, f"{KEY}{number}", "", lambda: (FACTS, b""))
-    assert 1 == len(sidecars._writing)
+        sidecars.write_soon(page, f"{KEY}{number}", "", module._BYTES + 1, lambda: (FACTS, b""))
+    assert 1 == len(sidecars._waiting)
     await sidecars.settled()
-    assert {} == sidecars._writing
+    assert ({}, 0) == (sidecars._waiting, sidecars._bytes)
 
 
-async def test_write_soon__once(store: MemoryStore, sidecars: Sidecars) -> None:
+async def test_write_soon__the_last_one_of_a_key(store: MemoryStore, sidecars: Sidecars) -> None:
     """Many who miss it have it made once."""
     page, made = await page_of(store), list[int]()
 
-    def make() -> tuple[dict[str, int], bytes]:
-        made.append(1)
+    def make(number: int) -> tuple[dict[str, int], bytes]:
+        made.append(number)
         return FACTS, b""
 
-    for _ in range(3):
-        sidecars.write_soon(page, KEY, "", make)
+    for number in range(3):
+        sidecars.write_soon(page, KEY, "", 1, partial(make, number))
     await sidecars.settled()
-    assert [1] == made
+    assert ([2], 0) == (made, sidecars._bytes)
+
+
+async def test_write_soon__when_it_is_quiet(
+    store: MemoryStore, sidecars: Sidecars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a client waits for goes first, until much waits to be written."""
+    page = await page_of(store, b"x" * 20_000)
+    await sidecars.settled()
+    sidecars.write_soon(page, KEY, "", 1, lambda: (FACTS, b""))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert store.find(KEY) is None
+    monkeypatch.setattr(module, "_LOOK", 0.001)
+    monkeypatch.setattr(module, "_QUIET", 0.001)
+    await sidecars.settled()
+    sidecars.write_soon(page, f"{KEY}2", "", 1, lambda: (FACTS, b""))
+    while sidecars._writer is not None:
+        await asyncio.sleep(0)
+    assert [KEY, f"{KEY}2"] == store.keys(KEY)
+
+
+async def test_write_soon__much_waits(store: MemoryStore, sidecars: Sidecars, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is not waited for quiet."""
+    page = await page_of(store)
+    monkeypatch.setattr(module, "_BYTES", 10)
+    for number in range(2):
+        sidecars.write_soon(page, f"{KEY}{number}", "", 4, lambda: (FACTS, b""))
+    while f"{KEY}0" not in store.keys(KEY):
+        await asyncio.sleep(0)
+    assert f"{KEY}1" in sidecars._waiting
+    await sidecars.settled()
+
+
+async def test_close__writes_what_waits(store: MemoryStore) -> None:
+    """So the next start finds it."""
+    work = PageWork()
+    sidecars = Sidecars(store, work, SteppedClock())
+    page = await page_of(store)
+    sidecars.write_soon(page, KEY, str(page.digest), 1, lambda: (FACTS, b"body"))
+    await sidecars.close()
+    await work.close()
+    assert b"body" == read(sidecars, page)
 
 
 async def test_close__breaks_off(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,11 +266,9 @@ async def test_close__breaks_off(store: MemoryStore, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "_CLOSING", 0.01)
     work = PageWork()
     sidecars = Sidecars(store, work, SteppedClock())
-    page = await page_of(store)
-    async with work._large:
-        monkeypatch.setattr(work, "turn", lambda _: work._large)
-        sidecars.write_soon(page, KEY, "", lambda: (FACTS, b""))
-        await asyncio.sleep(0)
+    page = await page_of(store, size=8 << 20)
+    async with work.turn(page):
+        sidecars.write_soon(page, KEY, "", 1, lambda: (FACTS, b""))
         await sidecars.close()
     await work.close()
-    assert ({}, None) == (sidecars._writing, store.find(KEY))
+    assert (None, None) == (sidecars._writer, store.find(KEY))
