@@ -161,7 +161,7 @@ class Foresight:
         listed: list[tuple[Link, Target]] = []
         for page in map(self._outlook.first, project.pages):
             await self._ask(client, install, page, Kind.PAGE)
-            listed += [(link, page) for link in self._outlook.links(page)]
+            listed += [(link, page) for link in await self._outlook.links(page)]
         links = [link for link, _ in listed]
         chosen = await self._work.run(candidates.first, links, project.specifier, install.environment)
         wheel = next((self._outlook.place(link, page) for link, page in listed if link is chosen), None)

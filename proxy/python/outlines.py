@@ -19,7 +19,7 @@ from proxy.python.parsed_pages import ParsedPages
 from proxy.python.sidecars import WORTH, Sidecar, Sidecars
 from proxy.python.store_keys import outline_key
 
-_NAMES = 64  # that are looked up one by one: for more the page is parsed
+_NAMES = 200  # that are looked up one by one: for more the page is parsed
 
 
 class Outlines:

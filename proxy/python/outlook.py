@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.cache.downloads import Downloads
+from proxy.errors import PullthroughError
 from proxy.model import Group, Site, Target
 from proxy.ports import Store
 from proxy.python import addresses, filenames
@@ -16,7 +18,7 @@ from proxy.python.page_cache import PageCache
 from proxy.python.parsed_pages import ParsedPages
 from proxy.python.plain_links import Link
 from proxy.python.routes import members_for
-from proxy.python.store_keys import PageAddress, file_key, located
+from proxy.python.store_keys import PageAddress, file_key, file_keys, located
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,18 @@ class Outlook:
         document = self._pages.stored(self._address(page))
         return document.entry.size if document is not None else 0
 
-    def links(self, page: Target) -> Sequence[Link]:
-        """The links of a page that was read lately; none otherwise, or if they must not be served."""
-        document = self._pages.stored(self._address(page))
+    async def links(self, page: Target) -> Sequence[Link]:
+        """The links of a stored page; none if they must not be served.
+
+        None, too, of a page that was not read lately if files of its project are here: a client is likely to want
+        those, and to read the page would take longer than to ask for them.
+        """
+        address = self._address(page)
+        document = self._pages.stored(address)
         parsed = self._parsed.remembered(document) if document is not None else None
+        if document is not None and parsed is None and not self._store.keys(file_keys(page.mount, address.project)):
+            with contextlib.suppress(PullthroughError):
+                parsed = await self._parsed.get(document)
         return () if parsed is None or parsed.page.quarantined else links_of(parsed.page.files)
 
     def place(self, link: Link, page: Target) -> Target | None:

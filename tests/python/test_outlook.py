@@ -10,6 +10,7 @@ from proxy.python.outlook import Outlook, Prospect
 from proxy.python.page import File
 from tests.memory_upstream import Scripted
 from tests.python.conftest import Make
+from tests.python.test_outlines import many, restarted
 from tests.python.world import PAGE, World, content
 from tests.wheels import wheel
 
@@ -58,14 +59,38 @@ def test_first(world: World) -> None:
 async def test_files(world: World) -> None:
     """Those of a page that was read; none of a page that is not here, or in quarantine."""
     found = outlook(world)
-    assert (0, 0) == (len(found.links(PAGE)), found.page_size(PAGE))
+    assert (0, 0) == (len(await found.links(PAGE)), found.page_size(PAGE))
     world.publish(LINK)
     shown = await world.page()
     assert shown.size is not None
-    assert [PACKAGE.filename] == [file.filename for file in found.links(PAGE)]
+    links = await found.links(PAGE)
+    assert [PACKAGE.filename] == [file.filename for file in links]
     assert found.page_size(PAGE) > 0
-    assert FILE == found.place(found.links(PAGE)[0], PAGE)
-    assert found.is_cheap(found.links(PAGE)[0])
+    assert FILE == found.place(links[0], PAGE)
+    assert found.is_cheap(links[0])
+
+
+async def test_links__of_a_page_that_was_not_read_lately(world: World) -> None:
+    """It is read for a client that has to get all of the project, and not for one that gets it from here."""
+    found = outlook(world)
+    world.publish(*many(LINK))
+    await world.page()
+    await restarted(world)
+    assert 201 == len(await found.links(PAGE))
+    await restarted(world)
+    await world.hold(FILE, content(PACKAGE))
+    assert (0, 2) == (len(await found.links(PAGE)), world.parsed.count)
+
+
+async def test_links__of_a_page_that_is_damaged(world: World) -> None:
+    """It has none."""
+    world.publish(*many(LINK))
+    await world.page()
+    await restarted(world)
+    entry = world.store.find("page:pypi:demo:simple/demo/")
+    assert entry is not None
+    world.store.damage(entry.digest, b"other bytes")
+    assert () == await outlook(world).links(PAGE)
 
 
 async def test_prospect(world: World) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from proxy.python.parsed_pages import PageWork
 from proxy.python.sidecars import Sidecar, Sidecars
 from tests.flows.asking import SteppedClock
 from tests.memory_store import MemoryStore, stored
+from tests.storage.disk import opened
 
 KEY = "outline:pypi:demo:simple/demo/"
 FACTS = {"a": 1}
@@ -73,6 +75,21 @@ async def test_read__what_was_written(store: MemoryStore, sidecars: Sidecars, si
     await sidecars.settled()
 
     assert (b"x" * size, None) == (read(sidecars, page, text), read(sidecars, page, f"{text} of others"))
+
+
+async def test_read__after_a_restart(tmp_path: Path) -> None:
+    """The real disk has it: without a database of its own, and proved by its digest."""
+    work = PageWork()
+    async with opened(tmp_path) as disk:
+        blob = await stored(disk, b"page")
+        page = Entry("page:pypi:demo:simple/demo/", "u", blob.digest, blob.size, "", Validator(), 0, 0)
+        await disk.save(page)
+        first = Sidecars(disk, work, SteppedClock())
+        first.write_soon(page, KEY, str(page.digest), 5000, lambda: (FACTS, b"x" * 5000))
+        await first.close()
+    async with opened(tmp_path) as disk:
+        assert b"x" * 5000 == read(Sidecars(disk, work, SteppedClock()), page)
+    await work.close()
 
 
 async def test_read__of_another_version_of_the_program(
