@@ -17,7 +17,7 @@ import msgspec
 from proxy.python.file_list import file_of, links_of
 from proxy.python.page import File
 from proxy.python.parsed_page import ParsedPage, Summary
-from proxy.python.plain_links import Link, PlainLink
+from proxy.python.plain_links import Link, PlainHashes, PlainLink
 
 _GROUP = 16  # links of a group, about
 _LONGEST = 64 << 10  # bytes of a group: it is read and decoded on the event loop
@@ -40,6 +40,25 @@ class OutlineFacts(msgspec.Struct, frozen=True, array_like=True):
     def summary(self) -> Summary:
         """The page's summary."""
         return Summary(self.hashed, frozenset(self.bare), self.quarantined)
+
+
+class _OutlinedLink(msgspec.Struct, array_like=True, gc=False):
+    """A plain link without names of keys, and without the old ones. The fields are those of `PlainLink`."""
+
+    filename: str
+    url: str
+    hashes: PlainHashes
+    core_metadata: bool | PlainHashes | None
+    requires_python: str | None
+    yanked: bool | str | None
+    gpg_sig: bool | None
+    size: int | None
+    upload_time: str | None
+    provenance: str | None
+
+    def link(self) -> PlainLink:
+        """The link, as far as its file is made of it."""
+        return PlainLink(**msgspec.structs.asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +100,7 @@ def _files(read: Read, groups: int, name: str) -> list[File]:
     start, end = _SPAN.unpack(read(number * _OFFSET, _SPAN.size))
     group = read((groups + 1) * _OFFSET + start, end - start)
     if group[:1] == _PLAIN:
-        return [link.file() for link in _plain.decode(memoryview(group)[1:]) if link.filename == name]
+        return [link.link().file() for link in _plain.decode(memoryview(group)[1:]) if link.filename == name]
     return [file for file in _any.decode(memoryview(group)[1:]) if file.filename == name]
 
 
@@ -95,7 +114,7 @@ def _groups(links: Sequence[Link]) -> list[bytes]:
 
 def _encoded(group: Sequence[Link]) -> bytes:
     if all(isinstance(link, PlainLink) for link in group):
-        return _PLAIN + _encoder.encode(group)
+        return _PLAIN + _encoder.encode(msgspec.convert(group, list[_OutlinedLink], from_attributes=True))
     return _ANY + _encoder.encode([file_of(link) for link in group])
 
 
@@ -107,5 +126,5 @@ def _table(value: object) -> object:
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_table)
-_plain = msgspec.msgpack.Decoder(list[PlainLink])
+_plain = msgspec.msgpack.Decoder(list[_OutlinedLink])
 _any = msgspec.msgpack.Decoder(list[File])

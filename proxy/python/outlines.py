@@ -19,6 +19,7 @@ from proxy.python.parsed_pages import ParsedPages
 from proxy.python.sidecars import WORTH, Sidecar, Sidecars
 from proxy.python.store_keys import outline_key
 
+_HELD = 2  # bytes of memory, about, that a parsed page takes for each byte of the page
 _NAMES = 200  # that are looked up one by one: for more the page is parsed
 
 
@@ -47,9 +48,9 @@ class Outlines:
         return Excerpt(page.summary, page.by_name)
 
     def came(self, document: Document) -> None:
-        """Have an outline written of a page that has just come, and is in memory."""
+        """Have an outline written of a page that has just come, and is in memory; unless the same one came before."""
         page = self._parsed.remembered(document)
-        if page is not None:
+        if page is not None and self._looked_up(document.entry, ()) is None:
             self._write_soon(document.entry, page)
 
     def _looked_up(self, entry: Entry, names: Collection[str]) -> Excerpt | None:
@@ -62,7 +63,7 @@ class Outlines:
     def _write_soon(self, entry: Entry, page: ParsedPage) -> None:
         if entry.size >= WORTH:
             make = partial(outline.encode, page)
-            self._sidecars.write_soon(entry, outline_key(entry.key), _made_of(entry), entry.size, make)
+            self._sidecars.write_soon(entry, outline_key(entry.key), _made_of(entry), _HELD * entry.size, make)
 
 
 def _made_of(entry: Entry) -> str:

@@ -101,6 +101,15 @@ async def test_ask__an_outline_of_an_earlier_page(world: World) -> None:
     assert 3 == world.parsed.count
 
 
+async def test_came__the_same_page_again(world: World) -> None:
+    """Its outline is there, and is not written again."""
+    document = await came(world, *many(LISTED))
+    before = world.store.find(KEY)
+    again = await came(world, *many(LISTED))
+    assert (True, document.entry.digest) == (again.fetched, again.entry.digest)
+    assert before is world.store.find(KEY)
+
+
 async def test_ask__damaged_or_missing(world: World) -> None:
     """The page is parsed, and the outline made anew."""
     document = await came(world, *many(LISTED))
