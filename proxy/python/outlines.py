@@ -19,7 +19,6 @@ from proxy.python.parsed_pages import ParsedPages
 from proxy.python.sidecars import WORTH, Sidecar, Sidecars
 from proxy.python.store_keys import outline_key
 
-_HELD = 2  # bytes of memory, about, that a parsed page takes for each byte of the page
 _NAMES = 200  # that are looked up one by one: for more the page is parsed
 
 
@@ -63,7 +62,7 @@ class Outlines:
     def _write_soon(self, entry: Entry, page: ParsedPage) -> None:
         if entry.size >= WORTH:
             make = partial(outline.encode, page)
-            self._sidecars.write_soon(entry, outline_key(entry.key), _made_of(entry), _HELD * entry.size, make)
+            self._sidecars.write_soon(entry, outline_key(entry.key), _made_of(entry), entry.size, make)
 
 
 def _made_of(entry: Entry) -> str:

@@ -33,10 +33,11 @@ WORTH = 16 << 10  # bytes of a page: of a shorter one everything is made in less
 _LENGTH = struct.Struct("<I")  # of the header, which comes behind it
 _FIRST = 1024  # bytes that are read at first: most headers
 _MOST = 1000  # that wait to be written
-_BYTES = 32 << 20  # of all that wait
+_BYTES = 48 << 20  # of all that wait
+_MUCH = 32 << 20  # of them that wait for no quiet
 _QUIET = 3.0  # seconds without another one, after which they are written
 _LOOK = 0.5  # seconds after which it is looked whether too many wait
-_CLOSING = 1.0  # seconds that the end waits for what is being written
+_CLOSING = 3.0  # seconds that the end waits for what is being written
 _TYPE = "application/octet-stream"
 
 
@@ -166,7 +167,7 @@ class Sidecars:
     async def _quiet(self) -> None:
         """Wait until no page has come for a while: a client that resolves asks for many, one after another."""
         loop = asyncio.get_running_loop()
-        while not self._hurry.is_set() and self._bytes <= _BYTES // 2 and len(self._waiting) <= _MOST // 2:
+        while not self._hurry.is_set() and self._bytes <= _MUCH and len(self._waiting) <= _MOST // 2:
             left = self._last + _QUIET - loop.time()
             if left <= 0:
                 return

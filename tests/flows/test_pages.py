@@ -12,12 +12,15 @@ import pytest
 
 from tests import faults, pages
 from tests.conftest import MakeProxy
+from tests.flows.asking import address, content, until_kept
 from tests.flows.reading import get
 from tests.gates import Gate
 from tests.origin import Origin
-from tests.wheels import wheel
+from tests.wheels import sdist, wheel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from proxy.app import Running
 
 PAGE = "/pypi/simple/demo/"
@@ -339,6 +342,28 @@ async def test_page__after_a_restart(make_proxy: MakeProxy, origin: Origin, http
     running = await make_proxy(origin.url)
     after = await get(http, running.url + PAGE)
     assert ("hit", before.body, before.headers["etag"]) == (after.cache, after.body, after.headers["etag"])
+
+
+async def test_page__long_after_a_restart(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, data_folder: Path
+) -> None:
+    """What was made of a long page lies beside it: the form is the same, and a file of it is found."""
+    running = await make_proxy(origin.url)
+    packages = [sdist("demo", f"1.{number}") for number in range(200)]
+    origin.publish(*packages)
+    before = await get(http, running.url + PAGE, accept=pages.JSON, accept_encoding="gzip")
+    await get(http, address(running, packages[50]))
+    await until_kept(http, address(running, packages[50]))
+    await running.close()
+    await origin.stop()
+    kept = {path.name for path in (data_folder / "index" / "sha256").rglob("*") if path.is_file()}
+    running = await make_proxy(origin.url)
+    after = await get(http, running.url + PAGE, accept=pages.JSON, accept_encoding="gzip")
+    file = await get(http, address(running, packages[50]))
+
+    assert ("hit", before.body, before.headers["etag"]) == (after.cache, after.body, after.headers["etag"])
+    assert ("hit", content(packages[50].body)) == (file.cache, file.body)
+    assert 4 == len(kept)  # the page, its outline, its form, the file
 
 
 # Single flight

@@ -258,7 +258,7 @@ async def test_write_soon__when_it_is_quiet(
 async def test_write_soon__much_waits(store: MemoryStore, sidecars: Sidecars, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is not waited for quiet."""
     page = await page_of(store)
-    monkeypatch.setattr(module, "_BYTES", 10)
+    monkeypatch.setattr(module, "_MUCH", 5)
     for number in range(2):
         sidecars.write_soon(page, f"{KEY}{number}", "", 4, lambda: (FACTS, b""))
     while f"{KEY}0" not in store.keys(KEY):
