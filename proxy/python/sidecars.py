@@ -103,6 +103,8 @@ class Sidecars:
                 head = os.pread(descriptor, _FIRST, 0)
                 (length,) = _LENGTH.unpack_from(head)
                 start = _LENGTH.size + length
+                if start > blob.size:
+                    return None
                 if start > len(head):
                     head = os.pread(descriptor, start, 0)
                 header = _header.decode(memoryview(head)[_LENGTH.size : start])

@@ -114,7 +114,7 @@ async def test_write_soon__takes_the_place_of_the_earlier_one(store: MemoryStore
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\0", b"\xff" * 9, b"\4\0\0\0\xc1\xc1\xc1\xc1", b"\xff\xff\0\0" + b"x" * 9], ids=repr
+    "body", [b"", b"\0", b"\xff" * 9, b"\4\0\0\0\xc1\xc1\xc1\xc1", b"\xff" * 3 + b"\0" + b"x" * 9], ids=repr
 )
 async def test_read__what_is_none(store: MemoryStore, sidecars: Sidecars, body: bytes) -> None:
     """Whatever is stored under its key: it is made anew."""
