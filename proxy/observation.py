@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from proxy.config.settings import Settings
 from proxy.control.holdings import named
-from proxy.events import Event
+from proxy.events import Event, Served
 from proxy.history import Recorder
 from proxy.metrics import Gauges, Metrics
-from proxy.ports import Clock, Observer
+from proxy.ports import Again, AnswerObserver, Clock
 from proxy.status import Status
 from proxy.storage.opening import PendingStore
 from proxy.storage.store import DiskStore
@@ -32,7 +32,7 @@ class Observation:
     metrics: Metrics
     status: Status
     history: Recorder | None
-    observer: Observer
+    observer: AnswerObserver
 
     @classmethod
     def begin(
@@ -51,8 +51,8 @@ class Observation:
             named,
             history.projects if history else None,
         )
-        told: list[Observer] = [metrics, status, AccessLog(log, clock, structured=structured)]
-        return cls(log, metrics, status, history, _each(*told, *([history] if history else [])))
+        told: list[AnswerObserver] = [metrics, status, AccessLog(log, clock, structured=structured)]
+        return cls(log, metrics, status, history, _Each([*told, *([history] if history else [])]))
 
     async def keep(self, stack: AsyncExitStack, store: DiskStore | PendingStore) -> None:
         """Have the history written as soon as the data folder can be used; `stack` ends it."""
@@ -62,9 +62,22 @@ class Observation:
             await store.when_open(lambda opened: history.start(opened.folder))
 
 
-def _each(*observers: Observer) -> Observer:
-    def observer(event: Event) -> None:
-        for one in observers:
+class _Each:
+    """Tells all of them."""
+
+    def __init__(self, observers: Sequence[AnswerObserver]) -> None:
+        self._observers = observers
+
+    def __call__(self, event: Event, /) -> None:
+        for one in self._observers:
             one(event)
 
-    return observer
+    def again(self, event: Served) -> Again:
+        """Of one who is told in short, all are."""
+        tellers = [one.again(event) for one in self._observers]
+
+        def tell(when: float, client: str, seconds: float) -> None:
+            for one in tellers:
+                one(when, client, seconds)
+
+        return tell

@@ -6,13 +6,13 @@ the time. Methods without `async` are short and may be called on the event loop.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from proxy.config.proxies import Proxy
-from proxy.events import Event
+from proxy.events import Event, Served
 from proxy.model import Blob, Digest, Entry, Part, UpstreamRequest, Validator
 
 
@@ -31,6 +31,21 @@ class Observer(Protocol):
     """Gets every event. It never raises, and never blocks."""
 
     def __call__(self, event: Event, /) -> None: ...
+
+
+# Tells that an answer was sent once more: when (seconds since the epoch), to which client, in how many seconds.
+Again: TypeAlias = Callable[[float, str, float], None]
+
+
+class AnswerObserver(Observer, Protocol):
+    """An observer that can be told in short of an answer that is sent again and again.
+
+    What is the same each time is worked out once. It comes to the same as an event each time.
+    """
+
+    def again(self, event: Served) -> Again:
+        """What to call each time the whole answer of `event` is sent again: at once, so its first byte is its last."""
+        ...
 
 
 class Reply(Protocol):

@@ -22,7 +22,7 @@ from proxy.cache.flight import Flight
 from proxy.events import OWN, DiskMeasured, Event, Served, Stored, UpstreamAsked, UpstreamFailed, WarmRun
 from proxy.history import DaySum, ProjectSum
 from proxy.metrics import Traffic
-from proxy.ports import Clock
+from proxy.ports import Again, Clock
 
 _ANSWERS = 200
 _FAILURES = 50
@@ -171,17 +171,16 @@ class Status:
         self._clock = clock
         self._limit = limit
         self._since = clock.now()
-        self._answers: deque[tuple[float, Served]] = deque(maxlen=_ANSWERS)
+        self._answers: deque[tuple[Served, float, str, float]] = deque(maxlen=_ANSWERS)  # when, client, seconds
         self._failures: deque[FailureStatus] = deque(maxlen=_FAILURES)
         self._warms: dict[str, WarmStatus] = {}
         self._files = self._size = 0
         self._free: int | None = None
 
     def __call__(self, event: Event, /) -> None:
-        """Remember an event; implements `ports.Observer`."""
+        """Remember an event; implements `ports.AnswerObserver`."""
         if isinstance(event, Served):
-            if event.upstream != OWN:
-                self._answers.append((self._clock.now(), event))
+            self.again(event)(self._clock.now(), event.client, event.seconds)
         elif isinstance(event, UpstreamFailed):
             self._failures.append(FailureStatus(self._clock.now(), event.upstream, event.reason))
             self._conditions.setdefault(event.upstream, _Condition()).failing = event.reason
@@ -202,6 +201,12 @@ class Status:
                 event.came_size,
                 event.refused[:_FAILURES],
             )
+
+    def again(self, event: Served) -> Again:
+        if event.upstream == OWN:
+            return lambda _, __, ___: None
+        append = self._answers.append
+        return lambda when, client, seconds: append((event, when, client, seconds))
 
     def failures(self) -> Sequence[FailureStatus]:
         """The last failures of upstreams, the newest first."""
@@ -233,8 +238,8 @@ class Status:
             projects=tuple(ProjectStatus(one.project, one.saved) for one in await self._projects()),
             failures=tuple(self.failures()),
             answers=tuple(
-                _answer(time, event, event.project or self._project(event.upstream, event.path))
-                for time, event in reversed(self._answers)
+                _answer(*answer, answer[0].project or self._project(answer[0].upstream, answer[0].path))
+                for answer in reversed(self._answers)
             ),
         )
 
@@ -267,16 +272,16 @@ def _name(path: str) -> str:
     return unquote(path.partition("?")[0].rpartition("/")[2])
 
 
-def _answer(time: float, event: Served, project: str | None) -> AnswerStatus:
+def _answer(event: Served, time: float, client: str, seconds: float, project: str | None) -> AnswerStatus:
     return AnswerStatus(
         time=time,
-        client=event.client,
+        client=client,
         upstream=event.upstream,
         method=event.method,
         path=event.path,
         status=event.status,
         outcome=event.outcome.value,
         sent=sum(event.sent.values()),
-        seconds=event.seconds,
+        seconds=seconds,
         project=project,
     )

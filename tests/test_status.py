@@ -103,6 +103,22 @@ async def test_now__how_upstreams_are() -> None:
     assert 3600.0 == now.unused
 
 
+async def test_again() -> None:
+    """Told in short that an answer was sent again, it shows it as another one, of its time and its client."""
+    clock = SteppedClock()
+    told, told_in_short = Status(clock, 5000), Status(clock, 5000)
+    again = told_in_short.again(_served("/pypi/a.whl"))
+    own = told_in_short.again(_served("/", upstream="-"))
+    for client in ("10.0.0.7", "10.0.0.8"):
+        clock.advance(1)
+        told(replace(_served("/pypi/a.whl"), client=client, seconds=2.0))
+        again(clock.now(), client, 2.0)
+        own(clock.now(), client, 2.0)
+
+    assert await _now(told) == await _now(told_in_short)
+    assert ["10.0.0.8", "10.0.0.7"] == [one.client for one in (await _now(told_in_short)).answers]
+
+
 async def test_now__projects_of_answers() -> None:
     """A page says its project, a file's name tells it."""
     status = Status(SteppedClock(), 5000, None, lambda upstream, name: (f"{upstream} {name}", None))

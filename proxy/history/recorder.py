@@ -1,7 +1,7 @@
 """Gathers events in memory, and has them written to the history's file every few seconds and at the end.
 
-The event loop adds to sums; a thread of its own writes them. What the disk does not take is lost to the history, and
-said once: no answer depends on it. Memory is bounded: past a number of sums, further clients and files are not noted.
+The event loop adds to sums (`gathering`); a thread of its own writes them. What the disk does not take is lost to the
+history, and said once: no answer depends on it.
 """
 
 from __future__ import annotations
@@ -15,28 +15,21 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from proxy.cache.workers import Workers
-from proxy.events import HITS, OWN, Event, Fetched, Served
+from proxy.events import OWN, Event, Fetched, Served
 from proxy.history.database import DAY, HistoryFile, is_damage, set_aside
-from proxy.history.sums import ClientName, ClientSum, DaySum, FileName, ProjectSum, Total
-from proxy.model import Kind, Source
-from proxy.ports import Clock
-from proxy.user_agent import UserAgent
+from proxy.history.gathering import Batch, Gathering
+from proxy.history.sums import ClientName, ClientSum, DaySum, FileName, ProjectSum
+from proxy.ports import Again, Clock
 
 _log = logging.getLogger(__name__)
 
 _INTERVAL = 5.0  # seconds between two batches
-_MOST = 20_000  # sums that wait for the next batch
-_LONGEST = 2048  # bytes of an address
 _TRIM_EVERY = 720  # batches, an hour
-_GOT = (200, 206)
 _PROJECTS = 10  # that saved most
-
-_Sums = dict[tuple[int, str, str, str | None, str, UserAgent], ClientSum]  # by day, file (three), client (two)
-_Totals = dict[tuple[int, str, str], Total]
 
 
 class Recorder:
-    """An `Observer`. Mutable state: the sums, changed on the event loop only, and the file, used by its thread only."""
+    """A `ports.AnswerObserver`. Mutable state: the sums, on the event loop only, and the file, in its thread only."""
 
     def __init__(
         self, clock: Clock, days: int, size: int, names: Callable[[str, str], tuple[str | None, str | None]]
@@ -46,10 +39,8 @@ class Recorder:
         self._days = days
         self._most = size
         self._names = names
-        self._totals: _Totals = {}
-        self._sums: _Sums = {}
-        self._taken: dict[int, _Totals] = {}  # batches that are being written, by number
-        self._begun = 0  # batches
+        self._gathering = Gathering()
+        self._taken: dict[int, Batch] = {}  # those that are being written, by number
         self._folder: Path | None = None
         self._file: HistoryFile | None = None
         self._failing = False
@@ -63,10 +54,15 @@ class Recorder:
     def __call__(self, event: Event, /) -> None:
         """Add an event to the sums."""
         if isinstance(event, Served):
-            if event.upstream != OWN:
-                self._served(event)
+            self.again(event)(self._clock.now(), event.client, event.seconds)
         elif isinstance(event, Fetched):
-            self._total(int(self._clock.now()) // DAY, event.upstream, "").fetched += event.size
+            day = int(self._clock.now()) // DAY
+            self._gathering.batch.total(day, event.upstream, "").fetched += event.size
+
+    def again(self, event: Served) -> Again:
+        if event.upstream == OWN:
+            return lambda _, __, ___: None
+        return self._gathering.again(event)
 
     async def start(self, folder: Path) -> None:
         """Write to this data folder from now on. Does nothing after `close`."""
@@ -79,18 +75,16 @@ class Recorder:
         folder = self._folder
         if folder is None or self._closed:
             return
-        if not (self._totals or self._sums):
+        if not self._gathering.batch.totals:
             return
-        totals, self._totals = self._totals, {}
-        sums, self._sums = self._sums, {}
-        self._begun = number = self._begun + 1
-        self._taken[number] = totals
-        written = await self._workers.run(self._write, folder, number, totals, sums)
+        number, batch = self._gathering.number, self._gathering.take()
+        self._taken[number] = batch
+        written = await self._workers.run(self._write, folder, number, batch)
         del self._taken[number]
         if not written:
             # Totals are few, and wait for the next batch. Who asked is lost: a disk may fail for long.
-            for key, total in totals.items():
-                self._total(*key).add(total)
+            for key, total in batch.totals.items():
+                self._gathering.batch.total(*key).add(total)
 
     async def days(self) -> list[DaySum]:
         """What was sent and fetched on each day so far, the first one first.
@@ -102,8 +96,9 @@ class Recorder:
             return []
         written, days = await self._workers.run(self._days_of, folder)
         found = {one.day: (one.sent, one.fetched) for one in days}
-        for totals in (self._totals, *(taken for number, taken in self._taken.items() if number > written)):
-            for (day, _, _), total in totals.items():
+        taken = [batch for number, batch in self._taken.items() if number > written]
+        for batch in (self._gathering.batch, *taken):
+            for (day, _, _), total in batch.totals.items():
                 sent, fetched = found.get(day, (0, 0))
                 found[day] = sent + total.sent, fetched + total.fetched
         return [DaySum(day, *sums) for day, sums in sorted(found.items())]
@@ -124,54 +119,19 @@ class Recorder:
         await self._workers.run(self._close)
         await self._workers.close()
 
-    def _served(self, event: Served) -> None:
-        now = self._clock.now()
-        day = int(now) // DAY
-        total = self._total(day, event.upstream, event.kind.value)
-        total.requests += 1
-        total.hits += event.outcome in HITS
-        size = saved = 0
-        for source, length in event.sent.items():
-            size += length
-            saved += length if source is not Source.UPSTREAM else 0
-            if source is Source.CACHE:
-                total.from_cache += length
-            elif source is Source.SHARED:
-                total.from_flight += length
-            else:
-                total.from_upstream += length
-        if event.kind is not Kind.FILE or event.method != "GET" or event.status not in _GOT:
-            return
-        key = (day, event.upstream, event.path, event.sha256, event.client, event.agent)
-        asked = self._sums.get(key)
-        if asked is not None:
-            asked.requests += 1
-            asked.size += size
-            asked.saved += saved
-            asked.last = now
-        elif len(self._sums) < _MOST and len(event.path) <= _LONGEST:
-            self._sums[key] = ClientSum(1, size, now, now, saved)
-
-    def _total(self, day: int, upstream: str, kind: str) -> Total:
-        key = (day, upstream, kind)
-        total = self._totals.get(key)
-        if total is None:
-            total = self._totals[key] = Total()
-        return total
-
     async def _writing(self) -> None:
         while True:
             await asyncio.sleep(_INTERVAL)
             await self.flush()
 
-    def _write(self, folder: Path, number: int, totals: _Totals, sums: _Sums) -> bool:
+    def _write(self, folder: Path, number: int, batch: Batch) -> bool:
         """In the thread: add the sums to the file, and say whether that could be done.
 
         A damaged file is set aside, and the sums begin a new one.
         """
         try:
             try:
-                self._add(folder, number, totals, sums)
+                self._add(folder, number, batch)
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise
@@ -181,7 +141,7 @@ class Recorder:
                     "the history was damaged: it is set aside as history.sqlite3.damaged, and begins anew",
                     extra={"reason": str(error)},
                 )
-                self._add(folder, number, totals, sums)
+                self._add(folder, number, batch)
         except (sqlite3.Error, OSError) as error:
             self._close()  # opened anew by the next batch: the folder may be well again by then
             if not self._failing:
@@ -223,14 +183,14 @@ class Recorder:
             self._projects = self._written, found
         return found
 
-    def _add(self, folder: Path, number: int, totals: _Totals, sums: _Sums) -> None:
+    def _add(self, folder: Path, number: int, batch: Batch) -> None:
         file = self._file = self._file or HistoryFile.open(folder)
         requests: dict[tuple[int, FileName, ClientName], ClientSum] = {}
-        for (day, upstream, path, sha256, client, agent), asked in sums.items():
+        for (day, upstream, path, sha256, client, agent), asked in batch.sums.items():
             key = (day, self._named(upstream, path, sha256), ClientName(client, agent))
             before = requests.get(key)
             requests[key] = asked if before is None else _joined(before, asked)
-        file.add(totals, requests)
+        file.add(batch.totals, requests)
         self._written = number
         if number % _TRIM_EVERY == 1 or file.size() > self._most:
             file.trim(int(self._clock.now()) // DAY - self._days + 1, self._most)

@@ -31,6 +31,7 @@ from proxy.metrics.counts import HUNDREDS, Counts, Gauges, failure_reasons
 from proxy.metrics.exposition import Exposition
 from proxy.metrics.histogram import AGES, Histogram
 from proxy.metrics.traffic import Traffic
+from proxy.ports import Again
 
 K = TypeVar("K")
 
@@ -39,7 +40,7 @@ _NOT_MODIFIED = 304
 
 
 class Metrics:
-    """Implements `ports.Observer`. Mutable state: the counts, written on the event loop only."""
+    """Implements `ports.AnswerObserver`. Mutable state: the counts, written on the event loop only."""
 
     def __init__(self, mounts: Iterable[str], gauges: Gauges | None = None) -> None:
         """`mounts`: the configured upstreams."""
@@ -53,6 +54,10 @@ class Metrics:
     def __call__(self, event: Event, /) -> None:
         """Count an event."""
         self._count[type(event)](event)
+
+    def again(self, event: Served) -> Again:
+        count = self._counts.traffic.again(self._name(event.upstream), event)
+        return lambda _, __, seconds: count(seconds)
 
     def render(self) -> tuple[bytes, str]:
         """All metrics in Prometheus' text format, and its content type."""

@@ -1,12 +1,12 @@
 """What clients got: requests, body bytes and times by upstream, kind and outcome.
 
-One look-up for each answer finds all its counters, since hashing enums is slow. The number of rows is bounded: all
-labels are from closed sets.
+One look-up finds all counters of an answer, since hashing enums is slow; an answer that is sent again needs none. The
+number of rows is bounded: all labels are from closed sets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import product
 from typing import assert_never
@@ -23,6 +23,18 @@ class Sent:
     cache: int = 0
     shared: int = 0
     upstream: int = 0
+
+    def add(self, sent: dict[Source, int]) -> None:
+        """Add the bytes of an answer."""
+        for source, size in sent.items():
+            if source is Source.CACHE:
+                self.cache += size
+            elif source is Source.SHARED:
+                self.shared += size
+            elif source is Source.UPSTREAM:
+                self.upstream += size
+            else:
+                assert_never(source)
 
     def by_source(self) -> dict[Source, int]:
         """The bytes from each source."""
@@ -84,21 +96,25 @@ class TrafficTable:
 
     def add(self, upstream: str, event: Served) -> None:
         """Count an answer for `upstream`, the event's own or what stands for it."""
-        labels = upstream, event.kind, event.outcome, event.status // 100
-        row = self.rows.get(labels) or self._row(labels)
+        row = self._row_of(upstream, event)
         row.requests += 1
         row.times.total.add(event.seconds)
         if event.first_byte is not None:
             row.times.first_byte.add(event.first_byte)
-        for source, size in event.sent.items():
-            if source is Source.CACHE:
-                row.sent.cache += size
-            elif source is Source.SHARED:
-                row.sent.shared += size
-            elif source is Source.UPSTREAM:
-                row.sent.upstream += size
-            else:
-                assert_never(source)
+        row.sent.add(event.sent)
+
+    def again(self, upstream: str, event: Served) -> Callable[[float], None]:
+        """What counts the answer once more, by its seconds: of the first byte and of the last one."""
+        row, sent = self._row_of(upstream, event), event.sent
+        count_first, count_last, count_bytes = row.times.first_byte.add, row.times.total.add, row.sent.add
+
+        def count(seconds: float) -> None:
+            row.requests += 1
+            count_last(seconds)
+            count_first(seconds)
+            count_bytes(sent)
+
+        return count
 
     @property
     def answers(self) -> int:
@@ -118,6 +134,10 @@ class TrafficTable:
             for (upstream, kind), (requests, hits) in counts.items()
         )
         return Traffic(rows, sum(sum(one.by_source().values()) for one in sent.values()), fetched)
+
+    def _row_of(self, upstream: str, event: Served) -> Row:
+        labels = upstream, event.kind, event.outcome, event.status // 100
+        return self.rows.get(labels) or self._row(labels)
 
     def _row(self, labels: tuple[str, Kind, Outcome, int]) -> Row:
         upstream, kind, outcome, _ = labels

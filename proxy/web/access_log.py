@@ -1,11 +1,14 @@
-"""The access log: one line for each request. The event loop hands the event over; the log's thread makes the line.
+"""The access log: one line for each request, made on the event loop and handed to the log's thread.
 
-What is the same in many lines, which is most of a line, is made once and remembered.
+Most of a line is the same whenever an answer is sent again. That part is made once, when the answer is remembered; what
+is left is the time, the client, and how long it took. A thread that made the lines would hold the interpreter's lock
+while requests wait.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import unquote
@@ -13,7 +16,7 @@ from urllib.parse import unquote
 from proxy.control.holdings import named
 from proxy.events import OWN, Event, Served
 from proxy.model import Kind
-from proxy.ports import Clock
+from proxy.ports import Again, Clock
 from proxy.user_agent import UserAgent
 from proxy.web.log_writer import LogWriter
 
@@ -22,32 +25,51 @@ _REMEMBERED = 1024  # addresses
 _LONGEST = 512  # characters of an address that is remembered
 _OF_FILES = (Kind.FILE, Kind.METADATA)
 
+Line = Callable[[float, str, float], str]  # when in seconds since the epoch, the client, seconds
+
 
 class AccessLog:
-    """An `Observer` that hands `Served` events to a writer."""
+    """A `ports.AnswerObserver` that hands the lines of `Served` events to a writer."""
 
     def __init__(self, writer: LogWriter, clock: Clock, *, structured: bool) -> None:
         """`structured`: JSON lines; else plain text."""
         self._queue = writer.queue
         self._now = clock.now
-        self._form = _json_line if structured else _text_line
+        self._form = json_line if structured else text_line
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, /) -> None:
         if isinstance(event, Served):
-            self._queue(self._form, (self._now(), event), len(event.path))
+            self._queue(self._form(event)(self._now(), event.client, event.seconds))
+
+    def again(self, event: Served) -> Again:
+        queue, line = self._queue, self._form(event)
+        return lambda when, client, seconds: queue(line(when, client, seconds))
 
 
-def _json_line(entry: tuple[float, Served]) -> str:
-    """JSON in ASCII, so that no path can control a terminal. Written by hand for speed: each request has a line."""
-    when, event = entry
+def json_line(event: Served) -> Line:
+    """Makes lines of JSON in ASCII, so that no path can control a terminal; by hand, since each request has one."""
     sent = ", ".join([f'"{source.value}": {size}' for source, size in event.sent.items() if size])
     asked = _asked if len(event.path) <= _LONGEST else _asked.__wrapped__
-    return (
-        f'{{"time": "{_second(int(when))}.{int(when % 1 * 1000):03d}+00:00", "client": {_quoted(event.client)}, '
+    same = (
         f"{_of_agent(event.agent)}{asked(event.method, event.path, event.upstream, event.kind, event.project)}"
-        f'"status": {event.status}, "outcome": "{event.outcome.value}", "sent": {{{sent}}}, '
-        f'"seconds": {round(event.seconds, 6)}}}\n'
+        f'"status": {event.status}, "outcome": "{event.outcome.value}", "sent": {{{sent}}}'
     )
+
+    def line(when: float, client: str, seconds: float) -> str:
+        time = _time(int(when) * 1000 + int(when % 1 * 1000))
+        return f'{{"time": "{time}", "client": {_client(client)}, {same}, "seconds": {round(seconds, 6)}}}\n'
+
+    return line
+
+
+def text_line(event: Served) -> Line:
+    """Makes lines of words."""
+    path = _quoted(event.path)[1:-1]
+    sent = "+".join([f"{size} {source.value}" for source, size in event.sent.items() if size]) or "0"
+    name, version, _ = event.agent
+    same = f"{event.method} {path} {event.status} {event.outcome.value} {sent}"
+    agent = "/".join(filter(None, (name, version))) or "-"
+    return lambda when, client, seconds: f"{_second(int(when))}+00:00 {client} {same} {seconds:.4f}s {agent}\n"
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -75,18 +97,20 @@ def _fields(values: dict[str, str | None]) -> str:
     return "".join([f'"{name}": {_quoted(value)}, ' for name, value in values.items() if value is not None])
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def _client(address: str) -> str:
+    """An address as JSON."""
+    return _quoted(address)
+
+
+@lru_cache(maxsize=2)
+def _time(milliseconds: int) -> str:
+    """Date and time in UTC (RFC 3339); at much traffic, many lines have that of the line before."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{rest:03d}+00:00"
+
+
 @lru_cache(maxsize=2)
 def _second(when: int) -> str:
-    """Date and time in UTC; most lines have that of the line before."""
+    """Date and time in UTC, to the second."""
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _text_line(entry: tuple[float, Served]) -> str:
-    when, event = entry
-    path = _quoted(event.path)[1:-1]
-    sent = "+".join([f"{size} {source.value}" for source, size in event.sent.items() if size]) or "0"
-    name, version, _ = event.agent
-    return (
-        f"{_second(int(when))}+00:00 {event.client} {event.method} {path} {event.status} {event.outcome.value} "
-        f"{sent} {event.seconds:.4f}s {'/'.join(filter(None, (name, version))) or '-'}\n"
-    )

@@ -1,7 +1,8 @@
 """The one thread that writes to standard error: lines of the access log and of the program's log.
 
-Callers hand a line over and go on. Lines wait in bounded memory. When standard error takes nothing (a pipe without a
-reader, a full disk), lines are dropped and counted. The thread never delays the end of the program by more than two
+Callers hand a line over and go on. Lines wait in bounded memory, and leave by few large writes: what the thread does
+beside them, it does with the interpreter's lock, while requests wait. When standard error takes nothing (a pipe without
+a reader, a full disk), lines are dropped and counted. The thread never delays the end of the program by more than two
 seconds.
 """
 
@@ -16,19 +17,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, TypeVar
-
-T = TypeVar("T")
+from typing import IO
 
 _INTERVAL = 0.25  # seconds between writes
 _MOST = 8 << 20  # bytes that may wait, about
-_OVERHEAD = 600  # bytes of memory for a waiting line, beside its text
+_OVERHEAD = 64  # bytes of memory for a waiting line, beside its text
 # A ready pipe takes PIPE_BUF bytes without blocking (POSIX: 512 at least, 4096 on Linux); a file takes any number.
 _PIPE_PIECE = select.PIPE_BUF
 _FILE_PIECE = 1 << 20
 _GRACE = 2.0  # seconds in which `close` writes what is left
-_BATCH = 256  # lines that are formatted at once
-_EARLY = 2000  # waiting lines that are written at once, without waiting for the interval
+_BATCH = 256  # lines that are joined at once
+_EARLY = 4096  # waiting lines that are written at once, without waiting for the interval
 _POLL = 0.2  # seconds between checks whether to stop, while the stream takes nothing
 
 
@@ -47,7 +46,7 @@ class LogWriter:
         self._piece = _FILE_PIECE if _is_file(self._descriptor) else _PIPE_PIECE
         self._lost = lost
         self._most = most
-        self._waiting: deque[tuple[Callable[[Any], str], Any, int]] = deque()  # the thread formats the lines
+        self._waiting: deque[str] = deque()
         # The bytes of all lines that were queued and dequeued since the start. There is no lock, since each request
         # would take it: when two threads queue a line at once, one of the two may not be counted.
         self._queued = self._dequeued = 0
@@ -58,19 +57,19 @@ class LogWriter:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def queue(self, form: Callable[[T], str], entry: T, size: int) -> None:
-        """Queue a line, which `form` makes of `entry`, line end included. `size`: bytes of `entry`, about."""
+    def queue(self, line: str) -> None:
+        """Queue a line, line end included."""
         if self._queued - self._dequeued >= self._most or self._deadline is not None:
             self.dropped += 1
             return
-        self._queued += size + _OVERHEAD
-        self._waiting.append((form, entry, size))
+        self._queued += len(line) + _OVERHEAD
+        self._waiting.append(line)
         if len(self._waiting) == _EARLY:
             self._wake.set()
 
     def write(self, text: str) -> None:
         """Write a text at once. It gets a line end."""
-        self.queue(str, f"{text}\n", len(text))
+        self.queue(f"{text}\n")
         self._wake.set()
 
     def close(self) -> None:
@@ -92,13 +91,9 @@ class LogWriter:
         while left:
             batch = [self._waiting.popleft() for _ in range(min(left, _BATCH))]
             left -= len(batch)
-            self._dequeued += sum(size + _OVERHEAD for _, _, size in batch)
-            try:
-                lines = "".join([form(entry) for form, entry, _ in batch])
-            except Exception:  # noqa: BLE001 a line that cannot be formatted must not end the thread
-                self.dropped += len(batch)
-            else:
-                self.dropped += self._write_lines(lines)
+            lines = "".join(batch)
+            self._dequeued += len(lines) + len(batch) * _OVERHEAD
+            self.dropped += self._write_lines(lines)
         lost = self.dropped - self._reported
         if lost and not self._write_lines(self._lost(lost)):
             self._reported += lost

@@ -3,102 +3,39 @@
 Build farms send the same few heads thousands of times. The connection calls `Replay` with what arrived, before aiohttp
 sees it. The key is the whole head, so nothing in it can be overlooked. Only heads that the parser took for exactly one
 request without a body are remembered, and only whole, fresh answers from the cache are replayed. Each is counted like
-any other.
+any other: what its log line and its counts have in common with the next one is made once.
 """
 
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 
 from proxy.cache.representation import Representation
 from proxy.errors import StoreError
 from proxy.events import Served
 from proxy.model import Blob, Outcome, Source
-from proxy.ports import BlobReader, Clock, Observer
+from proxy.ports import AnswerObserver, BlobReader, Clock
 from proxy.user_agent import UNKNOWN, UserAgent
 from proxy.web.answer_plan import finish_head, plan, start_head
-from proxy.web.responses import INLINE, SHORT, Exchange, Responder
+from proxy.web.memo import Memo, Remembered, ShortBodies
+from proxy.web.responses import SHORT, Exchange, Responder
 from proxy.web.server import ClientConnection
 
-_HEADS = 4096
-_BYTES = 32 << 20
-_HEAD_MOST = 2048  # bytes of a request's head that is worth remembering
-
-
-@dataclass(slots=True)
-class Remembered:
-    """An answer ready to leave. `head`: without date and age. `expires`, `confirmed`: monotonic seconds.
-
-    `stands`: whether the answer is still right.
-    """
-
-    head: bytes
-    body: bytes | None  # None: the blob is sent from disk
-    blob: Blob | None
-    expires: float
-    event: Callable[[str, float], Served]  # client, seconds
-    stands: Callable[[], bool] | None = None
-    confirmed: float | None = None  # when upstream last confirmed it
-
-    @property
-    def weight(self) -> int:
-        """Bytes of memory that it takes, about."""
-        return len(self.head) + len(self.body or b"") + 512
-
-
-class Memo:
-    """The answers by request head, bounded by number and by bytes. Mutable state: the table, in order of use."""
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[bytes, Remembered] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, head: bytes, now: float) -> Remembered | None:
-        """The answer to a request whose head is `head`, if it is remembered and fresh at `now`."""
-        answer = self._answers.get(head)
-        if answer is None:
-            return None
-        if answer.expires <= now or (answer.stands is not None and not answer.stands()):
-            self.drop(head)
-            return None
-        self._answers.move_to_end(head)
-        return answer
-
-    def remember(self, head: bytes, answer: Remembered) -> None:
-        """Remember an answer. The longest unused ones make room for it."""
-        if len(head) > _HEAD_MOST:
-            return
-        self.drop(head)
-        self._answers[head] = answer
-        self._bytes += answer.weight + len(head)
-        while len(self._answers) > _HEADS or self._bytes > _BYTES:
-            self.drop(next(iter(self._answers)))
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._answers.clear()
-        self._bytes = 0
-
-    def drop(self, head: bytes) -> None:
-        """Forget one."""
-        answer = self._answers.pop(head, None)
-        if answer is not None:
-            self._bytes -= answer.weight + len(head)
+_IN_MEMORY = 128 << 10  # bytes; the body of a stored file up to this length is kept in memory
 
 
 class Replay:
-    """Answers the heads that it has seen before. Mutable state: the memo."""
+    """Answers the heads that it has seen before. Mutable state: the memo, and short bodies."""
 
-    def __init__(self, blobs: BlobReader, responder: Responder, observer: Observer, clock: Clock) -> None:
+    def __init__(self, blobs: BlobReader, responder: Responder, observer: AnswerObserver, clock: Clock) -> None:
         self._responder = responder
         self._blobs = blobs
         self._observer = observer
         self._clock = clock
         self._memo = Memo()
+        self._bodies = ShortBodies()
 
     def __call__(self, connection: ClientConnection, data: bytes) -> bool:
         """Answer the bytes at once if they are a remembered head. False: they take the usual way."""
@@ -109,8 +46,10 @@ class Replay:
             return False
         transport = connection.transport
         assert transport is not None, "a writable connection has one"
-        blob, body = answer.blob, answer.body
-        if blob is not None and self._blobs.blob(blob.digest) is None:  # it is evicted; else this counts as a use
+        blob = answer.blob
+        body = self._bodies.get(answer.body)
+        gone = body is None if blob is None else self._blobs.blob(blob.digest) is None  # else this counts as a use
+        if gone:
             self._memo.drop(data)
             return False
         head = finish_head(answer.head, clock.now(), None if answer.confirmed is None else started - answer.confirmed)
@@ -124,17 +63,29 @@ class Replay:
                 self._memo.drop(data)
                 return False
         connection.restart_keepalive()
-        served = answer.event(connection.peer, clock.monotonic() - started)
+        seconds = clock.monotonic() - started
         if missing and blob is not None:
             self._memo.drop(data)
             connection.reset()
-            served = replace(served, outcome=Outcome.ERROR, sent={Source.CACHE: blob.size - missing})
-        self._observer(served)
+            sent = {Source.CACHE: blob.size - missing}
+            self._observer(
+                replace(
+                    answer.event,
+                    outcome=Outcome.ERROR,
+                    sent=sent,
+                    client=connection.peer,
+                    seconds=seconds,
+                    first_byte=seconds,
+                )
+            )
+        else:
+            answer.tell(clock.now(), connection.peer, seconds)
         return True
 
     def forget(self) -> None:
         """Forget all answers: something that they were made of must not be sent any more."""
         self._memo.clear()
+        self._bodies.clear()
 
     def remember(
         self, exchange: Exchange, path: str, representation: Representation, agent: UserAgent = UNKNOWN
@@ -148,27 +99,57 @@ class Replay:
         # Not what upstream just confirmed: the next answer is a hit, and counts as one.
         if representation.source is not Source.CACHE or representation.outcome is not Outcome.HIT or size > SHORT:
             return
-        blob = representation.body if isinstance(representation.body, Blob) else None
-        body = representation.body if isinstance(representation.body, bytes) else None
-        if blob is not None and size <= INLINE:
-            try:
-                body = self._read(blob)
-            except StoreError:  # damaged since it was sent, or no descriptor is left
-                return
-        if body is None and blob is None:
+        try:
+            name = self._keep(path, representation, size)
+        except StoreError:  # damaged since it was sent, or no descriptor is left
+            return
+        if name is None:
             return
         confirmed = None if representation.age is None else self._clock.monotonic() - representation.age
         answer = plan(replace(representation, age=None), query, framing, cors=exchange.cors)
-        mount, kind, outcome = representation.mount, representation.kind, representation.outcome
-        project, sha256, sent = representation.project, representation.sha256, {Source.CACHE: size}
+        event = Served(
+            representation.mount,
+            representation.kind,
+            representation.outcome,
+            HTTPStatus.OK.value,
+            {Source.CACHE: size},
+            0.0,
+            "GET",
+            path,
+            agent=agent,
+            project=representation.project,
+            sha256=representation.sha256,
+        )
+        self._memo.remember(
+            head,
+            Remembered(
+                start_head(HTTPStatus.OK, answer.fields),
+                name,
+                representation.body if isinstance(representation.body, Blob) else None,
+                expires,
+                event,
+                self._observer.again(event),
+                representation.stands,
+                confirmed,
+            ),
+        )
 
-        def event(client: str, seconds: float) -> Served:
-            return Served(
-                mount, kind, outcome, 200, sent, seconds, "GET", path, client, seconds, None, agent, project, sha256
-            )
+    def _keep(self, path: str, representation: Representation, size: int) -> str | None:
+        """Keep the body, if it is short. Gives its name; None: there is no way to it. Raises BlobDamaged, StoreBroken.
 
-        start = start_head(HTTPStatus.OK, answer.fields)
-        self._memo.remember(head, Remembered(start, body, blob, expires, event, representation.stands, confirmed))
+        The name stands for one content: it is a digest, or an address with a strong validator (RFC 9110 §8.8.1).
+        """
+        body = representation.body
+        if isinstance(body, Blob):
+            name = body.digest.value
+            if size <= _IN_MEMORY and self._bodies.get(name) is None:
+                self._bodies.keep(name, self._read(body))
+            return name
+        if not isinstance(body, bytes) or representation.etag is None:
+            return None
+        name = f"{path} {representation.etag}"
+        self._bodies.keep(name, body)
+        return name
 
     def _read(self, blob: Blob) -> bytes:
         """A short stored file, whole. Raises BlobDamaged, StoreBroken."""

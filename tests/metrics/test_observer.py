@@ -54,6 +54,25 @@ def total(metrics: Metrics, name: str) -> float:
     return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
 
+@pytest.mark.parametrize("upstream", ["pypi", "nobody"])
+@pytest.mark.parametrize("source", Source)
+def test_again(upstream: str, source: Source) -> None:
+    """Told in short that an answer was sent again, it counts as by events: the first byte leaves with the last one."""
+    told, told_in_short = Metrics(["pypi"]), Metrics(["pypi"])
+    event = served(upstream, sent={source: 10, Source.CACHE: 5})
+    again = told_in_short.again(event)
+    for seconds in (0.0001, 0.004, 70.0):
+        told(replace(event, seconds=seconds, first_byte=seconds))
+        again(0.0, "10.0.0.7", seconds)
+    texts = [
+        re.sub(r"(?m)^process_.*|^python_.*|.*start_time.*$", "", one.render()[0].decode())
+        for one in (told, told_in_short)
+    ]
+    assert texts[0] == texts[1]
+    assert 3 == told_in_short.answers
+    assert told.traffic() == told_in_short.traffic()
+
+
 def test_render__before_any_event() -> None:
     """What can be counted for a configured upstream is there at zero, so that rates begin with the first event."""
     metrics = Metrics(["pypi", "pytorch"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proxy.events import Fetched, Served
 from proxy.model import Kind, Outcome, Source
 from proxy.user_agent import UserAgent
-from proxy.web.access_log import AccessLog, _json_line
+from proxy.web.access_log import AccessLog, json_line
 from proxy.web.log_writer import LogWriter
 from tests.flows.asking import SteppedClock
 
@@ -103,8 +103,8 @@ def test_structured__who_asks() -> None:
 @given(st.text(st.characters(codec=None)), st.floats(0, 1e6), st.dictionaries(st.sampled_from(Source), st.integers(0)))
 def test_structured__of_any_request(text: str, seconds: float, sent: dict[Source, int]) -> None:
     """Any request has one line, which is JSON in ASCII and holds all of it."""
-    event = replace(EVENT, path=text, upstream=text, client=text, seconds=seconds, sent=sent, project=text)
-    line = _json_line((0.0, replace(event, agent=UserAgent(text, text, text))))
+    event = replace(EVENT, path=text, upstream=text, sent=sent, project=text, agent=UserAgent(text, text, text))
+    line = json_line(event)(0.0, text, seconds)
     shown = json.loads(line)
     assert line.isascii()
     assert line.endswith("}\n")
@@ -120,7 +120,24 @@ def test_structured__of_any_request(text: str, seconds: float, sent: dict[Source
 )
 def test_structured__time(when: float, shown: str) -> None:
     """In UTC, by milliseconds (RFC 3339)."""
-    assert shown == json.loads(_json_line((when, EVENT)))["time"]
+    assert shown == json.loads(json_line(EVENT)(when, "", 0.0))["time"]
+
+
+@pytest.mark.parametrize("structured", [True, False])
+def test_again(structured: bool) -> None:
+    """Told in short that an answer was sent again, it writes the line of an event."""
+    stream, clock = io.StringIO(), SteppedClock()
+    writer = LogWriter(stream, str)
+    log = AccessLog(writer, clock, structured=structured)
+    again = log.again(EVENT)
+    for step, client, seconds in ((0.25, "127.0.0.1", 0.25), (0.001, "::1", 0.00000004), (60.0, "10.0.0.1", 1e-5)):
+        clock.wall += step
+        log(replace(EVENT, client=client, seconds=seconds))
+        again(clock.now(), client, seconds)
+    writer.close()
+    written = stream.getvalue().splitlines()
+    assert written[::2] == written[1::2]
+    assert 3 == len(set(written))
 
 
 def test_text() -> None:

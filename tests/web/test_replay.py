@@ -11,9 +11,10 @@ import pytest
 from proxy.cache.representation import Representation
 from proxy.events import Event, Served
 from proxy.model import Kind, Outcome, Query, Source, Span
+from proxy.ports import Again
 from proxy.user_agent import UserAgent
 from proxy.web.answer_plan import Framing
-from proxy.web.replay import Memo, Remembered, Replay
+from proxy.web.replay import Replay
 from proxy.web.responses import Exchange, Responder
 from proxy.web.server import ClientConnection
 from tests.flows.asking import SteppedClock
@@ -53,10 +54,23 @@ def exchange(
     return Exchange(cast("ClientConnection", Line(head)), query, framing, 0.0, status=status)
 
 
+class Events(list[Event]):
+    """What was counted; an answer that was sent again, as the event that it comes to."""
+
+    def __call__(self, event: Event, /) -> None:
+        self.append(event)
+
+    def again(self, event: Served) -> Again:
+        def tell(_: float, client: str, seconds: float) -> None:
+            self.append(replace(event, client=client, seconds=seconds, first_byte=seconds))
+
+        return tell
+
+
 @pytest.fixture
-def events() -> list[Event]:
+def events() -> Events:
     """What was counted."""
-    return []
+    return Events()
 
 
 @pytest.fixture
@@ -66,10 +80,10 @@ def clock() -> SteppedClock:
 
 
 @pytest.fixture
-def replay(events: list[Event], clock: SteppedClock) -> Replay:
+def replay(events: Events, clock: SteppedClock) -> Replay:
     """A replay that knows nothing yet. Bodies in memory need no store and no threads."""
     nobody: Any = None
-    return Replay(nobody, Responder(nobody, nobody, nobody, clock), events.append, clock)
+    return Replay(nobody, Responder(nobody, nobody, nobody, clock), events, clock)
 
 
 def answered(replay: Replay, line: Line | None = None) -> bool:
@@ -84,7 +98,7 @@ def test_call__does_not_stand_any_more(replay: Replay) -> None:
     assert [True, False, False] == [answered(replay) for _ in range(3)]
 
 
-def test_call__remembered(replay: Replay, events: list[Event], clock: SteppedClock) -> None:
+def test_call__remembered(replay: Replay, events: Events, clock: SteppedClock) -> None:
     """The whole answer leaves in one write, and is counted."""
     agent = UserAgent("pip", "24.0")
     replay.remember(exchange(), "/path", replace(REPRESENTATION, project="demo"), agent)
@@ -162,78 +176,3 @@ def test_remember__no_304(replay: Replay) -> None:
     """Only answers 200."""
     replay.remember(exchange(status=304), "/", REPRESENTATION)
     assert not answered(replay)
-
-
-def answer(body: bytes = b"x", expires: float = 10.0) -> Remembered:
-    """An answer ready to leave."""
-
-    def event(client: str, seconds: float) -> Served:
-        return Served("pypi", Kind.PAGE, Outcome.HIT, 200, {}, seconds, "GET", "/", client)
-
-    return Remembered(b"HTTP/1.1 200 OK\r\n", body, None, expires, event)
-
-
-def test_get__only_the_same_bytes() -> None:
-    """The whole head is the key."""
-    memo, kept = Memo(), answer()
-    memo.remember(b"GET /a", kept)
-    assert memo.get(b"GET /a", 0) is kept
-    assert [memo.get(head, 0) for head in (b"GET /", b"GET /a ", b"get /a", b"")] == [None] * 4
-
-
-def test_get__until_it_expires() -> None:
-    """An answer is gone at the end of its life."""
-    memo = Memo()
-    memo.remember(b"GET /a", answer(expires=10.0))
-    assert memo.get(b"GET /a", 9.9) is not None
-    assert memo.get(b"GET /a", 10.0) is None
-    assert memo.get(b"GET /a", 0) is None
-
-
-def test_remember__in_the_place_of_another() -> None:
-    """The newer answer counts, and the older one weighs nothing any more."""
-    memo = Memo()
-    for _ in range(1000):
-        memo.remember(b"GET /a", answer(bytes(60_000)))
-    newest = answer()
-    memo.remember(b"GET /a", newest)
-    assert memo.get(b"GET /a", 0) is newest
-    memo.drop(b"GET /a")
-    assert (memo._bytes, len(memo._answers)) == (0, 0)
-
-
-def test_remember__is_bounded_by_bytes_and_number() -> None:
-    """The longest unused go first."""
-    memo = Memo()
-    memo.remember(b"first", answer())
-    for number in range(4095):
-        memo.remember(b"%d" % number, answer())
-    assert memo.get(b"first", 0) is not None
-    memo.remember(b"one more", answer())
-    assert (memo.get(b"first", 0) is None, memo.get(b"0", 0) is None) == (False, True)
-    for number in range(2000):
-        memo.remember(b"large %d" % number, answer(bytes(60_000)))
-    assert memo._bytes <= 32 << 20
-
-
-def test_remember__no_long_heads() -> None:
-    """A head of more than 2 KiB is not worth it."""
-    memo = Memo()
-    memo.remember(b"x" * 3000, answer())
-    assert memo.get(b"x" * 3000, 0) is None
-
-
-def test_drop__what_is_not_there() -> None:
-    """Nothing happens."""
-    memo = Memo()
-    memo.drop(b"x")
-    assert memo._bytes == 0
-
-
-def test_clear__nothing_is_left() -> None:
-    """All are forgotten, and weigh nothing."""
-    memo = Memo()
-    memo.remember(b"GET /a", answer())
-    memo.clear()
-    assert memo.get(b"GET /a", 0) is None
-    assert (memo._bytes, len(memo._answers)) == (0, 0)

@@ -1,0 +1,123 @@
+"""Sums in memory: what answers and downloads come to until the next batch is written.
+
+`recorder` owns one, and calls it on the event loop. The number of sums is bounded: past it, further clients and files
+are not noted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from proxy.events import HITS, Served
+from proxy.history.database import DAY
+from proxy.history.sums import ClientSum, Total
+from proxy.model import Kind, Source
+from proxy.ports import Again
+from proxy.user_agent import UserAgent
+
+_MOST = 20_000  # sums that wait for the next batch
+_LONGEST = 2048  # characters of an address
+_GOT = (200, 206)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Totals by day, upstream and kind; sums by day, file (upstream, path, sha256) and client (address, program)."""
+
+    totals: dict[tuple[int, str, str], Total] = field(default_factory=dict)
+    sums: dict[tuple[int, str, str, str | None, str, UserAgent], ClientSum] = field(default_factory=dict)
+
+    def total(self, day: int, upstream: str, kind: str) -> Total:
+        """The total of a day, zero if there is none yet."""
+        key = (day, upstream, kind)
+        total = self.totals.get(key)
+        if total is None:
+            total = self.totals[key] = Total()
+        return total
+
+
+class Gathering:
+    """Mutable state: `batch`, what is gathered now, and its number, by which `_AnswerSums` knows its sums."""
+
+    def __init__(self) -> None:
+        self.batch = Batch()
+        self.number = 1
+
+    def take(self) -> Batch:
+        """What was gathered so far; a new batch begins."""
+        taken, self.batch = self.batch, Batch()
+        self.number += 1
+        return taken
+
+    def again(self, event: Served) -> Again:
+        """What adds the answer to the sums, each time that it is sent."""
+        return _AnswerSums(self, event)
+
+
+class _AnswerSums:
+    """An answer and its sums, which are looked up once for each batch, day and client."""
+
+    __slots__ = (
+        "_by_client",
+        "_day",
+        "_event",
+        "_gathering",
+        "_hits",
+        "_number",
+        "_of_file",
+        "_saved",
+        "_size",
+        "_total",
+    )
+
+    def __init__(self, gathering: Gathering, event: Served) -> None:
+        self._gathering = gathering
+        self._event = event
+        self._size = sum(event.sent.values())
+        self._saved = self._size - event.sent.get(Source.UPSTREAM, 0)
+        self._hits = int(event.outcome in HITS)
+        got = event.kind is Kind.FILE and event.method == "GET" and event.status in _GOT
+        self._of_file = got and len(event.path) <= _LONGEST
+        self._number = self._day = -1
+        self._total = Total()
+        self._by_client: dict[str, ClientSum] = {}
+
+    def __call__(self, when: float, client: str, _: float) -> None:
+        day = int(when) // DAY
+        if self._number != self._gathering.number or self._day != day:
+            self._renew(day)
+        total, sent = self._total, self._event.sent
+        total.requests += 1
+        total.hits += self._hits
+        for source, size in sent.items():
+            if source is Source.CACHE:
+                total.from_cache += size
+            elif source is Source.SHARED:
+                total.from_flight += size
+            else:
+                total.from_upstream += size
+        if self._of_file:
+            asked = self._by_client.get(client) or self._asked_by(client, when)
+            asked.requests += 1
+            asked.size += self._size
+            asked.saved += self._saved
+            asked.last = when
+
+    def _renew(self, day: int) -> None:
+        """Another batch, or another day: the sums are new ones."""
+        self._number, self._day = self._gathering.number, day
+        self._total = self._gathering.batch.total(day, self._event.upstream, self._event.kind.value)
+        self._by_client = {}
+
+    def _asked_by(self, client: str, when: float) -> ClientSum:
+        """The sum of a client. It is in no batch where there are too many."""
+        event, sums = self._event, self._gathering.batch.sums
+        key = (self._day, event.upstream, event.path, event.sha256, client, event.agent)
+        asked = sums.get(key)
+        if asked is None:
+            asked = ClientSum(0, 0, when, when)
+            if len(sums) < _MOST:
+                sums[key] = self._by_client[client] = asked
+        else:
+            self._by_client[client] = asked
+        return asked

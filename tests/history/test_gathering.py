@@ -1,0 +1,89 @@
+"""Sums in memory: what answers come to, each told as an event of its own or in short."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+from proxy.events import Served
+from proxy.history.gathering import Gathering
+from proxy.history.sums import ClientSum, Total
+from proxy.model import Kind, Outcome, Source
+from proxy.user_agent import UserAgent
+
+_DAY = 86_400.0
+_PIP = UserAgent("pip", "24.0")
+_EVENT = Served(
+    "pypi", Kind.FILE, Outcome.HIT, 200, {Source.CACHE: 70, Source.SHARED: 20, Source.UPSTREAM: 10}, 0.1, "GET",
+    "/pypi/a.whl", agent=_PIP, sha256="ab",
+)  # fmt: skip
+
+
+def test_again__sums() -> None:
+    """Each time counts for its day and its client; the first and the last time are kept."""
+    gathering = Gathering()
+    again = gathering.again(_EVENT)
+    for when, client in ((1.0, "a"), (2.5, "a"), (3.0, "b"), (_DAY + 1, "a")):
+        again(when, client, 0.1)
+    assert {(0, "pypi", "file"): Total(3, 3, 210, 60, 30), (1, "pypi", "file"): Total(1, 1, 70, 20, 10)} == (
+        gathering.batch.totals
+    )
+    assert {
+        (0, "pypi", "/pypi/a.whl", "ab", "a", _PIP): ClientSum(2, 200, 1.0, 2.5, 180),
+        (0, "pypi", "/pypi/a.whl", "ab", "b", _PIP): ClientSum(1, 100, 3.0, 3.0, 90),
+        (1, "pypi", "/pypi/a.whl", "ab", "a", _PIP): ClientSum(1, 100, _DAY + 1, _DAY + 1, 90),
+    } == gathering.batch.sums
+
+
+def test_again__clocks_go_back() -> None:
+    """A clock that is set back over midnight leads back to the sums of that day."""
+    gathering = Gathering()
+    again = gathering.again(_EVENT)
+    for when in (_DAY - 1, _DAY + 1, _DAY - 0.5):
+        again(when, "a", 0.1)
+    assert [2, 1] == [one.requests for one in gathering.batch.sums.values()]
+    assert [2, 1] == [one.requests for one in gathering.batch.totals.values()]
+
+
+def test_again__is_the_same_as_events() -> None:
+    """However often and in whatever turn: two that are told of one answer add to the same sums."""
+    gathering, other = Gathering(), Gathering()
+    again = other.again(_EVENT)
+    for when in (1.0, 2.0, 3.0):
+        gathering.again(_EVENT)(when, "a", 0.1)
+        (again if when != 2.0 else other.again(replace(_EVENT)))(when, "a", 0.1)
+    assert gathering.batch == other.batch
+
+
+def test_take__begins_anew() -> None:
+    """What comes after is in the next batch only; an answer that is not sent any more does not keep the last one."""
+    gathering = Gathering()
+    again = gathering.again(_EVENT)
+    again(1.0, "a", 0.1)
+    first = gathering.take()
+    again(2.0, "a", 0.1)
+    again(3.0, "a", 0.1)
+    assert [1] == [one.requests for one in first.sums.values()]
+    second = gathering.take()
+    assert [2] == [one.requests for one in second.sums.values()]
+    assert 2 == sys.getrefcount(second)
+    assert not gathering.batch.totals
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        replace(_EVENT, kind=Kind.PAGE),
+        replace(_EVENT, method="HEAD"),
+        replace(_EVENT, status=304),
+        replace(_EVENT, path="/" + "x" * 2048),
+    ],
+)
+def test_again__who_asked_for_files_only(event: Served) -> None:
+    """Of all else only the totals are kept."""
+    gathering = Gathering()
+    gathering.again(event)(1.0, "a", 0.1)
+    assert [1] == [total.requests for total in gathering.batch.totals.values()]
+    assert not gathering.batch.sums

@@ -1,0 +1,104 @@
+"""What replay remembers: answers by request head, and bodies by their content, within bounds."""
+
+from __future__ import annotations
+
+from proxy.events import Served
+from proxy.model import Kind, Outcome
+from proxy.web.memo import Memo, Remembered, ShortBodies
+
+_EVENT = Served("pypi", Kind.PAGE, Outcome.HIT, 200, {}, 0.0, "GET", "/")
+
+
+def answer(expires: float = 10.0, head: bytes = b"HTTP/1.1 200 OK\r\n") -> Remembered:
+    """An answer ready to leave."""
+    return Remembered(head, "body", None, expires, _EVENT, lambda _, __, ___: None)
+
+
+def test_get__only_the_same_bytes() -> None:
+    """The whole head is the key."""
+    memo, kept = Memo(), answer()
+    memo.remember(b"GET /a", kept)
+    assert memo.get(b"GET /a", 0) is kept
+    assert [memo.get(head, 0) for head in (b"GET /", b"GET /a ", b"get /a", b"")] == [None] * 4
+
+
+def test_get__until_it_expires() -> None:
+    """An answer is gone at the end of its life."""
+    memo = Memo()
+    memo.remember(b"GET /a", answer(expires=10.0))
+    assert memo.get(b"GET /a", 9.9) is not None
+    assert memo.get(b"GET /a", 10.0) is None
+    assert memo.get(b"GET /a", 0) is None
+
+
+def test_remember__in_the_place_of_another() -> None:
+    """The newer answer counts, and the older one weighs nothing any more."""
+    memo = Memo()
+    for _ in range(1000):
+        memo.remember(b"GET /a", answer(head=bytes(60_000)))
+    newest = answer()
+    memo.remember(b"GET /a", newest)
+    assert memo.get(b"GET /a", 0) is newest
+    memo.drop(b"GET /a")
+    assert (memo._bytes, len(memo._answers)) == (0, 0)
+
+
+def test_remember__five_thousand_heads() -> None:
+    """Asked for in turn, all are there each time: heads that differ in their User-Agent only are many."""
+    memo = Memo()
+    heads = [b"GET /a HTTP/1.1\r\nUser-Agent: pip/24.0 %d%s" % (number, bytes(500)) for number in range(5000)]
+    for head in heads:
+        memo.remember(head, answer(head=bytes(400)))
+    assert all(memo.get(head, 0) is not None for head in heads)
+
+
+def test_remember__is_bounded_by_bytes() -> None:
+    """The longest unused go first."""
+    memo = Memo()
+    memo.remember(b"first", answer())
+    for number in range(20_000):
+        memo.remember(b"%d" % number, answer())
+        assert memo.get(b"first", 0) is not None
+    assert 5000 <= len(memo._answers) <= 16_384
+    assert (memo.get(b"0", 0) is None, memo.get(b"19999", 0) is None) == (True, False)
+    for number in range(2000):
+        memo.remember(b"large %d" % number, answer(head=bytes(60_000)))
+    assert memo._bytes <= 24 << 20
+    assert memo.get(b"first", 0) is None
+
+
+def test_remember__no_long_heads() -> None:
+    """A head of more than 2 KiB is not worth it."""
+    memo = Memo()
+    memo.remember(b"x" * 3000, answer())
+    assert memo.get(b"x" * 3000, 0) is None
+
+
+def test_drop__what_is_not_there() -> None:
+    """Nothing happens."""
+    memo = Memo()
+    memo.drop(b"x")
+    assert memo._bytes == 0
+
+
+def test_clear__nothing_is_left() -> None:
+    """All are forgotten, and weigh nothing."""
+    memo, bodies = Memo(), ShortBodies()
+    memo.remember(b"GET /a", answer())
+    bodies.keep("a", b"body")
+    memo.clear()
+    bodies.clear()
+    assert (memo.get(b"GET /a", 0), bodies.get("a")) == (None, None)
+    assert (memo._bytes, len(memo._answers), bodies._bytes) == (0, 0, 0)
+
+
+def test_bodies__bounded_by_bytes() -> None:
+    """The longest unused make room; one that is kept anew weighs once."""
+    bodies = ShortBodies()
+    bodies.keep("first", bytes(1 << 20))
+    for number in range(100):
+        bodies.keep(f"{number % 50}", bytes(1 << 20))
+        assert bodies.get("first") is not None
+    assert bodies._bytes == sum(map(len, bodies._bodies.values())) == 32 << 20
+    assert bodies.get("0") is None
+    assert bodies.get("49") is not None
