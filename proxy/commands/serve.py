@@ -31,6 +31,9 @@ from proxy.web.listener import CannotListen
 from proxy.web.program_log import thread_failed
 
 _UNPRIVILEGED = 1024  # the first port that needs no rights
+# Seconds for which a thread that computes keeps the interpreter from the event loop, which lets go of it at each system
+# call. Python's own 5 ms are too long: a page is parsed, or the history written, while hundreds of requests wait.
+_TURN = 0.0005
 _NO_DESCRIPTORS = "the limit of open files is reached. Raise it, as with `ulimit -n 4096`, and start again."
 _NOT_HERE = "{host}: is not an address of this machine. Choose one with --host, such as 127.0.0.1."
 _NOT_ALLOWED = "{host}, port {port}: the system does not let this user listen there. Choose another one with --port."
@@ -68,6 +71,7 @@ def serve(
         _print(f"pullthrough: everything is fetched through the parent {settings.parent}")
     for line in proxy_lines(proxies):
         _print(f"pullthrough: {line}")
+    sys.setswitchinterval(_TURN)
     try:
         asyncio.run(run(settings, greet, credentials, proxies, environ))
     except PullthroughError as error:

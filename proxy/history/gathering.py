@@ -17,6 +17,7 @@ from proxy.user_agent import UserAgent
 
 _MOST = 20_000  # sums that wait for the next batch
 _LONGEST = 2048  # characters of an address
+_CLIENTS = 16  # of one answer whose sums are at hand: it may not be sent again for long
 _GOT = (200, 206)
 
 
@@ -62,9 +63,9 @@ class _AnswerSums:
         "_day",
         "_event",
         "_gathering",
-        "_hits",
         "_number",
         "_of_file",
+        "_one",
         "_saved",
         "_size",
         "_total",
@@ -73,9 +74,10 @@ class _AnswerSums:
     def __init__(self, gathering: Gathering, event: Served) -> None:
         self._gathering = gathering
         self._event = event
-        self._size = sum(event.sent.values())
-        self._saved = self._size - event.sent.get(Source.UPSTREAM, 0)
-        self._hits = int(event.outcome in HITS)
+        sent = event.sent
+        cache, flight = sent.get(Source.CACHE, 0), sent.get(Source.SHARED, 0)
+        self._one = Total(1, int(event.outcome in HITS), cache, flight, sent.get(Source.UPSTREAM, 0))
+        self._size, self._saved = self._one.sent, cache + flight
         got = event.kind is Kind.FILE and event.method == "GET" and event.status in _GOT
         self._of_file = got and len(event.path) <= _LONGEST
         self._number = self._day = -1
@@ -86,16 +88,7 @@ class _AnswerSums:
         day = int(when) // DAY
         if self._number != self._gathering.number or self._day != day:
             self._renew(day)
-        total, sent = self._total, self._event.sent
-        total.requests += 1
-        total.hits += self._hits
-        for source, size in sent.items():
-            if source is Source.CACHE:
-                total.from_cache += size
-            elif source is Source.SHARED:
-                total.from_flight += size
-            else:
-                total.from_upstream += size
+        self._total.add(self._one)
         if self._of_file:
             asked = self._by_client.get(client) or self._asked_by(client, when)
             asked.requests += 1
@@ -116,8 +109,9 @@ class _AnswerSums:
         asked = sums.get(key)
         if asked is None:
             asked = ClientSum(0, 0, when, when)
-            if len(sums) < _MOST:
-                sums[key] = self._by_client[client] = asked
-        else:
+            if len(sums) >= _MOST:
+                return asked
+            sums[key] = asked
+        if len(self._by_client) < _CLIENTS:
             self._by_client[client] = asked
         return asked

@@ -56,8 +56,7 @@ class Metrics:
         self._count[type(event)](event)
 
     def again(self, event: Served) -> Again:
-        count = self._counts.traffic.again(self._name(event.upstream), event)
-        return lambda _, __, seconds: count(seconds)
+        return self._counts.traffic.again(self._name(event.upstream), event)
 
     def render(self) -> tuple[bytes, str]:
         """All metrics in Prometheus' text format, and its content type."""

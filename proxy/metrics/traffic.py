@@ -6,7 +6,7 @@ number of rows is bounded: all labels are from closed sets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 from typing import assert_never
@@ -14,6 +14,7 @@ from typing import assert_never
 from proxy.events import HITS, OWN, Served
 from proxy.metrics.histogram import Histogram
 from proxy.model import Kind, Outcome, Source
+from proxy.ports import Again
 
 
 @dataclass(slots=True)
@@ -36,6 +37,12 @@ class Sent:
             else:
                 assert_never(source)
 
+    def join(self, other: Sent) -> None:
+        """Add what another one has."""
+        self.cache += other.cache
+        self.shared += other.shared
+        self.upstream += other.upstream
+
     def by_source(self) -> dict[Source, int]:
         """The bytes from each source."""
         return {Source.CACHE: self.cache, Source.SHARED: self.shared, Source.UPSTREAM: self.upstream}
@@ -56,6 +63,21 @@ class Row:
     sent: Sent
     times: AnswerTimes
     requests: int = 0
+
+
+@dataclass(slots=True)
+class _SentAgain:
+    """An answer that is sent again: its counters, and the bytes that it adds each time."""
+
+    row: Row
+    sent: Sent
+
+    def __call__(self, when: float, client: str, seconds: float) -> None:  # noqa: ARG002 as `ports.Again`
+        row = self.row
+        row.requests += 1
+        row.times.total.add(seconds)
+        row.times.first_byte.add(seconds)
+        row.sent.join(self.sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +125,11 @@ class TrafficTable:
             row.times.first_byte.add(event.first_byte)
         row.sent.add(event.sent)
 
-    def again(self, upstream: str, event: Served) -> Callable[[float], None]:
-        """What counts the answer once more, by its seconds: of the first byte and of the last one."""
-        row, sent = self._row_of(upstream, event), event.sent
-        count_first, count_last, count_bytes = row.times.first_byte.add, row.times.total.add, row.sent.add
-
-        def count(seconds: float) -> None:
-            row.requests += 1
-            count_last(seconds)
-            count_first(seconds)
-            count_bytes(sent)
-
-        return count
+    def again(self, upstream: str, event: Served) -> Again:
+        """What counts the answer once more, all of which leaves at once."""
+        sent = Sent()
+        sent.add(event.sent)
+        return _SentAgain(self._row_of(upstream, event), sent)
 
     @property
     def answers(self) -> int:

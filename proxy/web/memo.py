@@ -24,7 +24,8 @@ _OVERHEAD = 2048  # bytes of memory that an answer takes beside its texts, about
 class Remembered:
     """An answer ready to leave. `head`: without date and age. `expires`, `confirmed`: monotonic seconds.
 
-    `stands`: whether the answer is still right. `event` is what the answer counts as, and `tell` tells of it in short.
+    `stands`: whether the answer is still right. `event` is what the answer counts as, and `tell` tells of it in short:
+    None until the head comes again, which some heads never do.
     """
 
     head: bytes
@@ -32,9 +33,9 @@ class Remembered:
     blob: Blob | None
     expires: float
     event: Served
-    tell: Again
     stands: Callable[[], bool] | None = None
     confirmed: float | None = None  # when upstream last confirmed it
+    tell: Again | None = None
 
     @property
     def weight(self) -> int:

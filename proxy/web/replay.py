@@ -79,7 +79,8 @@ class Replay:
                 )
             )
         else:
-            answer.tell(clock.now(), connection.peer, seconds)
+            tell = answer.tell = answer.tell or self._observer.again(answer.event)
+            tell(clock.now(), connection.peer, seconds)
         return True
 
     def forget(self) -> None:
@@ -128,7 +129,6 @@ class Replay:
                 representation.body if isinstance(representation.body, Blob) else None,
                 expires,
                 event,
-                self._observer.again(event),
                 representation.stands,
                 confirmed,
             ),

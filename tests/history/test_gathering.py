@@ -57,6 +57,19 @@ def test_again__is_the_same_as_events() -> None:
     assert gathering.batch == other.batch
 
 
+def test_again__many_clients() -> None:
+    """Each has its own sums, also when only some are at hand."""
+    gathering = Gathering()
+    again = gathering.again(_EVENT)
+    for when in range(3):
+        for number in range(100):
+            again(float(when), f"10.0.0.{number}", 0.1)
+    assert 100 == len(gathering.batch.sums)
+    assert {(3, 300, 0.0, 2.0)} == {
+        (one.requests, one.size, one.first, one.last) for one in gathering.batch.sums.values()
+    }
+
+
 def test_take__begins_anew() -> None:
     """What comes after is in the next batch only; an answer that is not sent any more does not keep the last one."""
     gathering = Gathering()

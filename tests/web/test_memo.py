@@ -11,7 +11,7 @@ _EVENT = Served("pypi", Kind.PAGE, Outcome.HIT, 200, {}, 0.0, "GET", "/")
 
 def answer(expires: float = 10.0, head: bytes = b"HTTP/1.1 200 OK\r\n") -> Remembered:
     """An answer ready to leave."""
-    return Remembered(head, "body", None, expires, _EVENT, lambda _, __, ___: None)
+    return Remembered(head, "body", None, expires, _EVENT)
 
 
 def test_get__only_the_same_bytes() -> None:
