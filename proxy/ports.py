@@ -158,6 +158,13 @@ class Spool(Protocol):
         """Write the chunks one after another at `offset`, off the event loop. Raises StoreFull, StoreBroken."""
         ...
 
+    async def copy(self, offset: int, source: int, position: int, size: int) -> int:
+        """As `write`, but from `position` of a file whose descriptor is `source`; gives how many bytes it has there.
+
+        Fewer than `size` mean that it ends there, or cannot be read further.
+        """
+        ...
+
     async def read(self, offset: int, size: int) -> bytes:
         """Read back up to `size` bytes, off the event loop. Raises StoreBroken."""
         ...

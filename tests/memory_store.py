@@ -66,6 +66,11 @@ class MemorySpool:
         os.pwrite(self.fd, b"".join(chunks), offset)
         self._extents = self._extents.add(offset, end)
 
+    async def copy(self, offset: int, source: int, position: int, size: int) -> int:
+        body = os.pread(source, size, position)
+        await self.write(offset, [body])
+        return len(body)
+
     async def read(self, offset: int, size: int) -> bytes:
         return os.pread(self.fd, size, offset)
 

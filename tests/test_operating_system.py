@@ -251,3 +251,51 @@ def test_containers__not_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
     for platform, there in (("linux", True), ("darwin", False)):
         monkeypatch.setattr(sys, "platform", platform)
         assert there is operating_system.has_containers()
+
+
+@pytest.fixture(params=["as here", "portable", "other file system"])
+def copying(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ways to copy a part of a file."""
+    if request.param == "portable":
+        monkeypatch.delattr(os, "copy_file_range", raising=False)
+    if request.param == "other file system":
+
+        def across(*_: int) -> int:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+        monkeypatch.setattr(os, "copy_file_range", across, raising=False)
+
+
+@pytest.mark.usefixtures("copying")
+def test_copy_range__a_part(tmp_path: Path) -> None:
+    """Bytes come where they are to be, step by step; there are none behind the end."""
+    body = os.urandom(1_000_000)
+    (tmp_path / "source").write_bytes(body)
+    with (tmp_path / "source").open("rb") as source, (tmp_path / "target").open("w+b") as target:
+        copied = 0
+        while count := operating_system.copy_range(
+            source.fileno(), 1000 + copied, target.fileno(), 7 + copied, 998_000
+        ):
+            copied += count
+
+    assert len(body) - 1000 == copied
+    assert bytes(7) + body[1000:] == (tmp_path / "target").read_bytes()
+
+
+@pytest.mark.usefixtures("copying")
+def test_copy_range__source_that_cannot_be_read(tmp_path: Path) -> None:
+    """It has nothing, and who reads it learns why; an error is the target's."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with (tmp_path / "target").open("w+b") as target:
+            assert 0 == operating_system.copy_range(folder, 0, target.fileno(), 0, 10)
+    finally:
+        os.close(folder)
+
+
+@pytest.mark.usefixtures("copying")
+def test_copy_range__target_that_takes_none(tmp_path: Path) -> None:
+    """A disk that cannot be written is an error."""
+    (tmp_path / "file").write_bytes(b"body")
+    with (tmp_path / "file").open("rb") as file, pytest.raises(OSError, match="Bad file descriptor"):
+        operating_system.copy_range(file.fileno(), 0, file.fileno(), 4, 4)

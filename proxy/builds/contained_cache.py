@@ -19,8 +19,8 @@ from typing import TypeVar
 import msgspec
 
 from proxy.builds.docker_command import DockerCommand
-from proxy.builds.engine import Engine
 from proxy.builds.engine_answers import EngineContainer
+from proxy.builds.engine_question import none_contained
 from proxy.builds.engine_trouble import EngineTrouble
 from proxy.bundles.importing import Imported, ImportWish
 from proxy.control.explanation import ExplainWish, Explanation
@@ -232,6 +232,10 @@ def find(folders: Sequence[Path], environ: Mapping[str, str], *, chosen: bool = 
     """
     try:
         command = DockerCommand.find(environ)
+        if none_contained(environ):
+            return None
+        from proxy.builds.engine import Engine  # noqa: PLC0415 - its library takes a moment to load
+
         with Engine.connect(environ) as engine:
             containers = [one for one in engine.containers() if one.state in _USES_ITS_FOLDER]
     except EngineTrouble:

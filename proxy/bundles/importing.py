@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import msgspec
 
 from proxy.bundles.claims import BodyHashes, known
 from proxy.bundles.intake import Intake
 from proxy.bundles.manifest import BadBundle, BundleMember, Manifest
-from proxy.bundles.reading import BundleReading
+from proxy.bundles.reading import BundleReading, Event
+from proxy.bundles.tar_file import RangeOf, nowhere
 from proxy.bundles.tar_stream import Ended
 from proxy.cache.workers import Workers
 from proxy.errors import StoreBroken, StoreFull
@@ -79,13 +80,14 @@ class Import:
         self._named: list[str] = []
         self._indexes: set[str] = set()
 
-    async def run(self, pieces: AsyncIterator[bytes]) -> Imported:
-        """Take in what these bytes bring. Raises BadBundle, StoreError, and what `pieces` raises.
+    async def run(self, pieces: AsyncIterator[bytes], range_of: RangeOf = nowhere) -> Imported:
+        """Take in what these bytes bring, and the bodies that `range_of` gives in place of some of them.
 
-        Whatever it raises, what was stored before is whole, and nothing else is left.
+        Raises BadBundle, StoreError, and what `pieces` raises. Whatever it raises, what was stored before is whole, and
+        nothing else is left.
         """
         try:
-            await self._read(pieces)
+            await self._read(pieces, range_of)
             await self._done()
         finally:
             for task in self._tasks:
@@ -103,7 +105,7 @@ class Import:
             tuple(sorted(self._indexes)),
         )
 
-    async def _read(self, pieces: AsyncIterator[bytes]) -> None:
+    async def _read(self, pieces: AsyncIterator[bytes], range_of: RangeOf) -> None:
         reading = BundleReading()
         intake: Intake | None = None
         member: BundleMember | None = None
@@ -111,24 +113,23 @@ class Import:
         begun = False
         try:
             async for data in pieces:
-                # A long manifest is read in a thread: the cache serves meanwhile.
-                coming = reading.feed(data) if begun else await self._hashing.run(list, reading.feed(data))
+                coming = reading.feed(data)
+                begun = begun or await self._has_begun(coming)
                 for event in coming:
                     match event:
-                        case Manifest():
-                            begun = True
-                            await self._begin(event)
                         case BundleMember():
                             member, entries = event, known(event, self._clock.now())
                             intake = self._intake(member, entries)
+                            if intake.take(range_of, reading.position):
+                                reading.skip()
                         case Ended():
                             assert member is not None, "it began"
                             assert intake is not None, "it began"
                             await self._finish_soon(member, entries, intake)
                             intake = None
-                        case piece:
+                        case memoryview():
                             assert intake is not None, "it began"
-                            await intake.write(piece)
+                            await intake.write(event)
             reading.finish()
         except BadBundle:
             await self._settle()  # an earlier member may be wrong, too: that one is named
@@ -136,6 +137,13 @@ class Import:
         finally:
             if intake is not None:
                 await intake.close()
+
+    async def _has_begun(self, coming: Iterator[Event]) -> bool:
+        """Read on in the manifest; gives whether it is whole. In a thread: a long one would hold up the cache."""
+        manifest = await self._hashing.run(next, coming, None)
+        if isinstance(manifest, Manifest):
+            await self._begin(manifest)
+        return manifest is not None
 
     async def _begin(self, manifest: Manifest) -> None:
         """Look at what will come. Raises BadBundle, StoreFull."""

@@ -1,16 +1,20 @@
 """One body on its way into the store: hashed while it is written, and adopted only if it is what it has to be.
 
 A short body stays in memory until it is whole. Of a long one, a batch is hashed and written while the next one comes.
-Called by `importing` and `loose_files`, on the event loop. It never writes an entry.
+One that lies in a file is copied by the system, and hashed as the store's file has it. Called by `importing` and
+`loose_files`, on the event loop. It never writes an entry.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
+from proxy import operating_system
+from proxy.bundles.tar_file import FileRange, RangeOf
 from proxy.cache.workers import Workers
 from proxy.errors import StoreBroken
 from proxy.model import Blob, Digest
@@ -19,6 +23,9 @@ from proxy.ports import Spool, Store
 SHORT = 1 << 20  # bytes of a body that stays in memory
 _INLINE = 1 << 16  # bytes that are hashed on the event loop: sooner than a thread would begin
 _BATCH = 4 << 20  # bytes that are hashed and written at once
+_HASHED = 1 << 18  # bytes of a file that are read and hashed at once: the processor's own memory holds them
+
+Read = Callable[[memoryview, int], int]  # fills a buffer from a position on; gives how many bytes are there
 
 
 class Hashes(Protocol):
@@ -63,6 +70,7 @@ class Intake:
         self._batch: list[memoryview] = []
         self._waiting = 0  # bytes of the batch
         self._offset = 0  # of its first byte
+        self._range: FileRange | None = None
         self._spool: Spool | None = None
         self._under_way: asyncio.Task[None] | None = None
 
@@ -78,9 +86,20 @@ class Intake:
         if self._size > SHORT and self._waiting >= _BATCH:
             await self._flush()
 
-    async def end(self) -> None:
-        """The body is whole, and on its way to the disk. Raises what `check` of the hashes does, StoreError."""
+    def take(self, range_of: RangeOf, position: int) -> bool:
+        """All of the body, which is at `position` of the tar, if it is long and lies in a file. It is read by `end`."""
         if self._size > SHORT:
+            self._range = range_of(position, self._size)
+        return self._range is not None
+
+    async def end(self) -> None:
+        """The body is whole, and on its way to the disk. Raises what `check` of the hashes does, StoreError.
+
+        Raises what reading raises, too, if it is taken from a file.
+        """
+        if self._range is not None:
+            await self._take_range(self._range)
+        elif self._size > SHORT:
             await self._flush()
             await self._settled()
         elif self._size > _INLINE:
@@ -110,12 +129,39 @@ class Intake:
         if spool is not None:
             await spool.close(keep=False)
 
-    async def _flush(self) -> None:
-        await self._settled()
+    async def _open(self) -> None:
         if self._spool is None and self._name is not None:
             self._spool = await self._store.spool(self._name, self._size)
             if self._spool.state is not None:
                 await self._spool.restart()
+
+    async def _take_range(self, body: FileRange) -> None:
+        """Copy a batch while the one before it is hashed."""
+        await self._open()
+        read = body.read_into if self._spool is None else partial(_read_back, self._spool)
+        hashed = copied = 0
+        while copied < body.size:
+            count, _ = await asyncio.gather(self._copy(body, copied), self._hash(read, hashed, copied))
+            hashed, copied = copied, copied + count
+            body.taken(count)
+        await self._hash(read, hashed, copied)
+
+    async def _copy(self, body: FileRange, offset: int) -> int:
+        count = min(_BATCH, body.size - offset)
+        if self._spool is None:
+            return count
+        copied = await self._spool.copy(offset, body.descriptor, body.position + offset, count)
+        if copied < count:
+            await self._hashing.run(body.read_into, memoryview(bytearray(1)), offset + copied)
+        return copied
+
+    async def _hash(self, read: Read, start: int, end: int) -> None:
+        if start < end:
+            await self._hashing.run(_hash, self._hashes, read, start, end)
+
+    async def _flush(self) -> None:
+        await self._settled()
+        await self._open()
         batch, offset = self._batch, self._offset
         self._batch, self._offset, self._waiting = [], offset + self._waiting, 0
         self._under_way = asyncio.create_task(self._take(batch, offset), name="taking a body in")
@@ -131,3 +177,19 @@ class Intake:
         task, self._under_way = self._under_way, None
         if task is not None:
             await task
+
+
+def _read_back(spool: Spool, buffer: memoryview, position: int) -> int:
+    with spool.share() as descriptor:  # it may be closed meanwhile
+        count = operating_system.read_at(descriptor, buffer, position)
+    if not count:
+        raise StoreBroken("The disk of the data folder lost what was written to it.")
+    return count
+
+
+def _hash(hashes: Hashes, read: Read, start: int, end: int) -> None:
+    buffer = memoryview(bytearray(min(_HASHED, end - start)))
+    while start < end:
+        count = read(buffer[: end - start], start)
+        hashes.update([buffer[:count]])
+        start += count

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from proxy.bundles.importing import Imported
 from proxy.bundles.intake import Intake, Sha256
+from proxy.bundles.tar_file import RangeOf, nowhere
 from proxy.bundles.tar_stream import Began, Ended, TarStream
 from proxy.cache.workers import Workers
 from proxy.errors import StoreFull
@@ -27,10 +28,11 @@ class LooseImport:
         self._hashing = Workers("importing", 2)
         self._files = self._size = self._here = 0
 
-    async def run(self, pieces: AsyncIterator[bytes]) -> Imported:
-        """Take in what these bytes bring. Raises BadBundle, StoreError, and what `pieces` raises.
+    async def run(self, pieces: AsyncIterator[bytes], range_of: RangeOf = nowhere) -> Imported:
+        """Take in what these bytes bring, and the bodies that `range_of` gives in place of some of them.
 
-        Whatever it raises, what was stored before is whole, and nothing else is left.
+        Raises BadBundle, StoreError, and what `pieces` raises. Whatever it raises, what was stored before is whole, and
+        nothing else is left.
         """
         tar = TarStream()
         intake, hashes, size = None, Sha256(), 0
@@ -38,10 +40,12 @@ class LooseImport:
             async for data in pieces:
                 for event in tar.feed(data):
                     match event:
-                        case Began(path=path):
-                            hashes, size = Sha256(), event.size
+                        case Began(path=path, size=size, position=position):
+                            hashes = Sha256()
                             self._refuse_too_much(size)
                             intake = Intake(self._store, self._hashing, hashes, size, f"loose:{path}")
+                            if intake.take(range_of, position):
+                                tar.skip()
                         case Ended():
                             assert intake is not None, "it began"
                             await self._finish(intake, hashes, size)

@@ -25,6 +25,7 @@ class BundleReading:
         self._members: dict[str, BundleMember] = {}
         self._seen: set[str] = set()
         self._unlisted = False  # the present member is one that no manifest has
+        self.position = 0  # of the body that began last in the tar, in bytes
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """What these bytes bring: the manifest; then members, each followed by its body in pieces and `Ended`.
@@ -41,6 +42,10 @@ class BundleReading:
                     yield self._began(event)
             elif not self._unlisted:
                 yield event
+
+    def skip(self) -> None:
+        """The body of the member that just began is had in another way. As of `TarStream`."""
+        self._tar.skip()
 
     def finish(self) -> None:
         """There are no more bytes. Raises BadBundle if something is missing."""
@@ -79,4 +84,5 @@ class BundleReading:
                 f"{shown(event.path)} has {event.size} bytes, and {layout.MANIFEST} gives it {member.size}."
             )
         self._seen.add(event.path)
+        self.position = event.position
         return member

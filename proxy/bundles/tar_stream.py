@@ -35,10 +35,14 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A regular file begins. `size` in bytes; so many follow, in pieces, and then `Ended`."""
+    """A regular file begins. `size` in bytes; so many follow, in pieces, and then `Ended`.
+
+    `position`: of the first of them in the tar, in bytes.
+    """
 
     path: str
     size: int
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class TarStream:
 
     def __init__(self) -> None:
         self._block = bytearray()  # of a header that is not whole yet
+        self._position = 0  # in the tar, in bytes
         self._left = 0  # bytes of the present body that are still to come
         self._padding = 0  # bytes behind it that fill its last block
         self._extension: bytearray | None = None  # the present body, if it describes the next member
@@ -61,6 +66,7 @@ class TarStream:
         self._described: dict[str, str] = {}  # what extensions said of the next member: its `path`, its `size`
         self._sparse = False  # whether they said that it is sparse
         self._path = ""  # of the present member, or of the last one
+        self._skipping = False  # the present body
         self._over = False
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -70,6 +76,7 @@ class TarStream:
             if self._left:
                 piece, rest = rest[: self._left], rest[self._left :]
                 self._left -= len(piece)
+                self._position += len(piece)
                 if self._extension is None:
                     yield piece
                 else:
@@ -79,14 +86,32 @@ class TarStream:
             elif self._padding:
                 skipped = min(self._padding, len(rest))
                 self._padding -= skipped
+                self._position += skipped
                 rest = rest[skipped:]
             else:
                 missing = BLOCK - len(self._block)
+                self._position += min(missing, len(rest))
                 self._block += rest[:missing]
                 rest = rest[missing:]
                 if len(self._block) == BLOCK:
                     yield from self._header(bytes(self._block))
                     self._block.clear()
+                    if self._skipping:
+                        rest = rest[self._left :]
+                        yield from self._skipped()
+
+    def skip(self) -> None:
+        """The body that just began is had in another way: `Ended` follows, and what is fed next begins behind it.
+
+        What of it is in the present data is dropped.
+        """
+        self._skipping = self._left > 0
+
+    def _skipped(self) -> Iterator[Event]:
+        self._skipping = False
+        self._position += self._left
+        self._left = 0
+        yield Ended()
 
     def finish(self) -> None:
         """There are no more bytes. Raises BadBundle if they end within a member, or before any."""
@@ -142,7 +167,7 @@ class TarStream:
         if header.type == tarfile.DIRTYPE:
             return
         self._expect(size)
-        yield Began(path, size)
+        yield Began(path, size, self._position)
         if not size:
             yield Ended()
 

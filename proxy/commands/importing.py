@@ -17,6 +17,7 @@ from typing import IO
 from proxy.builds.store_access import DataPlace, reach
 from proxy.bundles.foreign_files import foreign_files, tar_of
 from proxy.bundles.importing import Imported, ImportWish
+from proxy.bundles.tar_file import TarFile
 from proxy.commands import output
 from proxy.commands.endings import DONE, FAILED, ended
 from proxy.errors import WrongUsage
@@ -62,7 +63,17 @@ def _taken(path: str, flags: ImportFlags, environ: Mapping[str, str]) -> Importe
         output.progress(output.console(sys.stderr), "importing") as advance,
         closing(reach(flags.place, environ, make=True)) as store,
     ):
-        return store.take_in(_pieces(path, advance), wish)
+        if path == "-" or not Path(path).is_file():
+            return store.take_in(_pieces(path, advance), wish)
+        with _opened(path) as file:
+            return store.take_in(TarFile(path, file.fileno(), advance), wish)
+
+
+def _opened(path: str) -> IO[bytes]:
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise WrongUsage(f"{path}: {error.strerror}.") from error
 
 
 def _strange(done: Imported, flags: ImportFlags) -> list[str]:
@@ -76,16 +87,16 @@ def _is_loose(path: str, flags: ImportFlags) -> bool:
 
 
 def _pieces(path: str, advance: Callable[[int, int], None]) -> Iterator[bytes]:
-    """The tar at a path, or of what is in a folder. Raises WrongUsage where it cannot be read."""
+    """A tar that is no file, or of what is in a folder. Raises WrongUsage where it cannot be read."""
     try:
         if path == "-":
             yield from _counted(_read(sys.stdin.buffer), 0, advance)
         elif Path(path).is_dir():
             files = foreign_files(Path(path))
             yield from _counted(tar_of(files), sum(file.size for file in files), advance)
-        else:
-            with Path(path).open("rb") as file:
-                yield from _counted(_read(file), os.fstat(file.fileno()).st_size, advance)
+        else:  # a pipe with a name
+            with _opened(path) as file:
+                yield from _counted(_read(file), 0, advance)
     except OSError as error:
         raise WrongUsage(f"{error.filename or path}: {error.strerror or type(error).__name__}.") from error
 

@@ -10,19 +10,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from proxy.builds import docker_caches
-from proxy.builds.docker_caches import DockerCaches
 from proxy.builds.store_access import DataPlace, reach
 from proxy.commands import output
 from proxy.commands.endings import DONE, ended
 from proxy.control.protocol import Amount, Stats
+
+if TYPE_CHECKING:
+    from proxy.builds.docker_caches import DockerCaches
 
 _EVERY = 2.0  # seconds between two looks of --watch
 
@@ -53,7 +54,7 @@ def stats(flags: StatsFlags, environ: Mapping[str, str]) -> int:
     def look() -> Look:
         with closing(reach(flags.place, environ)) as store:
             found = store.stats(flags.largest)
-        return Look(found, docker_caches.look(environ) if flags.docker else None, time.time())
+        return Look(found, _docker(environ) if flags.docker else None, time.time())
 
     def work() -> int:
         if flags.json:
@@ -72,6 +73,12 @@ def stats(flags: StatsFlags, environ: Mapping[str, str]) -> int:
         return DONE
 
     return ended(work)
+
+
+def _docker(environ: Mapping[str, str]) -> DockerCaches:
+    from proxy.builds import docker_caches  # noqa: PLC0415 - late: its libraries take a moment to load
+
+    return docker_caches.look(environ)
 
 
 def _looks(look: Callable[[], Look], *, again: bool) -> Iterator[Look]:

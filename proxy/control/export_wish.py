@@ -56,5 +56,8 @@ class BundlingStore(StoreControl, Protocol):
         ...
 
     def take_in(self, pieces: Iterable[bytes], wish: ImportWish) -> Imported:
-        """Take in a tar that comes in pieces. Raises ControlError, BadBundle, StoreError, and what `pieces` raises."""
+        """Take in a tar that comes in pieces. Raises ControlError, BadBundle, StoreError, and what `pieces` raises.
+
+        Of a `TarFile`, the process that has the store takes long bodies out of the file itself.
+        """
         ...

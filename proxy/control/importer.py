@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 from proxy.bundles.importing import Import, Imported, ImportWish
 from proxy.bundles.loose_files import LooseImport
+from proxy.bundles.tar_file import RangeOf, nowhere
 from proxy.control.protocol import ControlError
 from proxy.ports import Clock
 from proxy.storage.store import DiskStore
@@ -32,8 +33,11 @@ class Importer:
         self._imported = imported
         self._turn = asyncio.Lock()
 
-    async def take_in(self, pieces: AsyncIterator[bytes], wish: ImportWish) -> Imported:
-        """Take in the tar that these bytes are. Raises ControlError: another one is taken in, or it breaks off."""
+    async def take_in(self, pieces: AsyncIterator[bytes], wish: ImportWish, range_of: RangeOf = nowhere) -> Imported:
+        """Take in the tar that these bytes are, and those that `range_of` gives.
+
+        Raises ControlError: another one is taken in, or it breaks off.
+        """
         if self._turn.locked():
             raise ControlError("Another import is under way. Wait until it has ended.")
         async with self._turn:
@@ -44,7 +48,7 @@ class Importer:
                 else Import(store, self._clock, limit, replace_newer=wish.replace_newer)
             )
             try:
-                return await taking.run(pieces)
+                return await taking.run(pieces, range_of)
             except ConnectionError as error:
                 raise ControlError("The tar did not come to its end: who sent it is gone.") from error
             finally:

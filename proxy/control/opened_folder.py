@@ -1,4 +1,7 @@
-"""The store of a data folder on which no cache runs: the verb opens it itself, and has its lock meanwhile."""
+"""The store of a data folder on which no cache runs: the verb opens it itself, and has its lock meanwhile.
+
+What only some of the calls need is imported when it is called: it takes longer to load than a short verb runs.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,14 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from proxy.apt.catalog import Catalog
-from proxy.apt.forecasts import ArchiveForecasts
-from proxy.apt.policy import Policy
 from proxy.bundles.importing import Imported, ImportWish
+from proxy.bundles.tar_file import TarFile, nowhere
 from proxy.bundles.tar_writer import TarOutlet
 from proxy.config.settings import Settings
-from proxy.control.caretaker import Caretaker
-from proxy.control.explainer import Explainer
 from proxy.control.explanation import ExplainWish, Explanation
 from proxy.control.export_wish import ExportWish
-from proxy.control.exports import Exports
-from proxy.control.importer import Importer
 from proxy.control.protocol import (
     DEFAULT_LARGEST,
     CleanPlan,
@@ -30,9 +27,11 @@ from proxy.control.protocol import (
     Stats,
     Wish,
 )
-from proxy.python.forecasts import IndexForecasts
 from proxy.storage.opening import open_disk_store
 from proxy.storage.store import DiskStore
+
+if TYPE_CHECKING:
+    from proxy.control.caretaker import Caretaker
 
 T = TypeVar("T")
 
@@ -47,13 +46,11 @@ class MachineClock:
 class OpenedFolder:
     """`protocol.StoreControl` of a folder. Its event loop runs during calls only."""
 
-    def __init__(
-        self, runner: asyncio.Runner, store: DiskStore, caretaker: Caretaker, settings: Settings | None
-    ) -> None:
+    def __init__(self, runner: asyncio.Runner, store: DiskStore, settings: Settings | None) -> None:
         self._settings = settings
         self._runner = runner
         self._store = store
-        self._caretaker = caretaker
+        self._made: Caretaker | None = None
         self._open = True
 
     @classmethod
@@ -68,19 +65,27 @@ class OpenedFolder:
             raise ControlError(f"There is no cache in {path} yet. Start one with: pullthrough setup")
         runner = asyncio.Runner()
         try:
-            clock = MachineClock()
-            store = runner.run(open_disk_store(path, limit, lambda _: None, clock))
+            store = runner.run(open_disk_store(path, limit, lambda _: None, MachineClock()))
         except BaseException:
             runner.close()
             raise
-        return cls(runner, store, Caretaker(store.inventory, store.folder, clock), settings)
+        return cls(runner, store, settings)
+
+    @property
+    def _caretaker(self) -> Caretaker:
+        if self._made is None:
+            from proxy.control.caretaker import Caretaker  # noqa: PLC0415 - late, see above
+
+            self._made = Caretaker(self._store.inventory, self._store.folder, MachineClock())
+        return self._made
 
     def close(self) -> None:
         """Write what is not written, and let go of the folder. May be called twice."""
         if self._open:
             self._open = False
             try:
-                self._runner.run(self._caretaker.close())
+                if self._made is not None:
+                    self._runner.run(self._made.close())
                 self._runner.run(self._store.close())
             finally:
                 self._runner.close()
@@ -107,6 +112,8 @@ class OpenedFolder:
         self._run(self._exported(wish, to, advanced))
 
     async def _exported(self, wish: ExportWish, to: int, advanced: Callable[[int, int], None]) -> None:
+        from proxy.control.exports import Exports  # noqa: PLC0415 - late, see above
+
         exports, done = Exports(self._store.inventory, MachineClock()), 0
         try:
             async with exports.export(wish) as made:
@@ -125,9 +132,18 @@ class OpenedFolder:
             for piece in pieces:
                 yield piece
 
-        return self._run(Importer(self._store, MachineClock()).take_in(coming(), wish))
+        from proxy.control.importer import Importer  # noqa: PLC0415 - late, see above
+
+        range_of = pieces.range if isinstance(pieces, TarFile) else nowhere
+        return self._run(Importer(self._store, MachineClock()).take_in(coming(), wish, range_of))
 
     async def _explained(self, wish: ExplainWish) -> Explanation:
+        from proxy.apt.catalog import Catalog  # noqa: PLC0415 - late, see above
+        from proxy.apt.forecasts import ArchiveForecasts  # noqa: PLC0415
+        from proxy.apt.policy import Policy  # noqa: PLC0415
+        from proxy.control.explainer import Explainer  # noqa: PLC0415
+        from proxy.python.forecasts import IndexForecasts  # noqa: PLC0415
+
         settings, store, clock = self._settings, self._store, MachineClock()
         if settings is None:
             raise ControlError("Without settings nothing says what an address means.")

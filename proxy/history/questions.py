@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-
 from proxy.history import schema
 from proxy.history.database import DAYS, NAME, HistoryFile, reading
 from proxy.history.sums import DaySum
@@ -176,6 +173,8 @@ def _files(connection: sqlite3.Connection, question: PullQuestion) -> Iterator[_
     elif _GLOB & set(wanted):
         statement, values = _BY_PATTERN, (wanted, wanted)
     else:
+        from packaging.utils import canonicalize_name  # noqa: PLC0415 - late: few verbs ask, and all load this
+
         statement, values = _BY_NAME, (wanted, canonicalize_name(wanted), wanted)
     found = [_Meant(*row) for row in connection.execute(statement, values)]
     if version is None:
@@ -194,6 +193,8 @@ def _same(own: str, wanted: str) -> bool:
     """Whether a version is the wanted one, or a local version of it (PEP 440)."""
     if own == wanted:
         return True
+    from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - likewise
+
     try:
         parsed, other = Version(own), Version(wanted)
     except InvalidVersion:

@@ -93,12 +93,18 @@ class DiskSpool:
             raise
 
     async def write(self, offset: int, chunks: Sequence[bytes | memoryview]) -> None:
-        self._refuse_if_done()
         size = sum(map(len, chunks))
-        self._end = max(self._end, offset + size)
+        await self._make_room(offset + size)
+        await self._run(self._write, offset, chunks, size)
+        self._wrote(size)
+
+    async def _make_room(self, end: int) -> None:
+        self._refuse_if_done()
+        self._end = max(self._end, end)
         if self._end > self.reservation.size:
             await self._space.grow_ahead(self.reservation, self._end - self.reservation.size)
-        await self._run(self._write, offset, chunks, size)
+
+    def _wrote(self, size: int) -> None:
         self._threads.health.worked(Component.FILES)
         self._space.ledger.wrote(self.reservation, size)
 
@@ -114,6 +120,22 @@ class DiskSpool:
                 if missing:  # a short write: the next one fails with the reason
                     buffers = [memoryview(b"".join(buffers))[written:]]
         self._journal.wrote(offset, offset + size)
+
+    async def copy(self, offset: int, source: int, position: int, size: int) -> int:
+        await self._make_room(offset + size)
+        copied = await self._run(self._copy, offset, source, position, size)
+        self._wrote(copied)
+        return copied
+
+    def _copy(self, offset: int, source: int, position: int, size: int) -> int:
+        copied = 0
+        while copied < size:
+            count = operating_system.copy_range(source, position + copied, self.fd, offset + copied, size - copied)
+            if not count:
+                break
+            copied += count
+        self._journal.wrote(offset, offset + copied)
+        return copied
 
     async def read(self, offset: int, size: int) -> bytes:
         return await self._run(os.pread, self.fd, size, offset)

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from proxy.bundles.importing import Import, Imported
 from proxy.bundles.intake import SHORT
 from proxy.bundles.manifest import BadBundle, BundleMember, encode
+from proxy.bundles.tar_file import TarFile
 from proxy.errors import StoreError, StoreFull
 from proxy.model import Digest, Entry
 from proxy.ports import Store
@@ -87,6 +88,54 @@ async def test_import__everything(size: int) -> None:
     assert _PARTS[1][0].entries[0] == store.find(_LIST)
     assert store.blob(Digest("sha256", sha256(b"read"))) is None
     assert {} == store.spools
+
+
+async def _from_file(taking: Import, path: Path, data: bytes) -> Imported:
+    """Take in a tar that is a file."""
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        tar_file = TarFile("b.tar", file.fileno())
+        return await taking.run(_each(tar_file), tar_file.range)
+
+
+async def _each(given: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in given:
+        await asyncio.sleep(0)
+        yield piece
+
+
+async def test_import__from_a_file(tmp_path: Path) -> None:
+    """A tar that is a file comes to the same; the second time everything is here."""
+    async with opened(tmp_path / "data") as store:
+        done = await _from_file(_import(store), tmp_path / "b.tar", _BUNDLE)
+
+        assert _ALL == _contents(store)
+        assert Imported(files=len(_ALL), size=sum(map(len, _ALL.values())), indexes=("pypi",)) == done
+        again = await _from_file(_import(store), tmp_path / "b.tar", _BUNDLE)
+        assert Imported(here=len(_ALL), indexes=("pypi",)) == again
+        assert [] == [path for path in (tmp_path / "data" / "spool").iterdir() if path.suffix != ".tmp"]
+
+
+@pytest.mark.parametrize("here", [False, True])
+async def test_import__from_a_file_that_is_wrong(tmp_path: Path, here: bool) -> None:
+    """A long body with a flipped bit, a false digest, or without its end: the member is named, and nothing is left."""
+    claims = entry(_BIG, _LARGE, promised=Digest("md5", "0" * 32))
+    flipped, cut = bytearray(_BUNDLE), _BUNDLE[: _BUNDLE.index(_LARGE) + 2 * SHORT]
+    flipped[_BUNDLE.index(_LARGE) + 2 * SHORT] ^= 1
+    for data, reason in (
+        (bytes(flipped), r"files/pypi/_/big\.whl is damaged"),
+        (bundle((member("files/big.whl", _LARGE, claims), _LARGE)), r"files/big\.whl is wrong: .* md5"),
+        (cut, r"cut off within files/pypi/_/big\.whl"),
+    ):
+        async with opened(tmp_path / "data") as store:
+            if here:
+                await store.put(_LARGE)
+                await store.save(entry(_OTHER, _LARGE))
+            with pytest.raises(BadBundle, match=reason):
+                await _from_file(_import(store), tmp_path / "b.tar", data)
+            assert _BIG not in _contents(store)
+            assert here is (store.blob(Digest("sha256", sha256(_LARGE))) is not None)
+            assert [] == [path for path in (tmp_path / "data" / "spool").iterdir() if path.suffix != ".tmp"]
 
 
 async def test_import__again() -> None:
@@ -309,7 +358,12 @@ async def test_interruptions__anywhere(tmp_path: Path) -> None:
                 with pytest.raises(_CableOut):
                     await _import(store).run(_broken(_BUNDLE, end))
             else:
-                task = asyncio.create_task(_import(store).run(pieces(_BUNDLE, 20_000)))
+                reading = (
+                    _import(store).run(pieces(_BUNDLE, 20_000))
+                    if number % 4
+                    else _from_file(_import(store), tmp_path / "b.tar", _BUNDLE)
+                )
+                task = asyncio.create_task(reading)
                 for _ in range(chance.randrange(60)):
                     await asyncio.sleep(0)
                 task.cancel()

@@ -43,6 +43,42 @@ def test_members__in_pieces(form: int, piece: int) -> None:
     assert [*_FILES.items()] == read(tar(_FILES, form), piece)
 
 
+@pytest.mark.parametrize("piece", [1, 100, 512, 1537, 1 << 16])
+@pytest.mark.parametrize("longest", [0, 511, 600])
+def test_skip__bodies_that_are_had_elsewhere(piece: int, longest: int) -> None:
+    """A body that is skipped is not fed: its position says where it lies, and all others come as ever."""
+    data, stream, found, at = tar(_FILES), TarStream(), dict[str, bytes](), 0
+    path = ""
+    while fed := data[at : at + piece]:
+        at += len(fed)
+        for event in stream.feed(fed):
+            match event:
+                case Began(path=path, size=size, position=position):
+                    found[path] = b""
+                    if size > longest:
+                        stream.skip()
+                        found[path] = data[position : position + size]
+                        at = max(at, position + size)
+                case memoryview():
+                    found[path] += event
+    stream.finish()
+
+    assert found == _FILES
+
+
+def test_skip__then_cut_off() -> None:
+    """What follows a body that was skipped is checked as ever."""
+    data = tar({"a": b"a" * 2000, "b": b"b" * 2000})
+    stream = TarStream()
+    for event in stream.feed(data[:512]):
+        if isinstance(event, Began):
+            stream.skip()
+    assert [Began("b", 2000, 512 + 2048 + 512)] == [*stream.feed(data[512 + 2000 : 512 + 2048 + 512])]
+
+    with pytest.raises(BadBundle, match="cut off within b"):
+        stream.finish()
+
+
 def test_members__folders() -> None:
     """A folder means nothing."""
     assert [("a/b", b"x")] == read(header("a/", tarfile.DIRTYPE) + header("a/b", size=1) + block(b"x") + END)

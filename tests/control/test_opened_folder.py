@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from proxy.bundles import verifying
 from proxy.bundles.importing import Imported, ImportWish
 from proxy.bundles.manifest import BadBundle
 from proxy.bundles.manifest_file import read
+from proxy.bundles.tar_file import TarFile
 from proxy.control.explanation import ExplainWish
 from proxy.control.export_wish import ExportWish
 from proxy.control.opened_folder import OpenedFolder, is_data_folder
@@ -113,6 +115,21 @@ def test_import__into_a_new_folder(tmp_path: Path) -> None:
     for done in (Imported(1, len(body), indexes=("pypi",)), Imported(here=1, indexes=("pypi",))):
         with closing(OpenedFolder.open(tmp_path / "new", 1 << 30, make=True)) as store:
             assert done == store.take_in([data[:700], data[700:]], ImportWish())
+
+
+def test_import__of_a_file(tmp_path: Path) -> None:
+    """Long bodies are taken out of the file itself; how far it is can be seen."""
+    body, steps = os.urandom(6_000_000), list[tuple[int, int]]()
+    path = tmp_path / "a.tar"
+    path.write_bytes(bundle((member("files/a.whl", body, "file:pypi:a::a.whl"), body)))
+    for done in (Imported(1, len(body), indexes=("pypi",)), Imported(here=1, indexes=("pypi",))):
+        with closing(OpenedFolder.open(tmp_path / "new", 1 << 30, make=True)) as store, path.open("rb") as file:
+            tar = TarFile(str(path), file.fileno(), lambda done, of: steps.append((done, of)))
+            assert done == store.take_in(tar, ImportWish())
+    assert (path.stat().st_size,) * 2 == steps[-1]
+    with closing(OpenedFolder.open(tmp_path / "loose", 1 << 30, make=True)) as store, path.open("rb") as file:
+        taken = store.take_in(TarFile(str(path), file.fileno()), ImportWish(loose=True))
+        assert 2 == taken.files  # the manifest, too
 
 
 def test_import__no_bundle(folder: Path) -> None:

@@ -46,6 +46,34 @@ async def test_write__views(tmp_path: Path) -> None:
         await spool.close(keep=False)
 
 
+async def test_copy__part_of_a_file(tmp_path: Path) -> None:
+    """It is as if the same bytes were written, also for a later owner; a source that ends gives fewer."""
+    (tmp_path / "source").write_bytes(b"0123456789")
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", 20)
+        await spool.checkpoint(STATE)
+        with (tmp_path / "source").open("rb") as source:
+            assert 6 == await spool.copy(3, source.fileno(), 2, 6)
+            assert 2 == await spool.copy(9, source.fileno(), 8, 6)
+            assert 0 == await spool.copy(11, source.fileno(), 10, 6)
+        await spool.close(keep=True)
+
+        later = await store.spool("whl", 20)
+        assert later.state is not None
+        assert ((3, 11),) == later.state.extents
+        assert b"23456789" == await later.read(3, 20)
+        await later.close(keep=False)
+
+
+async def test_copy__into_what_is_over(tmp_path: Path) -> None:
+    """A file that was closed takes no more."""
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", 20)
+        await spool.close(keep=False)
+        with pytest.raises(RuntimeError, match="closed"):
+            await spool.copy(0, 0, 0, 1)
+
+
 async def test_write__short_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that takes a few bytes at a time gets all of them."""
     write = os.pwrite
