@@ -24,7 +24,6 @@ MORE_FOLLOWS: int = getattr(socket, "MSG_MORE", 0)  # a flag of `send`: wait wit
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BOOT_NAMES = ("kern.bootsessionuuid", "kern.boottime")  # of sysctl(8) on macOS; the second moves when the clock is set
 _FILES_OF_MACOS = 10_240  # what `setrlimit` accepts there where the hard limit is "unlimited" (OPEN_MAX)
-_COPIED = 1 << 18  # bytes that are copied at once by the program itself
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTSOCK})
 _NO_FULL_SYNC = frozenset({errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOTSUP})
 
@@ -76,22 +75,6 @@ def read_at(descriptor: int, buffer: memoryview, position: int) -> int:
     piece = os.pread(descriptor, len(buffer), position)
     buffer[: len(piece)] = piece
     return len(piece)
-
-
-def copy_range(source: int, position: int, target: int, offset: int, size: int) -> int:
-    """Copy a part of a file into another one, without carrying it through the program where the system can do that.
-
-    Gives how many bytes were copied: 0 where the source ends, or cannot be read. Raises OSError of the target.
-    """
-    if hasattr(os, "copy_file_range"):
-        with contextlib.suppress(OSError):  # another file system, an old one; of anything else the target tells below
-            if copied := os.copy_file_range(source, target, size, position, offset):
-                return copied
-    try:
-        piece = os.pread(source, min(size, _COPIED), position)
-    except OSError:
-        return 0
-    return os.pwrite(target, piece, offset)
 
 
 def send_file(sock: int, descriptor: int, position: int, size: int) -> int:

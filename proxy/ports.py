@@ -158,10 +158,10 @@ class Spool(Protocol):
         """Write the chunks one after another at `offset`, off the event loop. Raises StoreFull, StoreBroken."""
         ...
 
-    async def copy(self, offset: int, source: int, position: int, size: int) -> int:
-        """As `write`, but from `position` of a file whose descriptor is `source`; gives how many bytes it has there.
+    async def write_from(self, offset: int, size: int, read: Callable[[memoryview, int], int]) -> None:
+        """As `write`, with what `read` fills a buffer with, from a place in this file on, in the thread that writes.
 
-        Fewer than `size` mean that it ends there, or cannot be read further.
+        It gives how many bytes it had for there, one at least. Raises what it raises, too.
         """
         ...
 

@@ -66,10 +66,13 @@ class MemorySpool:
         os.pwrite(self.fd, b"".join(chunks), offset)
         self._extents = self._extents.add(offset, end)
 
-    async def copy(self, offset: int, source: int, position: int, size: int) -> int:
-        body = os.pread(source, size, position)
-        await self.write(offset, [body])
-        return len(body)
+    async def write_from(self, offset: int, size: int, read: Callable[[memoryview, int], int]) -> None:
+        end = offset + size
+        while offset < end:
+            buffer = bytearray(min(100_000, end - offset))
+            count = read(memoryview(buffer), offset)
+            await self.write(offset, [bytes(buffer[:count])])
+            offset += count
 
     async def read(self, offset: int, size: int) -> bytes:
         return os.pread(self.fd, size, offset)

@@ -27,6 +27,7 @@ from proxy.ports import Clock, Store
 _LAST = ("apt:signature:", "apt:release:")  # in this order: a list is never found without its signature
 _OF_INDEXES = ("page:", "file:")  # then the mount
 _AT_ONCE = 4  # bodies that the disk takes at once
+_ENDING = 2  # of them that are read and hashed, if they lie in a file
 _TURN = 100  # members that are looked at in one go
 _NAMED = 20  # missing files that are named
 _PIECE = 1 << 20
@@ -72,6 +73,7 @@ class Import:
         self._replace_newer = replace_newer
         self._hashing = Workers("importing", 2)
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._ending = asyncio.Semaphore(_ENDING)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: Exception | None = None
         self._last: list[Entry] = []
@@ -204,7 +206,8 @@ class Import:
 
     async def _finish(self, member: BundleMember, entries: Iterable[Entry], intake: Intake) -> None:
         try:
-            await intake.end()
+            async with self._ending:
+                await intake.end()
             here = self._store.blob(Digest("sha256", member.sha256)) is not None
             if intake.kept and not here:
                 await intake.adopt(member.sha256)

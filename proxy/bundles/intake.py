@@ -1,8 +1,8 @@
 """One body on its way into the store: hashed while it is written, and adopted only if it is what it has to be.
 
 A short body stays in memory until it is whole. Of a long one, a batch is hashed and written while the next one comes.
-One that lies in a file is copied by the system, and hashed as the store's file has it. Called by `importing` and
-`loose_files`, on the event loop. It never writes an entry.
+One that lies in a file is read, hashed and written by one thread, in parts that the processor's cache holds. Called by
+`importing` and `loose_files`, on the event loop. It never writes an entry.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
-from proxy import operating_system
 from proxy.bundles.tar_file import FileRange, RangeOf
 from proxy.cache.workers import Workers
 from proxy.errors import StoreBroken
@@ -23,9 +22,8 @@ from proxy.ports import Spool, Store
 SHORT = 1 << 20  # bytes of a body that stays in memory
 _INLINE = 1 << 16  # bytes that are hashed on the event loop: sooner than a thread would begin
 _BATCH = 4 << 20  # bytes that are hashed and written at once
-_HASHED = 1 << 18  # bytes of a file that are read and hashed at once: the processor's own memory holds them
-
-Read = Callable[[memoryview, int], int]  # fills a buffer from a position on; gives how many bytes are there
+_STEP = 8 << 20  # bytes of a file that are taken before one looks whether to go on
+_HASHED = 1 << 17  # bytes that are read and hashed at once, while the processor's cache has them
 
 
 class Hashes(Protocol):
@@ -136,28 +134,16 @@ class Intake:
                 await self._spool.restart()
 
     async def _take_range(self, body: FileRange) -> None:
-        """Copy a batch while the one before it is hashed."""
+        """Step by step, so that it can be broken off, and is seen to advance."""
         await self._open()
-        read = body.read_into if self._spool is None else partial(_read_back, self._spool)
-        hashed = copied = 0
-        while copied < body.size:
-            count, _ = await asyncio.gather(self._copy(body, copied), self._hash(read, hashed, copied))
-            hashed, copied = copied, copied + count
+        read = partial(_read, body, self._hashes)
+        for start in range(0, body.size, _STEP):
+            count = min(_STEP, body.size - start)
+            if self._spool is None:
+                await self._hashing.run(_read_all, read, start, count)
+            else:
+                await self._spool.write_from(start, count, read)
             body.taken(count)
-        await self._hash(read, hashed, copied)
-
-    async def _copy(self, body: FileRange, offset: int) -> int:
-        count = min(_BATCH, body.size - offset)
-        if self._spool is None:
-            return count
-        copied = await self._spool.copy(offset, body.descriptor, body.position + offset, count)
-        if copied < count:
-            await self._hashing.run(body.read_into, memoryview(bytearray(1)), offset + copied)
-        return copied
-
-    async def _hash(self, read: Read, start: int, end: int) -> None:
-        if start < end:
-            await self._hashing.run(_hash, self._hashes, read, start, end)
 
     async def _flush(self) -> None:
         await self._settled()
@@ -179,17 +165,14 @@ class Intake:
             await task
 
 
-def _read_back(spool: Spool, buffer: memoryview, position: int) -> int:
-    with spool.share() as descriptor:  # it may be closed meanwhile
-        count = operating_system.read_at(descriptor, buffer, position)
-    if not count:
-        raise StoreBroken("The disk of the data folder lost what was written to it.")
+def _read(body: FileRange, hashes: Hashes, buffer: memoryview, position: int) -> int:
+    """Fill a buffer from a position on, and hash what it has then: what is written is what was hashed."""
+    count = body.read_into(buffer, position)
+    hashes.update([buffer[:count]])
     return count
 
 
-def _hash(hashes: Hashes, read: Read, start: int, end: int) -> None:
-    buffer = memoryview(bytearray(min(_HASHED, end - start)))
-    while start < end:
-        count = read(buffer[: end - start], start)
-        hashes.update([buffer[:count]])
-        start += count
+def _read_all(read: Callable[[memoryview, int], int], position: int, size: int) -> None:
+    buffer, end = memoryview(bytearray(min(_HASHED, size))), position + size
+    while position < end:
+        position += read(buffer[: end - position], position)

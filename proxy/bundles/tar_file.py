@@ -1,7 +1,7 @@
 """A tar that is a regular file: its bytes in pieces, as from anywhere, or a long body of it as a part of the file.
 
-Such a part is copied by the system and never passes through the program. Given to whoever takes a tar in; who sends
-it on reads it as any bytes. Blocks.
+Such a part is read where it is written, by several threads at once. Given to whoever takes a tar in; who sends it on
+reads it as any bytes. Blocks.
 """
 
 from __future__ import annotations

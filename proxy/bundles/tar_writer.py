@@ -27,6 +27,7 @@ _MODE = 0o644
 _REST = bytes(100) + b"ustar\00000" + bytes(32 + 32 + 8 + 8 + 155 + 12)
 _LARGEST = 8**11  # bytes of a file that a plain header has room for, and one more
 _PIECE = 1 << 20  # bytes that are sent at once
+_COPIED = 1 << 17  # bytes that are copied at once: what is read is written while the processor's cache has it
 _GATHERED = 1 << 18  # bytes that are gathered before they are written
 _LOOK = 1.0  # seconds between two looks whether to stop
 
@@ -47,7 +48,8 @@ class TarOutlet:
         self._gathered = bytearray()
         self._stopped = False
         self._to_file = stat.S_ISREG(os.fstat(descriptor).st_mode)  # into which copying is faster than splicing
-        self._piece = memoryview(bytearray(_PIECE if self._to_file else 0))
+        self._most = _COPIED if self._to_file else _PIECE
+        self._piece = memoryview(bytearray(self._most if self._to_file else 0))
 
     def stop(self) -> None:
         """Have the writing thread end soon with BrokenOff."""
@@ -75,7 +77,7 @@ class TarOutlet:
         self.flush()
         sent = 0
         while sent < size:
-            count = min(size - sent, _PIECE)
+            count = min(size - sent, self._most)
             there = self._step(lambda: self._move(source, sent, count))  # noqa: B023
             if not there:
                 _whole(b"", size)

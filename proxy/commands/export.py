@@ -26,6 +26,7 @@ from proxy.bundles import manifest_file
 from proxy.bundles.manifest import Manifest
 from proxy.commands import output
 from proxy.commands.endings import DONE, ended
+from proxy.commands.syncing import synced_behind
 from proxy.config.field_types import Duration
 from proxy.control.export_wish import MOST, BundlingStore, ExportWish, LockedFile
 from proxy.errors import WrongUsage
@@ -124,8 +125,13 @@ def _file(store: BundlingStore, wanted: ExportWish, path: Path) -> Manifest:
     part = Path(name)
     try:
         try:
-            with output.progress(output.console(sys.stderr), "exporting") as advance:
-                store.export(wanted, descriptor, advance)
+            with output.progress(output.console(sys.stderr), "exporting") as advance, synced_behind(descriptor) as disk:
+
+                def advanced(done: int, of: int) -> None:
+                    disk.wrote(done)
+                    advance(done, of)
+
+                store.export(wanted, descriptor, advanced)
             os.fchmod(descriptor, 0o666 & ~_mask())
             operating_system.sync_data(descriptor)  # it is about to be carried away
         finally:

@@ -33,6 +33,7 @@ from proxy.storage.verification import SYNCED_FROM
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_COPIED = 1 << 17  # bytes that are copied at once: what is read is written while the processor's cache has it
 _BUFFERS = 512  # buffers for one pwritev: half of what Linux takes
 _RESUMABLE = 7 * 24 * 3600  # seconds after its last write for which a download is kept
 
@@ -109,7 +110,10 @@ class DiskSpool:
         self._space.ledger.wrote(self.reservation, size)
 
     def _write(self, offset: int, chunks: Sequence[bytes | memoryview], size: int) -> None:
-        position = offset
+        self._put(offset, chunks)
+        self._journal.wrote(offset, offset + size)
+
+    def _put(self, position: int, chunks: Sequence[bytes | memoryview]) -> None:
         for first in range(0, len(chunks), _BUFFERS):
             buffers = chunks[first : first + _BUFFERS]
             missing = sum(map(len, buffers))
@@ -119,23 +123,19 @@ class DiskSpool:
                 missing -= written
                 if missing:  # a short write: the next one fails with the reason
                     buffers = [memoryview(b"".join(buffers))[written:]]
-        self._journal.wrote(offset, offset + size)
 
-    async def copy(self, offset: int, source: int, position: int, size: int) -> int:
+    async def write_from(self, offset: int, size: int, read: Callable[[memoryview, int], int]) -> None:
         await self._make_room(offset + size)
-        copied = await self._run(self._copy, offset, source, position, size)
-        self._wrote(copied)
-        return copied
+        await self._run(self._write_from, offset, offset + size, read)
+        self._wrote(size)
 
-    def _copy(self, offset: int, source: int, position: int, size: int) -> int:
-        copied = 0
-        while copied < size:
-            count = operating_system.copy_range(source, position + copied, self.fd, offset + copied, size - copied)
-            if not count:
-                break
-            copied += count
-        self._journal.wrote(offset, offset + copied)
-        return copied
+    def _write_from(self, offset: int, end: int, read: Callable[[memoryview, int], int]) -> None:
+        buffer, position = memoryview(bytearray(min(_COPIED, end - offset))), offset
+        while position < end:
+            count = read(buffer[: end - position], position)
+            self._put(position, [buffer[:count]])
+            position += count
+        self._journal.wrote(offset, end)
 
     async def read(self, offset: int, size: int) -> bytes:
         return await self._run(os.pread, self.fd, size, offset)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import StoreBroken
+from proxy.errors import StoreBroken, WrongUsage
 from proxy.model import Validator
 from proxy.ports import SpoolState
 from proxy.storage import spool as spool_files
@@ -46,32 +46,43 @@ async def test_write__views(tmp_path: Path) -> None:
         await spool.close(keep=False)
 
 
-async def test_copy__part_of_a_file(tmp_path: Path) -> None:
-    """It is as if the same bytes were written, also for a later owner; a source that ends gives fewer."""
-    (tmp_path / "source").write_bytes(b"0123456789")
+async def test_write_from__what_is_read(tmp_path: Path) -> None:
+    """It is as if the same bytes were written, also for a later owner, however few come at a time."""
+    body = os.urandom(400_000)
+
+    def read(buffer: memoryview, position: int) -> int:
+        count = min(len(buffer), 70_000)
+        buffer[:count] = body[position : position + count]
+        return count
+
     async with opened(tmp_path / "data") as store:
-        spool = await store.spool("whl", 20)
+        spool = await store.spool("whl", len(body))
         await spool.checkpoint(STATE)
-        with (tmp_path / "source").open("rb") as source:
-            assert 6 == await spool.copy(3, source.fileno(), 2, 6)
-            assert 2 == await spool.copy(9, source.fileno(), 8, 6)
-            assert 0 == await spool.copy(11, source.fileno(), 10, 6)
+        await spool.write_from(3, 300_000, read)
+        await spool.write_from(300_003, 99_000, read)
         await spool.close(keep=True)
 
         later = await store.spool("whl", 20)
         assert later.state is not None
-        assert ((3, 11),) == later.state.extents
-        assert b"23456789" == await later.read(3, 20)
+        assert ((3, 399_003),) == later.state.extents
+        assert body[3:399_003] == await later.read(3, len(body))
         await later.close(keep=False)
 
 
-async def test_copy__into_what_is_over(tmp_path: Path) -> None:
-    """A file that was closed takes no more."""
+async def test_write_from__what_cannot_be_read(tmp_path: Path) -> None:
+    """The reader's own error is raised, and none of it is the disk's; what was closed takes no more."""
+
+    def read(_buffer: memoryview, _position: int) -> int:
+        raise WrongUsage("not this one")
+
     async with opened(tmp_path / "data") as store:
         spool = await store.spool("whl", 20)
+        with pytest.raises(WrongUsage):
+            await spool.write_from(0, 20, read)
+        assert store.healthy
         await spool.close(keep=False)
         with pytest.raises(RuntimeError, match="closed"):
-            await spool.copy(0, 0, 0, 1)
+            await spool.write_from(0, 20, read)
 
 
 async def test_write__short_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
