@@ -12,7 +12,7 @@ from proxy.bundles.manifest import BundleMember, Manifest
 from proxy.bundles.reading import BundleReading
 from proxy.bundles.tar_stream import Ended
 
-_PIECE = 1 << 20  # bytes read at once
+_PIECE = 1 << 17  # bytes that are read and hashed at once, while the processor's cache has them
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 from proxy.commands import output
@@ -12,12 +13,15 @@ FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
 
+_OBJECTS = 50_000  # that are made before the collector looks: a verb makes very many, keeps them, and ends
+
 
 def ended(work: Callable[[], int], place: str = "the data folder") -> int:
     """The exit status of `work`, or of its failure, which is said in one line on standard error.
 
     `place`: what an error of the system is about where it names no file.
     """
+    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
     try:
         return work()
     except WrongUsage as error:
