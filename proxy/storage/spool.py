@@ -180,8 +180,10 @@ class DiskSpool:
         return _bytes_on_disk(os.fstat(self.fd))
 
     def _delete(self) -> int:
-        # Here, and not where the last user lets go: to close a file that is deleted takes milliseconds.
-        self._journal.close()
+        # Here, and not where the last user lets go: to close a file that is deleted takes milliseconds. Both may be
+        # under way at once, after a cancellation.
+        with self._lock:
+            self._journal.close()
         delete(self.part.parent, (self.part.stem,))
         return 0
 

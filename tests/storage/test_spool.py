@@ -148,6 +148,27 @@ async def test_share__keeps_the_blob_from_eviction(tmp_path: Path) -> None:
         assert store._blobs.leased == 0
 
 
+async def test_adopt__journal_is_closed_before_it_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes a deleted file last frees its blocks: that is left to the thread, and not to the last reader."""
+    open_journals: list[bool] = []
+    delete = spool_files.delete
+
+    def watched(folder: Path, names: Sequence[str]) -> None:
+        open_journals.append(journal._descriptor >= 0)
+        delete(folder, names)
+
+    async with opened(tmp_path / "data") as store:
+        spool = await store.spool("whl", 4)
+        assert isinstance(spool, spool_files.DiskSpool)
+        journal = spool._journal
+        with spool.share():
+            await spool.write(0, [b"body"])
+            monkeypatch.setattr(spool_files, "delete", watched)
+            await store.adopt(spool, digest(b"body"), 4)
+
+    assert [False] == open_journals
+
+
 async def test_share__after_all_is_gone(tmp_path: Path) -> None:
     """A follower that comes after a download was given up gets an error."""
     async with opened(tmp_path / "data") as store:
