@@ -16,9 +16,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import apt, caches, cold, hits, peers, report, starting, summary
-from bench.bed import FULL, QUICK, Bed
-from bench.results import say
+from bench import (
+    apt,
+    caches,
+    cold,
+    cold_page,
+    fronts,
+    hits,
+    installs,
+    locks,
+    many_files,
+    peers,
+    report,
+    spread,
+    starting,
+    summary,
+    tails,
+)
+from bench.bed import FAILURES, FULL, QUICK, Bed
+from bench.results import OURS, say
 from bench.servers import RECIPES
 from proxy import operating_system
 
@@ -36,7 +52,15 @@ _CASES: dict[str, Callable[[Bed], None]] = {
     "c": cold.alone,
     "d": cold.together,
     "f": apt.packages,
+    "h": tails.slowest,
+    "j": spread.many_of_a_kind,
+    "i": many_files.start_and_hits,
+    "l": cold_page.first_answer,
+    "g": installs.first_and_second,
+    "k": locks.lock,
 }
+_LOADED = frozenset("bfhj")  # cases that use wrk
+_REAL = frozenset("gk")  # cases of real clients and PyPI
 # Servers that take minutes where the others take seconds.
 _SLOW = frozenset({"devpi"})
 
@@ -54,32 +78,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     whole = not options.quick and len(cases) == len(_CASES) and names == list(RECIPES)
     output = options.output or (_RESULTS if whole else _BUILD / "partial.md")
     try:
-        peers.require_tools()
+        if _LOADED & set(cases):
+            peers.require_tools()
         if "f" in cases:
             peers.require("apt-utils", "apt-ftparchive")
+        if {"f", "h"} & set(cases):
             peers.require_nginx()
     except peers.PeerError as error:
         say(f"error: {error}")
         return 1
     _BUILD.mkdir(parents=True, exist_ok=True)
-    missing = _missing(names if set(cases) - {"f"} else []) | (_missing(caches.CACHES) if "f" in cases else {})
+    missing = _missing(_taking_part(cases, names))
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=_BUILD))
     # nginx drops its privileges for a user that may have to pass through.
     folder.chmod(0o755)
     begin = time.monotonic()
     try:
-        bed = Bed(folder, _BUILD / "peers", scale, names, missing)
+        bed = Bed(folder, _BUILD, scale, names, missing)
         for case in cases:
-            _CASES[case](bed)
+            began = time.monotonic()
+            try:
+                _CASES[case](bed)
+            except (*FAILURES, RuntimeError) as error:
+                # What was measured before, and what comes after, is not lost for it.
+                bed.results.leave_out(case, str(error) or type(error).__name__)
+            bed.results.durations[case] = time.monotonic() - began
+            say(f"({case}) took {bed.results.durations[case]:.0f} s")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     say(f"measured in {time.monotonic() - begin:.0f} s")
     setting = report.Setting(
         command="make bench" if whole else shlex.join(["python", "-m", "bench", *(arguments or sys.argv[1:])]),
         machine=_machine(),
-        versions=peers.versions(
-            list(dict.fromkeys([*names, *(caches.CACHES if "f" in cases else ())])), _BUILD / "peers"
-        ),
+        versions=peers.versions(_taking_part(cases, names), _BUILD / "peers"),
     )
     text = report.render(bed.results, cases="".join(sorted(cases)), servers=names, scale=scale, setting=setting)
     output.write_text(text, encoding="utf-8")
@@ -95,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--only", type=_list(tuple(_CASES)), default=tuple(_CASES), help="cases: a,b,c,d,e (the start),f (apt)"
+        "--only", type=_list(tuple(_CASES)), default=tuple(_CASES), help=f"cases: {','.join(sorted(_CASES))}"
     )
     parser.add_argument("--servers", type=_list(tuple(RECIPES)), default=list(RECIPES), help=",".join(RECIPES))
     parser.add_argument("--quick", action="store_true", help="small files, short windows, no repetition")
@@ -117,12 +148,25 @@ def _list(known: tuple[str, ...]) -> Callable[[str], list[str]]:
     return split
 
 
+def _taking_part(cases: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The programs that these cases need, those of the given names and those that a case always has."""
+    chosen = set(cases)
+    parts = [
+        *(names if chosen & set("abcde") else [OURS]),
+        *(["nginx"] if "h" in chosen else []),
+        *(caches.CACHES if "f" in chosen else []),
+        *((*fronts.FRONTS, *installs.CLIENTS) if chosen & _REAL else []),
+    ]
+    return list(dict.fromkeys(parts))
+
+
 def _missing(names: Sequence[str]) -> dict[str, str]:
     """Install what can be installed; why the others are missing."""
     steps: dict[str, Callable[[], None]] = {
         "nginx": peers.require_nginx,
         "devpi": lambda: peers.install("devpi-server", _BUILD / "peers"),
         "proxpi": lambda: peers.install("proxpi", _BUILD / "peers"),
+        "pip": lambda: peers.install(peers.CLIENTS, _BUILD / "peers"),
         caches.ACNG: lambda: peers.require(caches.ACNG, "/usr/sbin/apt-cacher-ng"),
         caches.SQUID: lambda: peers.require(caches.SQUID, "squid"),
     }

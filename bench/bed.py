@@ -44,26 +44,70 @@ class Scale:
     crowd: int
     patience: float  # seconds that a crowd may take
     enough: float  # no further repetition of a server that took this many seconds in one variant
+    installed: str  # what the real clients install
+    locked: tuple[str, ...]  # the sets that they lock
+    files: int  # in the store that is to be large
+    projects: int  # over which hits are spread
+    heads: int  # of requests that differ
+    links: int  # on the cold page
 
 
-FULL = Scale(content.GIB, 400 * content.MIB, 3, flood=2.0, wrk=2, crowd=50, patience=200.0, enough=30.0)
-QUICK = Scale(128 * content.MIB, 64 * content.MIB, 1, flood=1.0, wrk=1, crowd=50, patience=60.0, enough=10.0)
+FULL = Scale(
+    content.GIB,
+    400 * content.MIB,
+    3,
+    flood=2.0,
+    wrk=2,
+    crowd=50,
+    patience=120.0,
+    enough=30.0,
+    installed="jupyterlab",
+    locked=("dbt, great-expectations, superset", "airflow", "ray, mlflow, jupyterlab"),
+    files=1_000_000,
+    projects=200,
+    heads=5_000,
+    links=50_000,
+)
+QUICK = Scale(
+    128 * content.MIB,
+    64 * content.MIB,
+    1,
+    flood=1.0,
+    wrk=1,
+    crowd=50,
+    patience=60.0,
+    enough=10.0,
+    installed="flask",
+    locked=("ray, mlflow, jupyterlab",),
+    files=20_000,
+    projects=8,
+    heads=200,
+    links=2_000,
+)
 
 
 class Bed:
-    """One run. `names` are the servers to measure in turn; `missing` those that could not be installed, and why."""
+    """One run. `names` are the servers to measure in turn; `missing` those that could not be installed, and why.
+
+    `folder` goes with the run, `kept` stays for the next one.
+    """
 
     def __init__(
-        self, folder: Path, peers: Path, scale: Scale, names: Sequence[str], missing: Mapping[str, str]
+        self, folder: Path, kept: Path, scale: Scale, names: Sequence[str], missing: Mapping[str, str]
     ) -> None:
         self.scale = scale
         self.names = names
         self.missing = missing
         self.results = Results()
         self.folder = folder
-        self._peers = peers
+        self.kept = kept
         self._numbers = count(1)
         self._spent: defaultdict[Row, float] = defaultdict(float)
+
+    @property
+    def peers(self) -> Path:
+        """The folder of installed programs."""
+        return self.kept / "peers"
 
     @cached_property
     def content(self) -> Content:
@@ -86,7 +130,7 @@ class Bed:
         """Start a server with an empty cache. The caller stops it. Raises ServerError, OSError, SubprocessError."""
         if name in self.missing:
             raise ServerError(self.missing[name])
-        return Server(RECIPES[name], Place(self.number(name), free_port(), origin.url, self._peers))
+        return Server(RECIPES[name], Place(self.number(name), free_port(), origin.url, self.peers))
 
     @contextlib.contextmanager
     def servers(self, case: str, origin: Origin) -> Iterator[dict[str, Server]]:

@@ -77,6 +77,27 @@ def make(folder: Path, *, giant: int, cold: int, repetitions: int) -> Content:
     return content
 
 
+def make_many(folder: Path, *, projects: int, links: int, few: int) -> list[list[Ware]]:
+    """Write so many projects with so many links each: the files of each project that are there.
+
+    All files of the first project are there, and `few` of each other one, of 4 KiB.
+    """
+    (folder / "files").mkdir(parents=True)
+    made, pages = [], {}
+    for number in range(projects):
+        project = f"p{number}"
+        names = [f"{project}-1.{link}.0-py3-none-any.whl" for link in range(links)]
+        there = [_ware(folder, project, name, _noise(name, 4 * KIB)) for name in names[: links if number == 0 else few]]
+        others = [Ware(project, name, 0, _digest(name), _path(name, _digest(name))) for name in names[len(there) :]]
+        pages[project] = _page(project, [(ware, None) for ware in (*there, *others)], 0)
+        made.append(there)
+    # The servers' start asks for it.
+    pages["small"] = _page("small", [], 0)
+    manifest = {"wares": [asdict(ware) for wares in made for ware in wares], "pages": pages}
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return made
+
+
 def read(folder: Path) -> tuple[tuple[Ware, ...], dict[str, str]]:
     """The files and pages (project → HTML with `ORIGIN` in it) that `make` left in `folder`."""
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -113,6 +134,11 @@ def _path(name: str, sha256: str) -> str:
     return f"/packages/{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}/{name}"
 
 
+def _digest(name: str) -> str:
+    """For a link that leads nowhere."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def _noise(name: str, size: int) -> Iterator[bytes]:
     block = os.urandom(_BLOCK)
     head = name.encode().ljust(64)[:size]
@@ -136,7 +162,7 @@ def _page(project: str, wares: list[tuple[Ware, Ware | None]], size: int) -> str
     while written < size:
         number += 1
         name = f"{project}-0.{number}-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
-        digest = hashlib.sha256(name.encode()).hexdigest()
+        digest = _digest(name)
         lines.append(_line(Ware(project, name, 0, digest, _path(name, digest)), digest))
         written += len(lines[-1])
     return "".join((head, *lines, tail))

@@ -14,6 +14,7 @@ from bench.results import Row
 if TYPE_CHECKING:
     from bench.bed import Bed
     from bench.content import Ware
+    from bench.processes import Process
     from bench.servers import Server
 
 CLIENTS = (1, 8, 32)
@@ -31,7 +32,7 @@ def large(bed: Bed) -> None:
         urls = {}
         for name, server in servers.items():
             with bed.failing(Row("a", "warm", name)):
-                urls[name] = _warm(server, bed.content.giant)
+                urls[name] = warm(server, bed.content.giant)
         bed.settle(origin)
         for _ in range(bed.scale.repetitions):
             for clients in CLIENTS:
@@ -71,12 +72,13 @@ def small(bed: Bed) -> None:
                         if not bed.again(row):
                             continue
                         with bed.failing(row):
-                            _wrk(bed, servers[name], url, connections, row)
+                            ask(bed, servers[name].process, url, connections, row)
 
 
-def _wrk(bed: Bed, server: Server, url: str, connections: int, row: Row) -> None:
+def ask(bed: Bed, process: Process, url: str, connections: int, row: Row) -> None:
+    """Measure a small answer of a running server. Raises ClientError."""
     seen = wrk(url, connections=connections, seconds=bed.scale.wrk)
-    server.process.rest(_REST_LIMIT)
+    process.rest(_REST_LIMIT)
     if seen.errors or not seen.rate:
         raise ClientError(f"{seen.errors} answers failed" if seen.errors else "no answer in time")
     bed.results.add(row, rate=seen.rate, p50=seen.p50 * 1e3, p99=seen.p99 * 1e3)
@@ -90,12 +92,12 @@ def _address(bed: Bed, server: Server, resource: str) -> str:
         case "2 MB page":
             return server.warm_page("large")
         case "100 KiB wheel":
-            return _warm(server, bed.content.small)
+            return warm(server, bed.content.small)
         case _:
-            return _warm(server, bed.content.metadata)
+            return warm(server, bed.content.metadata)
 
 
-def _warm(server: Server, ware: Ware) -> str:
+def warm(server: Server, ware: Ware) -> str:
     """Fetch and check a file until the server gives it without a redirect: its address. Raises ClientError."""
     url = server.find(ware)
     limit = time.monotonic() + _WARM_LIMIT

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bench.client import ClientError, Connection, Download, download
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bench.content import Ware
 
@@ -28,6 +28,21 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _OK = 200
 # So many requests must be answered before wrk's percentiles mean anything; a slower server is measured for longer.
 _FEW = 3
+# Requests of a file of lines, made before the clock starts.
+_IN_TURN = """
+local made, at = {}, 0
+init = function()
+  for line in io.lines("%s") do
+    local path, accept, agent = line:match("([^\t]*)\t([^\t]*)\t([^\t]*)")
+    wrk.headers["Accept"], wrk.headers["Accept-Encoding"], wrk.headers["User-Agent"] = accept, "gzip", agent
+    made[#made + 1] = wrk.format("GET", path)
+  end
+end
+request = function()
+  at = at %% #made + 1
+  return made[at]
+end
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +56,22 @@ class Flood:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What wrk saw: requests a second, latency percentiles in seconds, answers that failed."""
+    """What wrk saw: requests a second, latency percentiles in seconds, answers that failed, all answers."""
 
     rate: float
     p50: float
     p99: float
     errors: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One of many requests: its path, and the headers in which it may differ from others."""
+
+    path: str
+    accept: str = "*/*"
+    agent: str = "wrk"
 
 
 class _Flooder:
@@ -128,16 +153,25 @@ def crowd(url: str, ware: Ware, *, clients: int, kept: int, timeout: float) -> t
     return downloads, max(one.total for one in downloads)
 
 
+def in_turn(url: str, asked: Sequence[Asked], *, connections: int, seconds: int) -> Rates:
+    """Run wrk on many requests, each after the other. `url`: the server. Raises ClientError when wrk fails."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listed:
+        listed.writelines(f"{one.path}\t{one.accept}\t{one.agent}\n" for one in asked)
+        listed.flush()
+        return _wrk(url, connections, seconds, _IN_TURN % listed.name)
+
+
 def wrk(url: str, *, connections: int, seconds: int, target: str = "") -> Rates:
     """Run wrk with one thread. A server that answers next to nothing in `seconds` is given four times as long.
 
     `target`: an address to ask for in proxy form, of the proxy at `url`. Raises ClientError when wrk fails.
     """
-    rates, done = _wrk(url, connections, seconds, target)
-    return rates if done >= _FEW else _wrk(url, connections, seconds * 4, target)[0]
+    script = f'request = function() return wrk.format("GET", "{target}") end\n' if target else ""
+    rates = _wrk(url, connections, seconds, script)
+    return rates if rates.done >= _FEW else _wrk(url, connections, seconds * 4, script)
 
 
-def _wrk(url: str, connections: int, seconds: int, target: str) -> tuple[Rates, int]:
+def _wrk(url: str, connections: int, seconds: int, lua: str) -> Rates:
     command = [
         "wrk",
         "-t1",
@@ -149,8 +183,8 @@ def _wrk(url: str, connections: int, seconds: int, target: str) -> tuple[Rates, 
         "Accept: text/html",
     ]
     with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="utf-8") as script:
-        if target:
-            script.write(f'request = function() return wrk.format("GET", "{target}") end\n')
+        if lua:
+            script.write(lua)
             script.flush()
             command += ["-s", script.name]
         run = subprocess.run([*command, url], capture_output=True, text=True, timeout=seconds + 60, check=False)
@@ -161,7 +195,7 @@ def _wrk(url: str, connections: int, seconds: int, target: str) -> tuple[Rates, 
     failures = re.findall(r"(?:Non-2xx or 3xx responses:|connect|read|write|timeout) (\d+)", run.stdout)
     errors = sum(map(int, failures))
     p50, p99 = (_percentile(run.stdout, name) for name in ("50%", "99%"))
-    return Rates(float(rate[1]), p50, p99, errors), int(done[1])
+    return Rates(float(rate[1]), p50, p99, errors, int(done[1]))
 
 
 def _percentile(text: str, name: str) -> float:

@@ -1,7 +1,7 @@
 """The programs that are measured beside pullthrough: are they there, and which versions.
 
-nginx and wrk are the system's and are only looked for. devpi-server and proxpi are installed from PyPI, each into a
-virtual environment of its own in the build folder, and kept there for the next run.
+nginx and wrk are the system's and are only looked for. devpi-server, proxpi and the newest pip and uv are installed
+from PyPI, into virtual environments in the build folder, and kept there for the next run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+CLIENTS = "clients"
 # Environment → what is installed into it.
-PACKAGES = {"devpi-server": ["devpi-server"], "proxpi": ["proxpi", "gunicorn"]}
+PACKAGES = {"devpi-server": ["devpi-server"], "proxpi": ["proxpi", "gunicorn"], CLIENTS: ["--upgrade", "pip", "uv"]}
 _PACKAGED = ("apt-cacher-ng", "squid")
 _DEBIAN = "apt-get install nginx-light wrk"
 # The caller's trust and way out are kept, their indexes and constraints are not.
@@ -86,6 +87,8 @@ def _version(name: str, folder: Path) -> str | None:
     home, package = {
         "devpi": (folder / "devpi-server" / "bin" / "python", "devpi-server"),
         "proxpi": (folder / "proxpi" / "bin" / "python", "proxpi"),
+        "pip": (folder / CLIENTS / "bin" / "python", "pip"),
+        "uv": (folder / CLIENTS / "bin" / "python", "uv"),
     }.get(name, (sys.executable, name))
     question = f"import importlib.metadata as m; print(m.version({package!r}))"
     return _said([str(home), "-c", question], r"(\S+)")

@@ -5,54 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.caches import CACHES
 from bench.results import DIRECT, PORTABLE, Row
-from bench.targets import TIMES, targets
+from bench.shown import CASES
+from bench.targets import targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from bench.bed import Scale
     from bench.results import Results
-    from bench.targets import Target
+    from bench.shown import Case
+    from bench.target import Target
 
 _GIB, _MIB = 1 << 30, 1 << 20
 # Where nothing was measured.
 NONE = "-"
 _HUNDRED, _TEN = 100, 10
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """How a case is shown: its title, and for each metric a format and the words after it."""
-
-    title: str
-    cells: tuple[tuple[str, str], ...]
-
-
-CASES = {
-    "a": Case(
-        "Hits of a large wheel: GB/s · CPU seconds per GiB · peak memory",
-        (("speed", "{} GB/s"), ("cpu", "{} s/GiB"), ("peak", "{} MiB")),
-    ),
-    "b": Case(
-        "Hits of small answers: requests/s · 50th / 99th percentile",
-        (("rate", "{}/s"), ("p50", "{}"), ("p99", "{} ms")),
-    ),
-    "c": Case(
-        "A cold wheel, one client: first byte · total",
-        (("first", "{} s"), ("total", "{} s")),
-    ),
-    "d": Case(
-        "A cold wheel, a crowd: origin bytes ÷ file · median first byte · wall time · failed clients · peak memory",
-        (("ratio", "{}" + TIMES), ("first", "{} s"), ("wall", "{} s"), ("errors", "{} failed"), ("peak", "{} MiB")),
-    ),
-    "f": Case(
-        "apt: update and download of 120 packages, 91 MB together: seconds · clients that failed · requests/s",
-        (("seconds", "{} s"), ("errors", "{} failed"), ("rate", "{}/s")),
-    ),
-    "e": Case("Start to first answer · idle memory", (("first", "{} s"), ("idle", "{} MiB"))),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +46,7 @@ def _head(scale: Scale, setting: Setting) -> str:
         "# Measured side by side\n\n"
         f"`{setting.command}` on {setting.machine}. {versions}. All on the loopback interface of one machine, "
         f"which runs origin, server and clients. Wheels: {_size(scale.giant)} in (a), {_size(scale.cold)} in (c) "
-        f"and (d); {scale.crowd} clients in (d). Medians of {scale.repetitions}, "
+        f"and (d); {scale.crowd} clients in (d); {scale.installed} in (g). Medians of {scale.repetitions}, "
         f"of fewer where one took more than {scale.enough:g} s; a crowd gets {scale.patience:g} s.\n"
     )
 
@@ -94,16 +62,21 @@ def _verdict(lines: Sequence[Target]) -> str:
     return (
         "## What must be reached\n\n"
         f"{sum(target.met is True for target in measured)} of {len(measured)} measured targets are met. "
-        "Figures are pullthrough's, or pullthrough's ÷ the other's.\n\n"
+        "Figures are pullthrough's, or pullthrough's ÷ the other's. The letters are the cases below, which say how "
+        "each was measured.\n\n"
         "| pullthrough | measured | must be | met |\n|---|---|---|---|\n" + "".join(rows)
     )
 
 
 def _case(results: Results, case: str, servers: Sequence[str]) -> str:
-    measured = [name for name in servers if name != PORTABLE or case == "a"]
-    columns = [DIRECT, *CACHES] if case == "f" else [*([DIRECT] if case == "c" else []), *measured]
     shown = CASES[case]
-    lines = [f"## ({case}) {shown.title}\n\n", "| |" + "".join(f" {name} |" for name in columns) + "\n"]
+    lines = [f"## ({case}) {shown.title}\n\n"]
+    if case in results.left_out:
+        return "".join([*lines, f"Not measured: {results.left_out[case]}\n"])
+    measured = [name for name in servers if name != PORTABLE or case == "a"]
+    columns = shown.columns or [*([DIRECT] if case == "c" else []), *measured]
+    took = f" The case took {results.durations[case]:,.0f} s." if case in results.durations else ""
+    lines += [f"{shown.how}{took}\n\n", "| |" + "".join(f" {name} |" for name in columns) + "\n"]
     lines.append("|---|" + "---|" * len(columns) + "\n")
     for variant in results.variants(case):
         rows = [Row(case, variant, name) for name in columns]
@@ -140,17 +113,10 @@ def _method() -> str:
         "machine does meets all of them.\n"
         "- The origin counts the body bytes that it sends. Limited, it sends each connection 20 MB/s evenly, 30 ms "
         "after the request.\n"
-        "- The clients of (a) and (d) discard bodies inside the kernel; three of the crowd in (d), the client of (c) "
-        "and the one that warms the cache keep them and check the SHA-256 after the clock has stopped.\n"
         "- CPU is user and system time of the server's whole process tree; peak memory the sum of `VmHWM` over it, "
         "reset before each measurement: page cache does not count, shared libraries count in each process.\n"
         "- nginx: `proxy_cache` with a lock, `sub_filter` on pages, two workers. devpi-server: defaults, one mirror "
         "index. proxpi: gunicorn with the options of its own image; it redirects clients to the origin after 0.9 s.\n"
-        "- (f): apt in an empty root of its own; the mirror is nginx. apt-cacher-ng has its defaults, squid the "
-        "patterns of squid-deb-proxy. The crowd fetches 20 small packages each from a warm cache.\n"
-        "- portable: pullthrough with what Linux alone has taken away (epoll, eventfd, fdatasync, pwritev, MSG_MORE, "
-        "/proc), as it runs on macOS.\n"
-        "- Pages are asked for as HTML without compression, the one form that all of them give.\n"
     )
 
 

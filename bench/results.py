@@ -28,11 +28,16 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Results:
-    """Mutable state: `figures` (row → metric → values in order) `failures` (row → reason), `notes`."""
+    """Mutable state: `figures` (row → metric → values in order) `failures` (row → reason), `notes`.
+
+    `left_out`: the cases that could not be measured here, and why. `durations`: how many seconds each case took.
+    """
 
     figures: dict[Row, dict[str, list[float]]] = field(default_factory=dict)
     failures: dict[Row, str] = field(default_factory=dict)
     notes: dict[Row, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    durations: dict[str, float] = field(default_factory=dict)
 
     def add(self, row: Row, **values: float) -> None:
         """Note the figures of one repetition, and say them to the person who waits."""
@@ -52,6 +57,11 @@ class Results:
         """Say something about a row that has figures all the same; the first note stays."""
         self.notes.setdefault(row, text)
 
+    def leave_out(self, case: str, reason: str) -> None:
+        """Note why a whole case is not measured."""
+        self.left_out[case] = reason
+        say(f"({case}) left out: {reason}")
+
     def median(self, row: Row, metric: str) -> float | None:
         """The median of a metric over its repetitions; None where nothing was measured."""
         values = self.figures.get(row, {}).get(metric)
@@ -61,6 +71,10 @@ class Results:
         """The worst repetition, for what must never happen."""
         values = self.figures.get(row, {}).get(metric)
         return max(values) if values else None
+
+    def total(self, row: Row, metric: str) -> float:
+        """The sum over all repetitions."""
+        return sum(self.figures.get(row, {}).get(metric, []))
 
     def variants(self, case: str) -> Sequence[str]:
         """The variants of a case in the order of their measurement, failed ones too."""
@@ -73,6 +87,7 @@ class Results:
             "figures": [{**row._asdict(), "values": values} for row, values in self.figures.items()],
             "failures": [{**row._asdict(), "reason": reason} for row, reason in self.failures.items()],
             "notes": [{**row._asdict(), "note": note} for row, note in self.notes.items()],
+            "left out": self.left_out,
         }
 
 

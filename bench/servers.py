@@ -75,11 +75,9 @@ class Server:
         self._folder = place.folder
         place.folder.mkdir(parents=True)
         recipe.prepare(place)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULLTHROUGH_", "PROXPI_"))}
-        environment = kept | {"NO_PROXY": "*"} | recipe.environment(place)
         begin = time.perf_counter()
         log = place.folder / "log"
-        self.process = Process(recipe.command(place), log=log, env=environment)
+        self.process = Process(recipe.command(place), log=log, env=environment(**recipe.environment(place)))
         try:
             self._wait(begin + _START_LIMIT)
         except BaseException:
@@ -140,6 +138,26 @@ def free_port() -> int:
     return port
 
 
+def listening(process: Process, port: int) -> None:
+    """Wait until something listens on the port. Raises ServerError with the last word of a process that ended."""
+    limit = time.monotonic() + _START_LIMIT
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+        except OSError:
+            if not process.running() or time.monotonic() > limit:
+                raise ServerError(process.complaint()) from None
+            time.sleep(_POLL)
+        else:
+            return
+
+
+def environment(**own: str) -> dict[str, str]:
+    """What a server under test is started with: nothing that sets it up but what is its `own`, and no proxy."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULLTHROUGH_", "PROXPI_"))}
+    return kept | {"NO_PROXY": "*"} | own
+
+
 def _get(url: str) -> str:
     request = urllib.request.Request(url, headers=_TEXT)
     try:
@@ -169,6 +187,22 @@ def _data(place: Place) -> dict[str, str]:
     return {"PULLTHROUGH_DATA": str(place.folder / "data")}
 
 
+def proxpi_command(place: Place) -> list[str]:
+    """As the image of its package runs it, less the access log, which nginx does not write here either."""
+    program = str(place.peers / "proxpi" / "bin" / "gunicorn")
+    return [program, "--preload", f"--bind=127.0.0.1:{place.port}", "--threads=2", "proxpi.server:app"]
+
+
+def proxpi_environment(place: Place, simple: str) -> dict[str, str]:
+    """`simple`: the path of the origin's index."""
+    return {
+        "PROXPI_INDEX_URL": f"{place.origin}{simple}",
+        "PROXPI_CACHE_DIR": str(place.folder / "cache"),
+        "PROXPI_CACHE_SIZE": str(100 << 30),
+        "PROXPI_LOGGING_LEVEL": "WARNING",
+    }
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -194,22 +228,10 @@ RECIPES = {
             lambda place: devpi.prepare(place.peers, place.folder, place.origin, free_port()),
         ),
         Recipe(
-            # As the image of its package runs it, less the access log, which nginx does not write here either.
             "proxpi",
             "/index/",
-            lambda place: [
-                str(place.peers / "proxpi" / "bin" / "gunicorn"),
-                "--preload",
-                f"--bind=127.0.0.1:{place.port}",
-                "--threads=2",
-                "proxpi.server:app",
-            ],
-            environment=lambda place: {
-                "PROXPI_INDEX_URL": f"{place.origin}/simple/",
-                "PROXPI_CACHE_DIR": str(place.folder / "cache"),
-                "PROXPI_CACHE_SIZE": str(100 << 30),
-                "PROXPI_LOGGING_LEVEL": "WARNING",
-            },
+            proxpi_command,
+            environment=lambda place: proxpi_environment(place, "/simple/"),
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from bench.caches import ACNG, SQUID
 from bench.origin import LIMITED, UNLIMITED
 from bench.report import NONE, figure
 from bench.results import DIRECT, OURS, Row
+from bench.target import ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from bench.results import Results
 
 BEGIN, END = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
+_STATES = ("cold", "warm")
 _INDEXES = (OURS, "nginx", "devpi", "proxpi")
 _ARCHIVES = (OURS, ACNG, SQUID, DIRECT)
 
@@ -61,8 +64,39 @@ def summary(results: Results) -> str:
     """The tables, with the sentence before them."""
     return (
         "Measured side by side in one run of `make bench`, medians, on a machine that also ran the origin and the "
-        "clients:\n\n" + _table(results, _WHEELS, _INDEXES) + "\n" + _table(results, _DEBS, _ARCHIVES)
+        "clients:\n\n"
+        + _table(results, _WHEELS, _INDEXES)
+        + "\n"
+        + _table(results, _DEBS, _ARCHIVES)
+        + _first_install(results)
     )
+
+
+def _first_install(results: Results) -> str:
+    """One sentence on case (g); nothing where it was not measured."""
+    told = []
+    for client in ("pip", "uv"):
+        rows = (Row("g", f"{client}, cold", DIRECT), *(Row("g", f"{client}, {state}", OURS) for state in _STATES))
+        seconds = [results.median(row, "seconds") for row in rows]
+        if any(value is None for value in seconds):
+            return ""
+        direct, cold, warm = (f"{figure(value)} s" for value in seconds if value is not None)
+        told.append(f"{client} {direct} without the cache, {cold} with an empty one, {warm} with a warm one")
+    wheels = figure(results.median(Row("g", "pip, cold", DIRECT), "count") or 0.0)
+    return (
+        f"\n{_verdict(results)}: jupyterlab, {wheels} wheels, by `pip download` and `uv pip install`, from an index "
+        f"with PyPI's answers that is 40 ms and 100 Mbit/s per connection away: {'; '.join(told)}.\n"
+    )
+
+
+def _verdict(results: Results) -> str:
+    """What may be said of the first install."""
+    slower = [
+        client
+        for client in ("pip", "uv")
+        if (ratio(results, "g", f"{client}, cold", "seconds", DIRECT) or math.inf) >= 1.0
+    ]
+    return "The first install is faster too" if not slower else f"The first install, not yet faster with {slower[-1]}"
 
 
 def placed(document: str, text: str, begin: str = BEGIN, end: str = END) -> str:
