@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -93,8 +94,8 @@ def run(command: Sequence[str | Path]) -> Run:
 def ways(data: Path, place: Path) -> Iterator[tuple[str, list[str | Path]]]:
     """What is measured, with its name, in the order that each needs."""
     program: list[str | Path] = [sys.executable, "-m", "proxy"]
-    yield "cp", ["cp", "-r", "--reflink=never", data / "index" / "sha256", place / "copy"]
     yield "export", [*program, "export", place / "bundle.tar", "--data", data]
+    yield "cp", ["cp", "-r", "--reflink=never", data / "index" / "sha256", place / "copy"]
     yield "import", [*program, "import", place / "bundle.tar", "--data", place / "other"]
     yield "stats", [*program, "stats", "--data", data]
 
@@ -106,6 +107,8 @@ def measure(data: Path, rounds: int) -> dict[str, list[Run]]:
         with tempfile.TemporaryDirectory(dir=data.parent) as name:
             for way, command in ways(data, Path(name)):
                 found.setdefault(way, []).append(run(command))
+                # Memory that a virtual machine never had is much slower: the next one gets what this one had.
+                shutil.rmtree(Path(name, "copy"), ignore_errors=True)
     return found
 
 

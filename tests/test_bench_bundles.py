@@ -27,7 +27,7 @@ def test_main__tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == bundles.main(["--size", "0.003", "--files", "3", "--rounds", "1"])
 
     lines = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    assert ["cp", "export", "import", "stats"] == lines[1:5] == lines[6:]
+    assert ["export", "cp", "import", "stats"] == lines[1:5] == lines[6:]
 
 
 def test_run__failure() -> None:
