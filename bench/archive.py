@@ -12,16 +12,12 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 from bench.content import KIB, MIB
-from bench.processes import Process
+from bench.processes import Process, Stoppable
 from tests.e2e.apt import Source
 from tests.e2e.archive import architecture, build, tool
 from tests.e2e.mirror import free_port
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 # How many packages of which size, in bytes: much like what an image with compilers installs.
 SIZES = ((80, 50 * KIB), (30, 500 * KIB), (8, 4 * MIB), (2, 20 * MIB))
@@ -58,7 +54,7 @@ def make(folder: Path) -> Packages:
     return Packages(folder, names, f"/pool/{built[0].name}", sum(path.stat().st_size for path in built))
 
 
-class Mirror:
+class Mirror(Stoppable):
     """nginx in front of the packages. `pace` is one of `PACES`. Use as a context manager."""
 
     def __init__(self, packages: Packages, pace: str, folder: Path) -> None:
@@ -92,12 +88,8 @@ http {{
         """What stands in apt's sources."""
         return Source(f"http://{self.host}", "stable", "main", trusted=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """End it."""
         self._process.stop()
 
     def _wait(self) -> None:

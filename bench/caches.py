@@ -13,16 +13,15 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from bench.processes import Process
+from bench.processes import Process, Stoppable
 from bench.results import OURS
 from bench.servers import ServerError
 from tests.e2e.mirror import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 ACNG, SQUID = "apt-cacher-ng", "squid"
 CACHES = (OURS, ACNG, SQUID)
@@ -30,7 +29,7 @@ _SQUID_USER = "proxy"  # squid does not run as root; its package makes this user
 _START_LIMIT = 30.0
 
 
-class Cache:
+class Cache(Stoppable):
     """A running cache in front of the archive at `host`; `url` is what apt is given for a proxy."""
 
     def __init__(self, name: str, folder: Path, host: str) -> None:
@@ -44,15 +43,11 @@ class Cache:
         try:
             self._wait()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.stop()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """End it."""
         self.process.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 

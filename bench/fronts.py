@@ -5,23 +5,19 @@ from __future__ import annotations
 import sys
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 from bench import nginx
-from bench.processes import Process
+from bench.processes import Process, Stoppable
 from bench.public_index import SIMPLE
 from bench.results import OURS
 from bench.servers import Place, environment, free_port, listening, proxpi_command, proxpi_environment
 from tests import scrape
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
 FRONTS = (OURS, "nginx", "proxpi")
 _FORESEEN = "pullthrough_foreseen_bytes_total"
 
 
-class Front:
+class Front(Stoppable):
     """A running cache; `index` is what its clients are given. Started again on the same folder, it has what it had.
 
     Use as a context manager. Raises ServerError.
@@ -53,12 +49,8 @@ class Front:
         with urllib.request.urlopen(f"{self._base}/metrics", timeout=10) as answer:
             return scrape.value(answer.read().decode(), _FORESEEN, outcome=outcome)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """End it."""
         self.process.stop()
 
 

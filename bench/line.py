@@ -16,14 +16,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from bench.link import MEGABIT
-from bench.processes import Process
+from bench.processes import Process, Stoppable
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 _CHUNK = 1 << 16
 _LAG = 0.05  # so many seconds that a busy machine delayed a chunk are made up for
@@ -60,7 +59,7 @@ class Pacer:
         return max(0.0, self._free - now)
 
 
-class Line:
+class Line(Stoppable):
     """The running line, seen from the program that measures. Use as a context manager. `port`: where it leads to."""
 
     def __init__(self, port: int, reach: Reach, log: Path) -> None:
@@ -68,12 +67,8 @@ class Line:
         self._process = Process([sys.executable, "-m", "bench.line", *options], log=log, stdout=subprocess.PIPE)
         self.url = self._process.line()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """End it."""
         self._process.stop()
 
 

@@ -14,14 +14,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bench.processes import Process
+from bench.processes import Process, Stoppable
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 MEGABIT = 125_000  # bytes a second
 _CHUNK = 1 << 16
@@ -42,7 +41,7 @@ class Meter:
         return max(0.0, self._free - now)
 
 
-class Link:
+class Link(Stoppable):
     """The running link, seen from the program that measures. Use as a context manager. `rate`: bytes a second."""
 
     def __init__(self, host: str, rate: int, log: Path) -> None:
@@ -50,12 +49,8 @@ class Link:
         self._process = Process(command, log=log, stdout=subprocess.PIPE)
         self.url = self._process.line()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """End it."""
         self._process.stop()
 
 

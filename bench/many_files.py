@@ -13,18 +13,17 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from bench import large_store
 from bench.content import MIB
 from bench.large_store import FEW, PLENTY, UPSTREAM, WHEEL, paths
-from bench.processes import Process
+from bench.processes import Process, Stoppable
 from bench.results import OURS, Row, say
 from bench.servers import environment, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from bench.bed import Bed
 
@@ -72,7 +71,7 @@ def _round(bed: Bed, row: Row, port: int, number: int) -> float:
     return median
 
 
-class Cache:
+class Cache(Stoppable):
     """A running cache on such a folder; `started`: seconds to its first hit, `cost`: processor seconds for that."""
 
     def __init__(self, folder: Path, data: Path) -> None:
@@ -96,12 +95,8 @@ class Cache:
         self.started = time.perf_counter() - begin
         self.cost = self.process.cpu()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """End it."""
         self.process.stop()
 
     def rest(self) -> None:

@@ -21,13 +21,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO
 
 from bench import content
-from bench.processes import Process
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from bench.processes import Process, Stoppable
 
 _COUNTS = "/+counts"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -54,7 +51,7 @@ UNLIMITED = Pace("unlimited")
 LIMITED = Pace("20 MB/s per connection", rate=20_000_000, delay=0.03)
 
 
-class Origin:
+class Origin(Stoppable):
     """The running origin, seen from the program that measures. Use as a context manager."""
 
     def __init__(self, folder: Path, pace: Pace, log: Path) -> None:
@@ -83,12 +80,8 @@ class Origin:
             counts: dict[str, int] = json.load(answer)
         return counts
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """End it."""
         self._process.stop()
 
 

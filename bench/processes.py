@@ -9,13 +9,15 @@ import os
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bench.content import KIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE = 10.0
@@ -24,6 +26,22 @@ _IDLE, _LOOK = 0.1, 0.2
 # Index of the first time (utime, stime, cutime, cstime) in /proc/PID/stat after the command's name; proc(5).
 _TIMES = slice(11, 15)
 _PARENT = 1
+
+
+class Stoppable(ABC):
+    """What was started, and ends with the `with` block that it is used in."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
 
 class Process:

@@ -11,17 +11,15 @@ import contextlib
 import sys
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from bench.line import Line
-from bench.processes import Process
+from bench.processes import Process, Stoppable
 from bench.servers import free_port, listening
 from proxy.config.builtin import simple_endpoint
 from proxy.config.settings import Settings
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from bench.line import Reach
 
 SIMPLE = "/pypi/simple/"
@@ -37,7 +35,7 @@ def obstacle() -> str:
     return ""
 
 
-class PublicIndex:
+class PublicIndex(Stoppable):
     """The running index. `url` is its address at the end of the line, `near` the same without the line.
 
     `kept`: the folder of what it holds. Use as a context manager. Raises ServerError.
@@ -59,12 +57,8 @@ class PublicIndex:
             listening(process, port)
             self._started = stack.pop_all()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """End it."""
         self._started.close()
 
 

@@ -18,15 +18,14 @@ import urllib.request
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from bench import devpi, nginx
-from bench.processes import Process
+from bench.processes import Process, Stoppable
 from bench.results import OURS, PORTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from bench.content import Ware
 
@@ -66,7 +65,7 @@ class Recipe:
     cases: str = "abcde"
 
 
-class Server:
+class Server(Stoppable):
     """A running server; `started` is the seconds from its start to its first answer. Use as a context manager."""
 
     def __init__(self, recipe: Recipe, place: Place) -> None:
@@ -109,14 +108,6 @@ class Server:
         """End the server and remove its folder."""
         self.process.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _wait(self, limit: float) -> None:
         while True:
