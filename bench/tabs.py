@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _BUILD.mkdir(parents=True, exist_ok=True)
     scale = replace(QUICK, giant=MIB, cold=MIB)
     with tempfile.TemporaryDirectory(dir=_BUILD) as folder:
-        bed = Bed(Path(folder), _BUILD / "peers", scale, [OURS], {})
+        bed = Bed(Path(folder), _BUILD, scale, [OURS], {})
         with bed.origin(UNLIMITED) as origin, bed.start(OURS, origin) as server:
             say(f"{'':24}{'hits/s':>10}{'p99 ms':>10}{'CPU us':>10}")
             for name, url in (

@@ -79,11 +79,8 @@ class ImageFiles:
             return
         try:
             yield from (path for path in sorted(self.folder.glob(pattern)) if path.is_file())
-        except (
-            ValueError,
-            NotImplementedError,
-        ):  # no pattern of Python's: who looked for a file there says it is missing
-            return
+        except (ValueError, NotImplementedError):
+            return  # no pattern of Python's: who looked for a file there says that it is missing
 
 
 def _sources(placed: Placed, sought: str) -> Iterator[str]:
