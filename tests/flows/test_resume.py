@@ -29,10 +29,12 @@ from tests.wheels import Package, wheel
 PATH = "/packages/"
 SEGMENTS = 20
 
+_ENDING = 60  # seconds
+
 
 @asynccontextmanager
 async def serving(origin: Origin, data: Path) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    """The real command in a process of its own; gives its address. It is killed at the end, if it still runs."""
+    """The real command in a process of its own; gives its address. It is told to end, if it still runs."""
     upstreams = f'[{{"mount": "pypi", "url": "{origin.url}/", "index": "simple/"}}]'
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PULLTHROUGH_")}
     process = await asyncio.create_subprocess_exec(
@@ -51,12 +53,22 @@ async def serving(origin: Origin, data: Path) -> AsyncIterator[tuple[str, asynci
         reading = asyncio.create_task(process.stderr.read())
         yield line.split(" serves at ")[1].split()[0], process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await _end(process)
         if reading is not None:
             await reading
         process._transport.close()  # type: ignore[attr-defined]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Not by a kill at once: a file may be served while the journal of its download is still being deleted."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), _ENDING)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
 
 
 def on_disk(data: Path) -> int:
