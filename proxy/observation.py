@@ -19,6 +19,7 @@ from proxy.ports import Again, AnswerObserver, Clock
 from proxy.status import Status
 from proxy.storage.opening import PendingStore
 from proxy.storage.store import DiskStore
+from proxy.user_agent import UserAgent
 from proxy.web.access_log import AccessLog
 from proxy.web.log_writer import LogWriter
 from proxy.web.program_log import written_to
@@ -76,8 +77,8 @@ class _Each:
         """Of one who is told in short, all are."""
         tellers = [one.again(event) for one in self._observers]
 
-        def tell(when: float, client: str, seconds: float) -> None:
+        def tell(when: float, client: str, seconds: float, agent: UserAgent) -> None:
             for one in tellers:
-                one(when, client, seconds)
+                one(when, client, seconds, agent)
 
         return tell

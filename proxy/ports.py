@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 from proxy.config.proxies import Proxy
 from proxy.events import Event, Served
 from proxy.model import Blob, Digest, Entry, Part, UpstreamRequest, Validator
+from proxy.user_agent import UserAgent
 
 
 class Clock(Protocol):
@@ -33,14 +34,16 @@ class Observer(Protocol):
     def __call__(self, event: Event, /) -> None: ...
 
 
-# Tells that an answer was sent once more: when (seconds since the epoch), to which client, in how many seconds.
-Again: TypeAlias = Callable[[float, str, float], None]
+# Tells that an answer was sent once more: when (seconds since the epoch), to which client, in how many seconds, and to
+# which program.
+Again: TypeAlias = Callable[[float, str, float, UserAgent], None]
 
 
 class AnswerObserver(Observer, Protocol):
     """An observer that can be told in short of an answer that is sent again and again.
 
-    What is the same each time is worked out once. It comes to the same as an event each time.
+    What is the same each time is worked out once. It comes to the same as an event each time, which has the client,
+    the seconds and the program that are told.
     """
 
     def again(self, event: Served) -> Again:

@@ -180,7 +180,7 @@ class Status:
     def __call__(self, event: Event, /) -> None:
         """Remember an event; implements `ports.AnswerObserver`."""
         if isinstance(event, Served):
-            self.again(event)(self._clock.now(), event.client, event.seconds)
+            self.again(event)(self._clock.now(), event.client, event.seconds, event.agent)
         elif isinstance(event, UpstreamFailed):
             self._failures.append(FailureStatus(self._clock.now(), event.upstream, event.reason))
             self._conditions.setdefault(event.upstream, _Condition()).failing = event.reason
@@ -204,9 +204,9 @@ class Status:
 
     def again(self, event: Served) -> Again:
         if event.upstream == OWN:
-            return lambda _, __, ___: None
+            return lambda *_: None
         append = self._answers.append
-        return lambda when, client, seconds: append((event, when, client, seconds))
+        return lambda when, client, seconds, _: append((event, when, client, seconds))
 
     def failures(self) -> Sequence[FailureStatus]:
         """The last failures of upstreams, the newest first."""

@@ -9,6 +9,7 @@ from proxy.history import DaySum, ProjectSum
 from proxy.metrics import Traffic, TrafficRow
 from proxy.model import Kind, Outcome, Source
 from proxy.status import DayStatus, FailureStatus, Now, ProjectStatus, Status, UpstreamStatus
+from proxy.user_agent import UNKNOWN
 from tests.flows.asking import SteppedClock
 
 
@@ -112,8 +113,8 @@ async def test_again() -> None:
     for client in ("10.0.0.7", "10.0.0.8"):
         clock.advance(1)
         told(replace(_served("/pypi/a.whl"), client=client, seconds=2.0))
-        again(clock.now(), client, 2.0)
-        own(clock.now(), client, 2.0)
+        again(clock.now(), client, 2.0, UNKNOWN)
+        own(clock.now(), client, 2.0, UNKNOWN)
 
     assert await _now(told) == await _now(told_in_short)
     assert ["10.0.0.8", "10.0.0.7"] == [one.client for one in (await _now(told_in_short)).answers]

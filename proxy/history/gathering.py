@@ -56,7 +56,7 @@ class Gathering:
 
 
 class _AnswerSums:
-    """An answer and its sums, which are looked up once for each batch, day and client."""
+    """An answer and its sums, which are looked up once for each batch, day, client and program."""
 
     __slots__ = (
         "_by_client",
@@ -82,15 +82,15 @@ class _AnswerSums:
         self._of_file = got and len(event.path) <= _LONGEST
         self._number = self._day = -1
         self._total = Total()
-        self._by_client: dict[str, ClientSum] = {}
+        self._by_client: dict[tuple[str, UserAgent], ClientSum] = {}
 
-    def __call__(self, when: float, client: str, _: float) -> None:
+    def __call__(self, when: float, client: str, _: float, agent: UserAgent) -> None:
         day = int(when) // DAY
         if self._number != self._gathering.number or self._day != day:
             self._renew(day)
         self._total.add(self._one)
         if self._of_file:
-            asked = self._by_client.get(client) or self._asked_by(client, when)
+            asked = self._by_client.get((client, agent)) or self._asked_by(client, agent, when)
             asked.requests += 1
             asked.size += self._size
             asked.saved += self._saved
@@ -102,10 +102,10 @@ class _AnswerSums:
         self._total = self._gathering.batch.total(day, self._event.upstream, self._event.kind.value)
         self._by_client = {}
 
-    def _asked_by(self, client: str, when: float) -> ClientSum:
-        """The sum of a client. It is in no batch where there are too many."""
+    def _asked_by(self, client: str, agent: UserAgent, when: float) -> ClientSum:
+        """The sum of a client's program. It is in no batch where there are too many."""
         event, sums = self._event, self._gathering.batch.sums
-        key = (self._day, event.upstream, event.path, event.sha256, client, event.agent)
+        key = (self._day, event.upstream, event.path, event.sha256, client, agent)
         asked = sums.get(key)
         if asked is None:
             asked = ClientSum(0, 0, when, when)
@@ -113,5 +113,5 @@ class _AnswerSums:
                 return asked
             sums[key] = asked
         if len(self._by_client) < _CLIENTS:
-            self._by_client[client] = asked
+            self._by_client[client, agent] = asked
         return asked

@@ -54,14 +54,14 @@ class Recorder:
     def __call__(self, event: Event, /) -> None:
         """Add an event to the sums."""
         if isinstance(event, Served):
-            self.again(event)(self._clock.now(), event.client, event.seconds)
+            self.again(event)(self._clock.now(), event.client, event.seconds, event.agent)
         elif isinstance(event, Fetched):
             day = int(self._clock.now()) // DAY
             self._gathering.batch.total(day, event.upstream, "").fetched += event.size
 
     def again(self, event: Served) -> Again:
         if event.upstream == OWN:
-            return lambda _, __, ___: None
+            return lambda *_: None
         return self._gathering.again(event)
 
     async def start(self, folder: Path) -> None:

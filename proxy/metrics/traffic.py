@@ -15,6 +15,7 @@ from proxy.events import HITS, OWN, Served
 from proxy.metrics.histogram import Histogram
 from proxy.model import Kind, Outcome, Source
 from proxy.ports import Again
+from proxy.user_agent import UserAgent
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ class _SentAgain:
     row: Row
     sent: Sent
 
-    def __call__(self, when: float, client: str, seconds: float) -> None:  # noqa: ARG002 as `ports.Again`
+    def __call__(self, when: float, client: str, seconds: float, agent: UserAgent) -> None:  # noqa: ARG002 as `Again`
         row = self.row
         row.requests += 1
         row.times.total.add(seconds)

@@ -22,10 +22,12 @@ from proxy.web.log_writer import LogWriter
 
 _quoted = json.JSONEncoder().encode  # a JSON string in ASCII
 _REMEMBERED = 1024  # addresses
+_PROGRAMS = 6144  # as many as `head_key` knows
 _LONGEST = 512  # characters of an address that is remembered
 _OF_FILES = (Kind.FILE, Kind.METADATA)
 
-Line = Callable[[float, str, float], str]  # when in seconds since the epoch, the client, seconds
+# When in seconds since the epoch, the client, seconds, the program.
+Line = Callable[[float, str, float, UserAgent], str]
 
 
 class AccessLog:
@@ -39,11 +41,11 @@ class AccessLog:
 
     def __call__(self, event: Event, /) -> None:
         if isinstance(event, Served):
-            self._queue(self._form(event)(self._now(), event.client, event.seconds))
+            self._queue(self._form(event)(self._now(), event.client, event.seconds, event.agent))
 
     def again(self, event: Served) -> Again:
         queue, line = self._queue, self._form(event)
-        return lambda when, client, seconds: queue(line(when, client, seconds))
+        return lambda when, client, seconds, agent: queue(line(when, client, seconds, agent))
 
 
 def json_line(event: Served) -> Line:
@@ -51,13 +53,14 @@ def json_line(event: Served) -> Line:
     sent = ", ".join([f'"{source.value}": {size}' for source, size in event.sent.items() if size])
     asked = _asked if len(event.path) <= _LONGEST else _asked.__wrapped__
     same = (
-        f"{_of_agent(event.agent)}{asked(event.method, event.path, event.upstream, event.kind, event.project)}"
+        f"{asked(event.method, event.path, event.upstream, event.kind, event.project)}"
         f'"status": {event.status}, "outcome": "{event.outcome.value}", "sent": {{{sent}}}'
     )
 
-    def line(when: float, client: str, seconds: float) -> str:
+    def line(when: float, client: str, seconds: float, agent: UserAgent) -> str:
         time = _time(int(when) * 1000 + int(when % 1 * 1000))
-        return f'{{"time": "{time}", "client": {_client(client)}, {same}, "seconds": {round(seconds, 6)}}}\n'
+        asks = f"{_client(client)}, {_of_agent(agent)}"
+        return f'{{"time": "{time}", "client": {asks}{same}, "seconds": {round(seconds, 6)}}}\n'
 
     return line
 
@@ -66,10 +69,13 @@ def text_line(event: Served) -> Line:
     """Makes lines of words."""
     path = _quoted(event.path)[1:-1]
     sent = "+".join([f"{size} {source.value}" for source, size in event.sent.items() if size]) or "0"
-    name, version, _ = event.agent
     same = f"{event.method} {path} {event.status} {event.outcome.value} {sent}"
-    agent = "/".join(filter(None, (name, version))) or "-"
-    return lambda when, client, seconds: f"{_second(int(when))}+00:00 {client} {same} {seconds:.4f}s {agent}\n"
+
+    def line(when: float, client: str, seconds: float, agent: UserAgent) -> str:
+        program = "/".join(filter(None, agent[:2])) or "-"
+        return f"{_second(int(when))}+00:00 {client} {same} {seconds:.4f}s {program}\n"
+
+    return line
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -85,7 +91,7 @@ def _asked(method: str, path: str, upstream: str, kind: Kind, project: str | Non
     return _fields({**fields, "file": file})
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_PROGRAMS)
 def _of_agent(agent: UserAgent) -> str:
     """The fields of the program that asks."""
     name, version, build = (text or None for text in agent)

@@ -95,7 +95,12 @@ def _is_browser(headers: Mapping[str, str]) -> bool:
     """Whether a browser sent this: by Fetch Metadata, or by its name, as sites without TLS do not get the former."""
     if any(name in headers for name in ("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User")):
         return True
-    return headers.get("User-Agent", "").startswith("Mozilla/")
+    return is_browser_name(headers.get("User-Agent", ""))
+
+
+def is_browser_name(agent: str) -> bool:
+    """Whether a User-Agent is one that browsers have."""
+    return agent.startswith("Mozilla/")
 
 
 def is_own_host(host: str, names: AbstractSet[str]) -> bool:

@@ -43,7 +43,7 @@ from proxy.web.error_responses import error_response, text_response
 from proxy.web.own_base import own_base
 from proxy.web.own_pages import OwnPages
 from proxy.web.replay import Replay
-from proxy.web.request_head import agent_of, query_of
+from proxy.web.request_head import agent_of, in_build, query_of
 from proxy.web.request_target import ArchiveTarget, OwnTarget
 from proxy.web.responses import AlreadySent, Exchange, Responder
 from proxy.web.sender import BodyBroken, ClientGone
@@ -103,7 +103,8 @@ class Edge:
         path = request.raw_path if request.raw_path.startswith("/") else "-"
         framing = Framing((request.version.major, request.version.minor), request.keep_alive)
         exchange = Exchange(connection, Query(None, request.method), framing, self._clock.monotonic())
-        record = _RequestRecord(exchange, path, agent=agent_of(request.headers))
+        headers = request.headers
+        record = _RequestRecord(exchange, path, agent=agent_of(headers), in_build=in_build(headers))
         try:
             return record.left(record.with_cors(await self._answer(request, record)), self._clock.monotonic())
         except PullthroughError as error:
@@ -208,7 +209,7 @@ class Edge:
         if answer.outcome is Outcome.STALE:
             record.stale_age = answer.age
         sent = await self._responder.send(exchange, answer)
-        self._replay.remember(exchange, record.path, answer, record.agent)
+        self._replay.remember(exchange, record.path, answer, record.agent, in_build=record.in_build)
         return sent
 
     def _preflight(self, target: OwnTarget | ArchiveTarget, record: _RequestRecord) -> web.StreamResponse:
@@ -251,6 +252,7 @@ class _RequestRecord:
     archive: ArchiveAddress | None = None
     stale_age: float | None = None
     agent: UserAgent = UNKNOWN
+    in_build: bool = False
     project: str | None = None
     sha256: str | None = None
 

@@ -1,4 +1,4 @@
-"""What `replay` remembers: answers by the head of their request, and short bodies, each within a bound.
+"""What `replay` remembers: answers by the key of their request's head, and short bodies, each within a bound.
 
 A body is kept once, however many heads ask for it. Pure bookkeeping, on the event loop only.
 """
@@ -9,65 +9,78 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from proxy.cache.representation import Representation
 from proxy.events import Served
 from proxy.model import Blob
 from proxy.ports import Again
+from proxy.user_agent import UNKNOWN, UserAgent
+from proxy.web.head_key import LONGEST
 
 _HEADS = 16_384
 _HEADS_BYTES = 24 << 20
 _BODIES_BYTES = 32 << 20
-_HEAD_MOST = 2048  # bytes of a request's head that is worth remembering
-_OVERHEAD = 2048  # bytes of memory that an answer takes beside its texts, about
+_OVERHEAD = 2560  # bytes of memory that an answer takes beside its texts, about
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An answer as it leaves. `head`: without date and age. `event`: what it counts as; `tell` tells of it in short."""
+
+    head: bytes
+    event: Served
+    tell: Again
 
 
 @dataclass(slots=True)
 class Remembered:
-    """An answer ready to leave. `head`: without date and age. `expires`, `confirmed`: monotonic seconds.
+    """An answer, and how often it may be given. `expires`, `confirmed`: monotonic seconds.
 
-    `stands`: whether the answer is still right. `event` is what the answer counts as, and `tell` tells of it in short:
-    None until the head comes again, which some heads never do.
+    `representation` has its body elsewhere, if it is in memory. `agent`: the program that was answered.
     """
 
-    head: bytes
+    representation: Representation
+    path: str
     body: str  # its name in `ShortBodies`; where that has it no more, the blob is sent from disk
     blob: Blob | None
     expires: float
-    event: Served
-    stands: Callable[[], bool] | None = None
+    stands: Callable[[], bool] | None = None  # whether the answer is still right
     confirmed: float | None = None  # when upstream last confirmed it
-    tell: Again | None = None
+    cors: bool = False
+    agent: UserAgent = UNKNOWN
+    in_build: bool = False  # it came by the name that builds have
+    ready: Ready | None = None  # made when the head comes again, which most heads never do
 
     @property
     def weight(self) -> int:
         """Bytes of memory that it takes, about."""
-        return len(self.head) + len(self.event.path) + _OVERHEAD
+        return len(self.path) + _OVERHEAD
 
 
 class Memo:
-    """The answers by request head, bounded by number and by bytes. Mutable state: the table, in order of use."""
+    """The answers by `head_key`, bounded by number and by bytes. Mutable state: the table, in order of use."""
 
     def __init__(self) -> None:
         self._answers: OrderedDict[bytes, Remembered] = OrderedDict()
         self._bytes = 0
 
-    def get(self, head: bytes, now: float) -> Remembered | None:
-        """The answer to a request whose head is `head`, if it is remembered and fresh at `now`."""
-        answer = self._answers.get(head)
+    def get(self, key: bytes, now: float) -> Remembered | None:
+        """The answer to a request with this key, if it is remembered and fresh at `now`."""
+        answer = self._answers.get(key)
         if answer is None:
             return None
         if answer.expires <= now or (answer.stands is not None and not answer.stands()):
-            self.drop(head)
+            self.drop(key)
             return None
-        self._answers.move_to_end(head)
+        self._answers.move_to_end(key)
         return answer
 
-    def remember(self, head: bytes, answer: Remembered) -> None:
+    def remember(self, key: bytes, answer: Remembered) -> None:
         """Remember an answer. The longest unused ones make room for it."""
-        if len(head) > _HEAD_MOST:
+        if len(key) > LONGEST:
             return
-        self.drop(head)
-        self._answers[head] = answer
-        self._bytes += answer.weight + len(head)
+        self.drop(key)
+        self._answers[key] = answer
+        self._bytes += answer.weight + len(key)
         while len(self._answers) > _HEADS or self._bytes > _HEADS_BYTES:
             self.drop(next(iter(self._answers)))
 
@@ -76,11 +89,11 @@ class Memo:
         self._answers.clear()
         self._bytes = 0
 
-    def drop(self, head: bytes) -> None:
+    def drop(self, key: bytes) -> None:
         """Forget one."""
-        answer = self._answers.pop(head, None)
+        answer = self._answers.pop(key, None)
         if answer is not None:
-            self._bytes -= answer.weight + len(head)
+            self._bytes -= answer.weight + len(key)
 
 
 class ShortBodies:

@@ -1,9 +1,10 @@
-"""Replay: a request head that was answered before, byte for byte, is answered again without being parsed.
+"""Replay: a request head that was answered before is answered again without being parsed.
 
 Build farms send the same few heads thousands of times. The connection calls `Replay` with what arrived, before aiohttp
-sees it. The key is the whole head, so nothing in it can be overlooked. Only heads that the parser took for exactly one
-request without a body are remembered, and only whole, fresh answers from the cache are replayed. Each is counted like
-any other: what its log line and its counts have in common with the next one is made once.
+sees it. The key is the whole head, but for what a program says of itself (`head_key`), so nothing in it can be
+overlooked. Only heads that the parser took for exactly one request without a body are remembered, and only whole, fresh
+answers that come from the cache the next time are replayed. Each is counted like any other: what its log line and its
+counts have in common with the next one is made once, when the head comes again.
 """
 
 from __future__ import annotations
@@ -15,19 +16,23 @@ from http import HTTPStatus
 from proxy.cache.representation import Representation
 from proxy.errors import StoreError
 from proxy.events import Served
-from proxy.model import Blob, Outcome, Source
+from proxy.model import Blob, Kind, Outcome, Query, Source
 from proxy.ports import AnswerObserver, BlobReader, Clock
-from proxy.user_agent import UNKNOWN, UserAgent
-from proxy.web.answer_plan import finish_head, plan, start_head
-from proxy.web.memo import Memo, Remembered, ShortBodies
+from proxy.user_agent import DOCKER_BUILD, UNKNOWN, UserAgent
+from proxy.web.answer_plan import Framing, finish_head, plan, start_head
+from proxy.web.head_key import HeadKeys, names_program_once
+from proxy.web.memo import Memo, Ready, Remembered, ShortBodies
 from proxy.web.responses import SHORT, Exchange, Responder
 from proxy.web.server import ClientConnection
 
 _IN_MEMORY = 128 << 10  # bytes; the body of a stored file up to this length is kept in memory
+_WHOLE, _FRAMING = Query(None), Framing((1, 1), keep_alive=True)  # what is remembered was asked for so
+_CONFIRMED = (Outcome.MISS, Outcome.SHARED, Outcome.REVALIDATED)  # upstream gave or confirmed it for this very answer
+_HIT = Outcome.HIT
 
 
 class Replay:
-    """Answers the heads that it has seen before. Mutable state: the memo, and short bodies."""
+    """Answers the heads that it has seen before. Mutable state: the memo, short bodies, and what keys are made of."""
 
     def __init__(self, blobs: BlobReader, responder: Responder, observer: AnswerObserver, clock: Clock) -> None:
         self._responder = responder
@@ -36,51 +41,42 @@ class Replay:
         self._clock = clock
         self._memo = Memo()
         self._bodies = ShortBodies()
+        self._keys = HeadKeys()
 
     def __call__(self, connection: ClientConnection, data: bytes) -> bool:
         """Answer the bytes at once if they are a remembered head. False: they take the usual way."""
         clock = self._clock
         started = clock.monotonic()
-        answer = self._memo.get(data, started)
+        key, agent = self._keys.of(data)
+        answer = self._memo.get(key, started)
         if answer is None or not connection.writable:
             return False
-        transport = connection.transport
-        assert transport is not None, "a writable connection has one"
-        blob = answer.blob
-        body = self._bodies.get(answer.body)
+        ready = answer.ready or self._made_ready(answer)
+        blob, body = answer.blob, self._bodies.get(answer.body)
         gone = body is None if blob is None else self._blobs.blob(blob.digest) is None  # else this counts as a use
-        if gone:
-            self._memo.drop(data)
+        if gone or ready is None:
+            self._memo.drop(key)
             return False
-        head = finish_head(answer.head, clock.now(), None if answer.confirmed is None else started - answer.confirmed)
-        missing = 0
+        head = finish_head(ready.head, clock.now(), None if answer.confirmed is None else started - answer.confirmed)
         if body is not None:
-            transport.write(head + body)
+            connection.send(head, body)
         elif blob is not None:
             try:
-                missing = blob.size - self._responder.send_short(transport, head, blob, 0, blob.size)
+                missing = self._send_stored(connection, head, blob)
             except StoreError:
-                self._memo.drop(data)
+                self._memo.drop(key)
                 return False
+            if missing:
+                self._memo.drop(key)
+                connection.reset()
+                self._observer(_broken(ready.event, connection.peer, blob.size - missing, clock.monotonic() - started))
+                return True
         connection.restart_keepalive()
-        seconds = clock.monotonic() - started
-        if missing and blob is not None:
-            self._memo.drop(data)
-            connection.reset()
-            sent = {Source.CACHE: blob.size - missing}
-            self._observer(
-                replace(
-                    answer.event,
-                    outcome=Outcome.ERROR,
-                    sent=sent,
-                    client=connection.peer,
-                    seconds=seconds,
-                    first_byte=seconds,
-                )
-            )
-        else:
-            tell = answer.tell = answer.tell or self._observer.again(answer.event)
-            tell(clock.now(), connection.peer, seconds)
+        if agent is None:
+            agent = answer.agent
+        elif answer.in_build and not agent.build:
+            agent = agent._replace(build=DOCKER_BUILD)
+        ready.tell(clock.now(), connection.peer, clock.monotonic() - started, agent)
         return True
 
     def forget(self) -> None:
@@ -89,69 +85,105 @@ class Replay:
         self._bodies.clear()
 
     def remember(
-        self, exchange: Exchange, path: str, representation: Representation, agent: UserAgent = UNKNOWN
+        self,
+        exchange: Exchange,
+        path: str,
+        representation: Representation,
+        agent: UserAgent = UNKNOWN,
+        *,
+        in_build: bool = False,
     ) -> None:
-        """Remember the answer to a plain GET for the same head, if all of it came from the cache."""
+        """Remember the answer to a plain GET for the same head, if the next one comes from the cache."""
         query, framing = exchange.query, exchange.framing
         head, size, expires = exchange.connection.head, representation.size, representation.fresh_until
-        plain = query.method == "GET" and query.span is None and framing.keep_alive and framing.version == (1, 1)
+        plain = query.method == "GET" and query.span is None and framing == _FRAMING
         if not plain or head is None or size is None or exchange.status != HTTPStatus.OK or not expires:
             return
-        # Not what upstream just confirmed: the next answer is a hit, and counts as one.
-        if representation.source is not Source.CACHE or representation.outcome is not Outcome.HIT or size > SHORT:
+        hit = _as_hit(representation)
+        if hit is None or size > SHORT:
             return
-        try:
-            name = self._keep(path, representation, size)
-        except StoreError:  # damaged since it was sent, or no descriptor is left
+        key, _ = self._keys.of(head)
+        name = self._name(path, hit)
+        if name is None or not names_program_once(key):
             return
-        if name is None:
-            return
-        confirmed = None if representation.age is None else self._clock.monotonic() - representation.age
-        answer = plan(replace(representation, age=None), query, framing, cors=exchange.cors)
+        body, blob = hit.body, None
+        if isinstance(body, bytes):
+            self._bodies.keep(name, body)
+            hit = replace(hit, body=b"")
+        elif isinstance(body, Blob):
+            blob = body
+        confirmed = None if hit.age is None else self._clock.monotonic() - hit.age
+        self._memo.remember(
+            key,
+            Remembered(
+                hit, path, name, blob, expires, hit.stands, confirmed, exchange.cors, agent=agent, in_build=in_build
+            ),
+        )
+
+    def _made_ready(self, answer: Remembered) -> Ready | None:
+        """What the answer has in common with the next one; None: its body cannot be read."""
+        shown, blob, body = answer.representation, answer.blob, self._bodies.get(answer.body)
+        if blob is not None and blob.size <= _IN_MEMORY and body is None:
+            try:
+                self._bodies.keep(answer.body, self._read(blob))
+            except StoreError:  # damaged since it was sent, or no descriptor is left
+                return None
+        if blob is None:
+            shown = replace(shown, body=body or b"")
+        size = shown.size
+        assert size is not None, "checked when it was remembered"
+        whole = plan(replace(shown, age=None), _WHOLE, _FRAMING, cors=answer.cors)
         event = Served(
-            representation.mount,
-            representation.kind,
-            representation.outcome,
+            shown.mount,
+            shown.kind,
+            shown.outcome,
             HTTPStatus.OK.value,
             {Source.CACHE: size},
             0.0,
             "GET",
-            path,
-            agent=agent,
-            project=representation.project,
-            sha256=representation.sha256,
+            answer.path,
+            agent=answer.agent,
+            project=shown.project,
+            sha256=shown.sha256,
         )
-        self._memo.remember(
-            head,
-            Remembered(
-                start_head(HTTPStatus.OK, answer.fields),
-                name,
-                representation.body if isinstance(representation.body, Blob) else None,
-                expires,
-                event,
-                representation.stands,
-                confirmed,
-            ),
-        )
+        ready = answer.ready = Ready(start_head(HTTPStatus.OK, whole.fields), event, self._observer.again(event))
+        return ready
 
-    def _keep(self, path: str, representation: Representation, size: int) -> str | None:
-        """Keep the body, if it is short. Gives its name; None: there is no way to it. Raises BlobDamaged, StoreBroken.
+    def _send_stored(self, connection: ClientConnection, head: bytes, blob: Blob) -> int:
+        """Send a stored file from disk. Gives how many bytes could not be read. Raises BlobDamaged, StoreBroken."""
+        transport = connection.transport
+        assert transport is not None, "a writable connection has one"
+        return blob.size - self._responder.send_short(transport, head, blob, 0, blob.size)
 
-        The name stands for one content: it is a digest, or an address with a strong validator (RFC 9110 §8.8.1).
+    @staticmethod
+    def _name(path: str, representation: Representation) -> str | None:
+        """The name of a body, which stands for one content; None: there is none.
+
+        It is a digest, or an address with a strong validator (RFC 9110 §8.8.1).
         """
         body = representation.body
         if isinstance(body, Blob):
-            name = body.digest.value
-            if size <= _IN_MEMORY and self._bodies.get(name) is None:
-                self._bodies.keep(name, self._read(body))
-            return name
-        if not isinstance(body, bytes) or representation.etag is None:
-            return None
-        name = f"{path} {representation.etag}"
-        self._bodies.keep(name, body)
-        return name
+            return body.digest.value
+        return f"{path} {representation.etag}" if isinstance(body, bytes) and representation.etag is not None else None
 
     def _read(self, blob: Blob) -> bytes:
         """A short stored file, whole. Raises BlobDamaged, StoreBroken."""
         with self._blobs.lease(blob) as descriptor:
             return os.pread(descriptor, blob.size, 0)
+
+
+def _as_hit(representation: Representation) -> Representation | None:
+    """The answer as the next one will be: a hit, of what is kept; None where that is not certain."""
+    if representation.source is Source.CACHE and representation.outcome is _HIT:
+        return representation
+    if representation.kind not in (Kind.PAGE, Kind.METADATA) or representation.outcome not in _CONFIRMED:
+        return None
+    # Of an index, what upstream gave is kept by now.
+    age = 0.0 if representation.kind is Kind.PAGE else representation.age
+    return replace(representation, outcome=_HIT, source=Source.CACHE, age=age)
+
+
+def _broken(event: Served, client: str, size: int, seconds: float) -> Served:
+    """An answer that broke off after `size` bytes."""
+    sent = {Source.CACHE: size}
+    return replace(event, outcome=Outcome.ERROR, sent=sent, client=client, seconds=seconds, first_byte=seconds)

@@ -107,8 +107,12 @@ class Clients:
 
 def agent_of(headers: CIMultiDictProxy[str]) -> UserAgent:
     """The program that sends a request with these header fields."""
-    host = headers.get("Host", "")
-    return user_agent.read(headers.get("User-Agent"), in_build=host.partition(":")[0] == BUILD_HOST)
+    return user_agent.read(headers.get("User-Agent"), in_build=in_build(headers))
+
+
+def in_build(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether the request came by the name that builds reach the cache by."""
+    return headers.get("Host", "").partition(":")[0] == BUILD_HOST
 
 
 def name_of(address: str, headers: CIMultiDictProxy[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from packaging import markers, tags
 
-from proxy.foresight.environments import of_agent
+from proxy.foresight.environments import described, of_agent
 from tests.foresight.agents import agent
 
 
@@ -128,3 +128,12 @@ def test_of_agent__lie_makes_nothing_long(changed: dict[str, Any]) -> None:
     """The list of tags stays short."""
     environment = of_agent(agent(**changed))
     assert environment is None or len(environment.ranks) < 20_000
+
+
+def test_described() -> None:
+    """The same bytes for what describes the same environment; none for what describes no system."""
+    same = [agent(), agent("uv/0.9"), agent(user_data="job 7", system={"name": "Linux", "release": "6.18"})]
+    assert 1 == len({described(one) for one in same})
+    assert described(agent()) == described(described(agent()).decode()) != b""
+    assert described(agent()) != described(agent(python="3.12.1"))
+    assert [b""] * 4 == [described(one) for one in (None, "", "pip/24.0", "pip/24.0 {")]

@@ -26,7 +26,7 @@ def test_again__sums() -> None:
     gathering = Gathering()
     again = gathering.again(_EVENT)
     for when, client in ((1.0, "a"), (2.5, "a"), (3.0, "b"), (_DAY + 1, "a")):
-        again(when, client, 0.1)
+        again(when, client, 0.1, _PIP)
     assert {(0, "pypi", "file"): Total(3, 3, 210, 60, 30), (1, "pypi", "file"): Total(1, 1, 70, 20, 10)} == (
         gathering.batch.totals
     )
@@ -42,7 +42,7 @@ def test_again__clocks_go_back() -> None:
     gathering = Gathering()
     again = gathering.again(_EVENT)
     for when in (_DAY - 1, _DAY + 1, _DAY - 0.5):
-        again(when, "a", 0.1)
+        again(when, "a", 0.1, _PIP)
     assert [2, 1] == [one.requests for one in gathering.batch.sums.values()]
     assert [2, 1] == [one.requests for one in gathering.batch.totals.values()]
 
@@ -52,8 +52,8 @@ def test_again__is_the_same_as_events() -> None:
     gathering, other = Gathering(), Gathering()
     again = other.again(_EVENT)
     for when in (1.0, 2.0, 3.0):
-        gathering.again(_EVENT)(when, "a", 0.1)
-        (again if when != 2.0 else other.again(replace(_EVENT)))(when, "a", 0.1)
+        gathering.again(_EVENT)(when, "a", 0.1, _PIP)
+        (again if when != 2.0 else other.again(replace(_EVENT)))(when, "a", 0.1, _PIP)
     assert gathering.batch == other.batch
 
 
@@ -63,7 +63,7 @@ def test_again__many_clients() -> None:
     again = gathering.again(_EVENT)
     for when in range(3):
         for number in range(100):
-            again(float(when), f"10.0.0.{number}", 0.1)
+            again(float(when), f"10.0.0.{number}", 0.1, _PIP)
     assert 100 == len(gathering.batch.sums)
     assert {(3, 300, 0.0, 2.0)} == {
         (one.requests, one.size, one.first, one.last) for one in gathering.batch.sums.values()
@@ -74,10 +74,10 @@ def test_take__begins_anew() -> None:
     """What comes after is in the next batch only; an answer that is not sent any more does not keep the last one."""
     gathering = Gathering()
     again = gathering.again(_EVENT)
-    again(1.0, "a", 0.1)
+    again(1.0, "a", 0.1, _PIP)
     first = gathering.take()
-    again(2.0, "a", 0.1)
-    again(3.0, "a", 0.1)
+    again(2.0, "a", 0.1, _PIP)
+    again(3.0, "a", 0.1, _PIP)
     assert [1] == [one.requests for one in first.sums.values()]
     second = gathering.take()
     assert [2] == [one.requests for one in second.sums.values()]
@@ -97,6 +97,6 @@ def test_take__begins_anew() -> None:
 def test_again__who_asked_for_files_only(event: Served) -> None:
     """Of all else only the totals are kept."""
     gathering = Gathering()
-    gathering.again(event)(1.0, "a", 0.1)
+    gathering.again(event)(1.0, "a", 0.1, _PIP)
     assert [1] == [total.requests for total in gathering.batch.totals.values()]
     assert not gathering.batch.sums

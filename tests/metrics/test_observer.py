@@ -63,7 +63,7 @@ def test_again(upstream: str, source: Source) -> None:
     again = told_in_short.again(event)
     for seconds in (0.0001, 0.004, 70.0):
         told(replace(event, seconds=seconds, first_byte=seconds))
-        again(0.0, "10.0.0.7", seconds)
+        again(0.0, "10.0.0.7", seconds, event.agent)
     texts = [
         re.sub(r"(?m)^process_.*|^python_.*|.*start_time.*$", "", one.render()[0].decode())
         for one in (told, told_in_short)

@@ -104,7 +104,7 @@ def test_structured__who_asks() -> None:
 def test_structured__of_any_request(text: str, seconds: float, sent: dict[Source, int]) -> None:
     """Any request has one line, which is JSON in ASCII and holds all of it."""
     event = replace(EVENT, path=text, upstream=text, sent=sent, project=text, agent=UserAgent(text, text, text))
-    line = json_line(event)(0.0, text, seconds)
+    line = json_line(event)(0.0, text, seconds, event.agent)
     shown = json.loads(line)
     assert line.isascii()
     assert line.endswith("}\n")
@@ -120,7 +120,7 @@ def test_structured__of_any_request(text: str, seconds: float, sent: dict[Source
 )
 def test_structured__time(when: float, shown: str) -> None:
     """In UTC, by milliseconds (RFC 3339)."""
-    assert shown == json.loads(json_line(EVENT)(when, "", 0.0))["time"]
+    assert shown == json.loads(json_line(EVENT)(when, "", 0.0, EVENT.agent))["time"]
 
 
 @pytest.mark.parametrize("structured", [True, False])
@@ -132,8 +132,9 @@ def test_again(structured: bool) -> None:
     again = log.again(EVENT)
     for step, client, seconds in ((0.25, "127.0.0.1", 0.25), (0.001, "::1", 0.00000004), (60.0, "10.0.0.1", 1e-5)):
         clock.wall += step
-        log(replace(EVENT, client=client, seconds=seconds))
-        again(clock.now(), client, seconds)
+        agent = UserAgent("pip", f"24.{step}")
+        log(replace(EVENT, client=client, seconds=seconds, agent=agent))
+        again(clock.now(), client, seconds, agent)
     writer.close()
     written = stream.getvalue().splitlines()
     assert written[::2] == written[1::2]

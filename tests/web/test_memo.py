@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from proxy.events import Served
-from proxy.model import Kind, Outcome
+from proxy.cache.representation import Representation
+from proxy.model import Kind, Outcome, Source
 from proxy.web.memo import Memo, Remembered, ShortBodies
 
-_EVENT = Served("pypi", Kind.PAGE, Outcome.HIT, 200, {}, 0.0, "GET", "/")
+_PAGE = Representation(b"", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag"', Outcome.HIT, Source.CACHE)
 
 
-def answer(expires: float = 10.0, head: bytes = b"HTTP/1.1 200 OK\r\n") -> Remembered:
-    """An answer ready to leave."""
-    return Remembered(head, "body", None, expires, _EVENT)
+def answer(expires: float = 10.0, path: str = "/") -> Remembered:
+    """An answer that may be given again."""
+    return Remembered(_PAGE, path, "body", None, expires)
 
 
 def test_get__only_the_same_bytes() -> None:
@@ -35,7 +35,7 @@ def test_remember__in_the_place_of_another() -> None:
     """The newer answer counts, and the older one weighs nothing any more."""
     memo = Memo()
     for _ in range(1000):
-        memo.remember(b"GET /a", answer(head=bytes(60_000)))
+        memo.remember(b"GET /a", answer(path="x" * 60_000))
     newest = answer()
     memo.remember(b"GET /a", newest)
     assert memo.get(b"GET /a", 0) is newest
@@ -48,7 +48,7 @@ def test_remember__five_thousand_heads() -> None:
     memo = Memo()
     heads = [b"GET /a HTTP/1.1\r\nUser-Agent: pip/24.0 %d%s" % (number, bytes(500)) for number in range(5000)]
     for head in heads:
-        memo.remember(head, answer(head=bytes(400)))
+        memo.remember(head, answer())
     assert all(memo.get(head, 0) is not None for head in heads)
 
 
@@ -62,7 +62,7 @@ def test_remember__is_bounded_by_bytes() -> None:
     assert 5000 <= len(memo._answers) <= 16_384
     assert (memo.get(b"0", 0) is None, memo.get(b"19999", 0) is None) == (True, False)
     for number in range(2000):
-        memo.remember(b"large %d" % number, answer(head=bytes(60_000)))
+        memo.remember(b"large %d" % number, answer(path="x" * 60_000))
     assert memo._bytes <= 24 << 20
     assert memo.get(b"first", 0) is None
 

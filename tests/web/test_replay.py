@@ -12,7 +12,7 @@ from proxy.cache.representation import Representation
 from proxy.events import Event, Served
 from proxy.model import Kind, Outcome, Query, Source, Span
 from proxy.ports import Again
-from proxy.user_agent import UserAgent
+from proxy.user_agent import DOCKER_BUILD, UserAgent
 from proxy.web.answer_plan import Framing
 from proxy.web.replay import Replay
 from proxy.web.responses import Exchange, Responder
@@ -36,12 +36,8 @@ class Line:
     written: list[bytes] = field(default_factory=list)
     restarted: int = 0
 
-    @property
-    def transport(self) -> Line:
-        return self
-
-    def write(self, content: bytes) -> None:
-        self.written.append(content)
+    def send(self, head: bytes, body: bytes) -> None:
+        self.written.append(head + body)
 
     def restart_keepalive(self) -> None:
         self.restarted += 1
@@ -61,8 +57,8 @@ class Events(list[Event]):
         self.append(event)
 
     def again(self, event: Served) -> Again:
-        def tell(_: float, client: str, seconds: float) -> None:
-            self.append(replace(event, client=client, seconds=seconds, first_byte=seconds))
+        def tell(_: float, client: str, seconds: float, agent: UserAgent) -> None:
+            self.append(replace(event, client=client, seconds=seconds, first_byte=seconds, agent=agent))
 
         return tell
 
@@ -86,9 +82,14 @@ def replay(events: Events, clock: SteppedClock) -> Replay:
     return Replay(nobody, Responder(nobody, nobody, nobody, clock), events, clock)
 
 
-def answered(replay: Replay, line: Line | None = None) -> bool:
+def answered(replay: Replay, line: Line | None = None, head: bytes = HEAD) -> bool:
     """Whether the head is answered."""
-    return replay(cast("ClientConnection", line or Line()), HEAD)
+    return replay(cast("ClientConnection", line or Line()), head)
+
+
+def named(agent: str) -> bytes:
+    """The head of a client that calls itself so."""
+    return HEAD.replace(b"\r\n\r\n", f"\r\nUser-Agent: {agent}\r\n\r\n".encode())
 
 
 def test_call__does_not_stand_any_more(replay: Replay) -> None:
@@ -99,7 +100,7 @@ def test_call__does_not_stand_any_more(replay: Replay) -> None:
 
 
 def test_call__remembered(replay: Replay, events: Events, clock: SteppedClock) -> None:
-    """The whole answer leaves in one write, and is counted."""
+    """The whole answer leaves at once, and is counted."""
     agent = UserAgent("pip", "24.0")
     replay.remember(exchange(), "/path", replace(REPRESENTATION, project="demo"), agent)
     line = Line()
@@ -152,18 +153,75 @@ def test_remember__no_unusual_request(replay: Replay, query: Query[object], fram
     assert not answered(replay)
 
 
-@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.HIT])
-def test_remember__only_hits(replay: Replay, outcome: Outcome) -> None:
-    """What upstream had a part in is not remembered."""
-    replay.remember(exchange(), "/", replace(REPRESENTATION, outcome=outcome))
+@pytest.mark.parametrize("kind", [Kind.PAGE, Kind.METADATA])
+@pytest.mark.parametrize(
+    ("outcome", "source"),
+    [
+        (Outcome.MISS, Source.UPSTREAM),
+        (Outcome.SHARED, Source.SHARED),
+        (Outcome.REVALIDATED, Source.CACHE),
+    ],
+)
+def test_remember__what_upstream_just_gave(
+    replay: Replay, events: Events, clock: SteppedClock, kind: Kind, outcome: Outcome, source: Source
+) -> None:
+    """It is the hit that it is the next time: by its head, by its age, and in the figures."""
+    replay.remember(exchange(), "/", replace(REPRESENTATION, kind=kind, outcome=outcome, source=source))
+    clock.advance(5)
+    line = Line()
+    assert answered(replay, line)
+    assert b"\r\nX-Cache: hit\r\n" in line.written[0]
+    assert (b"\r\nAge: 5\r\n" in line.written[0]) is (kind is Kind.PAGE)
+    (event,) = events
+    assert isinstance(event, Served)
+    assert (Outcome.HIT, {Source.CACHE: 4}) == (event.outcome, event.sent)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        (Outcome.STALE, Kind.PAGE),
+        (Outcome.ERROR, Kind.PAGE),
+        (Outcome.MISS, Kind.FILE),
+        (Outcome.REVALIDATED, Kind.OTHER),
+    ],
+)
+def test_remember__not_what_may_be_no_hit(replay: Replay, outcome: Outcome, kind: Kind) -> None:
+    """What upstream did not confirm, and files that may not be whole, are looked up again."""
+    replay.remember(exchange(), "/", replace(REPRESENTATION, outcome=outcome, kind=kind))
     assert not answered(replay)
 
 
-@pytest.mark.parametrize("source", [Source.UPSTREAM, Source.SHARED])
-def test_remember__only_from_the_cache(replay: Replay, source: Source) -> None:
-    """Bytes are counted once by where they came from: later ones come from memory."""
-    replay.remember(exchange(), "/", replace(REPRESENTATION, source=source))
-    assert not answered(replay)
+def test_call__other_programs(replay: Replay, events: Events) -> None:
+    """One answer is for all of them; each is counted under its own name, and what it says of its build."""
+    replay.remember(exchange(head=named("pip/1.0")), "/", REPRESENTATION, UserAgent("pip", "1.0"))
+    lines = [Line(), Line(), Line()]
+    for line, agent in zip(lines, ["pip/1.0", "uv/2.0", 'pip/3.0 {"user_data": "job 7"}'], strict=True):
+        assert answered(replay, line, named(agent))
+    assert 1 == len({bytes(line.written[0]) for line in lines})
+    expected = [UserAgent("pip", "1.0"), UserAgent("uv", "2.0"), UserAgent("pip", "3.0", "job 7")]
+    assert expected == [event.agent for event in events if isinstance(event, Served)]
+
+
+def test_call__other_programs_of_builds(replay: Replay, events: Events) -> None:
+    """Who asks by the name that builds have is a build, unless it says which."""
+    replay.remember(exchange(head=named("pip/1.0")), "/", REPRESENTATION, UserAgent("pip", "1.0"), in_build=True)
+    for agent in ("uv/2.0", 'pip/3.0 {"user_data": "job 7"}'):
+        assert answered(replay, head=named(agent))
+    assert [DOCKER_BUILD, "job 7"] == [event.agent.build for event in events if isinstance(event, Served)]
+
+
+def test_call__browsers(replay: Replay) -> None:
+    """What was answered to a program is not for browsers, which may be refused."""
+    replay.remember(exchange(head=named("pip/1.0")), "/", REPRESENTATION)
+    assert not answered(replay, head=named("Mozilla/5.0"))
+
+
+def test_remember__two_names(replay: Replay) -> None:
+    """Nobody knows which of them counts."""
+    head = named("pip/1.0").replace(b"\r\nHost", b"\r\nuser-agent: pip/2.0\r\nHost")
+    replay.remember(exchange(head=head), "/", REPRESENTATION)
+    assert not answered(replay, head=head)
 
 
 def test_remember__only_whole_heads(replay: Replay) -> None:

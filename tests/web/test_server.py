@@ -128,3 +128,27 @@ async def test_shutdown__waits_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert b"" == await reader.read()
     writer.close()
     assert pytest.approx(0.2) == sum(limits)
+
+
+@pytest.mark.parametrize("size", [0, 5, 16 << 10, 100 << 10, 20 << 20])
+async def test_send(size: int) -> None:
+    """Head and body arrive whole and in their order, also where the socket takes only a part at once."""
+    body = bytes(number % 251 for number in range(1000)) * (size // 1000 + 1)
+
+    def replay(connection: ClientConnection, _: bytes) -> bool:
+        assert connection.writable
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\n", body[:size])
+        return True
+
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        raise AssertionError("all is replayed")
+
+    runner = web.ServerRunner(Server(handle, replay, 5.0), handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+    for _ in range(3):
+        writer.write(HEAD)
+        assert b"HTTP/1.1 200 OK\r\n\r\n" + body[:size] == await reader.readexactly(19 + size)
+    writer.close()
+    await runner.cleanup()

@@ -1,0 +1,71 @@
+"""What of a request head decides its answer: all of it, but what a program says of itself.
+
+Build farms send the same few heads with thousands of User-Agents: versions of kernels, numbers of jobs. An answer does
+not depend on these; the log and the history have them. What does count of a User-Agent stays in the key: whether it is
+a browser's (`admission`), and the environment that it describes (`foresight`). Called by `replay`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from proxy import user_agent
+from proxy.bounded import Bounded
+from proxy.foresight import environments
+from proxy.user_agent import UserAgent
+from proxy.web import admission
+
+LONGEST = 2048  # bytes of a head that is worth remembering
+_KNOWN = 6144  # User-Agents
+_LONGEST_AGENT = 1024  # bytes of one that is remembered
+_FIELDS = (b"\r\nUser-Agent: ", b"\r\nuser-agent: ")  # as pip and apt, and as uv write it
+_FIELD = len(_FIELDS[0])
+# What the parser takes for a value, and leaves as it is (RFC 9110 §5.5).
+_VALUE = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+
+
+class _Known(NamedTuple):
+    """A User-Agent: what stands for it in a key, and the program."""
+
+    counts: bytes
+    agent: UserAgent
+
+
+class HeadKeys:
+    """Mutable state: the User-Agents that came last, within a bound."""
+
+    def __init__(self) -> None:
+        self._known: Bounded[bytes, _Known] = Bounded(_KNOWN)
+
+    def of(self, head: bytes) -> tuple[bytes, UserAgent | None]:
+        """The key of a head, and the program that it names. None: the key is the whole head, whatever that names.
+
+        Two heads with the same key have the same answer, if the parser takes one of them for exactly one request.
+        """
+        start = head.find(_FIELDS[0])
+        if start < 0:
+            start = head.find(_FIELDS[1])
+        if start < 0 or len(head) > LONGEST:
+            return head, None
+        start += _FIELD
+        end = head.find(b"\r\n", start)
+        text = head[start:end]
+        known = self._known.get(text) or self._look_at(text)
+        if known is None or end < 0:
+            return head, None
+        return head[:start] + known.counts + head[end:], known.agent
+
+    def _look_at(self, text: bytes) -> _Known | None:
+        """A User-Agent that was not seen lately; None for one that stays in the key as it is."""
+        if len(text) > _LONGEST_AGENT or _VALUE.fullmatch(text) is None:
+            return None
+        said = text.decode("ascii")
+        counts = text if admission.is_browser_name(said) else environments.described(said)
+        known = self._known[text] = _Known(counts, user_agent.read(said))
+        return known
+
+
+def names_program_once(key: bytes) -> bool:
+    """Whether a head, by its key, has one User-Agent at most. Of two, nobody knows which one counts."""
+    return key.lower().count(b"\r\nuser-agent:") <= 1
