@@ -27,6 +27,14 @@ class Histogram:
         self.seconds += seconds
         self.buckets[bisect_left(self.bounds, seconds)] += 1
 
+    def add_to_both(self, other: Histogram, seconds: float) -> None:
+        """Count one duration here and in another histogram of the same bounds."""
+        bucket = bisect_left(self.bounds, seconds)
+        self.seconds += seconds
+        self.buckets[bucket] += 1
+        other.seconds += seconds
+        other.buckets[bucket] += 1
+
     @property
     def count(self) -> int:
         """How many durations were counted."""

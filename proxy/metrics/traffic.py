@@ -76,8 +76,7 @@ class _SentAgain:
     def __call__(self, when: float, client: str, seconds: float, agent: UserAgent) -> None:  # noqa: ARG002 as `Again`
         row = self.row
         row.requests += 1
-        row.times.total.add(seconds)
-        row.times.first_byte.add(seconds)
+        row.times.total.add_to_both(row.times.first_byte, seconds)
         row.sent.join(self.sent)
 
 

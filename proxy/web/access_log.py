@@ -58,9 +58,10 @@ def json_line(event: Served) -> Line:
     )
 
     def line(when: float, client: str, seconds: float, agent: UserAgent) -> str:
-        time = _time(int(when) * 1000 + int(when % 1 * 1000))
-        asks = f"{_client(client)}, {_of_agent(agent)}"
-        return f'{{"time": "{time}", "client": {asks}{same}, "seconds": {round(seconds, 6)}}}\n'
+        return (
+            f'{{"time": "{_time(int(when * 1000))}", "client": {_client(client)}, {_of_agent(agent)}'
+            f'{same}, "seconds": {seconds:.6f}}}\n'
+        )
 
     return line
 

@@ -179,8 +179,7 @@ def _as_hit(representation: Representation) -> Representation | None:
     if representation.kind not in (Kind.PAGE, Kind.METADATA) or representation.outcome not in _CONFIRMED:
         return None
     # Of an index, what upstream gave is kept by now.
-    age = 0.0 if representation.kind is Kind.PAGE else representation.age
-    return replace(representation, outcome=_HIT, source=Source.CACHE, age=age)
+    return replace(representation, outcome=_HIT, source=Source.CACHE, age=0.0)
 
 
 def _broken(event: Served, client: str, size: int, seconds: float) -> Served:

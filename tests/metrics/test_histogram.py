@@ -24,3 +24,13 @@ def test_bounds__ascend_without_end(bounds: tuple[float, ...]) -> None:
     """Nothing falls beside the buckets."""
     assert list(bounds) == sorted(set(bounds))
     assert math.inf == bounds[-1]
+
+
+def test_add_to_both() -> None:
+    """It comes to the same as counting twice."""
+    one, other, both = Histogram(), Histogram(), (Histogram(), Histogram())
+    for seconds in (0.0, 0.001, 0.0011, 400.0):
+        one.add(seconds)
+        other.add(seconds)
+        both[0].add_to_both(both[1], seconds)
+    assert [(h.seconds, h.buckets) for h in (one, other)] == [(h.seconds, h.buckets) for h in both]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -112,7 +113,7 @@ def test_structured__of_any_request(text: str, seconds: float, sent: dict[Source
     assert (text, text, text) == (shown["path"], shown["upstream"], shown["client"])
     assert round(seconds, 6) == shown["seconds"]
     assert {source.value: size for source, size in sent.items() if size} == shown["sent"]
-    assert json.dumps(shown) + "\n" == line
+    assert json.dumps({**shown, "seconds": 0}) == re.sub(r"[0-9.]+}\n$", "0}", line)
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_remember__what_upstream_just_gave(
     line = Line()
     assert answered(replay, line)
     assert b"\r\nX-Cache: hit\r\n" in line.written[0]
-    assert (b"\r\nAge: 5\r\n" in line.written[0]) is (kind is Kind.PAGE)
+    assert b"\r\nAge: 5\r\n" in line.written[0]
     (event,) = events
     assert isinstance(event, Served)
     assert (Outcome.HIT, {Source.CACHE: 4}) == (event.outcome, event.sent)
