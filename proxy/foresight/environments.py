@@ -67,24 +67,19 @@ class _Agent(msgspec.Struct):
 @lru_cache(maxsize=128)
 def of_agent(user_agent: str | None) -> Environment | None:
     """The environment that a User-Agent describes; None where it describes none that wheels could be chosen for."""
-    agent = _read(user_agent)
-    if agent is None:
+    if user_agent is None or len(user_agent) > _LONGEST:
         return None
+    _, brace, described = user_agent.partition("{")
     try:
+        agent = msgspec.json.decode(brace + described, type=_Agent)
         python = Version(agent.python)
-    except ValueError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # InvalidVersion, and half a character, too
         return None
     cpu = agent.cpu.lower()
     known = agent.system.name in _SYSTEMS and _CPU.fullmatch(cpu) and agent.implementation.name == "CPython"
     if not known or python.major != 3 or python.minor > _NEWEST["minor"]:  # noqa: PLR2004
         return None
     return environment(python, agent.system.name, agent.cpu, _platforms(agent, cpu))
-
-
-def described(user_agent: str | None) -> bytes:
-    """The part of a User-Agent that `of_agent` goes by: the same bytes mean the same environment. Empty: none."""
-    agent = _read(user_agent)
-    return b"" if agent is None else msgspec.json.encode(agent)
 
 
 def environment(python: Version, system: str, machine: str, platforms: Iterable[str]) -> Environment:
@@ -108,17 +103,6 @@ def environment(python: Version, system: str, machine: str, platforms: Iterable[
         "sys_platform": sys_platform,
     }
     return Environment(markers, python, {tag: rank for rank, tag in reversed(list(enumerate(ordered)))})
-
-
-def _read(user_agent: str | None) -> _Agent | None:
-    """What a User-Agent says of its system; None where it does not say it."""
-    if user_agent is None or len(user_agent) > _LONGEST:
-        return None
-    _, brace, rest = user_agent.partition("{")
-    try:
-        return msgspec.json.decode(brace + rest, type=_Agent)
-    except (msgspec.MsgspecError, ValueError, RecursionError):  # half a character, too
-        return None
 
 
 def _platforms(agent: _Agent, cpu: str) -> Iterator[str]:
@@ -160,3 +144,12 @@ def _two(version: str) -> tuple[int, int]:
     """The first two numbers of a version; zeros where there are none."""
     match = re.match(r"(\d{1,4})(?:\.(\d{1,4}))?", version, re.ASCII)
     return (int(match[1]), int(match[2] or 0)) if match is not None else (0, 0)
+
+
+def described(user_agent: str) -> bytes:
+    """The part of a User-Agent that `of_agent` goes by: the same bytes mean the same environment. Empty: none."""
+    _, brace, rest = user_agent.partition("{")
+    try:
+        return msgspec.json.encode(msgspec.json.decode(brace + rest, type=_Agent))
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # half a character, too
+        return b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -24,7 +24,7 @@ from proxy.web import action_requests, questions
 from proxy.web.action_requests import Act, ActionRefused
 from proxy.web.error_responses import OWN_HEADERS, text_response
 from proxy.web.questions import Questions
-from proxy.web.shared_facts import SharedFacts, tag_of
+from proxy.web.shared_facts import SharedAnswer, SharedFacts, tag_of
 
 PREFIX = "/api/v1/"
 # Lists stored files: a text to look for, the order, which is the first, how many; None where the store is not open.
@@ -32,6 +32,7 @@ Lister: TypeAlias = Callable[[str, Order, int, int], Awaitable[FoundFiles | None
 _COUNT, _MOST = 100, 1000  # files in one answer
 _DIGITS = 9
 _REFERENCE = "#/components/schemas/{name}"
+_JSON = {**OWN_HEADERS, "Cache-Control": "no-cache", "Content-Type": "application/json"}
 _encode = msgspec.json.Encoder().encode
 _NOT_OPEN = "The data folder is not open yet; ask again in a moment."
 
@@ -50,7 +51,7 @@ class Api:
         match path.removeprefix(PREFIX):
             case "now":
                 facts = await self.facts.get()
-                return _json(request, facts.body, facts.tag)
+                return SharedAnswer.of(request, facts.body, facts.tag, _JSON, partial(self.facts.are, facts))
             case "stored" if request.method == "POST":
                 return await self._action(request)
             case "stored":
@@ -121,13 +122,9 @@ def single_values(target: str) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _json(request: web.BaseRequest, body: bytes, tag: str | None = None) -> web.Response:
+def _json(request: web.BaseRequest, body: bytes) -> web.Response:
     """A JSON answer with a validator (RFC 9110 §8.8.3): who asks again is told so if nothing changed."""
-    tag = tag or tag_of(body)
-    headers = {**OWN_HEADERS, "Cache-Control": "no-cache", "ETag": tag}
-    if tag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, content_type="application/json", headers=headers)
+    return SharedAnswer.of(request, body, tag_of(body), _JSON, lambda: False)
 
 
 @cache

@@ -48,6 +48,7 @@ from proxy.web.request_target import ArchiveTarget, OwnTarget
 from proxy.web.responses import AlreadySent, Exchange, Responder
 from proxy.web.sender import BodyBroken, ClientGone
 from proxy.web.server import ClientConnection
+from proxy.web.shared_facts import SharedAnswer
 from proxy.web.tunnel import Tunnels
 
 _log = logging.getLogger(__name__)
@@ -149,6 +150,8 @@ class Edge:
         page = await self._own_pages.answer(target.path, request)
         if page is not None:
             exchange.status, record.outcome = page.status, Outcome.HIT
+            if isinstance(page, SharedAnswer):
+                self._replay.remember_shared(exchange, record.path, page, record.agent, in_build=record.in_build)
             return page
         return await self._answer_index(request, target, record)
 

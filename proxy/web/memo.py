@@ -35,10 +35,11 @@ class Ready:
 class Remembered:
     """An answer, and how often it may be given. `expires`, `confirmed`: monotonic seconds.
 
-    `representation` has its body elsewhere, if it is in memory. `agent`: the program that was answered.
+    `representation` has its body elsewhere, if it is in memory; None where the answer is `ready` from the start.
+    `agent`: the program that was answered.
     """
 
-    representation: Representation
+    representation: Representation | None
     path: str
     body: str  # its name in `ShortBodies`; where that has it no more, the blob is sent from disk
     blob: Blob | None
@@ -49,17 +50,20 @@ class Remembered:
     agent: UserAgent = UNKNOWN
     in_build: bool = False  # it came by the name that builds have
     ready: Ready | None = None  # made when the head comes again, which most heads never do
+    kept: bytes | None = None  # the body, if it is nowhere else
 
     @property
     def weight(self) -> int:
         """Bytes of memory that it takes, about."""
-        return len(self.path) + _OVERHEAD
+        return len(self.path) + len(self.kept or b"") + _OVERHEAD
 
 
 class Memo:
     """The answers by `head_key`, bounded by number and by bytes. Mutable state: the table, in order of use."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = _HEADS) -> None:
+        """`most`: answers."""
+        self._most = most
         self._answers: OrderedDict[bytes, Remembered] = OrderedDict()
         self._bytes = 0
 
@@ -81,7 +85,7 @@ class Memo:
         self.drop(key)
         self._answers[key] = answer
         self._bytes += answer.weight + len(key)
-        while len(self._answers) > _HEADS or self._bytes > _HEADS_BYTES:
+        while len(self._answers) > self._most or self._bytes > _HEADS_BYTES:
             self.drop(next(iter(self._answers)))
 
     def clear(self) -> None:

@@ -20,7 +20,8 @@ from proxy.web import action_requests, admission
 from proxy.web.action_requests import ActionRefused
 from proxy.web.api import PREFIX, Api, Asked, single_values
 from proxy.web.error_responses import OWN_HEADERS, text_response
-from proxy.web.status_page import POLICY, AnswerFilter, LivePart, Said, StatusPage
+from proxy.web.shared_facts import SharedAnswer
+from proxy.web.status_page import POLICY, AnswerFilter, Said, StatusPage
 
 _PAGE_HEADERS = {
     **OWN_HEADERS,
@@ -92,7 +93,15 @@ class OwnPages:
             return await self._stored(request, Said())
         facts, today, trouble = await self._api.facts.get(), datetime.now(UTC).date(), self._degraded()
         if query.get("view") == "live":
-            return _if_changed(request, self._page.live(facts.now, today, trouble))
+            part = self._page.live(facts.now, today, trouble)
+            # `no-store` stays: the script keeps it.
+            return SharedAnswer.of(
+                request,
+                part.body,
+                part.tag,
+                _PAGE_HEADERS,
+                lambda: self._api.facts.are(facts) and self._degraded() == trouble,
+            )
         wanted = AnswerFilter(*(query.get(name, "") for name in ("client", "path", "project")))
         return _page(self._page.render(facts.now, _base_url(request), today, trouble, wanted))
 
@@ -153,14 +162,6 @@ def detecting_script(request: web.BaseRequest) -> web.Response:
 
 def _page(text: str, status: int = 200) -> web.Response:
     return web.Response(status=status, body=text.encode(), headers=_PAGE_HEADERS)
-
-
-def _if_changed(request: web.BaseRequest, part: LivePart) -> web.Response:
-    """The part with its validator (RFC 9110 §8.8.3), or 304 for who has it. `no-store` stays: the script keeps it."""
-    headers = {**_PAGE_HEADERS, "ETag": part.tag}
-    if part.tag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=part.body, headers=headers)
 
 
 def _static(text: str, content_type: str) -> web.Response:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from http import HTTPStatus
+from math import inf
 
 from proxy.cache.representation import Representation
 from proxy.errors import StoreError
-from proxy.events import Served
+from proxy.events import OWN, Served
 from proxy.model import Blob, Kind, Outcome, Query, Source
 from proxy.ports import AnswerObserver, BlobReader, Clock
 from proxy.user_agent import DOCKER_BUILD, UNKNOWN, UserAgent
@@ -24,11 +25,14 @@ from proxy.web.head_key import HeadKeys, names_program_once
 from proxy.web.memo import Memo, Ready, Remembered, ShortBodies
 from proxy.web.responses import SHORT, Exchange, Responder
 from proxy.web.server import ClientConnection
+from proxy.web.shared_facts import SharedAnswer
 
 _IN_MEMORY = 128 << 10  # bytes; the body of a stored file up to this length is kept in memory
 _WHOLE, _FRAMING = Query(None), Framing((1, 1), keep_alive=True)  # what is remembered was asked for so
 _CONFIRMED = (Outcome.MISS, Outcome.SHARED, Outcome.REVALIDATED)  # upstream gave or confirmed it for this very answer
 _HIT = Outcome.HIT
+_LOOKS = 64  # answers of the program itself
+_MADE = frozenset({"Server", "Content-Length", "Date"})  # header fields that are made anew
 
 
 class Replay:
@@ -40,6 +44,7 @@ class Replay:
         self._observer = observer
         self._clock = clock
         self._memo = Memo()
+        self._looks = Memo(_LOOKS)
         self._bodies = ShortBodies()
         self._keys = HeadKeys()
 
@@ -48,11 +53,11 @@ class Replay:
         clock = self._clock
         started = clock.monotonic()
         key, agent = self._keys.of(data)
-        answer = self._memo.get(key, started)
+        answer = self._memo.get(key, started) or self._looks.get(key, started)
         if answer is None or not connection.writable:
             return False
         ready = answer.ready or self._made_ready(answer)
-        blob, body = answer.blob, self._bodies.get(answer.body)
+        blob, body = answer.blob, self._bodies.get(answer.body) if answer.kept is None else answer.kept
         gone = body is None if blob is None else self._blobs.blob(blob.digest) is None  # else this counts as a use
         if gone or ready is None:
             self._memo.drop(key)
@@ -82,7 +87,31 @@ class Replay:
     def forget(self) -> None:
         """Forget all answers: something that they were made of must not be sent any more."""
         self._memo.clear()
+        self._looks.clear()
         self._bodies.clear()
+
+    def remember_shared(
+        self, exchange: Exchange, path: str, answer: SharedAnswer, agent: UserAgent, *, in_build: bool
+    ) -> None:
+        """Remember an answer of the program itself, while it stands: pages that are open ask for it all the time."""
+        head, body = exchange.connection.head, answer.body
+        if exchange.query.method != "GET" or exchange.framing != _FRAMING or head is None:
+            return
+        key, _ = self._keys.of(head)
+        if not names_program_once(key):
+            return
+        body = body if isinstance(body, bytes) else b""
+        fields = [(name, value) for name, value in answer.headers.items() if name not in _MADE]
+        if answer.status == HTTPStatus.OK:
+            fields.append(("Content-Length", str(len(body))))
+        event = Served(OWN, Kind.OTHER, _HIT, answer.status, {}, 0.0, "GET", path, agent=agent)
+        ready = Ready(start_head(answer.status, fields), event, self._observer.again(event))
+        self._looks.remember(
+            key,
+            Remembered(
+                None, path, "", None, inf, answer.stands, agent=agent, in_build=in_build, ready=ready, kept=body
+            ),
+        )
 
     def remember(
         self,
@@ -123,6 +152,7 @@ class Replay:
     def _made_ready(self, answer: Remembered) -> Ready | None:
         """What the answer has in common with the next one; None: its body cannot be read."""
         shown, blob, body = answer.representation, answer.blob, self._bodies.get(answer.body)
+        assert shown is not None, "the others are ready from the start"
         if blob is not None and blob.size <= _IN_MEMORY and body is None:
             try:
                 self._bodies.keep(answer.body, self._read(blob))

@@ -7,11 +7,12 @@ import json
 from typing import Any
 
 import aiohttp
+import pytest
 
 from proxy.app import Running
 from tests import faults, scrape
 from tests.conftest import MakeProxy
-from tests.flows.asking import SEGMENT, SMALL, address, get, until_kept
+from tests.flows.asking import SEGMENT, SMALL, address, get, until_idle, until_kept
 from tests.gates import Gate
 from tests.origin import Origin
 from tests.wheels import wheel
@@ -63,6 +64,7 @@ async def test_now__figures_are_those_of_the_metrics(
         await until_kept(http, address(running, package))
     origin.misbehave("/simple/demo/", faults.status(500))
     await get(http, f"{running.url}/pypi/simple/demo/")
+    await until_idle(running)
 
     facts = await _now(running, http)
 
@@ -102,6 +104,18 @@ async def test_now__asked_again(proxy: Running, http: aiohttp.ClientSession) -> 
         got = await get(http, f"{proxy.url}/api/v1/now", if_none_match=got.headers["etag"])
 
     assert (304, b"") == (got.status, got.body)
+
+
+@pytest.mark.parametrize("path", ["/?view=live", "/api/v1/now"])
+async def test_look__of_many_tabs(proxy: Running, http: aiohttp.ClientSession, path: str) -> None:
+    """All who get the same facts get the same answer, and each is counted."""
+    before = proxy.metrics.answers
+    answers = [await get(http, proxy.url + path, accept="text/html") for _ in range(20)]
+    for answer in answers:
+        answer.headers.pop("date")
+    by_tag = {answer.headers["etag"]: answer for answer in answers}
+    assert all(answer == by_tag[answer.headers["etag"]] for answer in answers)
+    assert 20 == proxy.metrics.answers - before
 
 
 async def test_stored__what_came_through(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:

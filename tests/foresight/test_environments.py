@@ -136,4 +136,4 @@ def test_described() -> None:
     assert 1 == len({described(one) for one in same})
     assert described(agent()) == described(described(agent()).decode()) != b""
     assert described(agent()) != described(agent(python="3.12.1"))
-    assert [b""] * 4 == [described(one) for one in (None, "", "pip/24.0", "pip/24.0 {")]
+    assert [b""] * 4 == [described(one) for one in ("", "pip/24.0", "pip/24.0 {", "{}")]

@@ -17,6 +17,7 @@ from proxy.web.answer_plan import Framing
 from proxy.web.replay import Replay
 from proxy.web.responses import Exchange, Responder
 from proxy.web.server import ClientConnection
+from proxy.web.shared_facts import SharedAnswer
 from tests.flows.asking import SteppedClock
 
 HEAD = b"GET /pypi/simple/demo/ HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -234,3 +235,43 @@ def test_remember__no_304(replay: Replay) -> None:
     """Only answers 200."""
     replay.remember(exchange(status=304), "/", REPRESENTATION)
     assert not answered(replay)
+
+
+def look(replay: Replay, status: int, body: bytes | None, *, head: bytes = HEAD, held: bool = True) -> None:
+    """The page of the program is looked at."""
+    answer = SharedAnswer(status, body, {"Server": "pullthrough", "ETag": '"a"'}, lambda: held)
+    replay.remember_shared(exchange(head=head), "/?view=live", answer, UserAgent("Mozilla"), in_build=False)
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b"page"), (304, None)])
+def test_remember_shared(replay: Replay, events: Events, status: int, body: bytes | None) -> None:
+    """The next look is answered with the same, and counted as one of the program's own pages."""
+    look(replay, status, body)
+    line = Line()
+    assert answered(replay, line)
+    (raw,) = line.written
+    assert raw.startswith(b"HTTP/1.1 %d " % status)
+    assert (1, 1) == (raw.count(b"Server: pullthrough\r\n"), raw.count(b'ETag: "a"\r\n'))
+    assert raw.endswith(b"\r\n\r\n" + (body or b""))
+    assert (b"Content-Length: 4\r\n" in raw) is (status == 200)
+    (event,) = events
+    assert isinstance(event, Served)
+    assert ("-", Kind.OTHER, Outcome.HIT, status, {}) == (
+        event.upstream, event.kind, event.outcome, event.status, event.sent,
+    )  # fmt: skip
+    replay.forget()
+    assert not answered(replay)
+
+
+def test_remember_shared__while_it_stands(replay: Replay) -> None:
+    """Older facts are not shown."""
+    look(replay, 200, b"page", held=False)
+    assert not answered(replay)
+
+
+def test_remember_shared__few(replay: Replay) -> None:
+    """Each look may be another one: the last ones stay."""
+    heads = [HEAD.replace(b"a\r\n", b"%d\r\n" % number) for number in range(100)]
+    for head in heads:
+        look(replay, 200, b"page", head=head)
+    assert [False] * 36 + [True] * 64 == [answered(replay, head=head) for head in heads]

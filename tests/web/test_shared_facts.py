@@ -6,10 +6,11 @@ import asyncio
 
 import msgspec
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from proxy.status import Now
 from proxy.web import shared_facts
-from proxy.web.shared_facts import SharedFacts
+from proxy.web.shared_facts import Facts, SharedAnswer, SharedFacts
 
 _NOW = Now("1", 0.0, 0, 0, 0, 0, 0, 100, None)
 
@@ -60,3 +61,28 @@ async def test_get__who_looked_first_goes_away() -> None:
     leaving.cancel()
 
     assert 2 == (await staying).now.sent
+
+
+async def test_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts are those that the next one gets for as long as nobody gathers anew."""
+    facts = SharedFacts(Gathering())
+    first = await facts.get()
+    assert facts.are(first)
+    assert not facts.are(Facts.of(_NOW))
+    monkeypatch.setattr(shared_facts, "_LIFE", 0.0)
+    changing = SharedFacts(Gathering())
+    assert not changing.are(await changing.get())
+
+
+def test_answer() -> None:
+    """Who has it already is told so; it stands for as long as it is said to."""
+    stands = [True, False]
+    answers = [
+        SharedAnswer.of(
+            make_mocked_request("GET", "/", headers={"If-None-Match": tag}), b"it", '"a"', {"X-A": "1"}, stands.pop
+        )
+        for tag in ('"b"', 'W/"b", "a"')
+    ]
+    assert [(200, b"it"), (304, None)] == [(answer.status, answer.body) for answer in answers]
+    assert [('"a"', "1")] * 2 == [(answer.headers["ETag"], answer.headers["X-A"]) for answer in answers]
+    assert [False, True] == [answer.stands() for answer in answers]
