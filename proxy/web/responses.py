@@ -33,7 +33,7 @@ from proxy.web.server import ClientConnection
 
 _log = logging.getLogger(__name__)
 
-INLINE = 64 << 10  # bytes; bodies in memory up to this length leave with their head
+INLINE = 64 << 10  # bytes; bodies up to this length leave with their head, by one system call
 SHORT = 256 << 10  # bytes; longer bodies of files leave through the sender threads
 _AT_ONCE = 4 << 20  # bytes of a body in memory that are offered to the socket on the event loop
 
@@ -141,20 +141,22 @@ class Responder:
         Raises BlobDamaged before anything left.
         """
         with self._blobs.lease(blob) as descriptor:
-            transport.write(head)
             sent = 0
-            if not transport.get_write_buffer_size():
+            if end - start > INLINE:
+                transport.write(head)
+                head = b""
+            if not head and not transport.get_write_buffer_size():
                 # An error means that the socket is full or dead, or that the disk fails: what follows finds out.
                 with contextlib.suppress(OSError):
                     sock = transport.get_extra_info("socket").fileno()
                     sent = operating_system.send_file(sock, descriptor, start, end - start)
-            if start + sent < end:
+            if head or start + sent < end:
                 try:
                     rest = os.pread(descriptor, end - start - sent, start + sent)
                 except OSError as error:
                     _log.error("a stored file cannot be read", extra={"reason": str(error)})
                     rest = b""
-                transport.write(rest)
+                transport.write(head + rest)
                 sent += len(rest)
         if start + sent < end:
             self._blobs.recheck(blob)
