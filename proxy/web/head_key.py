@@ -8,7 +8,6 @@ a browser's (`admission`), and the environment that it describes (`foresight`). 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from proxy import user_agent
 from proxy.bounded import Bounded
@@ -19,50 +18,43 @@ from proxy.web import admission
 LONGEST = 2048  # bytes of a head that is worth remembering
 _KNOWN = 6144  # User-Agents
 _LONGEST_AGENT = 1024  # bytes of one that is remembered
-_FIELDS = (b"\r\nUser-Agent: ", b"\r\nuser-agent: ")  # as pip and apt, and as uv write it
-_FIELD = len(_FIELDS[0])
+_FIELD = len(b"\r\nUser-Agent: ")
 # What the parser takes for a value, and leaves as it is (RFC 9110 §5.5).
 _VALUE = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-
-
-class _Known(NamedTuple):
-    """A User-Agent: what stands for it in a key, and the program."""
-
-    counts: bytes
-    agent: UserAgent
 
 
 class HeadKeys:
     """Mutable state: the User-Agents that came last, within a bound."""
 
     def __init__(self) -> None:
-        self._known: Bounded[bytes, _Known] = Bounded(_KNOWN)
+        # By the value of the field: what stands for it in a key, and the program.
+        self._known: Bounded[bytes, tuple[bytes, UserAgent]] = Bounded(_KNOWN)
 
     def of(self, head: bytes) -> tuple[bytes, UserAgent | None]:
         """The key of a head, and the program that it names. None: the key is the whole head, whatever that names.
 
         Two heads with the same key have the same answer, if the parser takes one of them for exactly one request.
         """
-        start = head.find(_FIELDS[0])
-        if start < 0:
-            start = head.find(_FIELDS[1])
-        if start < 0 or len(head) > LONGEST:
-            return head, None
-        start += _FIELD
+        start = head.find(b"\r\nUser-Agent: ") + _FIELD  # as pip and apt write it
+        if start < _FIELD:
+            start = head.find(b"\r\nuser-agent: ") + _FIELD  # as uv does
         end = head.find(b"\r\n", start)
+        if start < _FIELD or end < 0 or len(head) > LONGEST:
+            return head, None
         text = head[start:end]
         known = self._known.get(text) or self._look_at(text)
-        if known is None or end < 0:
+        if known is None:
             return head, None
-        return head[:start] + known.counts + head[end:], known.agent
+        counts, agent = known
+        return head[:start] + counts + head[end:], agent
 
-    def _look_at(self, text: bytes) -> _Known | None:
+    def _look_at(self, text: bytes) -> tuple[bytes, UserAgent] | None:
         """A User-Agent that was not seen lately; None for one that stays in the key as it is."""
         if len(text) > _LONGEST_AGENT or _VALUE.fullmatch(text) is None:
             return None
         said = text.decode("ascii")
         counts = text if admission.is_browser_name(said) else environments.described(said)
-        known = self._known[text] = _Known(counts, user_agent.read(said))
+        known = self._known[text] = (counts, user_agent.read(said))
         return known
 
 

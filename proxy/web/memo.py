@@ -14,6 +14,7 @@ from proxy.events import Served
 from proxy.model import Blob
 from proxy.ports import Again
 from proxy.user_agent import UNKNOWN, UserAgent
+from proxy.web.answer_plan import finish_head
 from proxy.web.head_key import LONGEST
 
 _HEADS = 16_384
@@ -22,13 +23,22 @@ _BODIES_BYTES = 32 << 20
 _OVERHEAD = 2560  # bytes of memory that an answer takes beside its texts, about
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ready:
-    """An answer as it leaves. `head`: without date and age. `event`: what it counts as; `tell` tells of it in short."""
+    """An answer as it leaves. `event`: what it counts as; `tell` tells of it in short."""
 
-    head: bytes
+    start: bytes  # of the head: what is the same each time
     event: Served
     tell: Again
+    _head: bytes = b""  # as it was last
+    _when: tuple[int, int] = (-1, -1)  # seconds since the epoch, and of age
+
+    def head(self, now: float, age: float | None) -> bytes:
+        """The whole head. `now`: seconds since the epoch; `age`: seconds for the field `Age`, None for none."""
+        when = int(now), -1 if age is None else int(age)
+        if when != self._when:
+            self._when, self._head = when, finish_head(self.start, now, age)
+        return self._head
 
 
 @dataclass(slots=True)

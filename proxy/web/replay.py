@@ -20,7 +20,7 @@ from proxy.events import OWN, Served
 from proxy.model import Blob, Kind, Outcome, Query, Source
 from proxy.ports import AnswerObserver, BlobReader, Clock
 from proxy.user_agent import DOCKER_BUILD, UNKNOWN, UserAgent
-from proxy.web.answer_plan import Framing, finish_head, plan, start_head
+from proxy.web.answer_plan import Framing, plan, start_head
 from proxy.web.head_key import HeadKeys, names_program_once
 from proxy.web.memo import Memo, Ready, Remembered, ShortBodies
 from proxy.web.responses import SHORT, Exchange, Responder
@@ -62,7 +62,7 @@ class Replay:
         if gone or ready is None:
             self._memo.drop(key)
             return False
-        head = finish_head(ready.head, clock.now(), None if answer.confirmed is None else started - answer.confirmed)
+        head = ready.head(clock.now(), None if answer.confirmed is None else started - answer.confirmed)
         if body is not None:
             connection.send(head, body)
         elif blob is not None:
