@@ -3,13 +3,13 @@
 Small hits are measured without, with and again without the tabs, alternating in one run, so that what else the machine
 does meets all. The second ratio compares the two without: what is smaller than its distance from 1 is not measurable. A
 tab is what the page's script does: every two seconds the page's living part, with the ETag of the last one. No
-browser draws: its work is not the cache's, and would take the machine.
+browser draws, and little is parsed: that work is not the cache's, and would take the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
+import re
 import statistics
 import sys
 import tempfile
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bench.bed import QUICK, Bed
+from bench.client import ClientError, Connection
 from bench.content import MIB
 from bench.load import wrk
 from bench.origin import UNLIMITED
@@ -36,6 +37,14 @@ _BUILD = Path(__file__).parent.parent / "build" / "bench"
 _TABS, _PAUSE = 20, 2.0  # the script's own pause in seconds
 _CONNECTIONS = 16
 _LIVE = "/?view=live"
+_HEAD = (
+    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Mozilla/5.0\r\n"
+    "Accept: text/html\r\nIf-None-Match: {tag}\r\n\r\n"
+)
+_ANSWER = re.compile(rb"HTTP/1\.1 (?:(200)|304) .*?\r\n\r\n", re.DOTALL)
+_TAG = re.compile(rb"\r\nETag: ([^\r]+)\r\n")
+_LENGTH = re.compile(rb"\r\nContent-Length: (\d+)\r\n")
+_PIECE = 1 << 16
 
 Figures = tuple[float, float, float]
 
@@ -43,44 +52,52 @@ Figures = tuple[float, float, float]
 class Tab(threading.Thread):
     """One open page. `looks`: how often it asked; `error`: what went wrong."""
 
-    def __init__(self, address: str, over: threading.Event, delay: float) -> None:
+    def __init__(self, url: str, over: threading.Event, delay: float) -> None:
         super().__init__(daemon=True)
         self.looks = 0
         self.error: Exception | None = None
-        self._address = address
+        self._url = url
         self._over = over
         self._delay = delay
 
     def run(self) -> None:
         """Look every two seconds until it is over."""
         try:
-            connection = http.client.HTTPConnection(self._address, timeout=30)
+            connection = Connection(self._url, 30.0)
             tag = ""
             self._over.wait(self._delay)  # tabs are not opened at the same moment
             while not self._over.is_set():
-                tag = _ask(connection, tag)
+                tag = _look(connection, urlsplit(self._url).netloc, tag)
                 self.looks += 1
                 self._over.wait(_PAUSE)
             connection.close()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ClientError) as error:
             self.error = error
 
 
-def _ask(connection: http.client.HTTPConnection, tag: str) -> str:
-    """Look once. Gives the new ETag."""
-    connection.request("GET", _LIVE, headers={"Accept": "text/html", "If-None-Match": tag})
-    answer = connection.getresponse()
-    answer.read()
-    if answer.status not in (http.client.OK, http.client.NOT_MODIFIED):
-        raise http.client.HTTPException(f"status {answer.status} for {_LIVE}")
-    return answer.headers["ETag"]
+def _look(connection: Connection, host: str, tag: str) -> str:
+    """Look once. Gives the new ETag. Raises ClientError, OSError."""
+    connection.socket.sendall(_HEAD.format(path=_LIVE, host=host, tag=tag).encode())
+    seen = b""
+    while b"\r\n\r\n" not in seen:
+        seen += (piece := connection.socket.recv(_PIECE))
+        if not piece:
+            raise ClientError("connection closed before an answer")
+    answer = _ANSWER.match(seen)
+    if answer is None or (new := _TAG.search(answer[0])) is None:
+        raise ClientError(f"no answer to a look: {seen[:40]!r}")
+    size = _LENGTH.search(answer[0]) if answer[1] else None
+    left = (int(size[1]) if size is not None else 0) - (len(seen) - answer.end())
+    while left > 0 and (got := connection.drop(left)):
+        left -= got
+    return new[1].decode()
 
 
 @contextmanager
 def opened(url: str, count: int) -> Iterator[None]:
     """Open that many tabs meanwhile. Raises RuntimeError where one could not look."""
     over = threading.Event()
-    tabs = [Tab(urlsplit(url).netloc, over, number * _PAUSE / count) for number in range(count)]
+    tabs = [Tab(url, over, number * _PAUSE / count) for number in range(count)]
     for tab in tabs:
         tab.start()
     try:
