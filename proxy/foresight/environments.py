@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
@@ -24,6 +24,7 @@ _OLDEST_GLIBC_OF = {"x86_64": 5, "i686": 5}  # manylinux1
 _ALIASES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _MUSL = "1.2"  # where a system does not say it
 _WINDOWS = {"amd64": "win_amd64", "x86": "win32", "arm64": "win_arm64"}
+_LOCKING = {("pip", "compile"), ("lock",), ("tree",), ("export",)}  # subcommands of uv
 _SYSTEMS = {"Linux": ("linux", "posix"), "Darwin": ("darwin", "posix"), "Windows": ("win32", "nt")}
 
 
@@ -31,17 +32,23 @@ _SYSTEMS = {"Linux": ("linux", "posix"), "Darwin": ("darwin", "posix"), "Windows
 class Environment:
     """What requirements and wheels are held against: variables of markers (PEP 508), Python's version, wheel tags.
 
-    `ranks`: the place of each tag in the order of preference, the best first (PEP 425).
+    `ranks`: the place of each tag in the order of preference, the best first (PEP 425). `locks`: its program resolves
+    and installs nothing, as it says of itself.
     """
 
     markers: Mapping[str, str]
     python: Version
     ranks: Mapping[Tag, int]
+    locks: bool = False
 
 
 class _Software(msgspec.Struct):
     name: str = ""
     version: str = ""
+
+
+class _Installer(msgspec.Struct):
+    subcommand: tuple[str, ...] | None = None
 
 
 class _Libc(msgspec.Struct):
@@ -62,6 +69,7 @@ class _Agent(msgspec.Struct):
     implementation: _Software
     system: _Software
     distro: _Distro | None = None
+    installer: _Installer | None = None
 
 
 @lru_cache(maxsize=128)
@@ -79,7 +87,9 @@ def of_agent(user_agent: str | None) -> Environment | None:
     known = agent.system.name in _SYSTEMS and _CPU.fullmatch(cpu) and agent.implementation.name == "CPython"
     if not known or python.major != 3 or python.minor > _NEWEST["minor"]:  # noqa: PLR2004
         return None
-    return environment(python, agent.system.name, agent.cpu, _platforms(agent, cpu))
+    found = environment(python, agent.system.name, agent.cpu, _platforms(agent, cpu))
+    subcommand = agent.installer.subcommand if agent.installer is not None else None
+    return replace(found, locks=subcommand in _LOCKING)
 
 
 def environment(python: Version, system: str, machine: str, platforms: Iterable[str]) -> Environment:

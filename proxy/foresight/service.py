@@ -116,10 +116,13 @@ class Foresight:
                 # Where it was here before, so is most of what comes next.
                 if project is not None and not foreseen and answer.outcome is not Outcome.HIT:
                     self._begin(self._taken(client, install, str(name), project, answer))
-            case Kind.FILE if install.asked_file(target) and self._bounds.what == "files":
-                if isinstance(answer.body, Flight):
-                    self._begin(self._until_here(client, install, answer.body))
-                self._begin(self._next_files(client, install))
+            case Kind.FILE if install.asked_file(target):
+                # uv that locks downloads a wheel only to build with it.
+                downloads = self._bounds.what == "files" and not install.environment.locks
+                if downloads and (foreseen or answer.outcome is not Outcome.HIT):
+                    if isinstance(answer.body, Flight):
+                        self._begin(self._until_here(client, install, answer.body))
+                    self._begin(self._next_files(client, install))
 
     async def _taken(self, client: str, install: Install, name: str, project: Project, answer: Representation) -> None:
         """A client took metadata that nobody foresaw."""
@@ -213,6 +216,8 @@ class Foresight:
                 continue
             prospect = await self._outlook.prospect(wheel)
             size = prospect.size
+            if prospect.here:
+                install.ahead.setdefault(wheel, 0)
             if wheel in install.ahead or wheel not in install.taken or not prospect.free or size is None:
                 continue
             if install.files >= _FILES or install.bytes_ahead + size > self._bounds.size:

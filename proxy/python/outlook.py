@@ -27,6 +27,7 @@ class Prospect:
 
     size: int | None
     free: bool  # it is not here, nor on its way, and its host is likely to allow one more download
+    here: bool = False
 
 
 class Outlook:
@@ -104,14 +105,14 @@ class Outlook:
         site = self._sites[target.mount]
         entry = self._store.find(file_key(target))
         if entry is not None and self._store.blob(entry.digest) is not None:
-            return Prospect(entry.size, free=False)
+            return Prospect(entry.size, free=False, here=True)
         listing = await self._catalog.stored(target, site)
         if listing.file is None:
             return Prospect(None, free=False)
         wanted = self._catalog.wanted(target, site, listing)
         here = await self._downloads.stored(wanted) is not None
         free = not here and self._downloads.running(wanted) is None and self._downloads.room(wanted.url) > 0
-        return Prospect(listing.file.size, free)
+        return Prospect(listing.file.size, free, here)
 
     @property
     def idle(self) -> bool:

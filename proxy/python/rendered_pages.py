@@ -94,7 +94,7 @@ class RenderedPages:
         return await self._get(view, form, gzip=gzip)
 
     async def _get(self, view: PageView, form: Format, *, gzip: bool, between: bool = False) -> RenderedPage:
-        """`between`: it is only a step to another one, and not stored."""
+        """`between`: it is only a step to another one, several times as long, and not kept."""
         key = view.key(form, gzip=gzip)
         found = self._pages.get(key)
         if found is not None:
@@ -114,7 +114,8 @@ class RenderedPages:
         if stored is None and not between and entry.size >= WORTH:
             what, beside = view.made_of(form, gzip=gzip), view.stored_key(form, gzip=gzip)
             self._sidecars.write_soon(entry, beside, what, len(made.body), lambda: (made.etag, made.body))
-        self._remember(key, made)
+        if not between:
+            self._remember(key, made)
         return made
 
     async def _stored(self, view: PageView, form: Format, *, gzip: bool) -> RenderedPage | None:

@@ -189,6 +189,37 @@ async def test_files__not_of_another_choice(make_proxy: MakeProxy, origin: Origi
     assert (1, 0) == (origin.count(file(old)), origin.count(file(new)))
 
 
+async def test_files__of_who_locks(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """uv that locks downloads what it builds with, and none of the files that it chose."""
+    publish(origin, *CHAIN)
+    running = await make_proxy(origin.url)
+    uv = Pip(http, running, who=agent("uv/0.9.0", installer={"name": "uv", "subcommand": ["pip", "compile"]}))
+    for package in CHAIN:
+        await uv.resolve(package)
+    assert 200 == (await uv.get(file(CHAIN[0]))).status
+    await until_idle(running)
+    await settled(origin)
+    assert [1, 0, 0, 0] == [origin.count(file(package)) for package in CHAIN]
+
+
+async def test_files__begin_with_the_first_that_is_not_here(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A file that is here says nothing of the others; the first that is not says that they are needed."""
+    publish(origin, *CHAIN)
+    running = await make_proxy(origin.url)
+    await get(http, f"{running.url}/pypi{file(CHAIN[0])}")
+    pip = Pip(http, running)
+    for package in CHAIN:
+        await pip.resolve(package)
+    await pip.get(file(CHAIN[0]))
+    await settled(origin)
+    assert [1, 0, 0, 0] == [origin.count(file(package)) for package in CHAIN]
+    await pip.get(file(CHAIN[1]))
+    await until(running, "file", 2)
+    assert [1] * 4 == [origin.count(file(package)) for package in CHAIN]
+
+
 @pytest.mark.parametrize(("what", "pages", "files"), [("off", 0, 0), ("metadata", 1, 0), ("files", 1, 1)])
 async def test_setting(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, what: str, pages: int, files: int

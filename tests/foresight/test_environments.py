@@ -88,6 +88,25 @@ def test_of_agent__uv() -> None:
 
 
 @pytest.mark.parametrize(
+    ("installer", "locks"),
+    [
+        ({"name": "uv", "subcommand": ["pip", "compile"]}, True),
+        ({"name": "uv", "subcommand": ["lock"]}, True),
+        ({"name": "uv", "subcommand": ["pip", "install"]}, False),
+        ({"name": "uv", "subcommand": ["sync"]}, False),
+        ({"name": "uv", "subcommand": None}, False),
+        ({"name": "pip", "version": "26.3"}, False),
+        (None, False),
+    ],
+)
+def test_of_agent__who_locks(installer: dict[str, Any] | None, locks: bool) -> None:
+    """uv says by which command it was started; some of them install nothing."""
+    environment = of_agent(agent(installer=installer))
+    assert environment is not None
+    assert locks is environment.locks
+
+
+@pytest.mark.parametrize(
     "user_agent",
     [
         None,
@@ -107,6 +126,7 @@ def test_of_agent__uv() -> None:
         agent(cpu=7),
         agent(implementation={"name": "PyPy", "version": "7.3"}),
         agent(system={"name": "Plan 9"}),
+        agent(installer={"name": "uv", "subcommand": "lock"}),
         agent(filler="x" * 8000),
     ],
 )

@@ -102,7 +102,7 @@ async def test_prospect(world: World) -> None:
     assert Prospect(PACKAGE.body.size, free=True) == await found.prospect(FILE)
     world.upstream.on(world.url(FILE), Scripted(content(PACKAGE)))
     await world.read(await world.file(FILE))
-    assert Prospect(PACKAGE.body.size, free=False) == await found.prospect(FILE)
+    assert Prospect(PACKAGE.body.size, free=False, here=True) == await found.prospect(FILE)
     assert found.idle
 
 

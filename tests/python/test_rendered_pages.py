@@ -52,6 +52,12 @@ async def test_get__is_made_once(rendered: RenderedPages, body: bytes) -> None:
     assert (plain.body, True) == (gzip.decompress(coded.body), plain.etag != coded.etag)
 
 
+async def test_get__a_step_between_is_not_kept(rendered: RenderedPages) -> None:
+    """The long plain form that a coded one is made of takes no room from what clients ask for."""
+    coded = await rendered.get(PageView(document(LONG), HERE, SITE), Format.JSON, gzip=True)
+    assert len(coded.body) == rendered._bytes
+
+
 async def test_get__tells_addresses_apart(rendered: RenderedPages) -> None:
     """The same bytes at another address have other links: final address, mount, and place here all count."""
     here = await rendered.get(PageView(document(SHORT), HERE, SITE), Format.TEXT, gzip=False)
