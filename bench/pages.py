@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from proxy.cache.workers import Workers
 from proxy.model import Site, Target
+from proxy.python.codings import Coding, coded
 from proxy.python.negotiation import Format
 from proxy.python.parsed_page import ParsedPage
 from proxy.python.parsing import parse
-from proxy.python.rendered_pages import compressed
 from proxy.python.rendering import render
 from proxy.python.supplements import NOTHING_KNOWN
 
@@ -82,7 +82,7 @@ def steps(body: bytes, media_type: str) -> Iterator[tuple[str, float]]:
     yield "complete", took
     rendered, took = _quickest(partial(render, complete, _HERE, _SITE, Format.JSON))
     yield "JSON", took
-    yield "gzip", _quickest(partial(compressed, rendered))[1]
+    yield "gzip", _quickest(partial(coded, rendered, Coding.GZIP))[1]
     yield "HTML in place of JSON", _quickest(partial(render, complete, _HERE, _SITE, Format.HTML))[1]
 
 
@@ -101,7 +101,7 @@ def _quickest(work: Callable[[], T]) -> tuple[T, float]:
 
 def whole(body: bytes, media_type: str) -> bytes:
     """All steps of a first answer."""
-    return compressed(render(NOTHING_KNOWN.complete(_parsed(body, media_type)), _HERE, _SITE, Format.JSON))
+    return coded(render(NOTHING_KNOWN.complete(_parsed(body, media_type)), _HERE, _SITE, Format.JSON), Coding.GZIP)
 
 
 async def longest_wait(work: Callable[[], object]) -> float:

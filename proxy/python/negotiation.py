@@ -1,12 +1,14 @@
 """Which form of a page a client gets, and which forms are asked of upstream (PEP 691, RFC 9110 §12.5).
 
-Called by `pages` and `project_list` with the headers as they came. Never refuses: a 406 is optional in PEP 691, and old
-build back ends send an `Accept` that names none of the three forms, but take HTML. Pure.
+Called by `pages` and `project_list` with the headers as they came; `codings` reads its own header by `qualities`. Never
+refuses: a 406 is optional in PEP 691, and old build back ends send an `Accept` that names none of the three forms, but
+take HTML. Pure.
 """
 
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 
 UPSTREAM_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 
@@ -39,40 +41,34 @@ def named(query_format: str | None) -> Format | None:
     return _NAMED.get(query_format.strip().replace(" ", "+").lower()) if query_format is not None else None
 
 
+@lru_cache(maxsize=128)
 def choose(accept: str | None, query_format: str | None) -> Format:
     """The form for a client that sent `Accept: <accept>` and `?format=<query_format>`; the latter wins (PEP 691)."""
     asked = named(query_format)
     if asked is not None:
         return asked
-    ranges = _qualities(accept or "")
-    qualities: dict[Format, float] = {}
+    ranges = qualities(accept or "")
+    liked: dict[Format, float] = {}
     for name, quality in ranges.items():
         form = _NAMED.get(name)
         if form is not None:
-            qualities[form] = max(quality, qualities.get(form, 0.0))
+            liked[form] = max(quality, liked.get(form, 0.0))
     # RFC 9110 §12.5.1: a form that is named is not covered by a wildcard.
     wild = {
         form: ranges[name]
         for name in ("*/*", "application/*", "text/*")
         if name in ranges
         for form in _WILD[name]
-        if form not in qualities
+        if form not in liked
     }
     best, most = Format.TEXT, 0.0
-    for form, quality in [(form, qualities[form]) for form in Format if form in qualities] + list(wild.items()):
+    for form, quality in [(form, liked[form]) for form in Format if form in liked] + list(wild.items()):
         if quality > most:
             best, most = form, quality
     return best
 
 
-def gzip_accepted(accept_encoding: str | None) -> bool:
-    """Whether a gzip-coded page may be sent (RFC 9110 §12.5.3). Without the header: no."""
-    codings = _qualities(accept_encoding or "")
-    quality = codings.get("gzip", codings.get("x-gzip", codings.get("*", 0.0)))
-    return quality > 0
-
-
-def _qualities(header: str) -> dict[str, float]:
+def qualities(header: str) -> dict[str, float]:
     """The members of a list header with their `q`. Other parameters are ignored."""
     found: dict[str, float] = {}
     for member in header.split(","):

@@ -14,6 +14,7 @@ from proxy.cache.representation import Representation
 from proxy.errors import Forwarded, NotAllowed, NotFound, Offline, UpstreamDenied, UpstreamError, Withheld
 from proxy.model import Group, Kind, Outcome, Query, Site, Target
 from proxy.python import addresses, negotiation
+from proxy.python.codings import accepted
 from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.negotiation import Format
 from proxy.python.page_cache import PageCache
@@ -83,13 +84,13 @@ class Pages:
     async def _shown(self, query: Query[Target], site: Site, target: Target, project: str) -> Representation:
         """The page. Raises Withheld, too."""
         form = negotiation.choose(query.accept, query.format)
-        gzip = negotiation.gzip_accepted(query.accept_encoding)
+        coding = accepted(query.accept_encoding)
         address = PageAddress(site, project, target.path)
         document, supplement = await self._got(address, no_cache=query.no_cache)
         version = self._offers.version
         base = query.base if form is Format.JSON else ""
         view = PageView(document, query.target, site, supplement, base)
-        rendered = await self._rendered.get(view, form, gzip=gzip)
+        rendered = await self._rendered.get(view, form, coding)
         return Representation(
             body=rendered.body,
             kind=Kind.PAGE,
@@ -101,7 +102,7 @@ class Pages:
             source=document.source,
             # A client that asks for a revalidation must not get a remembered answer the next time.
             fresh_until=document.fresh_until if supplement.lasting and not query.no_cache else 0.0,
-            encoding="gzip" if gzip else None,
+            encoding=coding.value if coding else None,
             vary="Accept, Accept-Encoding",
             age=document.age,
             # Which metadata is promised depends on what is learnt of hosts.

@@ -14,6 +14,7 @@ from functools import partial
 from proxy.cache.documents import Document
 from proxy.cache.single_flight import SingleFlight
 from proxy.model import Site, Target
+from proxy.python.codings import Coding, coded
 from proxy.python.negotiation import Format
 from proxy.python.page import Page
 from proxy.python.parsed_pages import PageWork, ParsedPages
@@ -22,18 +23,8 @@ from proxy.python.sidecars import WORTH, Sidecar, Sidecars
 from proxy.python.store_keys import form_key
 from proxy.python.supplements import NOTHING_KNOWN, Supplement
 
-try:
-    from isal import isal_zlib as library
-
-    _LEVEL = 1  # as small as zlib's level 6
-except ImportError:  # there is no wheel of it for this kind of machine
-    import zlib as library  # type: ignore[no-redef]
-
-    _LEVEL = 6
-
 _BYTES = 48 << 20  # of rendered pages
 _INLINE = 256 << 10  # bytes of a stored form that is read on the event loop
-_GZIP = 31  # zlib's window of 32 KiB, and a header of gzip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +45,20 @@ class PageView:
         """A text that tells apart where a page is shown, which its links depend on."""
         return f"{self.base}/{self.here.mount} {self.here.path}"
 
-    def key(self, form: Format, *, gzip: bool) -> str:
+    def key(self, form: Format, coding: Coding | None) -> str:
         """A text that tells rendered pages apart. It is the same in another process."""
-        entry = self.document.entry
-        return f"{entry.digest} {entry.url} {self.place} {self.supplement.key} {form.name} {gzip}"
+        entry, coded_as = self.document.entry, coding.value if coding else ""
+        return f"{entry.digest} {entry.url} {self.place} {self.supplement.key} {form.name} {coded_as}"
 
-    def made_of(self, form: Format, *, gzip: bool) -> str:
+    def made_of(self, form: Format, coding: Coding | None) -> str:
         """The same for another process, which may have other settings."""
-        entry, key = self.document.entry, self.key(form, gzip=gzip)
+        entry, key = self.document.entry, self.key(form, coding)
         return f"{key} {entry.content_type} {entry.key} {self.site.base}"
 
-    def stored_key(self, form: Format, *, gzip: bool) -> str:
+    def stored_key(self, form: Format, coding: Coding | None) -> str:
         """The store's key of a form: one for each place, whatever the page has become."""
         place = hashlib.sha256(self.place.encode()).hexdigest()[:16]
-        return form_key(self.document.entry.key, f"{form.name.lower()}{'-gzip' if gzip else ''}-{place}")
+        return form_key(self.document.entry.key, f"{form.name.lower()}{f'-{coding.value}' if coding else ''}-{place}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,51 +80,53 @@ class RenderedPages:
         self._bytes = 0
         self._flights: SingleFlight[RenderedPage] = SingleFlight()
 
-    async def get(self, view: PageView, form: Format, *, gzip: bool) -> RenderedPage:
+    async def get(self, view: PageView, form: Format, coding: Coding | None) -> RenderedPage:
         """The rendered page. Raises UpstreamBroken if upstream's is no index page, BlobDamaged."""
-        return await self._get(view, form, gzip=gzip)
+        return await self._get(view, form, coding)
 
-    async def _get(self, view: PageView, form: Format, *, gzip: bool, between: bool = False) -> RenderedPage:
+    async def _get(self, view: PageView, form: Format, coding: Coding | None, *, between: bool = False) -> RenderedPage:
         """`between`: it is only a step to another one, several times as long, and not kept."""
-        key = view.key(form, gzip=gzip)
+        key = view.key(form, coding)
         found = self._pages.get(key)
         if found is not None:
             self._pages.move_to_end(key)
             return found
-        task, _ = self._flights.join(key, lambda: self._provide(key, view, form, gzip=gzip, between=between))
+        task, _ = self._flights.join(key, lambda: self._provide(key, view, form, coding, between=between))
         return await self._flights.result(task)
 
     async def close(self) -> None:
         """Break off the work under way."""
         await self._flights.close()
 
-    async def _provide(self, key: str, view: PageView, form: Format, *, gzip: bool, between: bool) -> RenderedPage:
-        stored = await self._stored(view, form, gzip=gzip)
-        made = stored or await self._render(view, form, gzip=gzip)
+    async def _provide(
+        self, key: str, view: PageView, form: Format, coding: Coding | None, *, between: bool
+    ) -> RenderedPage:
+        stored = await self._stored(view, form, coding)
+        made = stored or await self._render(view, form, coding)
         entry = view.document.entry
         if stored is None and not between and entry.size >= WORTH:
-            what, beside = view.made_of(form, gzip=gzip), view.stored_key(form, gzip=gzip)
+            what, beside = view.made_of(form, coding), view.stored_key(form, coding)
             self._sidecars.write_soon(entry, beside, what, len(made.body), lambda: (made.etag, made.body))
         if not between:
             self._remember(key, made)
         return made
 
-    async def _stored(self, view: PageView, form: Format, *, gzip: bool) -> RenderedPage | None:
+    async def _stored(self, view: PageView, form: Format, coding: Coding | None) -> RenderedPage | None:
         """The form as it lies beside the page in the store."""
         entry = view.document.entry
         if entry.size < WORTH:
             return None
-        blob = self._sidecars.find(entry, view.stored_key(form, gzip=gzip))
+        blob = self._sidecars.find(entry, view.stored_key(form, coding))
         if blob is None:
             return None
-        read = partial(self._sidecars.read, blob, view.made_of(form, gzip=gzip), str, _read)
+        read = partial(self._sidecars.read, blob, view.made_of(form, coding), str, _read)
         return read() if blob.size <= _INLINE else await self._work.run(blob.size, read)
 
-    async def _render(self, view: PageView, form: Format, *, gzip: bool) -> RenderedPage:
-        if gzip:
-            plain = await self._get(view, form, gzip=False, between=True)
-            body = await self._work.run(len(plain.body), partial(compressed, plain.body))
-            return RenderedPage(body, f'{plain.etag[:-1]}-gzip"')
+    async def _render(self, view: PageView, form: Format, coding: Coding | None) -> RenderedPage:
+        if coding is not None:
+            plain = await self._get(view, form, None, between=True)
+            body = await self._work.run(len(plain.body), partial(coded, plain.body, coding))
+            return RenderedPage(body, f'{plain.etag[:-1]}-{coding.value}"')
         entry = view.document.entry
         page = (await self._parsed.get(view.document)).page
         async with self._work.turn(entry):
@@ -154,8 +147,3 @@ def _read(sidecar: Sidecar[str]) -> RenderedPage:
 def _rendered(view: PageView, page: Page, form: Format) -> RenderedPage:
     body = render(view.supplement.complete(page), view.here, view.site, form, view.base)
     return RenderedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
-
-
-def compressed(body: bytes) -> bytes:
-    """The body as one member of gzip (RFC 1952)."""
-    return library.compress(body, _LEVEL, _GZIP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.python.negotiation import UPSTREAM_ACCEPT, Format, choose, gzip_accepted, named
+from proxy.python.negotiation import UPSTREAM_ACCEPT, Format, choose, named
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -76,25 +76,3 @@ def test_upstream_accept__order() -> None:
     """Upstream is asked for JSON before all, and takes HTML for an answer."""
     assert choose(UPSTREAM_ACCEPT, None) is Format.JSON
     assert "text/html" in UPSTREAM_ACCEPT
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        (None, False),
-        ("", False),
-        ("identity", False),
-        ("gzip", True),
-        ("gzip, deflate", True),
-        ("GZIP;q=0.5", True),
-        ("x-gzip", True),
-        ("gzip;q=0", False),
-        ("gzip;q=0, *", False),
-        ("*", True),
-        ("*;q=0", False),
-        ("br, zstd", False),
-    ],
-)
-def test_gzip_accepted__header(header: str | None, *, expected: bool) -> None:
-    """Only who names gzip, or a star, gets it."""
-    assert expected == gzip_accepted(header)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from proxy.errors import PullthroughError
 from proxy.model import Digest, Site, Target
 from proxy.python import addresses, urls
+from proxy.python.codings import Coding, accepted
 from proxy.python.links import PageLinks, redacted
-from proxy.python.negotiation import Format, choose, gzip_accepted
+from proxy.python.negotiation import Format, choose
 from proxy.python.page import File, Page
 from proxy.python.parsing import parse
 from proxy.python.project_list import ProjectListRewriter
@@ -173,11 +174,11 @@ def test_locate__anything(text: str) -> None:
 
 
 @settings(deadline=None)
-@given(st.text(max_size=60) | st.text(st.sampled_from("aqgzip/;=,*0.159 "), max_size=40))
+@given(st.text(max_size=60) | st.text(st.sampled_from("aqgzipstd/;=,*0.159 "), max_size=40))
 def test_choose__anything(text: str) -> None:
     """Every header has an answer."""
     assert choose(text, text) in Format
-    assert gzip_accepted(text) in (True, False)
+    assert accepted(text) in (None, *Coding)
 
 
 values = st.recursive(
