@@ -7,16 +7,17 @@ when it is missed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
+from weakref import ref
 
 from proxy.cache.documents import Document
 from proxy.model import Entry
 from proxy.python import outline
 from proxy.python.outline import Excerpt, OutlineFacts
 from proxy.python.parsed_page import ParsedPage, Summary
-from proxy.python.parsed_pages import ParsedPages
-from proxy.python.sidecars import WORTH, Sidecar, Sidecars
+from proxy.python.parsed_pages import ParsedPages, parsed
+from proxy.python.sidecars import WORTH, Made, Sidecar, Sidecars
 from proxy.python.store_keys import outline_key
 
 _NAMES = 200  # that are looked up one by one: for more the page is parsed
@@ -61,8 +62,14 @@ class Outlines:
 
     def _write_soon(self, entry: Entry, page: ParsedPage) -> None:
         if entry.size >= WORTH:
-            make = partial(outline.encode, page)
-            self._sidecars.write_soon(entry, outline_key(entry.key), _made_of(entry), entry.size, make)
+            # The page is not kept in memory for this. A resolver asks for hundreds of them, one after another.
+            make = partial(_made, ref(page), entry, self._sidecars.body_of(entry))
+            self._sidecars.write_soon(entry, outline_key(entry.key), _made_of(entry), entry.size, make, held=0)
+
+
+def _made(page: ref[ParsedPage], entry: Entry, body: Callable[[], bytes]) -> Made:
+    """The outline of a page: of the one in memory, or of the one on disk, which is parsed once more."""
+    return outline.encode(page() or parsed(entry, body()))
 
 
 def _made_of(entry: Entry) -> str:

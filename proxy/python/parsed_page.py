@@ -22,7 +22,7 @@ class Summary:
     quarantined: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ParsedPage:
     """A page, its files by name, and its summary."""
 

@@ -100,7 +100,7 @@ class ParsedPages:
     async def _parse(self, entry: Entry, body: bytes) -> ParsedPage:
         key = _key(entry)
         self.count += 1
-        found = await self._work.run(len(body), partial(_parsed, entry, body))
+        found = await self._work.run(len(body), partial(parsed, entry, body))
         self._summaries[key] = found.summary
         if key not in self._pages:
             self._pages[key] = found
@@ -122,7 +122,8 @@ def _key(entry: Entry) -> tuple[str, str]:
     return entry.digest.value, entry.url
 
 
-def _parsed(entry: Entry, body: bytes) -> ParsedPage:
+def parsed(entry: Entry, body: bytes) -> ParsedPage:
+    """Parse the body of a page. Raises UpstreamBroken if it is no index page. Pure."""
     page = parse(body, entry.content_type, entry.url)
     project = project_of_page(entry.key)
     if project and isinstance(page.files, FileList):

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 
 from proxy import version
-from proxy.errors import BlobDamaged, StoreError
+from proxy.errors import BlobDamaged, PullthroughError, StoreError
 from proxy.model import Blob, Entry, Validator
 from proxy.ports import Clock, Store
 from proxy.python.parsed_pages import PageWork
@@ -55,6 +55,7 @@ class _Unwritten:
     page: Entry
     made_of: str
     size: int
+    held: int
     make: Callable[[], Made]
 
 
@@ -118,17 +119,33 @@ class Sidecars:
             pass
         return None  # it is made anew, in its place
 
-    def write_soon(self, page: Entry, key: str, made_of: str, size: int, make: Callable[[], Made]) -> None:
+    def body_of(self, page: Entry) -> Callable[[], bytes]:
+        """What reads the body of a stored page, in any thread. It raises BlobDamaged, StoreBroken, OSError."""
+        blob = self._store.blob(page.digest)
+
+        def read() -> bytes:
+            if blob is None:
+                raise BlobDamaged("The stored copy is gone.")
+            with self._store.lease(blob) as descriptor:
+                return os.pread(descriptor, blob.size, 0)
+
+        return read
+
+    def write_soon(  # noqa: PLR0913, PLR0917 what it is, and how much of it
+        self, page: Entry, key: str, made_of: str, size: int, make: Callable[[], Made], held: int | None = None
+    ) -> None:
         """Have what `make` gives stored as a sidecar of a page, if that page is stored.
 
-        `size`: bytes, about, that it holds until then, and makes. `make` is called in a thread if they are many.
+        `size`: bytes, about, that are made. `make` is called in a thread if they are many. `held`: bytes of memory that
+        it holds until then; else as many.
         """
         self._taken(key)
-        crowded = len(self._waiting) >= _MOST or (self._waiting and self._bytes + size > _BYTES)
+        held = size if held is None else held
+        crowded = len(self._waiting) >= _MOST or (self._waiting and self._bytes + held > _BYTES)
         if crowded or not self._stands(page):
             return  # it is made when it is missed again
-        self._waiting[key] = _Unwritten(page, made_of, size, make)
-        self._bytes += size
+        self._waiting[key] = _Unwritten(page, made_of, size, held, make)
+        self._bytes += held
         self._last = asyncio.get_running_loop().time()
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all(), name="sidecars")
@@ -163,7 +180,7 @@ class Sidecars:
     def _taken(self, key: str) -> _Unwritten | None:
         """What waited under this key, and waits no more."""
         unwritten = self._waiting.pop(key, None)
-        self._bytes -= unwritten.size if unwritten is not None else 0
+        self._bytes -= unwritten.held if unwritten is not None else 0
         return unwritten
 
     async def _quiet(self) -> None:
@@ -181,8 +198,11 @@ class Sidecars:
         page = unwritten.page
         if not self._stands(page):
             return
-        async with self._work.turn(page):
-            body = await self._work.run(unwritten.size, partial(self._made, unwritten.made_of, unwritten.make))
+        try:
+            async with self._work.turn(page):
+                body = await self._work.run(unwritten.size, partial(self._made, unwritten.made_of, unwritten.make))
+        except (PullthroughError, OSError):  # the page, from which it is made, cannot be read
+            return
         blob = await self._store.put(body) if self._stands(page) else None
         if blob is not None and self._stands(page):
             now = self._clock.now()

@@ -33,7 +33,7 @@ ABSENT = ["", "demo-9.9.tar.gz", "\ud800", "é", "demo-1.0.tar.gz "]
 def parsed(body: bytes, content_type: str, project: str = "demo") -> ParsedPage:
     """A page as it is parsed when it comes."""
     entry = Entry(f"page:pypi:{project}:x/", URL, Digest("sha256", HEX), 0, content_type, Validator(), 0, 0)
-    return parsed_pages._parsed(entry, body)
+    return parsed_pages.parsed(entry, body)
 
 
 def looked_up(page: ParsedPage, *names: str) -> dict[str, list[File]]:

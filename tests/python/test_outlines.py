@@ -101,6 +101,16 @@ async def test_ask__an_outline_of_an_earlier_page(world: World) -> None:
     assert 3 == world.parsed.count
 
 
+async def test_came__the_page_left_memory_meanwhile(world: World) -> None:
+    """Its outline is made of the stored page, and is the same."""
+    world.publish(*many(LISTED))
+    document = await world.page_cache.get(ADDRESS)
+    world.parsed._pages.clear()
+    await restarted(world)
+    found = await world.outlines.ask(document, (DEMO.filename,))
+    assert ([DEMO.sha256], 1) == ([file.digests[0].value for file in found.by_name[DEMO.filename]], world.parsed.count)
+
+
 async def test_came__the_same_page_again(world: World) -> None:
     """Its outline is there, and is not written again."""
     document = await came(world, *many(LISTED))

@@ -222,6 +222,31 @@ async def test_write_soon__is_bounded(store: MemoryStore, sidecars: Sidecars) ->
     assert ({}, 0) == (sidecars._waiting, sidecars._bytes)
 
 
+async def test_write_soon__what_holds_nothing(store: MemoryStore, sidecars: Sidecars) -> None:
+    """Long ones that are made of what lies on the disk crowd nobody out."""
+    page = await page_of(store)
+    for number in range(3):
+        sidecars.write_soon(page, f"{KEY}{number}", "", module._BYTES + 1, lambda: (FACTS, b""), held=0)
+    assert (3, 0) == (len(sidecars._waiting), sidecars._bytes)
+    await sidecars.settled()
+    assert 3 == len(store.keys(KEY))
+
+
+async def test_write_soon__what_cannot_be_made(store: MemoryStore, sidecars: Sidecars) -> None:
+    """A page that is damaged by then costs its sidecar, and no other one."""
+    page = await page_of(store)
+    body = sidecars.body_of(page)
+    assert b"page" == body()
+    store.damage(page.digest, b"other bytes")
+    sidecars.write_soon(page, KEY, "", 1, lambda: (FACTS, body()))
+    other = replace(await page_of(store, b"another"), key="page:pypi:other:simple/other/")
+    await store.save(other)
+    await write(sidecars, other, key="outline:pypi:other:simple/other/")
+    assert (None, b"body") == (store.find(KEY), read(sidecars, other, key="outline:pypi:other:simple/other/"))
+    with pytest.raises(BlobDamaged):
+        sidecars.body_of(page)()
+
+
 async def test_write_soon__the_last_one_of_a_key(store: MemoryStore, sidecars: Sidecars) -> None:
     """Many who miss it have it made once."""
     page, made = await page_of(store), list[int]()
