@@ -8,7 +8,7 @@ from bench import many_files, spread
 from bench.cold_page import SUM, WAIT
 from bench.hits import CONNECTIONS, variant
 from bench.installs import AHEAD
-from bench.locks import COLD, ITSELF, RESTARTED, SETS, WARM
+from bench.locks import COLD, ITSELF, NGINX, RESTARTED, SETS, WARM
 from bench.results import DIRECT, OURS, Row
 from bench.tails import LOGGING, PLAIN, RESOURCES
 from bench.target import TIMES, Bound, Target, quotient, ratio
@@ -84,6 +84,8 @@ def _locks(results: Results) -> Iterator[Target]:
             for other in (direct, direct._replace(server=ITSELF)):
                 value = quotient(results, row, other, "seconds")
                 yield Target(f"(k) {name}, {state}: seconds ÷ {other.server}", value, Bound.MOST, 0.6, TIMES)
+            value = quotient(results, row, Row("k", f"{name}: {WARM}", NGINX), "seconds")
+            yield Target(f"(k) {name}, {state}: seconds ÷ nginx, warm", value, Bound.MOST, 1.0, TIMES)
             cpu = results.median(row, "server")
             yield Target(f"(k) {name}, {state}: server's CPU", cpu, Bound.MOST, 0.4, " s")
     rows = [Row("k", f"{name}: {state}", OURS) for name in SETS for state in (COLD, WARM, RESTARTED)]

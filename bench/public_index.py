@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 SIMPLE = "/pypi/simple/"
 _PATIENCE = 10.0
+# Without the library that makes zstd: PyPI sends gzip.
+_PROGRAM = """
+import sys
+sys.modules |= dict.fromkeys(("backports.zstd", "compression.zstd"))
+from proxy.cli import main
+sys.exit(main())
+"""
 
 
 def obstacle() -> str:
@@ -50,8 +57,8 @@ class PublicIndex(Stoppable):
             self.url = line.url
             settings = folder / "pullthrough.toml"
             settings.write_text(_settings(line.url), encoding="utf-8")
-            program = str(Path(sys.executable).with_name("pullthrough"))
-            command = [program, "serve", f"--config={settings}", f"--port={port}", f"--data={kept}"]
+            command = [sys.executable, "-c", _PROGRAM, "serve", f"--config={settings}", f"--port={port}"]
+            command.append(f"--data={kept}")
             process = Process(command, log=folder / "log")
             stack.callback(process.stop)
             listening(process, port)
