@@ -20,12 +20,17 @@ _FORESEEN = "pullthrough_foreseen_bytes_total"
 class Front(Stoppable):
     """A running cache; `index` is what its clients are given. Started again on the same folder, it has what it had.
 
+    Also its port, as a cache that is restarted has: its pages may have whole addresses.
+
     Use as a context manager. Raises ServerError.
     """
 
     def __init__(self, name: str, folder: Path, origin: str, peers: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        place = Place(folder, free_port(), origin, peers)
+        port = folder / "port"
+        if not port.exists():
+            port.write_text(str(free_port()), encoding="ascii")
+        place = Place(folder, int(port.read_text("ascii")), origin, peers)
         self._base = f"http://127.0.0.1:{place.port}"
         self.index = self._base + {OURS: f"/pypi{SIMPLE}", "nginx": SIMPLE, "proxpi": "/index/"}[name]
         own = {}
