@@ -11,9 +11,12 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
+
+from packaging.specifiers import SpecifierSet
 
 from proxy.backoff import Backoff
 from proxy.cache.flight import Flight
@@ -22,7 +25,7 @@ from proxy.cache.representation import Representation
 from proxy.cache.workers import Workers
 from proxy.errors import PullthroughError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
 from proxy.foresight import candidates, requirements
-from proxy.foresight.environments import of_agent
+from proxy.foresight.environments import Environment, of_agent
 from proxy.foresight.installs import Install, Installs, Project
 from proxy.foresight.predictions import Predictions
 from proxy.model import Blob, Kind, Outcome, Query, Target
@@ -161,21 +164,20 @@ class Foresight:
 
     async def _foresee(self, client: str, install: Install, name: str, project: Project) -> None:
         """Have the pages of a project here, and the metadata of the wheel that a resolver tries first."""
-        listed: list[tuple[Link, Target]] = []
+        listed: list[tuple[Target, Sequence[Link]]] = []
         for page in map(self._outlook.first, project.pages):
             await self._ask(client, install, page, Kind.PAGE)
-            listed += [(link, page) for link in await self._outlook.links(page)]
-        links = [link for link, _ in listed]
-        chosen = await self._work.run(candidates.first, links, project.specifier, install.environment)
-        wheel = next((self._outlook.place(link, page) for link, page in listed if link is chosen), None)
-        if chosen is None or wheel is None or not self._outlook.is_cheap(chosen):
+            listed.append((page, await self._outlook.links(page)))
+        found = await self._work.run(_first, listed, project.specifier, install.environment)
+        wheel = self._outlook.place(*found) if found is not None else None
+        if found is None or wheel is None or not self._outlook.is_cheap(found[0]):
             return
         if wheel != project.wheel:
             answer = await self._ask(client, install, _metadata_of(wheel), Kind.METADATA)
-            found = await self._read(answer) if answer is not None else None
-            if found is None or (project.wheel != wheel and project.wheel in install.taken):
+            needed = await self._read(answer) if answer is not None else None
+            if needed is None or (project.wheel != wheel and project.wheel in install.taken):
                 return  # the client has chosen another one meanwhile
-            project.wheel, project.requirements = wheel, found
+            project.wheel, project.requirements = wheel, needed
         await self._follow(client, install, name, project)
 
     async def _read(self, answer: Representation) -> tuple[str, ...] | None:
@@ -300,6 +302,16 @@ class Foresight:
         task = asyncio.create_task(_harmless(work), name="foresight")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _first(
+    listed: Iterable[tuple[Target, Sequence[Link]]], specifier: SpecifierSet, environment: Environment
+) -> tuple[Link, Target] | None:
+    """The wheel that a resolver tries first of those on several pages, and its page."""
+    chosen = candidates.first(chain.from_iterable(links for _, links in listed), specifier, environment)
+    if chosen is None:
+        return None
+    return chosen, next(page for page, links in listed if any(link is chosen for link in links))
 
 
 async def _harmless(work: Coroutine[Any, Any, None]) -> None:
