@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
+from typing import TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag, parse_tag
@@ -12,6 +14,8 @@ from packaging.version import InvalidVersion, Version
 
 from proxy.foresight.environments import Environment
 from proxy.python.plain_links import Link
+
+T = TypeVar("T")
 
 _SOURCES = (".tar.gz", ".zip")  # of source distributions (PEP 625, and before it)
 _PARTS = (5, 6)  # of a wheel's name: with and without a build number
@@ -38,6 +42,16 @@ def first(files: Iterable[Link], specifier: SpecifierSet, environment: Environme
             if any(not file.filename.endswith(".whl") for file in fitting):
                 return None
     return None
+
+
+def first_listed(
+    listed: Iterable[tuple[T, Sequence[Link]]], specifier: SpecifierSet, environment: Environment
+) -> tuple[Link, T] | None:
+    """The same of the files that several pages list; with its page."""
+    chosen = first(chain.from_iterable(links for _, links in listed), specifier, environment)
+    if chosen is None:
+        return None
+    return chosen, next(page for page, links in listed if any(link is chosen for link in links))
 
 
 def _by_version(files: Iterable[Link]) -> dict[Version, list[Link]]:

@@ -11,12 +11,9 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal
-
-from packaging.specifiers import SpecifierSet
 
 from proxy.backoff import Backoff
 from proxy.cache.flight import Flight
@@ -25,7 +22,7 @@ from proxy.cache.representation import Representation
 from proxy.cache.workers import Workers
 from proxy.errors import PullthroughError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
 from proxy.foresight import candidates, requirements
-from proxy.foresight.environments import Environment, of_agent
+from proxy.foresight.environments import of_agent
 from proxy.foresight.installs import Install, Installs, Project
 from proxy.foresight.predictions import Predictions
 from proxy.model import Blob, Kind, Outcome, Query, Target
@@ -168,7 +165,7 @@ class Foresight:
         for page in map(self._outlook.first, project.pages):
             await self._ask(client, install, page, Kind.PAGE)
             listed.append((page, await self._outlook.links(page)))
-        found = await self._work.run(_first, listed, project.specifier, install.environment)
+        found = await self._work.run(candidates.first_listed, listed, project.specifier, install.environment)
         wheel = self._outlook.place(*found) if found is not None else None
         if found is None or wheel is None or not self._outlook.is_cheap(found[0]):
             return
@@ -302,16 +299,6 @@ class Foresight:
         task = asyncio.create_task(_harmless(work), name="foresight")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _first(
-    listed: Iterable[tuple[Target, Sequence[Link]]], specifier: SpecifierSet, environment: Environment
-) -> tuple[Link, Target] | None:
-    """The wheel that a resolver tries first of those on several pages, and its page."""
-    chosen = candidates.first(chain.from_iterable(links for _, links in listed), specifier, environment)
-    if chosen is None:
-        return None
-    return chosen, next(page for page, links in listed if any(link is chosen for link in links))
 
 
 async def _harmless(work: Coroutine[Any, Any, None]) -> None:

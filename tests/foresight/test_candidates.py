@@ -70,3 +70,12 @@ def test_first__what_the_page_says(environment: Environment) -> None:
         file(ANY("1.2"), yanked="broken"),
         File(ANY("1.3"), "ftp://files.example/x"),
     )
+
+
+def test_first_listed(environment: Environment) -> None:
+    """Of several pages: the newest of all, with its page, and the first page of those that have the same."""
+    old, new, twin = (file(ANY(version)) for version in ("1.0", "2.0", "2.0"))
+    pages = [("a", [old]), ("b", [new]), ("c", [twin])]
+    assert (new, "b") == candidates.first_listed(pages, SpecifierSet(), environment)
+    assert (old, "a") == candidates.first_listed(pages, SpecifierSet("<2"), environment)
+    assert candidates.first_listed([("a", [])], SpecifierSet(), environment) is None
