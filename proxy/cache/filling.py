@@ -95,7 +95,7 @@ class Filling:
         flight, fetch = self._flight, self._new_fetch()
         self._connections = fetch
         size = flight.wanted.size
-        fetch.small = size is not None and size <= self._lanes.segment
+        fetch.small = size is not None and size <= fetch.part
         fetch.retries.plain = flight.plain or self._host_limits.honours(self._location) is False
         if flight.extents.ranges:
             self._prove()

@@ -52,6 +52,7 @@ class _Host:
     pause: float = _PAUSE
     again: float = 0.0  # when one more than the limit may be tried
     opened: float = 0.0  # when the last connection was opened
+    brisk: bool = False  # one connection alone is fast
     waiting: list[_Waiting] = field(default_factory=list)
 
 
@@ -135,6 +136,14 @@ class HostLimits:
         """
         opened = self._host(url).opened
         return opened > since and self.now() - opened < _SHOCK
+
+    def brisk(self, url: str) -> bool:
+        """Whether one connection alone is fast at this host, as far as is known."""
+        return self._host(url).brisk
+
+    def note_pace(self, url: str, *, brisk: bool) -> None:
+        """One connection alone was fast at this host, or not."""
+        self._host(url).brisk = brisk
 
     def crowded(self, url: str) -> bool:
         """Whether a download waits for its only connection: further connections of others make room."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 LOOK = 0.1  # seconds between looks at how fast a single connection is
+_LEAST = 2 << 20  # bytes of a file for which one connection more is worth its request
 _FAST = 100_000_000  # bytes a second from which on one connection is enough
 _SILENT = 2.0  # seconds without a response, at least, after which a further connection counts as refused,
 _SOON = 0.5  # if another one has nothing to do,
@@ -24,7 +25,7 @@ _LAGGING = 8  # and which part of the others' pace is too slow
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """How large files are fetched: at most `connections` at once, each taking `segment` bytes at a time.
+    """How large files are fetched: at most `connections` at once, each taking `segment` bytes at a time, at most.
 
     A download that brings fewer than `least` bytes a second, over `window` seconds, is given up. At most `downloads`
     are under way at once; one more waits `turn` seconds for its turn.
@@ -36,6 +37,12 @@ class Lanes:
     window: float = 60.0
     downloads: int = 256
     turn: float = 5.0
+
+    def part(self, size: int | None) -> int:
+        """The bytes that one connection takes at a time, of a file of `size` bytes, so that all have some of it."""
+        if size is None:
+            return self.segment
+        return min(self.segment, max(-(-size // self.connections), _LEAST))
 
 
 @dataclass(eq=False, slots=True)
@@ -107,6 +114,12 @@ class Pacing:
         """A connection did its part."""
         if job.answered is not None and now - job.answered >= _BRIEF:
             self._pace = brought / (now - job.answered)
+
+    def brisk(self, job: Job, now: float, brought: int) -> bool | None:
+        """Whether one connection is enough at this host, by a part that it did alone. None: that does not tell."""
+        if self.slow or job.answered is None or brought < _LEAST:
+            return False if self.slow else None
+        return brought >= _FAST * (now - job.answered)
 
     def silent(self, job: Job, now: float, *, idle: bool = False, others: bool = False) -> bool:
         """Whether a connection has been without a response for too long.

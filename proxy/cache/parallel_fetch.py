@@ -82,6 +82,14 @@ class ParallelFetch:
         finally:
             await self._stop()
 
+    @property
+    def part(self) -> int:
+        """The bytes that one connection takes at a time; all of a short file, or where one is enough."""
+        if self._host_limits.brisk(self._url):
+            return self._lanes.segment
+        flight = self._flight
+        return self._lanes.part(flight.wanted.size if flight.size is None else flight.size)
+
     def chosen(self, job: Job) -> None:
         """`job` got a response of use. Before the download starts, that ends other requests for the same bytes."""
         if not self._flight.started.done():
@@ -146,10 +154,12 @@ class ParallelFetch:
 
     def _free(self) -> tuple[int, int | None] | None:
         """The first part that is missing and that no connection fetches; cut where segments end."""
-        flight, segment = self._flight, self._lanes.segment
+        flight, segment = self._flight, self.part
         if flight.size is None:
             start = flight.extents.end_from(0)
             return None if self._jobs else (start, segment if start < segment else None)
+        if not self._pacing.slow:
+            segment = self._lanes.segment  # as it is enough, it need not stop so soon
         taken = flight.extents
         for job in self._jobs:
             taken = taken.add(job.start, flight.size if job.end is None else job.end)
@@ -209,7 +219,15 @@ class ParallelFetch:
         elif error is not None and not job.dropped:
             self._note(job, error)
         else:
-            self._pacing.done(job, self._now(), self._brought(job))
+            self._did(job)
+
+    def _did(self, job: Job) -> None:
+        """A connection did its part: see how fast it was."""
+        now, brought = self._now(), self._brought(job)
+        self._pacing.done(job, now, brought)
+        brisk = self._pacing.brisk(job, now, brought)
+        if brisk is not None:
+            self._host_limits.note_pace(self._url, brisk=brisk)
 
     def _heed(self, failed: list[tuple[Job, BaseException]]) -> None:
         """Raise the final failure of a request without a range, while a ranged one still waits for a response."""

@@ -234,3 +234,13 @@ def test_final__last_word(host_limits: HostLimits, error: PullthroughError, unkn
     assert unknown is host_limits.final(HERE, error)
     host_limits.note(HERE, ranges=True)
     assert known is host_limits.final(HERE, error)
+
+
+def test_brisk__as_noted() -> None:
+    """One connection is not enough until it was seen to be, for any address of the host."""
+    limits = HostLimits()
+    assert not limits.brisk(URL)
+    limits.note_pace(URL, brisk=True)
+    assert limits.brisk(SAME)
+    limits.note_pace(SAME, brisk=False)
+    assert not limits.brisk(URL)

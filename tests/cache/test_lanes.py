@@ -33,6 +33,32 @@ def test_look__single_connection(rate: int, slow: bool) -> None:
     assert pacing.slow
 
 
+@pytest.mark.parametrize(
+    ("size", "part"),
+    [(None, 16), (100, 2), (2 << 20, 2), (5 << 20, 2), (12 << 20, 4), (30 << 20, 10), (400 << 20, 16)],
+)
+def test_part__of_a_file(size: int | None, part: int) -> None:
+    """All connections have some of a file that is worth more than one; a large one comes in segments."""
+    assert part << 20 == LANES.part(size)
+
+
+@pytest.mark.parametrize(("seconds", "brought", "brisk"), [(0.02, 4 << 20, True), (0.2, 4 << 20, False)])
+def test_brisk__single_connection(seconds: float, brought: int, brisk: bool) -> None:
+    """A part that one connection brought alone tells whether it is enough."""
+    pacing = Pacing(LANES)
+    assert brisk is pacing.brisk(answered(pacing, 7.0), 7.0 + seconds, brought)
+
+
+def test_brisk__not_known() -> None:
+    """A few bytes tell nothing, and nor does a job without an answer; beside others a connection is not enough."""
+    pacing = Pacing(LANES)
+    assert pacing.brisk(Job(0, None, 0.0), 1.0, 4 << 20) is None
+    job = answered(pacing)
+    assert pacing.brisk(job, 1.0, 1000) is None
+    pacing.look(1.0, 1000)
+    assert pacing.brisk(job, 1.0, 1000) is False
+
+
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=400))
 def test_trickles__least_rate(seconds: list[int]) -> None:
     """A download is given up when a whole window brought less than it must, and only then."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -362,3 +363,46 @@ async def test_run__cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert 0 == bed.host_limits.busy(URL) == bed.now
+
+
+MIDDLE = 9 << 20  # bytes of a file that one connection could take as one segment
+PART = MIDDLE // 4
+
+
+async def parts_of(alone: Callable[[Bed], Awaitable[None]], *, brisk: bool = False) -> list[tuple[int, int | None]]:
+    """The parts of a file of middle length that are asked for; the first one takes until `alone` ends."""
+
+    async def bring(bed: Bed, job: Job) -> None:
+        bed.flight.size = MIDDLE
+        bed.flight.start()
+        bed.fetch.answered(job)
+        if not job.start:
+            await alone(bed)
+        bed.flight.written(job.start, MIDDLE if job.end is None else job.end)
+
+    bed = Bed(bring, Lanes(4, 16 << 20), None)
+    bed.flight.wanted = replace(bed.flight.wanted, size=MIDDLE)
+    bed.host_limits.note_pace(URL, brisk=brisk)
+    await bed.fetch.run()
+    assert [] == bed.flight.extents.gaps(MIDDLE)
+    return [(job.start, job.end) for job in bed.jobs]
+
+
+async def test_run__middle_length_slow() -> None:
+    """Where one connection is slow, all of them have some of a file that is no longer than a segment."""
+
+    async def slow(bed: Bed) -> None:
+        while len(bed.jobs) < 4:
+            await asyncio.sleep(STEP)
+
+    assert [(at, at + PART) for at in range(0, MIDDLE, PART)] == sorted(await parts_of(slow))
+
+
+async def test_run__middle_length_fast() -> None:
+    """Where one connection is fast, it fetches the rest at once; and the next file of that host as a whole."""
+
+    async def fast(_: Bed) -> None:
+        pass
+
+    assert [(0, PART), (PART, MIDDLE)] == await parts_of(fast)
+    assert [(0, 16 << 20)] == await parts_of(fast, brisk=True)
