@@ -23,7 +23,8 @@ _log = logging.getLogger(__name__)
 
 _MOST = 10_000  # changes that may wait
 _AGAIN = 1.0  # seconds between two tries
-_GATHER = 0.01  # seconds that the first change waits for others to be written with it
+_GATHER = 0.02  # seconds without a change after which those that wait are written together,
+_LONGEST = 0.25  # and seconds after the first of them, at the latest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +101,9 @@ class Backlog:
         self._added = self._done = 0
         self._task: asyncio.Task[None] | None = None
         self._soon: asyncio.TimerHandle | None = None
+        self._seen = 0  # changes that were added when it was last looked,
+        self._latest = 0.0  # and when they are written though more of them come
+        self._urgent = False  # somebody waits for them
         self._closed = False
         self._again = asyncio.Event()
         self._progress = asyncio.Event()
@@ -114,8 +118,25 @@ class Backlog:
         self._waiting.append(change)
         self._added += 1
         if self._soon is None and not self._closed and (self._task is None or self._task.done()):
-            self._soon = asyncio.get_running_loop().call_later(_GATHER, self._begin)
+            self._latest = asyncio.get_running_loop().time() + _LONGEST
+            self._watch()
         return self._added
+
+    def _watch(self) -> None:
+        self._seen = self._added
+        self._soon = asyncio.get_running_loop().call_later(_GATHER, self._look)
+
+    def _look(self) -> None:
+        """Write what waits, unless more of it comes: a herd of changes is one transaction."""
+        if self._seen != self._added and asyncio.get_running_loop().time() < self._latest:
+            self._watch()
+        else:
+            self._begin()
+
+    def _press(self) -> None:
+        """Somebody waits until all is written."""
+        self._urgent = bool(self._waiting)
+        self._begin()
 
     def _begin(self) -> None:
         """Write now what waits."""
@@ -126,7 +147,7 @@ class Backlog:
 
     async def written(self, number: int, patience: float) -> bool:
         """Whether a change is written. Waits at most `patience` seconds for that, and not while writing fails."""
-        self._begin()
+        self._press()
         try:
             async with asyncio.timeout(patience):
                 while self._done < number and not self.stuck:
@@ -138,7 +159,7 @@ class Backlog:
 
     async def flush(self, patience: float | None = None) -> None:
         """Wait until no change waits, at most `patience` seconds."""
-        self._begin()
+        self._press()
         if self._task is not None and not self._task.done():
             self.try_again()
             await asyncio.wait((self._task,), timeout=patience)
@@ -189,6 +210,13 @@ class Backlog:
             self._progress.set()
             if self.on_written is not None:
                 self.on_written(batch, unnamed)
+            if not self._urgent and most == self._batch and len(self._waiting) < self._batch:
+                break
+        self._urgent = False
+        self._task = None
+        if self._waiting and not self._closed:
+            self._latest = asyncio.get_running_loop().time() + _LONGEST
+            self._watch()
 
     async def _pause(self) -> None:
         try:
