@@ -90,6 +90,12 @@ def send_file(sock: int, descriptor: int, position: int, size: int) -> int:
     return os.write(sock, os.pread(descriptor, size, position))
 
 
+def file_in_memory() -> int | None:
+    """The descriptor of a new file that is nowhere but in memory; None where there is no such thing. Raises OSError."""
+    create = getattr(os, "memfd_create", None)
+    return None if create is None else int(create("short"))
+
+
 # The machine
 
 

@@ -152,8 +152,10 @@ class Spool(Protocol):
 
     `state` is what an earlier run left, or None. Anybody who holds a `share()` may read `fd` with pread or sendfile.
     The file lives until the owner and the last share have closed it, even if it was adopted meanwhile.
+    `in_memory`: it is until it is closed, so that writing waits for no disk, and a kill leaves nothing of it.
     """
 
+    in_memory: bool
     fd: int
     state: SpoolState | None
 
@@ -231,9 +233,10 @@ class Store(BlobReader, Protocol):
         """Drop an entry, and soon its blob if no other entry names it."""
         ...
 
-    async def spool(self, name: str, size: int | None) -> Spool:
+    async def spool(self, name: str, size: int | None, *, brief: bool = False) -> Spool:
         """Begin or resume the download called `name`, which has one owner at a time, and reserve `size` bytes.
 
+        `brief`: a short one need not survive a kill, so it may be in memory.
         Makes room by evicting the longest unused blobs that are not leased. Raises StoreFull, StoreBroken.
         """
         ...

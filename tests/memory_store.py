@@ -37,6 +37,7 @@ class MemorySpool:
         body: bytes
         self.state: SpoolState | None
         body, self.state = left or (b"", None)
+        self.in_memory = False
         self.fd = anonymous_file(body)
         self.reserved = size
         self.name = name
@@ -197,7 +198,7 @@ class MemoryStore:
         if held is not None and _sha256(held.body) != blob.digest.value:
             self._drop(blob.digest.value)
 
-    async def spool(self, name: str, size: int | None) -> Spool:
+    async def spool(self, name: str, size: int | None, *, brief: bool = False) -> Spool:
         self.fail_if_set()
         if name in self.spools:
             raise RuntimeError("a download of this name is under way")
@@ -210,6 +211,7 @@ class MemoryStore:
                 self._left_over[name] = left
             raise
         spool = self.spools[name] = MemorySpool(self, name, need, left)
+        spool.in_memory = brief and not left
         return spool
 
     def ended(self, spool: MemorySpool, left: tuple[bytes, SpoolState] | None) -> None:

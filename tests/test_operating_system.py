@@ -251,3 +251,15 @@ def test_containers__not_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
     for platform, there in (("linux", True), ("darwin", False)):
         monkeypatch.setattr(sys, "platform", platform)
         assert there is operating_system.has_containers()
+
+
+def test_file_in_memory__as_any_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written and read as any file; where there are none, that is said."""
+    descriptor = operating_system.file_in_memory()
+    assert (descriptor is not None) is hasattr(os, "memfd_create")
+    if descriptor is not None:
+        assert 4 == os.pwrite(descriptor, b"body", 2)
+        assert os.pread(descriptor, 10, 0) == b"\0\0body"
+        os.close(descriptor)
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    assert operating_system.file_in_memory() is None

@@ -41,6 +41,7 @@ from proxy.ports import Clock, Observer, Spool, Store, Upstream
 _log = logging.getLogger(__name__)
 _EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # how hosts refuse an address that was valid for a while
 _PIECE = 1 << 20  # bytes read at once
+_BRIEF = 1 << 20  # bytes of a file that is sooner fetched again than continued after a kill
 _WRONG = 1.0  # seconds for which a location that sent wrong bytes is left alone; doubles each time
 _WRONG_LONGEST = 60.0  # seconds
 _WRONG_MOST = 10_000  # locations remembered
@@ -168,7 +169,8 @@ class Downloads:
         wanted = flight.wanted
         try:
             async with self._slot():
-                spool = flight.spool = await self._store.spool(wanted.flight_key, wanted.size)
+                brief = wanted.size is not None and wanted.size <= _BRIEF
+                spool = flight.spool = await self._store.spool(wanted.flight_key, wanted.size, brief=brief)
                 with spool.share():
                     await self._bring(flight, spool)
         except PullthroughError as error:

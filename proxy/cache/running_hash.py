@@ -16,6 +16,7 @@ from proxy.errors import DigestDiffers, StoreBroken
 from proxy.model import Digest
 
 _PIECE = 1 << 20  # bytes read at once
+_QUICK = 64 << 10  # bytes that are hashed in less time than a thread takes to begin
 
 
 class RunningHash:
@@ -67,6 +68,12 @@ class RunningHash:
             except BaseException:
                 self._claimed = self.position
                 raise
+
+    def take_few(self, start: int, piece: memoryview) -> None:
+        """Hash the next bytes here and now if they are few, and nothing is being hashed; else they are read back."""
+        if len(piece) <= _QUICK and start == self.position == self._claimed:
+            self._claimed += len(piece)
+            self.update(piece)
 
     def _advance(self, descriptor: int, end: int) -> None:
         buffer = memoryview(bytearray(min(_PIECE, end - self.position)))

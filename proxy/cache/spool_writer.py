@@ -11,6 +11,7 @@ from proxy.ports import Reply, Spool
 
 _BUFFERS = 3  # per writer
 _SIZE = 256 << 10  # bytes of a buffer
+_NONE = memoryview(b"")
 _SIZE_MOST = 2 << 20  # bytes; what they grow to while a fast upstream fills them
 
 
@@ -39,7 +40,8 @@ class SpoolWriter:
         """
         # One byte more than is right, to notice a body that is too long.
         size = _SIZE if end is None else min(_SIZE, end - self._position + 1)
-        buffers = deque(memoryview(bytearray(size)) for _ in range(_BUFFERS))
+        # Each is made when its turn comes: most bodies are short, and new memory is cleared first.
+        buffers = deque([memoryview(bytearray(size)), *([_NONE] * (0 if self._spool.in_memory else _BUFFERS - 1))])
         try:
             if first:
                 await self._begin(memoryview(first))
@@ -48,7 +50,9 @@ class SpoolWriter:
                     self._flight.received += filled
                     raise WrongBytes("Upstream sent more than it promised. Nothing was cached.")
                 await self._begin(buffers[0][:filled])
-                if filled == size < _SIZE_MOST:
+                if self._position == end:
+                    size = 1
+                elif filled == size < _SIZE_MOST:
                     size *= 2
                 buffers.rotate(-1)
                 await self._settle(_BUFFERS - 1)
@@ -70,7 +74,9 @@ class SpoolWriter:
         new = self._flight.extents.missing(start, end)
         if self._comparing and new != [(start, end)]:
             await self._compare(start, piece, new)
-        if new:
+        if new and self._spool.in_memory:
+            await self._write(start, piece, new)
+        elif new:
             self._work.append(asyncio.create_task(self._write(start, piece, new)))
 
     async def _compare(self, start: int, piece: memoryview, new: list[tuple[int, int]]) -> None:
@@ -82,8 +88,9 @@ class SpoolWriter:
             at = end
 
     async def _write(self, start: int, piece: memoryview, parts: list[tuple[int, int]]) -> None:
+        put = self._keep if self._spool.in_memory else self._put
         for begin, end in parts:
-            await self._put(begin, piece[begin - start : end - start])
+            await put(begin, piece[begin - start : end - start])
 
     async def _put(self, offset: int, piece: memoryview) -> None:
         """Write and hash. Both use the buffer, so both are waited for."""
@@ -97,6 +104,13 @@ class SpoolWriter:
             if hashed is not None:
                 await hashed
                 self._flight.notify()
+
+    async def _keep(self, offset: int, piece: memoryview) -> None:
+        """The same in memory: nothing is waited for."""
+        await self._spool.write(offset, [piece])
+        if self._flight.running_hash is not None:
+            self._flight.running_hash.take_few(offset, piece)
+        self._flight.written(offset, offset + len(piece))
 
     async def _settle(self, left: int) -> None:
         """Wait until at most `left` buffers are in use. On cancellation `_abandon` waits for them."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -63,10 +64,17 @@ class BlobFiles:
         A short body is not fsynced, so that nobody waits for the disk. It is checked after the next start, and dropped
         if a power cut took some of it.
         """
+        return await self._written(sha256, len(body), partial(write_all, body))
+
+    async def copy(self, descriptor: int, size: int, sha256: str) -> Record:
+        """As `put`, of a body that is the first `size` bytes of a file in memory."""
+        return await self._written(sha256, size, partial(_copy, descriptor, size))
+
+    async def _written(self, sha256: str, size: int, fill: Callable[[int], None]) -> Record:
         path = self._folder.spool / f"{sha256}-{next(self._numbers)}.tmp"
-        synced = len(body) > SYNCED_FROM
+        synced = size > SYNCED_FROM
         run = self._threads.sync if synced else self._threads.files
-        return await self._store(sha256, len(body), run, partial(write, path, body, sync=synced), synced=synced)
+        return await self._store(sha256, size, run, partial(write, path, fill, sync=synced), synced=synced)
 
     async def _store(
         self,
@@ -185,36 +193,57 @@ class DigestLocks:
 
 def move(source: Path, target: Path) -> str:
     """Make a finished file the one at `target`, whatever is there. Gives its stamp."""
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
-    for left in reversed(range(_TRIES)):  # its folder goes with the last file in it, perhaps in this moment
-        try:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.replace(source, target)  # noqa: PTH105 the atomic one, by its name
-            break
-        except (FileNotFoundError, FileExistsError):
-            if not left:
-                raise
+    _move(source, target)
     return stamp_of(target.stat())
 
 
-def write(source: Path, body: bytes, target: Path, *, sync: bool) -> str:
-    """Write `body` to the file `source`, fsynced if `sync`, and move that to `target`. Gives its stamp."""
+def _move(source: Path, target: Path) -> None:
+    for left in reversed(range(_TRIES)):
+        try:
+            os.replace(source, target)  # noqa: PTH105 the atomic one, by its name
+        except IsADirectoryError:
+            shutil.rmtree(target)
+        except (FileNotFoundError, FileExistsError):  # its folder goes with the last file in it, perhaps in this moment
+            if not left:
+                raise
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            return
+    raise FileExistsError(errno.EEXIST, "a folder comes again and again where a body belongs", str(target))
+
+
+def write(source: Path, fill: Callable[[int], None], target: Path, *, sync: bool) -> str:
+    """Have the file `source` filled, fsynced if `sync`, and move it to `target`. Gives its stamp."""
     try:
         descriptor = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
-            with memoryview(body) as rest:
-                written = 0
-                while written < len(body):
-                    written += os.write(descriptor, rest[written:])
+            fill(descriptor)
             if sync:
                 operating_system.sync_data(descriptor)
+            _move(source, target)
+            return stamp_of(os.fstat(descriptor))
         finally:
             os.close(descriptor)
-        return move(source, target)
     except BaseException:
         source.unlink(missing_ok=True)
         raise
+
+
+def write_all(body: bytes, descriptor: int) -> None:
+    """Fill a file with a body."""
+    with memoryview(body) as rest:
+        written = 0
+        while written < len(body):
+            written += os.write(descriptor, rest[written:])
+
+
+def _copy(source: int, size: int, descriptor: int) -> None:
+    written = 0
+    while written < size:
+        sent = operating_system.send_file(descriptor, source, written, size - written)
+        if not sent:
+            raise OSError(0, "a download lost bytes in memory")
+        written += sent
 
 
 def delete(targets: Iterable[Path]) -> None:

@@ -183,11 +183,11 @@ class PendingStore:
         if self.store is not None:
             self.store.recheck(blob)
 
-    async def spool(self, name: str, size: int | None) -> Spool:
+    async def spool(self, name: str, size: int | None, *, brief: bool = False) -> Spool:
         if self.store is None:
             self._failures += 1
             raise self._failure.again()
-        return await self.store.spool(name, size)
+        return await self.store.spool(name, size, brief=brief)
 
     async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob | None:
         assert self.store is not None, "it made the spool file"

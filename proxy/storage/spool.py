@@ -12,20 +12,18 @@ import contextlib
 import hashlib
 import os
 import stat
-import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from proxy import operating_system
-from proxy.errors import StoreBroken
 from proxy.ports import SpoolState
 from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import Component
 from proxy.storage.journal import Journal, begun_in, replay
 from proxy.storage.record import Record
+from proxy.storage.shared_file import SharedFile
 from proxy.storage.space import Reservation, Space
 from proxy.storage.threads import Threads
 from proxy.storage.verification import SYNCED_FROM
@@ -43,12 +41,14 @@ def file_name(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class DiskSpool:
+class DiskSpool(SharedFile):
     """See `ports.Spool`. `part` is its file. Changed on the event loop; the count of users also in threads."""
+
+    in_memory = False
 
     def __init__(self, folder: Path, name: str, threads: Threads, space: Space, ended: Callable[[], None]) -> None:
         """`ended` is called when the owner is done."""
-        self.fd = -1
+        super().__init__()
         self.state: SpoolState | None = None
         self.part = folder / f"{file_name(name)}.part"
         self.reservation = Reservation(0)
@@ -59,11 +59,8 @@ class DiskSpool:
         self._space = space
         self._ended = ended
         self._end = 0  # of the last byte written
-        self._users = 1  # the owner
         self._done = False  # the owner is
         self._running: set[Future[Any]] = set()
-        self._lock = threading.Lock()
-        self._blob: tuple[Blobs, Record, Path] | None = None  # once it was adopted
 
     async def open(self, boot: str) -> None:
         """Open or create the files. Raises StoreFull, StoreBroken; then nothing is open."""
@@ -155,15 +152,6 @@ class DiskSpool:
         self._journal.begin(self._name, self._boot)
         os.ftruncate(self.fd, 0)
 
-    @contextmanager
-    def share(self) -> Generator[int]:
-        if not self._acquire():
-            self._open_blob()
-        try:
-            yield self.fd
-        finally:
-            self._release()
-
     async def close(self, *, keep: bool) -> None:
         if self._done:
             return
@@ -209,13 +197,16 @@ class DiskSpool:
 
     async def adopted(self, blobs: Blobs, blob: tuple[Record, Path] | None) -> None:
         """What became of a complete file: nothing, or a blob, which stays leased while somebody reads it from here."""
-        if blob is not None:
-            record, path = blob
-            if blobs.holds(record) and blobs.acquire(record.sha256) is not None:
-                self._blob = blobs, record, path
+        self._became(blobs, blob)
         try:
             await self._threads.files(self._delete)
         finally:
+            self._finish()
+
+    def abandon(self) -> None:
+        """The owner is done, and the files were not opened."""
+        if not self._done:
+            self._done = True
             self._finish()
 
     def _finish(self) -> None:
@@ -244,39 +235,8 @@ class DiskSpool:
         self._running.discard(future)
         self._release()
 
-    def _acquire(self) -> bool:
-        with self._lock:
-            self._users += bool(self._users)
-            return bool(self._users)
-
-    def _open_blob(self) -> None:
-        """A share after the end: the file is a blob by now, if all went well."""
-        if self._blob is None:
-            raise StoreBroken("The download is over, and its file is gone.")
-        blobs, record, path = self._blob
-        if not blobs.holds(record) or blobs.acquire(record.sha256) is None:
-            raise StoreBroken("The downloaded file was removed from the disk.")
-        try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError as error:
-            blobs.release(record)
-            raise StoreBroken(f"The downloaded file cannot be opened: {error.strerror}.") from error
-        self._users = 1
-
-    def _release(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users:
-                return
-            self._close()
-            if self._blob is not None:
-                blobs, record, _ = self._blob
-                blobs.release(record)
-
     def _close(self) -> None:
-        descriptor, self.fd = self.fd, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        super()._close()
         self._journal.close()
 
 

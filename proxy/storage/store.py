@@ -34,6 +34,7 @@ from proxy.storage.lease import Lease
 from proxy.storage.loading import Loading
 from proxy.storage.pins import Pins
 from proxy.storage.record import Record, hidden
+from proxy.storage.short_spool import Memory, ShortSpool, short_spool
 from proxy.storage.space import Space
 from proxy.storage.spool import DiskSpool
 from proxy.storage.threads import Tasks, Threads
@@ -93,6 +94,7 @@ class DiskStore:
         )
         self.resources = AsyncExitStack()  # what `close` closes last
         self._spools: set[str] = set()
+        self._memory = Memory()
         self._boot = operating_system.boot_id()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -195,7 +197,7 @@ class DiskStore:
         if record is not None:
             self._verifier.check(record)
 
-    async def spool(self, name: str, size: int | None) -> Spool:
+    async def spool(self, name: str, size: int | None, *, brief: bool = False) -> Spool:
         if name in self._spools:
             raise RuntimeError("a download of this name is under way")
         self._spools.add(name)
@@ -208,10 +210,16 @@ class DiskStore:
                 self._space.add_left_over(spool.part.stem, left)
             self._spools.discard(name)
             raise
+        if brief and size is not None and not left:
+            short = short_spool(size, self._memory, self._space, spool, self._boot)
+            if short is not None:
+                return short
         await spool.open(self._boot)
         return spool
 
     async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob | None:
+        if isinstance(spool, ShortSpool):
+            return await self._stored(self._adopt_short(spool, digest.value, size))
         if not isinstance(spool, DiskSpool):
             raise TypeError("a spool file is adopted by the store that made it")
         return await self._stored(self._adopt(spool, digest.value, size))
@@ -224,6 +232,17 @@ class DiskStore:
             blob = self._blobs.use(record)
         finally:
             await spool.adopted(self._blobs, (record, self._folder.blob(sha256)) if record is not None else None)
+        self._changed()
+        return blob
+
+    async def _adopt_short(self, spool: ShortSpool, sha256: str, size: int) -> Blob:
+        record = None
+        try:
+            spool.complete(size)
+            record = await self._files.copy(spool.fd, size, sha256)
+            blob = self._blobs.use(record)
+        finally:
+            spool.adopted(self._blobs, (record, self._folder.blob(sha256)) if record is not None else None)
         self._changed()
         return blob
 

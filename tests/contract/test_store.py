@@ -299,40 +299,43 @@ async def test_spool__write_after_its_end(store: Store) -> None:
     assert content(store, b"body") == b"body"
 
 
-async def test_spool__taken_up_again(store: Store) -> None:
+@pytest.mark.parametrize("brief", [False, True])
+async def test_spool__taken_up_again(store: Store, brief: bool) -> None:
     """The last checkpoint and what was written since are there for the next owner."""
-    spool = await store.spool("whl", PART)
+    spool = await store.spool("whl", PART, brief=brief)
     assert spool.state is None
     await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
     await spool.write(10, [b"abc", b"def"])
     await spool.write(100, [b"x"])
     await spool.close(keep=True)
 
-    again = await store.spool("whl", PART)
+    again = await store.spool("whl", PART, brief=brief)
 
     assert again.state == SpoolState(PART, Validator('"1"'), ((10, 16), (100, 101)))
     assert await again.read(10, 6) == b"abcdef"
     await again.close(keep=False)
 
 
-async def test_spool__checkpoint_replaces_what_was_written(store: Store) -> None:
+@pytest.mark.parametrize("brief", [False, True])
+async def test_spool__checkpoint_replaces_what_was_written(store: Store, brief: bool) -> None:
     """An owner that does not go on with an earlier version says so, and nothing of that version is left."""
-    spool = await store.spool("whl", PART)
+    spool = await store.spool("whl", PART, brief=brief)
     await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
     await spool.write(0, [b"first version"])
     await spool.checkpoint(SpoolState(9, Validator('"2"'), ()))
     await spool.write(0, [b"new"])
     await spool.close(keep=True)
 
-    again = await store.spool("whl", PART)
+    again = await store.spool("whl", PART, brief=brief)
 
     assert again.state == SpoolState(9, Validator('"2"'), ((0, 3),))
     await again.close(keep=False)
 
 
-async def test_spool__restarted(store: Store) -> None:
+@pytest.mark.parametrize("brief", [False, True])
+async def test_spool__restarted(store: Store, brief: bool) -> None:
     """After a restart nothing of what was there is believed."""
-    spool = await store.spool("whl", PART)
+    spool = await store.spool("whl", PART, brief=brief)
     await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
     await spool.write(0, [b"first"])
     await spool.restart()
@@ -340,21 +343,22 @@ async def test_spool__restarted(store: Store) -> None:
     assert await spool.read(0, 10) == b""
     await spool.close(keep=True)
 
-    again = await store.spool("whl", PART)
+    again = await store.spool("whl", PART, brief=brief)
     assert again.state is None
     await again.close(keep=False)
 
 
-async def test_spool__given_up(store: Store) -> None:
+@pytest.mark.parametrize("brief", [False, True])
+async def test_spool__given_up(store: Store, brief: bool) -> None:
     """A download that is given up leaves nothing for the next owner, and may still be read by its followers."""
-    spool = await store.spool("whl", PART)
+    spool = await store.spool("whl", PART, brief=brief)
     await spool.checkpoint(SpoolState(PART, Validator('"1"'), ()))
     await spool.write(0, [b"body"])
     with spool.share() as descriptor:
         await spool.close(keep=False)
         assert os.pread(descriptor, 10, 0) == b"body"
 
-    again = await store.spool("whl", PART)
+    again = await store.spool("whl", PART, brief=brief)
     assert again.state is None
     await again.close(keep=False)
 

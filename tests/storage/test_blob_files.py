@@ -6,11 +6,12 @@ import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from proxy.storage.blob_files import DigestLocks, delete, move, write
+from proxy.storage.blob_files import DigestLocks, delete, move, write, write_all
 from proxy.storage.verification import stamp_of
 from tests import system
 from tests.memory_store import stored
@@ -198,7 +199,7 @@ def test_write__fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(OSError, match="no"):
-            write(tmp_path / "new", b"body", tmp_path / "ab" / "cd", sync=True)
+            write(tmp_path / "new", partial(write_all, b"body"), tmp_path / "ab" / "cd", sync=True)
 
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
 
