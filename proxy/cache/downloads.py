@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from proxy.backoff import Backoff
 from proxy.cache import body_checks
 from proxy.cache.accounts import report_discarded, report_wrong
+from proxy.cache.buffers import Buffers
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, Location, WantedFile, follow
 from proxy.cache.host_limits import HostLimits
@@ -65,6 +66,7 @@ class Downloads:
         self.stored_files = StoredFiles(store, clock)
         self._hashing = Workers("hashing")
         self.host_limits = HostLimits()
+        self._buffers = Buffers()
         self._passthroughs = Passthroughs(upstream, self.host_limits, self._hashing, observer)
         self._slots = asyncio.Semaphore(lanes.downloads)
 
@@ -92,7 +94,7 @@ class Downloads:
         flight = self._flights.get(wanted.flight_key)
         began = flight is None
         if flight is None:
-            flight = self._flights[wanted.flight_key] = Flight(wanted, plain=plain)
+            flight = self._flights[wanted.flight_key] = Flight(wanted, plain=plain, buffers=self._buffers)
             self._launch(flight)
         flight.ahead = (began or flight.ahead) and ahead
         try:
@@ -251,7 +253,8 @@ class Downloads:
                 end = flight.extents.end_from(0) if flight.started.done() else 0
                 if filling.done() and running_hash.position >= end:
                     break
-                if running_hash.behind(end):
+                # A short file is hashed at once: each piece of work in a thread has its price.
+                if running_hash.behind(end) and (filling.done() or not spool.in_memory):
                     await running_hash.advance(spool.fd, end)
                 else:
                     await more.wait()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
+from proxy.cache.buffers import Buffers
 from proxy.cache.extents import Extents
 from proxy.cache.running_hash import RunningHash
 from proxy.errors import PullthroughError
@@ -99,8 +100,9 @@ class WantedFile:
 class Flight:
     """The state of one download. Changed on the event loop only; `readable` may be called from any thread."""
 
-    def __init__(self, wanted: WantedFile, *, plain: bool = False) -> None:
+    def __init__(self, wanted: WantedFile, *, plain: bool = False, buffers: Buffers | None = None) -> None:
         self.wanted = wanted
+        self.buffers = buffers or Buffers()  # into which it is read
         self.plain = plain  # a ranged request failed just now: begin without a range
         self.url = wanted.url  # the address that answered, after redirects
         self.size: int | None = None  # bytes, once upstream said it

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from proxy.cache.buffers import SIZE
 from proxy.cache.flight import Changed, Flight
 from proxy.errors import UpstreamError, WrongBytes
 from proxy.ports import Reply, Spool
 
 _BUFFERS = 3  # per writer
-_SIZE = 256 << 10  # bytes of a buffer
 _NONE = memoryview(b"")
-_SIZE_MOST = 2 << 20  # bytes; what they grow to while a fast upstream fills them
+_SIZE_MOST = 2 << 20  # bytes; what they grow to while a fast upstream fills them,
+_LONG = 4 << 20  # once so many bytes came
 
 
 class SpoolWriter:
@@ -39,31 +40,34 @@ class SpoolWriter:
         `readinto` and `write` raise. Bytes that arrived before a failure are written all the same.
         """
         # One byte more than is right, to notice a body that is too long.
-        size = _SIZE if end is None else min(_SIZE, end - self._position + 1)
-        # Each is made when its turn comes: most bodies are short, and new memory is cleared first.
-        buffers = deque([memoryview(bytearray(size)), *([_NONE] * (0 if self._spool.in_memory else _BUFFERS - 1))])
+        size = SIZE if end is None else min(SIZE, end - self._position + 1)
+        # Each is lent when its turn comes: most bodies are short.
+        buffers = deque(
+            [self._flight.buffers.borrow(size), *([_NONE] * (0 if self._spool.in_memory else _BUFFERS - 1))]
+        )
         try:
             if first:
                 await self._begin(memoryview(first))
-            while filled := await reply.readinto(buffers[0]):
+            while filled := await reply.readinto(buffers[0][:size]):
                 if end is not None and self._position + filled > end:
                     self._flight.received += filled
                     raise WrongBytes("Upstream sent more than it promised. Nothing was cached.")
                 await self._begin(buffers[0][:filled])
-                if self._position == end:
-                    size = 1
-                elif filled == size < _SIZE_MOST:
+                if filled == size < _SIZE_MOST and self._flight.received > _LONG:
                     size *= 2
                 buffers.rotate(-1)
                 await self._settle(_BUFFERS - 1)
                 if len(buffers[0]) < size:
-                    buffers[0] = memoryview(bytearray(size))
+                    self._flight.buffers.give_back(buffers[0])
+                    buffers[0] = self._flight.buffers.borrow(size)
             await self._settle(0)
         except UpstreamError:
             await self._settle(0)
             raise
         finally:
             await self._abandon()
+        for buffer in buffers:  # after a failure somebody may still have one
+            self._flight.buffers.give_back(buffer)
         return self._position
 
     async def _begin(self, piece: memoryview) -> None:
