@@ -110,6 +110,11 @@ class Files:
         if key not in self._prefetched and self._store.find(key) is None and self._downloads.room(address.url):
             self._starting.join(key, lambda: self._start(address))
 
+    def prefetches(self, address: ArchiveAddress) -> bool:
+        """Whether the download of a file has begun before its turn, or is about to."""
+        key = _key(address)
+        return key in self._prefetched or self._starting.get(key) is not None
+
     async def close(self) -> None:
         """Cancel the downloads that are about to begin."""
         await self._starting.close()

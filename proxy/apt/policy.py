@@ -81,6 +81,8 @@ class Policy:
 
     def archive_of(self, address: ArchiveAddress) -> Archive | None:
         """The [[archive]] of an address: the one with the longest path, and of two such ones, the one with a scheme."""
+        if not self.archives:
+            return None
         found = [one for one in self.archives if one.prefix.covers(address.scheme, address.host, address.path)]
         return max(found, key=lambda one: (len(one.prefix.path), one.prefix.scheme == address.scheme), default=None)
 

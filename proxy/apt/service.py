@@ -116,6 +116,8 @@ class AptArchives:
     def prefetch(self, addresses: Iterable[ArchiveAddress]) -> None:
         """A client has asked for these behind others: begin the downloads of packages before their turn."""
         for address in addresses:
+            if self._files.prefetches(address):
+                continue  # with each of its requests a client shows all that are behind it
             with suppress(NotAllowed):
                 self._policy.admit(address)
                 kind = self._policy.classify(address)

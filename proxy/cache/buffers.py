@@ -5,23 +5,31 @@
 
 from __future__ import annotations
 
-SIZE = 256 << 10  # bytes of a buffer
-_KEPT = 32  # buffers that wait for the next body
+LEAST = 256 << 10  # bytes of the shortest buffer; the others are twice as long each
+MOST = 2 << 20  # bytes of the longest
+_KEPT = 16 << 20  # bytes of buffers that wait for the next body
 
 
 class Buffers:
-    """Lends buffers. Mutable state: those that nobody has."""
+    """Lends buffers. Mutable state: those that nobody has, by their size in bytes."""
 
     def __init__(self) -> None:
-        self._free: list[memoryview] = []
+        self.kept = 0  # bytes of them
+        self._free: dict[int, list[memoryview]] = {}
 
     def borrow(self, size: int) -> memoryview:
-        """At least `size` bytes, with anything in them."""
-        if size > SIZE:
-            return memoryview(bytearray(size))
-        return self._free.pop() if self._free else memoryview(bytearray(SIZE))
+        """A buffer of `size` bytes or more, `MOST` at most, with anything in it."""
+        length = LEAST
+        while length < min(size, MOST):
+            length *= 2
+        free = self._free.get(length)
+        if not free:
+            return memoryview(bytearray(length))
+        self.kept -= length
+        return free.pop()
 
     def give_back(self, buffer: memoryview) -> None:
         """Nobody reads this buffer any more, or writes to it."""
-        if len(buffer) == SIZE and len(self._free) < _KEPT:
-            self._free.append(buffer)
+        if buffer and self.kept + len(buffer) <= _KEPT:
+            self.kept += len(buffer)
+            self._free.setdefault(len(buffer), []).append(buffer)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from proxy.cache.buffers import SIZE
+from proxy.cache.buffers import LEAST, MOST
 from proxy.cache.flight import Changed, Flight
 from proxy.errors import UpstreamError, WrongBytes
 from proxy.ports import Reply, Spool
 
 _BUFFERS = 3  # per writer
 _NONE = memoryview(b"")
-_SIZE_MOST = 2 << 20  # bytes; what they grow to while a fast upstream fills them,
-_LONG = 4 << 20  # once so many bytes came
 
 
 class SpoolWriter:
@@ -40,7 +38,7 @@ class SpoolWriter:
         `readinto` and `write` raise. Bytes that arrived before a failure are written all the same.
         """
         # One byte more than is right, to notice a body that is too long.
-        size = SIZE if end is None else min(SIZE, end - self._position + 1)
+        size = LEAST if end is None else min(LEAST, end - self._position + 1)
         # Each is lent when its turn comes: most bodies are short.
         buffers = deque(
             [self._flight.buffers.borrow(size), *([_NONE] * (0 if self._spool.in_memory else _BUFFERS - 1))]
@@ -53,7 +51,7 @@ class SpoolWriter:
                     self._flight.received += filled
                     raise WrongBytes("Upstream sent more than it promised. Nothing was cached.")
                 await self._begin(buffers[0][:filled])
-                if filled == size < _SIZE_MOST and self._flight.received > _LONG:
+                if LEAST <= filled == size < MOST:  # a fast upstream fills them
                     size *= 2
                 buffers.rotate(-1)
                 await self._settle(_BUFFERS - 1)

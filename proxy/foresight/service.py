@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,6 +36,7 @@ from proxy.python.service import Answer, PythonIndexes
 _log = logging.getLogger(__name__)
 
 _FILES = 4  # at once, of one client
+_MANY = 4  # pages and metadata that a client asks for at once: it needs no help
 _SMALL = 8 << 20  # bytes of a file that need not wait until clients wait for none
 _LONGEST_METADATA = 2 << 20  # bytes of a metadata file that is read
 _TASKS = 1024
@@ -73,10 +75,18 @@ class Foresight:
         self._failing: Backoff[str] = Backoff(_FIRST, _LONGEST, _MOUNTS)
         self._work = Workers("foresight", 1)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: Counter[str] = Counter()  # questions of a client that have no answer yet
 
     async def answer(self, query: Query[Target]) -> Answer:
         """Answer a query, as `PythonIndexes.answer`. Raises what that raises."""
-        answer = await self._indexes.answer(query)
+        client = query.client.name
+        self._asking[client] += 1
+        try:
+            answer = await self._indexes.answer(query)
+        finally:
+            self._asking[client] -= 1
+            if not self._asking[client]:
+                del self._asking[client]
         if self._bounds.what != "off" and isinstance(answer, Representation) and not query.head and query.span is None:
             try:
                 self._answered(query, answer)
@@ -114,7 +124,10 @@ class Foresight:
                 name = addresses.project_of(wheel)
                 project = install.took_metadata(name, wheel) if name is not None else None
                 # Where it was here before, so is most of what comes next.
-                if project is not None and not foreseen and answer.outcome is not Outcome.HIT:
+                # uv asks for all of it by itself, in the same moment.
+                if self._asking[client] > _MANY or foreseen or answer.outcome is Outcome.HIT:
+                    return
+                if project is not None:
                     self._begin(self._taken(client, install, str(name), project, answer))
             case Kind.FILE if install.asked_file(target):
                 # uv that locks downloads a wheel only to build with it.
@@ -164,6 +177,8 @@ class Foresight:
         listed: list[tuple[Target, Sequence[Link]]] = []
         for page in map(self._outlook.first, project.pages):
             await self._ask(client, install, page, Kind.PAGE)
+            if self._asking[client] > _MANY:
+                return
             listed.append((page, await self._outlook.links(page)))
         found = await self._work.run(candidates.first_listed, listed, project.specifier, install.environment)
         wheel = self._outlook.place(*found) if found is not None else None

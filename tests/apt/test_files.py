@@ -36,13 +36,16 @@ async def test_file__prefetched(world: World, files: Files) -> None:
     """A download that began before its turn is asked of upstream once, and counts as its client's own."""
     gate = Gate()
     world.upstream.on(ADDRESS.url, Scripted(b"body", gate=gate))
+    assert not files.prefetches(ADDRESS)
     files.prefetch(ADDRESS)
+    assert files.prefetches(ADDRESS)
     await gate.reached.wait()
     gate.open()
 
     shown = await files.file(Query(ADDRESS), None)
     again = await files.file(Query(ADDRESS), None)
 
+    assert not files.prefetches(ADDRESS)
     assert (Outcome.MISS, b"body") == (shown.outcome, await content(world, shown.body))
     assert again.outcome in {Outcome.SHARED, Outcome.HIT}
     assert 1 == world.upstream.count(ADDRESS.url)

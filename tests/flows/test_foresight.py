@@ -120,6 +120,28 @@ async def test_metadata__asked_for_while_it_comes(
     await origin.until(lambda: bool(origin.count(page("d"))))
 
 
+async def test_client_that_asks_for_all_at_once(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A client with many questions under way, as uv has, is not helped with its next ones."""
+    gate = Gate()
+    busy = [wheel(f"w{number}") for number in range(6)]
+    publish(origin, *CHAIN, *busy)
+    for package in busy:
+        origin.misbehave(page(package.project), faults.hold_head(gate))
+    running = await make_proxy(origin.url)
+    pip = Pip(http, running)
+    asking = [asyncio.create_task(pip.get(page(package.project))) for package in busy]
+    await origin.until(lambda: all(origin.count(page(package.project)) for package in busy))
+    await pip.resolve(CHAIN[0])
+    await settled(origin)
+    assert 0 == origin.count(page("b"))
+    gate.open()
+    await asyncio.gather(*asking)
+    await pip.resolve(CHAIN[1])
+    await until(running, "page", 1)
+
+
 async def test_files__that_fail_take_no_room(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
 ) -> None:
