@@ -252,3 +252,10 @@ class Store(BlobReader, Protocol):
     async def put(self, body: bytes) -> Blob | None:
         """Store a small body under its sha256. None if there is no room for it, or the disk cannot be used."""
         ...
+
+    async def put_all(self, bodies: Sequence[tuple[str, bytes]]) -> bool:
+        """Store small bodies, each with its sha256, which the caller has checked; in one go. It counts as no use.
+
+        False if there is no room for all of them, or the disk cannot be used: then some may be stored.
+        """
+        ...

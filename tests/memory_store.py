@@ -269,6 +269,13 @@ class MemoryStore:
                 return None
         return self._keep(body, Digest("sha256", value))
 
+    async def put_all(self, bodies: Sequence[tuple[str, bytes]]) -> bool:
+        for sha256, body in bodies:
+            assert sha256 == _sha256(body), "the caller has checked it"
+            if await self.put(body) is None:
+                return False
+        return True
+
     def _keep(self, body: bytes, digest: Digest) -> Blob:
         held = self._blobs.setdefault(digest.value, _Held(body, digest))
         self._blobs.move_to_end(digest.value)

@@ -101,7 +101,9 @@ def known(member: BundleMember, now: float) -> list[Entry]:
         fields = (entry.content_type, entry.validator.etag or "", entry.validator.last_modified or "")
         if not all(map(_is_field, fields)) or not entry.url.isprintable() or len(entry.url) > _LONGEST:
             raise BadBundle(f"{layout.MANIFEST} is wrong of {shown(member.path)}: an entry has what no answer has.")
-        found.append(replace(entry, stored=min(entry.stored, now), checked=min(entry.checked, now)))
+        if max(entry.stored, entry.checked) > now:
+            entry = replace(entry, stored=min(entry.stored, now), checked=min(entry.checked, now))  # noqa: PLW2901
+        found.append(entry)
     return found
 
 

@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
+from proxy.bundles.addresses import Addresses
 from proxy.bundles.claims import BodyHashes, known
-from proxy.bundles.intake import Intake
-from proxy.bundles.manifest import BadBundle, BundleMember, Manifest
+from proxy.bundles.intake import SHORT, Intake
+from proxy.bundles.manifest import BadBundle, BundleMember
+from proxy.bundles.member_table import MemberTable
 from proxy.bundles.reading import BundleReading, Event
+from proxy.bundles.short_members import ShortMember, ShortMembers
 from proxy.bundles.tar_file import RangeOf, nowhere
 from proxy.bundles.tar_stream import Ended
 from proxy.cache.workers import Workers
-from proxy.errors import StoreBroken, StoreFull
+from proxy.errors import StoreFull
 from proxy.model import Digest, Entry
 from proxy.ports import Clock, Store
 
-_LAST = ("apt:signature:", "apt:release:")  # in this order: a list is never found without its signature
 _OF_INDEXES = ("page:", "file:")  # then the mount
-_AT_ONCE = 4  # bodies that the disk takes at once
-_ENDING = 2  # of them that are read and hashed, if they lie in a file
+_AT_ONCE = 4  # bodies, or batches of short ones, that the disk takes at once
+_ENDING = 2  # long bodies of them that are read and hashed, if they lie in a file
 _TURN = 100  # members that are looked at in one go
 _NAMED = 20  # missing files that are named
 _PIECE = 1 << 20
@@ -62,6 +66,16 @@ class Imported(msgspec.Struct, frozen=True, tag=True):
     indexes: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class _Present:
+    """The member that is being read. A short `body` stays in memory, a long one has an `intake`."""
+
+    member: BundleMember | None = None
+    entries: list[Entry] = field(default_factory=list)
+    body: list[memoryview] = field(default_factory=list)
+    intake: Intake | None = None
+
+
 class Import:
     """Takes one bundle in."""
 
@@ -70,14 +84,13 @@ class Import:
         self._store = store
         self._clock = clock
         self._limit = limit
-        self._replace_newer = replace_newer
+        self._addresses = Addresses(store, replace_newer=replace_newer)
         self._hashing = Workers("importing", 2)
+        self._short = ShortMembers(store, self._hashing, self._addresses)
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._ending = asyncio.Semaphore(_ENDING)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: Exception | None = None
-        self._last: list[Entry] = []
-        self._elsewhere: list[BundleMember] = []
         self._files = self._size = self._here = self._newer = self._missing = self._unknown = 0
         self._named: list[str] = []
         self._indexes: set[str] = set()
@@ -88,14 +101,15 @@ class Import:
         Raises BadBundle, StoreError, and what `pieces` raises. Whatever it raises, what was stored before is whole, and
         nothing else is left.
         """
-        try:
-            await self._read(pieces, range_of)
-            await self._done()
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._hashing.close()
+        with BundleReading() as reading:
+            try:
+                await self._read(reading, pieces, range_of)
+                await self._done(reading.members)
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                await self._hashing.close()  # first: a thread may be at the reading, which is about to be closed
+                await asyncio.gather(*self._tasks, return_exceptions=True)
         return Imported(
             self._files,
             self._size,
@@ -107,83 +121,85 @@ class Import:
             tuple(sorted(self._indexes)),
         )
 
-    async def _read(self, pieces: AsyncIterator[bytes], range_of: RangeOf) -> None:
-        reading = BundleReading()
-        intake: Intake | None = None
-        member: BundleMember | None = None
-        entries: list[Entry] = []
+    async def _read(self, reading: BundleReading, pieces: AsyncIterator[bytes], range_of: RangeOf) -> None:
+        present = _Present()
         begun = False
         try:
             async for data in pieces:
                 coming = reading.feed(data)
                 begun = begun or await self._has_begun(coming)
                 for event in coming:
-                    match event:
-                        case BundleMember():
-                            member, entries = event, known(event, self._clock.now())
-                            intake = self._intake(member, entries)
-                            if intake.take(range_of, reading.position):
-                                reading.skip()
-                        case Ended():
-                            assert member is not None, "it began"
-                            assert intake is not None, "it began"
-                            await self._finish_soon(member, entries, intake)
-                            intake = None
-                        case memoryview():
-                            assert intake is not None, "it began"
-                            await intake.write(event)
+                    await self._take_event(event, present, reading, range_of)
             reading.finish()
+            await self._store_gathered()
         except BadBundle:
+            await self._store_gathered()
             await self._settle()  # an earlier member may be wrong, too: that one is named
             raise
         finally:
-            if intake is not None:
-                await intake.close()
+            if present.intake is not None:
+                await present.intake.close()
+
+    async def _take_event(self, event: Event, present: _Present, reading: BundleReading, range_of: RangeOf) -> None:
+        match event:
+            case BundleMember():
+                present.member, present.entries = event, known(event, self._clock.now())
+                if event.size > SHORT:
+                    present.intake = self._intake(event, present.entries)
+                    if present.intake.take(range_of, reading.position):
+                        reading.skip()
+            case Ended():
+                assert present.member is not None, "it began"
+                if (intake := present.intake) is not None:
+                    present.intake = None
+                    await self._finish_soon(present.member, present.entries, intake)
+                elif self._short.add(ShortMember(present.member, present.entries, b"".join(present.body))):
+                    await self._store_gathered()
+                present.body = []
+            case memoryview():
+                if present.intake is None:
+                    present.body.append(event)
+                else:
+                    await present.intake.write(event)
 
     async def _has_begun(self, coming: Iterator[Event]) -> bool:
         """Read on in the manifest; gives whether it is whole. In a thread: a long one would hold up the cache."""
-        manifest = await self._hashing.run(next, coming, None)
-        if isinstance(manifest, Manifest):
-            await self._begin(manifest)
-        return manifest is not None
+        members = await self._hashing.run(next, coming, None)
+        if isinstance(members, MemberTable):
+            await self._begin(members)
+        return members is not None
 
-    async def _begin(self, manifest: Manifest) -> None:
+    async def _begin(self, members: MemberTable) -> None:
         """Look at what will come. Raises BadBundle, StoreFull."""
-        coming = dict[str, int]()
-        for number, member in enumerate(manifest.members):
+        need = 0
+        for number, member in enumerate(members):
             if number % _TURN == _TURN - 1:
                 await asyncio.sleep(0)  # each entry is a look into the index: others get their turn
             entries = known(member, self._clock.now())
+            wanted = self._addresses.wanted(entries)
             self._unknown += len(member.entries) - len(entries)
             self._indexes |= {one.key.split(":", 2)[1] for one in entries if one.key.startswith(_OF_INDEXES)}
-            self._newer += len(entries) - len(self._wanted(entries))
-            if member.elsewhere:
-                self._elsewhere.append(member)
-            elif self._is_wanted(member, entries):
-                coming[member.sha256] = member.size
-        if (need := sum(coming.values())) > self._limit:
+            self._newer += len(entries) - len(wanted)
+            if wanted and not member.elsewhere and self._store.blob(Digest("sha256", member.sha256)) is None:
+                need += member.size
+        if need > self._limit and (need := self._need(members)) > self._limit:
             raise StoreFull(
                 f"The bundle has {need:,} bytes that are not here, and the cache holds {self._limit:,} at most. "
                 "Give it more with --disk."
             )
 
+    def _need(self, members: MemberTable) -> int:
+        """Bytes that are to be stored, each body once."""
+        coming = {
+            member.sha256: member.size
+            for member in members
+            if not member.elsewhere and self._addresses.is_body_wanted(member, known(member, self._clock.now()))
+        }
+        return sum(coming.values())
+
     def _intake(self, member: BundleMember, entries: Iterable[Entry]) -> Intake:
-        name = f"bundle:{member.path}" if self._is_wanted(member, entries) else None
+        name = f"bundle:{member.path}" if self._addresses.is_body_wanted(member, entries) else None
         return Intake(self._store, self._hashing, BodyHashes(member), member.size, name)
-
-    def _is_wanted(self, member: BundleMember, entries: Iterable[Entry]) -> bool:
-        """Whether the body of a member is not here, and an address of it will name it."""
-        here = self._store.blob(Digest("sha256", member.sha256)) is not None
-        return not here and bool(self._wanted(entries))
-
-    def _wanted(self, entries: Iterable[Entry]) -> list[Entry]:
-        """The entries that are to be here: nothing newer is."""
-        return [entry for entry in entries if self._replaces(entry, self._store.find(entry.key))]
-
-    def _replaces(self, entry: Entry, before: Entry | None) -> bool:
-        if before is None or before.digest == entry.digest:
-            return True
-        return self._replace_newer or entry.checked > before.checked
 
     async def _finish_soon(self, member: BundleMember, entries: Iterable[Entry], intake: Intake) -> None:
         """Have a member stored behind the next ones. Raises what an earlier one failed with."""
@@ -192,7 +208,16 @@ class Import:
         except BaseException:
             await intake.close()
             raise
-        task = asyncio.create_task(self._finish(member, entries, intake), name="storing what was imported")
+        self._start(self._finish(member, entries, intake))
+
+    async def _store_gathered(self) -> None:
+        """Have the short members that were gathered stored behind the next ones. Raises as `_finish_soon`."""
+        if batch := self._short.gathered():
+            await self._turn.acquire()
+            self._start(self._take_in(batch))
+
+    def _start(self, storing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(storing, name="storing what was imported")
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         if self._failed is not None:
@@ -203,6 +228,12 @@ class Import:
         self._turn.release()
         if not task.cancelled() and isinstance(error := task.exception(), Exception) and self._failed is None:
             self._failed = error
+
+    async def _take_in(self, batch: list[ShortMember]) -> None:
+        taken = await self._short.take_in(batch)
+        self._files += taken.files
+        self._size += taken.size
+        self._here += taken.here
 
     async def _finish(self, member: BundleMember, entries: Iterable[Entry], intake: Intake) -> None:
         try:
@@ -216,24 +247,7 @@ class Import:
             self._here += here and bool(member.entries)
         finally:
             await intake.close()
-        await self._save(member, entries)
-
-    async def _save(self, member: BundleMember, entries: Iterable[Entry]) -> None:
-        """Save the entries of a body that is here and was compared with them."""
-        if self._store.blob(Digest("sha256", member.sha256)) is None:
-            return  # nothing of it is wanted
-        for entry in self._wanted(entries):
-            if entry.key.startswith(_LAST):
-                self._last.append(entry)
-            else:
-                await self._write(entry)
-
-    async def _write(self, entry: Entry) -> None:
-        before = self._store.find(entry.key)
-        if before is not None and before.digest == entry.digest and before.checked >= entry.checked:
-            return  # as new, and what was found out of it here since stays
-        if not await self._store.save(entry):
-            raise StoreBroken("What was imported is evicted already, or the disk fails. Give the cache more room.")
+        await self._addresses.save(member, entries)
 
     async def _settle(self) -> None:
         """Wait for what is being stored. Raises what the first of it failed with."""
@@ -242,19 +256,19 @@ class Import:
         if self._failed is not None:
             raise self._failed
 
-    async def _done(self) -> None:
+    async def _done(self, members: MemberTable) -> None:
         await self._settle()
-        for member in self._elsewhere:
-            await self._take_elsewhere(member)
-        for entry in sorted(self._last, key=lambda one: _LAST.index(one.key[: one.key.index(":", 4) + 1])):
-            await self._write(entry)
+        for member in members:
+            if member.elsewhere:
+                await self._take_elsewhere(member)
+        await self._addresses.finish()
 
     async def _take_elsewhere(self, member: BundleMember) -> None:
         """Save the entries of a body that an earlier bundle brought; without it they mean nothing."""
         entries = known(member, self._clock.now())
         blob = self._store.blob(Digest("sha256", member.sha256))
         if blob is None:
-            if self._wanted(entries):
+            if self._addresses.wanted(entries):
                 self._missing += 1
                 self._named += [member.path] if len(self._named) < _NAMED else []
             return
@@ -264,7 +278,7 @@ class Import:
                 await self._hashing.run(_hash, descriptor, hashes)
         hashes.check(blob.digest.value if hashes.named else None)
         self._here += bool(member.entries)
-        await self._save(member, entries)
+        await self._addresses.save(member, entries)
 
 
 def _hash(descriptor: int, hashes: BodyHashes) -> None:

@@ -66,19 +66,13 @@ def encode(created: float, members: Iterable[BundleMember]) -> Iterator[bytes]:
 def decode(text: bytes | bytearray | memoryview) -> Manifest:
     """Read a manifest. Raises BadBundle."""
     try:
-        version = msgspec.json.decode(text, type=_Version).format
-        if version > FORMAT:
-            raise BadBundle(
-                f"This bundle has format {version}, and this program knows format {FORMAT}: it was made by a later "
-                "version. Update pullthrough."
-            )
+        refuse_later(msgspec.json.decode(text, type=_Version).format)
         manifest = msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadBundle(f"{layout.MANIFEST} cannot be read: {error}.") from error
     paths, keys = {layout.MANIFEST}, set[str]()
     for member in manifest.members:
-        if (wrong := _wrong(member)) is not None:
-            raise BadBundle(f"{layout.MANIFEST} is wrong of {member.path!r}: {wrong}.")
+        check(member)
         if member.path in paths:
             raise BadBundle(f"{layout.MANIFEST} has {member.path!r} twice.")
         paths.add(member.path)
@@ -89,6 +83,21 @@ def decode(text: bytes | bytearray | memoryview) -> Manifest:
     return manifest
 
 
+def refuse_later(version: int) -> None:
+    """Raise BadBundle for a version of the format that this program does not know."""
+    if version > FORMAT:
+        raise BadBundle(
+            f"This bundle has format {version}, and this program knows format {FORMAT}: it was made by a later "
+            "version. Update pullthrough."
+        )
+
+
+def check(member: BundleMember) -> None:
+    """Raise BadBundle for what no export writes of a member."""
+    if (wrong := _wrong(member)) is not None:
+        raise BadBundle(f"{layout.MANIFEST} is wrong of {member.path!r}: {wrong}.")
+
+
 def _wrong(member: BundleMember) -> str | None:
     """What no export writes of a member; None if all is well."""
     if not layout.sound(member.path):
@@ -96,9 +105,9 @@ def _wrong(member: BundleMember) -> str | None:
     if member.size < 0 or not _SHA256.fullmatch(member.sha256):
         return "it has no size and sha256"
     for entry in member.entries:
-        if entry.digest != Digest("sha256", member.sha256) or entry.size != member.size:
+        digest, promised = entry.digest, entry.promised
+        if digest.value != member.sha256 or digest.algorithm != "sha256" or entry.size != member.size:
             return "an entry of it is of another file"
-        promised = entry.promised
-        if promised is not None and Digest.parse(str(promised)) != promised:
+        if promised is not None and promised != digest and Digest.parse(str(promised)) != promised:
             return "an entry of it promises a digest that is none"
     return None

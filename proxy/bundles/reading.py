@@ -1,45 +1,56 @@
-"""A bundle as it is read: its manifest first, then members that the manifest has. Sans I/O.
+"""A bundle as it is read: its manifest first, then members that the manifest has.
 
 `importing` takes a bundle in so, and whoever verifies one without a cache reads it so, too. Bodies are handed on in
-pieces and not looked at: `claims` knows what they must be. Memory grows with the manifest alone.
+pieces and not looked at: `claims` knows what they must be. What the manifest has is in a table that is not in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from proxy.bundles import layout, manifest
-from proxy.bundles.manifest import BadBundle, BundleMember, Manifest
+from proxy.bundles.manifest import BadBundle, BundleMember
+from proxy.bundles.manifest_reading import ManifestReading
+from proxy.bundles.member_table import MemberTable
 from proxy.bundles.tar_stream import Began, Ended, TarStream, shown
 
-Event: TypeAlias = Manifest | BundleMember | memoryview | Ended
+Event: TypeAlias = MemberTable | BundleMember | memoryview | Ended
 
 
 class BundleReading:
-    """Reads one bundle. Raises BadBundle, which names the member; nothing can be fed after that."""
+    """Reads one bundle; close it. Raises BadBundle, which names the member, and StoreBroken; nothing is fed after that.
+
+    `created`: seconds since the epoch, as the manifest says. `members`: all that it has.
+    """
 
     def __init__(self) -> None:
-        self._tar = TarStream()
-        self._text: bytearray | None = bytearray()  # of the manifest, until it is whole
-        self._members: dict[str, BundleMember] = {}
-        self._seen: set[str] = set()
-        self._unlisted = False  # the present member is one that no manifest has
+        self.created = 0.0
+        self.members = MemberTable()
         self.position = 0  # of the body that began last in the tar, in bytes
+        self._tar = TarStream()
+        self._manifest: ManifestReading | None = ManifestReading()  # until it is whole
+        self._unlisted = False  # the present member is one that no manifest has
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.members.close()
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """What these bytes bring: the manifest; then members, each followed by its body in pieces and `Ended`.
+        """What these bytes bring: the table, when it is whole; then members, each with its body in pieces and `Ended`.
 
         It has to be read to its end before more is fed. Pieces are views of `data`.
         """
         for event in self._tar.feed(data):
-            if self._text is not None:
-                yield from self._of_manifest(event, self._text)
-                continue
-            if isinstance(event, Began):
-                self._unlisted = event.path == layout.SUMS and event.path not in self._members
+            if self._manifest is not None:
+                yield from self._of_manifest(event, self._manifest)
+            elif isinstance(event, Began):
+                number, member = self.members.find(event.path) or (0, None)
+                self._unlisted = member is None and event.path == layout.SUMS
                 if not self._unlisted:
-                    yield self._began(event)
+                    yield self._began(event, number, member)
             elif not self._unlisted:
                 yield event
 
@@ -50,14 +61,14 @@ class BundleReading:
     def finish(self) -> None:
         """There are no more bytes. Raises BadBundle if something is missing."""
         self._tar.finish()
-        if self._text is not None:
+        if self._manifest is not None:
             raise BadBundle(f"The bundle has no {layout.MANIFEST}.")
-        missing = [path for path, one in self._members.items() if not one.elsewhere and path not in self._seen]
-        if missing:
-            more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise BadBundle(f"The bundle lacks {shown(missing[0])}{more}. Copy it again.")
+        if (missing := self.members.unseen()) is not None:
+            path, count = missing
+            more = f", and {count - 1} more" if count > 1 else ""
+            raise BadBundle(f"The bundle lacks {shown(path)}{more}. Copy it again.")
 
-    def _of_manifest(self, event: Began | memoryview | Ended, text: bytearray) -> Iterator[Event]:
+    def _of_manifest(self, event: Began | memoryview | Ended, reading: ManifestReading) -> Iterator[Event]:
         match event:
             case Began(path=path, size=size):
                 if path != layout.MANIFEST:
@@ -65,24 +76,22 @@ class BundleReading:
                 if size > manifest.LONGEST:
                     raise BadBundle(f"{layout.MANIFEST} is longer than any is.")
             case Ended():
-                found, self._text = manifest.decode(text), None
-                self._members = {member.path: member for member in found.members}
-                yield found
+                self.members.add(reading.finish())
+                self.created, self._manifest = reading.created, None
+                yield self.members
             case piece:
-                text += piece
+                self.members.add(reading.feed(piece))
 
-    def _began(self, event: Began) -> BundleMember:
-        member = self._members.get(event.path)
+    def _began(self, event: Began, number: int, member: BundleMember | None) -> BundleMember:
         if member is None:
             raise BadBundle(f"{shown(event.path)} is not in {layout.MANIFEST}.")
         if member.elsewhere:
             raise BadBundle(f"{shown(event.path)} is here, and {layout.MANIFEST} says that it is elsewhere.")
-        if event.path in self._seen:
+        if not self.members.see(number):
             raise BadBundle(f"{shown(event.path)} is there twice.")
         if event.size != member.size:
             raise BadBundle(
                 f"{shown(event.path)} has {event.size} bytes, and {layout.MANIFEST} gives it {member.size}."
             )
-        self._seen.add(event.path)
         self.position = event.position
         return member

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from proxy.bundles import layout
 from proxy.bundles.manifest import BadBundle
@@ -23,6 +23,8 @@ _DIGITS = 19  # of a size
 _SHOWN = 200  # characters of a name in a message
 _SPARSE = "GNU.sparse."  # of all keywords by which GNU tar describes sparse files in the form of pax
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_MAGIC = b"ustar\00000"
+_NO_PREFIX = bytes(155)
 _KINDS = {
     tarfile.LNKTYPE: "a hard link",
     tarfile.SYMTYPE: "a symbolic link",
@@ -43,6 +45,14 @@ class Began:
     path: str
     size: int
     position: int = 0
+
+
+class _Header(NamedTuple):
+    """What counts of a header: the kind of its member as `tarfile` has it, its name, and its size in bytes."""
+
+    type: bytes
+    name: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +104,9 @@ class TarStream:
                 self._block += rest[:missing]
                 rest = rest[missing:]
                 if len(self._block) == BLOCK:
-                    yield from self._header(bytes(self._block))
+                    block = bytes(self._block)
                     self._block.clear()
+                    yield from self._header(block)
                     if self._skipping:
                         rest = rest[self._left :]
                         yield from self._skipped()
@@ -126,30 +137,33 @@ class TarStream:
         return f"behind {shown(self._path)}" if self._path else "within its first member"
 
     def _header(self, block: bytes) -> Iterator[Event]:
-        if not any(block):  # the end of the archive
-            if self._described:
-                raise BadBundle(f"The tar ends with half a member {self._after()}.")
-            self._over = True
-            return
-        try:
-            header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
-        except (tarfile.HeaderError, ValueError):
-            if self._path:
-                raise BadBundle(f"The tar is damaged {self._after()}: what follows is no member.") from None
-            raise BadBundle("This is no tar. A bundle is one, and is not compressed.") from None
+        header = _plain_header(block)
+        if header is None:
+            if not any(block):  # the end of the archive
+                if self._described:
+                    raise BadBundle(f"The tar ends with half a member {self._after()}.")
+                self._over = True
+                return
+            try:
+                found = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+            except (tarfile.HeaderError, ValueError):
+                if self._path:
+                    raise BadBundle(f"The tar is damaged {self._after()}: what follows is no member.") from None
+                raise BadBundle("This is no tar. A bundle is one, and is not compressed.") from None
+            header = _Header(found.type, found.name, found.size)
         if header.type in {tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME}:
             self._begin_extension(header)
         else:
             yield from self._begin(header)
 
-    def _begin_extension(self, header: tarfile.TarInfo) -> None:
+    def _begin_extension(self, header: _Header) -> None:
         if not 0 < header.size <= _LONGEST_EXTENSION:
             raise BadBundle(f"The tar describes a member {self._after()} with {header.size} bytes.")
         self._pax = header.type == tarfile.XHDTYPE
         self._extension = bytearray()
         self._expect(header.size)
 
-    def _begin(self, header: tarfile.TarInfo) -> Iterator[Event]:
+    def _begin(self, header: _Header) -> Iterator[Event]:
         described, self._described = self._described, {}
         sparse, self._sparse = self._sparse, False
         path = described.get("path", header.name)
@@ -186,6 +200,28 @@ class TarStream:
             raise BadBundle(f"The tar is damaged {self._after()}: the next member is described wrongly.") from None
         self._described |= {key: said[key] for key in ("path", "size") if key in said}
         self._sparse |= any(key.startswith(_SPARSE) for key in said)
+
+
+def _plain_header(block: bytes) -> _Header | None:
+    """A header as almost all are (POSIX.1-2017, ustar), read in a tenth of the time; None: `tarfile` is to read it."""
+    name, _, rest = block[:100].partition(b"\0")
+    size, checksum, kind = block[124:135], block[148:154], block[156:157]
+    if (
+        kind not in {tarfile.REGTYPE, tarfile.XHDTYPE}
+        or block[257:265] != _MAGIC
+        or block[345:500] != _NO_PREFIX
+        or block[135:136] not in b"\0 "
+        or not name.isascii()
+        or rest.strip(b"\0")
+        or not (size.isdigit() and checksum.isdigit())
+    ):
+        return None
+    try:
+        if int(checksum, 8) != sum(block) - sum(block[148:156]) + 8 * 32:
+            return None
+        return _Header(kind, name.decode("ascii"), int(size, 8))
+    except ValueError:  # an eight or a nine
+        return None
 
 
 def pax_records(body: bytes) -> dict[str, str]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.bundles.claims import BodyHashes, known
-from proxy.bundles.manifest import BundleMember, Manifest
+from proxy.bundles.manifest import BundleMember
+from proxy.bundles.member_table import MemberTable
 from proxy.bundles.reading import BundleReading
 from proxy.bundles.tar_stream import Ended
 
@@ -33,15 +34,14 @@ def verify(path: Path, advanced: Callable[[int, int], None] = lambda _done, _of:
 
     `advanced` is called with bytes done, and of how many.
     """
-    reading, manifest, hashes = BundleReading(), Manifest(0.0, ()), None
-    with path.open("rb") as file:
+    hashes = None
+    with BundleReading() as reading, path.open("rb") as file:
         done, of = 0, path.stat().st_size
         while data := file.read(_PIECE):
             for event in reading.feed(data):
                 match event:
-                    case Manifest():
-                        manifest = event
-                        for member in manifest.members:
+                    case MemberTable():
+                        for member in event:
                             known(member, time.time())
                     case BundleMember():
                         hashes = BodyHashes(event)
@@ -53,7 +53,10 @@ def verify(path: Path, advanced: Callable[[int, int], None] = lambda _done, _of:
                         hashes.update([piece])
             done += len(data)
             advanced(done, of)
-    reading.finish()
-    here = [member for member in manifest.members if not member.elsewhere]
-    gone = len(manifest.members) - len(here)
-    return VerifiedBundle(manifest.created, len(here), sum(member.size for member in here), gone)
+        reading.finish()
+        files = size = gone = 0
+        for member in reading.members:
+            files += not member.elsewhere
+            size += 0 if member.elsewhere else member.size
+            gone += member.elsewhere
+        return VerifiedBundle(reading.created, files, size, gone)

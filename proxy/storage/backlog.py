@@ -113,6 +113,13 @@ class Backlog:
         if len(self._waiting) >= self._most:
             raise StoreBroken("The index in the data folder cannot be written; the log says why.")
 
+    async def room(self) -> None:
+        """Wait until less than half of what may wait does. Not while writing fails: `refuse_if_full` tells then."""
+        while len(self._waiting) > self._most // 2 and not self.stuck:
+            self._begin()
+            self._progress.clear()
+            await self._progress.wait()
+
     def add(self, change: Change) -> int:
         """Let `change` be written after all that were added before. Gives its number, for `written`."""
         self._waiting.append(change)

@@ -48,7 +48,7 @@ class BlobFiles:
         self._blobs = blobs
         self._backlog = backlog
         self._threads = threads
-        self._locks = DigestLocks()
+        self.locks = DigestLocks()  # also of those who bring many files at once
         self._numbers = count()
 
     async def adopt(self, path: Path, sha256: str, size: int) -> Record:
@@ -86,14 +86,14 @@ class BlobFiles:
         synced: bool,
     ) -> Record:
         """Let `work`, which is run by `run`, bring a file to its place and give its stamp, unless there is one."""
-        await self._locks.free(sha256)
+        await self.locks.free(sha256)
         before = self._blobs.get(sha256)
         if before is not None:
             if not before.hidden:
                 return before
             self._blobs.remove(before)  # nobody knows whether it is right: this one is
         self._backlog.refuse_if_full()
-        with self._locks.hold((sha256,)):
+        with self.locks.hold((sha256,)):
             stamp = await run(work, self._folder.blob(sha256))
             self._threads.health.worked(Component.FILES)
             record = Record(sha256, size, stamp, self._blobs.next_place())
@@ -109,7 +109,7 @@ class BlobFiles:
         """
         sha256s = tuple(record.sha256 for record in records)
         number = self._backlog.add(Dropped(sha256s)) if sha256s else 0
-        return self._delete(number, sha256s, downloads, self._locks.hold(sha256s))
+        return self._delete(number, sha256s, downloads, self.locks.hold(sha256s))
 
     async def _delete(
         self,
@@ -139,11 +139,11 @@ class BlobFiles:
         return lost
 
     async def _sweep_folder(self, front: str) -> list[Record]:
-        known = [sha256 for sha256 in self._blobs.in_folder(front) if not self._locks.held(sha256)]
+        known = [sha256 for sha256 in self._blobs.in_folder(front) if not self.locks.held(sha256)]
         there = set(await self._threads.files(_names, self._folder.index / "sha256", front))
-        unknown = [sha256 for sha256 in there if sha256 not in self._blobs and not self._locks.held(sha256)]
+        unknown = [sha256 for sha256 in there if sha256 not in self._blobs and not self.locks.held(sha256)]
         if unknown:
-            with self._locks.hold(unknown):
+            with self.locks.hold(unknown):
                 found = await self._threads.files(_sizes, [(sha256, self._folder.blob(sha256)) for sha256 in unknown])
                 for sha256, size in found:
                     self._blobs.add_found(sha256, size)

@@ -199,6 +199,12 @@ class PendingStore:
             return None
         return await self.store.put(body)
 
+    async def put_all(self, bodies: Sequence[tuple[str, bytes]]) -> bool:
+        if self.store is None:
+            self._failures += 1
+            return False
+        return await self.store.put_all(bodies)
+
     async def close(self) -> None:
         """Stop trying, or close the real store."""
         self._closing = True

@@ -32,6 +32,7 @@ from proxy.storage.index import BlobPiece, IndexDatabase
 from proxy.storage.inventory import Inventory
 from proxy.storage.lease import Lease
 from proxy.storage.loading import Loading
+from proxy.storage.many_bodies import ManyBodies
 from proxy.storage.pins import Pins
 from proxy.storage.record import Record, hidden
 from proxy.storage.short_spool import Memory, ShortSpool, short_spool
@@ -73,6 +74,7 @@ class DiskStore:
         self._loading = Loading(folder.index, index, self._blobs, threads, self._verifier.enqueue)
         self._loading.begin(totals, first)
         self._space = Space(folder.path, limit, self._blobs, self._loading.more, self._evict, threads.health)
+        self._many = ManyBodies(folder, self._blobs, self._files, self._backlog, threads, self._space)
         self._entries = Entries(index, self._blobs, self._backlog, threads, self._drop)
         self._upkeep = Upkeep(
             folder, index, self._blobs, self._backlog, self._entries, self._space, threads, self._tasks, observer
@@ -263,6 +265,16 @@ class DiskStore:
             self._space.release(reservation)
         self._changed()
         return blob
+
+    async def put_all(self, bodies: Sequence[tuple[str, bytes]]) -> bool:
+        try:
+            await self._tasks.finish(self._many.put(bodies))
+        except StoreError as error:
+            _log.debug("bodies not stored", extra={"reason": str(error)})
+            return False
+        finally:
+            self._changed()
+        return True
 
     async def _stored(self, storing: Coroutine[Any, Any, Blob]) -> Blob | None:
         """What `storing` gives; it is finished even if the caller is cancelled. None if the disk cannot be used."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.bundles.layout import MANIFEST, SUMS
-from proxy.bundles.manifest import BadBundle, BundleMember, Manifest, encode
+from proxy.bundles.manifest import BadBundle, BundleMember, encode
+from proxy.bundles.member_table import MemberTable
 from proxy.bundles.reading import BundleReading, Event
 from proxy.bundles.tar_stream import Ended
 from tests.bundles.tars import bundle, member, tar
@@ -16,11 +17,12 @@ _GONE = member("files/pypi/_/gone.whl", b"gone", "file:pypi:gone::gone.whl", els
 
 
 def _read(data: bytes) -> list[Event | bytes]:
-    reading, found = BundleReading(), list[Event | bytes]()
-    for start in range(0, len(data), 100):
-        for event in reading.feed(data[start : start + 100]):
-            found.append(bytes(event) if isinstance(event, memoryview) else event)
-    reading.finish()
+    found = list[Event | bytes]()
+    with BundleReading() as reading:
+        for start in range(0, len(data), 100):
+            for event in reading.feed(data[start : start + 100]):
+                found.append(bytes(event) if isinstance(event, memoryview) else event)
+        reading.finish()
     return found
 
 
@@ -32,7 +34,7 @@ def test_reading__manifest_members_bodies() -> None:
     """The manifest comes first, then what it lists; what is elsewhere is no gap."""
     found = _read(bundle(_MADE, _WHEEL, _GONE))
 
-    assert isinstance(found[0], Manifest)
+    assert isinstance(found[0], MemberTable)
     assert [_MADE[0], b"read", Ended(), _WHEEL[0], b"wheel", Ended()] == found[1:]
 
 
