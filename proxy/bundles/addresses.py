@@ -17,13 +17,14 @@ _LAST = ("apt:signature:", "apt:release:")  # in this order: a list is never fou
 
 
 class Addresses:
-    """Those of one import. Mutable state: the entries that are saved last."""
+    """Those of one import. Mutable state: what is saved last, and a count."""
 
     def __init__(self, store: Store, *, replace_newer: bool) -> None:
         """`replace_newer`: what is here gives way though it is newer."""
         self._store = store
         self._replace_newer = replace_newer
         self._last: list[Entry] = []
+        self.newer = 0  # entries of which something newer was here, and stayed
 
     def wanted(self, entries: Iterable[Entry]) -> list[Entry]:
         """The entries that are to be here: nothing newer is."""
@@ -39,18 +40,24 @@ class Addresses:
             return True
         return self._replace_newer or entry.checked > before.checked
 
-    async def save(self, member: BundleMember, entries: Iterable[Entry]) -> None:
-        """Save the entries of a body that was compared with them, if it is here. Raises StoreBroken."""
-        if self._store.blob(Digest("sha256", member.sha256)) is None:
-            return  # nothing of it is wanted
+    async def save(self, member: BundleMember, entries: Iterable[Entry]) -> list[Entry]:
+        """Save the entries of a body that was compared with them. Raises StoreBroken.
+
+        Gives those that are wanted and cannot be saved, since the body is not here.
+        """
+        here = self._store.blob(Digest("sha256", member.sha256)) is not None
+        left = []
         for entry in entries:
             before = self._store.find(entry.key)
             if not self._replaces(entry, before):
-                continue
-            if entry.key.startswith(_LAST):
+                self.newer += 1
+            elif not here:
+                left.append(entry)
+            elif entry.key.startswith(_LAST):
                 self._last.append(entry)
             else:
                 await self._write(entry, before)
+        return left
 
     async def finish(self) -> None:
         """Save those that come last. Raises StoreBroken."""

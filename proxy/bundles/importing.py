@@ -32,7 +32,6 @@ from proxy.ports import Clock, Store
 _OF_INDEXES = ("page:", "file:")  # then the mount
 _AT_ONCE = 4  # bodies, or batches of short ones, that the disk takes at once
 _ENDING = 2  # long bodies of them that are read and hashed, if they lie in a file
-_TURN = 100  # members that are looked at in one go
 _NAMED = 20  # missing files that are named
 _PIECE = 1 << 20
 
@@ -91,7 +90,7 @@ class Import:
         self._ending = asyncio.Semaphore(_ENDING)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: Exception | None = None
-        self._files = self._size = self._here = self._newer = self._missing = self._unknown = 0
+        self._files = self._size = self._here = self._missing = self._unknown = 0
         self._named: list[str] = []
         self._indexes: set[str] = set()
 
@@ -114,7 +113,7 @@ class Import:
             self._files,
             self._size,
             self._here,
-            self._newer,
+            self._addresses.newer,
             self._missing,
             tuple(self._named),
             self._unknown,
@@ -171,22 +170,22 @@ class Import:
 
     async def _begin(self, members: MemberTable) -> None:
         """Look at what will come. Raises BadBundle, StoreFull."""
-        need = 0
-        for number, member in enumerate(members):
-            if number % _TURN == _TURN - 1:
-                await asyncio.sleep(0)  # each entry is a look into the index: others get their turn
-            entries = known(member, self._clock.now())
-            wanted = self._addresses.wanted(entries)
-            self._unknown += len(member.entries) - len(entries)
-            self._indexes |= {one.key.split(":", 2)[1] for one in entries if one.key.startswith(_OF_INDEXES)}
-            self._newer += len(entries) - len(wanted)
-            if wanted and not member.elsewhere and self._store.blob(Digest("sha256", member.sha256)) is None:
-                need += member.size
-        if need > self._limit and (need := self._need(members)) > self._limit:
+        coming = await self._hashing.run(self._survey, members)
+        if coming > self._limit and (need := self._need(members)) > self._limit:
             raise StoreFull(
                 f"The bundle has {need:,} bytes that are not here, and the cache holds {self._limit:,} at most. "
                 "Give it more with --disk."
             )
+
+    def _survey(self, members: MemberTable) -> int:
+        """In a thread: what the manifest says of its members. Gives the bytes of their bodies. Raises BadBundle."""
+        size, now = 0, self._clock.now()
+        for member in members:
+            entries = known(member, now)
+            self._unknown += len(member.entries) - len(entries)
+            self._indexes |= {one.key.split(":", 2)[1] for one in entries if one.key.startswith(_OF_INDEXES)}
+            size += member.size if entries and not member.elsewhere else 0
+        return size
 
     def _need(self, members: MemberTable) -> int:
         """Bytes that are to be stored, each body once."""
@@ -268,7 +267,7 @@ class Import:
         entries = known(member, self._clock.now())
         blob = self._store.blob(Digest("sha256", member.sha256))
         if blob is None:
-            if self._addresses.wanted(entries):
+            if await self._addresses.save(member, entries):
                 self._missing += 1
                 self._named += [member.path] if len(self._named) < _NAMED else []
             return

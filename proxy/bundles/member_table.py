@@ -32,6 +32,8 @@ class MemberTable:
             self._database.execute("CREATE TABLE member (number INTEGER PRIMARY KEY, path TEXT UNIQUE, line BLOB)")
             self._database.execute("CREATE TABLE address (hash BLOB PRIMARY KEY) WITHOUT ROWID")
         self._states = bytearray()  # of each member
+        self._ahead: list[tuple[int, str, bytes]] = []  # what `find` will probably be asked for, the next at the end
+        self._next = 0  # the number behind the one that was found last
 
     def __len__(self) -> int:
         return len(self._states)
@@ -58,10 +60,26 @@ class MemberTable:
             raise BadBundle(f"{layout.MANIFEST} is wrong of {member.path!r}: another member has its address, too.")
 
     def find(self, path: str) -> tuple[int, BundleMember] | None:
-        """The number of a member, and what the manifest has of it."""
+        """The number of a member, and what the manifest has of it. Quick if it follows the one that was found last."""
+        if not self._ahead:
+            self._ahead = self._rows(self._next)[::-1]
+        if self._ahead and self._ahead[-1][1] == path:
+            number, _, line = self._ahead.pop()
+        else:
+            with _usable():
+                row = self._database.execute("SELECT number, line FROM member WHERE path = ?", (path,)).fetchone()
+            if row is None:
+                return None
+            (number, line), self._ahead = row, []
+        self._next = number + 1
+        return number, _decoder.decode(line)
+
+    def _rows(self, start: int) -> list[tuple[int, str, bytes]]:
+        """Some members, from this number on: number, path and what the manifest has."""
         with _usable():
-            row = self._database.execute("SELECT number, line FROM member WHERE path = ?", (path,)).fetchone()
-        return None if row is None else (row[0], _decoder.decode(row[1]))
+            return self._database.execute(
+                "SELECT number, path, line FROM member WHERE number >= ? ORDER BY number LIMIT ?", (start, _PIECE)
+            ).fetchall()
 
     def see(self, number: int) -> bool:
         """A member is there. False if it was seen before."""
@@ -77,18 +95,13 @@ class MemberTable:
             (path,) = self._database.execute("SELECT path FROM member WHERE number = ?", (first,)).fetchone()
         return path, self._states.count(_EXPECTED)
 
-    def pieces(self) -> Iterator[list[BundleMember]]:
-        """All members, some at once."""
-        for start in range(0, len(self), _PIECE):
-            with _usable():
-                rows = self._database.execute(
-                    "SELECT line FROM member WHERE number >= ? AND number < ? ORDER BY number", (start, start + _PIECE)
-                ).fetchall()
-            yield [_decoder.decode(line) for (line,) in rows]
-
     def __iter__(self) -> Iterator[BundleMember]:
-        for piece in self.pieces():
-            yield from piece
+        """All members, in their order."""
+        start = 0
+        while rows := self._rows(start):
+            start = rows[-1][0] + 1
+            for _, _, line in rows:
+                yield _decoder.decode(line)
 
 
 def temporary_database(kibibytes: int) -> sqlite3.Connection:
