@@ -1,22 +1,35 @@
-"""What is in a bundle, and in which order: entries of a store → members, with what is made for people. Pure.
+"""The contents of a bundle: entries of a store → members, with the pages that are made for people.
 
-Two entries with the same body and path are one member. Where another body has the path already, or a path would be a
-file and a folder at once, the body is named by its digest. Called by those who export.
+Entries come one after another, and what they come to is in a `PackingList`, so memory does not grow with them. Called
+by those who export.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib import resources
+from itertools import groupby
+from operator import itemgetter
+from typing import Self
 
 from proxy.bundles import layout, static_pages
-from proxy.bundles.manifest import BundleMember
+from proxy.bundles.member_table import usable
+from proxy.bundles.packing_list import PackedMember, PackingList
 from proxy.bundles.static_pages import ListedFile
 from proxy.model import Entry
 
-_ORDER = (layout.SIMPLE, layout.PAGES, layout.FILES, layout.APT, layout.OTHER)  # of folders, in a bundle
+_LISTED = (
+    "CREATE TABLE listed (number INTEGER PRIMARY KEY, project TEXT, name TEXT, sha256 TEXT, mount TEXT, member INT,"
+    " python TEXT, yanked TEXT, told INT DEFAULT 0, UNIQUE (project, name, sha256))"
+)
+_FILES = (
+    "SELECT listed.project, listed.name, member.path, member.sha256, python, yanked, beside.sha256"
+    " FROM listed JOIN member ON member.number = listed.member"
+    " LEFT JOIN member AS beside ON beside.place = member.place AND beside.path = member.path || '.metadata'"
+    " ORDER BY listed.project, listed.number"
+)
+_BY_NAME, _BY_DIGEST = 1, 2  # how sure it is that a remark of a page means a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,132 +42,94 @@ class Distribution:
     yanked: bool | str = False
 
 
-@dataclass(frozen=True, slots=True)
 class Contents:
-    """The members of a bundle in their order, and the bodies of those that were made for it, by path."""
+    """Entries are added, then what pages say of files, then `finish`; then members can be had. Close it."""
 
-    members: tuple[BundleMember, ...]
-    made: Mapping[str, bytes]
+    def __init__(self) -> None:
+        self.list = PackingList()
+        self.list.database.execute(_LISTED)
 
+    def __enter__(self) -> Self:
+        return self
 
-def arrange(
-    entries: Iterable[Entry],
-    distributions: Mapping[str, Distribution],
-    before: Collection[tuple[str, str]] = frozenset(),
-) -> Contents:
-    """The bundle of these entries. `distributions`: by key, those that pages list.
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    `before`: path and sha256 of what an earlier bundle has: that is left out (a delta).
-    """
-    stored = _stored(entries)
-    made = dict(_pages(stored, distributions))
-    texts = {name: resources.files(__package__).joinpath(name).read_bytes() for name in (layout.APPLY, layout.README)}
-    members = [_made(path, made[path]) for path in sorted(made)] + stored
-    members = [
-        BundleMember(one.path, one.size, one.sha256, one.entries, elsewhere=(one.path, one.sha256) in before)
-        for one in sorted(members, key=_place)
-    ]
-    front = [_made(path, body) for path, body in texts.items()]
-    sums = _sums([*front, *members])
-    made |= {**texts, layout.SUMS: sums}
-    return Contents((_made(layout.SUMS, sums), *front, *members), made)
+    def close(self) -> None:
+        """Let go of the temporary files. May be called twice."""
+        self.list.close()
 
-
-def _made(path: str, body: bytes) -> BundleMember:
-    return BundleMember(path, len(body), hashlib.sha256(body).hexdigest())
-
-
-def _place(member: BundleMember) -> tuple[int, str]:
-    folder = member.path.partition("/")[0]
-    return _ORDER.index(folder) if folder in _ORDER else -1, member.path
-
-
-def _sums(members: Iterable[BundleMember]) -> bytes:
-    """What `sha256sum -c` reads; of what is in this tar."""
-    return "".join(f"{one.sha256}  {one.path}\n" for one in members if not one.elsewhere).encode()
-
-
-@dataclass(slots=True)
-class _Tree:
-    """Which paths are taken, and by which body."""
-
-    files: dict[str, list[Entry]] = field(default_factory=dict)
-    folders: set[str] = field(default_factory=set)
-    by_body: dict[str, str] = field(default_factory=dict)  # a path of each sha256
-
-    def add(self, entry: Entry, path: str | None) -> None:
-        """Put an entry where its key says, if that is free; one without a path of its own is a name of its body."""
-        sha256 = entry.digest.value
-        if path is None:
-            path = self.by_body.get(sha256)
-        if path is None or not self._fits(path, sha256):
-            path = layout.spare(sha256)
-        self.files.setdefault(path, []).append(entry)
-        self.by_body.setdefault(sha256, path)
-        for folder in _above(path):
-            if folder in self.folders:
-                break  # and so are those above it
-            self.folders.add(folder)
-
-    def _fits(self, path: str, sha256: str) -> bool:
-        there = self.files.get(path)
-        if there is not None:
-            return there[0].digest.value == sha256
-        if path in self.folders:
-            return False
-        for folder in _above(path):
-            if folder in self.folders:
-                break
-            if folder in self.files:
-                return False
-        return True
-
-
-def _above(path: str) -> Iterator[str]:
-    """The folders that a file is in, the innermost first."""
-    end = path.rfind("/")
-    while end > 0:
-        yield path[:end]
-        end = path.rfind("/", 0, end)
-
-
-def _stored(entries: Iterable[Entry]) -> list[BundleMember]:
-    """The members that the store has, by path."""
-    tree = _Tree()
-    nameless = []
-    for entry in sorted(entries, key=lambda one: one.key):
-        path = layout.path_of(entry.key)
-        if path is None:
-            nameless.append(entry)
-        else:
-            tree.add(entry, path)
-    for entry in nameless:
-        tree.add(entry, None)
-    return [
-        BundleMember(path, there[0].size, there[0].digest.value, tuple(there)) for path, there in tree.files.items()
-    ]
-
-
-def _pages(stored: Iterable[BundleMember], distributions: Mapping[str, Distribution]) -> Iterator[tuple[str, bytes]]:
-    """The pages that list these members: path and body."""
-    stored = list(stored)
-    digests = {member.path: member.sha256 for member in stored}
-    projects: dict[str, dict[tuple[str, str], ListedFile]] = {}
-    for member in stored:
-        for entry in member.entries:
-            shown = distributions.get(entry.key)
+    def add(self, entry: Entry, shown: Distribution | None = None) -> None:
+        """An entry; `shown`: as pages list it. Raises StoreBroken."""
+        with usable():
+            number = self.list.add(entry)
             if shown is not None:
-                listed = ListedFile(
-                    shown.filename,
-                    member.path,
-                    member.sha256,
-                    shown.requires_python,
-                    shown.yanked,
-                    digests.get(f"{member.path}.metadata"),
+                mount, sha256 = entry.key.split(":", 2)[1], entry.digest.value
+                row = shown.project, shown.filename, sha256, mount, number, shown.requires_python, _text(shown.yanked)
+                self.list.database.execute(
+                    "INSERT OR IGNORE INTO listed (project, name, sha256, mount, member, python, yanked)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    row,
                 )
-                projects.setdefault(shown.project, {}).setdefault((shown.filename, member.sha256), listed)
-    for project, files in projects.items():
-        yield layout.page_of(project), static_pages.project_page(project, files.values())
-    yield f"{layout.SIMPLE}/index.html", static_pages.project_list(sorted(projects))
-    every = (file for project in sorted(projects) for file in projects[project].values())
-    yield layout.FIND_LINKS, static_pages.all_files(every)
+
+    def add_name(self, entry: Entry) -> None:
+        """A second name of a body, which counts only if the body is there. Raises StoreBroken."""
+        with usable():
+            self.list.add_name(entry)
+
+    def remark(self, mount: str, remarks: Iterable[tuple[str, str, str | None, bool | str]]) -> None:
+        """What a page of a mount says of files: name, sha256 or nothing, Pythons, and whether it was yanked."""
+        with usable():
+            self.list.database.execute("CREATE INDEX IF NOT EXISTS listed_name ON listed (mount, name)")
+            self.list.database.executemany(
+                "UPDATE listed SET python = ?, yanked = ?, told = ? WHERE mount = ? AND name = ?"
+                " AND CASE ? WHEN '' THEN told < 2 ELSE sha256 = ? END",
+                (
+                    (python, _text(yanked), _BY_DIGEST if sha256 else _BY_NAME, mount, name, sha256, sha256)
+                    for name, sha256, python, yanked in remarks
+                ),
+            )
+
+    def finish(self, before: Iterable[tuple[str, str]] = ()) -> None:
+        """All is there: the pages are made. `before`: path and sha256 of what an earlier bundle has (a delta)."""
+        packed = self.list
+        moved = packed.settle()
+        with usable():
+            packed.database.executemany(
+                "UPDATE listed SET member = ? WHERE member = ?", ((new, old) for old, new in moved.items())
+            )
+            projects = [project for (project,) in packed.database.execute("SELECT DISTINCT project FROM listed")]
+        for project, files in groupby(self._files(), itemgetter(0)):
+            packed.make(layout.page_of(project), static_pages.project_page(project, (file for _, file in files)))
+        packed.make(f"{layout.SIMPLE}/index.html", static_pages.project_list(sorted(projects)))
+        packed.make(layout.FIND_LINKS, static_pages.all_files(file for _, file in self._files()))
+        packed.leave_out(before)
+        for name in (layout.APPLY, layout.README):
+            packed.make(name, [resources.files(__package__).joinpath(name).read_bytes()])
+        packed.make(layout.SUMS, self._sums())
+
+    def _files(self) -> Iterator[tuple[str, ListedFile]]:
+        """What pages list, by project."""
+        with usable():
+            rows = self.list.database.execute(_FILES)
+            while piece := rows.fetchmany(500):
+                for project, name, path, sha256, python, yanked, metadata in piece:
+                    reason = False if yanked is None else yanked or True
+                    yield project, ListedFile(name, path, sha256, python, reason, metadata)
+
+    def _sums(self) -> Iterator[bytes]:
+        """What `sha256sum -c` reads; of what is in this tar."""
+        return (f"{one.sha256}  {one.path}\n".encode() for one in self.members() if not one.elsewhere)
+
+    def members(self) -> Iterator[PackedMember]:
+        """All members, in their order."""
+        return self.list.members()
+
+    def members_in(self, folder: str) -> Iterator[PackedMember]:
+        """The members in one of the folders at the top."""
+        return self.list.members(folder)
+
+
+def _text(yanked: bool | str) -> str | None:  # noqa: FBT001 - PEP 592 has both
+    """As a column has it: nothing where it is not yanked, and empty without a reason."""
+    return None if yanked is False else "" if yanked is True else yanked

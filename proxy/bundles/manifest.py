@@ -18,6 +18,7 @@ from proxy.model import Digest, Entry
 FORMAT = 1
 LONGEST = 512 << 20  # bytes of a manifest: some 800,000 files
 
+_BACK = b"\n]}\n"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,12 +56,30 @@ class _Version(msgspec.Struct):
 
 def encode(created: float, members: Iterable[BundleMember]) -> Iterator[bytes]:
     """A manifest in pieces, a line for each member: JSON that people and line-wise tools can read."""
-    yield b'{"format":%d,"created":%s,"members":[\n' % (FORMAT, msgspec.json.encode(created))
+    return framed(created, map(msgspec.json.encode, members))
+
+
+def framed(created: float, members: Iterable[bytes]) -> Iterator[bytes]:
+    """What `encode` gives, of members that are JSON already."""
+    yield _front(created)
     between = b""
     for member in members:
-        yield between + msgspec.json.encode(member)
+        yield between + member
         between = b",\n"
-    yield b"\n]}\n"
+    yield _BACK
+
+
+def size(created: float, lengths: Iterable[int]) -> int:
+    """The bytes of what `framed` gives for members of these lengths."""
+    count = total = 0
+    for length in lengths:
+        count += 1
+        total += length
+    return len(_front(created)) + len(_BACK) + total + max(count - 1, 0) * len(b",\n")
+
+
+def _front(created: float) -> bytes:
+    return b'{"format":%d,"created":%b,"members":[\n' % (FORMAT, msgspec.json.encode(created))
 
 
 def decode(text: bytes | bytearray | memoryview) -> Manifest:

@@ -27,7 +27,7 @@ class MemberTable:
     """All members, in the order of the manifest. Raises StoreBroken where the temporary file cannot be written."""
 
     def __init__(self) -> None:
-        with _usable():
+        with usable():
             self._database = temporary_database(_IN_MEMORY)
             self._database.execute("CREATE TABLE member (number INTEGER PRIMARY KEY, path TEXT UNIQUE, line BLOB)")
             self._database.execute("CREATE TABLE address (hash BLOB PRIMARY KEY) WITHOUT ROWID")
@@ -45,7 +45,7 @@ class MemberTable:
     def add(self, members: Iterable[BundleMember]) -> None:
         """The next members. Raises BadBundle for a path, or an address, that is there already."""
         insert = "INSERT OR IGNORE INTO member VALUES (?, ?, ?)"
-        with _usable():
+        with usable():
             for member in members:
                 row = len(self._states), member.path, msgspec.json.encode(member)
                 if member.path == layout.MANIFEST or not self._database.execute(insert, row).rowcount:
@@ -66,7 +66,7 @@ class MemberTable:
         if self._ahead and self._ahead[-1][1] == path:
             number, _, line = self._ahead.pop()
         else:
-            with _usable():
+            with usable():
                 row = self._database.execute("SELECT number, line FROM member WHERE path = ?", (path,)).fetchone()
             if row is None:
                 return None
@@ -76,7 +76,7 @@ class MemberTable:
 
     def _rows(self, start: int) -> list[tuple[int, str, bytes]]:
         """Some members, from this number on: number, path and what the manifest has."""
-        with _usable():
+        with usable():
             return self._database.execute(
                 "SELECT number, path, line FROM member WHERE number >= ? ORDER BY number LIMIT ?", (start, _PIECE)
             ).fetchall()
@@ -91,7 +91,7 @@ class MemberTable:
         first = self._states.find(_EXPECTED)
         if first < 0:
             return None
-        with _usable():
+        with usable():
             (path,) = self._database.execute("SELECT path FROM member WHERE number = ?", (first,)).fetchone()
         return path, self._states.count(_EXPECTED)
 
@@ -117,8 +117,9 @@ def temporary_database(kibibytes: int) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def _usable() -> Generator[None]:
+def usable() -> Generator[None]:
+    """Work on a temporary database or file. Raises StoreBroken where that cannot be written."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreBroken(f"A temporary file is needed, and cannot be written ({error}). Set TMPDIR.") from error

@@ -5,7 +5,7 @@ Made of what an export has, so that they never list what is not there. Called by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
@@ -27,23 +27,27 @@ class ListedFile:
     metadata: str | None = None
 
 
-def project_page(project: str, files: Iterable[ListedFile]) -> bytes:
+def project_page(project: str, files: Iterable[ListedFile]) -> Iterator[bytes]:
     """The page of a project, at `simple/<project>/index.html`."""
     return _page(f"Links for {project}", (_link(file, "../../") for file in files))
 
 
-def all_files(files: Iterable[ListedFile]) -> bytes:
+def all_files(files: Iterable[ListedFile]) -> Iterator[bytes]:
     """One page with all files, at the top of the bundle, for `pip --find-links`."""
     return _page("Links for all projects", (_link(file, "") for file in files))
 
 
-def project_list(projects: Iterable[str]) -> bytes:
+def project_list(projects: Iterable[str]) -> Iterator[bytes]:
     """The list of projects, at `simple/index.html`."""
     return _page("Simple index", (f'<a href="{project}/">{escape(project)}</a><br>\n' for project in projects))
 
 
-def _page(title: str, lines: Iterable[str]) -> bytes:
-    return f"{_HEAD.format(title=escape(title))}<body>\n{''.join(lines)}</body></html>\n".encode()
+def _page(title: str, lines: Iterable[str]) -> Iterator[bytes]:
+    """A page in pieces: one of all files may be long."""
+    yield f"{_HEAD.format(title=escape(title))}<body>\n".encode()
+    for line in lines:
+        yield line.encode()
+    yield b"</body></html>\n"
 
 
 def _link(file: ListedFile, up: str) -> str:

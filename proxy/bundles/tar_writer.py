@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager
 from proxy import operating_system
 from proxy.bundles import layout, manifest
 from proxy.bundles.contents import Contents
-from proxy.bundles.manifest import BundleMember
 from proxy.errors import PullthroughError, StoreBroken
 
 _BLOCK = 512
@@ -31,7 +30,7 @@ _COPIED = 1 << 17  # bytes that are copied at once: what is read is written whil
 _GATHERED = 1 << 18  # bytes that are gathered before they are written
 _LOOK = 1.0  # seconds between two looks whether to stop
 
-OpenBody = Callable[[BundleMember], AbstractContextManager[int]]  # gives a descriptor of the member's body
+OpenBody = Callable[[str], AbstractContextManager[int]]  # gives a descriptor of the body with this sha256
 
 
 class BrokenOff(PullthroughError):
@@ -117,23 +116,27 @@ class BundleTar:
         """`created`: seconds since the epoch; it is the time of what was made for the bundle, too."""
         self._contents = contents
         self._created = created
-        self._present = [member for member in contents.members if not member.elsewhere]
-        self._manifest = sum(map(len, self._lines()))  # made twice, so that memory does not have it all
-        sizes = [(layout.MANIFEST, self._manifest), *((member.path, member.size) for member in self._present)]
-        used = sum(_head_size(path, size) + _padded(size) for path, size in sizes) + 2 * _BLOCK
+        # Made twice, as the members are read twice, so that memory has neither.
+        self._manifest = manifest.size(created, map(len, self._lines()))
+        used = _used(layout.MANIFEST, self._manifest) + 2 * _BLOCK
+        for member in contents.members():
+            used += 0 if member.elsewhere else _used(member.path, member.size)
         self.size = -(-used // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
     def write(self, outlet: TarOutlet, open_body: OpenBody) -> None:
         """Write all of it. Raises OSError, BrokenOff, and what `open_body` raises."""
-        written = self._put(outlet, layout.MANIFEST, self._manifest, self._lines(), self._created)
-        for member in self._present:
-            made = self._contents.made.get(member.path)
-            if made is not None and not member.entries:
-                written += self._put(outlet, member.path, len(made), [made], self._created)
+        lines = manifest.framed(self._created, self._lines())
+        written = self._put(outlet, layout.MANIFEST, self._manifest, lines, self._created)
+        for member in self._contents.members():
+            if member.elsewhere:
                 continue
-            head = _head(member.path, member.size, min(entry.stored for entry in member.entries))
+            if member.start is not None or member.stored is None:
+                body = self._contents.list.made(member)
+                written += self._put(outlet, member.path, member.size, body, self._created)
+                continue
+            head = _head(member.path, member.size, member.stored)
             outlet.write(head)
-            with open_body(member) as source:
+            with open_body(member.sha256) as source:
                 outlet.send(source, member.size)
             outlet.write(bytes(-member.size % _BLOCK))
             written += len(head) + _padded(member.size)
@@ -141,7 +144,7 @@ class BundleTar:
         outlet.flush()
 
     def _lines(self) -> Iterator[bytes]:
-        return manifest.encode(self._created, self._contents.members)
+        return (member.line for member in self._contents.members())
 
     @staticmethod
     def _put(outlet: TarOutlet, path: str, size: int, body: Iterable[bytes], time: float) -> int:
@@ -192,6 +195,11 @@ def _head_size(path: str, size: int) -> int:
     """The length of `_head`."""
     records = len(_records(path, size))
     return _BLOCK + (_BLOCK + _padded(records) if records else 0)
+
+
+def _used(path: str, size: int) -> int:
+    """The bytes that a member takes."""
+    return _head_size(path, size) + _padded(size)
 
 
 def _padded(size: int) -> int:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from proxy import operating_system
 from proxy.builds.store_access import DataPlace, reach
 from proxy.bundles import manifest_file
-from proxy.bundles.manifest import Manifest
+from proxy.bundles.manifest import BundleMember
 from proxy.commands import output
 from proxy.commands.endings import DONE, ended
 from proxy.commands.syncing import synced_behind
@@ -71,8 +71,8 @@ def export(flags: ExportFlags, environ: Mapping[str, str]) -> int:
             if flags.bundle == _STREAM:
                 _stream(store, wanted)
             else:
-                found = _file(store, wanted, Path(flags.bundle))
-                output.say(summary(flags.bundle, found))
+                _file(store, wanted, Path(flags.bundle))
+                output.say(summary(flags.bundle, manifest_file.members(Path(flags.bundle))))
         return DONE
 
     return ended(work, "the bundle")
@@ -85,7 +85,7 @@ def wish(flags: ExportFlags) -> ExportWish:
             return msgspec.json.decode(sys.stdin.buffer.read(MOST), type=ExportWish)
         except msgspec.DecodeError as error:
             raise WrongUsage(f"--wish: {error}") from None
-    before = {(member.path, member.sha256) for name in flags.since for member in manifest_file.read(Path(name)).members}
+    before = {(member.path, member.sha256) for name in flags.since for member in manifest_file.members(Path(name))}
     wanted = ExportWish(flags.indexes, flags.projects, _age(flags.newer_than), None, tuple(sorted(before)))
     if flags.build is not None and (flags.projects or flags.newer_than is not None or len(flags.indexes) > 1):
         raise WrongUsage("--for says which files: no --project and no --newer-than besides, and one --index at most")
@@ -117,7 +117,7 @@ def _stream(store: BundlingStore, wanted: ExportWish) -> None:
     store.export(wanted, sys.stdout.fileno(), lambda _done, _of: None)
 
 
-def _file(store: BundlingStore, wanted: ExportWish, path: Path) -> Manifest:
+def _file(store: BundlingStore, wanted: ExportWish, path: Path) -> None:
     """Write beside the file, and put it in its place when it is whole."""
     if path.exists() and not path.is_file():
         raise WrongUsage(f"{path} is there, and is no file; - is standard output")
@@ -141,7 +141,6 @@ def _file(store: BundlingStore, wanted: ExportWish, path: Path) -> Manifest:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
-    return manifest_file.read(path)
 
 
 def _mask() -> int:
@@ -151,11 +150,15 @@ def _mask() -> int:
     return mask
 
 
-def summary(name: str, found: Manifest) -> str:
+def summary(name: str, members: Iterable[BundleMember]) -> str:
     """What is in a bundle, in a line."""
-    stored = [member for member in found.members if member.entries]
-    here = [member for member in stored if not member.elsewhere]
-    text = f"{name} has {output.number(len(here), 'file')}, {output.size(sum(member.size for member in here))}."
-    if gone := len(stored) - len(here):
+    files = size = gone = 0
+    for member in members:
+        if member.entries:
+            gone += member.elsewhere
+            files += not member.elsewhere
+            size += 0 if member.elsewhere else member.size
+    text = f"{name} has {output.number(files, 'file')}, {output.size(size)}."
+    if gone:
         text += f" The bundle before it has {gone:,} more."
     return text

@@ -1,4 +1,4 @@
-"""Which entries of a store a bundle is to have, by a person's wish. Pure.
+"""Which entries of a store a bundle is to have, by a person's wish.
 
 What belongs to a chosen file comes with it, so that what is exported can be used: a wheel's metadata, the pages of its
 project, the suites of its archive. Called by `exports`.
@@ -6,14 +6,14 @@ project, the suites of its archive. Called by `exports`.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.apt.release import Release
 from proxy.bundles.contents import Distribution
 from proxy.control.export_wish import ExportWish, LockedFile
-from proxy.control.holdings import Holding, holding
+from proxy.control.holdings import Holding, holding, is_second_name
 from proxy.model import Entry, Kind
 from proxy.python import filenames
 from proxy.python.store_keys import name_in_key
@@ -23,64 +23,85 @@ _RELEASE = "apt:release:"
 _FILES = ("file:", "apt:file:", "apt:document:")
 _ATTACHED = (".metadata", ".asc", ".sig", ".provenance", ".attestation")
 
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    entry: Entry
-    holding: Holding
-
-    @property
-    def place(self) -> tuple[str, str | None]:
-        """What its pages and suites are found by: mount and project, or the host of an archive."""
-        return self.holding.index, self.holding.host if self.holding.index == ARCHIVES else self.holding.project
+_Place: TypeAlias = tuple[str, str | None]
 
 
-def choose(entries: Iterable[Entry], wish: ExportWish, now: float) -> list[Entry]:
-    """The entries of these that the wish means, each with what belongs to it. `now`: seconds since the epoch."""
-    entries = list(entries)
-    held = [_Held(entry, found) for entry in entries if (found := holding(entry.key)) is not None]
-    wanted = _names(wish.files) if wish.files is not None else None
-    files = [one for one in held if not _accompanies(one) and _meant(one, wish, wanted, now)]
-    places = {one.place for one in files}
-    mounts = {(mount, None) for mount, _ in places if mount != ARCHIVES}  # pages with files of any project
-    with_them = [one for one in held if _accompanies(one) and (one.place in places or one.place in mounts)]
-    if not (wish.projects or wish.files is not None or wish.newer_than is not None):
-        with_them = [one for one in held if _accompanies(one) and _of_index(one, wish)]
-    keys = {one.entry.key for one in (*files, *with_them)}
-    bodies = {one.entry.digest.value for one in files}
-    return [
-        entry for entry in entries if entry.key in keys or (holding(entry.key) is None and entry.digest.value in bodies)
-    ]
+class Choice:
+    """What a wish means, told entry by entry. All are to be noted before any is looked at, if `in_two_goes`.
 
-
-def absent(chosen: Iterable[Entry], wish: ExportWish) -> list[str]:
-    """The names of the wish's files that are not among the chosen, for a person."""
-    there = {name_in_key(entry.key) for entry in chosen}
-    return sorted({file.name for file in wish.files or ()} - there)
-
-
-def without_former(entries: Sequence[Entry], releases: Mapping[str, Release]) -> list[Entry]:
-    """The entries without indexes and signatures of former states of suites: no new client is given these.
-
-    `releases`: present lists, by key. Of a suite whose list cannot be read all stay.
+    Mutable state: where files that are meant have their pages and suites, and which files are absent so far.
     """
-    read = {key.removeprefix(_RELEASE).rpartition(":")[0] for key in releases}
-    lists = {
-        f"apt:index:{key.removeprefix(_RELEASE).rpartition(':')[0]}:{listed.digest.value}:{path}"
-        for key, release in releases.items()
-        for path, listed in release.files.items()
-    }
-    signed = {entry.digest.value for entry in entries if entry.key in releases}
-    return [entry for entry in entries if _present(entry.key, read, lists, signed)]
+
+    def __init__(self, wish: ExportWish, now: float) -> None:
+        """`now`: seconds since the epoch."""
+        self._wish = wish
+        self._now = now
+        self._wanted = _names(wish.files) if wish.files is not None else None
+        self._places: set[_Place] = set()
+        self._absent = {file.name for file in wish.files or ()}
+        self.in_two_goes = bool(wish.projects or wish.files is not None or wish.newer_than is not None)
+        self._all = wish == ExportWish(before=wish.before)
+
+    def note(self, entry: Entry) -> None:
+        """Look where pages and suites of a file are, if it is meant."""
+        found = holding(entry.key)
+        if found is None or _accompanies(entry.key, found) or not self._is_meant(entry, found):
+            return
+        place = _place(found)
+        self._places.add(place)
+        if place[0] != ARCHIVES:
+            self._places.add((place[0], None))  # pages with files of any project
+
+    def means(self, entry: Entry) -> bool | None:
+        """Whether an entry is meant, or belongs to one that is. None: it goes with its body."""
+        if self._all:
+            return None if is_second_name(entry.key) else True
+        found = holding(entry.key)
+        if found is None:
+            return None
+        if _accompanies(entry.key, found):
+            return _place(found) in self._places if self.in_two_goes else _of_index(found, self._wish)
+        meant = self._is_meant(entry, found)
+        if meant and self._absent:
+            self._absent.discard(name_in_key(entry.key))
+        return meant
+
+    def absent(self) -> list[str]:
+        """The names of the wish's files that were not among those that were looked at, for a person."""
+        return sorted(self._absent)
+
+    def _is_meant(self, entry: Entry, found: Holding) -> bool:
+        wish = self._wish
+        if not _of_index(found, wish):
+            return False
+        if wish.newer_than is not None and entry.stored < self._now - wish.newer_than:
+            return False
+        if wish.projects and not any(map(found.of_project, wish.projects)):
+            return False
+        return self._wanted is None or _locked(entry, self._wanted)
 
 
-def _present(key: str, read: Container[str], lists: Container[str], signed: Container[str]) -> bool:
-    if key.startswith("apt:signature:"):
-        suite, _, sha256 = key.removeprefix("apt:signature:").rpartition(":")
-        return suite not in read or sha256 in signed
-    if key.startswith("apt:index:"):
-        return key in lists or not any(suite in read for suite in _suites(key))
-    return True
+class PresentSuites:
+    """Which indexes and signatures are of the present states of suites: no new client is given those of former ones."""
+
+    def __init__(self, releases: Mapping[str, Release], bodies: Mapping[str, str]) -> None:
+        """`releases`: present lists, by key, and `bodies` their sha256. Of a suite whose list cannot be read all is."""
+        self._read = {key.removeprefix(_RELEASE).rpartition(":")[0] for key in releases}
+        self._signed = set(bodies.values())
+        self._lists = {
+            f"apt:index:{key.removeprefix(_RELEASE).rpartition(':')[0]}:{listed.digest.value}:{path}"
+            for key, release in releases.items()
+            for path, listed in release.files.items()
+        }
+
+    def has(self, key: str) -> bool:
+        """Whether the entry with this key is of a present state, or of no suite."""
+        if key.startswith("apt:signature:"):
+            suite, _, sha256 = key.removeprefix("apt:signature:").rpartition(":")
+            return suite not in self._read or sha256 in self._signed
+        if key.startswith("apt:index:"):
+            return key in self._lists or not any(suite in self._read for suite in _suites(key))
+        return True
 
 
 def _suites(key: str) -> Iterable[str]:
@@ -100,9 +121,14 @@ def distribution(key: str) -> Distribution | None:
     return Distribution(project, name) if project and filenames.is_distribution(name) else None
 
 
-def _accompanies(one: _Held) -> bool:
+def _accompanies(key: str, found: Holding) -> bool:
     """Whether it is no file by itself, but says something of files."""
-    return one.holding.kind is Kind.PAGE or one.entry.key.startswith(_SUITE)
+    return found.kind is Kind.PAGE or key.startswith(_SUITE)
+
+
+def _place(found: Holding) -> _Place:
+    """What its pages and suites are found by: mount and project, or the host of an archive."""
+    return found.index, found.host if found.index == ARCHIVES else found.project
 
 
 def _names(files: Iterable[LockedFile]) -> dict[str, list[Mapping[str, str]]]:
@@ -112,18 +138,8 @@ def _names(files: Iterable[LockedFile]) -> dict[str, list[Mapping[str, str]]]:
     return names
 
 
-def _meant(one: _Held, wish: ExportWish, wanted: Mapping[str, Sequence[Mapping[str, str]]] | None, now: float) -> bool:
-    if not _of_index(one, wish):
-        return False
-    if wish.newer_than is not None and one.entry.stored < now - wish.newer_than:
-        return False
-    if wish.projects and not any(map(one.holding.of_project, wish.projects)):
-        return False
-    return wanted is None or _locked(one.entry, wanted)
-
-
-def _of_index(one: _Held, wish: ExportWish) -> bool:
-    return not wish.indexes or any(map(one.holding.of_index, wish.indexes))
+def _of_index(found: Holding, wish: ExportWish) -> bool:
+    return not wish.indexes or any(map(found.of_index, wish.indexes))
 
 
 def _locked(entry: Entry, wanted: Mapping[str, Sequence[Mapping[str, str]]]) -> bool:

@@ -7,18 +7,21 @@ meant, `bundles` what it looks like. What is exported is not evicted meanwhile.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 from proxy.apt import release
 from proxy.apt.release import Release
-from proxy.bundles.contents import Contents, Distribution, arrange
-from proxy.bundles.manifest import BundleMember
+from proxy.bundles.contents import Contents
+from proxy.bundles.layout import PAGES
 from proxy.bundles.tar_writer import BundleTar, TarOutlet
 from proxy.cache.workers import Workers
 from proxy.control import export_choice
+from proxy.control.export_choice import Choice, PresentSuites
 from proxy.control.export_wish import ExportWish
 from proxy.control.protocol import ControlError
 from proxy.errors import StoreError, UpstreamError
@@ -26,7 +29,11 @@ from proxy.model import Entry
 from proxy.ports import Clock
 from proxy.python import page_remarks
 from proxy.python.store_keys import made_of, name_in_key
-from proxy.storage.inventory import Inventory
+from proxy.storage.digest_set import DigestSet
+from proxy.storage.inventory import Inventory, StoredRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _AT_ONCE = 2  # tars that are written at once
 _SHOWN = 10  # names in a message
@@ -42,16 +49,13 @@ class Export:
 
     async def write(self, outlet: TarOutlet) -> None:
         """Write it. If the caller is cancelled, it is broken off. Raises OSError, StoreError, BrokenOff."""
-        writing = asyncio.ensure_future(self._workers.run(self.tar.write, outlet, self._open))
+        writing = asyncio.ensure_future(self._workers.run(self.tar.write, outlet, self._inventory.open))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
             outlet.stop()
             await asyncio.gather(writing, return_exceptions=True)  # it reads what is held here
             raise
-
-    def _open(self, member: BundleMember) -> AbstractContextManager[int]:
-        return self._inventory.open(member.sha256)
 
 
 class Exports:
@@ -60,7 +64,7 @@ class Exports:
     def __init__(self, inventory: Inventory, clock: Clock) -> None:
         self._inventory = inventory
         self._clock = clock
-        self._choosing = Workers("export", 1)  # lists take memory: one at a time
+        self._choosing = Workers("export", 1)  # lists take time: one at a time
         self._writing = Workers("bundle", _AT_ONCE)
 
     async def close(self) -> None:
@@ -72,82 +76,105 @@ class Exports:
     async def export(self, wish: ExportWish) -> AsyncGenerator[Export]:
         """The bundle that the wish means. Raises StoreError, and ControlError if a file is missing or being checked."""
         now = self._clock.now()
-        entries = await self._inventory.known(lambda key: made_of(key) is None)
-        chosen = await self._choosing.run(export_choice.choose, entries, wish, now)
-        del entries
-        if missing := export_choice.absent(chosen, wish):
-            raise ControlError(f"{_some(missing)} not stored. Fetch what is missing first: pullthrough warm")
-        with self._inventory.holding({entry.digest.value for entry in chosen}) as gone:
-            if unreadable := {*gone, *await self._choosing.run(self._unreadable, chosen)}:
-                names = sorted({_name(entry) for entry in chosen if entry.digest.value in unreadable})
-                raise ControlError(
-                    f"{_some(names)} not what was stored, or being checked since the disk was touched. Try again soon: "
-                    "what is damaged is dropped."
-                )
-            contents = await self._choosing.run(self._contents, chosen, frozenset(wish.before))
-            yield Export(BundleTar(contents, now), self._inventory, self._writing)
+        choice = Choice(wish, now)
+        contents = Contents()
+        try:
+            await self._gather(contents, choice)
+            if missing := choice.absent():
+                raise ControlError(f"{_some(missing)} not stored. Fetch what is missing first: pullthrough warm")
+            bodies = await self._in_thread(DigestSet, contents.list.bodies())
+            with self._inventory.holding(bodies):
+                if names := await self._in_thread(self._unreadable, contents):
+                    raise ControlError(
+                        f"{_some(names)} not what was stored, or being checked since the disk was touched. Try again "
+                        "soon: what is damaged is dropped."
+                    )
+                await self._in_thread(self._finish, contents, wish.before)
+                tar = await self._in_thread(BundleTar, contents, now)
+                yield Export(tar, self._inventory, self._writing)
+        finally:
+            contents.close()
 
-    def _unreadable(self, chosen: Iterable[Entry]) -> list[str]:
-        """In a thread: the sha256 of those that are not what was stored, or are not proved now."""
-        return [one for one in {entry.digest.value for entry in chosen} if not self._inventory.proved(one)]
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run work on the contents, and wait for it even if the caller is cancelled: they are closed then."""
+        working = asyncio.ensure_future(self._choosing.run(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.gather(working, return_exceptions=True)
+            raise
 
-    def _contents(self, chosen: Sequence[Entry], before: frozenset[tuple[str, str]]) -> Contents:
-        """In a thread."""
-        releases = {entry.key: found for entry in chosen if (found := self._release(entry)) is not None}
-        present = export_choice.without_former(chosen, releases)
-        return arrange(present, dict(self._distributions(present)), before)
+    async def _gather(self, contents: Contents, choice: Choice) -> None:
+        """Have the entries in the list that are meant, and what pages say of them."""
+        if choice.in_two_goes:
+            async for rows in self._inventory.rows():
+                await self._in_thread(_note, rows, choice)
+        releases = [
+            entry
+            async for rows in self._inventory.rows("apt:release:")
+            for row in rows
+            if (entry := row.entry()) is not None and choice.means(entry)
+        ]
+        present = await self._in_thread(self._present, releases)
+        async for rows in self._inventory.rows():
+            await self._in_thread(_add, rows, choice, present, contents)
+
+    def _present(self, entries: Iterable[Entry]) -> PresentSuites:
+        releases = {entry.key: found for entry in entries if (found := self._release(entry)) is not None}
+        return PresentSuites(releases, {entry.key: entry.digest.value for entry in entries if entry.key in releases})
 
     def _release(self, entry: Entry) -> Release | None:
-        """The list of a suite; None for anything else, and for one that cannot be read."""
-        if not entry.key.startswith("apt:release:") or entry.size > release.MOST:
+        """The list of a suite; None for one that cannot be read."""
+        if entry.size > release.MOST:
             return None
         try:
             return release.parse(self._body(entry), clearsigned=entry.key.endswith(":InRelease"))
-        except UpstreamError:
+        except (UpstreamError, StoreError):
             return None
 
-    def _distributions(self, entries: Iterable[Entry]) -> Iterable[tuple[str, Distribution]]:
-        """By key, with what stored pages say of them."""
-        shown: dict[tuple[str, str], list[tuple[Entry, Distribution]]] = {}  # by mount and name
-        pages = []
-        for entry in entries:
-            if entry.key.startswith("page:"):
-                pages.append(entry)
-            elif (found := export_choice.distribution(entry.key)) is not None:
-                shown.setdefault((_mount(entry), found.filename), []).append((entry, found))
-        said = self._said(shown, pages)
-        for place, files in shown.items():
-            for entry, found in files:
-                yield entry.key, said.get((*place, entry.digest.value), said.get((*place, ""), found))
+    def _unreadable(self, contents: Contents) -> list[str]:
+        """In a thread: the names of those that are not what was stored, or are not proved now."""
+        return sorted(
+            {
+                name_in_key(entry.key) or entry.key
+                for member in contents.members()
+                if member.start is None and not member.elsewhere and not self._inventory.proved(member.sha256)
+                for entry in member.decoded()
+            }
+        )
 
-    def _said(
-        self, shown: Mapping[tuple[str, str], Sequence[tuple[Entry, Distribution]]], pages: Iterable[Entry]
-    ) -> dict[tuple[str, str, str], Distribution]:
-        """What pages say of these files, by mount, name and sha256: an empty one where a page gives none."""
-        said: dict[tuple[str, str, str], Distribution] = {}
-        for page in pages:
-            mount = _mount(page)
-            try:
-                remarks = page_remarks.read(self._body(page), page.content_type, page.url)
-            except (UpstreamError, StoreError):
-                continue  # it lists nothing
-            for name, sha256, requires_python, yanked in remarks:
-                there = shown.get((mount, name))
-                if there is not None:
-                    said[mount, name, sha256] = Distribution(there[0][1].project, name, requires_python, yanked)
-        return said
+    def _finish(self, contents: Contents, before: Iterable[tuple[str, str]]) -> None:
+        """In a thread: let the pages that are stored say what they know, and make those that are for people."""
+        for member in contents.members_in(PAGES):
+            for page in member.decoded():
+                if page.key.startswith("page:"):
+                    with contextlib.suppress(UpstreamError, StoreError):  # one that cannot be read lists nothing
+                        remarks = page_remarks.read(self._body(page), page.content_type, page.url)
+                        contents.remark(page.key.split(":", 2)[1], remarks)
+        contents.finish(before)
 
     def _body(self, entry: Entry) -> bytes:
         with self._inventory.open(entry.digest.value) as descriptor:
             return os.pread(descriptor, entry.size, 0)
 
 
-def _mount(entry: Entry) -> str:
-    return entry.key.split(":", 2)[1]
+def _note(rows: Sequence[StoredRow], choice: Choice) -> None:
+    """In a thread."""
+    for row in rows:
+        if made_of(row.key) is None and (entry := row.entry()) is not None:
+            choice.note(entry)
 
 
-def _name(entry: Entry) -> str:
-    return name_in_key(entry.key) or entry.key
+def _add(rows: Sequence[StoredRow], choice: Choice, present: PresentSuites, contents: Contents) -> None:
+    """In a thread. What was made of pages the other cache makes itself."""
+    for row in rows:
+        if made_of(row.key) is not None or not present.has(row.key) or (entry := row.entry()) is None:
+            continue
+        meant = choice.means(entry)
+        if meant is None:
+            contents.add_name(entry)
+        elif meant:
+            contents.add(entry, export_choice.distribution(entry.key))
 
 
 def _some(names: Sequence[str]) -> str:

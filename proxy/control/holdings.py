@@ -67,7 +67,7 @@ def holding(key: str) -> Holding | None:
     """What this key stands for; None for a second name of a file, by a digest, which goes with the file."""
     form, _, rest = key.partition(":")
     match form:
-        case "digest":
+        case "digest":  # as `is_second_name` says
             return None
         case "page" | "removed" | "outline" if rest.count(":") > 1:
             mount, project, path = rest.split(":", 2)
@@ -84,6 +84,11 @@ def holding(key: str) -> Holding | None:
             return _of_archive(kind_of, rest.partition(":")[2])
         case _:
             return Holding("-", Kind.OTHER, key)
+
+
+def is_second_name(key: str) -> bool:
+    """Whether a key stands for nothing by itself: `holding` gives None."""
+    return key.startswith("digest:")
 
 
 def named(index: str, name: str) -> tuple[str | None, str | None]:

@@ -14,6 +14,7 @@ from itertools import islice
 
 from proxy.model import Blob, Digest
 from proxy.storage.blob_table import ENDS, GAP, BlobTable, footprint, raw_digest
+from proxy.storage.digest_set import DigestSet
 from proxy.storage.folder import blob_name
 from proxy.storage.pins import Pins
 from proxy.storage.record import BlobRow, Record, Records, hidden
@@ -44,6 +45,7 @@ class Blobs:
         """
         self._now = now
         self.pins = Pins() if pins is None else pins
+        self.kept: list[DigestSet] = []  # sha256 of what is not evicted for now
         self.leased = 0  # bytes on disk of those that somebody reads
         self._folder = folder
         self._table = BlobTable()
@@ -96,6 +98,15 @@ class Blobs:
             self._unloaded.loaded(record.size)
             self._unloaded.taken.append(record)  # its place in the order is where the loading meets it
         return record
+
+    def peek(self, sha256: str) -> tuple[int, str | None] | None:
+        """Size and stamp of a blob that is loaded, without an object of it. From any thread."""
+        with self._lock:
+            record = self._records.get(sha256)
+            if record is not None:
+                return record.size, record.stamp
+            row = self._find(sha256)
+            return (self._table.size_of(row), self._table.stamp(row)) if row else None
 
     @property
     def loading(self) -> bool:
@@ -190,12 +201,12 @@ class Blobs:
                 yield row
 
     def evictable(self) -> Iterator[tuple[str, int]]:
-        """What is neither read nor pinned, the longest unused first: sha256, bytes on disk. As far as it is loaded."""
+        """What is neither read, kept nor pinned, the longest unused first: sha256, bytes on disk. Of what is loaded."""
         table = self._table
         for row in self._unpinned():
             sha256 = table.sha256(row)
             record = self._records.get(sha256)
-            if record is None or not record.leases:
+            if (record is None or not record.leases) and not any(sha256 in kept for kept in self.kept):
                 yield sha256, footprint(table.size_of(row))
 
     def in_folder(self, front: str) -> list[str]:
@@ -226,9 +237,12 @@ class Blobs:
     def blob_of(self, record: Record) -> Blob:
         """What callers see of a record, without noting a use."""
         if record.blob is None:
-            path = f"{self._folder}/{blob_name(record.sha256)}"
-            record.blob = Blob(Digest("sha256", record.sha256), record.size, path)
+            record.blob = Blob(Digest("sha256", record.sha256), record.size, self.path_of(record.sha256))
         return record.blob
+
+    def path_of(self, sha256: str) -> str:
+        """Where the file of a blob is."""
+        return f"{self._folder}/{blob_name(sha256)}"
 
     def demote(self, record: Record) -> None:
         """Make it the next to be evicted."""

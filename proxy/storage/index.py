@@ -216,11 +216,14 @@ class IndexDatabase(Cache):  # type: ignore[misc]
         )
         return [(key[len(_ENTRY) :], tag) for key, tag in found]
 
-    def listed(self, after: str, most: int) -> list[tuple[str, str, bytes]]:
-        """Entries in the order of their keys: key, sha256, JSON. At most `most`, those with keys after `after`."""
+    def listed(self, after: str, most: int, prefix: str = "") -> list[tuple[str, str, bytes]]:
+        """Entries in the order of their keys: key, sha256, JSON. At most `most`, those with keys after `after`.
+
+        `prefix`: with which their keys begin, and `after` too.
+        """
         found = self._sql(
             "SELECT key, tag, value FROM Cache WHERE key > ? AND key < ? AND raw = 1 AND mode = 1 ORDER BY key LIMIT ?",
-            (_ENTRY + after, _ENTRY + _LAST, most),
+            (_ENTRY + after, _ENTRY + prefix + _LAST, most),
         ).fetchall()
         return [
             (key[len(_ENTRY) :], tag if isinstance(tag, str) else "", value if isinstance(value, bytes) else b"")

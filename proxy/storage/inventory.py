@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Seque
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,12 +22,13 @@ from proxy.storage import pins
 from proxy.storage.backlog import Backlog
 from proxy.storage.blob_files import BlobFiles
 from proxy.storage.blobs import Blobs
+from proxy.storage.digest_set import DigestSet
 from proxy.storage.entries import Entries, decode
 from proxy.storage.index import IndexDatabase
 from proxy.storage.loading import Loading
 from proxy.storage.space import Space
 from proxy.storage.threads import Tasks, Threads
-from proxy.storage.verification import Verifier, stamp_of
+from proxy.storage.verification import OPEN_FLAGS, Verifier, stamp_of
 
 _PIECE = 5_000  # rows that are read at once
 _FLUSH = 3.0  # seconds that a list waits for changes that the index does not have yet
@@ -57,6 +59,19 @@ class StoredBlob:
     sha256: str
     size: int
     pinned: bool = False
+
+
+class StoredRow(NamedTuple):
+    """What the index has of an entry: its key, the size of its blob in bytes, and its JSON."""
+
+    key: str
+    size: int
+    text: bytes
+
+    def entry(self) -> Entry | None:
+        """The entry; None if it is damaged."""
+        found = decode(self.key, self.text)
+        return found if found is not None and found.size == self.size else None
 
 
 class Inventory:
@@ -117,65 +132,71 @@ class Inventory:
         """All entries whose blobs are stored, by key."""
         return [
             StoredEntry(key, sha256, confirmed)
-            async for key, sha256, text in self._rows()
-            if (confirmed := _confirmed(text)) is not None
+            async for piece in self._pieces("")
+            for key, sha256, text in piece
+            if sha256 in self._blobs and (confirmed := _confirmed(text)) is not None
         ]
 
-    async def known(self, wanted: Callable[[str], bool] = lambda _: True) -> list[Entry]:
-        """All that is known of the addresses whose keys are `wanted` and whose blobs are stored, by key."""
-        found = [decode(key, text) async for key, _, text in self._rows() if wanted(key)]
-        return [
-            entry
-            for entry in found
-            if entry is not None
-            and (record := self._blobs.get(entry.digest.value)) is not None
-            and record.size == entry.size
-        ]
+    async def rows(self, prefix: str = "") -> AsyncGenerator[list[StoredRow]]:
+        """All entries whose blobs are stored, by key, some at once; of those only whose keys begin with `prefix`."""
+        async for piece in self._pieces(prefix):
+            found = ((key, self._blobs.peek(sha256), text) for key, sha256, text in piece)
+            yield [StoredRow(key, blob[0], text) for key, blob, text in found if blob is not None]
 
-    async def _rows(self) -> AsyncGenerator[tuple[str, str, bytes]]:
-        """Key, sha256 and JSON of the entries whose blobs are stored, piece by piece, once all blobs are loaded."""
+    async def _pieces(self, prefix: str) -> AsyncGenerator[list[tuple[str, str, bytes]]]:
+        """Key, sha256 and JSON of all entries, piece by piece, once all blobs are loaded."""
         await self._loading.whole()
         await self._backlog.flush(_FLUSH)
-        last = ""
-        while rows := await self._threads.index(self._index.listed, last, _PIECE):
+        last = prefix
+        while rows := await self._threads.index(self._index.listed, last, _PIECE, prefix):
             last = rows[-1][0]
-            for row in rows:
-                if row[1] in self._blobs:
-                    yield row
+            yield rows
 
     @contextmanager
-    def holding(self, sha256s: Iterable[str]) -> Generator[list[str]]:
-        """Keep these blobs from being evicted meanwhile. Gives those that cannot be read: gone, or being checked."""
-        records = {sha256: self._blobs.acquire(sha256) for sha256 in sha256s}
+    def holding(self, sha256s: DigestSet) -> Generator[None]:
+        """Keep these blobs from being evicted meanwhile."""
+        self._blobs.kept.append(sha256s)
         try:
-            for record in records.values():
-                if record is not None and record.hidden:
-                    self._verifier.check(record)
-            yield [sha256 for sha256, record in records.items() if record is None or record.hidden]
+            yield
         finally:
-            for record in filter(None, records.values()):
-                self._blobs.release(record)
+            self._blobs.kept.remove(sha256s)
 
     def proved(self, sha256: str) -> bool:
         """Whether the file of a blob is what was stored, as far as can be told at once. In any thread.
 
         What is damaged is dropped; what has to be hashed for long is checked soon. Raises StoreBroken.
         """
-        record = self._blobs.get(sha256)
-        if record is None:
+        if (blob := self._blobs.peek(sha256)) is None:
             return False
         with suppress(OSError):
-            status = os.stat(self._blobs.blob_of(record).path, follow_symlinks=False)  # noqa: PTH116 called often
-            if stamp_of(status) == record.stamp and status.st_size == record.size:
+            if _is_that(os.stat(self._blobs.path_of(sha256), follow_symlinks=False), *blob):  # noqa: PTH116 called often
                 return True
         try:
-            with self.open(sha256):
+            with self._leased(sha256):
                 return True
         except BlobDamaged:
             return False
 
-    def open(self, sha256: str) -> AbstractContextManager[int]:
+    @contextmanager
+    def open(self, sha256: str) -> Generator[int]:
         """Open a blob for reading, in any thread, without noting a use. Raises BlobDamaged, StoreBroken."""
+        blob = self._blobs.peek(sha256)
+        try:
+            descriptor = os.open(self._blobs.path_of(sha256), OPEN_FLAGS)
+        except OSError:
+            descriptor = -1
+        try:
+            if blob is not None and descriptor >= 0 and _is_that(os.fstat(descriptor), *blob):
+                yield descriptor
+                return
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        with self._leased(sha256) as leased:
+            yield leased
+
+    def _leased(self, sha256: str) -> AbstractContextManager[int]:
+        """With all that is to be done where a file is not what it was."""
         record = self._blobs.get(sha256)
         if record is None:
             raise BlobDamaged("The file is not stored any more.")
@@ -239,6 +260,11 @@ class Inventory:
         found = len(self._blobs) - before
         await self.remove([record.sha256 for record in lost])
         return max(found, 0), len(lost)
+
+
+def _is_that(status: os.stat_result, size: int, stamp: str | None) -> bool:
+    """Whether a file has this size and stamp."""
+    return status.st_size == size and stamp_of(status) == stamp
 
 
 def _confirmed(text: bytes) -> float | None:

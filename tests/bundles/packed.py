@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.bundles.contents import Contents, Distribution, arrange
+import msgspec
+
+from proxy.bundles.contents import Contents, Distribution
 from proxy.bundles.manifest import BundleMember
 from proxy.bundles.tar_writer import BundleTar, OpenBody, TarOutlet
 from proxy.model import Digest, Entry, Validator
@@ -45,9 +48,55 @@ def entry(key: str, body: bytes) -> Entry:
     return Entry(key, f"https://{key}", digest, len(body), "x/y", Validator(), 1_789_000_000.25, 1_789_000_001.0)
 
 
-def contents(bodies: Mapping[str, bytes] = BODIES, before: Collection[tuple[str, str]] = frozenset()) -> Contents:
+@dataclass(frozen=True)
+class Packed:
+    """What contents come to: the members, and the bodies of those that were made, by path."""
+
+    members: tuple[BundleMember, ...]
+    made: Mapping[str, bytes]
+
+
+def contents(bodies: Mapping[str, bytes] = BODIES, before: Collection[tuple[str, str]] = frozenset()) -> Packed:
     """A bundle of these."""
-    return arrange([entry(key, body) for key, body in bodies.items()], DISTRIBUTIONS, before)
+    return packed([entry(key, body) for key, body in bodies.items()], before=before)
+
+
+def packed(
+    entries: Iterable[Entry],
+    shown: Mapping[str, Distribution] = DISTRIBUTIONS,
+    before: Collection[tuple[str, str]] = frozenset(),
+) -> Packed:
+    """The bundle of these entries, of which some are `shown` on pages."""
+    with arranged(entries, shown, before) as found:
+        members = list(found.members())
+        made = {one.path: b"".join(found.list.made(one)) for one in members if one.start is not None}
+        return Packed(tuple(msgspec.json.decode(one.line, type=BundleMember) for one in members), made)
+
+
+@contextmanager
+def arranged(
+    entries: Iterable[Entry],
+    shown: Mapping[str, Distribution] = DISTRIBUTIONS,
+    before: Collection[tuple[str, str]] = frozenset(),
+) -> Iterator[Contents]:
+    """Contents as exports make them: in the order of the keys."""
+    with Contents() as made:
+        for one in sorted(entries, key=lambda one: one.key):
+            if one.key.startswith("digest:"):
+                made.add_name(one)
+            else:
+                made.add(one, shown.get(one.key))
+        made.finish(before)
+        yield made
+
+
+@contextmanager
+def bundle_tar(
+    bodies: Mapping[str, bytes] = BODIES, before: Collection[tuple[str, str]] = frozenset()
+) -> Iterator[BundleTar]:
+    """A bundle of these that can be written."""
+    with arranged([entry(key, body) for key, body in bodies.items()], before=before) as made:
+        yield BundleTar(made, CREATED)
 
 
 def write(
@@ -55,8 +104,8 @@ def write(
 ) -> Path:
     """A bundle as a file, its bodies straight from files."""
     bundle = folder / "bundle.tar"
-    with bundle.open("wb") as file:
-        BundleTar(contents(bodies, before), CREATED).write(TarOutlet(file.fileno()), opener(folder, bodies))
+    with bundle.open("wb") as file, bundle_tar(bodies, before) as tar:
+        tar.write(TarOutlet(file.fileno()), opener(folder, bodies))
     return bundle
 
 
@@ -65,9 +114,9 @@ def opener(folder: Path, bodies: Mapping[str, bytes] = BODIES) -> OpenBody:
     by_digest = {sha256(body): body for body in bodies.values()}
 
     @contextmanager
-    def opened(member: BundleMember) -> Iterator[int]:
-        path = folder / f"{member.sha256}.body"
-        path.write_bytes(by_digest[member.sha256])
+    def opened(wanted: str) -> Iterator[int]:
+        path = folder / f"{wanted}.body"
+        path.write_bytes(by_digest[wanted])
         descriptor = os.open(path, os.O_RDONLY)
         try:
             yield descriptor

@@ -11,7 +11,8 @@ _FILE = ListedFile('demo-1+"x".whl', 'files/pypi/h/a b/demo-1+"x".whl', "ab" * 3
 
 def test_project_page__says_what_the_index_said() -> None:
     """Digest, Python versions, why it was yanked, metadata; the link leads from the page to the file."""
-    body = project_page("demo", [_FILE, ListedFile("demo-2.zip", "files/pypi/_/demo-2.zip", "ef" * 32, yanked=True)])
+    files = [_FILE, ListedFile("demo-2.zip", "files/pypi/_/demo-2.zip", "ef" * 32, yanked=True)]
+    body = b"".join(project_page("demo", files))
 
     page = parse(body, "text/html", "https://host.example/simple/demo/index.html")
 
@@ -27,11 +28,11 @@ def test_project_page__says_what_the_index_said() -> None:
 
 def test_all_files__links_from_the_top() -> None:
     """As pip --find-links reads them."""
-    page = parse(all_files([_FILE]), "text/html", "https://host.example/find-links.html")
+    page = parse(b"".join(all_files([_FILE])), "text/html", "https://host.example/find-links.html")
 
     assert ["https://host.example/files/pypi/h/a%20b/"] == [file.url.rpartition("demo")[0] for file in page.files]
 
 
 def test_project_list__links_to_pages() -> None:
     """With slashes."""
-    assert b'<a href="demo/">demo</a>' in project_list(["demo", "other"])
+    assert b'<a href="demo/">demo</a>' in b"".join(project_list(["demo", "other"]))

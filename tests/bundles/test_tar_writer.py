@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from proxy.bundles import layout, tar_writer
 from proxy.bundles.manifest import decode
-from proxy.bundles.tar_writer import BrokenOff, BundleTar, TarOutlet
+from proxy.bundles.tar_writer import BrokenOff, TarOutlet
 from proxy.errors import StoreBroken
-from tests.bundles.packed import BODIES, CREATED, PAGE, WHEEL, contents, opener, sha256, write
+from tests.bundles.packed import BODIES, PAGE, WHEEL, bundle_tar, opener, sha256, write
 
 
 def test_tar__is_what_was_stored(tmp_path: Path) -> None:
@@ -49,7 +49,8 @@ def test_tar__size_is_known_before(tmp_path: Path) -> None:
 
     bundle = write(tmp_path, bodies)
 
-    assert BundleTar(contents(bodies), CREATED).size == bundle.stat().st_size
+    with bundle_tar(bodies) as tar:
+        assert tar.size == bundle.stat().st_size
     assert 0 == bundle.stat().st_size % 10_240
 
 
@@ -80,7 +81,8 @@ def test_tar__into_a_slow_reader(tmp_path: Path, kind: str) -> None:
     taken = list[int]()
 
     def writer() -> None:
-        BundleTar(contents(), CREATED).write(TarOutlet(writing, taken.append), opener(tmp_path))
+        with bundle_tar() as tar:
+            tar.write(TarOutlet(writing, taken.append), opener(tmp_path))
         os.close(writing)
 
     with ThreadPoolExecutor(1) as pool:
@@ -98,14 +100,14 @@ def test_tar__nobody_reads(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     outlet = TarOutlet(writing)
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(BundleTar(contents(), CREATED).write, outlet, opener(tmp_path))
+    with ThreadPoolExecutor(1) as pool, bundle_tar() as tar:
+        done = pool.submit(tar.write, outlet, opener(tmp_path))
         outlet.stop()
         with pytest.raises(BrokenOff):
             done.result()
     os.close(reading)
-    with pytest.raises(BrokenPipeError):
-        BundleTar(contents(), CREATED).write(TarOutlet(writing), opener(tmp_path))
+    with bundle_tar() as tar, pytest.raises(BrokenPipeError):
+        tar.write(TarOutlet(writing), opener(tmp_path))
     os.close(writing)
 
 
@@ -113,11 +115,11 @@ def test_tar__nobody_reads(tmp_path: Path) -> None:
 def test_tar__body_is_shorter_than_it_was(tmp_path: Path, key: str) -> None:
     """No bundle comes of it."""
     short = {**BODIES, key: BODIES[key][:-1]}
-    open_short = opener(tmp_path, short)
+    open_short, by_digest = opener(tmp_path, short), {sha256(body): sha256(short[one]) for one, body in BODIES.items()}
 
-    def opened(member):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        entry = member.entries[0]
-        return open_short(type(member)(member.path, 0, sha256(short[entry.key])))
-
-    with (tmp_path / "out").open("wb") as file, pytest.raises(StoreBroken, match="pullthrough verify"):
-        BundleTar(contents(), CREATED).write(TarOutlet(file.fileno()), opened)
+    with (
+        (tmp_path / "out").open("wb") as file,
+        bundle_tar() as tar,
+        pytest.raises(StoreBroken, match="pullthrough verify"),
+    ):
+        tar.write(TarOutlet(file.fileno()), lambda wanted: open_short(by_digest[wanted]))

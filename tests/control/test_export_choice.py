@@ -6,7 +6,7 @@ import pytest
 
 from proxy.apt import release
 from proxy.bundles.contents import Distribution
-from proxy.control.export_choice import absent, choose, distribution, without_former
+from proxy.control.export_choice import Choice, PresentSuites, distribution
 from proxy.control.export_wish import ExportWish, LockedFile
 from proxy.model import Digest, Entry
 from tests.bundles.packed import entry, sha256
@@ -36,6 +36,19 @@ def _entries() -> list[Entry]:
     return [entry(key, (WHEEL if key == NAME else key).encode()) for key in ALL]
 
 
+def _chosen(wish: ExportWish) -> tuple[list[Entry], list[str]]:
+    """What an export takes of all, and the names of what is absent."""
+    choice = Choice(wish, NOW)
+    if choice.in_two_goes:
+        for one in _entries():
+            choice.note(one)
+    meant = [(one, choice.means(one)) for one in _entries()]
+    bodies = {one.digest.value for one, whether in meant if whether}
+    return [
+        one for one, whether in meant if whether or (whether is None and one.digest.value in bodies)
+    ], choice.absent()
+
+
 @pytest.mark.parametrize(
     ("wish", "keys"),
     [
@@ -62,18 +75,18 @@ def _entries() -> list[Entry]:
 )
 def test_choose__with_what_belongs_to_it(wish: ExportWish, keys: set[str]) -> None:
     """Metadata, pages, suites of the host, and names by digest come with the files that are meant."""
-    assert keys == {one.key for one in choose(_entries(), wish, NOW)}
+    assert keys == {one.key for one in _chosen(wish)[0]}
 
 
 def test_absent__files_of_a_lock() -> None:
     """Those that nothing stored is."""
     wish = ExportWish(files=(LockedFile("six-1.tar.gz"), LockedFile("b-1.zip"), LockedFile("a-1.zip", {"md5": "1"})))
 
-    assert ["a-1.zip", "b-1.zip"] == absent(choose(_entries(), wish, NOW), wish)
-    assert [] == absent([], ExportWish())
+    assert ["a-1.zip", "b-1.zip"] == _chosen(wish)[1]
+    assert [] == _chosen(ExportWish())[1]
 
 
-def test_without_former__only_the_present_state() -> None:
+def test_present_suites__only_the_present_state() -> None:
     """What the present list does not have is left out, and a signature of another list; unread suites stay whole."""
     first, second = (Digest("sha256", sha256(body)).value for body in (b"first", b"second"))
     body = f"Suite: sid\nSHA256:\n {second} 6 main/Packages\n".encode()
@@ -92,7 +105,8 @@ def test_without_former__only_the_present_state() -> None:
         entry(f"apt:signature:{SUITE}:{first}", b"signed"),
     ]
 
-    assert kept == without_former([*kept, *former], {present.key: release.parse(body, clearsigned=False)})
+    suites = PresentSuites({present.key: release.parse(body, clearsigned=False)}, {present.key: present.digest.value})
+    assert kept == [one for one in [*kept, *former] if suites.has(one.key)]
 
 
 @pytest.mark.parametrize(

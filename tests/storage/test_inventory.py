@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import BlobDamaged, StoreBroken
+from proxy.model import Entry
+from proxy.storage.digest_set import DigestSet
 from proxy.storage.inventory import StoredBlob, StoredEntry
+from proxy.storage.store import DiskStore
 from tests.storage.disk import LARGE, adopt, digest, entry, file_of, keep, opened
 
 FIRST, SECOND, THIRD = b"first", b"second body", b"the third"
@@ -214,32 +217,36 @@ async def test_expire__what_may_change(tmp_path: Path) -> None:
         assert (1.5, 2.0) == (page.checked, promised.checked)
 
 
-async def test_known__entries_of_these_keys(tmp_path: Path) -> None:
-    """Whole, by key; those whose body is gone are left out."""
+async def _entries(store: DiskStore, prefix: str = "") -> list[Entry | None]:
+    return [row.entry() async for rows in store.inventory.rows(prefix) for row in rows]
+
+
+async def test_rows__entries_of_these_keys(tmp_path: Path) -> None:
+    """Whole, by key; those whose body is gone are left out, and one that is damaged gives nothing."""
     async with opened(tmp_path) as store:
-        await keep(store, "b", SECOND)
-        await keep(store, "a", FIRST)
+        await keep(store, "b:1", SECOND)
+        await keep(store, "a:1", FIRST)
+        await keep(store, "b", FIRST)
         await keep(store, "gone", THIRD)
         await store.inventory.remove([digest(THIRD).value])
 
-        assert [store.find("a"), store.find("b")] == await store.inventory.known()
-        assert [store.find("b")] == await store.inventory.known(lambda key: key == "b")
+        assert [store.find("a:1"), store.find("b"), store.find("b:1")] == await _entries(store)
+        assert [store.find("b:1")] == await _entries(store, "b:")
+        assert [] == await _entries(store, "c")
+        row = (await anext(store.inventory.rows()))[0]
+        assert None is row._replace(size=row.size + 1).entry()
 
 
 async def test_holding__is_not_evicted(tmp_path: Path) -> None:
-    """Until the end; what is gone, or not proved, is told."""
+    """Until the end."""
     async with opened(tmp_path) as store:
-        for body in (FIRST, LARGE):
-            await keep(store, "key", body)
-        record, large = (store._blobs.get(digest(body).value) for body in (FIRST, LARGE))
-        assert record is not None
-        assert large is not None
-        large.stamp = None
+        for body in (FIRST, SECOND):
+            await keep(store, f"{len(body)}", body)
+        both = [digest(body).value for body in (FIRST, SECOND)]
 
-        with store.inventory.holding([digest(body).value for body in (FIRST, SECOND, LARGE)]) as unreadable:
-            assert [digest(SECOND).value, digest(LARGE).value] == unreadable
-            assert (1, 1) == (record.leases, large.leases)
-        assert (0, 0) == (record.leases, large.leases)
+        with store.inventory.holding(DigestSet(both[:1])):
+            assert both[1:] == [sha256 for sha256, _ in store._blobs.evictable()]
+        assert both == [sha256 for sha256, _ in store._blobs.evictable()]
 
 
 async def test_open__reads_without_a_use(tmp_path: Path) -> None:
