@@ -33,16 +33,18 @@ _INDEX = re.compile(r"(?P<suite>https?://[^/]+/[^:]*(?::[^:]*)*?):(?P<digest>[0-
 
 def sound(path: str) -> bool:
     """Whether a path names a file below a folder, on every system: relative, and without dots or a backslash."""
+    names = path.split("/")
     try:
-        names = [len(name.encode()) for name in path.split("/")]
+        sizes = list(map(len, names)) if path.isascii() else [len(name.encode()) for name in names]
     except UnicodeError:
         return False
     return (
-        0 < min(names)
-        and max(names) <= _LONGEST_NAME
-        and sum(names) + len(names) - 1 <= _LONGEST
+        0 < min(sizes)
+        and max(sizes) <= _LONGEST_NAME
+        and sum(sizes) + len(sizes) - 1 <= _LONGEST
         and not _CONTROL.search(path)
-        and not {".", ".."} & set(path.split("/"))
+        and "." not in names
+        and ".." not in names
     )
 
 

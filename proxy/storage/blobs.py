@@ -108,6 +108,14 @@ class Blobs:
             row = self._find(sha256)
             return (self._table.size_of(row), self._table.stamp(row)) if row else None
 
+    def prove(self, sha256: str, stamp: str) -> None:
+        """The file of a blob has its digest, and this stamp. From any thread."""
+        with self._lock:
+            if (record := self._records.get(sha256)) is not None:
+                record.stamp = stamp
+            elif row := self._find(sha256):
+                self._table.set_stamp(row, stamp)
+
     @property
     def loading(self) -> bool:
         """Whether the index has blobs that are not loaded."""

@@ -7,6 +7,7 @@ reads a removed blob is not disturbed: the system keeps the file until it is clo
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -30,6 +31,7 @@ from proxy.storage.space import Space
 from proxy.storage.threads import Tasks, Threads
 from proxy.storage.verification import OPEN_FLAGS, Verifier, stamp_of
 
+_READ_AT_ONCE = 1 << 16  # bytes of a short file
 _PIECE = 5_000  # rows that are read at once
 _FLUSH = 3.0  # seconds that a list waits for changes that the index does not have yet
 
@@ -171,6 +173,8 @@ class Inventory:
         with suppress(OSError):
             if _is_that(os.stat(self._blobs.path_of(sha256), follow_symlinks=False), *blob):  # noqa: PTH116 called often
                 return True
+            if blob[1] is None and blob[0] <= _READ_AT_ONCE and self._prove(sha256):
+                return True
         try:
             with self._leased(sha256):
                 return True
@@ -194,6 +198,18 @@ class Inventory:
                 os.close(descriptor)
         with self._leased(sha256) as leased:
             yield leased
+
+    def _prove(self, sha256: str) -> bool:
+        """Whether a short file, of which nothing is known since the start, is what was stored. Raises OSError."""
+        descriptor = os.open(self._blobs.path_of(sha256), OPEN_FLAGS)
+        try:
+            stamp = stamp_of(os.fstat(descriptor))
+            right = hashlib.sha256(os.pread(descriptor, _READ_AT_ONCE + 1, 0)).hexdigest() == sha256
+        finally:
+            os.close(descriptor)
+        if right:
+            self._blobs.prove(sha256, stamp)
+        return right
 
     def _leased(self, sha256: str) -> AbstractContextManager[int]:
         """With all that is to be done where a file is not what it was."""
