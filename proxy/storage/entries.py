@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import msgspec
 
 from proxy.bounded import Bounded
 from proxy.model import Digest, Entry
-from proxy.storage.backlog import Backlog, Change, Forgotten, Saved
+from proxy.storage.backlog import Backlog, Change, Dropped, Forgotten, Saved
 from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import DISK_ERRORS, Component
 from proxy.storage.index import IndexDatabase
@@ -21,8 +22,10 @@ from proxy.storage.record import Record
 from proxy.storage.threads import Threads
 
 _REMEMBERED = 20_000
-_ABSENT = 20_000  # keys, and beginnings of keys, that the index does not have
+_ABSENT = 20_000  # keys that the index does not have
+_FAMILIES, _FEW = 10_000, 4  # beginnings of keys of which the rows are remembered, where they are so few
 _decoder = msgspec.json.Decoder(Entry)
+Rows: TypeAlias = Sequence[tuple[str, object]]
 
 
 def decode(key: str, text: bytes) -> Entry | None:
@@ -61,7 +64,9 @@ class Entries:
         self._unwritten: dict[str, tuple[Saved, Entry, Record] | tuple[Forgotten, None, None]] = {}
         # What the index does not have: clients and look-ahead ask several times for what is not here.
         self._absent: Bounded[str, None] = Bounded(_ABSENT)
-        self._nothing_below: Bounded[str, None] = Bounded(_ABSENT)  # beginnings of keys; they end in a colon
+        # The rows of the index below beginnings of keys, which end in a colon; until one of them is written. Each hit
+        # of a file asks which pages its project has.
+        self._families: Bounded[str, Rows] = Bounded(_FAMILIES)
         self._named: Counter[str] = Counter()  # by sha256: entries on their way to the index
         self._readable = True
 
@@ -117,6 +122,7 @@ class Entries:
         try:
             yield
         finally:
+            self._families.clear()
             self._readable = True
 
     def in_memory(self) -> list[tuple[str, bytes, str]]:
@@ -130,27 +136,30 @@ class Entries:
     def keys(self, prefix: str) -> Sequence[str]:
         """See `ports.Store`."""
         unwritten = [key for key in self._unwritten if key.startswith(prefix)]
-        if not unwritten and prefix in self._nothing_below:
-            return []
         if not self._readable:
             found = {key for key in self._memory if key.startswith(prefix)}
         else:
-            rows = self._rows(prefix)
-            if rows is not None and not rows and not unwritten and prefix.endswith(":"):
-                self._nothing_below[prefix] = None
             # A row whose blob is gone is about to be deleted.
-            found = {key for key, sha256 in rows or () if isinstance(sha256, str) and self._blobs.may_hold(sha256)}
+            found = {
+                key for key, sha256 in self._rows(prefix) if isinstance(sha256, str) and self._blobs.may_hold(sha256)
+            }
         for key in unwritten:
             (found.add if self._find_unwritten(key) is not None else found.discard)(key)
         return sorted(found)
 
-    def _rows(self, prefix: str) -> Sequence[tuple[str, object]] | None:
-        """The rows of an index that can be read: keys, and the sha256 that each names."""
+    def _rows(self, prefix: str) -> Rows:
+        """The rows of the index: keys, and the sha256 that each names. None where it cannot be read."""
+        rows: Rows | None = self._families.get(prefix)
+        if rows is not None:
+            return rows
         try:
-            return self._index.keys(prefix)
+            rows = self._index.keys(prefix)
         except DISK_ERRORS as error:
             self._threads.failed(error, Component.INDEX)
-            return None
+            return ()
+        if len(rows) <= _FEW and prefix.endswith(":"):
+            self._families[prefix] = rows
+        return rows
 
     def save(self, entry: Entry) -> bool:
         """See `ports.Store`. Raises StoreBroken."""
@@ -167,17 +176,9 @@ class Entries:
             self._named[record.sha256] += 1
             self._backlog.add(change)
         self._unwritten[entry.key] = change, entry, record
-        self._no_more_absent(entry.key)
+        self._absent.pop(entry.key, None)
         self._remember(entry, record)
         return True
-
-    def _no_more_absent(self, key: str) -> None:
-        """A row with this key is on its way to the index."""
-        self._absent.pop(key, None)
-        end = key.find(":")
-        while end >= 0:
-            self._nothing_below.pop(key[: end + 1], None)
-            end = key.find(":", end + 1)
 
     def forget(self, key: str) -> None:
         """See `ports.Store`."""
@@ -186,6 +187,13 @@ class Entries:
         self._unwritten[key] = change, None, None
         self._backlog.add(change)
 
+    def _rows_changed(self, key: str) -> None:
+        """The index has another row with this key, or none any more. Until now it was looked for here."""
+        end = key.find(":")
+        while end >= 0:
+            self._families.pop(key[: end + 1], None)
+            end = key.find(":", end + 1)
+
     def _written(self, changes: Sequence[Change], unnamed: Mapping[str, float]) -> None:
         """These are in the index now. Drop the blobs that no entry names, unless one is about to."""
         for change in changes:
@@ -193,8 +201,12 @@ class Entries:
                 self._named[change.sha256] -= 1
                 if not self._named[change.sha256]:
                     del self._named[change.sha256]
-            if isinstance(change, Saved | Forgotten) and self._unwritten[change.key][0] is change:
-                del self._unwritten[change.key]
+            if isinstance(change, Saved | Forgotten):
+                self._rows_changed(change.key)
+                if self._unwritten[change.key][0] is change:
+                    del self._unwritten[change.key]
+            elif isinstance(change, Dropped):
+                self._families.clear()  # nobody knows which keys named what was dropped
         for sha256, since in unnamed.items():
             record = self._blobs.get(sha256)
             if record is None or sha256 in self._named:

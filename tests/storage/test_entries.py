@@ -94,3 +94,47 @@ async def test_keys__asked_for_until_they_are_written(tmp_path: Path) -> None:
             assert ["file:pypi:demo:a"] == list(store.keys("file:pypi:"))
             await asyncio.sleep(0)
         assert ["file:pypi:demo:a"] == list(store.keys("file:pypi:"))
+
+
+async def test_keys__as_rows_come_and_go(tmp_path: Path) -> None:
+    """What is remembered of the index follows it: what is written, replaced, forgotten, or dropped with its blob."""
+    prefix = "page:pypi:demo:"
+    async with opened(tmp_path / "data") as store:
+        entries = store._entries
+
+        async def written() -> list[str]:
+            """The keys, which are the same before all is written, and after."""
+            before = list(store.keys(prefix))
+            while entries._unwritten or store._backlog._waiting:
+                assert before == list(store.keys(prefix))
+                await asyncio.sleep(0)
+            assert before == list(store.keys(prefix)) == list(store.keys("page:pypi:demo:"))
+            assert prefix in entries._families
+            return before
+
+        for name in "ab":
+            await keep(store, prefix + name, name.encode())
+        assert [prefix + "a", prefix + "b"] == await written()
+        await store.forget(prefix + "a")
+        assert [prefix + "b"] == await written()
+        await keep(store, prefix + "b", b"another")
+        await keep(store, prefix + "c", b"c")
+        assert [prefix + "b", prefix + "c"] == await written()
+        record = store._blobs.get(entry(prefix + "c", b"c").digest.value)
+        assert record is not None
+        store._drop(record)
+        assert [prefix + "b"] == list(store.keys(prefix))
+        await keep(store, "page:pypi:other:c", b"c")
+        assert [prefix + "b"] == await written()
+
+
+async def test_keys__many_are_not_remembered(tmp_path: Path) -> None:
+    """Memory is bounded; all are found."""
+    async with opened(tmp_path / "data") as store:
+        keys = [f"file:pypi:demo:{number}" for number in range(9)]
+        for key in keys:
+            await keep(store, key, b"same body")
+        while store._entries._unwritten:
+            await asyncio.sleep(0)
+        assert keys == list(store.keys("file:pypi:demo:")) == list(store.keys("file:pypi:demo:"))
+        assert "file:pypi:demo:" not in store._entries._families
