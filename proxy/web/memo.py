@@ -61,6 +61,7 @@ class Remembered:
     in_build: bool = False  # it came by the name that builds have
     ready: Ready | None = None  # made when the head comes again, which most heads never do
     kept: bytes | None = None  # the body, if it is nowhere else
+    unchanged: bool = False  # the client has it (RFC 9110 §15.4.5)
 
     @property
     def weight(self) -> int:

@@ -126,26 +126,39 @@ class Replay:
         query, framing = exchange.query, exchange.framing
         head, size, expires = exchange.connection.head, representation.size, representation.fresh_until
         plain = query.method == "GET" and query.span is None and framing == _FRAMING
-        if not plain or head is None or size is None or exchange.status != HTTPStatus.OK or not expires:
+        unchanged = exchange.status == HTTPStatus.NOT_MODIFIED and query.if_none_match is not None
+        if not plain or head is None or size is None or not expires:
             return
         hit = _as_hit(representation)
-        if hit is None or size > SHORT:
+        if hit is None or not (unchanged or (exchange.status == HTTPStatus.OK and size <= SHORT)):
             return
         key, _ = self._keys.of(head)
         name = self._name(path, hit)
         if name is None or not names_program_once(key):
             return
         body, blob = hit.body, None
-        if isinstance(body, bytes):
-            self._bodies.keep(name, body)
-            hit = replace(hit, body=b"")
-        elif isinstance(body, Blob):
+        if isinstance(body, Blob):
             blob = body
+        elif isinstance(body, bytes):
+            hit = replace(hit, body=b"")
+            if not unchanged:
+                self._bodies.keep(name, body)
         confirmed = None if hit.age is None else self._clock.monotonic() - hit.age
         self._memo.remember(
             key,
             Remembered(
-                hit, path, name, blob, expires, hit.stands, confirmed, exchange.cors, agent=agent, in_build=in_build
+                hit,
+                path,
+                name,
+                blob,
+                expires,
+                hit.stands,
+                confirmed,
+                exchange.cors,
+                agent=agent,
+                in_build=in_build,
+                kept=b"" if unchanged else None,
+                unchanged=unchanged,
             ),
         )
 
@@ -153,7 +166,7 @@ class Replay:
         """What the answer has in common with the next one; None: its body cannot be read."""
         shown, blob, body = answer.representation, answer.blob, self._bodies.get(answer.body)
         assert shown is not None, "the others are ready from the start"
-        if blob is not None and blob.size <= _IN_MEMORY and body is None:
+        if blob is not None and blob.size <= _IN_MEMORY and body is None and not answer.unchanged:
             try:
                 self._bodies.keep(answer.body, self._read(blob))
             except StoreError:  # damaged since it was sent, or no descriptor is left
@@ -162,13 +175,14 @@ class Replay:
             shown = replace(shown, body=body or b"")
         size = shown.size
         assert size is not None, "checked when it was remembered"
-        whole = plan(replace(shown, age=None), _WHOLE, _FRAMING, cors=answer.cors)
+        query = replace(_WHOLE, if_none_match=shown.etag) if answer.unchanged else _WHOLE
+        same = plan(replace(shown, age=None), query, _FRAMING, cors=answer.cors)
         event = Served(
             shown.mount,
             shown.kind,
             shown.outcome,
-            HTTPStatus.OK.value,
-            {Source.CACHE: size},
+            same.status,
+            {} if answer.unchanged else {Source.CACHE: size},
             0.0,
             "GET",
             answer.path,
@@ -176,7 +190,7 @@ class Replay:
             project=shown.project,
             sha256=shown.sha256,
         )
-        ready = answer.ready = Ready(start_head(HTTPStatus.OK, whole.fields), event, self._observer.again(event))
+        ready = answer.ready = Ready(start_head(same.status, same.fields), event, self._observer.again(event))
         return ready
 
     def _send_stored(self, connection: ClientConnection, head: bytes, blob: Blob) -> int:

@@ -93,6 +93,22 @@ async def test_same_head__same_answer(warm: Running) -> None:
     assert short[1]["x-cache"] == "hit"
 
 
+async def test_same_head__who_has_it(warm: Running) -> None:
+    """A client that asks whether the page has changed gets the same head each time, by the short way, too."""
+    async with connected(warm) as line:
+        await line.say(HEAD)
+        _, headers, _ = await line.hear()
+        head = HEAD.replace(b"\r\n\r\n", f"\r\nIf-None-Match: {headers['etag']}\r\n\r\n".encode())
+        answers = []
+        for _ in range(3):
+            await line.say(head)
+            raw = (await line.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            answers.append(sorted(field for field in raw if not field.startswith("Date: ")))
+    assert "HTTP/1.1 304 Not Modified" in answers[0]
+    assert answers[0] == answers[1] == answers[2]
+    assert 3 == scrape.metric(warm, "pullthrough_requests_total", kind="page", outcome="hit", status="3xx")
+
+
 async def test_same_head__is_counted(warm: Running) -> None:
     """Answers of the short way are in the figures, with their bytes."""
     before = scrape.metric(warm, "pullthrough_requests_total", outcome="hit", kind="page")

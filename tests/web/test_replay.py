@@ -231,9 +231,25 @@ def test_remember__only_whole_heads(replay: Replay) -> None:
     assert not answered(replay)
 
 
-def test_remember__no_304(replay: Replay) -> None:
-    """Only answers 200."""
-    replay.remember(exchange(status=304), "/", REPRESENTATION)
+def test_remember__who_has_it(replay: Replay, events: Events) -> None:
+    """Who asks whether it has changed is told so again, without a body."""
+    asked = replace(QUERY, if_none_match='"other", "tag"')
+    replay.remember(exchange(asked, status=304), "/", replace(REPRESENTATION, age=3.0))
+    line = Line()
+    assert answered(replay, line)
+    (raw,) = line.written
+    assert raw.startswith(b"HTTP/1.1 304 ")
+    assert raw.endswith(b"Age: 3\r\n\r\n")
+    assert b'\r\nETag: "tag"\r\n' in raw
+    (event,) = events
+    assert isinstance(event, Served)
+    assert (304, {}, Outcome.HIT) == (event.status, event.sent, event.outcome)
+
+
+@pytest.mark.parametrize("status", [206, 302, 304, 404])
+def test_remember__no_other_status(replay: Replay, status: int) -> None:
+    """Only whole answers; of a 304, only one to a client that names what it has."""
+    replay.remember(exchange(replace(QUERY, if_modified_since="x"), status=status), "/", REPRESENTATION)
     assert not answered(replay)
 
 
