@@ -87,12 +87,17 @@ class Foresight:
             self._asking[client] -= 1
             if not self._asking[client]:
                 del self._asking[client]
-        if self._bounds.what != "off" and isinstance(answer, Representation) and not query.head and query.span is None:
+        if isinstance(answer, Representation):
+            self.answered(query, answer)
+        return answer
+
+    def answered(self, query: Query[Target], answer: Representation) -> None:
+        """A client has an answer, from here or from what is remembered of it (`web.replay`)."""
+        if self._bounds.what != "off" and not query.head and query.span is None:
             try:
                 self._answered(query, answer)
             except Exception:  # noqa: BLE001 a defect here must not cost a client its answer
                 _log.exception("look-ahead failed unexpectedly")
-        return answer
 
     async def close(self) -> None:
         """Break off what no client waits for."""

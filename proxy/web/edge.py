@@ -212,7 +212,8 @@ class Edge:
         if answer.outcome is Outcome.STALE:
             record.stale_age = answer.age
         sent = await self._responder.send(exchange, answer)
-        self._replay.remember(exchange, record.path, answer, record.agent, in_build=record.in_build)
+        told = None if record.archive is not None else self._foresight.answered
+        self._replay.remember(exchange, record.path, answer, record.agent, in_build=record.in_build, told=told)
         return sent
 
     def _preflight(self, target: OwnTarget | ArchiveTarget, record: _RequestRecord) -> web.StreamResponse:

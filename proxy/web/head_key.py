@@ -8,6 +8,7 @@ a browser's (`admission`), and the environment that it describes (`foresight`). 
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 from proxy import user_agent
 from proxy.bounded import Bounded
@@ -22,15 +23,17 @@ _FIELD = len(b"\r\nUser-Agent: ")
 # What the parser takes for a value, and leaves as it is (RFC 9110 §5.5).
 _VALUE = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
+# A program: what stands for it in a key, its name, and all that it says of itself.
+Program: TypeAlias = tuple[bytes, UserAgent, str]
+
 
 class HeadKeys:
     """Mutable state: the User-Agents that came last, within a bound."""
 
     def __init__(self) -> None:
-        # By the value of the field: what stands for it in a key, and the program.
-        self._known: Bounded[bytes, tuple[bytes, UserAgent]] = Bounded(_KNOWN)
+        self._known: Bounded[bytes, Program] = Bounded(_KNOWN)  # by the value of the field
 
-    def of(self, head: bytes) -> tuple[bytes, UserAgent | None]:
+    def of(self, head: bytes) -> tuple[bytes, Program | None]:
         """The key of a head, and the program that it names. None: the key is the whole head, whatever that names.
 
         Two heads with the same key have the same answer, if the parser takes one of them for exactly one request.
@@ -42,20 +45,19 @@ class HeadKeys:
         if start < _FIELD or end < 0 or len(head) > LONGEST:
             return head, None
         text = head[start:end]
-        known = self._known.get(text) or self._look_at(text)
-        if known is None:
+        program = self._known.get(text) or self._look_at(text)
+        if program is None:
             return head, None
-        counts, agent = known
-        return head[:start] + counts + head[end:], agent
+        return head[:start] + program[0] + head[end:], program
 
-    def _look_at(self, text: bytes) -> tuple[bytes, UserAgent] | None:
+    def _look_at(self, text: bytes) -> Program | None:
         """A User-Agent that was not seen lately; None for one that stays in the key as it is."""
         if len(text) > _LONGEST_AGENT or _VALUE.fullmatch(text) is None:
             return None
         said = text.decode("ascii")
         counts = text if admission.is_browser_name(said) else environments.described(said)
-        known = self._known[text] = (counts, user_agent.read(said))
-        return known
+        program = self._known[text] = (counts, user_agent.read(said), said)
+        return program
 
 
 def names_program_once(key: bytes) -> bool:

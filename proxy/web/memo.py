@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from proxy.cache.representation import Representation
 from proxy.events import Served
-from proxy.model import Blob
+from proxy.model import Blob, Query
 from proxy.ports import Again
 from proxy.user_agent import UNKNOWN, UserAgent
 from proxy.web.answer_plan import finish_head
 from proxy.web.head_key import LONGEST
+
+Told = Callable[[Query[Any], Representation], None]
 
 _HEADS = 16_384
 _HEADS_BYTES = 24 << 20
@@ -59,6 +62,8 @@ class Remembered:
     cors: bool = False
     agent: UserAgent = UNKNOWN
     in_build: bool = False  # it came by the name that builds have
+    told: Told | None = None  # who has to know that it was asked for again, and
+    asked: Query[Any] | None = None  # how
     ready: Ready | None = None  # made when the head comes again, which most heads never do
     kept: bytes | None = None  # the body, if it is nowhere else
     unchanged: bool = False  # the client has it (RFC 9110 §15.4.5)

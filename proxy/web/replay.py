@@ -17,12 +17,14 @@ from math import inf
 from proxy.cache.representation import Representation
 from proxy.errors import StoreError
 from proxy.events import OWN, Served
-from proxy.model import Blob, Kind, Outcome, Query, Source
+from proxy.foresight.environments import of_agent
+from proxy.model import Blob, Client, Kind, Outcome, Query, Source
 from proxy.ports import AnswerObserver, BlobReader, Clock
 from proxy.user_agent import DOCKER_BUILD, UNKNOWN, UserAgent
 from proxy.web.answer_plan import Framing, plan, start_head
 from proxy.web.head_key import HeadKeys, names_program_once
-from proxy.web.memo import Memo, Ready, Remembered, ShortBodies
+from proxy.web.memo import Memo, Ready, Remembered, ShortBodies, Told
+from proxy.web.request_head import name_alone
 from proxy.web.responses import SHORT, Exchange, Responder
 from proxy.web.server import ClientConnection
 from proxy.web.shared_facts import SharedAnswer
@@ -52,7 +54,7 @@ class Replay:
         """Answer the bytes at once if they are a remembered head. False: they take the usual way."""
         clock = self._clock
         started = clock.monotonic()
-        key, agent = self._keys.of(data)
+        key, program = self._keys.of(data)
         answer = self._memo.get(key, started) or self._looks.get(key, started)
         if answer is None or not connection.writable:
             return False
@@ -77,11 +79,12 @@ class Replay:
                 self._observer(_broken(ready.event, connection.peer, blob.size - missing, clock.monotonic() - started))
                 return True
         connection.restart_keepalive()
-        if agent is None:
-            agent = answer.agent
-        elif answer.in_build and not agent.build:
+        agent = answer.agent if program is None else program[1]
+        if answer.in_build and not agent.build:
             agent = agent._replace(build=DOCKER_BUILD)
         ready.tell(clock.now(), connection.peer, clock.monotonic() - started, agent)
+        if answer.told is not None and program is not None:
+            _tell(answer, connection.peer, program[2])
         return True
 
     def forget(self) -> None:
@@ -113,7 +116,7 @@ class Replay:
             ),
         )
 
-    def remember(
+    def remember(  # noqa: PLR0913 what is known of an answer
         self,
         exchange: Exchange,
         path: str,
@@ -121,8 +124,12 @@ class Replay:
         agent: UserAgent = UNKNOWN,
         *,
         in_build: bool = False,
+        told: Told | None = None,
     ) -> None:
-        """Remember the answer to a plain GET for the same head, if the next one comes from the cache."""
+        """Remember the answer to a plain GET for the same head, if the next one comes from the cache.
+
+        `told`: who is told of each client that gets it, if it says for what it installs.
+        """
         query, framing = exchange.query, exchange.framing
         head, size, expires = exchange.connection.head, representation.size, representation.fresh_until
         plain = query.method == "GET" and query.span is None and framing == _FRAMING
@@ -144,6 +151,8 @@ class Replay:
             if not unchanged:
                 self._bodies.keep(name, body)
         confirmed = None if hit.age is None else self._clock.monotonic() - hit.age
+        # Of those whom a proxy stands for, each has a head of its own.
+        installs = not query.client.shared and of_agent(query.user_agent) is not None
         self._memo.remember(
             key,
             Remembered(
@@ -157,6 +166,8 @@ class Replay:
                 exchange.cors,
                 agent=agent,
                 in_build=in_build,
+                told=told if installs else None,
+                asked=query if installs else None,
                 kept=b"" if unchanged else None,
                 unchanged=unchanged,
             ),
@@ -224,6 +235,13 @@ def _as_hit(representation: Representation) -> Representation | None:
         return None
     # Of an index, what upstream gave is kept by now.
     return replace(representation, outcome=_HIT, source=Source.CACHE, age=0.0)
+
+
+def _tell(answer: Remembered, address: str, said: str) -> None:
+    """Tell of a client that got a remembered answer; `said`: what its program says of itself."""
+    told, asked, shown = answer.told, answer.asked, answer.representation
+    if told is not None and asked is not None and shown is not None:
+        told(replace(asked, client=Client(name_alone(address, said))), shown)
 
 
 def _broken(event: Served, client: str, size: int, seconds: float) -> Served:

@@ -121,6 +121,11 @@ def name_of(address: str, headers: CIMultiDictProxy[str]) -> str:
     return " ".join([address, *(name[:_LENGTH] for name in names)])
 
 
+def name_alone(address: str, said: str) -> str:
+    """The same of a request that no proxy passed on, by what its program `said` of itself."""
+    return f"{address}   {said[:_LENGTH]}"
+
+
 def is_shared(headers: CIMultiDictProxy[str]) -> bool:
     """Whether a proxy passed the request on (RFC 9110 §7.6.3), so that other clients may share the connection."""
     return any(name in headers for name in ("Via", "X-Forwarded-For", "Forwarded"))

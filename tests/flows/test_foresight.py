@@ -339,6 +339,23 @@ async def test_second_client__finds_it_here(make_proxy: MakeProxy, origin: Origi
     assert [1] * 4 == [origin.count(file(package)) for package in CHAIN]
 
 
+async def test_second_client__is_known_by_what_is_replayed(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """One that asks exactly what others asked gets its files ahead, too: whoever asked before may have taken none."""
+    packages = [wheel(name) for name in "abc"]
+    publish(origin, *packages)
+    running = await make_proxy(origin.url)
+    others = [agent(user_data=f"job {number}") for number in range(3)]
+    for who in others:
+        for package in packages:
+            await Pip(http, running, who=who).resolve(package)
+    assert 0 == sum(origin.count(file(package)) for package in packages)
+    assert 200 == (await Pip(http, running, who=others[-1]).get(file(packages[0]))).status
+    await until(running, "file", 2)
+    assert [1, 1, 1] == [origin.count(file(package)) for package in packages]
+
+
 async def test_client_that_goes_elsewhere(
     make_clocked: MakeProxy, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession
 ) -> None:

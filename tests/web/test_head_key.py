@@ -27,7 +27,7 @@ def test_of__programs(name: str) -> None:
     found = [keys.of(head(said, name)) for said in ("pip/26.3 (client 1)", "pip/26.3 (client 2)", "curl/8.5", "x")]
     assert 1 == len({key for key, _ in found})
     assert [UserAgent("pip", "26.3")] * 2 + [UserAgent("curl", "8.5"), UserAgent("x")] == [
-        program for _, program in found
+        program[1] for _, program in found if program is not None
     ]
 
 
@@ -89,7 +89,8 @@ def test_of__is_bounded() -> None:
     """Of ten thousand programs the last ones are remembered."""
     keys = HeadKeys()
     for number in range(10_000):
-        assert UserAgent("client", str(number)) == keys.of(head(f"client/{number}"))[1]
+        said = f"client/{number}"
+        assert (b"", UserAgent("client", str(number)), said) == keys.of(head(said))[1]
     assert 6144 == len(keys._known)
 
 

@@ -7,18 +7,21 @@ from email.utils import formatdate
 from typing import Any, cast
 
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.cache.representation import Representation
 from proxy.events import Event, Served
-from proxy.model import Kind, Outcome, Query, Source, Span
+from proxy.model import Client, Kind, Outcome, Query, Source, Span
 from proxy.ports import Again
 from proxy.user_agent import DOCKER_BUILD, UserAgent
 from proxy.web.answer_plan import Framing
 from proxy.web.replay import Replay
+from proxy.web.request_head import name_of
 from proxy.web.responses import Exchange, Responder
 from proxy.web.server import ClientConnection
 from proxy.web.shared_facts import SharedAnswer
 from tests.flows.asking import SteppedClock
+from tests.foresight.agents import agent
 
 HEAD = b"GET /pypi/simple/demo/ HTTP/1.1\r\nHost: a\r\n\r\n"
 QUERY, FRAMING = Query(None), Framing((1, 1), keep_alive=True)
@@ -58,8 +61,8 @@ class Events(list[Event]):
         self.append(event)
 
     def again(self, event: Served) -> Again:
-        def tell(_: float, client: str, seconds: float, agent: UserAgent) -> None:
-            self.append(replace(event, client=client, seconds=seconds, first_byte=seconds, agent=agent))
+        def tell(_: float, client: str, seconds: float, program: UserAgent) -> None:
+            self.append(replace(event, client=client, seconds=seconds, first_byte=seconds, agent=program))
 
         return tell
 
@@ -88,9 +91,9 @@ def answered(replay: Replay, line: Line | None = None, head: bytes = HEAD) -> bo
     return replay(cast("ClientConnection", line or Line()), head)
 
 
-def named(agent: str) -> bytes:
+def named(said: str) -> bytes:
     """The head of a client that calls itself so."""
-    return HEAD.replace(b"\r\n\r\n", f"\r\nUser-Agent: {agent}\r\n\r\n".encode())
+    return HEAD.replace(b"\r\n\r\n", f"\r\nUser-Agent: {said}\r\n\r\n".encode())
 
 
 def test_call__does_not_stand_any_more(replay: Replay) -> None:
@@ -102,8 +105,8 @@ def test_call__does_not_stand_any_more(replay: Replay) -> None:
 
 def test_call__remembered(replay: Replay, events: Events, clock: SteppedClock) -> None:
     """The whole answer leaves at once, and is counted."""
-    agent = UserAgent("pip", "24.0")
-    replay.remember(exchange(), "/path", replace(REPRESENTATION, project="demo"), agent)
+    pip = UserAgent("pip", "24.0")
+    replay.remember(exchange(), "/path", replace(REPRESENTATION, project="demo"), pip)
     line = Line()
     assert answered(replay, line)
     (raw,) = line.written
@@ -114,7 +117,7 @@ def test_call__remembered(replay: Replay, events: Events, clock: SteppedClock) -
     (event,) = events
     assert isinstance(event, Served)
     assert (event.outcome, event.sent, event.path) == (Outcome.HIT, {Source.CACHE: 4}, "/path")
-    assert (event.agent, event.project, event.sha256) == (agent, "demo", None)
+    assert (event.agent, event.project, event.sha256) == (pip, "demo", None)
     assert event.first_byte == event.seconds
 
 
@@ -197,8 +200,8 @@ def test_call__other_programs(replay: Replay, events: Events) -> None:
     """One answer is for all of them; each is counted under its own name, and what it says of its build."""
     replay.remember(exchange(head=named("pip/1.0")), "/", REPRESENTATION, UserAgent("pip", "1.0"))
     lines = [Line(), Line(), Line()]
-    for line, agent in zip(lines, ["pip/1.0", "uv/2.0", 'pip/3.0 {"user_data": "job 7"}'], strict=True):
-        assert answered(replay, line, named(agent))
+    for line, said in zip(lines, ["pip/1.0", "uv/2.0", 'pip/3.0 {"user_data": "job 7"}'], strict=True):
+        assert answered(replay, line, named(said))
     assert 1 == len({bytes(line.written[0]) for line in lines})
     expected = [UserAgent("pip", "1.0"), UserAgent("uv", "2.0"), UserAgent("pip", "3.0", "job 7")]
     assert expected == [event.agent for event in events if isinstance(event, Served)]
@@ -207,8 +210,8 @@ def test_call__other_programs(replay: Replay, events: Events) -> None:
 def test_call__other_programs_of_builds(replay: Replay, events: Events) -> None:
     """Who asks by the name that builds have is a build, unless it says which."""
     replay.remember(exchange(head=named("pip/1.0")), "/", REPRESENTATION, UserAgent("pip", "1.0"), in_build=True)
-    for agent in ("uv/2.0", 'pip/3.0 {"user_data": "job 7"}'):
-        assert answered(replay, head=named(agent))
+    for said in ("uv/2.0", 'pip/3.0 {"user_data": "job 7"}'):
+        assert answered(replay, head=named(said))
     assert [DOCKER_BUILD, "job 7"] == [event.agent.build for event in events if isinstance(event, Served)]
 
 
@@ -291,3 +294,37 @@ def test_remember_shared__few(replay: Replay) -> None:
     for head in heads:
         look(replay, 200, b"page", head=head)
     assert [False] * 36 + [True] * 64 == [answered(replay, head=head) for head in heads]
+
+
+def test_call__look_ahead_is_told(replay: Replay) -> None:
+    """Of each client that says for what it installs, as the usual way does."""
+    told: list[tuple[Query[Any], Representation]] = []
+    asked = replace(QUERY, user_agent=agent(), client=Client("10.0.0.9   someone"))
+    replay.remember(
+        exchange(asked, head=named(agent())), "/", REPRESENTATION, told=lambda *telling: told.append(telling)
+    )
+    for said in (agent(), agent(user_data="job 7")):
+        assert answered(replay, Line(), named(said))
+    (first, shown), (second, _) = told
+    assert (Kind.PAGE, Outcome.HIT) == (shown.kind, shown.outcome)
+    assert name_of("127.0.0.1", CIMultiDictProxy(CIMultiDict({"User-Agent": agent()}))) == first.client.name
+    assert first.client.name != second.client.name
+    assert replace(first, client=asked.client) == asked
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        replace(QUERY, user_agent="pip/24.0"),
+        replace(QUERY, user_agent=agent(), client=Client("10.0.0.9 10.0.0.1  pip", shared=True)),
+    ],
+)
+def test_call__nobody_is_told(replay: Replay, asked: Query[object]) -> None:
+    """Of a program that does not say it, or for which a proxy stands: that one has a head of its own."""
+
+    def tell(*_: object) -> None:
+        raise AssertionError("it installs nothing")
+
+    head = named(str(asked.user_agent))
+    replay.remember(exchange(asked, head=head), "/", REPRESENTATION, told=tell)
+    assert answered(replay, head=head)
