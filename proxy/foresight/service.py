@@ -88,14 +88,14 @@ class Foresight:
             if not self._asking[client]:
                 del self._asking[client]
         if isinstance(answer, Representation):
-            self.answered(query, answer)
+            self.answered(query, answer, query.client.name)
         return answer
 
-    def answered(self, query: Query[Target], answer: Representation) -> None:
-        """A client has an answer, from here or from what is remembered of it (`web.replay`)."""
+    def answered(self, query: Query[Target], answer: Representation, client: str) -> None:
+        """A client of this name has an answer, from here or from what is remembered of it (`web.replay`)."""
         if self._bounds.what != "off" and not query.head and query.span is None:
             try:
-                self._answered(query, answer)
+                self._answered(query, answer, client)
             except Exception:  # noqa: BLE001 a defect here must not cost a client its answer
                 _log.exception("look-ahead failed unexpectedly")
 
@@ -109,12 +109,12 @@ class Foresight:
 
     # ------------------------------------------------------------------ what clients ask
 
-    def _answered(self, query: Query[Target], answer: Representation) -> None:
+    def _answered(self, query: Query[Target], answer: Representation, client: str) -> None:
         """A client has its answer."""
         environment = of_agent(query.user_agent)
         if environment is None:
             return
-        now, target, client = self._clock.monotonic(), query.target, query.client.name
+        now, target = self._clock.monotonic(), query.target
         foreseen = self._predictions.asked(self._outlook.first(target), now)
         install = self._installs.of(client, now, environment)
         match answer.kind:

@@ -18,7 +18,7 @@ from proxy.user_agent import UNKNOWN, UserAgent
 from proxy.web.answer_plan import finish_head
 from proxy.web.head_key import LONGEST
 
-Told = Callable[[Query[Any], Representation], None]
+Told = Callable[[Query[Any], Representation, str], None]  # what was asked for, the answer, the name of the client
 
 _HEADS = 16_384
 _HEADS_BYTES = 24 << 20

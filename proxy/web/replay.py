@@ -18,7 +18,7 @@ from proxy.cache.representation import Representation
 from proxy.errors import StoreError
 from proxy.events import OWN, Served
 from proxy.foresight.environments import of_agent
-from proxy.model import Blob, Client, Kind, Outcome, Query, Source
+from proxy.model import Blob, Kind, Outcome, Query, Source
 from proxy.ports import AnswerObserver, BlobReader, Clock
 from proxy.user_agent import DOCKER_BUILD, UNKNOWN, UserAgent
 from proxy.web.answer_plan import Framing, plan, start_head
@@ -241,7 +241,7 @@ def _tell(answer: Remembered, address: str, said: str) -> None:
     """Tell of a client that got a remembered answer; `said`: what its program says of itself."""
     told, asked, shown = answer.told, answer.asked, answer.representation
     if told is not None and asked is not None and shown is not None:
-        told(replace(asked, client=Client(name_alone(address, said))), shown)
+        told(asked, shown, name_alone(address, said))
 
 
 def _broken(event: Served, client: str, size: int, seconds: float) -> Served:
