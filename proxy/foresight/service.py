@@ -92,7 +92,7 @@ class Foresight:
         return answer
 
     def answered(self, query: Query[Target], answer: Representation, client: str) -> None:
-        """A client of this name has an answer, from here or from what is remembered of it (`web.replay`)."""
+        """A client of this name has the answer to this query, or what is remembered of it (`web.replay`)."""
         if self._bounds.what != "off" and not query.head and query.span is None:
             try:
                 self._answered(query, answer, client)
@@ -110,7 +110,6 @@ class Foresight:
     # ------------------------------------------------------------------ what clients ask
 
     def _answered(self, query: Query[Target], answer: Representation, client: str) -> None:
-        """A client has its answer."""
         environment = of_agent(query.user_agent)
         if environment is None:
             return
