@@ -243,7 +243,7 @@ class Downloads:
         """Fill and hash side by side; gives the sha256. Raises WrongBytes."""
         running_hash = flight.running_hash = RunningHash(flight.wanted.digest, self._hashing)
         more = asyncio.Event()
-        stop = flight.listen(more.set)
+        stop, running_hash.progressed = flight.listen(more.set), more.set
         filling = asyncio.create_task(self._fill(flight, spool))
         filling.add_done_callback(lambda _: more.set())
         try:

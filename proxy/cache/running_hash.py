@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 
 from proxy import operating_system
 from proxy.cache.workers import Workers
@@ -19,12 +20,17 @@ _PIECE = 1 << 20  # bytes read at once
 _QUICK = 64 << 10  # bytes that are hashed in less time than a thread takes to begin
 
 
+def _nothing() -> None:
+    """Nobody waits."""
+
+
 class RunningHash:
     """The running hashes of one file: its sha256, which names it, and the index's digest, if that is another."""
 
     def __init__(self, expected: Digest | None, workers: Workers | None = None) -> None:
         """`workers`: the threads in which `advance` and `take` hash; without them only `update` works."""
         self._workers = workers
+        self.progressed: Callable[[], None] = _nothing  # called by who hands over bytes, when they are hashed
         self.position = 0  # bytes hashed
         self._claimed = 0  # the end of the bytes that are being hashed, or will be
         self._turn = asyncio.Lock()  # bytes are hashed in the order in which they were claimed

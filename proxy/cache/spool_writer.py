@@ -103,9 +103,9 @@ class SpoolWriter:
             await self._spool.write(offset, [piece])
             self._flight.written(offset, end)
         finally:
-            if hashed is not None:
+            if running_hash is not None and hashed is not None:
                 await hashed
-                self._flight.notify()
+                running_hash.progressed()
 
     async def _keep(self, offset: int, piece: memoryview) -> None:
         """The same in memory: nothing is waited for."""
