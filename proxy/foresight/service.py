@@ -128,10 +128,7 @@ class Foresight:
                 name = addresses.project_of(wheel)
                 project = install.took_metadata(name, wheel) if name is not None else None
                 # Where it was here before, so is most of what comes next.
-                # uv asks for all of it by itself, in the same moment.
-                if self._asking[client] > _MANY or foreseen or answer.outcome is Outcome.HIT:
-                    return
-                if project is not None:
+                if project is not None and not foreseen and answer.outcome is not Outcome.HIT:
                     self._begin(self._taken(client, install, str(name), project, answer))
             case Kind.FILE if install.asked_file(target):
                 # uv that locks downloads a wheel only to build with it.
@@ -143,6 +140,8 @@ class Foresight:
 
     async def _taken(self, client: str, install: Install, name: str, project: Project, answer: Representation) -> None:
         """A client took metadata that nobody foresaw."""
+        if self._hurries(client):
+            return
         wheel, found = project.wheel, await self._read(answer)
         if found is not None and project.wheel == wheel:
             project.requirements = found
@@ -162,6 +161,8 @@ class Foresight:
 
     async def _follow(self, client: str, install: Install, name: str, project: Project) -> None:
         """Look for the projects that a wheel requires."""
+        if self._hurries(client):
+            return
         found, extras = project.requirements or (), project.extras
         for wanted in await self._work.run(requirements.wanted, found, install.environment, extras):
             other = install.project(wanted.project)
@@ -181,8 +182,6 @@ class Foresight:
         listed: list[tuple[Target, Sequence[Link]]] = []
         for page in map(self._outlook.first, project.pages):
             await self._ask(client, install, page, Kind.PAGE)
-            if self._asking[client] > _MANY:
-                return
             listed.append((page, await self._outlook.links(page)))
         found = await self._work.run(candidates.first_listed, listed, project.specifier, install.environment)
         wheel = self._outlook.place(*found) if found is not None else None
@@ -263,6 +262,8 @@ class Foresight:
             now = self._clock.monotonic()
             if self._failing.active(target.mount, now) or not self._predictions.may(client, now):
                 return None
+            if kind is not Kind.FILE and self._hurries(client):
+                return None
             prediction = self._predictions.begin(target, kind, client, now)
             size: int | None = None
             try:
@@ -309,6 +310,10 @@ class Foresight:
         if answer.outcome is Outcome.REVALIDATED:
             return 0
         return self._outlook.page_size(target) if answer.kind is Kind.PAGE else answer.size
+
+    def _hurries(self, client: str) -> bool:
+        """Whether a client asks for all that it needs by itself, in the same moment, as uv does."""
+        return self._asking[client] > _MANY
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that no client waits for."""
