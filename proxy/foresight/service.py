@@ -8,10 +8,10 @@ that it chose, the others follow. What is foreseen is asked for as a client woul
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import logging
 import os
-from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -75,7 +75,7 @@ class Foresight:
         self._failing: Backoff[str] = Backoff(_FIRST, _LONGEST, _MOUNTS)
         self._work = Workers("foresight", 1)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asking: Counter[str] = Counter()  # questions of a client that have no answer yet
+        self._asking: collections.Counter[str] = collections.Counter()  # questions of a client that have no answer yet
 
     async def answer(self, query: Query[Target]) -> Answer:
         """Answer a query, as `PythonIndexes.answer`. Raises what that raises."""
