@@ -73,7 +73,7 @@ class BlobFiles:
     async def _written(self, sha256: str, size: int, fill: Callable[[int], None]) -> Record:
         path = self._folder.spool / f"{sha256}-{next(self._numbers)}.tmp"
         synced = size > SYNCED_FROM
-        run = self._threads.sync if synced else self._threads.files
+        run = self._threads.sync if synced else self._threads.short
         return await self._store(sha256, size, run, partial(write, path, fill, sync=synced), synced=synced)
 
     async def _store(

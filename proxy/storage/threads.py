@@ -11,11 +11,13 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from proxy.cache.workers import ended
 from proxy.errors import StoreError
 from proxy.storage.disk_health import DISK_ERRORS, Component, DiskHealth, is_damage, to_store_error
+from proxy.storage.short_work import ShortWork
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +36,7 @@ class Threads:
         self._index = ThreadPoolExecutor(1, "index")
         self._files = ThreadPoolExecutor(_FILE_THREADS, "files")
         self._hashing = ThreadPoolExecutor(_HASH_THREADS, "proof")
+        self._short = ShortWork(self._files, _FILE_THREADS // 2)
         self._syncing = ThreadPoolExecutor(_SYNC_THREADS, "sync")
 
     async def index(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -49,6 +52,13 @@ class Threads:
     async def files(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` on files. Raises StoreFull, StoreBroken."""
         return await self.outcome(self.submit(work, *args, **kwargs))
+
+    async def short(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for what takes less than it takes to wake a thread, as writing a short file does."""
+        try:
+            return await self._short.run(partial(work, *args, **kwargs))
+        except DISK_ERRORS as error:
+            raise self.failed(error, Component.FILES) from error
 
     async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` that hashes. Raises StoreFull, StoreBroken."""

@@ -7,6 +7,7 @@ import errno
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
@@ -49,13 +50,14 @@ async def test_sync__holds_up_no_other(threads: Threads) -> None:
     await asyncio.gather(*held)
 
 
+@pytest.mark.parametrize("way", [Threads.files, Threads.short])
 @pytest.mark.parametrize(
     ("error", "kind"), [(OSError(errno.ENOSPC, "full"), StoreFull), (OSError(errno.EIO, "broken"), StoreBroken)]
 )
-async def test_files__fail(threads: Threads, error: Exception, kind: type[Exception]) -> None:
+async def test_files__fail(threads: Threads, error: Exception, kind: type[Exception], way: Any) -> None:
     """An error of the system comes back as the ports know it, and makes the health bad."""
     with pytest.raises(kind):
-        await threads.files(_raise, error)
+        await way(threads, _raise, error)
 
     assert (False, 1) == (threads.health.well, threads.health.failures)
 
