@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from itertools import count
@@ -36,6 +37,8 @@ from proxy.storage.verification import SYNCED_FROM, stamp_of
 
 _REST = re.compile(r"[0-9a-f]{62}")
 _FRONT = re.compile(r"[0-9a-f]{2}")
+PART = ".tmp"  # the ending of a body that is being written beside its place
+_ABANDONED = 3600.0  # seconds after which nobody writes one any more
 _PATIENCE = 0.5  # seconds that a deletion waits for the index
 _TRIES = 5  # to make a file's folder
 
@@ -267,11 +270,17 @@ def _folders(folder: Path) -> set[str]:
 
 
 def _names(folder: Path, front: str) -> list[str]:
-    """The digests that file names in one of these folders give."""
+    """The digests that file names in one of these folders give. What a kill left half written there is deleted."""
     try:
-        return [front + rest for rest in os.listdir(folder / front) if _REST.fullmatch(rest)]  # noqa: PTH208 as above
+        names = os.listdir(folder / front)  # noqa: PTH208 as above
     except (NotADirectoryError, FileNotFoundError):
         return []
+    for name in names:
+        if name.endswith(PART):
+            with contextlib.suppress(OSError):
+                if time.time() - (folder / front / name).lstat().st_mtime > _ABANDONED:
+                    (folder / front / name).unlink()
+    return [front + rest for rest in names if _REST.fullmatch(rest)]
 
 
 def _sizes(places: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:

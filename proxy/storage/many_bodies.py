@@ -6,6 +6,7 @@ store. As of a single short body, nothing is fsynced: what a power cut takes is 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from proxy.storage import blob_files
 from proxy.storage.backlog import Adopted, Backlog
-from proxy.storage.blob_files import BlobFiles
+from proxy.storage.blob_files import PART, BlobFiles
 from proxy.storage.blob_table import footprint
 from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import Component
@@ -24,7 +25,7 @@ from proxy.storage.space import Space
 from proxy.storage.threads import Threads
 from proxy.storage.verification import stamp_of
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 
 
 class ManyBodies:
@@ -40,6 +41,7 @@ class ManyBodies:
         self._threads = threads
         self._space = space
         self._numbers = count()
+        self._turn = asyncio.Lock()  # one thread: the file system makes one file after another anyway
 
     async def put(self, bodies: Sequence[tuple[str, bytes]]) -> None:
         """Make each body, which has this sha256, a blob. Raises StoreFull, StoreBroken: then some of them are."""
@@ -59,7 +61,8 @@ class ManyBodies:
         with self._files.locks.hold(missing):
             stamps: list[str] = []
             try:
-                await self._threads.files(self._write_files, [(sha256, bodies[sha256]) for sha256 in missing], stamps)
+                async with self._turn:
+                    await self._threads.files(self._write_files, [(one, bodies[one]) for one in missing], stamps)
                 self._threads.health.worked(Component.FILES)
             finally:
                 self._add(
@@ -90,22 +93,24 @@ class ManyBodies:
             stamps.append(_write_file(f"{spool}/{sha256}-many{number}.tmp", body, f"{index}/{blob_name(sha256)}"))
 
 
-def _write_file(source: str, body: bytes, target: str) -> str:
-    """Write a body to the file `source`, and make that the one at `target`. Gives its stamp."""
+def _write_file(spool: str, body: bytes, target: str) -> str:
+    """Make a body the file at `target`. Gives its stamp. Raises OSError.
+
+    It is written beside its place: to bring it there out of another folder costs twice the time. Where that cannot be
+    done, such as in a folder that is not there yet, it goes by way of the file `spool`.
+    """
+    part = f"{target}{PART}"
     try:
-        descriptor = os.open(source, _FLAGS, 0o600)
+        descriptor = os.open(part, _FLAGS, 0o600)
         try:
             written = os.write(descriptor, body)
             while written < len(body):
                 written += os.write(descriptor, body[written:])
         finally:
             os.close(descriptor)
-        try:
-            os.rename(source, target)  # noqa: PTH104 - called very often
-        except OSError:  # its folder is not there, or something else is in its place
-            return blob_files.move(Path(source), Path(target))
+        os.rename(part, target)  # noqa: PTH104 - called very often
         return stamp_of(os.stat(target, follow_symlinks=False))  # noqa: PTH116 - as above
-    except BaseException:
+    except OSError:
         with contextlib.suppress(OSError):
-            os.unlink(source)  # noqa: PTH108 - as above
-        raise
+            os.unlink(part)  # noqa: PTH108 - as above
+        return blob_files.write(Path(spool), body, Path(target), sync=False)
