@@ -47,7 +47,7 @@ class Began:
     position: int = 0
 
 
-class _Header(NamedTuple):
+class _TarHeader(NamedTuple):
     """What counts of a header: the kind of its member as `tarfile` has it, its name, and its size in bytes."""
 
     type: bytes
@@ -150,20 +150,20 @@ class TarStream:
                 if self._path:
                     raise BadBundle(f"The tar is damaged {self._after()}: what follows is no member.") from None
                 raise BadBundle("This is no tar. A bundle is one, and is not compressed.") from None
-            header = _Header(found.type, found.name, found.size)
+            header = _TarHeader(found.type, found.name, found.size)
         if header.type in {tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME}:
             self._begin_extension(header)
         else:
             yield from self._begin(header)
 
-    def _begin_extension(self, header: _Header) -> None:
+    def _begin_extension(self, header: _TarHeader) -> None:
         if not 0 < header.size <= _LONGEST_EXTENSION:
             raise BadBundle(f"The tar describes a member {self._after()} with {header.size} bytes.")
         self._pax = header.type == tarfile.XHDTYPE
         self._extension = bytearray()
         self._expect(header.size)
 
-    def _begin(self, header: _Header) -> Iterator[Event]:
+    def _begin(self, header: _TarHeader) -> Iterator[Event]:
         described, self._described = self._described, {}
         sparse, self._sparse = self._sparse, False
         path = described.get("path", header.name)
@@ -202,7 +202,7 @@ class TarStream:
         self._sparse |= any(key.startswith(_SPARSE) for key in said)
 
 
-def _plain_header(block: bytes) -> _Header | None:
+def _plain_header(block: bytes) -> _TarHeader | None:
     """A header as almost all are (POSIX.1-2017, ustar), read in a tenth of the time; None: `tarfile` is to read it."""
     name, _, rest = block[:100].partition(b"\0")
     size, checksum, kind = block[124:135], block[148:154], block[156:157]
@@ -219,7 +219,7 @@ def _plain_header(block: bytes) -> _Header | None:
     try:
         if int(checksum, 8) != sum(block) - sum(block[148:156]) + 8 * 32:
             return None
-        return _Header(kind, name.decode("ascii"), int(size, 8))
+        return _TarHeader(kind, name.decode("ascii"), int(size, 8))
     except ValueError:  # an eight or a nine
         return None
 

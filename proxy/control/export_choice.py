@@ -26,7 +26,7 @@ _ATTACHED = (".metadata", ".asc", ".sig", ".provenance", ".attestation")
 _Place: TypeAlias = tuple[str, str | None]
 
 
-class Choice:
+class ExportChoice:
     """What a wish means, told entry by entry. All are to be noted before any is looked at, if `in_two_goes`.
 
     Mutable state: where files that are meant have their pages and suites, and which files are absent so far.

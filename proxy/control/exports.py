@@ -21,7 +21,7 @@ from proxy.bundles.layout import PAGES
 from proxy.bundles.tar_writer import BundleTar, TarOutlet
 from proxy.cache.workers import Workers
 from proxy.control import export_choice
-from proxy.control.export_choice import Choice, PresentSuites
+from proxy.control.export_choice import ExportChoice, PresentSuites
 from proxy.control.export_wish import ExportWish
 from proxy.control.protocol import ControlError
 from proxy.errors import StoreError, UpstreamError
@@ -76,7 +76,7 @@ class Exports:
     async def export(self, wish: ExportWish) -> AsyncGenerator[Export]:
         """The bundle that the wish means. Raises StoreError, and ControlError if a file is missing or being checked."""
         now = self._clock.now()
-        choice = Choice(wish, now)
+        choice = ExportChoice(wish, now)
         contents = Contents()
         try:
             await self._gather(contents, choice)
@@ -104,7 +104,7 @@ class Exports:
             await asyncio.gather(working, return_exceptions=True)
             raise
 
-    async def _gather(self, contents: Contents, choice: Choice) -> None:
+    async def _gather(self, contents: Contents, choice: ExportChoice) -> None:
         """Have the entries in the list that are meant, and what pages say of them."""
         if choice.in_two_goes:
             async for rows in self._inventory.rows():
@@ -158,14 +158,14 @@ class Exports:
             return os.pread(descriptor, entry.size, 0)
 
 
-def _note(rows: Sequence[StoredRow], choice: Choice) -> None:
+def _note(rows: Sequence[StoredRow], choice: ExportChoice) -> None:
     """In a thread."""
     for row in rows:
         if made_of(row.key) is None and (entry := row.entry()) is not None:
             choice.note(entry)
 
 
-def _add(rows: Sequence[StoredRow], choice: Choice, present: PresentSuites, contents: Contents) -> None:
+def _add(rows: Sequence[StoredRow], choice: ExportChoice, present: PresentSuites, contents: Contents) -> None:
     """In a thread. What was made of pages the other cache makes itself."""
     for row in rows:
         if made_of(row.key) is not None or not present.has(row.key) or (entry := row.entry()) is None:

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.apt import release
 from proxy.bundles.contents import Distribution
-from proxy.control.export_choice import Choice, PresentSuites, distribution
+from proxy.control.export_choice import ExportChoice, PresentSuites, distribution
 from proxy.control.export_wish import ExportWish, LockedFile
 from proxy.model import Digest, Entry
 from tests.bundles.packed import entry, sha256
@@ -38,7 +38,7 @@ def _entries() -> list[Entry]:
 
 def _chosen(wish: ExportWish) -> tuple[list[Entry], list[str]]:
     """What an export takes of all, and the names of what is absent."""
-    choice = Choice(wish, NOW)
+    choice = ExportChoice(wish, NOW)
     if choice.in_two_goes:
         for one in _entries():
             choice.note(one)
