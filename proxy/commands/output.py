@@ -13,7 +13,6 @@ from typing import IO, Any, Literal
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -103,6 +102,11 @@ def progress(where: Console, what: str) -> Generator[Callable[[int, int], None]]
 
     Shows nothing where nothing may move.
     """
+    if not animated(where):
+        yield lambda _done, _of: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - slow to load
+
     shown = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -111,7 +115,6 @@ def progress(where: Console, what: str) -> Generator[Callable[[int, int], None]]
         TimeRemainingColumn(),
         console=where,
         transient=True,
-        disable=not animated(where),
     )
     with shown:
         task = shown.add_task(what, total=None, sizes="")

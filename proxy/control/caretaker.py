@@ -86,22 +86,24 @@ class Caretaker:
             return await self._counted(count)
 
     async def _counted(self, count: int) -> Stats:
-        stored = await self.bodies()
-        running, traffic = self._since is not None, self._traffic()
-        amounts = await self._workers.run(selection.amounts, stored)
-        largest = await self._workers.run(selection.largest, stored, count)
+        running, traffic, sums = self._since is not None, self._traffic(), selection.Sums()
+        async for piece in self._inventory.named():
+            await self._workers.run(sums.add, piece)
+        files, size = self._inventory.total
+        amounts = sums.amounts(files, size)
+        largest = [selection.bodies([blob], entries)[0].named for blob, entries in await self._inventory.largest(count)]
         today = int(self._clock.now()) // DAY
         return Stats(
             version=version(),
             folder=str(self._folder),
             since=self._since,
-            files=len(stored),
-            size=sum(body.size for body in stored),
+            files=files,
+            size=size,
             limit=int(self._inventory.limit),  # of a kind of its own, which JSON lacks
             free=await self._workers.run(_free, self._folder),
             broken_off=self._inventory.broken_off,
             amounts=_with_traffic(amounts, traffic.rows) if running else amounts,
-            largest=largest,
+            largest=tuple(largest),
             saved=traffic.saved if running else None,
             periods=periods(await self._workers.run(_days, self._folder), today),
         )

@@ -86,6 +86,21 @@ def holding(key: str) -> Holding | None:
             return Holding("-", Kind.OTHER, key)
 
 
+def place_of(key: str) -> tuple[str, Kind] | None:
+    """Index and kind of `holding`, without the rest, which takes much longer to find out."""
+    form, _, rest = key.partition(":")
+    if form == "digest":
+        return None
+    parts = rest.split(":", 3)
+    if form == "file" and len(parts) > 3:  # noqa: PLR2004 - mount, project, host, path
+        return parts[0], Kind.METADATA if key.endswith(".metadata") else Kind.FILE
+    if (form in {"page", "removed", "outline"} and len(parts) > 2) or (form == "form" and len(parts) > 3):  # noqa: PLR2004
+        return parts[0], Kind.PAGE
+    if form == "apt" and (kind := _APT_KINDS.get(parts[0])) is not None:
+        return ARCHIVES, kind
+    return "-", Kind.OTHER
+
+
 def is_second_name(key: str) -> bool:
     """Whether a key stands for nothing by itself: `holding` gives None."""
     return key.startswith("digest:")

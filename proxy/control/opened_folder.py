@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from proxy.bundles.importing import Imported, ImportWish
 from proxy.bundles.tar_file import TarFile, nowhere
-from proxy.bundles.tar_writer import TarOutlet
 from proxy.config.settings import Settings
 from proxy.control.explanation import ExplainWish, Explanation
 from proxy.control.export_wish import ExportWish
@@ -112,7 +111,8 @@ class OpenedFolder:
         self._run(self._exported(wish, to, advanced))
 
     async def _exported(self, wish: ExportWish, to: int, advanced: Callable[[int, int], None]) -> None:
-        from proxy.control.exports import Exports  # noqa: PLC0415 - late, see above
+        from proxy.bundles.tar_writer import TarOutlet  # noqa: PLC0415 - late, see above
+        from proxy.control.exports import Exports  # noqa: PLC0415
 
         exports, done = Exports(self._store.inventory, MachineClock()), 0
         try:

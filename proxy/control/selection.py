@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from proxy.control.holdings import Holding, holding
+from proxy.control.holdings import Holding, holding, place_of
 from proxy.control.protocol import Amount, CleanPlan, FoundFiles, NamedFile, Order, StoredFile, Wish
 from proxy.model import Kind
 from proxy.python.store_keys import made_of
@@ -160,8 +160,51 @@ def amounts(stored: Iterable[StoredBody]) -> tuple[Amount, ...]:
             row = sums.setdefault(place, [0, 0])
             row[0] += 1
             row[1] += body.size
+    return _amounts(sums)
+
+
+def _amounts(sums: Mapping[tuple[str, str], Sequence[int]]) -> tuple[Amount, ...]:
     found = [Amount(index, kind, files, size) for (index, kind), (files, size) in sums.items()]
     return tuple(sorted(found, key=lambda one: (-one.size, one.index, one.kind)))
+
+
+class Sums:
+    """What `amounts` gives, of entries that come in the order of their bodies: memory does not grow with them."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, str], list[int]] = {}
+        self._sha256 = ""  # of the body whose entries come now
+        self._body = 0  # its size in bytes
+        self._places: set[tuple[str, str]] = set()
+        self._named = self._size = 0  # bodies that were counted, and their bytes
+
+    def add(self, named: Iterable[tuple[str, str, int]]) -> None:
+        """The next entries: sha256 of the body, key, size of the body in bytes."""
+        for sha256, key, size in named:
+            if sha256 != self._sha256:
+                self._count()
+                self._sha256, self._body = sha256, size
+            if (place := place_of(key)) is not None:
+                self._places.add((place[0], place[1].value))
+
+    def _count(self) -> None:
+        """All entries of a body came. One that has second names alone counts as nobody's."""
+        for place in self._places:
+            row = self._sums.setdefault(place, [0, 0])
+            row[0] += 1
+            row[1] += self._body
+        self._named += bool(self._places)
+        self._size += self._body if self._places else 0
+        self._places = set()
+
+    def amounts(self, files: int, size: int) -> tuple[Amount, ...]:
+        """All came. `files` and `size` (bytes): of all bodies; those that no entry names are nobody's."""
+        self._count()
+        if files > self._named:
+            row = self._sums.setdefault((_NOBODYS.index, _NOBODYS.kind.value), [0, 0])
+            row[0] += files - self._named
+            row[1] += max(size - self._size, 0)
+        return _amounts(self._sums)
 
 
 def listing(  # noqa: PLR0913, PLR0917 what is looked for, and in what

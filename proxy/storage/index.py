@@ -230,6 +230,28 @@ class IndexDatabase(Cache):  # type: ignore[misc]
             for key, tag, value in found
         ]
 
+    def named(self, after: tuple[str, int], most: int) -> list[tuple[str, int, str, int]]:
+        """Entries in the order of their bodies: sha256, number of the row, key, size of the body in bytes.
+
+        At most `most`, those that come after the sha256 and number `after`; only those whose bodies have a row.
+        """
+        return self._sql(  # type: ignore[no-any-return]
+            "SELECT entry.tag, entry.rowid, substr(entry.key, 3), body.size FROM Cache AS entry"
+            " JOIN Cache AS body ON body.key = 'b:sha256=' || entry.tag AND body.raw = 1 AND body.mode = 2"
+            " WHERE (entry.tag, entry.rowid) > (?, ?) AND entry.raw = 1 AND entry.mode = 1"
+            " ORDER BY entry.tag, entry.rowid LIMIT ?",
+            (*after, most),
+        ).fetchall()
+
+    def largest(self, count: int) -> list[tuple[str, int, list[tuple[str, bytes]]]]:
+        """The largest bodies: sha256, size in bytes, and the key and JSON of each entry that names it."""
+        found = self._sql(
+            "SELECT substr(key, 10), size FROM Cache WHERE raw = 1 AND mode = 2 ORDER BY size DESC, key DESC LIMIT ?",
+            (count,),
+        ).fetchall()
+        entries = "SELECT substr(key, 3), value FROM Cache WHERE tag = ? AND raw = 1 AND mode = 1 ORDER BY key"
+        return [(sha256, size, self._sql(entries, (sha256,)).fetchall()) for sha256, size in found]
+
     def set_busy_timeout(self, seconds: float) -> None:
         """How long this thread's connection waits for a lock."""
         self._sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")

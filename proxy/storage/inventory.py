@@ -139,6 +139,33 @@ class Inventory:
             if sha256 in self._blobs and (confirmed := _confirmed(text)) is not None
         ]
 
+    @property
+    def total(self) -> tuple[int, int]:
+        """How many blobs there are, and their bytes."""
+        return len(self._blobs), self._blobs.size
+
+    async def named(self) -> AsyncGenerator[list[tuple[str, str, int]]]:
+        """All entries in the order of their blobs, some at once: sha256, key, size of the blob in bytes.
+
+        From the index alone, and so also before all blobs are loaded.
+        """
+        await self._backlog.flush(_FLUSH)
+        last = "", 0
+        while rows := await self._threads.index(self._index.named, last, _PIECE):
+            last = rows[-1][:2]
+            yield [(sha256, key, size) for sha256, _, key, size in rows]
+
+    async def largest(self, count: int) -> list[tuple[StoredBlob, list[StoredEntry]]]:
+        """The largest blobs with their entries, the largest first. From the index alone, as `named`."""
+        await self._backlog.flush(_FLUSH)
+        return [
+            (
+                StoredBlob(sha256, size, sha256 in self._blobs.pins),
+                [StoredEntry(key, sha256, found) for key, text in rows if (found := _confirmed(text)) is not None],
+            )
+            for sha256, size, rows in await self._threads.index(self._index.largest, count)
+        ]
+
     async def rows(self, prefix: str = "") -> AsyncGenerator[list[StoredRow]]:
         """All entries whose blobs are stored, by key, some at once; of those only whose keys begin with `prefix`."""
         async for piece in self._pieces(prefix):

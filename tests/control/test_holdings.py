@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.control.holdings import Holding, holding, version_of
+from proxy.control.holdings import Holding, holding, place_of, version_of
 from proxy.model import Kind, Target
 from proxy.python.store_keys import file_key, form_key, outline_key, page_key, removed_key
 
@@ -78,6 +78,7 @@ _SUITE = f"{_ARCHIVE}dists/stable/"
 def test_holding__keys(key: str, expected: Holding | None) -> None:
     """Each form of keys that docs/formats.md lists; what is of no such form still counts."""
     assert expected == holding(key)
+    assert (None if expected is None else (expected.index, expected.kind)) == place_of(key)
 
 
 @pytest.mark.parametrize(

@@ -207,3 +207,25 @@ def test_largest__in_order() -> None:
     """The largest first, and not more than are asked for."""
     assert [800, 700] == [file.size for file in selection.largest(_STORED, 2)]
     assert NamedFile("(without an address)", "-", "other", 5) == selection.largest(_STORED, 9)[-1]
+
+
+_KEYS = (
+    "file:pypi:six:h:six-1.zip",
+    "file:pypi:six:h:six-1.zip.metadata",
+    "page:pypi:six:simple/six/",
+    "digest:a",
+    "x",
+)
+
+
+@given(some.lists(some.tuples(some.integers(0, 9), some.sets(some.sampled_from(_KEYS)))), some.integers(1, 5))
+def test_sums__are_the_amounts(bodies: list[tuple[int, set[str]]], at_once: int) -> None:
+    """Entry by entry, in any pieces, they come to what all bodies come to."""
+    blobs = [StoredBlob(f"{number:04}", size) for number, (size, _) in enumerate(bodies)]
+    named = [(f"{number:04}", key, size) for number, (size, keys) in enumerate(bodies) for key in sorted(keys)]
+    sums = selection.Sums()
+    for start in range(0, len(named), at_once):
+        sums.add(named[start : start + at_once])
+
+    stored = selection.bodies(blobs, [StoredEntry(key, sha256, 0.0) for sha256, key, _ in named])
+    assert selection.amounts(stored) == sums.amounts(len(blobs), sum(blob.size for blob in blobs))

@@ -279,3 +279,32 @@ async def test_proved__by_stamp_or_digest(tmp_path: Path) -> None:
         assert not store.inventory.holds(digest(SECOND).value)
         while not store.inventory.proved(digest(LARGE).value):
             await asyncio.sleep(0.01)
+
+
+async def test_named__in_the_order_of_bodies(tmp_path: Path) -> None:
+    """All entries of a body together, with its size, and what all blobs come to; also what was not written yet."""
+    async with opened(tmp_path) as store:
+        for key, body in (("b", SECOND), ("a", FIRST), ("c", SECOND)):
+            await keep(store, key, body)
+        await store.put(THIRD)
+        expected = sorted(
+            (digest(body).value, key, len(body)) for key, body in (("b", SECOND), ("a", FIRST), ("c", SECOND))
+        )
+
+        assert expected == [row for rows in [rows async for rows in store.inventory.named()] for row in rows]
+        assert (3, len(FIRST + SECOND + THIRD)) == store.inventory.total
+
+
+async def test_largest__with_their_entries(tmp_path: Path) -> None:
+    """As many as are wanted."""
+    async with opened(tmp_path) as store:
+        for key, body in (("b", FIRST), ("a", LARGE), ("c", LARGE)):
+            await keep(store, key, body)
+        entry = store.find("a")
+        assert entry is not None
+
+        ((blob, entries),) = await store.inventory.largest(1)
+        assert StoredBlob(digest(LARGE).value, len(LARGE)) == blob
+        assert ["a", "c"] == [one.key for one in entries]
+        assert StoredEntry("a", digest(LARGE).value, entry.checked) == entries[0]
+        assert 2 == len(await store.inventory.largest(5))
