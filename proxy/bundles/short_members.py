@@ -6,6 +6,7 @@ where one of its members is wrong: those before it are taken in. Called by `impo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from proxy.ports import Store
 
 _MOST_BYTES = 4 << 20
 _MOST = 500
+_TURN = 50  # members that are looked at in one go
 
 
 class ShortMember(NamedTuple):
@@ -63,7 +65,8 @@ class ShortMembers:
         sound, wrong = await self._hashing.run(_compared, batch)
         bodies: dict[str, bytes] = {}
         here = 0
-        for one in sound:
+        for number, one in enumerate(sound):
+            await _give_way(number)
             sha256 = one.member.sha256
             if sha256 in bodies or self._store.blob(Digest("sha256", sha256)) is not None:
                 here += bool(one.member.entries)
@@ -71,11 +74,18 @@ class ShortMembers:
                 bodies[sha256] = one.body
         if bodies and not await self._store.put_all(list(bodies.items())):
             raise StoreBroken("The disk of the data folder takes no more, or fails. The log of the cache says why.")
-        for one in sound:
+        for number, one in enumerate(sound):
+            await _give_way(number)
             await self._addresses.save(one.member, one.entries)
         if wrong is not None:
             raise wrong
         return Taken(len(bodies), sum(map(len, bodies.values())), here)
+
+
+async def _give_way(number: int) -> None:
+    """Let others have their turn now and then: each entry is a look into the index."""
+    if number % _TURN == _TURN - 1:
+        await asyncio.sleep(0)
 
 
 def _compared(batch: Sequence[ShortMember]) -> tuple[Sequence[ShortMember], BadBundle | None]:
