@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -103,9 +104,7 @@ def _write_file(spool: str, body: bytes, target: str) -> str:
     try:
         descriptor = os.open(part, _FLAGS, 0o600)
         try:
-            written = os.write(descriptor, body)
-            while written < len(body):
-                written += os.write(descriptor, body[written:])
+            blob_files.write_all(body, descriptor)
         finally:
             os.close(descriptor)
         os.rename(part, target)  # noqa: PTH104 - called very often
@@ -113,4 +112,4 @@ def _write_file(spool: str, body: bytes, target: str) -> str:
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(part)  # noqa: PTH108 - as above
-        return blob_files.write(Path(spool), body, Path(target), sync=False)
+        return blob_files.write(Path(spool), partial(blob_files.write_all, body), Path(target), sync=False)
