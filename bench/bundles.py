@@ -35,7 +35,8 @@ _ROOT = Path(__file__).parent.parent
 _BUILD = _ROOT / "build" / "bench"
 _LARGE = 100 << 20  # bytes of a large file
 _SHORT = 1000  # bytes of a short one
-_PIECE = 4 << 20
+_PIECE = 1 << 20  # bytes of a large file that are written at once, and the longest short one
+_AT_ONCE = 500  # files
 _OF_PROJECT = 100  # short files
 
 
@@ -51,19 +52,23 @@ async def fill(folder: Path, sizes: Sequence[int]) -> None:
     chance = random.Random(7)
     store = await open_disk_store(folder, sum(sizes) * 2 + (64 << 20) + len(sizes) * 4096, lambda _: None, FixedClock())
     try:
-        for number, size in enumerate(sizes):
-            await _add(store, number, size, chance)
+        for first in range(0, len(sizes), _AT_ONCE):
+            part = sizes[first : first + _AT_ONCE]
+            short = [chance.randbytes(size) for size in part if size <= _PIECE]
+            await store.put_all([(hashlib.sha256(body).hexdigest(), body) for body in short])
+            bodies = iter(short)
+            for number, size in enumerate(part, first):
+                await _add(store, number, size, next(bodies) if size <= _PIECE else None, chance)
     finally:
         await store.close()
 
 
-async def _add(store: DiskStore, number: int, size: int, chance: random.Random) -> None:
+async def _add(store: DiskStore, number: int, size: int, body: bytes | None, chance: random.Random) -> None:
+    """An entry, whose `body` is stored if it is short."""
     project, name = f"demo{number // _OF_PROJECT}", f"demo{number // _OF_PROJECT}-{number}.0-py3-none-any.whl"
     running = hashlib.sha256()
-    if size <= _PIECE:
-        body = chance.randbytes(size)
+    if body is not None:
         running.update(body)
-        await store.put(body)
     else:
         spool = await store.spool(name, size)
         for offset in range(0, size, _PIECE):
