@@ -82,33 +82,25 @@ class RenderedPages:
 
     async def get(self, view: PageView, form: Format, coding: Coding | None) -> RenderedPage:
         """The rendered page. Raises UpstreamBroken if upstream's is no index page, BlobDamaged."""
-        return await self._get(view, form, coding)
-
-    async def _get(self, view: PageView, form: Format, coding: Coding | None, *, between: bool = False) -> RenderedPage:
-        """`between`: it is only a step to another one, several times as long, and not kept."""
         key = view.key(form, coding)
-        found = self._pages.get(key)
+        found = self._remembered(key)
         if found is not None:
-            self._pages.move_to_end(key)
             return found
-        task, _ = self._flights.join(key, lambda: self._provide(key, view, form, coding, between=between))
+        task, _ = self._flights.join(key, lambda: self._provide(key, view, form, coding))
         return await self._flights.result(task)
 
     async def close(self) -> None:
         """Break off the work under way."""
         await self._flights.close()
 
-    async def _provide(
-        self, key: str, view: PageView, form: Format, coding: Coding | None, *, between: bool
-    ) -> RenderedPage:
+    async def _provide(self, key: str, view: PageView, form: Format, coding: Coding | None) -> RenderedPage:
         stored = await self._stored(view, form, coding)
         made = stored or await self._render(view, form, coding)
         entry = view.document.entry
-        if stored is None and not between and entry.size >= WORTH:
+        if stored is None and entry.size >= WORTH:
             what, beside = view.made_of(form, coding), view.stored_key(form, coding)
             self._sidecars.write_soon(entry, beside, what, len(made.body), lambda: (made.etag, made.body))
-        if not between:
-            self._remember(key, made)
+        self._remember(key, made)
         return made
 
     async def _stored(self, view: PageView, form: Format, coding: Coding | None) -> RenderedPage | None:
@@ -124,13 +116,19 @@ class RenderedPages:
 
     async def _render(self, view: PageView, form: Format, coding: Coding | None) -> RenderedPage:
         if coding is not None:
-            plain = await self._get(view, form, None, between=True)
-            body = await self._work.run(len(plain.body), partial(coded, plain.body, coding))
-            return RenderedPage(body, f'{plain.etag[:-1]}-{coding.value}"')
+            plain = self._remembered(view.key(form, None)) or await self._stored(view, form, None)
+            if plain is not None:
+                return await self._work.run(len(plain.body), partial(_coded, plain, coding))
         entry = view.document.entry
         page = (await self._parsed.get(view.document)).page
         async with self._work.turn(entry):
-            return await self._work.run(entry.size, partial(_rendered, view, page, form))
+            return await self._work.run(entry.size, partial(_rendered, view, page, form, coding))
+
+    def _remembered(self, key: str) -> RenderedPage | None:
+        found = self._pages.get(key)
+        if found is not None:
+            self._pages.move_to_end(key)
+        return found
 
     def _remember(self, key: str, made: RenderedPage) -> None:
         self._pages[key] = made
@@ -144,6 +142,12 @@ def _read(sidecar: Sidecar[str]) -> RenderedPage:
     return RenderedPage(sidecar.read(0, sidecar.size), sidecar.facts)
 
 
-def _rendered(view: PageView, page: Page, form: Format) -> RenderedPage:
+def _rendered(view: PageView, page: Page, form: Format, coding: Coding | None) -> RenderedPage:
+    """The page in one go: what is not coded is several times as long, and not kept."""
     body = render(view.supplement.complete(page), view.here, view.site, form, view.base)
-    return RenderedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    plain = RenderedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    return plain if coding is None else _coded(plain, coding)
+
+
+def _coded(plain: RenderedPage, coding: Coding) -> RenderedPage:
+    return RenderedPage(coded(plain.body, coding), f'{plain.etag[:-1]}-{coding.value}"')
