@@ -204,6 +204,7 @@ async def start(
                 patience,
             )
         )
+
         names = settings.names | {host.lower() for host in settings.host}
         control = closing(
             ControlServer(
@@ -221,7 +222,8 @@ async def start(
                         offline=settings.offline,
                     )
                 ),
-                archives.imported,
+                partial(_imported, indexes, archives),
+                indexes.imported_pages.learn,
             )
         )
         own_pages = OwnPages(
@@ -270,6 +272,12 @@ async def start(
             await stack.enter_async_context(announced([host for host, _ in addresses], addresses[0][1]))
         return Running(listener.urls, told.metrics, told.log, observer, store, stack.pop_all())
     raise AssertionError("unreachable")
+
+
+def _imported(indexes: PythonIndexes, archives: AptArchives) -> None:
+    """Have those look again who remember what is in the store."""
+    indexes.imported()
+    archives.imported()
 
 
 def _announcing() -> Callable[[Sequence[str], int], AbstractAsyncContextManager[None]]:

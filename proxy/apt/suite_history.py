@@ -83,23 +83,18 @@ class SuiteHistories:
             self._histories.move_to_end(known.key)
             self._drop_unused()
         self._histories.move_to_end(known.key)
+        if self._taken_in(known):
+            await self._take_over(known)
         present = known.present
         if present is not None and not self._is_cached(present):
             known.recent.clear()  # evicted: its indexes may be cached, but it cannot be served
-        if self._taken_in(known):
-            await self._load(known)
+            if self._taken_in(known):
+                await self._load(known)
         return known
 
     async def adopt(self, history: SuiteHistory, snapshot: Snapshot) -> None:
         """Make `snapshot` the present one, and drop what no known snapshot lists."""
-        now = self._clock.monotonic()
-        if history.present is not None:
-            history.replaced[history.present.name] = now
-        others = [known for known in history.recent if known.name != snapshot.name]
-        history.recent = [snapshot, *suites.retained(others, history.replaced, now)]
-        history.replaced = {
-            one.name: history.replaced[one.name] for one in history.recent[1:] if one.name in history.replaced
-        }
+        self._put_first(history, snapshot)
         self._drop_unused()
         await self._save(history)
         known = [*history.recent]
@@ -158,6 +153,27 @@ class SuiteHistories:
             return entry is not None
         # A list that could not be saved has an older one in the store.
         return entry.digest.value != present.name and entry.checked > present.listing.entry.stored
+
+    async def _take_over(self, history: SuiteHistory) -> None:
+        """Make the list in the store the present one. Clients in the middle of an update still want the former's."""
+        former, used = list(history.recent), history.used
+        await self._load(history)
+        present = history.present
+        if present is not None and former and present.name != former[0].name:
+            history.recent, history.used = former, used | history.used
+            self._put_first(history, present)
+            history.away, history.gone = None, False
+
+    def _put_first(self, history: SuiteHistory, snapshot: Snapshot) -> None:
+        """Note that `snapshot` is the present one, and which former ones stay known."""
+        now = self._clock.monotonic()
+        if history.present is not None:
+            history.replaced[history.present.name] = now
+        others = [known for known in history.recent if known.name != snapshot.name]
+        history.recent = [snapshot, *suites.retained(others, history.replaced, now)]
+        history.replaced = {
+            one.name: history.replaced[one.name] for one in history.recent[1:] if one.name in history.replaced
+        }
 
     def _is_cached(self, snapshot: Snapshot) -> bool:
         parts = (snapshot.listing, snapshot.signature)

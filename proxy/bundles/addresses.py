@@ -1,29 +1,41 @@
 """The entries of a bundle on their way into a store: which are wanted, and which are saved last.
 
-Nothing that is here and newer is replaced. Release files come into force at the end, after all that they list. Called
-by `importing` and `short_members`, on the event loop. It never looks at a body.
+Nothing that is here and newer is replaced. Release files come into force at the end, after all that they list; and so
+do index pages in place of others: what they drop is known by then. Called by `importing` and `short_members`, on the
+event loop. It never looks at a body.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias
 
 from proxy.bundles.manifest import BundleMember
 from proxy.errors import StoreBroken
 from proxy.model import Digest, Entry
 from proxy.ports import Store
 
+Learn: TypeAlias = Callable[[Entry], Awaitable[bool]]
+"""Learns from an index page, or from what one dropped, before its entry replaces one with another body. Gives whether
+the entry is to be saved."""
+
+_REMOVED = "removed:"  # what a page dropped: that which a bundle says comes beside what is here
+_LEARNT = (_REMOVED, "page:")
 _LAST = ("apt:signature:", "apt:release:")  # in this order: a list is never found without its signature
 
 
 class Addresses:
-    """Those of one import. Mutable state: what is saved last, and a count."""
+    """Those of one import. Mutable state: what is saved last, and counts."""
 
-    def __init__(self, store: Store, *, replace_newer: bool) -> None:
-        """`replace_newer`: what is here gives way though it is newer."""
+    def __init__(self, store: Store, *, replace_newer: bool, learn: Learn | None = None) -> None:
+        """`replace_newer`: what is here gives way though it is newer. `learn`: None: nothing knows index pages."""
         self._store = store
         self._replace_newer = replace_newer
         self._last: list[Entry] = []
+        self._learn = learn
+        self._learnt: list[Entry] = []
+        self.unknown = 0  # index pages that are none
         self.newer = 0  # entries of which something newer was here, and stayed
 
     def wanted(self, entries: Iterable[Entry]) -> list[Entry]:
@@ -37,6 +49,8 @@ class Addresses:
 
     def _replaces(self, entry: Entry, before: Entry | None) -> bool:
         if before is None or before.digest == entry.digest:
+            return True
+        if self._learn is not None and entry.key.startswith(_REMOVED):
             return True
         return self._replace_newer or entry.checked > before.checked
 
@@ -55,17 +69,35 @@ class Addresses:
                 left.append(entry)
             elif entry.key.startswith(_LAST):
                 self._last.append(entry)
+            elif self._learn is not None and _is_learnt(entry, before):
+                self._learnt.append(entry)
             else:
                 await self._write(entry, before)
         return left
 
     async def finish(self) -> None:
         """Save those that come last. Raises StoreBroken."""
+        for entry in sorted(self._learnt, key=lambda one: not one.key.startswith(_REMOVED)):
+            await self._learn_and_write(entry)
+            await asyncio.sleep(0)  # they may be many, each with two pages to compare
         for entry in sorted(self._last, key=lambda one: _LAST.index(one.key[: one.key.index(":", 4) + 1])):
             await self._write(entry, self._store.find(entry.key))
+
+    async def _learn_and_write(self, entry: Entry) -> None:
+        assert self._learn is not None, "else nothing is to be learnt"
+        if not self._replaces(entry, self._store.find(entry.key)):
+            self.newer += 1  # a newer one came from upstream meanwhile
+        elif await self._learn(entry):
+            await self._write(entry, self._store.find(entry.key))
+        elif not entry.key.startswith(_REMOVED):
+            self.unknown += 1
 
     async def _write(self, entry: Entry, before: Entry | None) -> None:
         if before is not None and before.digest == entry.digest and before.checked >= entry.checked:
             return  # as new, and what was found out of it here since stays
         if not await self._store.save(entry):
             raise StoreBroken("What was imported is evicted already, or the disk fails. Give the cache more room.")
+
+
+def _is_learnt(entry: Entry, before: Entry | None) -> bool:
+    return before is not None and before.digest != entry.digest and entry.key.startswith(_LEARNT)

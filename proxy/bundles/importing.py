@@ -2,7 +2,8 @@
 
 Nothing is believed but digests: a body goes to the store under its own sha256, and only if it is what the manifest says
 of it. What is stored is whole after each member, so an import that was interrupted is repeated. What is here already
-is read past, and what is here and newer stays. Release files come into force at the end, after all that they list.
+is read past, and what is here and newer stays. Release files come into force at the end, after all that they list, and
+so do index pages in place of others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.bundles.addresses import Addresses
+from proxy.bundles.addresses import Addresses, Learn
 from proxy.bundles.claims import BodyHashes, known
 from proxy.bundles.intake import SHORT, Intake
 from proxy.bundles.manifest import BadBundle, BundleMember
@@ -52,7 +53,7 @@ class Imported(msgspec.Struct, frozen=True, tag=True):
 
     `newer`: addresses of which something newer is here, and stays. `missing`: bodies that are in neither the bundle nor
     the cache, of which `named` gives some; those of a bundle that this one follows. `unknown`: addresses that mean
-    nothing to this version. `indexes`: the mounts whose pages and files it has.
+    nothing to this version, or whose page is none. `indexes`: the mounts whose pages and files it has.
     """
 
     files: int = 0
@@ -78,12 +79,14 @@ class _Present:
 class Import:
     """Takes one bundle in."""
 
-    def __init__(self, store: Store, clock: Clock, limit: int, *, replace_newer: bool = False) -> None:
-        """`limit`: bytes that the store may hold. `replace_newer`: what is here gives way though it is newer."""
+    def __init__(
+        self, store: Store, clock: Clock, limit: int, *, replace_newer: bool = False, learn: Learn | None = None
+    ) -> None:
+        """`limit`: bytes that the store may hold. `replace_newer`, `learn`: as of `Addresses`."""
         self._store = store
         self._clock = clock
         self._limit = limit
-        self._addresses = Addresses(store, replace_newer=replace_newer)
+        self._addresses = Addresses(store, replace_newer=replace_newer, learn=learn)
         self._hashing = Workers("importing", 2)
         self._short = ShortMembers(store, self._hashing, self._addresses)
         self._turn = asyncio.Semaphore(_AT_ONCE)
@@ -116,7 +119,7 @@ class Import:
             self._addresses.newer,
             self._missing,
             tuple(self._named),
-            self._unknown,
+            self._unknown + self._addresses.unknown,
             tuple(sorted(self._indexes)),
         )
 

@@ -157,7 +157,11 @@ class Documents:
         entry = self._own(key, site)
         if entry is None:
             return None
-        return self._document(WantedDocument(key, entry.url, site, ""), entry, None, Outcome.HIT, fetched=False)
+        return self.of(entry, site)
+
+    def of(self, entry: Entry, site: Site) -> Document:
+        """The stored copy that an entry means which is not saved yet."""
+        return self._document(WantedDocument(entry.key, entry.url, site, ""), entry, None, Outcome.HIT, fetched=False)
 
     async def close(self) -> None:
         """Cancel the requests under way."""

@@ -131,7 +131,9 @@ def summary(path: str, done: Imported, strange: Sequence[str] = (), *, loose: bo
             "([[upstream]] with the same mount)."
         )
     if done.unknown:
-        texts.append(f"{output.number(done.unknown, 'address', 'addresses')} of a later version left out.")
+        texts.append(
+            f"{output.number(done.unknown, 'address', 'addresses')} left out: of a later version, or no index page."
+        )
     if done.missing:
         texts.append(
             f"Not here, and in the bundle that this one follows: {output.number(done.missing, 'file')}. "

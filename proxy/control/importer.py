@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+from proxy.bundles.addresses import Learn
 from proxy.bundles.importing import Import, Imported, ImportWish
 from proxy.bundles.loose_files import LooseImport
 from proxy.bundles.tar_file import RangeOf, nowhere
@@ -25,8 +26,13 @@ class Importer:
         clock: Clock,
         forget: Callable[[], None] = lambda: None,
         imported: Callable[[], None] = lambda: None,
+        learn: Learn | None = None,
     ) -> None:
-        """`forget`: drops answers that are ready to send; `imported`: has those who remember indexes look again."""
+        """`forget`: drops answers that are ready to send; `imported`: has those who remember indexes look again.
+
+        `learn`: from index pages that come in place of others.
+        """
+        self._learn = learn
         self._store = store
         self._clock = clock
         self._forget = forget
@@ -45,7 +51,7 @@ class Importer:
             taking = (
                 LooseImport(store, limit)
                 if wish.loose
-                else Import(store, self._clock, limit, replace_newer=wish.replace_newer)
+                else Import(store, self._clock, limit, replace_newer=wish.replace_newer, learn=self._learn)
             )
             try:
                 return await taking.run(pieces, range_of)

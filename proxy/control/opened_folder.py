@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from proxy.bundles.importing import Imported, ImportWish
-from proxy.bundles.tar_file import TarFile, nowhere
+from proxy.bundles.tar_file import RangeOf, TarFile, nowhere
 from proxy.config.settings import Settings
 from proxy.control.explanation import ExplainWish, Explanation
 from proxy.control.export_wish import ExportWish
@@ -132,10 +133,26 @@ class OpenedFolder:
             for piece in pieces:
                 yield piece
 
-        from proxy.control.importer import Importer  # noqa: PLC0415 - late, see above
-
         range_of = pieces.range if isinstance(pieces, TarFile) else nowhere
-        return self._run(Importer(self._store, MachineClock()).take_in(coming(), wish, range_of))
+        return self._run(self._taken_in(coming(), wish, range_of))
+
+    async def _taken_in(self, pieces: AsyncGenerator[bytes], wish: ImportWish, range_of: RangeOf) -> Imported:
+        from proxy.cache.bodies import Bodies  # noqa: PLC0415 - late, see above
+        from proxy.cache.documents import Documents  # noqa: PLC0415
+        from proxy.cache.freshness import Patience  # noqa: PLC0415
+        from proxy.control.importer import Importer  # noqa: PLC0415
+        from proxy.python.imported_pages import ImportedPages  # noqa: PLC0415
+        from proxy.upstream.offline import NoUpstream  # noqa: PLC0415
+
+        settings, store, clock, upstream = self._settings, self._store, MachineClock(), NoUpstream()
+        # Which hosts' pages count depends on credentials, too. The cache that will serve them knows those.
+        sites = {site.mount: replace(site, own=None) for site in settings.sites()} if settings is not None else {}
+        documents = Documents(store, upstream, clock, Bodies(clock, 0), Patience(upstream, clock))
+        try:
+            async with ImportedPages.of_store(sites, store, documents, clock) as pages:
+                return await Importer(store, clock, learn=pages.learn).take_in(pieces, wish, range_of)
+        finally:
+            await documents.close()
 
     async def _explained(self, wish: ExplainWish) -> Explanation:
         from proxy.apt.catalog import Catalog  # noqa: PLC0415 - late, see above

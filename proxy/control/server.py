@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from proxy.bundles.addresses import Learn
 from proxy.bundles.importing import ImportWish
 from proxy.bundles.manifest import BadBundle
 from proxy.bundles.tar_writer import BrokenOff, TarOutlet
@@ -72,10 +73,11 @@ class ControlServer:
         forget: Callable[[], None] = lambda: None,
         explainer: Explainer | None = None,
         imported: Callable[[], None] = lambda: None,
+        learn: Learn | None = None,
     ) -> None:
         """`traffic`: what clients got so far. `flush`: has the history written what it gathered.
 
-        `life`, `forget`: as of `Actions`. `imported`: has those who remember indexes look again.
+        `life`, `forget`: as of `Actions`. `imported`, `learn`: as of `Importer`.
         """
         self._life = life
         self._forget = forget
@@ -83,6 +85,7 @@ class ControlServer:
         self._flush = flush
         self._explainer = explainer
         self._imported = imported
+        self._learn = learn
         self._clock = clock
         self._traffic = traffic
         self._since = clock.now()
@@ -115,7 +118,7 @@ class ControlServer:
             )
             return
         self._stack.callback(listening.close)
-        importer = Importer(store, self._clock, self._forget, self._imported)
+        importer = Importer(store, self._clock, self._forget, self._imported, self._learn)
         runner = web.AppRunner(
             _application(caretaker, exports, importer, self._explainer),
             handle_signals=False,

@@ -1,6 +1,7 @@
 """Upstream's index pages: fetched once for all who ask, checked on arrival, compared with the page that they replace.
 
-Called by `pages` for the page that a client wants, and by `catalog` for the pages that may list a file. While a page
+Called by `pages` for the page that a client wants, by `catalog` for the pages that may list a file, and by
+`imported_pages` for pages that came another way. While a page
 arrives, `cache/documents.py` calls back: only an index page may replace an index page. Never renders.
 """
 
@@ -113,16 +114,33 @@ class PageCache:
         """The folders in which pages of projects were found, the last one first."""
         return list(reversed(self._known(site)))
 
+    async def learn(self, address: PageAddress, entry: Entry) -> None:
+        """Learn from a page that an import is about to put in place of another one, as from one that has come.
+
+        Raises UpstreamBroken if it is no index page, or not the index's own, BlobDamaged.
+        """
+        if not address.site.owns(entry.url):
+            raise UpstreamBroken("The page is not the index's own.")
+        fresh = await self._parsed.get(self._documents.of(entry, address.site))
+        await self._compare(address, entry, fresh)
+
+    def imported(self) -> None:
+        """An import may have put pages into the store: look anew where they are."""
+        self._folders.clear()
+
     async def _check(self, address: PageAddress, entry: Entry, body: bytes) -> None:
         """Learn from a page that has come, before it is stored. Raises UpstreamBroken if it is no index page."""
-        fresh = await self._parsed.parse(entry, body)
+        await self._compare(address, entry, await self._parsed.parse(entry, body))
+
+    async def _compare(self, address: PageAddress, entry: Entry, fresh: ParsedPage) -> None:
+        """Learn from a page what it says, and what the stored one said that it is about to replace."""
         (self._quarantining.add if fresh.summary.quarantined else self._quarantining.discard)(entry.key)
         before = self.stored(address)
         old = await self._readable(before)
         if fresh.page.root and old is not None and old.page.files:
             raise UpstreamBroken("Upstream sent a list of projects in place of a page of files.")
         if before is not None and old is not None:
-            change = await self._parsed.run(len(body), partial(PageChange.between, old, fresh))
+            change = await self._parsed.run(entry.size, partial(PageChange.between, old, fresh))
             await self._supplements.replaced(address, before.entry.url, old, fresh, change)
             self._moves.arrived(entry.key, change.moved)
         self._found(address)

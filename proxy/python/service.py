@@ -20,6 +20,7 @@ from proxy.ports import Clock, Store
 from proxy.python import addresses
 from proxy.python.catalog import Catalog
 from proxy.python.files import Files
+from proxy.python.imported_pages import ImportedPages
 from proxy.python.metadata import Later, Metadata, in_time
 from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.outlines import Outlines
@@ -73,7 +74,8 @@ class PythonIndexes:
         outlines = Outlines(parsed, self._sidecars)
         offers = MetadataOffers(store, clock)
         supplements = Supplements(store, documents, parsed, outlines, downloads.stored_files, offers, clock)
-        page_cache = PageCache(store, documents, parsed, outlines, supplements, quarantined)
+        page_cache = self._page_cache = PageCache(store, documents, parsed, outlines, supplements, quarantined)
+        self.imported_pages = ImportedPages(sites, page_cache, supplements)
         self._rendered = RenderedPages(parsed, self._sidecars, self._page_work)
         self._pages = Pages(sites, page_cache, supplements, self._rendered, offers)
         catalog = Catalog(sites, store, page_cache, outlines)
@@ -155,6 +157,10 @@ class PythonIndexes:
                 raise NotFound("A group of indexes has pages of projects only, at /<mount>/simple/<project>/.")
             case _:
                 assert_never(route)
+
+    def imported(self) -> None:
+        """An import may have put pages into the store: look at them."""
+        self._page_cache.imported()
 
     async def close(self) -> None:
         """Break off the work under way."""

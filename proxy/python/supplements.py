@@ -1,7 +1,8 @@
 """Facts that complete an index page: digests that were computed here, files that the index dropped, metadata.
 
-Called by `pages` for each page that a client gets; and by `page_cache` for each page that replaces another, to record
-which stored files it dropped (ADR 4). What upstream says always stands. Never asks upstream.
+Called by `pages` for each page that a client gets; by `page_cache` for each page that replaces another, to record
+which stored files it dropped (ADR 4); and by `imported_pages` for what another cache recorded. What upstream says
+always stands. Never asks upstream.
 """
 
 from __future__ import annotations
@@ -198,11 +199,26 @@ class Supplements:
         gone = await self._stored(map(file_of, dropped), address.site)
         if [file.url for file in gone] == [file.url for file in earlier]:
             return
-        page = replace(old.page, files=tuple(gone), html=False, meta=EMPTY, extra=EMPTY, versions=None)
-        await self._write(removed_key(key), url, record(page))
+        await self._write(removed_key(key), url, old.page, gone)
 
-    async def _write(self, key: str, url: str, body: bytes) -> None:
-        now = self._clock.now()
+    async def join(self, address: PageAddress, entry: Entry) -> None:
+        """Record what another cache recorded of a page, in `entry`, beside what was recorded here.
+
+        Raises UpstreamBroken if it is no such record, BlobDamaged.
+        """
+        theirs = (await self._parsed.get(self._documents.of(entry, address.site))).page
+        before, ours = self._store.find(entry.key), await self._dropped(address.key, address.site)
+        later = before is None or before.checked < entry.checked
+        joined: dict[str, File] = {}
+        for file in (*theirs.files, *ours) if later else (*ours, *theirs.files):
+            joined.setdefault(file.url, file)
+        if joined.keys() != {file.url for file in ours}:
+            await self._write(entry.key, entry.url, theirs, joined.values())
+
+    async def _write(self, key: str, url: str, page: Page, dropped: Iterable[File]) -> None:
+        """Save as dropped these files of a page."""
+        page = replace(page, files=tuple(dropped), html=False, meta=EMPTY, extra=EMPTY, versions=None)
+        body, now = record(page), self._clock.now()
         blob = await self._store.put(body)
         if blob is not None:
             await self._store.save(Entry(key, url, blob.digest, blob.size, Format.JSON.value, Validator(), now, now))

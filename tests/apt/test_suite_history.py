@@ -82,6 +82,21 @@ async def test_history__taken_in(world: World) -> None:
         assert taken.entry.digest.value == again.present.name
 
 
+async def test_history__taken_in_over_one_that_clients_have(world: World) -> None:
+    """As after a look upstream the former one stays known, for who is in the middle of an update, and what is used."""
+    known = histories_of(world)
+    history = await known.get(SUITE, ReleaseForm.INLINE)
+    former = await adopt(world, known, history, inline({PATH: b"one"}))
+    history.used[PATH], history.gone = WALL, True
+    taken = await received(world, history.key, inline({PATH: b"two"}))
+    await world.store.save(replace(taken.entry, checked=WALL + 1))
+
+    again = await known.get(SUITE, ReleaseForm.INLINE)
+
+    assert [taken.entry.digest.value, former.name] == [one.name for one in again.recent]
+    assert ({former.name}, [PATH], False) == (set(again.replaced), list(again.used), again.gone)
+
+
 async def test_history__not_saved(world: World) -> None:
     """A list that the store did not take is not replaced by the one that it has from before."""
     known = histories_of(world)

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.bundles.addresses import Addresses
 from proxy.errors import StoreBroken
+from proxy.model import Entry
 from tests.bundles.tars import entry, member
 from tests.memory_store import MemoryStore
 
@@ -57,3 +58,72 @@ async def test_save__store_that_takes_nothing() -> None:
 
     with pytest.raises(StoreBroken, match="Give the cache more room"):
         await Addresses(store, replace_newer=False).save(member("a", b"body", _KEY), [entry(_KEY, b"body")])
+
+
+_PAGE, _REMOVED = "page:pypi:demo:simple/demo/", "removed:pypi:demo:simple/demo/"
+
+
+@pytest.mark.parametrize("welcome", [True, False])
+async def test_finish__pages_that_replace_others(welcome: bool) -> None:
+    """They come at the end, what pages dropped first, and only those that are pages; the first of a project at once."""
+    store, asked = MemoryStore(), list[str]()
+    for body in (b"old", b"new"):
+        await store.put(body)
+    before = [replace(entry(key, b"old"), checked=1.0) for key in (_PAGE, _REMOVED)]
+    for one in before:
+        await store.save(one)
+
+    async def learn(coming: Entry) -> bool:
+        assert coming.key != _PAGE or store.find(_PAGE) == before[0]
+        asked.append(coming.key)
+        return welcome
+
+    addresses = Addresses(store, replace_newer=False, learn=learn)
+    entries = [entry(key, b"new") for key in (_PAGE, _REMOVED, f"{_PAGE}other/")]
+    await addresses.save(member("a", b"new", *entries), entries)
+    assert [*before, entries[2]] == [store.find(one.key) for one in (*before, entries[2])]
+    await addresses.finish()
+
+    assert [_REMOVED, _PAGE] == asked
+    assert (entries[:2] if welcome else before) == [store.find(key) for key in (_PAGE, _REMOVED)]
+    assert (0, 0 if welcome else 1) == (addresses.newer, addresses.unknown)
+
+
+async def test_save__older_pages_and_what_they_dropped() -> None:
+    """A page stays that is newer, and what is said of dropped files is of use however old it is."""
+    store, asked = MemoryStore(), list[str]()
+    for body in (b"old", b"new"):
+        await store.put(body)
+    for key in (_PAGE, _REMOVED):
+        await store.save(replace(entry(key, b"new"), checked=entry(key, b"old").checked + 1))
+
+    async def learn(coming: Entry) -> bool:
+        asked.append(coming.key)
+        return False
+
+    addresses = Addresses(store, replace_newer=False, learn=learn)
+    entries = [entry(key, b"old") for key in (_PAGE, _REMOVED)]
+    await addresses.save(member("a", b"old", *entries), entries)
+    await addresses.finish()
+
+    assert ([_REMOVED], 1, 0) == (asked, addresses.newer, addresses.unknown)
+
+
+async def test_finish__page_that_came_from_upstream_meanwhile() -> None:
+    """It stays, being newer."""
+    store, asked = MemoryStore(), list[str]()
+    for body in (b"old", b"new", b"newest"):
+        await store.put(body)
+    await store.save(replace(entry(_PAGE, b"old"), checked=1.0))
+
+    async def learn(coming: Entry) -> bool:
+        asked.append(coming.key)
+        return True
+
+    addresses, coming = Addresses(store, replace_newer=False, learn=learn), entry(_PAGE, b"new")
+    await addresses.save(member("a", b"new", coming), [coming])
+    newest = replace(entry(_PAGE, b"newest"), checked=coming.checked + 1)
+    await store.save(newest)
+    await addresses.finish()
+
+    assert (newest, [], 1) == (store.find(_PAGE), asked, addresses.newer)

@@ -176,7 +176,7 @@ def test_summary__all_that_can_come_out() -> None:
     assert [
         "a.tar: took in 1 file, 1.0 kB; 2 files were here.",
         "3 addresses stayed as what is here, which upstream confirmed later: --replace-newer replaces that, too.",
-        "1 address of a later version left out.",
+        "1 address left out: of a later version, or no index page.",
         "Not here, and in the bundle that this one follows: 1 file. Import that one first, then this one again.",
         "missing: files/a",
     ] == summary("a.tar", done)

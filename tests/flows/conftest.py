@@ -42,7 +42,8 @@ async def make_clocked(data_folder: Path, clock: SteppedClock) -> AsyncIterator[
         async def make(upstream: str, *, mount: Mapping[str, Any] | None = None, **more: Any) -> Running:
             first = UpstreamSettings(**{"mount": "pypi", "url": upstream, "ttl": 600.0} | dict(mount or {}))
             more["fetch"] = {"retries": 0} | SMALL | more.get("fetch", {})
-            settings = Settings(port=0, data=data_folder, upstreams=(first, *more.pop("upstreams", ())), **more)
+            more = {"data": data_folder} | more
+            settings = Settings(port=0, upstreams=(first, *more.pop("upstreams", ())), **more)
             running = await app.start(settings, clock)
             stack.push_async_callback(running.close)
             return running

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +13,21 @@ import aiohttp
 from proxy.bundles import layout
 from proxy.bundles.importing import Imported, ImportWish
 from proxy.bundles.manifest import BundleMember
+from proxy.config.settings import Settings
+from proxy.config.upstreams import UpstreamSettings
+from proxy.control.opened_folder import OpenedFolder
 from proxy.model import Entry
+from proxy.python.supplements import REMOVED
 from tests.archive import LONG_AGO, Archive, deb
 from tests.bodies import sha256
 from tests.bundles.tars import bundle, tar
 from tests.conftest import MakeProxy
 from tests.control.stores import aside, asked
 from tests.flows.apting import client, start, update
-from tests.flows.asking import until_idle
+from tests.flows.asking import SteppedClock, until_idle
+from tests.flows.conftest import MakeClocked
 from tests.flows.test_offline import NEW, OLD, SOURCE, ask, files, keep, of, publish
+from tests.flows.test_removed import listed
 from tests.origin import Origin
 from tests.pages import HTML
 from tests.wheels import Package
@@ -102,6 +110,43 @@ async def test_index__page_that_was_just_served(
     assert NEW.filename.encode() in (await ask(http, running, "/simple/demo/", HTML)).body
     assert 1 == (await imported(running, old)).newer
     assert NEW.filename.encode() in (await ask(http, running, "/simple/demo/", HTML)).body
+
+
+async def test_index__newer_page_that_dropped_a_file(
+    make_clocked: MakeClocked, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """What a page dropped that came in a bundle is shown as after a refresh from upstream, whoever is told of it."""
+    refreshed = await make_clocked(origin.url, data=tmp_path / "refreshed")
+    running = await make_clocked(origin.url, data=tmp_path / "running")
+    stopped = await make_clocked(origin.url, data=tmp_path / "stopped")
+    publish(origin, OLD, NEW)
+    for one in (refreshed, running, stopped):
+        await files(http, one)
+        await keep(http, one, OLD, NEW)
+    await stopped.close()
+    clock.advance(601)
+    publish(origin, NEW, SOURCE)
+    other = await make_clocked(origin.url, data=tmp_path / "other")
+    await files(http, other)
+    await keep(http, other, SOURCE)
+    data = await bundled(other)
+    await imported(running, data)
+    settings = Settings(data=tmp_path / "stopped", upstreams=(UpstreamSettings(mount="pypi", url=origin.url),))
+
+    def take_in() -> Imported:
+        with closing(OpenedFolder.open(tmp_path / "stopped", 1 << 30, settings)) as folder:
+            return folder.take_in([data], ImportWish())
+
+    await asyncio.to_thread(take_in)
+    stopped = await make_clocked(origin.url, data=tmp_path / "stopped")
+
+    asked_before = origin.count("/simple/demo/")
+    shown = [await listed(http, one, "/pypi/simple/demo/") for one in (running, stopped)]
+    assert asked_before == origin.count("/simple/demo/")
+    assert {OLD.filename: REMOVED, NEW.filename: False, SOURCE.filename: False} == shown[0] == shown[1]
+    assert shown[0] == await listed(http, refreshed, "/pypi/simple/demo/")
+    for one in (running, stopped):
+        assert (body_of(OLD), "hit") == ((got := await ask(http, one, of(OLD))).body, got.cache)
 
 
 async def test_loose_files__are_not_downloaded(
