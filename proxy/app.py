@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TextIO, TypeVar
 
 from aiohttp import http_parser, web
 
@@ -117,11 +117,14 @@ async def start(
     clock: Clock | None = None,
     credentials: Credentials | None = None,
     proxies: Proxies | None = None,
+    log: TextIO | None = None,
 ) -> Running:
     """Build the parts from the inside out, and listen. `Running.close` closes them in the opposite order.
 
     `credentials`: for upstreams that require them; None: no request carries any. `proxies`: which requests go through
-    one; None: as the settings say. Raises PullthroughError (a library is missing, StoreRefused), OSError.
+    one; None: as the settings say. `log`: where the log goes; None: standard error.
+
+    Raises PullthroughError (a library is missing, StoreRefused), OSError.
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise PullthroughError(
@@ -143,7 +146,7 @@ async def start(
 
         # What is told of it.
         gauges = Gauges(int(settings.disk), store_errors=lambda: store.failures, followers=lambda: downloads.followers)
-        told = Observation.begin(stack, settings, clock, (*sites, ARCHIVES), gauges)
+        told = Observation.begin(stack, settings, clock, (*sites, ARCHIVES), gauges, log)
         observer = told.observer
 
         # The disk and the network.

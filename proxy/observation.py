@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from typing import TextIO
 
 from proxy.config.settings import Settings
 from proxy.control.holdings import named
@@ -36,12 +37,21 @@ class Observation:
     observer: AnswerObserver
 
     @classmethod
-    def begin(
-        cls, stack: AsyncExitStack, settings: Settings, clock: Clock, mounts: Sequence[str], gauges: Gauges
+    def begin(  # noqa: PLR0913, PLR0917 - what it tells, and where
+        cls,
+        stack: AsyncExitStack,
+        settings: Settings,
+        clock: Clock,
+        mounts: Sequence[str],
+        gauges: Gauges,
+        stream: TextIO | None = None,
     ) -> Observation:
-        """Begin to observe; `stack` ends it. `mounts`: the configured upstreams; `gauges`: what metrics ask for."""
+        """Begin to observe; `stack` ends it. `mounts`: the configured upstreams; `gauges`: what metrics ask for.
+
+        `stream`: where the log goes; None: standard error.
+        """
         structured = settings.serve.log_format == "json"
-        log = stack.enter_context(written_to(sys.stderr, structured=structured))
+        log = stack.enter_context(written_to(stream or sys.stderr, structured=structured))
         metrics = Metrics(mounts, replace(gauges, dropped_lines=lambda: log.dropped))
         kept = settings.history
         history = Recorder(clock, kept.days, int(kept.size), named) if kept.days else None

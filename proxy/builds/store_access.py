@@ -41,6 +41,24 @@ def reach(place: DataPlace, environ: Mapping[str, str], *, make: bool = False) -
     Where nobody chose a folder, the one that `setup` makes in the home folder counts, too: first one whose cache runs.
     Raises ControlError (there is no cache, or it is another user's), EngineTrouble, StoreError.
     """
+    found = _found(place, environ)
+    return OpenedFolder.open(found, place.limit, place.settings, make=make) if isinstance(found, Path) else found
+
+
+def idle_folder(place: DataPlace, environ: Mapping[str, str]) -> Path | None:
+    """The data folder that `reach` would open, since no cache runs on it; None: there is one to ask, or no folder.
+
+    Raises as `reach` does, but for errors of the folder.
+    """
+    found = _found(place, environ)
+    if isinstance(found, Path):
+        return found if is_data_folder(found) else None
+    found.close()
+    return None
+
+
+def _found(place: DataPlace, environ: Mapping[str, str]) -> RunningStore | ContainedStore | Path:
+    """The cache that has the store, or else the folder of the store."""
     folders = [place.folder]
     if not place.chosen and environ.get("HOME"):
         folders.append(Path(environ["HOME"]) / SETUP_FOLDER)
@@ -58,8 +76,7 @@ def reach(place: DataPlace, environ: Mapping[str, str], *, make: bool = False) -
         return ContainedStore(contained)
     if refused is not None:
         raise refused
-    there = next((folder for folder in folders if is_data_folder(folder)), place.folder)
-    return OpenedFolder.open(there, place.limit, place.settings, make=make)
+    return next((folder for folder in folders if is_data_folder(folder)), place.folder)
 
 
 def _refused(folder: Path, error: OSError) -> ControlError:

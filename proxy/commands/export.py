@@ -1,8 +1,8 @@
 """`pullthrough export`: pack what the cache holds, or what a build needs of it, into one plain tar.
 
-Called by `cli`. What a build needs is found as `warm --check` finds it. The bundle appears under its name when it is
-whole; `-` writes it to standard output. A line on standard error says what is in it. The exit status is 3 if the cache
-does not have all that the build needs.
+Called by `cli`. What a build needs is found as `warm --check` finds it, also where no cache runs. The bundle appears
+under its name when it is whole; `-` writes it to standard output. A line on standard error says what is in it. The exit
+status is 3 if the cache does not have all that the build needs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from proxy import operating_system
-from proxy.builds.store_access import DataPlace, reach
+from proxy.builds.store_access import DataPlace, idle_folder, reach
 from proxy.bundles import manifest_file
 from proxy.bundles.manifest import BundleMember
 from proxy.commands import output
@@ -93,12 +93,22 @@ def wish(flags: ExportFlags) -> ExportWish:
 
 
 def _needed(place: DataPlace, build: WarmFlags, environ: Mapping[str, str]) -> tuple[tuple[LockedFile, ...], list[str]]:
-    """Which files a build needs, and what of that the running cache lacks: none is fetched."""
+    """Which files a build needs, and what of that the cache lacks: none is fetched.
+
+    The cache that runs is asked; where none runs on the data folder, one is started for as long.
+    """
     from proxy.commands.warm import absences, brought  # noqa: PLC0415 - late: other exports do without its libraries
 
     if place.settings is None:
-        raise WrongUsage("--for asks the cache that runs, which its settings name")
-    report = brought(replace(build, check=True), place.settings, environ)
+        raise WrongUsage("--for asks the cache, which its settings name")
+    folder = idle_folder(place, environ)
+    with contextlib.ExitStack() as stack:
+        settings = place.settings
+        if folder is not None:
+            from proxy.commands.own_cache import own_cache  # noqa: PLC0415 - late: it loads the server
+
+            settings = stack.enter_context(own_cache(settings, folder, environ))
+        report = brought(replace(build, check=True), settings, environ)
     return tuple(LockedFile(one.filename, dict(one.hashes)) for one in report.files), list(absences(report))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.app import Running
 from proxy.builds.contained_cache import ContainedStore
-from proxy.builds.store_access import SETUP_FOLDER, DataPlace, reach
+from proxy.builds.store_access import SETUP_FOLDER, DataPlace, idle_folder, reach
 from proxy.control.client import RunningStore
 from proxy.control.opened_folder import OpenedFolder
 from proxy.control.protocol import ControlError
@@ -124,3 +124,17 @@ def test_reach__folder_that_is_made(machine: Mapping[str, str], data_folder: Pat
     """An import needs no cache before it."""
     with closing(reach(DataPlace(data_folder, 1 << 30, chosen=True), machine, make=True)) as store:
         assert 0 == store.stats().files
+
+
+def test_idle_folder(machine: Mapping[str, str], data_folder: Path, tmp_path: Path) -> None:
+    """The folder that would be opened, if a cache has been on it."""
+    _make(data_folder)
+
+    assert data_folder == idle_folder(DataPlace(data_folder, PLENTY, chosen=True), machine)
+    assert idle_folder(DataPlace(tmp_path / "none", PLENTY, chosen=True), machine) is None
+
+
+async def test_idle_folder__cache_that_runs(proxy: Running, data_folder: Path, machine: Mapping[str, str]) -> None:
+    """It is to be asked."""
+    assert proxy.urls
+    assert await asyncio.to_thread(idle_folder, DataPlace(data_folder, PLENTY, chosen=True), machine) is None

@@ -24,6 +24,7 @@ from proxy.control.export_wish import ExportWish
 from tests.commands.stored import FILES, Machine, body, file_of, fill, filled
 from tests.conftest import MakeProxy
 from tests.origin import Origin
+from tests.storage.disk import opened
 from tests.wheels import sdist, wheel
 
 _WHEEL = "file:pypi:torch::packages/aa/torch-2.7.1-cp312-none-any.whl"
@@ -201,3 +202,41 @@ async def test_export__for_a_build(
     assert {one.filename for one in needed} == {name for name in names if not name.endswith(".metadata")}
     assert {one.project for one in needed} == {key.split(":")[2] for key in _keys(bundle) if key.startswith("page:")}
     assert 2 == await run("demo", projects=("demo",))
+
+
+async def test_export__for_a_build_where_no_cache_runs(
+    make_proxy: MakeProxy, origin: Origin, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is here is what counts: nothing is asked upstream, and the verb leaves nothing that runs and no log line."""
+    demo, other, unneeded = wheel("demo", requires=("other",)), wheel("other"), wheel("unneeded")
+    source, backend = sdist("fromsource", pyproject='[build-system]\nrequires = ["backend"]\n'), wheel("backend")
+    origin.publish(demo, other, unneeded, source, backend, fmt="both", metadata=True)
+    running = await make_proxy(origin.url)
+    port = int(running.url.rpartition(":")[2])
+    upstreams = (UpstreamSettings(mount="pypi", url=origin.url),)
+    settings = Settings(port=port, data=data_folder, upstreams=upstreams, public_url="http://cache.example")
+    warmed = WarmFlags(("demo", "fromsource"), tools=False)
+    assert 0 == await asyncio.to_thread(warm, warmed, settings, dict(os.environ))
+    await running.close()
+    origin.forget()
+    place = DataPlace(data_folder, settings.disk, chosen=True, settings=settings)
+    bundle = tmp_path / "demo.tar"
+    capsys.readouterr()
+
+    async def run(*wanted: str) -> int:
+        flags = ExportFlags(place, str(bundle), build=WarmFlags(wanted, tools=False))
+        return await asyncio.to_thread(export, flags, dict(os.environ))
+
+    assert INCOMPLETE == await run("demo", "unneeded")
+    assert "unneeded" in capsys.readouterr().out
+    assert not bundle.exists()
+    assert 0 == await run("demo", "fromsource")
+    assert ("", 1) == ((said := capsys.readouterr()).out, len(said.err.splitlines()))
+
+    names = {key.rpartition("/")[2] for key in _keys(bundle) if key.startswith("file:")}
+    assert {one.filename for one in (demo, other, source, backend)} == {
+        name for name in names if not name.endswith(".metadata")
+    }
+    assert 0 == origin.count()
+    async with opened(data_folder) as store:  # nobody else has it
+        assert store.keys("file:")
