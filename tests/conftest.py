@@ -125,6 +125,12 @@ async def _no_task_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture
+def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For who runs uv: what it caches is by address, and an earlier test may have had the same port."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+
+
+@pytest.fixture
 def data_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Where the program keeps its files. No partial download may be left in it, unless the test is `keeps_spool`."""
     folder = tmp_path / "data"

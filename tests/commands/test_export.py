@@ -34,6 +34,9 @@ SIX = {key for key in FILES if ":six:" in key}
 APT = {key for key in FILES if key.startswith("apt:")}
 
 
+pytestmark = pytest.mark.usefixtures("own_caches")
+
+
 def _keys(bundle: Path) -> set[str]:
     return {entry.key for member in read(bundle).members if not member.elsewhere for entry in member.entries}
 

@@ -29,6 +29,9 @@ SOURCE = sdist("fromsource", pyproject='[build-system]\nrequires = ["backend"]\n
 BACKEND = wheel("backend")
 
 
+pytestmark = pytest.mark.usefixtures("own_caches")
+
+
 @pytest.fixture
 async def running(make_proxy: MakeProxy, origin: Origin) -> Running:
     """A cache in front of an origin with wheels, and a source distribution whose build needs another."""

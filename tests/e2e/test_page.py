@@ -46,11 +46,14 @@ async def _browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 def cache(origin: Origin, tmp_path: Path, home: Path) -> Iterator[Server]:
-    """The program in front of a local index that sends slowly."""
+    """The program in front of a local index that sends slowly, by one connection."""
     origin.publish(wheel("demo", "1.0", padding=_PADDING), fmt="json")
     origin.misbehave("/packages/demo-1.0-py3-none-any.whl", throttled(_RATE))
     settings = tmp_path / "settings.toml"
-    settings.write_text(f'[[upstream]]\nmount = "pypi"\nurl = "{origin.url}/"\nindex = "simple/"\n', encoding="utf-8")
+    settings.write_text(
+        f'[fetch]\nconnections = 1\n[[upstream]]\nmount = "pypi"\nurl = "{origin.url}/"\nindex = "simple/"\n',
+        encoding="utf-8",
+    )
     with serving(tmp_path / "data", home, settings) as server:
         yield server
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from proxy.app import Running
 
 
+pytestmark = pytest.mark.usefixtures("own_caches")
+
+
 def only(index: str) -> Callable[[str], str | None]:
     """A cache that has one index."""
     return lambda url: "http://cache/own/" if url == index else None

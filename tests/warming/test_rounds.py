@@ -28,6 +28,9 @@ SECOND = sdist("second", pyproject='[build-system]\nrequires = ["third", "first"
 THIRD = wheel("third")
 
 
+pytestmark = pytest.mark.usefixtures("own_caches")
+
+
 @pytest.fixture
 async def running(make_proxy: MakeProxy, origin: Origin) -> Running:
     """A cache in front of sources whose builds need each other."""
