@@ -1,8 +1,8 @@
 """Upstream's index pages: fetched once for all who ask, checked on arrival, compared with the page that they replace.
 
 Called by `pages` for the page that a client wants, by `catalog` for the pages that may list a file, and by
-`imported_pages` for pages that came another way. While a page
-arrives, `cache/documents.py` calls back: only an index page may replace an index page. Never renders.
+`imported_pages` for pages that came another way. While a page arrives, `cache/documents.py` calls back: only an index
+page may replace an index page. Never renders.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from tests.commands.stored import FILES, Machine, body, file_of, fill, filled
 from tests.conftest import MakeProxy
 from tests.origin import Origin
 from tests.storage.disk import opened
-from tests.wheels import sdist, wheel
+from tests.wheels import Package, sdist, wheel
 
 _WHEEL = "file:pypi:torch::packages/aa/torch-2.7.1-cp312-none-any.whl"
 _PATH = "files/pypi/_/packages/aa/torch-2.7.1-cp312-none-any.whl"
@@ -175,13 +175,19 @@ async def test_export__damaged_file(
     assert set(FILES) - {_WHEEL} == _keys(bundle)
 
 
+def _publish_build(origin: Origin) -> tuple[Package, ...]:
+    """Have two builds and what nobody needs; gives what `demo` and `fromsource` need, `demo` first."""
+    demo, other, unneeded = wheel("demo", requires=("other",)), wheel("other"), wheel("unneeded")
+    source, backend = sdist("fromsource", pyproject='[build-system]\nrequires = ["backend"]\n'), wheel("backend")
+    origin.publish(demo, other, unneeded, source, backend, fmt="both", metadata=True)
+    return demo, other, source, backend
+
+
 async def test_export__for_a_build(
     make_proxy: MakeProxy, origin: Origin, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exactly what it needs, with what its builds need; what is missing is said, and no bundle is made of the rest."""
-    demo, other, unneeded = wheel("demo", requires=("other",)), wheel("other"), wheel("unneeded")
-    source, backend = sdist("fromsource", pyproject='[build-system]\nrequires = ["backend"]\n'), wheel("backend")
-    origin.publish(demo, other, unneeded, source, backend, fmt="both", metadata=True)
+    built = _publish_build(origin)
     running = await make_proxy(origin.url)
     port = int(running.url.rpartition(":")[2])
     upstreams = (UpstreamSettings(mount="pypi", url=origin.url),)
@@ -194,16 +200,15 @@ async def test_export__for_a_build(
         return await asyncio.to_thread(export, flags, dict(os.environ))
 
     assert INCOMPLETE == await run("demo", "fromsource")
-    assert f"missing: {demo.filename}" in capsys.readouterr().out
+    assert f"missing: {built[0].filename}" in capsys.readouterr().out
     assert not bundle.exists()
     warmed = WarmFlags(("demo", "fromsource", "unneeded"), tools=False)
     assert 0 == await asyncio.to_thread(warm, warmed, settings, dict(os.environ))
     assert 0 == await run("demo", "fromsource")
 
-    needed = {demo, other, source, backend}
     names = {key.rpartition("/")[2] for key in _keys(bundle) if key.startswith("file:")}
-    assert {one.filename for one in needed} == {name for name in names if not name.endswith(".metadata")}
-    assert {one.project for one in needed} == {key.split(":")[2] for key in _keys(bundle) if key.startswith("page:")}
+    assert {one.filename for one in built} == {name for name in names if not name.endswith(".metadata")}
+    assert {one.project for one in built} == {key.split(":")[2] for key in _keys(bundle) if key.startswith("page:")}
     assert 2 == await run("demo", projects=("demo",))
 
 
@@ -211,9 +216,7 @@ async def test_export__for_a_build_where_no_cache_runs(
     make_proxy: MakeProxy, origin: Origin, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is here is what counts: nothing is asked upstream, and the verb leaves nothing that runs and no log line."""
-    demo, other, unneeded = wheel("demo", requires=("other",)), wheel("other"), wheel("unneeded")
-    source, backend = sdist("fromsource", pyproject='[build-system]\nrequires = ["backend"]\n'), wheel("backend")
-    origin.publish(demo, other, unneeded, source, backend, fmt="both", metadata=True)
+    built = _publish_build(origin)
     running = await make_proxy(origin.url)
     port = int(running.url.rpartition(":")[2])
     upstreams = (UpstreamSettings(mount="pypi", url=origin.url),)
@@ -237,9 +240,7 @@ async def test_export__for_a_build_where_no_cache_runs(
     assert ("", 1) == ((said := capsys.readouterr()).out, len(said.err.splitlines()))
 
     names = {key.rpartition("/")[2] for key in _keys(bundle) if key.startswith("file:")}
-    assert {one.filename for one in (demo, other, source, backend)} == {
-        name for name in names if not name.endswith(".metadata")
-    }
+    assert {one.filename for one in built} == {name for name in names if not name.endswith(".metadata")}
     assert 0 == origin.count()
     async with opened(data_folder) as store:  # nobody else has it
         assert store.keys("file:")
