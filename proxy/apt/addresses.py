@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import zip_longest
 from typing import TypeAlias
 
@@ -87,6 +88,7 @@ def parse(path: str) -> ArchiveAddress:
     return _address(first, rest)
 
 
+@lru_cache(maxsize=256)  # a client shows with each request what it has asked for behind it
 def parse_proxied(url: str) -> ArchiveAddress:
     """Read the undecoded address of a request in proxy form. Raises BadTarget.
 

@@ -61,6 +61,7 @@ class Files:
         self._clock = clock
         self._policy = policy
         self._starting: SingleFlight[None] = SingleFlight()
+        self._queued: set[str] = set()  # of those that are about to begin: whose turn at the host has not come
         self._prefetched: Bounded[str, None] = Bounded(_PREFETCHED)
 
     async def file(self, query: ArchiveQuery, digest: Digest | None = None) -> Representation:
@@ -71,7 +72,7 @@ class Files:
         address, key = query.target, _key(query.target)
         vouched = Vouched(own=1) if digest is not None else await self._vouching.of(query, self._store.find(key))
         starting = self._starting.get(key)
-        if starting is not None:
+        if starting is not None and key not in self._queued:
             await self._starting.result(starting)
         if digest is not None:
             candidates = [self._wanted(address, digest)]
@@ -192,6 +193,11 @@ class Files:
         vouched = await self._vouching.of(Query(address))
         if vouched.listed:
             wanted = self._wanted(address, vouched.listed[0].digest, vouched.listed[0].size)
+        self._queued.add(wanted.key)
+        try:
+            await self._downloads.ahead_turns.turn(address.url)
+        finally:
+            self._queued.discard(wanted.key)
         try:
             body, source = await self._downloads.open(wanted, ahead=True)
         except PullthroughError:
@@ -203,7 +209,10 @@ class Files:
 
     def _wanted(self, address: ArchiveAddress, digest: Digest | None = None, size: int | None = None) -> WantedFile:
         site = self._policy.site_of(address)
-        return WantedFile(_key(address), address.url, site, digest, size, binary=False, signed=True, looked_at=True)
+        deferred = size is not None
+        return WantedFile(
+            _key(address), address.url, site, digest, size, binary=False, signed=True, looked_at=True, deferred=deferred
+        )
 
 
 def _key(address: ArchiveAddress) -> str:

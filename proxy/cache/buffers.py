@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-LEAST = 256 << 10  # bytes of the shortest buffer; the others are twice as long each
+LEAST = 64 << 10  # bytes of the shortest buffer; the others are twice as long each
 MOST = 2 << 20  # bytes of the longest
 _KEPT = 16 << 20  # bytes of buffers that wait for the next body
 

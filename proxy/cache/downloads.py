@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from proxy.backoff import Backoff
 from proxy.cache import body_checks
+from proxy.cache.ahead_turns import AheadTurns
 from proxy.cache.accounts import report_discarded, report_wrong
 from proxy.cache.buffers import Buffers
 from proxy.cache.filling import Filling
@@ -22,6 +23,7 @@ from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import TRY_ELSEWHERE, Passthrough, Passthroughs, reported
 from proxy.cache.retry_policy import fresh_copy
 from proxy.cache.running_hash import RunningHash
+from proxy.cache.settling import Settling
 from proxy.cache.single_flight import SingleFlight
 from proxy.cache.stored_files import StoredFiles
 from proxy.cache.workers import Workers
@@ -42,6 +44,7 @@ from proxy.ports import Clock, Observer, Spool, Store, Upstream
 _log = logging.getLogger(__name__)
 _EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # how hosts refuse an address that was valid for a while
 _PIECE = 1 << 20  # bytes read at once
+_SETTLED = 5.0  # seconds to wait until files in memory are stored
 _BRIEF = 1 << 20  # bytes of a file that is sooner fetched again than continued after a kill
 _WRONG = 1.0  # seconds for which a location that sent wrong bytes is left alone; doubles each time
 _WRONG_LONGEST = 60.0  # seconds
@@ -67,12 +70,16 @@ class Downloads:
         self._hashing = Workers("hashing")
         self.host_limits = HostLimits()
         self._buffers = Buffers()
+        self._settling = Settling()
         self._passthroughs = Passthroughs(upstream, self.host_limits, self._hashing, observer)
+        self.ahead_turns = AheadTurns(self.host_limits, self._flights.values)
         self._slots = asyncio.Semaphore(lanes.downloads)
 
     async def stored(self, wanted: WantedFile) -> Blob | None:
         """The stored file, if there is one, under this address or, by its digest, under any other."""
         flight = self._flights.get(wanted.flight_key)
+        if flight is not None and flight.settling and not flight.ahead:
+            await self._settled()  # a client has it from there: who comes later gets what is stored
         return await self.stored_files.find(wanted, flight.validator if flight else None)
 
     async def open(self, wanted: WantedFile, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
@@ -123,7 +130,7 @@ class Downloads:
 
     def room(self, url: str) -> int:
         """How many more downloads the host of `url` is likely to allow now; for work ahead of clients."""
-        begun = sum(self.host_limits.same(url, flight.wanted.url) for flight in self._flights.values())
+        begun = sum(self.host_limits.same(url, one.wanted.url) for one in self._flights.values() if not one.over)
         return self.host_limits.room(url, self._lanes.connections, begun)
 
     async def followed(self, flight: Flight) -> AsyncGenerator[bytes]:
@@ -158,10 +165,19 @@ class Downloads:
         return sum(flight.followers for flight in self.under_way())
 
     async def close(self) -> None:
-        """Cancel all flights. The next run resumes them."""
+        """Cancel all flights, but for those that have all of their file. The next run resumes them."""
+        await self._settled()
         await self._tasks.close()
         await self.stored_files.close()
         await self._hashing.close()
+
+    async def _settled(self) -> None:
+        """Have the files stored that wait for that; not if the disk takes long."""
+        self._settling.hurry()
+        keys = [key for key, flight in self._flights.items() if flight.settling]
+        tasks = [task for task in map(self._tasks.get, keys) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_SETTLED)
 
     def _launch(self, flight: Flight) -> None:
         self._tasks.join(flight.wanted.flight_key, lambda: self._fly(flight))
@@ -213,6 +229,9 @@ class Downloads:
             self._wrong.succeeded((wanted.url, wanted.flight_key))
             assert flight.size is not None, "a filled flight knows its size"
             if flight.storable:
+                if spool.in_memory and wanted.deferred:
+                    flight.settling = True
+                    await self._settling.turn(flight.size)
                 adopted = True  # from here on the spool is the store's
                 await self._adopt(flight, spool, digest, flight.size)
         except WrongBytes as wrong:

@@ -10,6 +10,7 @@ upstream.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class WantedFile:
     `signed`: size and digest are in one signed list, so that another length is another file; the size on an index page
     is a hint where the page has a digest too. `called`: the file's name, where the address does not end in it.
     `text`: it is text, and the caller removes its content coding. `looked_at`: without a digest, an HTML page in its
-    place is told by its first bytes, whatever its media type.
+    place is told by its first bytes, whatever its media type. `deferred`: if it is short, it is stored a moment later.
     """
 
     key: str
@@ -73,6 +74,7 @@ class WantedFile:
     called: str | None = None
     text: bool = False
     looked_at: bool = False
+    deferred: bool = False
 
     @property
     def length(self) -> int | None:
@@ -110,10 +112,12 @@ class Flight:
         self.extents = Extents()
         self.resumed = 0  # bytes that an earlier run left on disk
         self.received = 0  # bytes that upstream sent in this run, also those that were on disk already
+        self.begun_at = time.monotonic()
         self.ahead = False  # no client waits for it yet
         self.storable = True  # whether upstream allows storing it
         self.unmeasured = False  # only the end of the response told how long the file is
         self.verified = False
+        self.settling = False  # whole, in memory, and not stored yet
         self.error: PullthroughError | None = None
         self.spool: Spool | None = None
         self.running_hash: RunningHash | None = None

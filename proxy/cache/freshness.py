@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from proxy.address_text import authority
 from proxy.bounded import Bounded
@@ -55,6 +56,7 @@ def may_store(reply: Reply, site: Site) -> bool:
     return not (site.honour_no_store and "no-store" in reply.headers.get("cache-control", "").lower())
 
 
+@lru_cache(maxsize=256)  # all that a host answers within a second has one date
 def parse_date(text: str | None) -> float | None:
     """Seconds since the epoch of a date in the preferred form (RFC 9110 §5.6.7); None for anything else."""
     match = _DATE.fullmatch(text or "")

@@ -52,7 +52,7 @@ class _Host:
     pause: float = _PAUSE
     again: float = 0.0  # when one more than the limit may be tried
     opened: float = 0.0  # when the last connection was opened
-    brisk: bool = False  # one connection alone is fast
+    brisk: bool | None = None  # whether one connection alone is fast; None: it is not known
     waiting: list[_Waiting] = field(default_factory=list)
 
 
@@ -139,6 +139,10 @@ class HostLimits:
 
     def brisk(self, url: str) -> bool:
         """Whether one connection alone is fast at this host, as far as is known."""
+        return self._host(url).brisk is True
+
+    def pace(self, url: str) -> bool | None:
+        """The same; None where it is not known."""
         return self._host(url).brisk
 
     def note_pace(self, url: str, *, brisk: bool) -> None:

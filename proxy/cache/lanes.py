@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 LOOK = 0.1  # seconds between looks at how fast a single connection is
 _LEAST = 2 << 20  # bytes of a file for which one connection more is worth its request
-_FAST = 100_000_000  # bytes a second from which on one connection is enough
+FAST = 100_000_000  # bytes a second from which on one connection is enough
 _SILENT = 2.0  # seconds without a response, at least, after which a further connection counts as refused,
 _SOON = 0.5  # if another one has nothing to do,
 _HANGS = 5.0  # and after which the only one does no good,
@@ -100,7 +100,7 @@ class Pacing:
         """Note whether a single connection is slow; a fast one does better alone, in order."""
         if self.slow or self._alone is None or now - self._alone[0] < LOOK:
             return
-        self.slow = on_disk - self._alone[1] < _FAST * (now - self._alone[0])
+        self.slow = on_disk - self._alone[1] < FAST * (now - self._alone[0])
         self._alone = (now, on_disk)
 
     def trickles(self, now: float, came: int) -> bool:
@@ -119,7 +119,7 @@ class Pacing:
         """Whether one connection is enough at this host, by a part that it did alone. None: that does not tell."""
         if self.slow or job.answered is None or brought < _LEAST:
             return False if self.slow else None
-        return brought >= _FAST * (now - job.answered)
+        return brought >= FAST * (now - job.answered)
 
     def silent(self, job: Job, now: float, *, idle: bool = False, others: bool = False) -> bool:
         """Whether a connection has been without a response for too long.

@@ -17,7 +17,7 @@ from proxy.errors import DigestDiffers, StoreBroken
 from proxy.model import Digest
 
 _PIECE = 1 << 20  # bytes read at once
-_QUICK = 64 << 10  # bytes that are hashed in less time than a thread takes to begin
+_QUICK = 256 << 10  # bytes that are hashed in less time than a thread takes to begin
 
 
 def _nothing() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from proxy.cache.buffers import LEAST, MOST
+from proxy.cache.buffers import MOST
 from proxy.cache.flight import Changed, Flight
 from proxy.errors import UpstreamError, WrongBytes
 from proxy.ports import Reply, Spool
 
 _BUFFERS = 3  # per writer
+_FIRST = 256 << 10  # bytes that are read at once, at most, until an upstream turns out to be fast
 _NONE = memoryview(b"")
 
 
@@ -38,7 +39,7 @@ class SpoolWriter:
         `readinto` and `write` raise. Bytes that arrived before a failure are written all the same.
         """
         # One byte more than is right, to notice a body that is too long.
-        size = LEAST if end is None else min(LEAST, end - self._position + 1)
+        size = _FIRST if end is None else min(_FIRST, end - self._position + 1)
         # Each is lent when its turn comes: most bodies are short.
         buffers = deque(
             [self._flight.buffers.borrow(size), *([_NONE] * (0 if self._spool.in_memory else _BUFFERS - 1))]
@@ -51,7 +52,7 @@ class SpoolWriter:
                     self._flight.received += filled
                     raise WrongBytes("Upstream sent more than it promised. Nothing was cached.")
                 await self._begin(buffers[0][:filled])
-                if LEAST <= filled == size < MOST:  # a fast upstream fills them
+                if _FIRST <= filled == size < MOST:  # a fast upstream fills them
                     size *= 2
                 buffers.rotate(-1)
                 await self._settle(_BUFFERS - 1)

@@ -155,7 +155,7 @@ class ShortSpool(SharedFile):
         """The owner is done, and the file has all its bytes. Raises StoreBroken."""
         self._refuse_if_done()
         self._done = True
-        if os.fstat(self.fd).st_size < size:
+        if self._extents.end_from(0) < size:
             raise StoreBroken("A download lost bytes in memory.")
 
     def adopted(self, blobs: Blobs, blob: tuple[Record, Path] | None) -> None:

@@ -313,7 +313,7 @@ class DiskStore:
 
     def _changed(self) -> None:
         """A blob was stored, and its row is about to be."""
-        self._upkeep.measure()
+        self._upkeep.measure_now_and_then()
         self._report()
 
     def _report(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from pathlib import Path
 
 from proxy import operating_system
@@ -29,11 +30,12 @@ from proxy.storage.threads import Tasks, Threads
 _log = logging.getLogger(__name__)
 
 _ROUND = 5.0  # seconds between two rounds
+_MOMENT = 0.05  # seconds for which a measure of the index is good enough
 _PROBE = 64 << 10  # bytes of the file that is written to see whether that works
 
 
 class Upkeep:
-    """Changed on the event loop only. Mutable state: whether the index is being rebuilt."""
+    """Changed on the event loop only. Mutable state: whether the index is being rebuilt, and when it was measured."""
 
     def __init__(  # noqa: PLR0913, PLR0917 the parts that it looks after
         self,
@@ -57,6 +59,7 @@ class Upkeep:
         self._tasks = tasks
         self._observer = observer
         self._rebuilding = False
+        self._measured = -_MOMENT  # when the index was last measured
         threads.on_damage = self._damaged
 
     async def run(self) -> None:
@@ -78,7 +81,13 @@ class Upkeep:
 
     def measure(self) -> None:
         """Count what the index takes of the bound."""
+        self._measured = time.monotonic()
         self._space.ledger.index = self._index.bytes_on_disk()
+
+    def measure_now_and_then(self) -> None:
+        """The same after a change, unless it was done a moment ago: what it may grow by meanwhile is counted."""
+        if time.monotonic() - self._measured > _MOMENT:
+            self.measure()
 
     async def look_at_disk(self) -> None:
         """Report what the file system has, and how long the longest unused blob was not used."""

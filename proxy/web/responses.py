@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 INLINE = 64 << 10  # bytes; bodies up to this length leave with their head, by one system call
 SHORT = 256 << 10  # bytes; longer bodies of files leave through the sender threads
+_READY = 1 << 20  # bytes of a download, if it is whole, that are offered to the socket on the event loop
 _AT_ONCE = 4 << 20  # bytes of a body in memory that are offered to the socket on the event loop
 
 
@@ -216,10 +217,13 @@ class Responder:
                     return
             exchange.status = answer.status
             transfer = Transfer(self._begin(exchange, answer), answer.start, end, descriptor, growing=flight)
+            if flight.verified and end - answer.start <= _READY:
+                _offer(await exchange.connection.flushed(), transfer)
             try:
-                with flight.followed(transfer.wake):
+                with flight.followed(transfer.grew):
                     try:
-                        await self._senders.send(await exchange.connection.flushed(), transfer)
+                        if transfer.position < end:
+                            await self._senders.send(await exchange.connection.flushed(), transfer)
                     finally:
                         flight.took(answer.start, transfer.position)
             except BodyBroken:
@@ -286,6 +290,20 @@ class Responder:
 
     def _head(self, answer: Plan) -> bytes:
         return answer.head(self._clock.now())
+
+
+def _offer(transport: asyncio.Transport, transfer: Transfer) -> None:
+    """Send what the socket takes at once, of a body that is there: without waking a thread for it."""
+    head, transfer.head = transfer.head, b""
+    transport.write(head)
+    with contextlib.suppress(OSError):  # the socket is full, or dead, or the disk fails: the thread finds out
+        while transfer.position < transfer.end and not transport.get_write_buffer_size():
+            sock = transport.get_extra_info("socket").fileno()
+            size = transfer.end - transfer.position
+            sent = operating_system.send_file(sock, transfer.descriptor, transfer.position, size)
+            if not sent:
+                return
+            transfer.position += sent
 
 
 def _read_back(descriptor: int, start: int, end: int) -> bytes | None:

@@ -73,6 +73,11 @@ class Transfer:
     done: asyncio.Future[None] | None = None
     sender: Sender | None = field(default=None, repr=False)
 
+    def grew(self) -> None:
+        """There may be more of a growing body: `wake`, if that is what the transfer waits for. To wake has its price."""
+        if self.starved:
+            self.wake()
+
     def wake(self) -> None:
         """Have the sender thread look at this transfer: there may be more to send. Called on the event loop."""
         if self.sender is not None and not self.queued:
@@ -226,7 +231,9 @@ class Sender(threading.Thread):
             over = growing is None or growing.over  # read first: nothing is added after that
             limit = transfer.end if growing is None else min(transfer.end, growing.readable(transfer.position))
             if limit <= transfer.position:
-                transfer.starved = True
+                if not transfer.starved:
+                    transfer.starved = True
+                    continue  # what came before `grew` could see it is seen now
                 if over:
                     self._end(transfer, BodyBroken("The body ended before its promised length."))
                 return False
