@@ -21,7 +21,10 @@ _NONE = b"[]"
 
 
 def none_contained(environ: Mapping[str, str], role: str = "cache") -> bool:
-    """Whether the engine says that no container has this role; False where it does not say so, or may not be meant."""
+    """Whether no container has this role, since the engine says so, or there is none.
+
+    False where that is not certain: an engine that is not understood, or perhaps not the one that is meant.
+    """
     place = _place(environ)
     if place is None:
         return False
@@ -34,6 +37,8 @@ def none_contained(environ: Mapping[str, str], role: str = "cache") -> bool:
         connection.request("GET", f"/containers/json?all=1&filters={filters}")
         answer = connection.getresponse()
         return answer.status == http.HTTPStatus.OK and answer.read(len(_NONE) + 2).strip() == _NONE
+    except (FileNotFoundError, ConnectionRefusedError):
+        return True  # no engine listens there, so there is no container
     except (OSError, http.client.HTTPException):
         return False
     finally:

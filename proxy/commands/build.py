@@ -113,7 +113,7 @@ def show(report: BuildReport, where: Console) -> None:
         where.print(made)
     how = "done" if not report.end.status else f"failed with status {report.end.status}"
     tags = f": {', '.join(report.tags)}" if report.tags and not report.end.status else ""
-    output.lines(where, [f"{how} in {report.seconds:.1f} s{tags}"])
+    output.lines(where.file, [f"{how} in {report.seconds:.1f} s{tags}"])
 
 
 def _ended(number: int, _: FrameType | None) -> NoReturn:

@@ -104,13 +104,13 @@ def _clean_store(flags: CleanFlags, store: StoreControl, wanted: Wish) -> int:
     with output.waiting(output.console(sys.stderr), "looking at what is stored"):
         plan = store.plan(wanted)
     if plan.empty:
-        output.lines(where, [_NOTHING])
+        output.lines(where.file, [_NOTHING])
         return DONE
     show(plan, where)
     if (status := _asked(flags, where, f"Remove {amount(plan)}?")) is not None:
         return status
     end = _removed(store.clean(wanted))
-    output.lines(where, [removed(end)])
+    output.lines(where.file, [removed(end)])
     return DONE
 
 
@@ -123,14 +123,14 @@ def _asked(flags: CleanFlags, where: Console, question: str) -> int | None:
         output.say(_NOBODY)
         return WRONG_USAGE
     if not answer:
-        output.lines(where, ["Nothing was removed."])
+        output.lines(where.file, ["Nothing was removed."])
         return FAILED
     return None
 
 
 def _removed(messages: Iterable[Message]) -> CleanEnd:
     end = CleanEnd(0, 0, 0)
-    with output.progress(output.console(sys.stderr), "removing") as advance:
+    with output.progress(sys.stderr, "removing") as advance:
         for message in messages:
             if isinstance(message, Progress):
                 advance(message.done, message.of)
@@ -160,7 +160,7 @@ def show(plan: CleanPlan, where: Console) -> None:
         texts.append(f"{addresses} of files that have others, too: these files stay")
     if plan.broken_off:
         texts.append(f"downloads that broke off: {output.size(plan.broken_off)}")
-    output.lines(where, [*texts, f"{output.size(plan.left)} would be left"])
+    output.lines(where.file, [*texts, f"{output.size(plan.left)} would be left"])
 
 
 def amount(plan: CleanPlan) -> str:
@@ -184,16 +184,16 @@ def _clean_docker(flags: CleanFlags, environ: Mapping[str, str]) -> int:
     mounts = [mount for one in found.caches for mount in one.removable]
     if mounts:
         show_docker(found, where)
-    output.lines(where, [f"not looked at: {trouble}" for trouble in found.troubles])
+    output.lines(where.file, [f"not looked at: {trouble}" for trouble in found.troubles])
     if not mounts:
-        output.lines(where, ["Docker has no cache mounts that could be removed."])
+        output.lines(where.file, ["Docker has no cache mounts that could be removed."])
         return FAILED if found.troubles else DONE
     count, total = output.number(len(mounts), "cache mount"), output.size(sum(mount.size for mount in mounts))
     if (status := _asked(flags, where, f"Remove {count} of Docker, {total}?")) is not None:
         return status
     names = [one.builder for one in found.caches if one.removable]
     freed, troubles = docker_caches.prune(environ, names)
-    output.lines(where, [f"Removed cache mounts of Docker, {output.size(freed)}."])
+    output.lines(where.file, [f"Removed cache mounts of Docker, {output.size(freed)}."])
     for trouble in troubles:
         output.say(trouble)
     return FAILED if troubles or found.troubles else DONE

@@ -39,7 +39,7 @@ def diff(flags: DiffFlags, settings: Callable[[], Settings], environ: Mapping[st
         if flags.json:
             sys.stdout.write(output.json_text(found))
         else:
-            output.lines(output.console(), list(lines(found)))
+            output.lines(sys.stdout, list(lines(found)))
         return DONE if found.none else DIFFERENT
 
     return ended(work, "the bundle")
@@ -53,7 +53,7 @@ def _cached(flags: DiffFlags, settings: Settings, environ: Mapping[str, str]) ->
         sys.stdout.write(output.json_text(report))
     else:
         texts = [*absences(report), f"In both: {output.number(report.here, 'file')}."]
-        output.lines(output.console(), texts)
+        output.lines(sys.stdout, texts)
     return DONE if report.complete else DIFFERENT
 
 

@@ -82,4 +82,4 @@ def show(finding: Finding, where: Console) -> None:
     state = Text(f"{finding.health.value:<6}", _STYLES[finding.health])
     where.print(state + output.plain(f"{finding.subject}: {finding.text}"), soft_wrap=True)
     if finding.remedy:
-        output.lines(where, [f"      → {finding.remedy}"])
+        output.lines(where.file, [f"      → {finding.remedy}"])

@@ -22,6 +22,9 @@ def ended(work: Callable[[], int], place: str = "the data folder") -> int:
     `place`: what an error of the system is about where it names no file.
     """
     gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
+    if not gc.isenabled():  # while the program was loaded: what that made stays to the end
+        gc.freeze()
+        gc.enable()
     try:
         return work()
     except WrongUsage as error:

@@ -63,7 +63,7 @@ def export(flags: ExportFlags, environ: Mapping[str, str]) -> int:
         if flags.build is not None:
             files, absent = _needed(flags.place, flags.build, environ)
             if absent:
-                output.lines(output.console(), absent)
+                output.lines(sys.stdout, absent)
                 output.say("not all that the build needs is here. Fetch it with: pullthrough warm")
                 return INCOMPLETE
             wanted = msgspec.structs.replace(wanted, indexes=(), files=files)
@@ -135,7 +135,7 @@ def _file(store: BundlingStore, wanted: ExportWish, path: Path) -> None:
     part = Path(name)
     try:
         try:
-            with output.progress(output.console(sys.stderr), "exporting") as advance, synced_behind(descriptor) as disk:
+            with output.progress(sys.stderr, "exporting") as advance, synced_behind(descriptor) as disk:
 
                 def advanced(done: int, of: int) -> None:
                     disk.wrote(done)

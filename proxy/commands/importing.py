@@ -50,7 +50,7 @@ def take_in(flags: ImportFlags, environ: Mapping[str, str]) -> int:
                 sys.stdout.write(output.json_text(done, line=True))
                 sys.stdout.flush()
             else:
-                output.lines(output.console(), summary(path, done, _strange(done, flags), loose=_is_loose(path, flags)))
+                output.lines(sys.stdout, summary(path, done, _strange(done, flags), loose=_is_loose(path, flags)))
             status = FAILED if done.missing else status
         return status
 
@@ -60,7 +60,7 @@ def take_in(flags: ImportFlags, environ: Mapping[str, str]) -> int:
 def _taken(path: str, flags: ImportFlags, environ: Mapping[str, str]) -> Imported:
     wish = ImportWish(flags.replace_newer, _is_loose(path, flags))
     with (
-        output.progress(output.console(sys.stderr), "importing") as advance,
+        output.progress(sys.stderr, "importing") as advance,
         closing(reach(flags.place, environ, make=True)) as store,
     ):
         if path == "-" or not Path(path).is_file():

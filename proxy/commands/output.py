@@ -1,7 +1,8 @@
 """What all verbs share when they print: sizes, times, tables, progress, questions.
 
 Nothing is coloured or animated where the output is no terminal, or where NO_COLOR is set (no-color.org). Called by the
-modules of this room only. It decides nothing but how things look.
+modules of this room only. It decides nothing but how things look. What draws tables and bars is imported when one is
+drawn: it takes longer to load than a verb may run.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 _THOUSAND = 1000
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -24,6 +27,8 @@ _PERIODS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 def console(stream: IO[str] | None = None) -> Console:
     """Where a verb prints: on `stream`, else on standard output."""
+    from rich.console import Console  # noqa: PLC0415 - late, see above
+
     stream = stream or sys.stdout
     terminal = stream.isatty()
     return Console(
@@ -77,11 +82,19 @@ def period(seconds: float) -> str:
 
 def plain(text: str) -> Text:
     """Text that came from elsewhere, as a cell or a line: no mark-up, and nothing that moves a terminal's cursor."""
-    return Text("".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text))
+    from rich.text import Text  # noqa: PLC0415 - late, see above
+
+    return Text(_printable(text))
+
+
+def _printable(text: str) -> str:
+    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
 
 
 def table(title: str, *columns: str | tuple[str, Literal["left", "right"]]) -> Table:
     """A table. A column is its heading, or (heading, "right") where it holds numbers."""
+    from rich.table import Table  # noqa: PLC0415 - late, see above
+
     made = Table(
         title=title or None, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), pad_edge=False
     )
@@ -97,15 +110,15 @@ def add_row(to: Table, *cells: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(where: Console, what: str) -> Generator[Callable[[int, int], None]]:
+def progress(stream: IO[str], what: str) -> Generator[Callable[[int, int], None]]:
     """A bar for work that is counted in bytes, gone when the work is done. Gives `advance(done, of)`.
 
     Shows nothing where nothing may move.
     """
-    if not animated(where):
+    if not stream.isatty() or not animated(where := console(stream)):
         yield lambda _done, _of: None
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - slow to load
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - late, see above
 
     shown = Progress(
         TextColumn("{task.description}"),
@@ -144,7 +157,7 @@ def confirmed(question: str, where: Console, answers: IO[str] | None = None) -> 
     return answers.readline().strip().lower() in {"y", "yes"}
 
 
-def lines(where: Console, texts: Sequence[str]) -> None:
-    """Print lines, each as it is: none is folded."""
+def lines(stream: IO[str], texts: Sequence[str]) -> None:
+    """Print lines, each as it is: none is folded, and nothing in it moves a terminal's cursor."""
     for text in texts:
-        where.print(plain(text), soft_wrap=True)
+        print(_printable(text), file=stream, flush=True)

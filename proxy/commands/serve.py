@@ -104,6 +104,7 @@ async def run(
     # These objects live as long as the process. A full collection over all of them would stop the server for 30 ms.
     gc.collect()
     gc.freeze()
+    gc.enable()
     warming = _warming(settings, running, environ or {})
     try:
         running.log.write(greet(running.urls))

@@ -36,7 +36,7 @@ def verify(flags: VerifyFlags, environ: Mapping[str, str]) -> int:
         with closing(reach(flags.place, environ)) as store:
             end = (_printed if flags.json else _followed)(store.verify())
         if not flags.json:
-            output.lines(output.console(), summary(end))
+            output.lines(sys.stdout, summary(end))
         return FAILED if end.unknown else DONE
 
     return ended(work)
@@ -46,12 +46,12 @@ def verify_bundle(bundle: str, *, json: bool) -> int:
     """Verify a bundle. Gives the exit status: 1 too where it is damaged; the message names the member."""
 
     def work() -> int:
-        with output.progress(output.console(sys.stderr), "verifying") as advance:
+        with output.progress(sys.stderr, "verifying") as advance:
             found = verifying.verify(Path(bundle), advance)
         if json:
             sys.stdout.write(output.json_text(found))
         else:
-            output.lines(output.console(), bundle_summary(found))
+            output.lines(sys.stdout, bundle_summary(found))
         return DONE
 
     return ended(work, "the bundle")
@@ -76,14 +76,13 @@ def _printed(messages: Iterable[Message]) -> VerifyEnd:
 
 def _followed(messages: Iterable[Message]) -> VerifyEnd:
     end = VerifyEnd(0, 0, 0, 0, 0, 0)
-    where = output.console()
-    with output.progress(output.console(sys.stderr), "verifying") as advance:
+    with output.progress(sys.stderr, "verifying") as advance:
         for message in messages:
             match message:
                 case Progress(done=done, of=of):
                     advance(done, of)
                 case DamagedFile(file=file):
-                    output.lines(where, [damaged(file)])
+                    output.lines(sys.stdout, [damaged(file)])
                 case VerifyEnd():
                     end = message
                 case _:

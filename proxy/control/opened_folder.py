@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -31,7 +32,9 @@ from proxy.storage.opening import open_disk_store
 from proxy.storage.store import DiskStore
 
 if TYPE_CHECKING:
+    from proxy.bundles.addresses import Learn
     from proxy.control.caretaker import Caretaker
+    from proxy.model import Entry
 
 T = TypeVar("T")
 
@@ -137,10 +140,25 @@ class OpenedFolder:
         return self._run(self._taken_in(coming(), wish, range_of))
 
     async def _taken_in(self, pieces: AsyncGenerator[bytes], wish: ImportWish, range_of: RangeOf) -> Imported:
+        from proxy.control.importer import Importer  # noqa: PLC0415 - late, see above
+
+        async with AsyncExitStack() as stack:
+            learn: Learn | None = None
+
+            async def learn_from(entry: Entry) -> bool:
+                nonlocal learn
+                if learn is None:  # only for pages in place of others, which come one after another
+                    learn = await stack.enter_async_context(self._learning())
+                return await learn(entry)
+
+            return await Importer(self._store, MachineClock(), learn=learn_from).take_in(pieces, wish, range_of)
+
+    @asynccontextmanager
+    async def _learning(self) -> AsyncGenerator[Learn]:
+        """What learns from index pages."""
         from proxy.cache.bodies import Bodies  # noqa: PLC0415 - late, see above
         from proxy.cache.documents import Documents  # noqa: PLC0415
         from proxy.cache.freshness import Patience  # noqa: PLC0415
-        from proxy.control.importer import Importer  # noqa: PLC0415
         from proxy.python.imported_pages import ImportedPages  # noqa: PLC0415
         from proxy.upstream.offline import NoUpstream  # noqa: PLC0415
 
@@ -150,7 +168,7 @@ class OpenedFolder:
         documents = Documents(store, upstream, clock, Bodies(clock, 0), Patience(upstream, clock))
         try:
             async with ImportedPages.of_store(sites, store, documents, clock) as pages:
-                return await Importer(store, clock, learn=pages.learn).take_in(pieces, wish, range_of)
+                yield pages.learn
         finally:
             await documents.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,8 +48,19 @@ def test_question__not_for_certain(engine: FakeEngine, answer: object, status: i
 
 
 def test_question__no_engine(tmp_path: Path) -> None:
-    """Where nobody answers, the library says what is wrong."""
-    assert not none_contained({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    """Where nothing listens, there are no containers: neither without a socket, nor with one that was left."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+        left.bind(f"{tmp_path}/left.sock")
+
+    assert none_contained({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    assert none_contained({"DOCKER_HOST": f"unix://{tmp_path}/left.sock"})
+
+
+def test_question__that_cannot_be_asked(tmp_path: Path) -> None:
+    """The library is to say what is wrong."""
+    (tmp_path / "file").touch()
+
+    assert not none_contained({"DOCKER_HOST": f"unix://{tmp_path}/file/no.sock"})
 
 
 @pytest.mark.parametrize(

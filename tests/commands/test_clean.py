@@ -69,7 +69,7 @@ def test_show__golden_text() -> None:
     where = output.console(stream)
     show(_PLAN, where)
     lines = [f"Remove {amount(_PLAN)}?", removed(CleanEnd(2, 1_396_000_000, 1)), removed(CleanEnd(1, 10, 0)), ""]
-    output.lines(where, lines)
+    output.lines(stream, lines)
     mounts = (CacheRecord("a", CACHE_MOUNT, 2_000_000_000, False, False, 'x with id "/pullthrough-pip"'),)
     show_docker(DockerCaches(0, 0, (BuilderCache("docker", mounts),), ()), where)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 from typing import NoReturn
 
 import pytest
@@ -46,3 +47,15 @@ def test_ended__reader_that_is_gone() -> None:
 def test_ended__status_of_the_work() -> None:
     """Passed on."""
     assert 3 == ended(lambda: 3)
+
+
+def test_ended__collector_works_again() -> None:
+    """It waited while the program was loaded; what that made is not looked at again."""
+    gc.disable()
+    try:
+        collecting = ended(lambda: int(gc.isenabled() and gc.get_freeze_count() > 0))
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+    assert 1 == collecting

@@ -118,7 +118,7 @@ def test_progress__nothing_moves(
     monkeypatch.setenv(name, value)
     stream, keyboard = terminal
     where = output.console(stream)
-    with output.progress(where, "checking") as advance, output.waiting(where, "for something"):
+    with output.progress(stream, "checking") as advance, output.waiting(where, "for something"):
         advance(1, 2)
     where.print("end")
 
@@ -131,7 +131,7 @@ def test_progress__on_a_terminal(terminal: tuple[IO[str], int], monkeypatch: pyt
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
     stream, keyboard = terminal
-    with output.progress(output.console(stream), "checking") as advance:
+    with output.progress(stream, "checking") as advance:
         advance(1_000_000, 2_000_000)
 
     assert "1.0 MB of 2.0 MB" in _shown(stream, keyboard)
