@@ -20,7 +20,7 @@ from proxy.config.settings import Settings
 from proxy.errors import WrongUsage
 from proxy.warming import platforms
 from proxy.warming.fetching import NoCache, Warming
-from proxy.warming.resolving import Requirements
+from proxy.warming.requirement_files import Requirements
 from proxy.warming.rounds import TOOLS, Report, WarmTarget, run
 from proxy.warming.wishes import AptWish, gather
 
@@ -65,7 +65,7 @@ def brought(flags: WarmFlags, settings: Settings, environ: Mapping[str, str]) ->
     platforms.wanted(flags.platforms, flags.pythons)  # before anything is asked
     with _shown(output.console(sys.stderr), check=flags.check) as bars:
         warming = _warming(flags, settings, bars)
-        wishes = gather(flags.wanted, flags.apt, warming)
+        wishes = gather(flags.wanted, flags.apt, warming, environ)
         if flags.tools and wishes.distributions:
             wishes.distributions.append(Requirements([*TOOLS]))
         targets = _targets(flags.platforms or tuple(wishes.platforms), flags.pythons or tuple(wishes.pythons))
@@ -109,7 +109,8 @@ def _print(report: Report, where: Console) -> None:
     output.add_row(table, "were here", f"{report.here:,}", output.size(report.size_here))
     output.add_row(table, "came", f"{report.came:,}", output.size(report.size_came))
     where.print(table)
-    for line in (*absences(report), *(f"not understood: {line}" for line in report.unread)):
+    left_out = (f"left out: {one.what}: {one.why}" for one in report.left_out)
+    for line in (*absences(report), *left_out, *(f"not understood: {line}" for line in report.unread)):
         where.print(output.plain(line))
 
 

@@ -18,9 +18,10 @@ from proxy.builds.dockerfile import Dockerfile, Instruction, Stage
 from proxy.warming import archives, lock_files, text_files
 from proxy.warming.image_files import ImageFiles
 from proxy.warming.installers import FromArchive, FromIndex, FromLock, Nothing, Unread, installed
-from proxy.warming.resolving import Requirements
+from proxy.warming.requirement_files import Requirements
 from proxy.warming.shell_commands import Command, commands, filled, unknown
 from proxy.warming.text_files import UnreadableFile
+from proxy.warming.uv_lock import UvLock
 
 _NAMES = re.compile(r"(?:.*\.)?(?:dockerfile|containerfile)(?:\..*)?", re.IGNORECASE)
 _PYTHON = re.compile(r"\bpython:?(3\.\d+(?:\.\d+)?)")
@@ -64,7 +65,7 @@ class Steps:
     """
 
     requirements: list[Requirements] = field(default_factory=list)
-    locks: list[Pylock] = field(default_factory=list)
+    locks: list[Pylock | UvLock] = field(default_factory=list)
     packages: list[FromArchive] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -174,13 +175,13 @@ class _Reader:
             lock = lock_files.read(path)
         except UnreadableFile as error:
             return str(error)
-        assert isinstance(lock, Pylock), "its name says so"
+        assert isinstance(lock, Pylock | UvLock), "its name says so"
         found.locks.append(lock)
         return None
 
     def _index(self, wanted: FromIndex, step: Command, run: Instruction, place: _Place, found: Steps) -> str | None:
-        made = Requirements(list(wanted.wanted))
         variables = {**place.variables, **step.variables}
+        made = Requirements(list(wanted.wanted), variables=variables)
         named = [word for name in _INDEX_VARIABLES for word in variables.get(name, "").split()]
         for index in (*wanted.indexes, *named):
             there = self.on_cache(index)

@@ -1,7 +1,4 @@
-"""Requirements → a lock file, by uv against the cache, or by pip where there is no uv (ADR 20).
-
-A requirements file is read here only as far as it says where to look: index lines would lead uv past the cache.
-"""
+"""Requirements → a lock file, by uv against the cache, or by pip where there is no uv (ADR 20)."""
 
 from __future__ import annotations
 
@@ -13,66 +10,24 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from packaging.pylock import Pylock
+from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock
 
 from proxy.errors import PullthroughError
-from proxy.warming import lock_files, text_files
+from proxy.warming import lock_files
 from proxy.warming.platforms import for_uv
-from proxy.warming.text_files import UnreadableFile
+from proxy.warming.requirement_files import Requirements
 
-_DEEPEST = 10  # requirements files that name others
-_INDEX = ("-i", "--index-url", "--extra-index-url")
-_PAST = ("-f", "--find-links", "-e", "--editable")
-_INCLUDED = {"-r": False, "--requirement": False, "-c": True, "--constraint": True}
 _KEPT = 4000  # characters of what uv said that are shown
 
 
 class Unresolved(PullthroughError):
     """No set of versions was found, or nobody is there to look for one. The text says why."""
-
-
-@dataclass(slots=True)
-class Requirements:
-    """Requirements as text, what bounds them, and the addresses of further indexes, on the cache."""
-
-    lines: list[str] = field(default_factory=list)
-    constraints: list[str] = field(default_factory=list)
-    indexes: list[str] = field(default_factory=list)
-
-    def add(self, path: Path, on_cache: Callable[[str], str | None]) -> None:
-        """Take a requirements file in. `on_cache`: where the cache has an index, or None. Raises UnreadableFile."""
-        self.take(path, on_cache, bounds=False)
-
-    def take(self, path: Path, on_cache: Callable[[str], str | None], *, bounds: bool) -> None:
-        """As `add`, or take its lines as `bounds` of what is wanted."""
-        self._add(path, on_cache, self.constraints if bounds else self.lines, _DEEPEST)
-
-    def _add(self, path: Path, on_cache: Callable[[str], str | None], to: list[str], depth: int) -> None:
-        if not depth:
-            raise UnreadableFile(f"{path}: requirements files that name each other")
-        for line in _lines(path):
-            word, _, rest = line.replace("=", " ", 1).partition(" ") if line.startswith("--") else line.partition(" ")
-            rest = rest.strip()
-            if word in _INCLUDED:
-                there = self.constraints if _INCLUDED[word] else to
-                self._add(path.parent / rest, on_cache, there, depth - 1)
-            elif word in _INDEX:
-                index = on_cache(rest)
-                if index is None:
-                    raise UnreadableFile(
-                        f"{path}: {word} {rest} is not behind the cache. Add an [[upstream]] with this url to it."
-                    )
-                self.indexes.append(index)
-            elif word in _PAST or " @ " in line:
-                raise UnreadableFile(f"{path}: the cache cannot have what comes from elsewhere than an index: {line}")
-            elif not word.startswith("-"):
-                to.append(line)
 
 
 def resolve(
@@ -95,17 +50,41 @@ def resolve(
         folder = Path(made)
         (folder / "requirements.txt").write_text("\n".join(requirements.lines) + "\n", encoding="utf-8")
         (folder / "constraints.txt").write_text("\n".join(requirements.constraints) + "\n", encoding="utf-8")
+        indexes, options = [index, *requirements.indexes], requirements.options
         if uv is not None:
-            return _by_uv(uv, folder, [index, *requirements.indexes], platform, python, environ)
-        assert pip is not None, "looked at above"
-        return _by_pip(pip, folder, [index, *requirements.indexes], environ)
+            lock = _by_uv([*uv, "pip", "compile", *options], folder, indexes, platform, python, environ)
+        else:
+            assert pip is not None, "looked at above"
+            own = ["--pre" if one == "--prerelease" else one for one in options if one != "allow"]
+            lock = _by_pip([*pip, "install", *own], folder, indexes, environ)
+    return replace(lock, packages=[_allowed(one, requirements.hashes.get(one.name)) for one in lock.packages])
+
+
+def _allowed(package: Package, hashes: set[str] | None) -> Package:
+    """The package with the files that have one of these hashes: pip takes no others."""
+    if not hashes:
+        return package
+    kinds = {one.partition(":")[0] for one in hashes}
+
+    def fits(file: PackageWheel | PackageSdist) -> bool:
+        common = {f"{kind}:{value}" for kind, value in file.hashes.items() if kind in kinds}
+        return not common or not common.isdisjoint(hashes)
+
+    sdist = package.sdist if package.sdist is not None and fits(package.sdist) else None
+    return replace(package, wheels=[one for one in package.wheels or () if fits(one)] or None, sdist=sdist)
 
 
 def _by_uv(  # noqa: PLR0913, PLR0917 - what a resolution depends on
-    uv: list[str], folder: Path, indexes: list[str], platform: str | None, python: str, environ: Mapping[str, str]
+    compiling: list[str],
+    folder: Path,
+    indexes: list[str],
+    platform: str | None,
+    python: str,
+    environ: Mapping[str, str],
 ) -> Pylock:
     made = folder / "pylock.toml"
-    command = [*uv, "pip", "compile", str(folder / "requirements.txt")]
+    # As pip, whose files these are: the best version of all indexes, and not only of the first that has the project.
+    command = [*compiling, str(folder / "requirements.txt"), "--index-strategy", "unsafe-best-match"]
     command += ["--constraints", str(folder / "constraints.txt"), "--output-file", str(made)]
     command += ["--format", "pylock.toml", "--quiet", "--no-config", "--no-header"]
     command += ["--python-version", python, "--default-index", indexes[0]]
@@ -115,10 +94,10 @@ def _by_uv(  # noqa: PLR0913, PLR0917 - what a resolution depends on
     return Pylock.from_dict(tomllib.loads(made.read_text(encoding="utf-8")))
 
 
-def _by_pip(pip: list[str], folder: Path, indexes: list[str], environ: Mapping[str, str]) -> Pylock:
+def _by_pip(installing: list[str], folder: Path, indexes: list[str], environ: Mapping[str, str]) -> Pylock:
     """What pip would install here (its installation report)."""
     made = folder / "report.json"
-    command = [*pip, "install", "--dry-run", "--ignore-installed", "--quiet", "--no-input", "--report", str(made)]
+    command = [*installing, "--dry-run", "--ignore-installed", "--quiet", "--no-input", "--report", str(made)]
     command += ["--no-cache-dir", "--disable-pip-version-check", "--requirement", str(folder / "requirements.txt")]
     command += ["--constraint", str(folder / "constraints.txt"), "--index-url", indexes[0]]
     command += [word for further in indexes[1:] for word in ("--extra-index-url", further)]
@@ -159,11 +138,3 @@ def _pip(environ: Mapping[str, str]) -> list[str] | None:
         return [sys.executable, "-m", "pip"]
     found = next((name for name in ("pip", "pip3") if shutil.which(name, path=environ.get("PATH", os.defpath))), None)
     return [found, "--python", sys.executable] if found is not None else None
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a requirements file that say something, those that go on in the next one joined."""
-    for line in text_files.read(path).replace("\\\n", " ").splitlines():
-        said = "" if line.lstrip().startswith("#") else line.partition(" #")[0].strip()
-        if said:
-            yield said

@@ -13,9 +13,11 @@ from packaging.pylock import Pylock
 
 from proxy.warming import archives
 from proxy.warming.archives import NoPackages, Packages
-from proxy.warming.choice import Chosen, Platform, Refused, choose
+from proxy.warming.choice import Chosen, LeftOut, Platform, Refused, choose
 from proxy.warming.fetching import Wanted, Warmed, Warming
-from proxy.warming.resolving import Requirements, Unresolved, resolve
+from proxy.warming.requirement_files import Requirements
+from proxy.warming.resolving import Unresolved, resolve
+from proxy.warming.uv_lock import UvLock
 from proxy.warming.wishes import Wishes
 
 TOOLS = ("pip", "setuptools", "wheel", "uv")  # what builds need besides, and nobody writes down
@@ -24,7 +26,10 @@ _ROUNDS = 10  # builds that need builds
 
 @dataclass(slots=True)
 class Report:
-    """What was found, for people and programs. Sizes in bytes. `unread`: of Dockerfiles. `files`: what is here."""
+    """What was found, for people and programs. Sizes in bytes.
+
+    `unread`: lines of Dockerfiles; `left_out`: what is from no index; `files`: what is here.
+    """
 
     here: int = 0
     came: int = 0
@@ -33,6 +38,7 @@ class Report:
     missing: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     files: list[Wanted] = field(default_factory=list)
 
     def add(self, outcome: Warmed) -> None:
@@ -54,6 +60,11 @@ class Report:
         if one not in self.refused:
             self.refused.append(one)
 
+    def leave_out(self, one: LeftOut) -> None:
+        """Take in what is no matter of the cache, once."""
+        if one not in self.left_out:
+            self.left_out.append(one)
+
     @property
     def complete(self) -> bool:
         """Whether all is here."""
@@ -73,7 +84,7 @@ def run(
     wishes: Wishes, warming: Warming, targets: Sequence[WarmTarget], environ: Mapping[str, str], *, check: bool = False
 ) -> Report:
     """Have all of it in the cache; or look what is there. Raises NoCache, WrongUsage."""
-    report, done = Report(unread=wishes.unread), set[str]()
+    report, done = Report(unread=wishes.unread, left_out=[*wishes.left_out]), set[str]()
     files = {one.filename: one for one in (*wishes.files, *_packages(wishes.packages, warming, environ, report))}
     distributions = wishes.distributions
     for _ in range(_ROUNDS):
@@ -92,7 +103,7 @@ def run(
 
 
 def _distributions(
-    wishes: Sequence[Pylock | Requirements],
+    wishes: Sequence[Pylock | UvLock | Requirements],
     warming: Warming,
     targets: Sequence[WarmTarget],
     environ: Mapping[str, str],
@@ -100,7 +111,9 @@ def _distributions(
 ) -> Iterator[Chosen]:
     for target in targets:
         for wish in wishes:
-            if isinstance(wish, Pylock):
+            if isinstance(wish, UvLock):
+                lock = wish.on(target.platform.environment)
+            elif isinstance(wish, Pylock):
                 lock = wish
             else:
                 try:
@@ -111,6 +124,8 @@ def _distributions(
             for one in choose(lock, [target.platform]):
                 if isinstance(one, Refused):
                     report.refuse(one)
+                elif isinstance(one, LeftOut):
+                    report.leave_out(one)
                 else:
                     yield one
 

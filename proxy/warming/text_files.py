@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from pathlib import Path
 
 from proxy.errors import PullthroughError
 
 _LARGEST = 64 << 20  # bytes
+_USER = re.compile(r"://[^/@\s]*@")
+# What some editors and shells begin a text with, and how such a text is encoded.
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 class UnreadableFile(PullthroughError):
@@ -14,12 +19,21 @@ class UnreadableFile(PullthroughError):
 
 
 def read(path: Path, most: int = _LARGEST) -> str:
-    """The text of a file, which has `most` bytes at most. Raises UnreadableFile."""
+    """The text of a file, which has `most` bytes at most, with plain ends of lines. Raises UnreadableFile."""
     try:
         if path.stat().st_size > most:
             raise UnreadableFile(f"{path} has more than {most:,} bytes: it is no file to warm from.")
-        return path.read_text(encoding="utf-8")
+        data = path.read_bytes()
+        text = data.decode(next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8"))
     except OSError as error:
         raise UnreadableFile(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UnreadableFile(f"{path} is no text file.") from error
+    if "\0" in text:
+        raise UnreadableFile(f"{path} is no text file.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def without_user(text: str) -> str:
+    """A text in which addresses have no user and no password: to be shown, and to be compared."""
+    return _USER.sub("://", text)

@@ -5,20 +5,23 @@ Called by `commands.warm`. Reads the files that are named, and asks nobody.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from packaging.pylock import Pylock
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
 from proxy.errors import BadTarget, WrongUsage
 from proxy.warming import archives, dockerfiles, lock_files, platforms
 from proxy.warming.archives import ArchiveFile, Packages
-from proxy.warming.choice import Chosen
-from proxy.warming.resolving import Requirements
+from proxy.warming.choice import Chosen, LeftOut
+from proxy.warming.requirement_files import Requirements, elsewhere
+from proxy.warming.sboms import Sbom
+from proxy.warming.text_files import UnreadableFile, without_user
+from proxy.warming.uv_lock import UvLock
 
 _FILES = (".whl", ".tar.gz", ".zip")
 _SOURCES_NEEDED = (
@@ -49,20 +52,21 @@ class Wishes:
     """What is to be resolved for each platform, what is fetched as it is named, and packages of archives.
 
     `pythons`: versions of Python that Dockerfiles name; `platforms`: those of their images, if none is this machine's;
-    `unread`: lines of theirs that are not warmed for.
+    `unread`: lines of theirs that are not warmed for; `left_out`: what is from no index, and files that name nothing.
     """
 
-    distributions: list[Pylock | Requirements] = field(default_factory=list)
+    distributions: list[Pylock | UvLock | Requirements] = field(default_factory=list)
     files: list[Chosen | ArchiveFile] = field(default_factory=list)
     packages: list[Packages] = field(default_factory=list)
     pythons: list[str] = field(default_factory=list)
     platforms: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
-def gather(wanted: Sequence[str], apt: AptWish, site: AskedCache) -> Wishes:
-    """What the arguments of the verb name. Raises WrongUsage, UnreadableFile."""
-    found, together = Wishes(), Requirements()
+def gather(wanted: Sequence[str], apt: AptWish, site: AskedCache, variables: Mapping[str, str] | None = None) -> Wishes:
+    """What the arguments of the verb name. `variables`: for requirements files. Raises WrongUsage, UnreadableFile."""
+    found, together = Wishes(), Requirements(variables=variables or {})
     for text in wanted:
         path = Path(text)
         if text.endswith(_FILES) and "://" not in text:
@@ -70,17 +74,14 @@ def gather(wanted: Sequence[str], apt: AptWish, site: AskedCache) -> Wishes:
         elif path.is_file() and dockerfiles.is_dockerfile(path):
             _add_dockerfile(path, apt, site, found)
         elif path.is_file():
-            read = lock_files.read(path)
-            if isinstance(read, Pylock):
-                found.distributions.append(read)
-            elif read is None:
-                together.add(path, site.on_cache)
-            else:
-                together.lines += read
+            _add_file(path, site, found, together)
         elif text.startswith(("http://", "https://")):
             found.files.append(_archive_file(text, site.cache))
+        elif (other := _elsewhere(text)) is not None:
+            found.left_out.append(other)
         else:
-            together.lines.append(_requirement(text))
+            together.lines.append(text)
+    found.left_out += together.left_out
     if together.lines:
         found.distributions.append(together)
     names = tuple(word for text in apt.names for word in text.split())
@@ -90,9 +91,34 @@ def gather(wanted: Sequence[str], apt: AptWish, site: AskedCache) -> Wishes:
     return found
 
 
+def _add_file(path: Path, site: AskedCache, found: Wishes, together: Requirements) -> None:
+    """Take in a lock file, or requirements, which are resolved together. Raises UnreadableFile."""
+    read = lock_files.read(path)
+    before = len(together.lines) + len(together.left_out)
+    if isinstance(read, Pylock | UvLock):
+        found.distributions.append(read)
+        if read.packages:
+            return
+    elif isinstance(read, Sbom):
+        together.lines += read.lines
+        together.left_out += [LeftOut(name, f"it is from {without_user(where)}") for name, where in read.left_out]
+        for url in read.indexes:
+            index = site.on_cache(url)
+            if index is None:
+                raise UnreadableFile(
+                    f"{path}: {without_user(url)} is not behind the cache. Add an [[upstream]] with this url to it."
+                )
+            together.indexes += [index] if index not in together.indexes else []
+    else:
+        together.add(path, site.on_cache)
+    if len(together.lines) + len(together.left_out) == before:
+        found.left_out.append(LeftOut(str(path), "it names nothing of an index"))
+
+
 def _add_dockerfile(path: Path, apt: AptWish, site: AskedCache, found: Wishes) -> None:
     read = dockerfiles.read(path, site.on_cache)
-    found.distributions += [*read.locks, *read.requirements]
+    found.distributions += [*read.locks, *(one for one in read.requirements if one.lines)]
+    found.left_out += [one for requirements in read.requirements for one in requirements.left_out]
     found.platforms += [one for one in platforms.of_images(musl=read.musl) if one not in found.platforms]
     found.pythons += [one for one in read.pythons if one not in found.pythons]
     found.files += [_archive_file(url, site.cache) for url in read.keys]
@@ -127,9 +153,11 @@ def _archive_file(url: str, cache: str) -> ArchiveFile:
         raise WrongUsage(f"{url}: this is no address of a file of an archive") from None
 
 
-def _requirement(text: str) -> str:
+def _elsewhere(text: str) -> LeftOut | None:
+    """What is to be said of a requirement that is from no index. Raises WrongUsage if it is none."""
     try:
-        Requirement(text)
+        return elsewhere(text)
     except InvalidRequirement:
-        raise WrongUsage(f"{text}: there is no such file, and it is no requirement such as demo==1.0") from None
-    return text
+        raise WrongUsage(
+            f"{without_user(text)}: there is no such file, and it is no requirement such as demo==1.0"
+        ) from None

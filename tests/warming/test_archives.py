@@ -96,7 +96,7 @@ def test_sources__wrong(text: str) -> None:
 
 def test_sources__unreadable(tmp_path: Path) -> None:
     """A file that is no text."""
-    (tmp_path / "a.list").write_bytes(b"\xff\xfe")
+    (tmp_path / "a.list").write_bytes(b"\xff\xff")
     with pytest.raises(UnreadableFile, match="no text"):
         through(str(tmp_path / "a.list"))
 

@@ -9,7 +9,7 @@ import pytest
 from packaging.pylock import Pylock
 
 from proxy.warming import lock_files, platforms
-from proxy.warming.choice import Chosen, Platform, Refused, choose
+from proxy.warming.choice import UNSAID, Chosen, LeftOut, Platform, Refused, choose
 
 _LOCKS = Path(__file__).parent.parent / "data" / "locks"
 HASHES = {"sha256": "a" * 64}
@@ -56,7 +56,7 @@ BINARY = {
 }
 
 
-def names(*found: Chosen | Refused) -> list[str]:
+def names(*found: Chosen | Refused | LeftOut) -> list[str]:
     """The files."""
     return [one.filename if isinstance(one, Chosen) else f"no {one.what}" for one in found]
 
@@ -89,7 +89,7 @@ def test_choose__nothing_fits() -> None:
 
 
 def test_choose__what_applies() -> None:
-    """Markers and versions of Python decide; a marker of a later standard excludes nothing."""
+    """Markers and versions of Python decide; which groups are taken nobody knows, so all are."""
     one = {"version": "1", "wheels": ["a-1-py3-none-any.whl"]}
     packages = (
         {"name": "a", "marker": "sys_platform == 'darwin'", **one},
@@ -97,9 +97,31 @@ def test_choose__what_applies() -> None:
         {"name": "c", "marker": "'dev' in dependency_groups", **one, "wheels": ["c-1-py3-none-any.whl"]},
         {"name": "d", "directory": {"path": "."}},
     )
-    assert [] == names(*choose(lock(*packages), [linux()]))
-    assert ["a-1-py3-none-any.whl"] == names(*choose(lock(*packages), [mac()]))
-    assert ["b-1-py3-none-any.whl"] == names(*choose(lock(*packages), [linux(python="3.13")]))
+    assert ["c-1-py3-none-any.whl"] == names(*choose(lock(*packages), [linux()]))
+    assert ["a-1-py3-none-any.whl", "c-1-py3-none-any.whl"] == names(*choose(lock(*packages), [mac()]))
+    assert ["b-1-py3-none-any.whl", "c-1-py3-none-any.whl"] == names(*choose(lock(*packages), [linux(python="3.13")]))
+
+
+def test_choose__the_last_build() -> None:
+    """Of wheels that fit as well pip takes the one with the highest build number."""
+    wheels = [f"demo-1.0-{build}py3-none-any.whl" for build in ("", "2-", "10b-", "10a-", "9-")]
+    assert [wheels[2]] == names(*choose(lock({"name": "demo", "version": "1.0", "wheels": wheels}), [linux()]))
+
+
+def test_choose__left_out() -> None:
+    """What is from no index, without its password; and what a lock file does not say to be needed on a platform."""
+    windows = ["demo-1.0-cp312-cp312-win_amd64.whl"]
+    packages = (
+        {"name": "a", "archive": {"url": "https://user:secret@files.example/a.whl", "hashes": HASHES}},
+        {"name": "b", "vcs": {"type": "git", "url": "https://git.example/b", "commit-id": "0"}},
+        {"name": "demo", "version": "1.0", "wheels": windows, "tool": UNSAID},
+        {"name": "demo", "version": "1.0", "wheels": windows, "sdist": "demo-1.0.tar.gz", "tool": UNSAID},
+    )
+    found = list(choose(lock(*packages), [linux()]))
+    assert ["a", "b", "demo 1.0"] == [one.what for one in found if isinstance(one, LeftOut)]
+    assert not [one for one in found if isinstance(one, LeftOut) and "secret" in one.why]
+    assert 3 == len(found)
+    assert ["demo-1.0.tar.gz"] == names(*choose(lock(packages[3]), [linux(own=True)]))
 
 
 @pytest.mark.parametrize("name", ["poetry.lock", "pdm.lock"])

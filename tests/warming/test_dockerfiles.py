@@ -9,7 +9,7 @@ import pytest
 
 from proxy.warming.dockerfiles import Steps, is_dockerfile, read
 from proxy.warming.installers import FromArchive
-from proxy.warming.resolving import Requirements
+from proxy.warming.requirement_files import Requirements
 from proxy.warming.text_files import UnreadableFile
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -175,7 +175,7 @@ def test_read__no_text(tmp_path: Path) -> None:
     """A file that is not there, or is no text."""
     with pytest.raises(UnreadableFile, match="cannot be read"):
         read(tmp_path / "Dockerfile", lambda _: None)
-    (tmp_path / "Dockerfile").write_bytes(b"\xff\xfe")
+    (tmp_path / "Dockerfile").write_bytes(b"\xff\xff")
     with pytest.raises(UnreadableFile, match="no text"):
         read(tmp_path / "Dockerfile", lambda _: None)
 

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from packaging.pylock import Pylock
+from packaging.pylock import Package, Pylock
 
+from proxy.warming import platforms
+from proxy.warming.choice import UNSAID
 from proxy.warming.lock_files import of_report, read
+from proxy.warming.sboms import Sbom
 from proxy.warming.text_files import UnreadableFile
+from proxy.warming.uv_lock import UvLock
 
 SHA = "a" * 64
 WHEEL, SOURCE = "demo-1.0-py3-none-any.whl", "demo-1.0.tar.gz"
@@ -22,6 +26,7 @@ requires-python = ">=3.11"
 name = "own"
 version = "0.1"
 source = {{ virtual = "." }}
+dependencies = [{{ name = "demo" }}, {{ name = "checked-out" }}]
 
 [[package]]
 name = "demo"
@@ -79,6 +84,17 @@ sdist = {{ name = "{SOURCE}", url = "https://files.example/{SOURCE}", hashes = {
 """
 
 
+def only(path: Path) -> Package:
+    """The one package that a file locks for Linux."""
+    lock = read(path)
+    if isinstance(lock, UvLock):
+        (linux,) = platforms.wanted(["linux"], ["3.12"])
+        lock = lock.on(linux.environment)
+    assert isinstance(lock, Pylock)
+    (package,) = (one for one in lock.packages if one.archive is None)
+    return package
+
+
 def written(folder: Path, name: str, text: str) -> Path:
     """A file with this text."""
     path = folder / name
@@ -97,11 +113,8 @@ def written(folder: Path, name: str, text: str) -> Path:
     ],
 )
 def test_read__each_kind(tmp_path: Path, name: str, text: str) -> None:
-    """Names, versions, markers, files and hashes; what comes from no index is left out."""
-    lock = read(written(tmp_path, name, text))
-    assert isinstance(lock, Pylock)
-    assert ["demo"] == [package.name for package in lock.packages]
-    (package,) = lock.packages
+    """Names, versions, markers, files and hashes; what is in a folder is left out."""
+    package = only(written(tmp_path, name, text))
     assert "1.0" == str(package.version)
     assert [WHEEL] == [wheel.filename for wheel in package.wheels or ()]
     assert package.sdist is not None
@@ -120,23 +133,93 @@ def test_read__markers_of_groups(tmp_path: Path) -> None:
     assert [True, True, False] == [marker.evaluate({"os_name": name}) for name in "xyz"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("demo.py.lock", UV),
+        ("poetry.prod.lock", POETRY.replace("[metadata]", '[metadata]\ncontent-hash = "x"')),
+        ("pdm.prod.lock", PDM),
+        ("pylock-linux.toml", PYLOCK),
+    ],
+)
+def test_read__by_what_is_in_it(tmp_path: Path, name: str, text: str) -> None:
+    """Where the name tells no kind."""
+    assert "demo" == only(written(tmp_path, name, text)).name
+
+
+def test_read__marks_of_editors(tmp_path: Path) -> None:
+    """A byte order mark and other ends of lines."""
+    path = tmp_path / "uv.lock"
+    path.write_bytes(b"\xef\xbb\xbf" + UV.replace("\n", "\r\n").encode())
+    assert "demo" == only(path).name
+
+
+def test_read__without_hashes(tmp_path: Path) -> None:
+    """Some indexes have none, and so has what is locked from them."""
+    package = only(
+        written(tmp_path, "uv.lock", UV.replace(f'hash = "sha256:{SHA}"', "size = 2").replace(", size = 1", ""))
+    )
+    assert [{}] == [wheel.hashes for wheel in package.wheels or ()]
+
+
+def test_read__files_of_earlier_versions(tmp_path: Path) -> None:
+    """poetry and pdm had the files of all packages together once, and no markers."""
+    files = f'[{{file = "{WHEEL}", hash = "sha256:{SHA}"}}, {{file = "demo-1.0-py2.7.egg", hash = "sha256:{SHA}"}}]'
+    poetry = f"""
+[[package]]
+name = "Demo"
+version = "1.0"
+python-versions = "!=3.0.*,>=2.7"
+[metadata]
+lock-version = "1.1"
+python-versions = "^3.9"
+[metadata.files]
+Demo = {files}
+"""
+    pdm = f"""
+[metadata]
+lock_version = "4.0"
+[[package]]
+name = "demo"
+version = "1.0"
+requires_python = ">=3.8"
+[metadata.files]
+"demo 1.0" = {files}
+"""
+    for name, text in (("poetry.lock", poetry), ("pdm.lock", pdm)):
+        package = only(written(tmp_path, name, text))
+        assert ([WHEEL], None) == ([wheel.filename for wheel in package.wheels or ()], package.sdist)
+        assert package.tool == UNSAID
+        assert package.requires_python is not None
+        assert "3.12" in package.requires_python
+
+
+def test_read__from_elsewhere(tmp_path: Path) -> None:
+    """What is from a repository or an address stays as such."""
+    poetry = POETRY.replace('type = "directory", url = "x"', 'type = "git", url = "https://git.example/x"')
+    pdm = PDM.replace('path = "./x"', 'git = "https://git.example/x"')
+    for name, text in (("poetry.lock", poetry), ("pdm.lock", pdm)):
+        lock = read(written(tmp_path, name, text))
+        assert isinstance(lock, Pylock)
+        assert ["https://git.example/x"] == [one.archive.url for one in lock.packages if one.archive is not None]
+
+
 def test_read__requirements(tmp_path: Path) -> None:
     """Another file is one of requirements."""
     assert read(written(tmp_path, "requirements.txt", "demo==1.0")) is None
     assert read(written(tmp_path, "requirements.in", "demo")) is None
+    assert read(written(tmp_path, "requirements-dev.lock", "demo")) is None
 
 
 def test_read__sbom(tmp_path: Path) -> None:
-    """The packages of PyPI in an SBOM are pins, nested ones too, each once."""
-    components = [
-        {"purl": "pkg:pypi/Demo@1.0?file_name=x", "components": [{"purl": "pkg:pypi/other@2.0%2Blocal"}]},
-        {"purl": "pkg:npm/left-pad@1.0.0"},
-        {"purl": "pkg:pypi/demo@1.0#x"},
-        {"purl": "pkg:pypi/no-version"},
-        {"name": "nothing"},
-    ]
-    document = json.dumps({"bomFormat": "CycloneDX", "components": components})
-    assert ("demo==1.0", "other==2.0+local") == read(written(tmp_path, "bom.json", document))
+    """An SBOM by the ending of its name."""
+    document = json.dumps({"bomFormat": "CycloneDX", "components": [{"purl": "pkg:pypi/demo@1.0"}]})
+    assert Sbom(("demo==1.0",)) == read(written(tmp_path, "bom.json", document))
+    text = (
+        "<bom xmlns='http://cyclonedx.org/schema/bom/1.6'><components><component><purl>pkg:pypi/demo@1.0</purl>"
+        "</component></components></bom>"
+    )
+    assert Sbom(("demo==1.0",)) == read(written(tmp_path, "demo.cdx.xml", text))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +232,10 @@ def test_read__sbom(tmp_path: Path) -> None:
         ("poetry.lock", POETRY.replace("sys_platform ==", "nonsense !")),
         ("pylock.toml", "lock-version = '1.0'"),
         ("pylock.toml", PYLOCK.replace('"1.0"', '"9.0"', 1)),
-        ("Pipfile.lock", "x = 1"),
+        ("Pipfile.lock", '{"_meta": {}}'),
+        ("pyproject.toml", "[project]"),
+        ("environment.lock", "x = 1"),
+        ("bom.xml", "<bom/>"),
         ("bom.json", "{}"),
         ("bom.json", "[" * 100_000),
         ("bom.json", '{"bomFormat": "CycloneDX", "components": [{"purl": "pkg:pypi/a@one"}]}'),

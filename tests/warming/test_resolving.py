@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.warming.resolving import Requirements, Unresolved, resolve
-from proxy.warming.text_files import UnreadableFile
+from proxy.warming.requirement_files import Requirements
+from proxy.warming.resolving import Unresolved, resolve
 from tests.conftest import MakeProxy
 from tests.origin import Origin
 from tests.wheels import wheel
@@ -22,53 +21,6 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.usefixtures("own_caches")
-
-
-def only(index: str) -> Callable[[str], str | None]:
-    """A cache that has one index."""
-    return lambda url: "http://cache/own/" if url == index else None
-
-
-def test_add(tmp_path: Path) -> None:
-    """Comments, lines that go on, further files, constraints, and indexes that the cache has."""
-    (tmp_path / "more").mkdir()
-    (tmp_path / "requirements.txt").write_text(
-        "# comment\n-r more/base.txt\n--constraint=bounds.txt\n--extra-index-url https://index.example/simple\n"
-        "a==1.0 \\\n    --hash=sha256:00  # why\n--require-hashes\n\n",
-        encoding="utf-8",
-    )
-    (tmp_path / "more" / "base.txt").write_text("b>=1; python_version>'3'\n", encoding="utf-8")
-    (tmp_path / "bounds.txt").write_text("b<2\n", encoding="utf-8")
-    found = Requirements()
-    found.add(tmp_path / "requirements.txt", only("https://index.example/simple"))
-    assert ["b>=1; python_version>'3'", "a==1.0      --hash=sha256:00"] == found.lines
-    assert (["b<2"], ["http://cache/own/"]) == (found.constraints, found.indexes)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("-i https://other.example/simple", "not behind the cache"),
-        ("--find-links ./wheels", "elsewhere than an index"),
-        ("-e .", "elsewhere than an index"),
-        ("demo @ https://files.example/demo.whl", "elsewhere than an index"),
-        ("-r requirements.txt", "name each other"),
-        ("-r missing.txt", "cannot be read"),
-    ],
-)
-def test_add__past_the_cache(tmp_path: Path, text: str, said: str) -> None:
-    """What cannot be in the cache is refused, with the file's name."""
-    path = tmp_path / "requirements.txt"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(UnreadableFile, match=said):
-        Requirements().add(path, only("https://index.example/simple"))
-
-
-def test_add__no_text(tmp_path: Path) -> None:
-    """A file that is no text."""
-    (tmp_path / "x").write_bytes(b"\xff\xfe")
-    with pytest.raises(UnreadableFile, match="no text"):
-        Requirements().add(tmp_path / "x", only(""))
 
 
 @pytest.fixture
@@ -98,6 +50,25 @@ async def test_resolve(running: Running) -> None:
     assert ["demo==1.0", "other==1.0"] == await resolved(running, "demo", target="manylinux_2_28_x86_64")
     assert ["demo==1.0", "other==1.0", "win==1.0"] == await resolved(running, "demo", target="windows")
     assert ["other==1.0"] == await resolved(running, "other", bounds="other<1.5")
+
+
+async def test_resolve__allowed_hashes(running: Running) -> None:
+    """Of the files of a version only those count that have an allowed hash, as for pip."""
+    index, own = f"{running.url}/pypi/simple/", wheel("other", "1.0").sha256
+    for hashes, found in (({f"sha256:{own}"}, 1), ({"sha256:" + "0" * 64}, 0), ({"md5:0"}, 1)):
+        wanted = Requirements(["other<2"], hashes={"other": hashes})
+        lock = await asyncio.to_thread(resolve, wanted, index, None, "3.12", dict(os.environ))
+        assert found == len(lock.packages[0].wheels or ()), hashes
+
+
+async def test_resolve__further_index(make_proxy: MakeProxy, origin: Origin) -> None:
+    """The best version of all indexes, as pip has it: one with old versions of a project does not hide the rest."""
+    origin.publish(wheel("demo", "2.0"), fmt="both", metadata=True)
+    origin.publish(wheel("demo", "1.0"), fmt="both", metadata=True, index="/old/")
+    running = await make_proxy(origin.url)
+    wanted = Requirements(["demo==2.0"], indexes=[f"{running.url}/pypi/old/"])
+    lock = await asyncio.to_thread(resolve, wanted, f"{running.url}/pypi/simple/", None, "3.12", dict(os.environ))
+    assert ["2.0"] == [str(one.version) for one in lock.packages]
 
 
 async def test_resolve__no_set(running: Running) -> None:

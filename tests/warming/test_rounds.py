@@ -12,7 +12,7 @@ import pytest
 from proxy.warming import platforms
 from proxy.warming.archives import Packages, archive_file
 from proxy.warming.fetching import Warming
-from proxy.warming.resolving import Requirements
+from proxy.warming.requirement_files import Requirements
 from proxy.warming.rounds import Report, WarmTarget, run
 from proxy.warming.wishes import Wishes
 from tests.conftest import MakeProxy

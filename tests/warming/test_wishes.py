@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from proxy.errors import WrongUsage
 from proxy.warming.archives import Packages, archive_file
 from proxy.warming.choice import Chosen
-from proxy.warming.resolving import Requirements
+from proxy.warming.requirement_files import Requirements
+from proxy.warming.text_files import UnreadableFile
 from proxy.warming.wishes import AptWish, Wishes, gather
 
 SOURCE = "http://mirror.example/debian stable main"
@@ -39,6 +41,30 @@ def test_gather__requirements(tmp_path: Path) -> None:
     bom.write_text('{"bomFormat": "CycloneDX", "components": [{"purl": "pkg:pypi/c@3"}]}', encoding="utf-8")
     assert [Requirements(["b>=2", "a==1.0", "c==3"])] == named("b>=2", str(path), str(bom)).distributions
     assert [] == named().distributions
+
+
+def test_gather__left_out(tmp_path: Path) -> None:
+    """What is from no index, and a file that names nothing, are said."""
+    for name, text in (("requirements.txt", "./x\n"), ("empty.txt", "# nothing\n"), ("uv.lock", "version = 1\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    bom = tmp_path / "bom.json"
+    purls = [{"purl": "pkg:pypi/a@1?vcs_url=git%2Bhttps://git.example/a"}]
+    bom.write_text(json.dumps({"bomFormat": "CycloneDX", "components": purls}), encoding="utf-8")
+    paths = [str(tmp_path / name) for name in ("requirements.txt", "empty.txt", "uv.lock", "bom.json")]
+    found = named(*paths, "b @ https://files.example/b.whl")
+    assert {"./x", paths[1], paths[2], "a==1", "b @ https://files.example/b.whl"} == {
+        one.what for one in found.left_out
+    }
+    assert not [one for one in found.distributions if isinstance(one, Requirements)]
+
+
+def test_gather__other_indexes(tmp_path: Path) -> None:
+    """An SBOM may name the index of a component, which the cache has to have."""
+    bom = tmp_path / "bom.json"
+    purls = [{"purl": "pkg:pypi/a@1?repository_url=https://index.example/simple"}]
+    bom.write_text(json.dumps({"bomFormat": "CycloneDX", "components": purls}), encoding="utf-8")
+    with pytest.raises(UnreadableFile, match="not behind the cache"):
+        named(str(bom))
 
 
 def test_gather__files() -> None:

@@ -1,0 +1,156 @@
+"""Requirements files as pip has them → requirements, what bounds them, and where to look for them.
+
+They are read here, and not by uv alone, since their lines of indexes and addresses would lead it past the cache.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from proxy.warming import text_files
+from proxy.warming.choice import LeftOut
+from proxy.warming.text_files import UnreadableFile
+
+_DEEPEST = 10  # requirements files that name others
+_INDEX = frozenset({"-i", "--index-url", "--pypi-url", "--extra-index-url"})
+_INCLUDED = {"-r": False, "--requirement": False, "-c": True, "--constraint": True}
+_FORMATS = frozenset({"--no-binary", "--only-binary"})
+_EDITABLE = frozenset({"-e", "--editable"})
+_FIND_LINKS = frozenset({"-f", "--find-links"})
+_VALUED = _INDEX | _FORMATS | _EDITABLE | _FIND_LINKS | frozenset(_INCLUDED) | {"--trusted-host", "--use-feature"}
+_PLAIN = frozenset({"--require-hashes", "--prefer-binary", "--trusted-host", "--use-feature"})  # nothing follows
+_COMMENT = re.compile(r"(?:^|\s+)#.*$")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_ELSEWHERE = re.compile(r"(?:[./~]|[a-z+]+:(?://|[./]))|.*\.(?:whl|zip|tar\.\w+|tgz)$", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Requirements:
+    """Requirements as text, what bounds them, and the addresses of further indexes, on the cache.
+
+    `options`: of pip and uv, that say which files count; `hashes`: what is allowed, by the name of the project;
+    `left_out`: what is from no index. `variables` are filled in where a file names them.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    constraints: list[str] = field(default_factory=list)
+    indexes: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+    hashes: dict[str, set[str]] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    variables: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def add(self, path: Path, on_cache: Callable[[str], str | None]) -> None:
+        """Take a requirements file in. `on_cache`: where the cache has an index, or None. Raises UnreadableFile."""
+        self.take(path, on_cache, bounds=False)
+
+    def take(self, path: Path, on_cache: Callable[[str], str | None], *, bounds: bool) -> None:
+        """As `add`, or take its lines as `bounds` of what is wanted."""
+        self._add(path, on_cache, self.constraints if bounds else self.lines, _DEEPEST)
+
+    def _add(self, path: Path, on_cache: Callable[[str], str | None], to: list[str], depth: int) -> None:
+        if not depth:
+            raise UnreadableFile(f"{path}: requirements files that name each other")
+        for number, line in _lines(text_files.read(path), self.variables):
+            if not line.startswith("-"):
+                self._requirement(line, to, f"{path}, line {number}")
+                continue
+            for option, value in _options(line, f"{path}, line {number}"):
+                if option in _INCLUDED:
+                    there = self.constraints if _INCLUDED[option] else to
+                    self._add(path.parent / value, on_cache, there, depth - 1)
+                elif option in _INDEX:
+                    self._index(path, option, value, on_cache)
+                else:
+                    self._option(option, value)
+
+    def _index(self, path: Path, option: str, value: str, on_cache: Callable[[str], str | None]) -> None:
+        index = on_cache(value)
+        if index is None:
+            raise UnreadableFile(
+                f"{path}: {option} {text_files.without_user(value)} is not behind the cache. Add an [[upstream]] with "
+                "this url to it."
+            )
+        if index not in self.indexes:
+            self.indexes.append(index)
+
+    def _option(self, option: str, value: str) -> None:
+        shown = text_files.without_user(f"{option} {value}".strip())
+        if option in _EDITABLE:
+            self.left_out.append(LeftOut(shown, _why(value)))
+        elif option in _FIND_LINKS:
+            self.left_out.append(LeftOut(shown, "what is there is of no index"))
+        elif option == "--pre":
+            self.options += ["--prerelease", "allow"]
+        elif option in _FORMATS:
+            self.options += [option, value]
+        elif option not in _PLAIN:
+            self.left_out.append(LeftOut(shown, "this option is not known here"))
+
+    def _requirement(self, line: str, to: list[str], where: str) -> None:
+        """Take a line with a requirement in, as pip reads it: from the first word with a dash on it has options."""
+        text, _, options = line.partition(" -")
+        text, words = text.strip(), f"-{options}".split()
+        try:
+            read = None if _ELSEWHERE.match(text) else Requirement(text)
+        except InvalidRequirement as error:
+            raise UnreadableFile(f"{where}: this is no requirement such as demo==1.0: {text}") from error
+        if read is None or read.url is not None:
+            self.left_out.append(LeftOut(text_files.without_user(text), _why(read.url or "" if read else text)))
+            return
+        to.append(text)
+        allowed = {one for word in words if (one := word.rpartition("--hash=")[2]) != word or ":" in word}
+        if allowed:
+            self.hashes.setdefault(canonicalize_name(read.name), set()).update(allowed)
+
+
+def elsewhere(text: str) -> LeftOut | None:
+    """What is to be said of a requirement that is from no index; None if it is from one. Raises InvalidRequirement."""
+    url = Requirement(text).url
+    return None if url is None else LeftOut(text_files.without_user(text), _why(url))
+
+
+def _why(where: str) -> str:
+    if where.startswith("file:") or "://" not in where:
+        return "it is here, and of no index; name what it requires, too"
+    return "it is from an address, and of no index; name what it requires, too"
+
+
+def _lines(text: str, variables: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    """The lines that say something, with the number of their first; those that go on in the next one joined."""
+    begun, number = "", 0
+    for count, line in enumerate([*text.split("\n"), ""], 1):  # the last one may go on, too
+        number = number if begun else count
+        comment = _COMMENT.match(line) is not None
+        if line.endswith("\\") and not comment:
+            begun += line[:-1] + " "
+            continue
+        whole, begun = begun + (f" {line}" if comment else line), ""
+        said = _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), _COMMENT.sub("", whole).strip())
+        if said:
+            yield number, said
+
+
+def _options(line: str, where: str) -> Iterator[tuple[str, str]]:
+    """The options of a line, with their values. Raises UnreadableFile."""
+    try:
+        words = iter(shlex.split(line))
+    except ValueError as error:
+        raise UnreadableFile(f"{where}: {error}: {text_files.without_user(line)}") from error
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not re.match(r"-[a-z]|--[a-z]", word):
+            raise UnreadableFile(f"{where}: this is no line of a requirements file: {text_files.without_user(line)}")
+        if not word.startswith("--") and len(word) > 2:  # noqa: PLR2004 `-rbase.txt`
+            yield word[:2], word[2:].removeprefix("=")
+        elif equals:
+            yield name, value
+        else:
+            yield word, next(words, "") if word in _VALUED else ""

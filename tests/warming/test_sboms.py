@@ -1,0 +1,67 @@
+"""CycloneDX SBOMs, in JSON and XML."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from proxy.warming.sboms import Sbom, of_json, of_xml
+
+PURLS = (
+    "pkg:pypi/Demo@1.0?file_name=x",
+    "pkg:npm/left-pad@1.0.0",
+    "pkg:conda/numpy@1.0",
+    "pkg:PyPI/other@2.0%2Blocal?repository_url=https://index.example/simple",
+    "pkg:pypi/demo@1.0#x",
+    "pkg:pypi/no-version",
+    "pkg:pypi/checked-out@3?vcs_url=git%2Bhttps://git.example/x",
+)
+FOUND = Sbom(
+    ("demo==1.0", "other==2.0+local"),
+    ("https://index.example/simple",),
+    (("checked-out==3", "git+https://git.example/x"),),
+)
+
+
+def test_of_json() -> None:
+    """Packages of PyPI, nested ones too, each once; what is of another index, and what is of none."""
+    components = [{"purl": purl} for purl in PURLS[1:]]
+    document = {"bomFormat": "CycloneDX", "components": [{"purl": PURLS[0], "components": components}, {"name": "x"}]}
+    assert FOUND == of_json(json.dumps(document))
+    assert Sbom() == of_json('{"bomFormat": "CycloneDX"}')
+
+
+@pytest.mark.parametrize("version", ["1.4", "1.5", "1.6"])
+def test_of_xml(version: str) -> None:
+    """The same in XML."""
+    inner = "".join(f"<component type='library'><name>x</name><purl>{purl}</purl></component>" for purl in PURLS[1:])
+    text = (
+        f"<?xml version='1.0' encoding='UTF-8'?><bom xmlns='http://cyclonedx.org/schema/bom/{version}'>"
+        "<metadata><component><purl>pkg:pypi/own@1</purl></component></metadata><components><component>"
+        f"<purl>{PURLS[0]}</purl><components>{inner}</components></component></components></bom>"
+    )
+    assert FOUND == of_xml(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<bom/>",
+        "<html xmlns='http://cyclonedx.org/schema/bom/1.6'/>",
+        "<!DOCTYPE bom [<!ENTITY a 'b'>]><bom xmlns='http://cyclonedx.org/schema/bom/1.6'/>",
+        "<bom xmlns='http://cyclonedx.org/schema/bom/1.6'>",
+    ],
+)
+def test_of_xml__none(text: str) -> None:
+    """What is no SBOM, or has entities."""
+    with pytest.raises(ValueError, match=r"SBOM|document type|element|token"):
+        of_xml(text)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"bomFormat": "CycloneDX", "components": [{"purl": "pkg:pypi/a@one"}]}'])
+def test_of_json__none(text: str) -> None:
+    """Other documents, and versions that are none."""
+    with pytest.raises(ValueError, match=r"SBOM|version"):
+        of_json(text)
