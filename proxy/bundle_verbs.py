@@ -11,7 +11,7 @@ from proxy import options
 from proxy.options import EXIT_STATUS, ConfigFile, DataFolder
 
 if TYPE_CHECKING:
-    from proxy.config.settings import Settings
+    from proxy.builds.store_access import DataPlace
 
 verbs = typer.Typer()
 
@@ -108,7 +108,7 @@ def diff(
     ],
     second: Annotated[
         str | None,
-        typer.Argument(metavar="[SECOND]", help="Another bundle. Without: the running cache.", show_default=False),
+        typer.Argument(metavar="[SECOND]", help="Another bundle. Without: the cache.", show_default=False),
     ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -117,7 +117,7 @@ def diff(
     """Show what two bundles do not have in common, or what the cache lacks of a lock file."""
     from proxy.commands import diff as command  # noqa: PLC0415 - its libraries take a moment to load
 
-    def settings() -> Settings:
-        return options.resolved(os.environ, config=config).settings
+    def place() -> DataPlace:
+        return options.data_place(os.environ, config, None)
 
-    raise typer.Exit(command.diff(command.DiffFlags(first, second, json), settings, os.environ))
+    raise typer.Exit(command.diff(command.DiffFlags(first, second, json), place, os.environ))

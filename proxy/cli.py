@@ -162,7 +162,7 @@ def warm(  # noqa: PLR0913 - each is an option
         list[str] | None,
         typer.Argument(
             metavar="[WHAT...]",
-            help="Lock files (pylock.toml, uv.lock, poetry.lock, pdm.lock), requirements.txt, CycloneDX SBOMs in JSON, "
+            help="Lock files (pylock.toml, uv.lock, poetry.lock, pdm.lock), requirements.txt, CycloneDX SBOMs, "
             "Dockerfiles, requirements such as demo==1.0, names of files, or addresses of files of apt archives.",
             show_default=False,
         ),
@@ -202,7 +202,7 @@ def warm(  # noqa: PLR0913 - each is an option
     config: ConfigFile = None,
 ) -> None:
     """Have in the running cache what a build will ask for, so that it can be built offline."""
-    settings = options.resolved(os.environ, config=config).settings
+    place = options.data_place(os.environ, config, None)
     from proxy.commands import warm as command  # noqa: PLC0415 - its libraries take a moment to load
     from proxy.warming.wishes import AptWish  # noqa: PLC0415 - likewise
 
@@ -216,7 +216,7 @@ def warm(  # noqa: PLR0913 - each is an option
         tools=tools,
         json=json,
     )
-    raise typer.Exit(command.warm(flags, settings, os.environ))
+    raise typer.Exit(command.warm(flags, place, os.environ))
 
 
 cli.add_typer(verbs)

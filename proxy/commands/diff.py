@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy.builds.store_access import DataPlace
 from proxy.bundles import manifest_file
 from proxy.bundles.comparison import Difference, compare
 from proxy.commands import output
 from proxy.commands.endings import DONE, ended
-from proxy.config.settings import Settings
 
 DIFFERENT = 3
 
@@ -29,12 +29,12 @@ class DiffFlags:
     json: bool = False
 
 
-def diff(flags: DiffFlags, settings: Callable[[], Settings], environ: Mapping[str, str]) -> int:
-    """Compare two bundles, or a lock file with the running cache, which `settings` give. Gives the exit status."""
+def diff(flags: DiffFlags, place: Callable[[], DataPlace], environ: Mapping[str, str]) -> int:
+    """Compare two bundles, or a lock file with the cache of a `place`. Gives the exit status."""
 
     def work() -> int:
         if flags.second is None:
-            return _cached(flags, settings(), environ)
+            return _cached(flags, place(), environ)
         found = compare(manifest_file.read(Path(flags.first)), manifest_file.read(Path(flags.second)))
         if flags.json:
             sys.stdout.write(output.json_text(found))
@@ -45,14 +45,16 @@ def diff(flags: DiffFlags, settings: Callable[[], Settings], environ: Mapping[st
     return ended(work, "the bundle")
 
 
-def _cached(flags: DiffFlags, settings: Settings, environ: Mapping[str, str]) -> int:
-    from proxy.commands.warm import WarmFlags, absences, brought  # noqa: PLC0415 - late: bundles need none of it
+def _cached(flags: DiffFlags, place: DataPlace, environ: Mapping[str, str]) -> int:
+    from proxy.commands.own_cache import answering  # noqa: PLC0415 - late: bundles need none of it
+    from proxy.commands.warm import WarmFlags, absences, brought, exclusions  # noqa: PLC0415 - likewise
 
-    report = brought(WarmFlags((flags.first,), check=True, tools=False), settings, environ)
+    with answering(place, environ) as settings:
+        report = brought(WarmFlags((flags.first,), check=True, tools=False), settings, environ)
     if flags.json:
         sys.stdout.write(output.json_text(report))
     else:
-        texts = [*absences(report), f"In both: {output.number(report.here, 'file')}."]
+        texts = [*absences(report), *exclusions(report), f"In both: {output.number(report.here, 'file')}."]
         output.lines(sys.stdout, texts)
     return DONE if report.complete else DIFFERENT
 

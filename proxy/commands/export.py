@@ -109,6 +109,8 @@ def _needed(place: DataPlace, build: WarmFlags, environ: Mapping[str, str]) -> t
 
             settings = stack.enter_context(own_cache(settings, folder, environ))
         report = brought(replace(build, check=True), settings, environ)
+    for one in report.left_out:
+        output.say(f"left out: {one.what}: {one.why}")
     return tuple(LockedFile(one.filename, dict(one.hashes)) for one in report.files), list(absences(report))
 
 

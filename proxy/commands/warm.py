@@ -9,11 +9,13 @@ import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from proxy.builds import running_cache
+from proxy.builds.store_access import DataPlace
 from proxy.commands import output
 from proxy.commands.endings import DONE, FAILED, ended
 from proxy.config.settings import Settings
@@ -25,6 +27,7 @@ from proxy.warming.rounds import TOOLS, Report, WarmTarget, run
 from proxy.warming.wishes import AptWish, gather
 
 INCOMPLETE = 3
+_THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]", "host.docker.internal")
 _LARGE = 20_000_000  # bytes of a file that has a bar of its own
 
 
@@ -42,11 +45,19 @@ class WarmFlags:
     json: bool = False
 
 
-def warm(flags: WarmFlags, settings: Settings, environ: Mapping[str, str]) -> int:
-    """Have it all in the cache, or look whether it is there. Gives the exit status."""
+def warm(flags: WarmFlags, place: DataPlace, environ: Mapping[str, str]) -> int:
+    """Have it all in the running cache, or look whether it is there, running or not. Gives the exit status."""
+    settings = place.settings
+    assert settings is not None, "the command line gives them"
 
     def work() -> int:
-        report = brought(flags, settings, environ)
+        if flags.check:
+            from proxy.commands.own_cache import answering  # noqa: PLC0415 - late: it loads the server
+
+            with answering(place, environ) as answers:
+                report = brought(flags, answers, environ)
+        else:
+            report = brought(flags, settings, environ)
         if flags.json:
             sys.stdout.write(output.json_text(report))
         else:
@@ -78,6 +89,12 @@ def absences(report: Report) -> Iterator[str]:
     yield from (f"not to be had: {one.what}: {' '.join(one.why.split())}" for one in report.refused)
 
 
+def exclusions(report: Report) -> Iterator[str]:
+    """What is no matter of the cache, and lines that are not understood, a line each."""
+    yield from (f"left out: {one.what}: {one.why}" for one in report.left_out)
+    yield from (f"not understood: {line}" for line in report.unread)
+
+
 def _warming(flags: WarmFlags, settings: Settings, bars: _Bars) -> Warming:
     """The cache that answers. Raises NoCache, WrongUsage."""
     found = running_cache.find(settings.host, settings.port)
@@ -93,7 +110,15 @@ def _warming(flags: WarmFlags, settings: Settings, bars: _Bars) -> Warming:
         raise WrongUsage(
             f"--index {flags.index}: there is no such upstream or group; there are {', '.join(sorted(paths))}"
         )
-    return Warming(found.url, paths[flags.index], {site.base: mount for mount, site in sites.items()}, bars)
+    bases = {site.base: mount for mount, site in sites.items()}
+    return Warming(found.url, paths[flags.index], bases, bars, _own_addresses(settings))
+
+
+def _own_addresses(settings: Settings) -> tuple[str, ...]:
+    """Where the cache is for whoever made a lock file through it, without a slash at the end."""
+    usual = settings.public_url.rstrip("/")
+    ports = {settings.port, urlsplit(usual).port or settings.port}
+    return (*(f"http://{host}:{port}" for host in (*_THIS_MACHINE, *settings.names) for port in ports), usual)
 
 
 def _targets(names: Sequence[str], pythons: Sequence[str]) -> list[WarmTarget]:
@@ -109,8 +134,7 @@ def _print(report: Report, where: Console) -> None:
     output.add_row(table, "were here", f"{report.here:,}", output.size(report.size_here))
     output.add_row(table, "came", f"{report.came:,}", output.size(report.size_came))
     where.print(table)
-    left_out = (f"left out: {one.what}: {one.why}" for one in report.left_out)
-    for line in (*absences(report), *left_out, *(f"not understood: {line}" for line in report.unread)):
+    for line in (*absences(report), *exclusions(report)):
         where.print(output.plain(line))
 
 

@@ -15,6 +15,7 @@ import aiohttp
 
 from proxy.errors import PullthroughError
 from proxy.model import ALGORITHMS
+from proxy.warming import text_files
 from proxy.warming.archives import ArchiveFile
 from proxy.warming.choice import Chosen, Refused
 from proxy.warming.sources import build_requirements
@@ -66,12 +67,18 @@ class Watcher(Protocol):
 class Warming:
     """Asks one cache. `mounts`: the base addresses of upstreams, and the mount that stands for each."""
 
-    def __init__(self, cache: str, index: str, mounts: dict[str, str], watcher: Watcher) -> None:
-        """`cache`: its address without a slash at the end; `index`: the path of the usual index, with slashes."""
+    def __init__(
+        self, cache: str, index: str, mounts: dict[str, str], watcher: Watcher, own: Iterable[str] = ()
+    ) -> None:
+        """`cache`: its address without a slash at the end, and `own` further ones by which others know it.
+
+        `index`: the path of the usual index, with slashes.
+        """
         self.cache = cache
         self._index = index
         self._mounts = mounts
         self._watcher = watcher
+        self._own = tuple(dict.fromkeys(f"{one}/" for one in (cache, *own) if one))
         self._pages: dict[str, asyncio.Task[list[dict[str, Any]]]] = {}
 
     async def fetch(self, wanted: Iterable[Wanted], *, check: bool = False) -> Warmed:
@@ -177,7 +184,8 @@ class Warming:
         """The address of a file on the cache, and what the page says of it. Raises _Unfit."""
         path = self._path(chosen.index)
         if path is None:
-            raise _Unfit(f"it is from {chosen.index}; add an [[upstream]] with this url to the cache's settings")
+            url = text_files.without_user(str(chosen.index))
+            raise _Unfit(f"it is from {url}; add an [[upstream]] with this url to the cache's settings")
         page = f"{self.cache}{path}{chosen.project}/"
         if page not in self._pages:
             self._pages[page] = asyncio.create_task(_page(http, page))
@@ -203,9 +211,10 @@ class Warming:
         """The path on the cache of an index, with slashes at both ends."""
         if index is None:
             return self._index
-        plain = index.rstrip("/") + "/"
-        if plain.startswith(f"{self.cache}/"):
-            return plain.removeprefix(self.cache)
+        plain = text_files.without_user(index).rstrip("/") + "/"
+        for own in self._own:
+            if plain.startswith(own):
+                return f"/{plain.removeprefix(own)}"
         base = max((base for base in self._mounts if plain.startswith(base)), key=len, default=None)
         return None if base is None else f"/{self._mounts[base]}/{plain.removeprefix(base)}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from proxy.builds.store_access import DataPlace
 from proxy.commands.diff import DIFFERENT, DiffFlags, diff
 from proxy.commands.endings import DONE, FAILED
 from proxy.config.settings import Settings
@@ -31,7 +32,11 @@ def bundles(tmp_path: Path) -> tuple[str, str]:
 
 
 def _diff(first: str, second: str, *, json: bool = False) -> int:
-    return diff(DiffFlags(first, second, json), lambda: Settings(data=Path("/nowhere")), {})
+    return diff(DiffFlags(first, second, json), lambda: _place(Settings(data=Path("/nowhere"))), {})
+
+
+def _place(settings: Settings) -> DataPlace:
+    return DataPlace(settings.data, settings.disk, chosen=True, settings=settings)
 
 
 def test_diff__for_people(bundles: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,9 +80,10 @@ async def test_diff__lock_file_and_cache(
     origin: Origin,
     http: aiohttp.ClientSession,
     tmp_path: Path,
+    data_folder: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What the cache lacks of it, and its status."""
+    """What the cache lacks of it, and its status, whether it runs or not."""
     demo = wheel("demo")
     origin.publish(demo, metadata=True)
     running = await make_proxy(origin.url)
@@ -90,10 +96,13 @@ async def test_diff__lock_file_and_cache(
 
     async def run(*, json: bool = False) -> tuple[int, str]:
         flags = DiffFlags(str(lock), None, json)
-        return await asyncio.to_thread(diff, flags, lambda: settings, {}), capsys.readouterr().out
+        return await asyncio.to_thread(diff, flags, lambda: _place(settings), {}), capsys.readouterr().out
 
     assert (DIFFERENT, f"missing: {demo.filename}\nIn both: 0 files.\n") == await run()
     await get(http, f"{running.url}/pypi/packages/{demo.filename}")
     assert (DONE, "In both: 1 file.\n") == await run()
     status, said = await run(json=True)
     assert (DONE, [demo.filename]) == (status, [one["filename"] for one in json.loads(said)["files"]])
+    await running.close()
+    settings = settings.model_copy(update={"data": data_folder})
+    assert (DONE, "In both: 1 file.\n") == await run()

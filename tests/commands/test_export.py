@@ -183,6 +183,10 @@ def _publish_build(origin: Origin) -> tuple[Package, ...]:
     return demo, other, source, backend
 
 
+def _place(settings: Settings) -> DataPlace:
+    return DataPlace(settings.data, settings.disk, chosen=True, settings=settings)
+
+
 async def test_export__for_a_build(
     make_proxy: MakeProxy, origin: Origin, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,7 +207,7 @@ async def test_export__for_a_build(
     assert f"missing: {built[0].filename}" in capsys.readouterr().out
     assert not bundle.exists()
     warmed = WarmFlags(("demo", "fromsource", "unneeded"), tools=False)
-    assert 0 == await asyncio.to_thread(warm, warmed, settings, dict(os.environ))
+    assert 0 == await asyncio.to_thread(warm, warmed, _place(settings), dict(os.environ))
     assert 0 == await run("demo", "fromsource")
 
     names = {key.rpartition("/")[2] for key in _keys(bundle) if key.startswith("file:")}
@@ -222,7 +226,7 @@ async def test_export__for_a_build_where_no_cache_runs(
     upstreams = (UpstreamSettings(mount="pypi", url=origin.url),)
     settings = Settings(port=port, data=data_folder, upstreams=upstreams, public_url="http://cache.example")
     warmed = WarmFlags(("demo", "fromsource"), tools=False)
-    assert 0 == await asyncio.to_thread(warm, warmed, settings, dict(os.environ))
+    assert 0 == await asyncio.to_thread(warm, warmed, _place(settings), dict(os.environ))
     await running.close()
     origin.forget()
     place = DataPlace(data_folder, settings.disk, chosen=True, settings=settings)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
+from proxy.builds.store_access import DataPlace
 from proxy.commands.warm import INCOMPLETE, WarmFlags, warm
 from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
@@ -46,7 +48,8 @@ async def run(
     port = int(running.url.rpartition(":")[2])
     settings = Settings(port=port, data=Path("/nowhere"), upstreams=(UpstreamSettings(mount="pypi", url=origin.url),))
     flags = WarmFlags(wanted, **{"tools": False, "json": True, **fields})
-    status = await asyncio.to_thread(warm, flags, settings, dict(os.environ))
+    place = DataPlace(settings.data, settings.disk, chosen=True, settings=settings)
+    status = await asyncio.to_thread(warm, flags, place, dict(os.environ))
     said = capsys.readouterr()
     return status, json.loads(said.out) if said.out.startswith("{") else {"said": said.out + said.err}
 
@@ -83,6 +86,29 @@ async def test_warm__check(
     status, report = await run(running, origin, capsys, str(lock), check=True)
     assert (INCOMPLETE, [DEMO.filename, OTHER.filename]) == (status, sorted(report["missing"]))
     assert 0 == origin.count(f"/packages/{DEMO.filename}")
+
+
+async def test_warm__check_where_no_cache_runs(
+    running: Running, origin: Origin, capsys: pytest.CaptureFixture[str], tmp_path: Path, data_folder: Path
+) -> None:
+    """The data folder is looked at; a lock file may name the cache as it is when it runs."""
+    port = int(running.url.rpartition(":")[2])
+    lock = tmp_path / "uv.lock"
+    lock.write_text(
+        'version = 1\nrequires-python = ">=3.11"\n[[package]]\nname = "demo"\nversion = "1.0"\n'
+        f'source = {{ registry = "http://localhost:{port}/pypi/simple" }}\nwheels = [{{ url = "{DEMO.filename}" }}]\n',
+        encoding="utf-8",
+    )
+    assert 0 == (await run(running, origin, capsys, str(lock)))[0]
+    await running.close()
+    upstreams = (UpstreamSettings(mount="pypi", url=origin.url),)
+    settings = Settings(port=port, data=data_folder, upstreams=upstreams)
+    place = DataPlace(data_folder, settings.disk, chosen=True, settings=settings)
+    flags = WarmFlags((str(lock),), check=True, tools=False, json=True)
+    assert 0 == await asyncio.to_thread(warm, flags, place, dict(os.environ))
+    assert [DEMO.filename] == [one["filename"] for one in json.loads(capsys.readouterr().out)["files"]]
+    absent = replace(flags, wanted=(OTHER.filename,))
+    assert INCOMPLETE == await asyncio.to_thread(warm, absent, place, dict(os.environ))
 
 
 async def test_warm__lock_file(
@@ -169,5 +195,8 @@ async def test_warm__wrong(
 
 def test_warm__no_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is said how to start one."""
-    assert 1 == warm(WarmFlags(("demo",)), Settings(port=9, data=tmp_path), dict(os.environ))
+    settings = Settings(port=9, data=tmp_path)
+    for check in (False, True):
+        place = DataPlace(tmp_path, settings.disk, chosen=True, settings=settings)
+        assert 1 == warm(WarmFlags(("demo",), check=check), place, dict(os.environ))
     assert "pullthrough serve" in capsys.readouterr().err

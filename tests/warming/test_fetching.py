@@ -206,3 +206,20 @@ async def test_on_cache(running: Running, origin: Origin) -> None:
     assert f"{running.url}/pypi/whl/cu126/" == found.on_cache(f"{origin.url}/whl/cu126/")
     assert f"{running.url}/other/simple/" == found.on_cache(f"{running.url}/other/simple/")
     assert found.on_cache("https://other.example/") is None
+
+
+def test_on_cache__other_names() -> None:
+    """An index by its address upstream, or on the cache, whatever that is called there; passwords are no part of it."""
+    own = ("http://localhost:3142", "https://cache.example")
+    one = Warming("http://127.0.0.1:9", "/pypi/simple/", {"https://index.example/": "pypi"}, Watch(), own)
+    here = "http://127.0.0.1:9/pypi/simple/"
+    for index in (
+        "https://index.example/simple",
+        "https://user:secret@index.example/simple/",
+        "http://127.0.0.1:9/pypi/simple",
+        "http://localhost:3142/pypi/simple/",
+        "https://user@cache.example/pypi/simple",
+    ):
+        assert here == one.on_cache(index)
+    for index in ("https://other.example/simple", "http://localhost:31420/pypi/simple"):
+        assert one.on_cache(index) is None
