@@ -62,15 +62,19 @@ def contents(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def regular(archive: tarfile.TarFile, listed: dict[str, Any]) -> Iterator[tarfile.TarInfo]:
-    """Each member of the tar that the manifest has. Raises WrongBundle for any other."""
+    """Each member of the tar that the manifest has. Raises WrongBundle for any other, and if one is not there."""
+    missing = {path for path, one in listed.items() if not one.get("elsewhere")}
     for info in archive:
-        if info.name == MANIFEST:
+        if info.name == MANIFEST or (info.isdir() and sound(info.name)):
             continue
         if not info.isreg() or not sound(info.name):
             raise WrongBundle(f"{info.name!r} is no plain file below the bundle's folder")
         if info.name not in listed or listed[info.name]["size"] != info.size:
             raise WrongBundle(f"{info.name!r} is not what {MANIFEST} says")
+        missing.discard(info.name)
         yield info
+    if missing:
+        raise WrongBundle(f"it is cut off: {len(missing)} files are missing, such as {min(missing)!r}; copy it again")
 
 
 def sha256_of(file: IO[bytes], into: IO[bytes] | None = None) -> str:
@@ -238,8 +242,9 @@ def main(arguments: list[str]) -> int:
         else:
             count, there = unpack(given.bundle, given.folder)
             sys.stdout.write(f"{count} files are in {given.folder}; {there} of them were there.\n")
-    except (WrongBundle, OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
-        sys.stderr.write(f"apply.py: {error}\n")
+    except (WrongBundle, OSError, tarfile.TarError, ValueError, KeyError, TypeError, RecursionError) as error:
+        named = getattr(given, "bundle", None) or given.what
+        sys.stderr.write(f"apply.py: {named}: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -25,6 +25,9 @@ _SPARSE = "GNU.sparse."  # of all keywords by which GNU tar describes sparse fil
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _MAGIC = b"ustar\00000"
 _NO_PREFIX = bytes(155)
+# What begins so is unpacked by these programs.
+_COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\0": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+_LOOSE = (b"PK\x03\x04", b"!<arch>\n")  # a wheel, a package of Debian
 _KINDS = {
     tarfile.LNKTYPE: "a hard link",
     tarfile.SYMTYPE: "a symbolic link",
@@ -149,7 +152,7 @@ class TarStream:
             except (tarfile.HeaderError, ValueError):
                 if self._path:
                     raise BadBundle(f"The tar is damaged {self._after()}: what follows is no member.") from None
-                raise BadBundle("This is no tar. A bundle is one, and is not compressed.") from None
+                raise BadBundle(_no_tar(block)) from None
             header = _TarHeader(found.type, found.name, found.size)
         if header.type in {tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME}:
             self._begin_extension(header)
@@ -200,6 +203,15 @@ class TarStream:
             raise BadBundle(f"The tar is damaged {self._after()}: the next member is described wrongly.") from None
         self._described |= {key: said[key] for key in ("path", "size") if key in said}
         self._sparse |= any(key.startswith(_SPARSE) for key in said)
+
+
+def _no_tar(block: bytes) -> str:
+    """What is said of a file that begins so, and is no tar."""
+    if program := next((name for magic, name in _COMPRESSED.items() if block.startswith(magic)), None):
+        return f"This is no tar, but a compressed file. A bundle is not compressed: unpack it with {program}."
+    if block.startswith(_LOOSE):
+        return "This is no tar, but a wheel, a package or the like. To take such files in, name their folder."
+    return "This is no tar. A bundle is one, and is not compressed."
 
 
 def _plain_header(block: bytes) -> _TarHeader | None:

@@ -17,9 +17,11 @@ from typing import IO
 from proxy.builds.store_access import DataPlace, reach
 from proxy.bundles.foreign_files import foreign_files, tar_of
 from proxy.bundles.importing import Imported, ImportWish
+from proxy.bundles.manifest import BadBundle
 from proxy.bundles.tar_file import TarFile
 from proxy.commands import output
 from proxy.commands.endings import DONE, FAILED, ended
+from proxy.control.protocol import ControlError
 from proxy.errors import WrongUsage
 
 _PIECE = 1 << 20  # bytes that are read at once
@@ -45,7 +47,10 @@ def take_in(flags: ImportFlags, environ: Mapping[str, str]) -> int:
             if path != "-" and not os.path.lexists(path):
                 raise WrongUsage(f"{path}: there is no such file or folder")
         for path in flags.paths:
-            done = _taken(path, flags, environ)
+            try:
+                done = _taken(path, flags, environ)
+            except (BadBundle, ControlError) as error:  # what a running cache says of a bundle is the latter
+                raise BadBundle(f"{'standard input' if path == '-' else path}: {error}") from error
             if flags.json:
                 sys.stdout.write(output.json_text(done, line=True))
                 sys.stdout.flush()

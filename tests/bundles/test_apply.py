@@ -132,6 +132,43 @@ def test_unpack__wrong_bundle(tmp_path: Path, change: Callable[..., Any], said: 
     assert not (tmp_path / "out" / _WHEEL).exists()
 
 
+def test_unpack__cut_off_behind_a_member(tmp_path: Path) -> None:
+    """A tar may end where a member does, and look whole: it is said that files are missing, by both verbs."""
+    bundle = write(tmp_path)
+    with tarfile.open(bundle) as archive:
+        last = archive.getmembers()[-1]
+    with bundle.open("r+b") as file:
+        file.truncate(last.offset)
+
+    for arguments in (("unpack", "bundle.tar", "out"), ("serve", "bundle.tar")):
+        result = _run(tmp_path, *arguments)
+        assert 1 == result.returncode
+        assert f"cut off: 1 files are missing, such as '{last.name}'" in result.stderr
+
+
+def test_unpack__packed_again(tmp_path: Path) -> None:
+    """Whoever packs the folder again with tar has members for folders, too."""
+    write(tmp_path)
+    assert 0 == _run(tmp_path, "unpack", "bundle.tar", "out").returncode
+    with tarfile.open(tmp_path / "again.tar", "w") as archive:
+        for name in ("MANIFEST.json", *sorted(path.name for path in (tmp_path / "out").iterdir())):
+            if name not in archive.getnames():
+                archive.add(tmp_path / "out" / name, name)
+    assert 0 == _run(tmp_path, "unpack", "again.tar", "other").returncode
+
+
+def test_unpack__deep_manifest(tmp_path: Path) -> None:
+    """A manifest that no parser takes is an error like another."""
+    body = b"[" * 200_000
+    info = tarfile.TarInfo("MANIFEST.json")
+    info.size = len(body)
+    write(tmp_path)
+    with tarfile.open(tmp_path / "deep.tar", "w") as archive:
+        archive.addfile(info, io.BytesIO(body))
+    result = _run(tmp_path, "unpack", "deep.tar", "out")
+    assert (1, 1) == (result.returncode, result.stderr.count("\n"))
+
+
 def test_unpack__no_bundle(tmp_path: Path) -> None:
     """Some other tar, or none at all."""
     write(tmp_path)

@@ -112,7 +112,8 @@ async def test_import__tar_of_files(machine: Machine, tmp_path: Path) -> None:
 
     refused, taken = await machine.run("import", str(path)), await machine.run("import", "--files", str(path))
 
-    assert (1, "pullthrough: This is no bundle: it begins with demo.whl, and not with MANIFEST.json.\n") == (
+    said = f"pullthrough: {path}: This is no bundle: it begins with demo.whl, and not with MANIFEST.json.\n"
+    assert (1, said) == (
         refused.status,
         refused.err,
     )
