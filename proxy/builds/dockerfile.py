@@ -6,15 +6,16 @@ never decides whether a file is right: that is the builder's work. `dockerfile_a
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 _DIRECTIVE = re.compile(r"^#\s*([a-z]+)\s*=\s*(\S+)\s*$", re.IGNORECASE)
 _FLAG = re.compile(r"^--([a-z-]+)(?:=(\S+))?\s+")
-_HERE = re.compile(r"<<(-?)([\"']?)([A-Za-z_][\w.]*)\2")
+_HERE = re.compile(r"(?<!<)<<(-?)([\"']?)([A-Za-z_][\w.]*)\2")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
-_JSON_MARKS = re.compile(r"[\[\]\",]+")
 _ASSIGNED = re.compile(r"(\w+)=(\"(?:[^\"\\]|\\.)*\"|'[^']*'|(?:[^\s\\]|\\.)*)")
 
 
@@ -30,7 +31,12 @@ class Instruction:
     @property
     def shell(self) -> str:
         """The text as words of a shell, also of the form that is a JSON list."""
-        return _JSON_MARKS.sub(" ", self.text) if self.text.startswith("[") else self.text
+        if not self.text.startswith("["):
+            return self.text
+        try:
+            return shlex.join(json.loads(self.text))
+        except (ValueError, TypeError):  # no list of texts: the builder takes it for a shell's command, too
+            return self.text
 
     @property
     def mounts(self) -> list[dict[str, str]]:

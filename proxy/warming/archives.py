@@ -24,7 +24,7 @@ from proxy.warming import text_files
 SOURCES = (Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d"))  # this machine's own
 _WAIT = 3600.0  # seconds
 _KEPT = 4000  # characters of what apt said that are shown
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9-]+)?(?:[=/][A-Za-z0-9.+:~-]+)?\^?")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.*?-]*(?::[a-z0-9-]+)?(?:[=/][A-Za-z0-9.+:~*?-]+)?\^?")
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _LINE = re.compile(
     r"(?:deb\s+)?(?:\[(?P<options>[^\]]*)\]\s*)?(?P<url>\S+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)"
@@ -106,13 +106,18 @@ def sources(texts: Sequence[str], cache: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_through(line, cache) for line in found))
 
 
+def is_name(text: str) -> bool:
+    """Whether apt would take it for the name of a package, perhaps with an architecture, a version or a suite."""
+    return _PACKAGE.fullmatch(text) is not None
+
+
 def resolve(packages: Packages, cache: str, environ: Mapping[str, str]) -> list[ArchiveFile]:
     """The files of packages and of all that they need, on a system where nothing is installed. Raises NoPackages.
 
     The lists that apt reads for that are in the cache afterwards.
     """
     for name in packages.names:
-        if not _PACKAGE.fullmatch(name):
+        if not is_name(name):
             raise WrongUsage(f"--apt {name}: write names of packages, such as curl, curl=7.88.1-10 or libc6:arm64")
     if packages.architecture is not None and not _ARCHITECTURE.fullmatch(packages.architecture):
         raise WrongUsage(f"--apt-architecture {packages.architecture}: write what dpkg calls it, such as arm64")

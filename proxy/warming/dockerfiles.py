@@ -126,13 +126,13 @@ class _Reader:
                     place.variables |= {name: filled(value, place.variables) for name, value in one.assigned.items()}
                 case "WORKDIR":
                     place.workdir = posixpath.join(place.workdir, filled(one.text, place.variables))
-                case "COPY":
+                case "COPY" | "ADD":
                     self.files.add(place.stage, one, place.workdir, place.variables)
-                case "ADD":
-                    self.files.add(place.stage, one, place.workdir, place.variables)
-                    _fetched(Command(("ADD", *filled(one.text, place.variables).split())), one.line, found)
+                    _fetched(Command((one.name, *filled(one.text, place.variables).split())), one.line, found)
                 case "RUN":
                     self._run(one, place, found)
+                case "ONBUILD":
+                    found.unread += _later(one)
         self.ends[place.stage] = place
         self.files.stages.setdefault(number, self.files.stages[place.stage])
 
@@ -158,8 +158,9 @@ class _Reader:
             case Unread(why):
                 return why
             case FromArchive() as packages:
-                found.packages.append(packages)
-                return None
+                wrong = next((name for name in packages.names if not archives.is_name(name)), None)
+                found.packages += [packages] if wrong is None else []
+                return wrong and f"{wrong} is no name of a package"
             case FromLock(name, folder):
                 return self._lock(posixpath.normpath(f"{folder}/{name}"), run, place, found)
             case FromIndex() as wanted:
@@ -189,13 +190,8 @@ class _Reader:
                 return f"{index} is not behind the cache. Add an [[upstream]] with this url to it."
             made.indexes.append(there)
         for name, bounds in wanted.files:
-            path = self.files.found(place.stage, run, place.workdir, name)
-            if path is None:
-                return f"{name} is not copied from the folder of the Dockerfile"
-            try:
-                made.take(path, self.on_cache, bounds=bounds)
-            except UnreadableFile as error:
-                return str(error)
+            if (why := self._file(name, made, run, place, found, bounds=bounds)) is not None:
+                return why
         for project in wanted.projects:
             folder, _, extras = project.partition("[")
             path = self.files.found(place.stage, run, place.workdir, f"{folder}/pyproject.toml")
@@ -205,9 +201,32 @@ class _Reader:
             if isinstance(needs, str):
                 return needs
             made.lines += needs
-        if made not in found.requirements:
+        if made not in found.requirements and (made.lines or made.left_out):
             found.requirements.append(made)
         return None
+
+    def _file(  # noqa: PLR0913 - where it is, and what takes it in
+        self, name: str, made: Requirements, run: Instruction, place: _Place, found: Steps, *, bounds: bool
+    ) -> str | None:
+        """Take in a requirements file, or a lock file in its place; else why it is not known."""
+        path = self.files.found(place.stage, run, place.workdir, name)
+        if path is None:
+            return f"{name} is not copied from the folder of the Dockerfile"
+        try:
+            lock = lock_files.read(path) if path.suffix in {".toml", ".lock"} else None
+            if isinstance(lock, Pylock | UvLock):
+                found.locks.append(lock)
+            else:
+                made.take(path, self.on_cache, bounds=bounds)
+        except UnreadableFile as error:
+            return str(error)
+        return None
+
+
+def _later(one: Instruction) -> list[UnreadLine]:
+    """What an ONBUILD leaves to those who build on the image."""
+    is_run = one.text.upper().startswith("RUN")
+    return [UnreadLine(one.line, _short(one.text), "it runs where others build on this image")] if is_run else []
 
 
 def _written(text: str, line: int, found: Steps) -> None:
@@ -224,7 +243,7 @@ def _fetched(step: Command, line: int, found: Steps) -> str | None:
     """Take in the key that a command fetches; else why it is not known what it does."""
     if step.program == "gpg" and any(word.startswith(("--keyserver", "--recv")) for word in step.words):
         return "a server of keys is not behind the cache"
-    if step.program in _QUIET:
+    if step.program in _QUIET or step.program == "COPY":
         return None
     if step.program not in _FETCHERS:
         return "nobody can tell what it fetches"

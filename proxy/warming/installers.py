@@ -29,6 +29,7 @@ _FILES = {
 _INDEXES = frozenset({"-i", "--index-url", "--extra-index-url", "--index", "--default-index"})
 _EDITABLE = frozenset({"-e", "--editable"})
 _PRERELEASES = frozenset({"--pre", "--prerelease"})
+_GROUPS = frozenset({"--group", "--only-group"})
 _ELSEWHERE = frozenset({"-f", "--find-links"})
 _PIP_WORDS = """
 --abi --build-constraint --cache-dir --cert --client-cert --color --config-file --config-setting
@@ -137,6 +138,8 @@ def _uv(rest: Sequence[str]) -> Installed:
         return Nothing()
     if verb == "pip":
         return _pip(after)
+    if {"--with", "--with-requirements", "--with-editable"} & {word.partition("=")[0] for word in rest}:
+        raise _NotKnown("it installs more than a lock file has: name that, too")
     if verb in {"sync", "export", "run"}:
         folder = next((value for option, value in _pairs(rest, _PIP_VALUED) if option in _FOLDERS), ".")
         return FromLock(_LOCKS["uv"], _known(folder))
@@ -169,6 +172,8 @@ class _Requirements:
         elif option in _INDEXES:
             named = option == "--index" and "=" in value.partition("://")[0]
             self.indexes.append(value.partition("=")[2] if named else value)
+        elif option in _GROUPS:
+            raise _NotKnown(f"it installs the group {value} of a pyproject.toml: name what that requires")
         elif option in _ELSEWHERE:
             raise _NotKnown(f"it takes files from {value}, which is no index")
         elif option in _PRERELEASES:

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?([-+])([^}]*))?\}|(\w+))")
 _SUBSTITUTION = re.compile(r"\$\(|`")
-_HERE = re.compile(r"<<-?([\"']?)[A-Za-z_][\w.]*\1")
+_HERE = re.compile(r"(?<!<)<<-?([\"']?)[A-Za-z_][\w.]*\1")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_UNKNOWN = "$?"  # stands for what a command would have printed
+_UNKNOWN = "$…"  # stands for what a command would have printed
 _PUNCTUATION = "();<>|&\n"
 _SHELLS = frozenset({"", "sh", "bash", "/bin/sh", "/bin/bash", "sh -e", "bash -e", "sh -ex", "bash -ex"})
 _WORDS_BEFORE = frozenset(
     {"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "exec", "sudo", "env"}
 )
+_SHELL_PROGRAMS = frozenset({"sh", "bash", "dash", "ash", "zsh"})
+_RUNS = re.compile(r"-[a-z]*c")  # what follows is a script
 _DEEPEST = 8  # substitutions within substitutions
 
 
@@ -66,7 +68,7 @@ def commands(text: str, variables: Mapping[str, str]) -> Iterator[Command]:
 
 
 def _of_script(text: str, variables: Mapping[str, str], depth: int) -> Iterator[Command]:
-    text = "\n".join(line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#"))
+    text = "\n".join(_without_comments(text.replace("\\\n", " ")))
     while depth and (found := _SUBSTITUTION.search(text)):
         end = text.find("`", found.end()) if found[0] == "`" else _closing(text, found.end())
         if end < 0:
@@ -81,13 +83,50 @@ def _of_script(text: str, variables: Mapping[str, str], depth: int) -> Iterator[
             if words and words[-1].isdecimal():
                 words.pop()
         elif token and set(token) <= set(_PUNCTUATION):
-            yield from _command(words)
+            yield from _commands(words, variables, depth)
             words, skip = [], False
         elif skip:
             skip = False
         else:
             words.append(token)
-    yield from _command(words)
+    yield from _commands(words, variables, depth)
+
+
+def _commands(words: list[str], variables: Mapping[str, str], depth: int) -> Iterator[Command]:
+    for command in _command(words):
+        yield from _inner(command, variables, depth)
+
+
+def _inner(command: Command, variables: Mapping[str, str], depth: int) -> Iterator[Command]:
+    """The command, or those of the script that it has a shell run: `sh -c '…'`, `bash -lc '…'`, `eval …`."""
+    script = " ".join(command.words[1:]) if command.program == "eval" else None
+    if command.program in _SHELL_PROGRAMS:
+        place = next((number for number, word in enumerate(command.words) if _RUNS.fullmatch(word)), None)
+        script = command.words[place + 1] if place is not None and len(command.words) > place + 1 else None
+    if script is None or not depth:
+        yield command
+    else:
+        yield from _of_script(script, {**variables, **command.variables}, depth - 1)
+
+
+def _without_comments(text: str) -> Iterator[str]:
+    """The lines without comments, which begin where a word might: not within one, and not in quotes."""
+    quote = ""
+    for line in text.splitlines():
+        place, end = 0, len(line)
+        while place < end:
+            mark = line[place]
+            if mark == "\\" and quote != "'":
+                place += 1
+            elif quote:
+                quote = "" if mark == quote else quote
+            elif mark in "'\"":
+                quote = mark
+            elif mark == "#" and (not place or line[place - 1] in " \t;&|("):
+                end = place
+            place += 1
+        if line[:end].strip() or quote:
+            yield line[:end]
 
 
 def _closing(text: str, start: int) -> int:

@@ -125,3 +125,14 @@ def test_read__what_a_stage_begins_with() -> None:
     file = Dockerfile.read("ARG A=1\nARG B\nFROM x:$A AS one\nFROM One AS two\nFROM scratch\n", {"B": "2"})
     assert ["", "one", ""] == [stage.begins for stage in file.stages]
     assert {"A": "1", "B": "2"} == file.arguments
+
+
+def test_instruction__list_of_words() -> None:
+    """The words of a JSON list stay whole; what only looks like one is a shell's."""
+    text = 'FROM x\nRUN ["pip", "install", "a[x]>=1 b"]\nRUN [ -n "$A" ] && b\nRUN [1]\n'
+    assert ["pip install 'a[x]>=1 b'", '[ -n "$A" ] && b', "[1]"] == [run.shell for run in Dockerfile.read(text).runs]
+
+
+def test_read__here_string() -> None:
+    """It is no here-document, and hides no instruction."""
+    assert 2 == len(Dockerfile.read("FROM x\nRUN cat <<<a\nRUN b\n").runs)

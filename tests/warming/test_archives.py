@@ -12,7 +12,7 @@ import pytest
 
 from proxy.errors import BadTarget, WrongUsage
 from proxy.warming import archives
-from proxy.warming.archives import ArchiveFile, NoPackages, Packages, archive_file, resolve
+from proxy.warming.archives import ArchiveFile, NoPackages, Packages, archive_file, is_name, resolve
 from proxy.warming.text_files import UnreadableFile
 from tests.archive import Archive, deb
 from tests.bodies import sha256
@@ -181,3 +181,11 @@ def test_resolve__without_apt(tmp_path: Path) -> None:
     program.write_text("no program")
     with pytest.raises(NoPackages, match="could not be run"):
         resolve(Packages(("curl",), ()), CACHE, {"PATH": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"), [("curl=7.88.*", True), ("php8.2-*", True), ("g++:arm64/sid", True), ("#", False), ("A", False)]
+)
+def test_is_name(text: str, is_one: bool) -> None:
+    """Names with patterns, versions, architectures and suites."""
+    assert is_one is is_name(text)

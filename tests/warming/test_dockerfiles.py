@@ -200,3 +200,29 @@ def test_read__base_images(tmp_path: Path, bases: list[str], pythons: list[str],
     """What their names tell."""
     found = of(tmp_path, "".join(f"FROM {base}\n" for base in bases))
     assert (pythons, musl) == (found.pythons, found.musl)
+
+
+def test_read__lists_of_words(tmp_path: Path) -> None:
+    """A RUN that is a JSON list: its words are what they are, and no shell's."""
+    found = of(
+        tmp_path,
+        'FROM x\nRUN ["pip", "install", "a[x]>=1", "b"]\n'
+        'RUN ["/bin/sh", "-c", "pip install c && apt-get install -y d"]\n',
+    )
+    assert [Requirements(["a[x]>=1", "b"]), Requirements(["c"])] == found.requirements
+    assert ([FromArchive(("d",))], []) == (found.packages, found.unread)
+
+
+def test_read__lock_file_as_requirements(tmp_path: Path) -> None:
+    """pip and uv take a lock file in the place of requirements."""
+    (tmp_path / "pylock.toml").write_text('lock-version = "1.0"\ncreated-by = "x"\npackages = []\n', encoding="utf-8")
+    found = of(
+        tmp_path, "FROM x\nCOPY pylock.toml /x/\nRUN uv pip sync /x/pylock.toml && pip install -r /x/pylock.toml\n"
+    )
+    assert (2, [], []) == (len(found.locks), found.requirements, found.unread)
+
+
+def test_read__what_does_not_run_here(tmp_path: Path) -> None:
+    """What runs where others build on the image, and names that no package has, are listed."""
+    found = of(tmp_path, "FROM x\nONBUILD RUN pip install a\nONBUILD COPY . .\nRUN apt-get install -y 'php8.2-*' Bad\n")
+    assert ([2, 4], []) == ([one.line for one in found.unread], found.packages)

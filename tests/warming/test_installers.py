@@ -38,6 +38,7 @@ def found(text: str) -> Installed | None:
         ("pip download -d /x a", FromIndex(("a",))),
         ("uv sync --frozen --project /src", FromLock("uv.lock", "/src")),
         ("uv run pytest", FromLock("uv.lock")),
+        ("apt-get install -y 'curl=7.88.*'", FromArchive(("curl=7.88.*",))),
         ("poetry install --no-root", FromLock("poetry.lock")),
         ("pdm sync", FromLock("pdm.lock")),
         (
@@ -88,3 +89,9 @@ def test_installed__unread(text: str, said: str) -> None:
     unread = found(text)
     assert isinstance(unread, Unread)
     assert said in unread.why
+
+
+@pytest.mark.parametrize("text", ["uv run --with rich pytest", "uv sync --with=x", "pip install --group dev a"])
+def test_installed__more_than_is_named(text: str) -> None:
+    """What is not among the words is not left out silently."""
+    assert isinstance(found(text), Unread)
