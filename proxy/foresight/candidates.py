@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
+from math import prod
 from typing import TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 _SOURCES = (".tar.gz", ".zip")  # of source distributions (PEP 625, and before it)
 _PARTS = (5, 6)  # of a wheel's name: with and without a build number
+_TAGS = 256  # that one name may stand for (PEP 425): ten times as many as any real one
 
 
 def first(files: Iterable[Link], specifier: SpecifierSet, environment: Environment) -> Link | None:
@@ -27,13 +29,11 @@ def first(files: Iterable[Link], specifier: SpecifierSet, environment: Environme
     Pre-releases count only where the specifier names one, or where there is nothing else.
     """
     by_version = _by_version(files)
-    versions = sorted(
-        (version for version in by_version if specifier.contains(version, prereleases=True)), reverse=True
-    )
+    versions = sorted(by_version, reverse=True)
     wanted = bool(specifier.prereleases)
     for early in (wanted, True):
         for version in versions:
-            if version.is_prerelease and not early:
+            if (version.is_prerelease and not early) or not specifier.contains(version, prereleases=True):
                 continue
             fitting = [file for file in by_version[version] if _fits(file, environment)]
             wheels = sorted(_ranked(fitting, environment), key=lambda ranked: ranked[0])
@@ -107,7 +107,11 @@ def _ranked(files: Iterable[Link], environment: Environment) -> Iterator[tuple[i
 
 @lru_cache(maxsize=4096)
 def _tags(filename: str) -> frozenset[Tag]:
+    """The tags of a wheel; none of one whose name stands for more than any real one."""
+    parts = filename.removesuffix(".whl").split("-")[-3:]
+    if prod(part.count(".") + 1 for part in parts) > _TAGS:
+        return frozenset()
     try:
-        return parse_tag("-".join(filename.removesuffix(".whl").split("-")[-3:]))
+        return parse_tag("-".join(parts))
     except ValueError:
         return frozenset()

@@ -18,27 +18,64 @@ from packaging.version import Version
 
 _LONGEST = 4096  # characters of a User-Agent that is read
 _CPU = re.compile(r"[a-z0-9_]{1,20}")
-_NEWEST = {"minor": 99, "glibc": 199, "musl": 99, "macos": 99}  # what a lie makes long is cut here
+# What a lie makes long is cut here. macOS 10 ended with 10.16, which is 11.
+_NEWEST = {"minor": 99, "glibc": 199, "musl": 99, "macos": 99, "macos 10": 16}
 _OLDEST_GLIBC = 17  # manylinux2014;
 _OLDEST_GLIBC_OF = {"x86_64": 5, "i686": 5}  # manylinux1
 _ALIASES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _MUSL = "1.2"  # where a system does not say it
 _WINDOWS = {"amd64": "win_amd64", "x86": "win32", "arm64": "win_arm64"}
 _LOCKING = {("pip", "compile"), ("lock",), ("tree",), ("export",)}  # subcommands of uv
+_ANY, _SOME = "any", "some"  # the platform of wheels for all of them, and what stands for one platform
 _SYSTEMS = {"Linux": ("linux", "posix"), "Darwin": ("darwin", "posix"), "Windows": ("win32", "nt")}
+
+
+@dataclass(frozen=True)
+class Ranks(Mapping[Tag, int]):
+    """The place of each wheel tag in the order of preference, the best first (PEP 425).
+
+    All tags are all `kinds` with all `platforms`: some of them, and not the many thousand that they make, are kept.
+    `kinds`: interpreter, ABI, and whether it is for any platform; each with its place, as each platform.
+    """
+
+    kinds: Mapping[tuple[str, str, bool], int]
+    platforms: Mapping[str, int]
+
+    @classmethod
+    def of(cls, python: Version, platforms: Iterable[str]) -> Ranks:
+        """Those of CPython of a version; `platforms`: the platform tags that its system takes, the best first."""
+        version, interpreter = (python.major, python.minor), f"cp{python.major}{python.minor}"
+        ordered = [*tags.cpython_tags(version, [interpreter], [_SOME])]
+        ordered += tags.compatible_tags(version, interpreter, [_SOME])
+        kinds = dict.fromkeys((tag.interpreter, tag.abi, tag.platform != _SOME) for tag in ordered)
+        return cls(
+            {kind: place for place, kind in enumerate(kinds)},
+            {name: place for place, name in enumerate(dict.fromkeys(platforms))},
+        )
+
+    def __getitem__(self, tag: Tag) -> int:
+        anywhere = tag.platform == _ANY
+        kind = self.kinds[tag.interpreter, tag.abi, anywhere]
+        return kind * (len(self.platforms) + 1) + (0 if anywhere else self.platforms[tag.platform])
+
+    def __iter__(self) -> Iterator[Tag]:
+        for interpreter, abi, anywhere in self.kinds:
+            yield from (Tag(interpreter, abi, name) for name in ((_ANY,) if anywhere else self.platforms))
+
+    def __len__(self) -> int:
+        return sum(1 if anywhere else len(self.platforms) for _, _, anywhere in self.kinds)
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What requirements and wheels are held against: variables of markers (PEP 508), Python's version, wheel tags.
 
-    `ranks`: the place of each tag in the order of preference, the best first (PEP 425). `locks`: its program resolves
-    and installs nothing, as it says of itself.
+    `locks`: its program resolves and installs nothing, as it says of itself.
     """
 
     markers: Mapping[str, str]
     python: Version
-    ranks: Mapping[Tag, int]
+    ranks: Ranks
     locks: bool = False
 
 
@@ -94,10 +131,6 @@ def of_agent(user_agent: str | None) -> Environment | None:
 
 def environment(python: Version, system: str, machine: str, platforms: Iterable[str]) -> Environment:
     """CPython of a version on a system (`Linux`, `Darwin`, `Windows`), with these platform tags, the best first."""
-    version, names = (python.major, python.minor), list(platforms)
-    interpreter = f"cp{python.major}{python.minor}"
-    ordered = [*tags.cpython_tags(version, [interpreter], names)]
-    ordered += tags.compatible_tags(version, interpreter, names)
     sys_platform, os_name = _SYSTEMS[system]
     markers = {
         "implementation_name": "cpython",
@@ -112,7 +145,7 @@ def environment(python: Version, system: str, machine: str, platforms: Iterable[
         "python_version": f"{python.major}.{python.minor}",
         "sys_platform": sys_platform,
     }
-    return Environment(markers, python, {tag: rank for rank, tag in reversed(list(enumerate(ordered)))})
+    return Environment(markers, python, Ranks.of(python, platforms))
 
 
 def _platforms(agent: _Agent, cpu: str) -> Iterator[str]:
@@ -124,7 +157,7 @@ def _platforms(agent: _Agent, cpu: str) -> Iterator[str]:
         case "Darwin":
             major, minor = _two(distro.version)
             if 10 <= major <= _NEWEST["macos"]:  # noqa: PLR2004 macOS 10 is the first
-                yield from tags.mac_platforms((major, minor), cpu)
+                yield from tags.mac_platforms((major, min(minor, _NEWEST["macos 10"])), cpu)
         case _ if cpu in _WINDOWS:
             yield _WINDOWS[cpu]
 

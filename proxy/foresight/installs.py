@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from packaging.specifiers import SpecifierSet
 
 from proxy.bounded import Bounded
+from proxy.foresight import requirements
 from proxy.foresight.environments import Environment
 from proxy.foresight.requirements import Wanted
 from proxy.model import Target
@@ -33,8 +34,8 @@ class Project:
 
     def narrowed(self, wanted: Wanted, pages: Iterable[Target]) -> bool:
         """Take one more requirement in. Whether that tells anything new."""
-        specifier = self.specifier & wanted.specifier
-        extras = self.extras | wanted.extras
+        specifier = requirements.narrowed(self.specifier, wanted.specifier)
+        extras = requirements.extended(self.extras, wanted.extras)
         merged = tuple(dict.fromkeys((*self.pages, *pages)))[:_PAGES]
         news = (specifier, extras, merged) != (self.specifier, self.extras, self.pages)
         self.specifier, self.extras, self.pages = specifier, extras, merged

@@ -164,14 +164,11 @@ class Foresight:
         if self._hurries(client):
             return
         found, extras = project.requirements or (), project.extras
-        for wanted in await self._work.run(requirements.wanted, found, install.environment, extras):
+        for wanted in await self._work.run(requirements.wanted, found, install.environment, extras, name):
             other = install.project(wanted.project)
-            if other is None or not other.narrowed(wanted, self._beside(project, wanted.project)):
-                continue
-            if wanted.project != name:
+            news = other is not None and other.narrowed(wanted, self._beside(project, wanted.project))
+            if other is not None and news and other is not project:
                 self._begin(self._foresee(client, install, wanted.project, other))
-            elif project.extras != extras:  # `demo[all]` requires `demo[some]`
-                self._begin(self._follow(client, install, name, project))
 
     def _beside(self, project: Project, name: str) -> list[Target]:
         """Where the client will look for a project: beside the pages of the one that requires it."""

@@ -72,6 +72,13 @@ def test_first__what_the_page_says(environment: Environment) -> None:
     )
 
 
+def test_first__name_of_many_tags(environment: Environment) -> None:
+    """A name that stands for a million tags is no wheel's; those of real ones are read."""
+    many = ".".join(f"x{number}" for number in range(100))
+    real = "demo-1.0-py2.py3-none-macosx_10_6_intel.macosx_10_9_intel.manylinux1_x86_64.manylinux2014_x86_64.any.whl"
+    assert real == first(environment, f"demo-1.1-{many}.py3-{many}.none-{many}.any.whl", real)
+
+
 def test_first_listed(environment: Environment) -> None:
     """Of several pages: the newest of all, with its page, and the first page of those that have the same."""
     old, new, twin = (file(ANY(version)) for version in ("1.0", "2.0", "2.0"))

@@ -141,13 +141,30 @@ def test_of_agent__nothing_to_go_by(user_agent: str | None) -> None:
         {"distro": {"libc": {"lib": "glibc", "version": "2." + "9" * 300}}},
         {"distro": {"libc": {"lib": "glibc", "version": "2.9999"}}},
         {"distro": {"libc": {"lib": "musl", "version": "1.9999"}}},
+        {"distro": {"libc": {"lib": "glibc", "version": "2.9999"}}, "python": "3.99.0"},
         {"system": {"name": "Darwin"}, "cpu": "arm64", "distro": {"name": "macOS", "version": "9999.9999"}},
+        {"system": {"name": "Darwin"}, "cpu": "arm64", "distro": {"version": "99.9999"}, "python": "3.99.0"},
+        {"system": {"name": "Darwin"}, "cpu": "x86_64", "distro": {"version": "10.9999"}, "python": "3.99.0"},
     ],
 )
 def test_of_agent__lie_makes_nothing_long(changed: dict[str, Any]) -> None:
-    """The list of tags stays short."""
+    """Little is kept of any system, and no more is worked out for it."""
     environment = of_agent(agent(**changed))
-    assert environment is None or len(environment.ranks) < 20_000
+    assert environment is not None
+    assert len(environment.ranks.kinds) + len(environment.ranks.platforms) < 1000
+
+
+@pytest.mark.parametrize("version", ["10.4", "10.16", "11.2", "14.5"])
+@pytest.mark.parametrize("cpu", ["x86_64", "arm64"])
+def test_of_agent__as_packaging_orders_it(version: str, cpu: str) -> None:
+    """The order of all tags of another system is the library's, and none is missing."""
+    environment = of_agent(agent(system={"name": "Darwin"}, cpu=cpu, distro={"version": version}, python="3.13.1"))
+    assert environment is not None
+    major, minor = map(int, version.split("."))
+    names = list(tags.mac_platforms((major, minor), cpu))
+    ordered = [*tags.cpython_tags((3, 13), ["cp313"], names), *tags.compatible_tags((3, 13), "cp313", names)]
+    assert ordered == sorted(environment.ranks, key=lambda tag: environment.ranks[tag])
+    assert len(ordered) == len(environment.ranks)
 
 
 def test_described() -> None:

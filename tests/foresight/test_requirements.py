@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from proxy.foresight import requirements
 from proxy.foresight.environments import Environment, of_agent
@@ -35,6 +36,7 @@ def test_read__bounded() -> None:
     """Of ten thousand a thousand are read, and none that is longer than any real one."""
     assert 1000 == len(read(*(f"p{number}" for number in range(10_000))))
     assert () == read("a[" + ",".join(f"x{number}" for number in range(1000)) + "]")
+    assert 200 > len(read(*(f"p{number}" + " " * 1900 for number in range(1000))))
 
 
 @pytest.mark.parametrize("metadata", [b"", b"\xff\xfe", b"Requires-Dist", b"\n\n"])
@@ -65,6 +67,41 @@ def test_wanted__extras(environment: Environment) -> None:
     lines = ("a; extra=='Some_Thing'", "b; extra=='other'", "c")
     assert ["c"] == wanted(environment, *lines)
     assert ["a", "c"] == wanted(environment, *lines, extras=("some-thing",))
+
+
+@pytest.mark.parametrize("marker", ["'one' == extra", "extra=='one' or os_name=='nt'"])
+def test_wanted__extras_in_other_words(environment: Environment, marker: str) -> None:
+    """A marker may name the extra in any place."""
+    assert [] == wanted(environment, f"a; {marker}")
+    assert ["a"] == wanted(environment, f"a; {marker}", extras=("one",))
+
+
+def test_wanted__own_extras(environment: Environment) -> None:
+    """A distribution that requires itself with an extra gets what that requires, and so on; circles end."""
+    lines = (
+        "demo[some]; extra=='all'",
+        "Demo[more]; extra=='some'",
+        "demo[all]; extra=='more'",
+        "a; extra=='more'",
+        "b; extra=='other'",
+    )
+    found = requirements.wanted(read(*lines), environment, ("all",), "demo")
+    assert [("demo", {"some", "more", "all"}), ("a", set())] == [(one.project, set(one.extras)) for one in found]
+    assert [] == requirements.wanted(read(*lines), environment, (), "demo")
+
+
+def test_wanted__one_project_in_many_ways(environment: Environment) -> None:
+    """Requirements of one project are one; of thousands of versions and extras only so many count."""
+    (few,) = requirements.wanted(read("a>=1", "A[x]<3", "a>=1"), environment, ())
+    assert ("a", SpecifierSet(">=1,<3"), {"x"}) == (few.project, few.specifier, set(few.extras))
+    (many,) = requirements.wanted(read(*(f"a[x{number}]!={number}" for number in range(1000))), environment, ())
+    assert (128, 64) == (len(many.specifier), len(many.extras))
+
+
+def test_wanted__much_to_try(environment: Environment) -> None:
+    """What is looked for in a requirement is found in one pass, whatever it is made of."""
+    lines = [";" * 1900 + str(number) for number in range(1000)] + ["a" + ";extra " * 300 + "== 'x'"]
+    assert [] == wanted(environment, *lines)
 
 
 def test_wanted__strange_markers(environment: Environment) -> None:
