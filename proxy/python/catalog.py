@@ -206,9 +206,7 @@ class Catalog:
 
     def stands(self, page: Entry) -> bool:
         """Whether a page is still the one that is stored at its address."""
-        now = self._store.find(page.key)
-        # Called before each answer that is given again. Then it is mostly the same object.
-        return now is page or (now is not None and now.digest == page.digest)
+        return self._pages.stands(page)
 
     async def elsewhere(self, file: File, site: Site) -> tuple[Location, ...]:
         """Where else the bytes of a file are: on hosts with the same paths, and by the pages of other mounts."""

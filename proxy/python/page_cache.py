@@ -96,6 +96,12 @@ class PageCache:
         """The stored copy of a page, however old."""
         return self._documents.peek(address.key, address.site)
 
+    def stands(self, page: Entry) -> bool:
+        """Whether a page is still the one that is stored at its address."""
+        now = self._store.find(page.key)
+        # Called before each answer that is given again. Then it is mostly the same object.
+        return now is page or (now is not None and (now.digest, now.url) == (page.digest, page.url))
+
     def stored_of(self, site: Site, project: str | None) -> list[Document]:
         """The stored pages that may list files of a project, the flat ones too; the newest first."""
         keys = [

@@ -105,8 +105,8 @@ class Pages:
             encoding=coding.value if coding else None,
             vary="Accept, Accept-Encoding",
             age=document.age,
-            # Which metadata is promised depends on what is learnt of hosts.
-            stands=lambda: self._offers.version == version,
+            # Which metadata is promised depends on what is learnt of hosts. A page that is not kept is for one answer.
+            stands=lambda: self._offers.version == version and self._cache.stands(document.entry),
             project=project or None,
         )
 

@@ -33,26 +33,27 @@ class HeadKeys:
     def __init__(self) -> None:
         self._known: Bounded[bytes, Program] = Bounded(_KNOWN)  # by the value of the field
 
-    def of(self, head: bytes) -> tuple[bytes, Program | None]:
-        """The key of a head, and the program that it names. None: the key is the whole head, whatever that names.
+    def of(self, head: bytes, reached: bytes = b"") -> tuple[bytes, Program | None]:
+        """The key of a head, and the program that it names. None: the key has the whole head, whatever that names.
 
         Two heads with the same key have the same answer, if the parser takes one of them for exactly one request.
+        `reached` goes before it: what else decides of the connection that a head came by.
         """
         start = head.find(b"\r\nUser-Agent: ") + _FIELD  # as pip and apt write it
         if start < _FIELD:
             start = head.find(b"\r\nuser-agent: ") + _FIELD  # as uv does
         end = head.find(b"\r\n", start)
         if start < _FIELD or end < 0 or len(head) > LONGEST:
-            return head, None
+            return reached + head, None
         text = head[start:end]
         program = self._known.get(text) or self._look_at(text)
         if program is None:
-            return head, None
-        return head[:start] + program[0] + head[end:], program
+            return reached + head, None
+        return b"".join((reached, head[:start], program[0], head[end:])), program
 
     def _look_at(self, text: bytes) -> Program | None:
         """A User-Agent that was not seen lately; None for one that stays in the key as it is."""
-        if len(text) > _LONGEST_AGENT or _VALUE.fullmatch(text) is None:
+        if text and (len(text) > _LONGEST_AGENT or _VALUE.fullmatch(text) is None):
             return None
         said = text.decode("ascii")
         counts = text if admission.is_browser_name(said) else environments.described(said)

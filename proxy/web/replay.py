@@ -2,9 +2,10 @@
 
 Build farms send the same few heads thousands of times. The connection calls `Replay` with what arrived, before aiohttp
 sees it. The key is the whole head, but for what a program says of itself (`head_key`), so nothing in it can be
-overlooked. Only heads that the parser took for exactly one request without a body are remembered, and only whole, fresh
-answers that come from the cache the next time are replayed. Each is counted like any other: what its log line and its
-counts have in common with the next one is made once, when the head comes again.
+overlooked; and the address that the client connected to, with which links of pages may begin. Only heads that the
+parser took for exactly one request without a body are remembered, and only whole, fresh answers that come from the
+cache the next time are replayed. Each is counted like any other: what its log line and its counts have in common with
+the next one is made once, when the head comes again.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Replay:
         """Answer the bytes at once if they are a remembered head. False: they take the usual way."""
         clock = self._clock
         started = clock.monotonic()
-        key, program = self._keys.of(data)
+        key, program = self._keys.of(data, connection.reached)
         answer = self._memo.get(key, started) or self._looks.get(key, started)
         if answer is None or not connection.writable:
             return False
@@ -100,7 +101,7 @@ class Replay:
         head, body = exchange.connection.head, answer.body
         if exchange.query.method != "GET" or exchange.framing != _FRAMING or head is None:
             return
-        key, _ = self._keys.of(head)
+        key, _ = self._keys.of(head, exchange.connection.reached)
         if not names_program_once(key):
             return
         body = body if isinstance(body, bytes) else b""
@@ -139,7 +140,7 @@ class Replay:
         hit = _as_hit(representation)
         if hit is None or not (unchanged or (exchange.status == HTTPStatus.OK and size <= SHORT)):
             return
-        key, _ = self._keys.of(head)
+        key, _ = self._keys.of(head, exchange.connection.reached)
         name = self._name(path, hit)
         if name is None or not names_program_once(key):
             return

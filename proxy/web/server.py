@@ -36,7 +36,7 @@ Replay = Callable[["ClientConnection", bytes], bool]
 class ClientConnection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_answer_written", "_at_boundary", "_heads", "_replay", "clients", "head", "peer")
+    __slots__ = ("_answer_written", "_at_boundary", "_heads", "_replay", "clients", "head", "peer", "reached")
 
     def __init__(self, manager: web.Server, replay: Replay, **options: Any) -> None:  # noqa: ANN401 aiohttp's own
         super().__init__(manager, **options)
@@ -48,12 +48,15 @@ class ClientConnection(web.RequestHandler):
         self._heads: deque[bytes | None] = deque()  # of the requests that wait for their handler
         self.clients = Clients()
         self.peer = "-"  # the client's address, for the log
+        self.reached = b""  # the address that it connected to: pages may have links that begin with it
         self.head: bytes | None = None  # the request under way as it came, if it came alone and in one piece
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if isinstance(self.peername, tuple):
             self.peer = unmapped(self.peername[0])
+        if (local := self.local_address) is not None:
+            self.reached = f"{local[0]}:{local[1]} ".encode()
         # A drained buffer must be an empty one: sender threads write to the same socket.
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=0)

@@ -17,6 +17,7 @@ from tests import faults, scrape
 from tests.conftest import MakeProxy
 from tests.gates import Gate
 from tests.origin import Origin
+from tests.pages import JSON
 from tests.wheels import wheel
 
 if TYPE_CHECKING:
@@ -310,6 +311,53 @@ async def test_file_of_128_kib__by_the_short_way(proxy: Running, origin: Origin)
             bodies.append((await line.hear())[2])
     assert {package.body.read(0, package.body.size)} == set(bodies)
     assert origin.count(f"/packages/{package.filename}") == 1
+
+
+async def test_page__that_another_client_had_renewed(proxy: Running, origin: Origin) -> None:
+    """Who asks in the old way gets the new page at once, as by the usual way."""
+    origin.publish(wheel("demo", "1.0"))
+    async with connected(proxy) as line, connected(proxy) as other:
+        for _ in range(3):
+            await line.say(HEAD)
+            await line.hear()
+        origin.publish(wheel("demo", "2.0"))
+        anew = HEAD.replace(b"\r\n\r\n", b"\r\nCache-Control: no-cache\r\n\r\n")
+        while True:
+            await other.say(anew)
+            if b"demo-2.0" in (await other.hear())[2]:
+                break
+        await line.say(HEAD)
+        assert b"demo-2.0" in (await line.hear())[2]
+
+
+async def test_page__that_may_not_be_stored(make_proxy: MakeProxy, origin: Origin) -> None:
+    """It is asked for each time, in memory there is nothing of it either."""
+    origin.publish(wheel())
+    origin.misbehave("/simple/demo/", faults.headers(("Cache-Control", "no-store")))
+    heeding = {"mount": "heeding", "url": origin.url, "honour_no_store": True}
+    head = HEAD.replace(b"/pypi/", b"/heeding/")
+    async with connected(await make_proxy(origin.url, upstreams=[heeding])) as line:
+        for number in range(1, 4):
+            await line.say(head)
+            _, headers, _ = await line.hear()
+            assert ("miss", number) == (headers["x-cache"], origin.count("/simple/demo/"))
+
+
+async def test_page__with_links_to_the_address_that_was_reached(make_proxy: MakeProxy, origin: Origin) -> None:
+    """By another address, the same head gets a page of its own: only one of them is certain."""
+    origin.publish(wheel(), fmt="both")
+    port = urlsplit((await make_proxy(origin.url, host="0.0.0.0")).url).port
+    here = f"127.0.0.1:{port}"
+    head = f"GET {PAGE} HTTP/1.1\r\nHost: {here}\r\nAccept: {JSON}\r\n\r\n".encode()
+    absolute = []
+    for address in ("127.0.0.1", "127.0.0.2") * 2:
+        reader, writer = await asyncio.open_connection(address, port)
+        line = Line(reader, writer)
+        await line.say(head)
+        absolute.append(f'"http://{here}/'.encode() in (await line.hear())[2])
+        writer.close()
+        await writer.wait_closed()
+    assert [True, False] * 2 == absolute
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -85,6 +85,14 @@ def test_of__only_one_value_is_left_out(pieces: list[bytes]) -> None:
     assert value.isascii()
 
 
+def test_of__reached() -> None:
+    """The address that a client connected to is in the key of each head."""
+    keys = HeadKeys()
+    for whole in (head("pip"), head("pip \u20ac"), _START[:-2] + _REST):
+        assert 3 == len({keys.of(whole, reached)[0] for reached in (b"", b"10.0.0.1:80 ", b"10.0.0.2:80 ")})
+        assert keys.of(whole, b"10.0.0.1:80 ") == (b"10.0.0.1:80 " + keys.of(whole)[0], keys.of(whole)[1])
+
+
 def test_of__is_bounded() -> None:
     """Of ten thousand programs the last ones are remembered."""
     keys = HeadKeys()

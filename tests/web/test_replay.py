@@ -37,6 +37,7 @@ class Line:
     head: bytes | None = HEAD
     writable: bool = True
     peer: str = "127.0.0.1"
+    reached: bytes = b"127.0.0.1:3142 "
     written: list[bytes] = field(default_factory=list)
     restarted: int = 0
 
@@ -219,6 +220,22 @@ def test_call__browsers(replay: Replay) -> None:
     """What was answered to a program is not for browsers, which may be refused."""
     replay.remember(exchange(head=named("pip/1.0")), "/", REPRESENTATION)
     assert not answered(replay, head=named("Mozilla/5.0"))
+
+
+def test_call__program_that_says_nothing(replay: Replay, events: Events) -> None:
+    """It gets what others get, and has no name of theirs."""
+    replay.remember(exchange(head=named("pip/26.3")), "/", REPRESENTATION, UserAgent("pip", "26.3"))
+    assert answered(replay, head=named(""))
+    assert isinstance(events[0], Served)
+    assert UserAgent() == events[0].agent
+
+
+def test_call__by_another_address(replay: Replay) -> None:
+    """What is remembered may name the address by which its client reached the cache: others get their own."""
+    replay.remember(exchange(), "/", REPRESENTATION)
+    assert not answered(replay, Line(reached=b"10.0.0.1:3142 "))
+    assert not answered(replay, Line(reached=b""))
+    assert answered(replay)
 
 
 def test_remember__two_names(replay: Replay) -> None:
