@@ -103,9 +103,9 @@ class Installs:
         self._installs: Bounded[str, Install] = Bounded(_INSTALLS)
 
     def of(self, client: str, now: float, environment: Environment) -> Install:
-        """The install that a client's question belongs to."""
+        """The install that a client's question belongs to; another one for each environment."""
         install = self._installs.get(client)
-        if install is None or now - install.seen > _SILENT:
+        if install is None or now - install.seen > _SILENT or install.environment != environment:
             install = Install(environment)
         install.seen = now
         self._installs[client] = install

@@ -16,7 +16,8 @@ from proxy.ports import Observer
 
 _SOON = 60.0  # seconds within which a page or metadata has to be asked for;
 _LATER = 600.0  # and a file, since large ones come before it
-_OPEN = 128  # of one client, that it did not ask for yet
+_OPEN = 128  # of one client, that it did not ask for yet,
+_MOST = 4096  # and of all of them: a client may call itself another one each time
 _LAST = 32  # verdicts that count;
 _ENOUGH = 16  # and from so many on
 _PAUSE = 120.0  # seconds without look-ahead for a client that goes elsewhere
@@ -46,8 +47,11 @@ class _Score:
         self.paused = 0.0
         self.verdicts: deque[bool] = deque(maxlen=_LAST)
 
+    def closed(self) -> None:
+        self.open = max(self.open - 1, 0)  # the score may have been forgotten since it was opened
+
     def judged(self, now: float, *, used: bool) -> None:
-        self.open -= 1
+        self.closed()
         self.verdicts.append(used)
         if len(self.verdicts) >= _ENOUGH and sum(self.verdicts) * 2 < len(self.verdicts):
             self.paused = now + _PAUSE
@@ -66,6 +70,8 @@ class Predictions:
     def may(self, client: str, now: float) -> bool:
         """Whether anything more may be foreseen for a client."""
         self._expire(now)
+        if len(self._waiting) >= _MOST:
+            return False
         score = self._scores.get(client)
         return score is None or (score.open < _OPEN and now >= score.paused)
 
@@ -81,8 +87,9 @@ class Predictions:
     def ended(self, prediction: Prediction, size: int | None) -> None:
         """It came from upstream, with so many bytes. None: nothing came, or it was here before; it does not count."""
         if size is None:
-            if self._waiting.pop(prediction.target, None) is not None:
-                self._score(prediction.client).open -= 1
+            if self._waiting.get(prediction.target) is prediction:  # not one that was made after it was asked for
+                del self._waiting[prediction.target]
+                self._score(prediction.client).closed()
             return
         prediction.here, prediction.size = True, size
         self._tell(prediction, "fetched")

@@ -35,6 +35,19 @@ def test_of__until_silent() -> None:
     assert first is not installs.of("b", 340.0, ENVIRONMENT)
 
 
+def test_of__another_environment() -> None:
+    """Of two clients that cannot be told apart but by what they install for, neither gets what the other needs."""
+    other, same = of_agent(agent(python="3.12.1")), of_agent(agent("uv/0.9"))
+    assert ENVIRONMENT is not None
+    assert other is not None
+    assert same is not None
+    installs = Installs()
+    first = installs.of("a", 0.0, ENVIRONMENT)
+    assert first is installs.of("a", 1.0, same)
+    second = installs.of("a", 2.0, other)
+    assert (first is not second, other) == (True, second.environment)
+
+
 def test_of__bounded() -> None:
     """Of many clients the last ones are remembered."""
     assert ENVIRONMENT is not None

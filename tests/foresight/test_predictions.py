@@ -102,6 +102,39 @@ def test_may__too_many_open(predictions: Predictions) -> None:
     assert predictions.may("a", 0.0)
 
 
+def test_may__too_many_of_all(predictions: Predictions) -> None:
+    """Names of clients are free: all of them together have a bound, too, until what is open is judged."""
+    for number in range(4096):
+        foresee(predictions, number, client=f"client {number}")
+    assert not predictions.may("another", 0.0)
+    assert predictions.may("another", 61.0)
+
+
+def test_ended__when_it_is_foreseen_again(predictions: Predictions, seen: Seen) -> None:
+    """What was asked for before it came, and came to nothing, leaves the next prediction of it alone."""
+    first = predictions.begin(page(1), Kind.PAGE, "a", 0.0)
+    assert first is not None
+    assert predictions.asked(page(1), 1.0)
+    foresee(predictions, 1, client="b")
+    predictions.ended(first, None)
+    assert predictions.asked(page(1), 2.0)
+    assert [("fetched", 10), ("used", 10)] == seen.outcomes
+
+
+def test_may__score_that_was_forgotten(predictions: Predictions) -> None:
+    """A client that others have displaced has no more room than before."""
+    for number in range(128):
+        foresee(predictions, number)
+    for number in range(256):
+        foresee(predictions, 1000 + number, client=f"client {number}")
+    for number in range(128):
+        predictions.asked(page(number), 0.0)
+    for number in range(2000, 2128):
+        assert predictions.may("a", 0.0)
+        foresee(predictions, number)
+    assert not predictions.may("a", 0.0)
+
+
 @pytest.mark.parametrize(("used", "goes_on"), [(16, True), (15, False)])
 def test_may__goes_elsewhere(predictions: Predictions, used: int, goes_on: bool) -> None:
     """Less than half of the last ones were used: nothing for two minutes, and then a new chance."""

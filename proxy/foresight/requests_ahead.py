@@ -1,0 +1,127 @@
+"""Requests ahead of clients: made as a client would make them, of the same service, when it is their turn.
+
+Their own share of requests at once, a record of what was of use, and a pause for upstreams that fail. The answer is
+thrown away by most: what came is in the cache by then. Decides nothing about what is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from proxy.backoff import Backoff
+from proxy.cache.flight import Flight
+from proxy.cache.passthrough import Passthrough
+from proxy.cache.representation import Representation
+from proxy.errors import PullthroughError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
+from proxy.foresight.installs import Install
+from proxy.foresight.predictions import Predictions
+from proxy.model import Kind, Outcome, Query, Target
+from proxy.ports import Clock, Observer
+from proxy.python.metadata import MOST_WAITS
+from proxy.python.service import PythonIndexes
+
+_MANY = 4  # pages and metadata that a client asks for at once: it needs no help
+_FIRST, _LONGEST, _MOUNTS = 10.0, 600.0, 256  # seconds without look-ahead after a mount failed; mounts remembered
+_PATIENCE = 15.0  # seconds for a page or metadata
+# What is said of an upstream, and not of one address there.
+_TROUBLE = (UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable, UpstreamBroken, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far it looks. `requests`: at once, at least two; `size`: bytes of files that a client did not ask for yet."""
+
+    what: Literal["off", "metadata", "files"] = "files"
+    requests: int = 16
+    size: int = 256 << 20
+
+
+class RequestsAhead:
+    """Makes them. Mutable state: how many are under way, what was foreseen, which mounts failed, who waits."""
+
+    def __init__(self, indexes: PythonIndexes, observer: Observer, clock: Clock, bounds: Bounds) -> None:
+        self._indexes = indexes
+        self._clock = clock
+        # Files take long, and nobody who resolves waits behind them.
+        for_files = bounds.requests // 2
+        self._slots, self._file_slots = asyncio.Semaphore(bounds.requests - for_files), asyncio.Semaphore(for_files)
+        self._predictions = Predictions(observer)
+        self._failing: Backoff[str] = Backoff(_FIRST, _LONGEST, _MOUNTS)
+        self._waiting: collections.Counter[str] = collections.Counter()  # questions of clients without answer yet
+
+    @contextmanager
+    def question(self, client: str) -> Generator[None]:
+        """A client waits for an answer meanwhile."""
+        self._waiting[client] += 1
+        try:
+            yield
+        finally:
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client]
+
+    def hurries(self, client: str) -> bool:
+        """Whether a client asks for all that it needs by itself, in the same moment, as uv does."""
+        return self._waiting[client] > _MANY
+
+    def foresaw(self, target: Target) -> bool:
+        """A client asked for something by itself. Whether that was asked for ahead of it."""
+        return self._predictions.asked(target, self._clock.monotonic())
+
+    async def ask(self, client: str, install: Install, target: Target, kind: Kind) -> Representation | None:
+        """Ask as the client would, when it is its turn. None if that would be too much, or nothing came of it."""
+        async with self._file_slots if kind is Kind.FILE else self._slots:
+            now = self._clock.monotonic()
+            if self._failing.active(target.mount, now) or not self._predictions.may(client, now):
+                return None
+            if kind is not Kind.FILE and self.hurries(client):
+                return None
+            prediction = self._predictions.begin(target, kind, client, now)
+            size: int | None = None
+            try:
+                answer, size = await self._answered(install, target, kind)
+            except _TROUBLE as error:
+                wait = error.retry_after if isinstance(error, UpstreamThrottled) else None
+                self._failing.failed(target.mount, self._clock.monotonic(), at_least=float(wait or 0))
+                return None
+            except PullthroughError:
+                return None
+            finally:
+                if prediction is not None:
+                    self._predictions.ended(prediction, size)
+            return answer
+
+    async def _answered(self, install: Install, target: Target, kind: Kind) -> tuple[Representation | None, int | None]:
+        """The answer, and the bytes that upstream sent for it: None if it was here before."""
+        page = kind is Kind.PAGE
+        query = Query(
+            target,
+            accept=install.accept if page else None,
+            accept_encoding=install.accept_encoding if page else None,
+            waited=MOST_WAITS,
+            ahead=True,
+            base=install.base if page else "",
+        )
+        async with asyncio.timeout(None if kind is Kind.FILE else _PATIENCE):
+            answer = await self._indexes.answer(query)
+        return (answer, await self._size(target, answer)) if isinstance(answer, Representation) else (None, None)
+
+    async def _size(self, target: Target, answer: Representation) -> int | None:
+        """Bytes that upstream sent for an answer; None if it was here before. A file is waited for."""
+        body = answer.body
+        if isinstance(body, Passthrough):
+            await body.close()  # the disk does not take it
+            return None
+        if answer.outcome not in (Outcome.MISS, Outcome.REVALIDATED):
+            return None
+        if isinstance(body, Flight):
+            await body.ended()
+            return body.size
+        if answer.outcome is Outcome.REVALIDATED:
+            return 0
+        return self._indexes.outlook.page_size(target) if answer.kind is Kind.PAGE else answer.size

@@ -1,0 +1,142 @@
+"""Requests ahead of clients: their turn, and what ends them. `flows/test_foresight` has them with an upstream."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from proxy.cache.representation import Representation
+from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout
+from proxy.events import Event, Foreseen
+from proxy.foresight.environments import of_agent
+from proxy.foresight.installs import Install
+from proxy.foresight.requests_ahead import Bounds, RequestsAhead
+from proxy.model import Kind, Outcome, Query, Source, Target
+from proxy.python.routes import Elsewhere
+from tests.flows.asking import SteppedClock
+from tests.foresight.agents import agent
+
+PAGE, OTHER = Target("pypi", None, "simple/demo/"), Target("other", None, "simple/demo/")
+METADATA = Target("pypi", None, "demo-1-py3-none-any.whl.metadata")
+ANSWER = Representation(b"12345", Kind.METADATA, "pypi", "text/plain", "no-cache", None, Outcome.MISS, Source.UPSTREAM)
+
+
+class Indexes:
+    """A service that gives one answer."""
+
+    def __init__(self, answer: object, gate: asyncio.Event | None = None) -> None:
+        self.answer_is = answer
+        self.gate = gate
+        self.queries: list[Query[Target]] = []
+
+    async def answer(self, query: Query[Target]) -> Any:
+        self.queries.append(query)
+        if self.gate is not None:
+            await self.gate.wait()
+        if isinstance(self.answer_is, Exception):
+            raise self.answer_is
+        return self.answer_is
+
+
+class World:
+    """Requests ahead of one client."""
+
+    def __init__(self, answer: object, gate: asyncio.Event | None = None, **bounds: Any) -> None:
+        environment = of_agent(agent())
+        assert environment is not None
+        self.install = Install(environment, "text/html", "gzip", "http://10.0.0.1:80")
+        self.clock, self.indexes, self.events = SteppedClock(), Indexes(answer, gate), list[Event]()
+        self.ahead = RequestsAhead(cast("Any", self.indexes), self.events.append, self.clock, Bounds(**bounds))
+
+    async def ask(self, target: Target = METADATA, kind: Kind = Kind.METADATA, client: str = "a") -> object:
+        return await self.ahead.ask(client, self.install, target, kind)
+
+    @property
+    def told(self) -> list[tuple[str, int]]:
+        return [(event.outcome, event.size) for event in self.events if isinstance(event, Foreseen)]
+
+
+async def test_ask__as_the_client_would() -> None:
+    """Pages in the form that it takes; never with credentials, and never to be redirected."""
+    world = World(ANSWER)
+    assert ANSWER is await world.ask()
+    await world.ask(PAGE, Kind.PAGE)
+    metadata, page = world.indexes.queries
+    assert (None, "", "text/html", "http://10.0.0.1:80") == (metadata.accept, metadata.base, page.accept, page.base)
+    assert {(True, None)} == {(query.ahead, query.authorization) for query in (metadata, page)}
+    assert [("fetched", 5), ("fetched", 5)] == world.told[:2]
+
+
+async def test_ask__what_was_here_does_not_count() -> None:
+    """Nor what came for another client, nor a redirect."""
+    world = World(replace(ANSWER, outcome=Outcome.HIT))
+    assert (await world.ask()) is not None
+    world.indexes.answer_is = replace(ANSWER, outcome=Outcome.SHARED)
+    assert (await world.ask()) is not None
+    world.indexes.answer_is = Elsewhere("x/")
+    assert await world.ask() is None
+    assert [] == world.told
+
+
+@pytest.mark.parametrize("error", [UpstreamThrottled("no"), UpstreamTimeout("no"), UpstreamBroken("no")])
+async def test_ask__upstream_in_trouble(error: PullthroughError) -> None:
+    """It gets none for a while; other upstreams do. What is said of one address says nothing of others."""
+    world = World(NotFound("no"))
+    assert await world.ask() is None
+    world.indexes.answer_is = error
+    assert await world.ask() is None
+    world.indexes.answer_is = ANSWER
+    assert await world.ask() is None
+    assert await world.ask(OTHER, Kind.PAGE) is ANSWER
+    assert 3 == len(world.indexes.queries)
+    world.clock.advance(61.0)
+    assert await world.ask() is ANSWER
+
+
+async def test_ask__as_long_as_upstream_says() -> None:
+    """A Retry-After counts."""
+    world = World(UpstreamThrottled("no", retry_after=300))
+    assert await world.ask() is None
+    world.indexes.answer_is = ANSWER
+    world.clock.advance(299.0)
+    assert await world.ask() is None
+    world.clock.advance(2.0)
+    assert await world.ask() is ANSWER
+
+
+async def test_ask__client_that_hurries() -> None:
+    """One that asks for much at once gets no help with pages and metadata."""
+    world = World(ANSWER)
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(world.ahead.question("a"))
+        assert world.ahead.hurries("a")
+        assert await world.ask() is None
+        assert await world.ask(client="b") is ANSWER
+        assert await world.ask(kind=Kind.FILE) is ANSWER
+    assert await world.ask() is ANSWER
+
+
+async def test_ask__at_once() -> None:
+    """Half of the requests are for files, and no more are under way at once."""
+    gate = asyncio.Event()
+    world = World(ANSWER, gate, requests=6)
+    asking = [asyncio.create_task(world.ask(Target("pypi", None, str(n)), Kind.PAGE, f"c{n}")) for n in range(10)]
+    asking += [asyncio.create_task(world.ask(Target("pypi", None, f"f{n}"), Kind.FILE, f"c{n}")) for n in range(10)]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert ["0", "1", "2", "f0", "f1", "f2"] == sorted(query.target.path for query in world.indexes.queries)
+    gate.set()
+    assert [True] * 20 == [answer is ANSWER for answer in await asyncio.gather(*asking)]
+
+
+async def test_foresaw() -> None:
+    """Once, for what was asked for ahead."""
+    world = World(ANSWER)
+    await world.ask()
+    assert [True, False] == [world.ahead.foresaw(METADATA) for _ in range(2)]
+    assert [("fetched", 5), ("used", 5)] == world.told
