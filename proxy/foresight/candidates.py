@@ -9,9 +9,9 @@ from itertools import chain
 from math import prod
 from typing import TypeVar
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, parse_tag
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from proxy.foresight.environments import Environment
 from proxy.python.plain_links import Link
@@ -79,7 +79,7 @@ def _version_of(filename: str) -> str | None:
 def _version(text: str) -> Version | None:
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, and more digits than Python reads
         return None
 
 
@@ -92,7 +92,7 @@ def _takes(requires_python: str, python: Version) -> bool:
     """Whether a Python fits. What cannot be read excludes none, as in pip."""
     try:
         return SpecifierSet(requires_python).contains(python, prereleases=True)
-    except InvalidSpecifier:
+    except ValueError:  # InvalidSpecifier, and more digits than Python reads
         return True
 
 

@@ -72,6 +72,13 @@ def test_first__what_the_page_says(environment: Environment) -> None:
     )
 
 
+def test_first__numbers_without_end(environment: Environment) -> None:
+    """A version with thousands of digits is none; a Python of thousands of digits excludes none."""
+    digits = "9" * 5000
+    wanted = file(ANY("1.0"), requires_python=f"<{digits}")
+    assert ANY("1.0") == first(environment, file(ANY(digits)), file(f"demo-{digits}.tar.gz"), wanted)
+
+
 def test_first__name_of_many_tags(environment: Environment) -> None:
     """A name that stands for a million tags is no wheel's; those of real ones are read."""
     many = ".".join(f"x{number}" for number in range(100))
