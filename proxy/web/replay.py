@@ -35,11 +35,13 @@ _WHOLE, _FRAMING = Query(None), Framing((1, 1), keep_alive=True)  # what is reme
 _CONFIRMED = (Outcome.MISS, Outcome.SHARED, Outcome.REVALIDATED)  # upstream gave or confirmed it for this very answer
 _HIT = Outcome.HIT
 _LOOKS = 64  # answers of the program itself
+_LONG = 64 << 10  # bytes; what it takes to copy a body of this length is a part of what its client waits for
+_PAUSE = 30e-6  # seconds; while one connection asks after the other, less passes between two answers
 _MADE = frozenset({"Server", "Content-Length", "Date"})  # header fields that are made anew
 
 
 class Replay:
-    """Answers the heads that it has seen before. Mutable state: the memo, short bodies, and what keys are made of."""
+    """Answers the heads that it has seen before. Mutable state: the memo, bodies, what keys are made of, a time."""
 
     def __init__(self, blobs: BlobReader, responder: Responder, observer: AnswerObserver, clock: Clock) -> None:
         self._responder = responder
@@ -50,6 +52,7 @@ class Replay:
         self._looks = Memo(_LOOKS)
         self._bodies = ShortBodies()
         self._keys = HeadKeys()
+        self._answered = 0.0  # when the last answer left, in monotonic seconds
 
     def __call__(self, connection: ClientConnection, data: bytes) -> bool:
         """Answer the bytes at once if they are a remembered head. False: they take the usual way."""
@@ -67,7 +70,7 @@ class Replay:
             return False
         head = ready.head(clock.now(), None if answer.confirmed is None else started - answer.confirmed)
         if body is not None:
-            connection.send(head, body)
+            connection.send(head, body, apart=len(body) >= _LONG and started - self._answered > _PAUSE)
         elif blob is not None:
             try:
                 missing = self._send_stored(connection, head, blob)
@@ -83,7 +86,8 @@ class Replay:
         agent = answer.agent if program is None else program[1]
         if answer.in_build and not agent.build:
             agent = agent._replace(build=DOCKER_BUILD)
-        ready.tell(clock.now(), connection.peer, clock.monotonic() - started, agent)
+        self._answered = clock.monotonic()
+        ready.tell(clock.now(), connection.peer, self._answered - started, agent)
         if answer.told is not None and program is not None:
             _tell(answer, connection.peer, program[2])
         return True

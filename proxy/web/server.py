@@ -142,13 +142,20 @@ class ClientConnection(web.RequestHandler):
             self.transport is not None and not self.transport.get_write_buffer_size()
         )
 
-    def send(self, head: bytes, body: bytes) -> None:
+    def send(self, head: bytes, body: bytes, *, apart: bool = False) -> None:
         """Send a whole answer; `writable` must hold. What the socket does not take waits in the transport's buffer.
 
-        The copy is cheap: without it the kernel alone reads bodies that the processor's cache has not, which is slower.
+        `apart`: the head leaves first, so that the client wakes up while the body is copied. It costs a system call,
+        which is worth it where nobody else waits.
         """
-        assert self.transport is not None, "a writable connection has one"
-        self.transport.write(head + body)
+        transport = self.transport
+        assert transport is not None, "a writable connection has one"
+        if apart:
+            transport.write(head)
+            transport.write(body)
+        else:
+            # The copy is cheap: without it the kernel alone reads what the processor's cache has not, which is slower.
+            transport.write(head + body)
 
     def restart_keepalive(self) -> None:
         """An answer was replayed, which aiohttp does not see: the keep-alive limit begins anew."""

@@ -39,10 +39,12 @@ class Line:
     peer: str = "127.0.0.1"
     reached: bytes = b"127.0.0.1:3142 "
     written: list[bytes] = field(default_factory=list)
+    apart: list[bool] = field(default_factory=list)
     restarted: int = 0
 
-    def send(self, head: bytes, body: bytes) -> None:
+    def send(self, head: bytes, body: bytes, *, apart: bool) -> None:
         self.written.append(head + body)
+        self.apart.append(apart)
 
     def restart_keepalive(self) -> None:
         self.restarted += 1
@@ -141,6 +143,19 @@ def test_call__ages_by_the_clock_of_the_services(replay: Replay, clock: SteppedC
     assert answered(replay)
     clock.advance(1)
     assert not answered(replay)
+
+
+@pytest.mark.parametrize(("size", "apart"), [(64 << 10, [True, False, True]), ((64 << 10) - 1, [False] * 3)])
+def test_call__head_of_a_long_body(replay: Replay, clock: SteppedClock, size: int, apart: list[bool]) -> None:
+    """It leaves before the body where nothing else was answered just now."""
+    body = bytes(size)
+    replay.remember(exchange(), "/", replace(REPRESENTATION, body=body))
+    line = Line()
+    clock.advance(1)
+    assert [answered(replay, line), answered(replay, line)] == [True, True]
+    clock.advance(1)
+    assert answered(replay, line)
+    assert line.apart == apart
 
 
 @pytest.mark.parametrize(

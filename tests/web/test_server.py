@@ -130,14 +130,15 @@ async def test_shutdown__waits_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pytest.approx(0.2) == sum(limits)
 
 
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("size", [0, 5, 16 << 10, 100 << 10, 20 << 20])
-async def test_send(size: int) -> None:
+async def test_send(size: int, apart: bool) -> None:
     """Head and body arrive whole and in their order, also where the socket takes only a part at once."""
     body = bytes(number % 251 for number in range(1000)) * (size // 1000 + 1)
 
     def replay(connection: ClientConnection, _: bytes) -> bool:
         assert connection.writable
-        connection.send(b"HTTP/1.1 200 OK\r\n\r\n", body[:size])
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\n", body[:size], apart=apart)
         return True
 
     async def handle(_: web.BaseRequest) -> web.StreamResponse:
