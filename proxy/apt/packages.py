@@ -12,7 +12,6 @@ import hashlib
 import lzma
 import re
 import sys
-import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Protocol
 
 from proxy.apt.release import Listed
 from proxy.errors import UpstreamBroken
+from proxy.gzip_format import DamagedGzip, GzipMember
 from proxy.model import ALGORITHMS, Digest
 
 try:
@@ -207,7 +207,7 @@ def _paragraphs(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _unpacked(path: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     ending = path.rpartition("/")[2].partition(".")[2]
-    broken = (OSError, EOFError, lzma.LZMAError, zlib.error) + ((zstd.ZstdError,) if _ZSTD else ())
+    broken = (OSError, EOFError, lzma.LZMAError, DamagedGzip) + ((zstd.ZstdError,) if _ZSTD else ())
     try:
         match ending:
             case "":
@@ -253,11 +253,11 @@ def _streamed(make: Callable[[], _Unpacker], pieces: Iterable[bytes]) -> Iterato
 
 
 def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    unpacker = zlib.decompressobj(wbits=31)
+    member = GzipMember()
     for received in pieces:
         piece = received
         while piece:
-            if unpacker.eof:
-                unpacker = zlib.decompressobj(wbits=31)
-            yield unpacker.decompress(piece, _PIECE)
-            piece = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            if member.over:
+                member = GzipMember()
+            yield from member.feed(piece, _PIECE)
+            piece = member.behind

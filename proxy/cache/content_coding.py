@@ -11,13 +11,13 @@ import asyncio
 import codecs
 import enum
 import re
-import zlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from proxy.errors import UpstreamBroken
+from proxy.gzip_format import DamagedGzip, GzipMember, beginning
 
 _GZIP = frozenset({"gzip", "x-gzip"})
 _NONE = frozenset({"", "identity", "aws-chunked"})  # the last one is of uploads; S3-like stores keep it with the object
@@ -87,7 +87,7 @@ class Gunzip:
     """One layer of gzip, removed as the bytes come. Mutable state: the position in the present member."""
 
     def __init__(self) -> None:
-        self._inflate: zlib._Decompress | None = None  # None: between two members
+        self._member: GzipMember | None = None  # None: between two members
         self._members = 0
         self._padded = False
 
@@ -98,25 +98,28 @@ class Gunzip:
         """
         rest = memoryview(data)
         while rest:
-            if self._inflate is None and self._members and (self._padded or rest[0] == 0):
+            if self._member is None and self._members and (self._padded or rest[0] == 0):
                 self._padded = True
                 if any(rest):
                     raise UpstreamBroken("Upstream sent something else behind the end of a gzip coded document.")
                 return
-            if self._inflate is None:
+            if self._member is None:
                 self._members += 1
                 if self._members > _MEMBERS:
                     raise UpstreamBroken("Upstream sent a gzip coded document in far too many pieces.")
-                self._inflate = zlib.decompressobj(wbits=31)
-            inflate, fed = self._inflate, rest[:_FED]
-            yield from _inflated(inflate, fed)
-            rest = rest[len(fed) - len(inflate.unused_data) :]
-            if inflate.eof:
-                self._inflate = None
+                self._member = GzipMember()
+            member, fed = self._member, rest[:_FED]
+            try:
+                yield from member.feed(fed, _PIECE)
+            except DamagedGzip as error:
+                raise UpstreamBroken("Upstream sent a document whose gzip coding is damaged.") from error
+            rest = rest[len(fed) - len(member.behind) :]
+            if member.over:
+                self._member = None
 
     def end(self) -> None:
         """End the layer. Raises UpstreamBroken if bytes are missing."""
-        if self._inflate is not None or not self._members:
+        if self._member is not None or not self._members:
             raise UpstreamBroken("Upstream's gzip coded document ends too early.")
 
 
@@ -154,18 +157,6 @@ def through(found: Sequence[Gunzip], data: bytes) -> Iterator[bytes]:
         yield from through(found[1:], piece)
 
 
-def _inflated(inflate: zlib._Decompress, fed: memoryview) -> Iterator[bytes]:
-    data: bytes | memoryview = fed
-    while data:
-        try:
-            piece = inflate.decompress(data, _PIECE)
-        except zlib.error as error:
-            raise UpstreamBroken("Upstream sent a document whose gzip coding is damaged.") from error
-        data = inflate.unconsumed_tail
-        if piece:
-            yield piece
-
-
 def _is_text(head: bytes) -> bool:
     """Whether bytes that may be cut at their end are UTF-8 text, which compressed bytes never are."""
     try:
@@ -180,8 +171,5 @@ def _depth(head: bytes) -> int:
     depth = 0
     while depth < _DEEPEST and head.startswith(_MAGIC):
         depth += 1
-        try:
-            head = zlib.decompressobj(wbits=31).decompress(head, _HEAD)
-        except zlib.error:
-            break
+        head = beginning(head, _HEAD)
     return depth

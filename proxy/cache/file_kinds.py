@@ -7,8 +7,9 @@ says that a file is right: only that it cannot be.
 from __future__ import annotations
 
 import re
-import zlib
 from typing import Protocol
+
+from proxy.gzip_format import MAGIC, DamagedGzip, GzipMember, beginning
 
 _PAGES = frozenset(("text/html", "application/xhtml+xml", "application/xml", "text/xml"))
 
@@ -91,18 +92,10 @@ def begins(name: str, head: bytes) -> bool:
     if lowered.endswith(_ZIP):
         return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
     if lowered.endswith(_GZIP):
-        return head.startswith(b"\x1f\x8b") and not _inside(head).startswith(b"\x1f\x8b")
+        return head.startswith(MAGIC) and beginning(head, len(MAGIC)) != MAGIC
     if lowered.endswith(_AR):
         return head.startswith(_AR_MAGIC)
     return any(lowered.endswith(endings) and head.startswith(first) for endings, (first, _) in _OTHERS.items())
-
-
-def _inside(head: bytes) -> bytes:
-    """The first bytes of what a gzip file contains."""
-    try:
-        return zlib.decompressobj(31).decompress(head, 2)
-    except zlib.error:
-        return b""
 
 
 class _Framed:
@@ -148,32 +141,31 @@ class _Gzip:
     """RFC 1952: members one after another, each with its checksum. Bytes behind them that are no member are ignored."""
 
     def __init__(self) -> None:
-        self._member = zlib.decompressobj(31)
+        self._member = GzipMember()
         self._members = 0  # complete
         self._unpacked = 0  # bytes of the present member
         self._wrong = self._over = False
 
     def feed(self, piece: bytes | memoryview) -> None:
-        rest, more = bytes(piece), bool(piece)
-        while more and not self._wrong and not self._over:
-            if self._member.eof:
+        rest = bytes(piece)
+        while rest and not self._wrong and not self._over:
+            if self._member.over:
                 rest = rest.lstrip(b"\0")
                 if not rest:
                     return
-                self._member, self._unpacked = zlib.decompressobj(31), 0
+                self._member, self._unpacked = GzipMember(), 0
             try:
-                unpacked = len(self._member.decompress(rest, _STEP))
-            except zlib.error:
+                for unpacked in self._member.feed(rest, _STEP):
+                    self._unpacked += len(unpacked)
+            except DamagedGzip:
                 self._over = bool(self._members) and not self._unpacked
                 self._wrong = not self._over
                 return
-            self._unpacked += unpacked
-            self._members += self._member.eof
-            rest = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-            more = bool(rest) or (unpacked == _STEP and not self._member.eof)
+            self._members += self._member.over
+            rest = self._member.behind
 
     def whole(self) -> bool:
-        return self._members > 0 and not self._wrong and (self._member.eof or self._over)
+        return self._members > 0 and not self._wrong and (self._member.over or self._over)
 
 
 class _Ar:

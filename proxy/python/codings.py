@@ -12,16 +12,8 @@ import sys
 from functools import lru_cache
 from typing import Any
 
+from proxy.gzip_format import packed
 from proxy.python.negotiation import qualities
-
-try:
-    from isal import isal_zlib as library
-
-    _LEVEL = 1  # as small as zlib's level 6
-except ImportError:  # there is no wheel of it for this kind of machine
-    import zlib as library  # type: ignore[no-redef]
-
-    _LEVEL = 6
 
 zstd: Any
 try:
@@ -29,7 +21,6 @@ try:
 except ImportError:  # a Python that was built without it
     zstd = None
 
-_GZIP = 31  # zlib's window of 32 KiB, and a header of gzip
 _ZSTD = 1  # the level: on pages the higher ones are slower and not smaller
 _HEADERS = 128  # remembered
 
@@ -60,4 +51,4 @@ def coded(body: bytes, coding: Coding) -> bytes:
     """The body in a coding: one frame of zstd, or one member of gzip (RFC 1952)."""
     if coding is Coding.ZSTD:
         return bytes(zstd.compress(body, _ZSTD))
-    return library.compress(body, _LEVEL, _GZIP)
+    return packed(body)
