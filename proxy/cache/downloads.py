@@ -44,7 +44,8 @@ from proxy.ports import Clock, Observer, Spool, Store, Upstream
 _log = logging.getLogger(__name__)
 _EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # how hosts refuse an address that was valid for a while
 _PIECE = 1 << 20  # bytes read at once
-_SETTLED = 5.0  # seconds to wait until files in memory are stored
+_HURRIED = 0.1  # seconds that a client waits until a file that is whole is stored,
+_LAST = 5.0  # and those that the end of the program waits
 _BRIEF = 1 << 20  # bytes of a file that is sooner fetched again than continued after a kill
 _WRONG = 1.0  # seconds for which a location that sent wrong bytes is left alone; doubles each time
 _WRONG_LONGEST = 60.0  # seconds
@@ -79,7 +80,8 @@ class Downloads:
         """The stored file, if there is one, under this address or, by its digest, under any other."""
         flight = self._flights.get(wanted.flight_key)
         if flight is not None and flight.settling and not flight.ahead:
-            await self._settled()  # a client has it from there: who comes later gets what is stored
+            # A client has it from there: who comes later gets what is stored, if that does not take long.
+            await self._settled(_HURRIED)
         return await self.stored_files.find(wanted, flight.validator if flight else None)
 
     async def open(self, wanted: WantedFile, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
@@ -166,18 +168,18 @@ class Downloads:
 
     async def close(self) -> None:
         """Cancel all flights, but for those that have all of their file. The next run resumes them."""
-        await self._settled()
+        await self._settled(_LAST)
         await self._tasks.close()
         await self.stored_files.close()
         await self._hashing.close()
 
-    async def _settled(self) -> None:
-        """Have the files stored that wait for that; not if the disk takes long."""
+    async def _settled(self, patience: float) -> None:
+        """Have the files stored that wait for that; the disk may take `patience` seconds."""
         self._settling.hurry()
         keys = [key for key, flight in self._flights.items() if flight.settling]
         tasks = [task for task in map(self._tasks.get, keys) if task is not None]
         if tasks:
-            await asyncio.wait(tasks, timeout=_SETTLED)
+            await asyncio.wait(tasks, timeout=patience)
 
     def _launch(self, flight: Flight) -> None:
         self._tasks.join(flight.wanted.flight_key, lambda: self._fly(flight))
@@ -229,9 +231,9 @@ class Downloads:
             self._wrong.succeeded((wanted.url, wanted.flight_key))
             assert flight.size is not None, "a filled flight knows its size"
             if flight.storable:
-                if spool.in_memory and wanted.deferred:
+                if wanted.deferred:
                     flight.settling = True
-                    await self._settling.turn(flight.size)
+                    await self._settling.turn(flight.size if spool.in_memory else 0)
                 adopted = True  # from here on the spool is the store's
                 await self._adopt(flight, spool, digest, flight.size)
         except WrongBytes as wrong:

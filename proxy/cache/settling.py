@@ -1,7 +1,8 @@
-"""When short files that are whole go to the disk: together, when no further one has come for a moment.
+"""When files that are whole are stored: together, when no further one has come for a moment.
 
-An install fetches many of them at once, and its client waits for the next one while the last is written. Nobody waits
-for the disk: clients have each file from memory. Not for long, since a kill loses what waits.
+An install fetches many of them at once, and its client waits for the next one while the last is written, or fsynced.
+Nobody waits for that: clients have each file from the memory of the cache or of the system. Not for long, since a kill
+loses the short ones that wait; of a long one a spool file and its journal are there.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import asyncio
 
 _GATHER = 0.03  # seconds without a further file after which those that wait are written,
-_LONGEST = 0.25  # seconds after the first of them, at the latest,
-_FILES = 64  # or as soon as there are so many,
-_BYTES = 16 << 20  # or they have so many bytes
+_LONGEST = 1.0  # seconds after the first of them, at the latest,
+_FILES = 128  # or as soon as there are so many,
+_BYTES = 32 << 20  # or they take so many bytes of memory
 
 
 class Settling:
@@ -23,7 +24,7 @@ class Settling:
         self._latest = 0.0
 
     async def turn(self, size: int) -> None:
-        """Wait with a file of `size` bytes until it may go to the disk."""
+        """Wait until a file that takes `size` bytes of memory may be stored."""
         loop = asyncio.get_running_loop()
         if self._turn is None:
             self._turn = loop.create_future()

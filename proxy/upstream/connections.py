@@ -17,6 +17,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 
 _GATHER = 0.002  # seconds for which arriving bytes are gathered in one buffer
+_USUAL = 256 << 10  # bytes of a buffer for which that is so; for longer ones, it is longer
 _NOWHERE = memoryview(b"")  # the event loop refuses it as a buffer, and breaks the connection
 
 
@@ -132,7 +133,9 @@ class DirectRead(asyncio.BufferedProtocol):
         if self._filled == len(self._target):
             self._hand_over()
         elif self._timer is None:
-            self._timer = self._loop.call_later(_GATHER, self._hand_over)
+            # Who offers a long buffer has a fast upstream: it is filled soon, and each of its pieces has its price.
+            seconds = _GATHER * max(1.0, len(self._target) / _USUAL)
+            self._timer = self._loop.call_later(seconds, self._hand_over)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended before the body."""
