@@ -38,6 +38,8 @@ class SpoolWriter:
         Raises WrongBytes where the body goes on behind `end`, Changed where it differs from what is on disk, and what
         `readinto` and `write` raise. Bytes that arrived before a failure are written all the same.
         """
+        if self._spool.in_memory and not self._position and not first and end is not None and end <= _FIRST:
+            return await self._write_pieces(reply, end)
         # One byte more than is right, to notice a body that is too long.
         size = _FIRST if end is None else min(_FIRST, end - self._position + 1)
         # Each is lent when its turn comes: most bodies are short.
@@ -67,6 +69,15 @@ class SpoolWriter:
             await self._abandon()
         for buffer in buffers:  # after a failure somebody may still have one
             self._flight.buffers.give_back(buffer)
+        return self._position
+
+    async def _write_pieces(self, reply: Reply, end: int) -> int:
+        """The same for a body that comes in a few pieces: as they are."""
+        async for piece in reply.chunks():
+            if self._position + len(piece) > end:
+                self._flight.received += len(piece)
+                raise WrongBytes("Upstream sent more than it promised. Nothing was cached.")
+            await self._begin(memoryview(piece))
         return self._position
 
     async def _begin(self, piece: memoryview) -> None:

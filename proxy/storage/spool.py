@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -50,9 +51,9 @@ class DiskSpool(SharedFile):
         """`ended` is called when the owner is done."""
         super().__init__()
         self.state: SpoolState | None = None
-        self.part = folder / f"{file_name(name)}.part"
+        self.stem = file_name(name)  # what its files are called, before their endings
+        self._folder = folder
         self.reservation = Reservation(0)
-        self._journal = Journal(self.part.with_suffix(".journal"))
         self._name = name.encode("utf-8", "backslashreplace").decode()  # JSON has no lone surrogates
         self._boot = ""
         self._threads = threads
@@ -61,6 +62,17 @@ class DiskSpool(SharedFile):
         self._end = 0  # of the last byte written
         self._done = False  # the owner is
         self._running: set[Future[Any]] = set()
+
+    # Worked out when they are used: a short file in memory has one of these for nothing, most of the time.
+
+    @cached_property
+    def part(self) -> Path:
+        """The file."""
+        return self._folder / f"{self.stem}.part"
+
+    @cached_property
+    def _journal(self) -> Journal:
+        return Journal(self._folder / f"{self.stem}.journal")
 
     async def open(self, boot: str) -> None:
         """Open or create the files. Raises StoreFull, StoreBroken; then nothing is open."""
@@ -160,7 +172,7 @@ class DiskSpool(SharedFile):
         try:
             left = await self._threads.files(self._bytes_on_disk if keep else self._delete)
             if left:
-                self._space.add_left_over(self.part.stem, left)
+                self._space.add_left_over(self.stem, left)
         finally:
             self._finish()
 
@@ -172,7 +184,7 @@ class DiskSpool(SharedFile):
         # under way at once, after a cancellation.
         with self._lock:
             self._journal.close()
-        delete(self.part.parent, (self.part.stem,))
+        delete(self._folder, (self.stem,))
         return 0
 
     async def complete(self, size: int) -> None:

@@ -204,12 +204,12 @@ class DiskStore:
             raise RuntimeError("a download of this name is under way")
         self._spools.add(name)
         spool = DiskSpool(self._folder.spool, name, self._threads, self._space, lambda: self._spools.discard(name))
-        left = self._space.take_left_over(spool.part.stem)
+        left = self._space.take_left_over(spool.stem)
         try:
             spool.reservation = await self._space.reserve(max(size or 0, left))
         except BaseException:
             if left:
-                self._space.add_left_over(spool.part.stem, left)
+                self._space.add_left_over(spool.stem, left)
             self._spools.discard(name)
             raise
         if brief and size is not None and not left:
