@@ -23,7 +23,7 @@ SHORT = 1 << 20  # bytes of a body that stays in memory
 _INLINE = 1 << 16  # bytes that are hashed on the event loop: sooner than a thread would begin
 _BATCH = 4 << 20  # bytes that are hashed and written at once
 _STEP = 8 << 20  # bytes of a file that are taken before one looks whether to go on
-_HASHED = 1 << 17  # bytes that are read and hashed at once, while the processor's cache has them
+_HASHED = 1 << 18  # bytes that are read and hashed at once, while the processor's cache has them
 
 
 class Hashes(Protocol):

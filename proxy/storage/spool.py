@@ -32,7 +32,7 @@ from proxy.storage.verification import SYNCED_FROM
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_COPIED = 1 << 17  # bytes that are copied at once: what is read is written while the processor's cache has it
+_COPIED = 1 << 18  # bytes that are copied at once: what is read is written while the processor's cache has it
 _BUFFERS = 512  # buffers for one pwritev: half of what Linux takes
 _RESUMABLE = 7 * 24 * 3600  # seconds after its last write for which a download is kept
 
