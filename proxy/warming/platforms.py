@@ -22,17 +22,22 @@ _SYSTEMS = {
     "macos": "aarch64-apple-darwin",
     "windows": "x86_64-pc-windows-msvc",
 }
+# What Docker calls them.
+_OF_IMAGES = {"linux/amd64": "x86_64-unknown-linux-gnu", "linux/arm64": "aarch64-unknown-linux-gnu"}
 _GLIBC, _MUSL, _MACOS = 28, 2, (13, 0)  # that uv takes where a triple does not say it
 _TAG = re.compile(
     r"(?:manylinux_2_(?P<glibc>\d{1,3})|(?P<old>manylinux2014|manylinux2010|manylinux1)|musllinux_1_(?P<musl>\d{1,3})"
     r"|macosx_(?P<macos>\d{1,2}_\d{1,2})|(?P<windows>win)|linux)_(?P<cpu>[a-z0-9_]+)|(?P<win32>win32)"
 )
 _TRIPLE = re.compile(
-    r"(?P<cpu>[a-z0-9_]+)-(?:unknown-linux-(?P<libc>gnu|musl)|manylinux_2_(?P<glibc>\d{1,3})|(?P<old>manylinux2014)"
+    r"(?P<cpu>[a-z0-9_]+)-(?:unknown-linux(?:-(?P<libc>gnu|musl))?|manylinux_2_(?P<glibc>\d{1,3})|(?P<old>manylinux2014)"
     r"|(?P<macos>apple-darwin)|(?P<windows>pc-windows-msvc))"
 )
 _OLD = {"manylinux2014": 17, "manylinux2010": 12, "manylinux1": 5}
-_MACHINES = {"Darwin": {"aarch64": "arm64"}, "Windows": {"x86_64": "AMD64", "amd64": "AMD64", "i686": "x86"}}
+_MACHINES = {
+    "Darwin": {"aarch64": "arm64", "universal2": "arm64"},  # whose tags have the universal ones
+    "Windows": {"x86_64": "AMD64", "amd64": "AMD64", "i686": "x86", "aarch64": "ARM64", "arm64": "ARM64"},
+}
 
 
 def wanted(names: Sequence[str], versions: Sequence[str]) -> list[Platform]:
@@ -60,8 +65,10 @@ def for_uv(name: str) -> str:
     """What uv calls a platform, that was named as pip or uv name it."""
     match = _TAG.fullmatch(name)
     if match is None:
-        return name
-    cpu = {"arm64": "aarch64", "amd64": "x86_64"}.get(match["cpu"] or "", match["cpu"] or "i686")
+        return _OF_IMAGES.get(name, name)
+    cpu = {"arm64": "aarch64", "amd64": "x86_64", "universal2": "aarch64"}.get(
+        match["cpu"] or "", match["cpu"] or "i686"
+    )
     if match["glibc"]:
         return f"{cpu}-manylinux_2_{match['glibc']}"
     if match["old"]:
@@ -103,7 +110,7 @@ def _named(name: str, python: Version) -> Environment:
 
 def _read(name: str) -> tuple[str, str, list[str]]:
     """System, machine, and platform tags. Raises WrongUsage."""
-    text = _SYSTEMS.get(name, name)
+    text = {**_SYSTEMS, **_OF_IMAGES}.get(name, name)
     match = _TAG.fullmatch(text) or _TRIPLE.fullmatch(text)
     if match is None:
         raise WrongUsage(

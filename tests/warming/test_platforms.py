@@ -37,6 +37,11 @@ def best(name: str, python: str = "3.12") -> str:
         ("win_amd64", "win_amd64", "x86_64-pc-windows-msvc"),
         ("win32", "win32", "i686-pc-windows-msvc"),
         ("win_arm64", "win_arm64", "aarch64-pc-windows-msvc"),
+        ("aarch64-pc-windows-msvc", "win_arm64", "aarch64-pc-windows-msvc"),
+        ("riscv64-unknown-linux", "manylinux_2_28_riscv64", "riscv64-unknown-linux"),
+        ("macosx_11_0_universal2", "macosx_11_0_universal2", "aarch64-apple-darwin"),
+        ("linux/amd64", "manylinux_2_28_x86_64", "x86_64-unknown-linux-gnu"),
+        ("linux/arm64", "manylinux_2_28_aarch64", "aarch64-unknown-linux-gnu"),
     ],
 )
 def test_wanted__names(name: str, has: str, for_uv: str) -> None:
@@ -44,6 +49,15 @@ def test_wanted__names(name: str, has: str, for_uv: str) -> None:
     (found,) = platforms.wanted([name], ["3.12"])
     assert has in {tag.platform for tag in found.environment.ranks}
     assert for_uv == platforms.for_uv(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "machine"), [("win_arm64", "ARM64"), ("aarch64-pc-windows-msvc", "ARM64"), ("win_amd64", "AMD64")]
+)
+def test_wanted__machine(name: str, machine: str) -> None:
+    """Markers have it as Python says it there."""
+    (found,) = platforms.wanted([name], ["3.12"])
+    assert machine == found.environment.markers["platform_machine"]
 
 
 def test_wanted__each_with_each() -> None:
