@@ -8,20 +8,27 @@ event loop. It never looks at a body.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Iterable
+from typing import Protocol
 
 from proxy.bundles.manifest import BundleMember
 from proxy.errors import StoreBroken
 from proxy.model import Digest, Entry
 from proxy.ports import Store
 
-Learn: TypeAlias = Callable[[Entry], Awaitable[bool]]
-"""Learns from an index page, or from what one dropped, before its entry replaces one with another body. Gives whether
-the entry is to be saved."""
+
+class Learn(Protocol):
+    """Learns from an index page, or from what one dropped, before its entry replaces one with another body.
+
+    Gives whether the entry is to be saved. `older`: the page that is here stays, which confirmed later what it lists.
+    """
+
+    async def __call__(self, entry: Entry, /, *, older: bool = False) -> bool: ...
+
 
 _REMOVED = "removed:"  # what a page dropped: that which a bundle says comes beside what is here
-_LEARNT = (_REMOVED, "page:")
+_PAGE = "page:"
+_LEARNT = (_REMOVED, _PAGE)
 _LAST = ("apt:signature:", "apt:release:")  # in this order: a list is never found without its signature
 
 
@@ -35,17 +42,23 @@ class Addresses:
         self._last: list[Entry] = []
         self._learn = learn
         self._learnt: list[Entry] = []
+        self._older: list[Entry] = []  # pages of which newer ones are here
         self.unknown = 0  # index pages that are none
         self.newer = 0  # entries of which something newer was here, and stayed
 
-    def wanted(self, entries: Iterable[Entry]) -> list[Entry]:
-        """The entries that are to be here: nothing newer is."""
-        return [entry for entry in entries if self._replaces(entry, self._store.find(entry.key))]
-
     def is_body_wanted(self, member: BundleMember, entries: Iterable[Entry]) -> bool:
-        """Whether the body of a member is not here, and an address of it will name it."""
+        """Whether the body of a member is not here, and an address of it will name it, or it is learnt from."""
         here = self._store.blob(Digest("sha256", member.sha256)) is not None
-        return not here and bool(self.wanted(entries))
+        return not here and any(self._is_of_use(entry) for entry in entries)
+
+    def _is_of_use(self, entry: Entry) -> bool:
+        """Whether the entry is saved, or learnt from."""
+        before = self._store.find(entry.key)
+        return self._replaces(entry, before) or self._is_older_page(entry)
+
+    def _is_older_page(self, entry: Entry) -> bool:
+        """Whether a page that stays out may list what the one that is here has dropped."""
+        return self._learn is not None and entry.key.startswith(_PAGE)
 
     def _replaces(self, entry: Entry, before: Entry | None) -> bool:
         if before is None or before.digest == entry.digest:
@@ -65,6 +78,7 @@ class Addresses:
             before = self._store.find(entry.key)
             if not self._replaces(entry, before):
                 self.newer += 1
+                self._older += [entry] if here and self._is_older_page(entry) else []
             elif not here:
                 left.append(entry)
             elif entry.key.startswith(_LAST):
@@ -80,6 +94,10 @@ class Addresses:
         for entry in sorted(self._learnt, key=lambda one: not one.key.startswith(_REMOVED)):
             await self._learn_and_write(entry)
             await asyncio.sleep(0)  # they may be many, each with two pages to compare
+        for entry in self._older:
+            if self._learn is not None:
+                await self._learn(entry, older=True)
+            await asyncio.sleep(0)
         for entry in sorted(self._last, key=lambda one: _LAST.index(one.key[: one.key.index(":", 4) + 1])):
             await self._write(entry, self._store.find(entry.key))
 

@@ -70,7 +70,7 @@ class ShortMembers:
             sha256 = one.member.sha256
             if sha256 in bodies or self._store.blob(Digest("sha256", sha256)) is not None:
                 here += bool(one.member.entries)
-            elif self._addresses.wanted(one.entries):
+            elif self._addresses.is_body_wanted(one.member, one.entries):
                 bodies[sha256] = one.body
         if bodies and not await self._store.put_all(list(bodies.items())):
             raise StoreBroken("The disk of the data folder takes no more, or fails. The log of the cache says why.")

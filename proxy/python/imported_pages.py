@@ -51,18 +51,22 @@ class ImportedPages:
             await stored_files.close()
             await work.close()
 
-    async def learn(self, entry: Entry) -> bool:
+    async def learn(self, entry: Entry, /, *, older: bool = False) -> bool:
         """Learn from a page, or from what one dropped, whose body is stored. Gives whether the entry is to be saved.
 
-        A page is not that is none, or that is another index's. What a page dropped elsewhere is recorded beside what it
-        dropped here. Of an index that the settings do not name nothing is known.
+        A page is not that is none, or that is another index's, or that is `older` than the one that is here: what it
+        lists besides is recorded as dropped. What a page dropped elsewhere is recorded beside what it dropped here. Of
+        an index that the settings do not name nothing is known.
         """
         kind, _, rest = entry.key.partition(":")
         site = self._sites.get(rest.partition(":")[0])
         if site is None or entry.key.count(":") < _COLONS:
-            return True
+            return not older
         address = PageAddress.of_key(entry.key, site)
         try:
+            if older:
+                await self._supplements.recall(address, entry)
+                return False
             if kind == "page":
                 await self._page_cache.learn(address, entry)
                 return True

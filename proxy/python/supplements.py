@@ -215,6 +215,21 @@ class Supplements:
         if joined.keys() != {file.url for file in ours}:
             await self._write(entry.key, entry.url, theirs, joined.values())
 
+    async def recall(self, address: PageAddress, entry: Entry) -> None:
+        """Record which stored files an older page than the present one lists, in `entry`, and the present one does not.
+
+        Raises UpstreamBroken if it is no such page, BlobDamaged.
+        """
+        site, present = address.site, self._documents.peek(address.key, address.site)
+        if not site.keep_removed or present is None or not site.owns(entry.url):
+            return
+        older = (await self._parsed.get(self._documents.of(entry, site))).page
+        fresh, ours = await self._parsed.get(present), await self._dropped(address.key, site)
+        gone = await self._stored((file for file in older.files if file.filename not in fresh.by_name), site)
+        joined = {file.url: file for file in (*gone, *ours)}  # what was recorded here stands
+        if joined.keys() != {file.url for file in ours}:
+            await self._write(removed_key(address.key), entry.url, older, joined.values())
+
     async def _write(self, key: str, url: str, page: Page, dropped: Iterable[File]) -> None:
         """Save as dropped these files of a page."""
         page = replace(page, files=tuple(dropped), html=False, meta=EMPTY, extra=EMPTY, versions=None)

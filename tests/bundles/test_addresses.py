@@ -73,7 +73,8 @@ async def test_finish__pages_that_replace_others(welcome: bool) -> None:
     for one in before:
         await store.save(one)
 
-    async def learn(coming: Entry) -> bool:
+    async def learn(coming: Entry, /, *, older: bool = False) -> bool:
+        assert not older
         assert coming.key != _PAGE or store.find(_PAGE) == before[0]
         asked.append(coming.key)
         return welcome
@@ -97,8 +98,8 @@ async def test_save__older_pages_and_what_they_dropped() -> None:
     for key in (_PAGE, _REMOVED):
         await store.save(replace(entry(key, b"new"), checked=entry(key, b"old").checked + 1))
 
-    async def learn(coming: Entry) -> bool:
-        asked.append(coming.key)
+    async def learn(coming: Entry, /, *, older: bool = False) -> bool:
+        asked.append(f"older {coming.key}" if older else coming.key)
         return False
 
     addresses = Addresses(store, replace_newer=False, learn=learn)
@@ -106,7 +107,27 @@ async def test_save__older_pages_and_what_they_dropped() -> None:
     await addresses.save(member("a", b"old", *entries), entries)
     await addresses.finish()
 
-    assert ([_REMOVED], 1, 0) == (asked, addresses.newer, addresses.unknown)
+    assert ([_REMOVED, f"older {_PAGE}"], 1, 0) == (asked, addresses.newer, addresses.unknown)
+
+
+async def test_is_body_wanted__older_page() -> None:
+    """It is, where somebody can learn from it; an older list of an archive is of no use."""
+    store = MemoryStore()
+    await store.put(b"new")
+    for key in (_PAGE, _KEY):
+        await store.save(replace(entry(key, b"new"), checked=entry(key, b"old").checked + 1))
+
+    async def learn(coming: Entry, /, *, older: bool = False) -> bool:
+        raise AssertionError(coming, older)
+
+    def wanted(key: str, *, learning: bool) -> bool:
+        addresses = Addresses(store, replace_newer=False, learn=learn if learning else None)
+        coming = [entry(key, b"old")]
+        return addresses.is_body_wanted(member("a", b"old", *coming), coming)
+
+    assert wanted(_PAGE, learning=True)
+    assert not wanted(_PAGE, learning=False)
+    assert not wanted(_KEY, learning=True)
 
 
 async def test_finish__page_that_came_from_upstream_meanwhile() -> None:
@@ -116,7 +137,7 @@ async def test_finish__page_that_came_from_upstream_meanwhile() -> None:
         await store.put(body)
     await store.save(replace(entry(_PAGE, b"old"), checked=1.0))
 
-    async def learn(coming: Entry) -> bool:
+    async def learn(coming: Entry, /, *, older: bool = False) -> bool:
         asked.append(coming.key)
         return True
 

@@ -149,6 +149,27 @@ async def test_index__newer_page_that_dropped_a_file(
         assert (body_of(OLD), "hit") == ((got := await ask(http, one, of(OLD))).body, got.cache)
 
 
+async def test_index__file_that_only_an_older_page_lists(
+    make_clocked: MakeClocked, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """The index has dropped a version, and a bundle of earlier has it: an exact pin can be installed from it."""
+    earlier = await make_clocked(origin.url, data=tmp_path / "earlier")
+    publish(origin, OLD, NEW)
+    await files(http, earlier)
+    await keep(http, earlier, OLD, NEW)
+    bundle_of_earlier = await bundled(earlier)
+    clock.advance(601)
+    origin.remove(f"/packages/{OLD.filename}")
+    publish(origin, NEW)
+    running = await make_clocked(origin.url, data=tmp_path / "running")
+    assert {NEW.filename: False} == await listed(http, running, "/pypi/simple/demo/")
+
+    for _ in range(2):
+        assert 1 == (await imported(running, bundle_of_earlier)).newer
+        assert {OLD.filename: REMOVED, NEW.filename: False} == await listed(http, running, "/pypi/simple/demo/")
+    assert (body_of(OLD), "hit") == ((got := await ask(http, running, of(OLD))).body, got.cache)
+
+
 async def test_loose_files__are_not_downloaded(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
 ) -> None:

@@ -125,6 +125,36 @@ async def test_learn__what_is_recorded_already(world: World) -> None:
     assert before == world.store.find(removed_key(KEY)) is not None
 
 
+async def test_learn__older_page(world: World) -> None:
+    """What it lists, and the later one here does not, is shown as dropped if it is here; what was recorded stays."""
+    await had(world, OLD, OTHER)
+    entry = await came(world, as_json("demo", [OLD_LINK, NEW_LINK]))  # drops the other one
+    await pages(world).learn(entry)
+    await world.store.save(entry)
+    entry = replace(await came(world, as_json("demo", [NEW_LINK])), checked=entry.checked + 1)
+    await world.store.save(entry)  # as if it had come first: nobody saw that it drops the old one
+    older = await came(world, as_json("demo", [OLD_LINK, NEW_LINK]))
+
+    assert not await pages(world).learn(older, older=True)
+    before = world.store.find(removed_key(KEY))
+    assert not await pages(world).learn(older, older=True)
+
+    assert before == world.store.find(removed_key(KEY))
+    assert world.store.find(KEY) == entry
+    assert {NEW.filename: False, OLD.filename: REMOVED, OTHER.filename: REMOVED} == await names(world)
+
+
+async def test_learn__older_page_that_is_none(make: Make) -> None:
+    """Nothing is recorded of it, nor of one that is another index's."""
+    world = make(replace(SITE, own=frozenset({"index.example"})))
+    await had(world, OLD)
+    entry = await came(world, as_json("demo", [NEW_LINK]))
+    await world.store.save(entry)
+    for body, url in ((b"{}", URL), (as_json("demo", [OLD_LINK]), "https://evil.example/demo/")):
+        assert not await pages(world).learn(await came(world, body, url=url), older=True)
+    assert world.store.find(removed_key(KEY)) is None
+
+
 async def test_learn__record_that_is_none(world: World) -> None:
     """It is left out."""
     await had(world, OLD)
