@@ -55,13 +55,13 @@ class LeftOut:
 
 def choose(lock: Pylock, platforms: Sequence[Platform]) -> Iterator[Chosen | Refused | LeftOut]:
     """The files for all platforms, each once, and what has none."""
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str | None]] = set()
     for platform in platforms:
         for package in lock.packages:
             if package.directory is not None or not _applies(package, platform.environment):
                 continue
             found = _from_elsewhere(package) or _file(package, platform)
-            key = (found.filename, "") if isinstance(found, Chosen) else (found.what, found.why)
+            key = (found.filename, found.index) if isinstance(found, Chosen) else (found.what, found.why)
             if key not in seen:
                 seen.add(key)
                 yield found

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from packaging.pylock import Pylock
 
 from proxy.warming import archives
-from proxy.warming.archives import NoPackages, Packages
+from proxy.warming.archives import ArchiveFile, NoPackages, Packages
 from proxy.warming.choice import Chosen, LeftOut, Platform, Refused, choose
 from proxy.warming.fetching import Wanted, Warmed, Warming
 from proxy.warming.requirement_files import Requirements
@@ -84,13 +84,13 @@ def run(
     wishes: Wishes, warming: Warming, targets: Sequence[WarmTarget], environ: Mapping[str, str], *, check: bool = False
 ) -> Report:
     """Have all of it in the cache; or look what is there. Raises NoCache, WrongUsage."""
-    report, done = Report(unread=wishes.unread, left_out=[*wishes.left_out]), set[str]()
-    files = {one.filename: one for one in (*wishes.files, *_packages(wishes.packages, warming, environ, report))}
+    report, done = Report(unread=wishes.unread, left_out=[*wishes.left_out]), set[tuple[str, str | None]]()
+    files = {_key(one): one for one in (*wishes.files, *_packages(wishes.packages, warming, environ, report))}
     distributions = wishes.distributions
     for _ in range(_ROUNDS):
         for one in _distributions(distributions, warming, targets, environ, report):
-            if one.filename not in done:
-                files[one.filename] = one
+            if _key(one) not in done:
+                files[_key(one)] = one
         outcome = asyncio.run(warming.fetch(files.values(), check=check))
         report.add(outcome)
         done |= set(files)
@@ -100,6 +100,11 @@ def run(
         # Each alone: builds may need versions that do not go together.
         distributions = [Requirements([need]) for need in sorted(outcome.needs)]
     return report
+
+
+def _key(one: Wanted) -> tuple[str, str | None]:
+    """What tells files apart: several indexes and archives may have one under the same name."""
+    return (one.path, None) if isinstance(one, ArchiveFile) else (one.filename, one.index)
 
 
 def _distributions(

@@ -8,6 +8,7 @@ import platform
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.pylock import Pylock
 
 from proxy.warming import platforms
 from proxy.warming.archives import Packages, archive_file
@@ -68,3 +69,23 @@ async def test_run__what_fails(running: Running, origin: Origin) -> None:
     found = await report(running, origin, wishes)
     assert ["no-such-package", "unknown, third>5", "x_1_all.deb"] == sorted(one.what for one in found.refused)
     assert (1, False, ["line 1: x"]) == (found.came, found.complete, found.unread)
+
+
+async def test_run__the_same_name_in_two_indexes(make_proxy: MakeProxy, origin: Origin) -> None:
+    """Each is asked: an offline cache keeps their pages apart."""
+    for channel in ("a", "b"):
+        origin.publish(THIRD, index=f"/whl/{channel}/", folder="/whl/files/", fmt="both", metadata=True)
+    running = await make_proxy(origin.url, index="whl/")
+    wheels = [{"name": THIRD.filename, "path": THIRD.filename, "hashes": {"sha256": THIRD.sha256}}]
+    package = {"name": "third", "version": "1.0", "wheels": wheels}
+    packages = [{**package, "index": f"{origin.url}/whl/{channel}/"} for channel in ("a", "b")]
+    lock = Pylock.from_dict({"lock-version": "1.0", "created-by": "hand", "packages": packages})
+    found = await report(running, origin, Wishes([lock]))
+    assert ([], 2) == (found.refused, found.here + found.came)
+    assert [1, 1] == [origin.count(f"/whl/{channel}/third/") for channel in ("a", "b")]
+
+
+async def test_run__the_same_name_in_two_archives(running: Running, origin: Origin) -> None:
+    """Each file is asked for."""
+    keys = [archive_file(f"http://{host}.example/linux/debian/gpg") for host in ("a", "b")]
+    assert 2 == len((await report(running, origin, Wishes([], [*keys]), check=True)).missing)
