@@ -167,11 +167,7 @@ class AptArchives:
         try:
             return await self._files.file(query)
         except Offline as error:
-            url, which = query.target.url, "its parent" if isinstance(error, ParentOffline) else "this cache"
-            raise type(error)(
-                f"{url.rpartition('/')[2]} is not here, and {which} is offline. Get it while it is online, with: "
-                f"pullthrough warm {shlex.quote(url)}"
-            ) from error
+            raise _not_here(query.target.url, error) from error
 
     async def _release_file(self, query: ArchiveQuery, kind: ReleaseFile) -> Representation:
         """The Release file of the present snapshot, or the signature of the one that the client was given."""
@@ -250,6 +246,9 @@ class AptArchives:
         first, site = query.target.url if by_hash else None, self._policy.site_of(suite)
         try:
             body, source = await self._indexes.open(suite, snapshot, path, site, first)
+        except Offline as error:
+            # By its name: it is listed by that, and found by its digest then.
+            raise _not_here(suite.at(f"{suite.path}{path}").url, error) from error
         except WrongBytes:
             if by_hash:
                 raise  # another snapshot's index has another name
@@ -287,3 +286,12 @@ class AptArchives:
             with suppress(NotFound):
                 return (await self._snapshots.present(suite, form, self._policy.site_of(suite)))[0]
         return None
+
+
+def _not_here(url: str, error: Offline) -> Offline:
+    """That a file is not here, in place of an error that says less: which file, and the command that gets it."""
+    which = "its parent" if isinstance(error, ParentOffline) else "this cache"
+    return type(error)(
+        f"{url.rpartition('/')[2]} is not here, and {which} is offline. Get it while it is online, with: "
+        f"pullthrough warm {shlex.quote(url)}"
+    )

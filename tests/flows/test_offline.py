@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -271,6 +272,23 @@ async def test_suite__no_list_of_packages(make_proxy: MakeProxy, origin: Origin,
         assert "no list of packages of this suite is here" in str(answer.reason)
         assert b"" == await answer.read()
     assert 0 == origin.count()
+
+
+async def test_suite__list_that_is_not_here(make_proxy: MakeProxy, origin: Origin) -> None:
+    """apt needs each that it wants and the Release file lists: it is said which one, and what gets it, by its name."""
+    archive = Archive(origin)
+    archive.publish(deb("kept"), more="texts")
+    running = await left(make_proxy, archive, *APT_PATHS)
+    path = "main/i18n/Translation-en"
+    by_hash = f"main/i18n/by-hash/SHA256/{hashlib.sha256(b'texts').hexdigest()}"
+    for asked in (path, by_hash):
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(running.url + archive.url(archive.folder + asked)) as answer,
+        ):
+            assert 502 == answer.status
+            assert "Translation-en is not here" in str(answer.reason)
+            assert f"with: pullthrough warm {origin.url}{archive.folder}{path})" in str(answer.reason)
 
 
 async def test_suite__never_seen(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
