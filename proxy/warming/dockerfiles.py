@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from packaging.pylock import Pylock
 
 from proxy.builds.dockerfile import Dockerfile, Instruction, Stage
-from proxy.warming import archives, lock_files, text_files
+from proxy.warming import archives, lock_files, projects, text_files
 from proxy.warming.image_files import ImageFiles
 from proxy.warming.installers import FromArchive, FromIndex, FromLock, Nothing, Unread, installed
 from proxy.warming.requirement_files import Requirements
@@ -178,6 +177,7 @@ class _Reader:
             return str(error)
         assert isinstance(lock, Pylock | UvLock), "its name says so"
         found.locks.append(lock)
+        found.requirements += [one for one in projects.builds(path, lock) if one not in found.requirements]
         return None
 
     def _index(self, wanted: FromIndex, step: Command, run: Instruction, place: _Place, found: Steps) -> str | None:
@@ -194,10 +194,10 @@ class _Reader:
                 return why
         for project in wanted.projects:
             folder, _, extras = project.partition("[")
-            path = self.files.found(place.stage, run, place.workdir, f"{folder}/pyproject.toml")
+            path = self.files.found(place.stage, run, place.workdir, f"{folder}/{projects.NAME}")
             if path is None:
-                return f"there is no pyproject.toml that is copied to {folder}"
-            needs = _project(path, [one.strip() for one in extras.rstrip("]").split(",") if one.strip()])
+                return f"there is no {projects.NAME} that is copied to {folder}"
+            needs = projects.required(path, [one.strip() for one in extras.rstrip("]").split(",") if one.strip()])
             if isinstance(needs, str):
                 return needs
             made.lines += needs
@@ -253,21 +253,6 @@ def _fetched(step: Command, line: int, found: Steps) -> str | None:
         else:
             found.unread.append(UnreadLine(line, url, "it is neither a package nor the key of an archive"))
     return None
-
-
-def _project(path: Path, extras: list[str]) -> list[str] | str:
-    """What a project requires, with its build; or why that is not known."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        project, build = table.get("project", {}), table.get("build-system", {})
-        if "dependencies" in project.get("dynamic", ()):
-            return f"what {path} requires is known only when it is built"
-        lines = [*project.get("dependencies", ()), *build.get("requires", ("setuptools>=40.8.0", "wheel"))]
-        for extra in extras:
-            lines += project.get("optional-dependencies", {}).get(extra, ())
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        return f"{path} cannot be read: {error}"
-    return [str(line) for line in lines]
 
 
 def _short(text: str) -> str:

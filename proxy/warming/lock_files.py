@@ -112,8 +112,10 @@ def _of_uv(table: Mapping[str, Any]) -> UvLock:
     wanted = [*manifest.get("requirements", ()), *_flat(manifest.get("dependency-groups", {}))]
     packages = tuple(_uv_package(row) for row in table.get("package", ()))
     members = frozenset(map(canonicalize_name, manifest.get("members", ())))
+    sources = [package.source for package in packages]
+    folders = tuple(one[kind] for one in sources for kind in ("editable", "directory") if kind in one)
     # A requirement of a script has a specifier and no version: its name says which package it is.
-    return UvLock(packages, members, uv_lock.needs({**row, "source": None} for row in wanted))
+    return UvLock(packages, members, uv_lock.needs({**row, "source": None} for row in wanted), folders)
 
 
 def _uv_package(row: Mapping[str, Any]) -> LockedPackage:

@@ -58,11 +58,15 @@ class LockedPackage:
 
 @dataclass(frozen=True, slots=True)
 class UvLock:
-    """A whole file. `members`: names of packages that are the project's own; `wanted`: what a script needs."""
+    """A whole file. `members`: names of packages that are the project's own; `wanted`: what a script needs.
+
+    `folders`: of the projects that are built, below that of the file.
+    """
 
     packages: tuple[LockedPackage, ...]
     members: frozenset[str] = frozenset()
     wanted: tuple[Need, ...] = ()
+    folders: tuple[str, ...] = ()
 
     def on(self, environment: Environment) -> Pylock:
         """What of it may be installed there."""

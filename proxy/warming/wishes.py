@@ -15,7 +15,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
 from proxy.errors import BadTarget, WrongUsage
-from proxy.warming import archives, dockerfiles, lock_files, platforms
+from proxy.warming import archives, dockerfiles, lock_files, platforms, projects
 from proxy.warming.archives import ArchiveFile, Packages
 from proxy.warming.choice import Chosen, LeftOut
 from proxy.warming.requirement_files import Requirements, elsewhere
@@ -96,7 +96,7 @@ def _add_file(path: Path, site: AskedCache, found: Wishes, together: Requirement
     read = lock_files.read(path)
     before = len(together.lines) + len(together.left_out)
     if isinstance(read, Pylock | UvLock):
-        found.distributions.append(read)
+        found.distributions += [read, *projects.builds(path, read)]
         if read.packages:
             return
     elif isinstance(read, Sbom):
