@@ -13,17 +13,20 @@ from proxy.warming.sources import build_requirements
 DEFAULT = ("setuptools>=40.8.0", "wheel")
 
 
-def packed(name: str, text: str, *, zipped: bool = False) -> bytes:
-    """An archive with one file."""
-    out = io.BytesIO()
+def packed(name: str, text: str, *, zipped: bool = False, **more: bytes) -> bytes:
+    """An archive with one file, and `more` by names in its folder, in which a dot is `_`."""
+    out, files = io.BytesIO(), {name: text.encode()}
+    files |= {f"demo-1.0/{key.replace('_', '.')}": body for key, body in more.items()}
     if zipped:
         with zipfile.ZipFile(out, "w") as archive:
-            archive.writestr(name, text)
+            for key, body in files.items():
+                archive.writestr(key, body)
     else:
         with tarfile.open(fileobj=out, mode="w:gz") as tar:
-            member = tarfile.TarInfo(name)
-            member.size = len(text)
-            tar.addfile(member, io.BytesIO(text.encode()))
+            for key, body in files.items():
+                member = tarfile.TarInfo(key)
+                member.size = len(body)
+                tar.addfile(member, io.BytesIO(body))
     return out.getvalue()
 
 
@@ -36,6 +39,27 @@ def test_build_requirements(zipped: bool) -> None:
     name = "demo.zip" if zipped else "demo.tar.gz"
     body = packed("demo-1.0/pyproject.toml", SYSTEM, zipped=zipped)
     assert ("cython", "setuptools-scm>=8") == build_requirements(name, io.BytesIO(body))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_build_requirements__of_setup(zipped: bool) -> None:
+    """What a setup.cfg says besides, in whatever encoding; what is no requirement there is left out."""
+    setup = b"[metadata]\nauthor = J\xfcrgen\n[options]\nsetup_requires =\n    pbr>=1.8\n    # why\n    numpy\n"
+    body = packed("demo-1.0/pyproject.toml", SYSTEM, zipped=zipped, setup_cfg=setup)
+    name = "demo.zip" if zipped else "demo.tar.gz"
+    assert ("cython", "setuptools-scm>=8", "pbr>=1.8", "numpy") == build_requirements(name, io.BytesIO(body))
+    body = packed("demo-1.0/README", "", zipped=zipped, setup_cfg=setup)
+    assert (*DEFAULT, "pbr>=1.8", "numpy") == build_requirements(name, io.BytesIO(body))
+    body = packed("demo-1.0/pyproject.toml", SYSTEM, zipped=zipped, setup_cfg=b"nonsense")
+    assert ("cython", "setuptools-scm>=8") == build_requirements(name, io.BytesIO(body))
+
+
+@pytest.mark.parametrize(("backend", "needs"), [("mesonpy", "ninja"), ("scikit_build_core.build", "cmake")])
+def test_build_requirements__said_by_backends(backend: str, needs: str) -> None:
+    """What the usual backends say only when they run."""
+    text = f'[build-system]\nrequires = ["x"]\nbuild-backend = "{backend}"\n'
+    found = build_requirements("demo.tar.gz", io.BytesIO(packed("demo-1.0/pyproject.toml", text)))
+    assert {"x", needs} <= set(found)
 
 
 @pytest.mark.parametrize(
