@@ -33,6 +33,7 @@ from proxy.warming.text_files import UnreadableFile
 from proxy.warming.uv_lock import LockedPackage, UvLock
 
 Locked: TypeAlias = Pylock | UvLock
+_NEVER = "python_version < '0'"
 _SDISTS = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.Z")  # the first is preferred
 _KNOWN = (
     "There are pylock.toml, uv.lock, poetry.lock, pdm.lock, requirements.txt, and CycloneDX SBOMs in JSON or XML. "
@@ -160,12 +161,11 @@ def _of_poetry(table: Mapping[str, Any]) -> Iterator[Package]:
             yield _elsewhere(row["name"], source["url"])
             continue
         files = [(file["file"], file.get("hash")) for file in row.get("files") or listed.get(row["name"], ())]
-        marker = row.get("markers")
         yield from _package(
             row["name"],
             row["version"],
             files,
-            marker=_one(marker),
+            marker=_one(row.get("markers"), row.get("groups", ())),
             index=source.get("url"),
             python=row.get("python-versions"),
             unsaid=unsaid,
@@ -269,11 +269,16 @@ def _versions(text: str | None) -> SpecifierSet | None:
         return None
 
 
-def _one(marker: str | Mapping[str, str] | None) -> str | None:
-    """A marker; poetry may have one for each group, of which any will do."""
+def _one(marker: str | Mapping[str, str] | None, groups: Iterable[str] = ()) -> str | None:
+    """A marker; poetry may have one for each of the `groups` of a package, of which any will do.
+
+    A group without one needs the package everywhere.
+    """
     if isinstance(marker, Mapping):
-        return " or ".join(f"({one})" for one in marker.values()) or None
-    return marker
+        if set(groups) - set(marker):
+            return None
+        return " or ".join(f"({one})" for one in map(_one, marker.values()) if one) or None
+    return _NEVER if marker == "<empty>" else marker  # as poetry writes a marker that nothing fulfils
 
 
 def _last(url: str) -> str:

@@ -204,6 +204,18 @@ def test_read__from_elsewhere(tmp_path: Path) -> None:
         assert ["https://git.example/x"] == [one.archive.url for one in lock.packages if one.archive is not None]
 
 
+def test_read__group_without_a_marker(tmp_path: Path) -> None:
+    """It needs the package everywhere, whatever the others have for a marker."""
+    text = POETRY.replace("\"sys_platform == 'linux'\"", '{dev = "os_name == \'x\'"}\ngroups = ["main", "dev"]')
+    assert only(written(tmp_path, "poetry.lock", text)).marker is None
+    alone = only(written(tmp_path, "poetry.lock", text.replace('"main", ', "")))
+    assert alone.marker is not None
+    assert not alone.marker.evaluate({"os_name": "y"})
+    never = only(written(tmp_path, "poetry.lock", POETRY.replace("sys_platform == 'linux'", "<empty>")))
+    assert never.marker is not None
+    assert not never.marker.evaluate()
+
+
 def test_read__requirements(tmp_path: Path) -> None:
     """Another file is one of requirements."""
     assert read(written(tmp_path, "requirements.txt", "demo==1.0")) is None
