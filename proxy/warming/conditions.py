@@ -28,12 +28,16 @@ def may_hold(marker: str | None, variables: Mapping[str, str]) -> bool:
     if not marker:
         return True
     try:
-        return _widened(marker).evaluate(dict(variables), "lock_file")
+        return _read(widened(marker)).evaluate(dict(variables), "lock_file")
     except (UndefinedComparison, UndefinedEnvironmentName):
         return True  # rather one too many
 
 
-@lru_cache(maxsize=4096)
-def _widened(marker: str) -> Marker:
+def widened(marker: str) -> str:
     """The marker with each question for an extra or a group answered with yes."""
-    return Marker(_CHOICE.sub(_ALWAYS, marker))
+    return _CHOICE.sub(_ALWAYS, marker)
+
+
+@lru_cache(maxsize=4096)
+def _read(marker: str) -> Marker:
+    return Marker(marker)

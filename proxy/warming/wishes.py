@@ -101,6 +101,7 @@ def _add_file(path: Path, site: AskedCache, found: Wishes, together: Requirement
             return
     elif isinstance(read, Sbom):
         together.lines += read.lines
+        found.distributions += [Requirements([line]) for line in read.apart]
         together.left_out += [LeftOut(name, f"it is from {without_user(where)}") for name, where in read.left_out]
         for url in read.indexes:
             index = site.on_cache(url)

@@ -32,6 +32,25 @@ def test_of_json() -> None:
     assert Sbom() == of_json('{"bomFormat": "CycloneDX"}')
 
 
+def test_of_json__several_versions() -> None:
+    """Those that have markers go together, for whatever extras; others stand alone."""
+
+    def component(purl: str, marker: str | None = None) -> dict[str, object]:
+        properties = [{"name": "uv:package:marker", "value": marker}] if marker else None
+        return {"purl": purl, "properties": properties}
+
+    components = [
+        component("pkg:pypi/a@1", "python_version < '3.12'"),
+        component("pkg:pypi/a@2", "python_version >= '3.12' and extra == 'x'"),
+        *(component(f"pkg:pypi/b@{version}") for version in (1, 2, 2)),
+    ]
+    found = of_json(json.dumps({"bomFormat": "CycloneDX", "components": components}))
+    first, second, third = found.lines
+    assert ("a==1 ; python_version < '3.12'", "b==1", ("b==2",)) == (first, third, found.apart)
+    assert second.startswith("a==2 ; python_version >= '3.12' and ")
+    assert "extra" not in second
+
+
 @pytest.mark.parametrize("version", ["1.4", "1.5", "1.6"])
 def test_of_xml(version: str) -> None:
     """The same in XML."""
@@ -42,6 +61,11 @@ def test_of_xml(version: str) -> None:
         f"<purl>{PURLS[0]}</purl><components>{inner}</components></component></components></bom>"
     )
     assert FOUND == of_xml(text)
+    marked = "<properties><property name='uv:package:marker'>os_name == 'x'</property></properties></component>"
+    assert (
+        "demo==1.0 ; os_name == 'x'"
+        == of_xml(text.replace("</component></components></bom>", f"{marked}</components></bom>")).lines[0]
+    )
 
 
 @pytest.mark.parametrize(
