@@ -24,6 +24,7 @@ from proxy.warming.text_files import UnreadableFile, without_user
 from proxy.warming.uv_lock import UvLock
 
 _FILES = (".whl", ".tar.gz", ".zip")
+_FILES_OF_WISHES = (".lock", ".toml", ".txt", ".in", ".json", ".xml", ".sources", ".list")
 _SOURCES_NEEDED = (
     "name the sources of its image with --apt-source, such as 'http://mirror.example/debian bookworm main'"
 )
@@ -156,6 +157,8 @@ def _archive_file(url: str, cache: str) -> ArchiveFile:
 
 def _elsewhere(text: str) -> LeftOut | None:
     """What is to be said of a requirement that is from no index. Raises WrongUsage if it is none."""
+    if text.endswith(_FILES_OF_WISHES) or dockerfiles.is_dockerfile(Path(text)):
+        raise WrongUsage(f"{text}: there is no such file")  # and not a project of that name, which may be anybody's
     try:
         return elsewhere(text)
     except InvalidRequirement:

@@ -109,6 +109,14 @@ def test_gather__dockerfile(tmp_path: Path) -> None:
     assert 1 == len(found.unread)
 
 
+@pytest.mark.parametrize("text", ["requirements.txt", "uv.lock", "pylock.toml", "bom.json", "Dockerfile", "x.in"])
+def test_gather__file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """It is not taken for a project of that name, which anybody may publish."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WrongUsage, match="no such file"):
+        named(text)
+
+
 @pytest.mark.parametrize("text", ["no such file", "x.whl", "x.tar.gz", "http://", "https://a.example/../x"])
 def test_gather__wrong(text: str) -> None:
     """It is said what may be named."""
