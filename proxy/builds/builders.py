@@ -100,13 +100,12 @@ def records(command: DockerCommand, name: str) -> list[CacheRecord]:
     return read_records(result.stdout)
 
 
-def prune(command: DockerCommand, name: str, unused_for: float = 0.0) -> int:
+def prune(command: DockerCommand, name: str) -> int:
     """Remove the cache mounts of a builder that is not the engine's own; gives the bytes that became free.
 
-    `unused_for`: seconds for which a mount was not used. Raises EngineTrouble.
+    Raises EngineTrouble.
     """
-    until = ["--filter", f"until={int(unused_for)}s"] if unused_for else []
-    arguments = ("buildx", "prune", "--builder", name, "--force", "--filter", f"type={CACHE_MOUNT}", *until)
+    arguments = ("buildx", "prune", "--builder", name, "--force", "--filter", f"type={CACHE_MOUNT}")
     result = command.ask(*arguments, wait=_COUNTING)
     if result.returncode:
         raise EngineTrouble(f"the builder {name} removes nothing: {said(result)}")

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any, Self
 
@@ -127,11 +126,6 @@ class Engine:
         """Close the connections. May be called twice."""
         self._client.close()
 
-    @property
-    def sdk(self) -> Any:  # noqa: ANN401
-        """The library's own client (docker.DockerClient), for this room alone."""
-        return self._client
-
     # What is on the disk
 
     def usage(self) -> EngineUsage:
@@ -155,13 +149,9 @@ class Engine:
         """Remove one record of BuildKit's cache; gives the bytes that became free: 0 where a build uses it."""
         return self._pruned({"id": record.id})
 
-    def prune_cache_mounts(self, unused_for: float = 0.0) -> int:
-        """Remove the cache mounts of all Dockerfiles that no build uses; gives the bytes that became free.
-
-        `unused_for`: seconds for which a mount was not used.
-        """
-        filters = {"type": CACHE_MOUNT} | ({"until": f"{int(unused_for)}s"} if unused_for else {})
-        return self._pruned(filters)
+    def prune_cache_mounts(self) -> int:
+        """Remove the cache mounts of all Dockerfiles that no build uses; gives the bytes that became free."""
+        return self._pruned({"type": CACHE_MOUNT})
 
     def _pruned(self, filters: Mapping[str, str]) -> int:
         answer = self._asked(lambda: self._client.api.prune_builds(filters=dict(filters)))
@@ -175,10 +165,6 @@ class Engine:
             lambda: self._client.api.containers(all=True, filters={"label": f"{ROLE_LABEL}={role}"}),
         )
         return sorted(map(read_container, listed), key=lambda one: (not one.running, one.name))
-
-    def cache_of(self, folder: PurePosixPath) -> EngineContainer | None:
-        """The cache in a container that has this folder of the host, a running one first. `folder` is absolute."""
-        return next((one for one in self.containers() if one.has(folder)), None)
 
     def user_of(self, container: EngineContainer) -> int | None:
         """The number of the user as whom a container runs; None where it is a name, which only the image knows."""

@@ -102,7 +102,6 @@ class CacheRecord:
     in_use: bool
     shared: bool
     description: str = ""
-    last_used: datetime | None = None
 
     @property
     def mount_id(self) -> str | None:
@@ -141,11 +140,6 @@ class EngineUsage:
     images: tuple[EngineImage, ...]
     records: tuple[CacheRecord, ...]
 
-    @property
-    def cache_mounts(self) -> tuple[CacheRecord, ...]:
-        """The cache mounts of all Dockerfiles."""
-        return tuple(record for record in self.records if record.kind == CACHE_MOUNT)
-
 
 def read_usage(answer: Mapping[str, Any]) -> EngineUsage:
     """The answer of /system/df: the fields since API 1.52 where they are, else the older ones.
@@ -170,7 +164,6 @@ def read_usage(answer: Mapping[str, Any]) -> EngineUsage:
                 in_use=bool(one.get("InUse")),
                 shared=bool(one.get("Shared")),
                 description=one.get("Description") or "",
-                last_used=read_time(one.get("LastUsedAt")),
             )
             for one in cached
         ),
