@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import collections
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from proxy.backoff import Backoff
+from proxy.bounded import Bounded
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
@@ -28,8 +30,10 @@ from proxy.python.service import PythonIndexes
 _MANY = 4  # pages and metadata that a client asks for at once: it needs no help
 _FIRST, _LONGEST, _MOUNTS = 10.0, 600.0, 256  # seconds without look-ahead after a mount failed; mounts remembered
 _PATIENCE = 15.0  # seconds for a page or metadata
+_MOMENT = 1.0  # seconds
+_STEP_BACK = 5.0  # seconds that a client waits until nothing is asked ahead of it any more
 # What is said of an upstream, and not of one address there.
-_TROUBLE = (UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable, UpstreamBroken, TimeoutError)
+TROUBLE = (UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable, UpstreamBroken, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ class RequestsAhead:
         self._slots, self._file_slots = asyncio.Semaphore(bounds.requests - for_files), asyncio.Semaphore(for_files)
         self._predictions = Predictions(observer)
         self._failing: Backoff[str] = Backoff(_FIRST, _LONGEST, _MOUNTS)
+        self._under_way: collections.Counter[str] = collections.Counter()  # by mount
+        self._quiet: Bounded[str, float] = Bounded(_MOUNTS)  # when the last one of a mount ended, in monotonic seconds
+        self._something_ended = asyncio.Event()
         self._waiting: collections.Counter[str] = collections.Counter()  # questions of clients without answer yet
 
     @contextmanager
@@ -73,6 +80,26 @@ class RequestsAhead:
         """A client asked for something by itself. Whether that was asked for ahead of it."""
         return self._predictions.asked(target, self._clock.monotonic())
 
+    def concerns(self, mount: str) -> bool:
+        """Whether anything is asked ahead of clients there now, or was a moment ago."""
+        return mount in self._under_way or self._clock.monotonic() < self._quiet.get(mount, -inf) + _MOMENT
+
+    async def step_back(self, mount: str) -> None:
+        """Ask for nothing more ahead of clients there for a while, and wait, not for long, for what is under way."""
+        self._failing.failed(mount, self._clock.monotonic())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STEP_BACK):
+                while mount in self._under_way:
+                    self._something_ended.clear()
+                    await self._something_ended.wait()
+
+    def _ended(self, mount: str) -> None:
+        self._under_way[mount] -= 1
+        if not self._under_way[mount]:
+            del self._under_way[mount]
+            self._quiet[mount] = self._clock.monotonic()
+        self._something_ended.set()
+
     async def ask(self, client: str, install: Install, target: Target, kind: Kind) -> Representation | None:
         """Ask as the client would, when it is its turn. None if that would be too much, or nothing came of it."""
         async with self._file_slots if kind is Kind.FILE else self._slots:
@@ -83,15 +110,17 @@ class RequestsAhead:
                 return None
             prediction = self._predictions.begin(target, kind, client, now)
             size: int | None = None
+            self._under_way[target.mount] += 1
             try:
                 answer, size = await self._answered(install, target, kind)
-            except _TROUBLE as error:
+            except TROUBLE as error:
                 wait = error.retry_after if isinstance(error, UpstreamThrottled) else None
                 self._failing.failed(target.mount, self._clock.monotonic(), at_least=float(wait or 0))
                 return None
             except PullthroughError:
                 return None
             finally:
+                self._ended(target.mount)
                 if prediction is not None:
                     self._predictions.ended(prediction, size)
             return answer

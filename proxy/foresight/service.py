@@ -15,7 +15,7 @@ from proxy.foresight.background import Background
 from proxy.foresight.downloads_ahead import DownloadsAhead
 from proxy.foresight.environments import of_agent
 from proxy.foresight.installs import Installs
-from proxy.foresight.requests_ahead import Bounds, RequestsAhead
+from proxy.foresight.requests_ahead import TROUBLE, Bounds, RequestsAhead
 from proxy.foresight.resolution import METADATA, Resolution
 from proxy.model import Kind, Outcome, Query, Target
 from proxy.ports import BlobReader, Clock, Observer
@@ -42,10 +42,19 @@ class Foresight:
         self._downloads = DownloadsAhead(self._outlook, self._ahead, self._background, bounds.size)
 
     async def answer(self, query: Query[Target]) -> Answer:
-        """Answer a query, as `PythonIndexes.answer`. Raises what that raises."""
+        """Answer a query, as `PythonIndexes.answer`. Raises what that raises.
+
+        An upstream may give few requests at once. Where one of a client fails while others go ahead of it, these stop, and
+        it is made again: no client has an error that it would not have had alone.
+        """
         client = query.client.name
         with self._ahead.question(client):
-            answer = await self._indexes.answer(query)
+            try:
+                answer = await self._indexes.answer(query)
+            except TROUBLE:
+                if not await self._stepped_back(query.target):
+                    raise
+                answer = await self._indexes.answer(query)
         if isinstance(answer, Representation):
             self.answered(query, answer, client)
         return answer
@@ -62,6 +71,18 @@ class Foresight:
         """Break off what no client waits for."""
         await self._background.close()
         await self._resolution.close()
+
+    async def _stepped_back(self, target: Target) -> bool:
+        """Whether others went ahead of a client, which failed there, and do so no more."""
+        try:
+            mount = self._outlook.first(target).mount
+        except Exception:  # noqa: BLE001 likewise
+            _log.exception("look-ahead failed unexpectedly")
+            return False
+        going = self._ahead.concerns(mount)
+        if going:
+            await self._ahead.step_back(mount)
+        return going
 
     def _answered(self, query: Query[Target], answer: Representation, client: str) -> None:
         environment = of_agent(query.user_agent)

@@ -17,7 +17,7 @@ from tests.flows.asking import SteppedClock, until_idle
 from tests.flows.reading import Got, get
 from tests.foresight.agents import agent
 from tests.gates import Gate
-from tests.origin import Origin
+from tests.origin import Limit, Origin
 from tests.pages import HTML, JSON
 from tests.wheels import Package, sdist, wheel
 
@@ -392,6 +392,26 @@ async def test_upstream_that_throttles(
     await pip.resolve(b)
     await settled(origin)
     assert 0 == origin.count(page("last"))
+
+
+@pytest.mark.parametrize("fault", [None, faults.status(429, retry_after="2"), faults.status(503)])
+async def test_upstream_that_gives_few_requests_at_once(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, fault: faults.Fault | None
+) -> None:
+    """What goes ahead of a client costs it no answer: where its own request is refused for that, it is made again."""
+    names = [f"p{number}" for number in range(20)]
+    packages = [wheel(name) for name in names]
+    a = wheel("a", requires=tuple(names))
+    publish(origin, a, *packages)
+    origin.misbehave(None, faults.throttled(20_000))
+    origin.limit = Limit(2, fault)
+    pip = Pip(http, await make_proxy(origin.url))
+    await pip.resolve(a)
+    for package in packages:
+        await pip.resolve(package)
+    for package in packages:
+        assert 200 == (await pip.get(file(package))).status
+    assert origin.refused > 0
 
 
 async def test_upstream_that_hangs(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:

@@ -134,6 +134,27 @@ async def test_ask__at_once() -> None:
     assert [True] * 20 == [answer is ANSWER for answer in await asyncio.gather(*asking)]
 
 
+async def test_step_back() -> None:
+    """Whoever waits for it goes on when nothing is under way there any more, and nothing more is asked for a while."""
+    gate = asyncio.Event()
+    world = World(ANSWER, gate)
+    assert not world.ahead.concerns("pypi")
+    asking = asyncio.create_task(world.ask())
+    await asyncio.sleep(0)
+    assert (True, False) == (world.ahead.concerns("pypi"), world.ahead.concerns("other"))
+    stepping = asyncio.create_task(world.ahead.step_back("pypi"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not stepping.done()
+    assert await world.ask(PAGE, Kind.PAGE) is None
+    gate.set()
+    await stepping
+    assert (await asking, 1) == (ANSWER, len(world.indexes.queries))
+    assert world.ahead.concerns("pypi")
+    world.clock.advance(1.5)
+    assert not world.ahead.concerns("pypi")
+
+
 async def test_foresaw() -> None:
     """Once, for what was asked for ahead."""
     world = World(ANSWER)

@@ -69,6 +69,13 @@ async def test_answer__nothing_to_look_at(answer: object) -> None:
     assert 0 == indexes.looks
 
 
+async def test_answer__failure_beside_look_ahead() -> None:
+    """Where nothing goes ahead, the failure is the client's at once; it is asked for once."""
+    indexes = Indexes(UpstreamUnreachable("no"))
+    with pytest.raises(UpstreamUnreachable):
+        await ask(indexes)
+
+
 async def test_answer__failure() -> None:
     """The service's failure is the client's."""
     with pytest.raises(NotFound):
