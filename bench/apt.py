@@ -30,13 +30,16 @@ def packages(bed: Bed) -> None:
     made = archive.make(bed.folder / "archive")
     for pace in archive.PACES:
         with archive.Mirror(made, pace, bed.number("mirror")) as mirror:
-            for _ in range(bed.scale.repetitions):
+            near, repetitions = pace == archive.PACES[0], bed.scale.repetitions
+            for turn in range(bed.scale.brief if near else repetitions):
                 for name in (DIRECT, *CACHES):
-                    _turn(bed, made, mirror, pace, name)
+                    _turn(bed, made, mirror, pace, name, busy=near and turn < repetitions)
 
 
-def _turn(bed: Bed, made: Packages, mirror: Mirror, pace: str, name: str) -> None:
-    """One repetition: cold, warm, and with the unlimited mirror the crowd and the small package too."""
+def _turn(  # noqa: PLR0913 what is measured
+    bed: Bed, made: Packages, mirror: Mirror, pace: str, name: str, *, busy: bool
+) -> None:
+    """One repetition: cold, warm, and if it is a `busy` one the crowd and the small package too."""
     row = Row("f", f"cold, {pace}", name)
     if name == DIRECT:
         bed.results.add(row, seconds=_install(mirror, None, made.names))
@@ -50,7 +53,7 @@ def _turn(bed: Bed, made: Packages, mirror: Mirror, pace: str, name: str) -> Non
             warm = Row("f", f"warm, {pace}", name)
             with bed.failing(warm):
                 bed.results.add(warm, seconds=_install(mirror, cache, made.names))
-            if pace == archive.PACES[0]:
+            if busy:
                 _crowd(bed, mirror, cache, made, name)
                 _hits(bed, mirror, cache, made, name)
 

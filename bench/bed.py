@@ -39,6 +39,7 @@ class Scale:
     giant: int
     cold: int
     repetitions: int
+    brief: int  # repetitions of what takes about a second
     flood: float
     wrk: int
     crowd: int
@@ -56,6 +57,7 @@ FULL = Scale(
     content.GIB,
     400 * content.MIB,
     3,
+    5,
     flood=2.0,
     wrk=2,
     crowd=50,
@@ -71,6 +73,7 @@ FULL = Scale(
 QUICK = Scale(
     128 * content.MIB,
     64 * content.MIB,
+    1,
     1,
     flood=1.0,
     wrk=1,
@@ -113,7 +116,7 @@ class Bed:
     def content(self) -> Content:
         """The wheels and pages of the origin, made when they are first needed."""
         scale = self.scale
-        return content.make(self.folder / "content", giant=scale.giant, cold=scale.cold, repetitions=scale.repetitions)
+        return content.make(self.folder / "content", giant=scale.giant, cold=scale.cold, colds=scale.brief)
 
     def number(self, name: str) -> Path:
         """A folder that is not there yet."""

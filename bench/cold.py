@@ -26,7 +26,8 @@ def alone(bed: Bed) -> None:
     """(c) One client: seconds to the first byte and to the last, against the same download from the origin itself."""
     for pace in PACES:
         with bed.origin(pace) as origin, bed.servers("c", origin) as servers:
-            for ware in bed.content.cold:
+            turns = bed.scale.brief if pace is UNLIMITED else bed.scale.repetitions
+            for ware in bed.content.cold[:turns]:
                 for name in (DIRECT, *servers):
                     row = Row("c", pace.name, name)
                     if not bed.again(row):

@@ -55,7 +55,7 @@ class Content:
         return (self.giant, self.small, self.metadata, *self.cold)
 
 
-def make(folder: Path, *, giant: int, cold: int, repetitions: int) -> Content:
+def make(folder: Path, *, giant: int, cold: int, colds: int) -> Content:
     """Write files and pages into `folder`; sizes are in bytes. Raises OSError when the disk is full."""
     (folder / "files").mkdir(parents=True)
     small = _small(folder)
@@ -64,7 +64,7 @@ def make(folder: Path, *, giant: int, cold: int, repetitions: int) -> Content:
         small=small,
         # PEP 658: beside the wheel.
         metadata=_ware(folder, "small", small.name + ".metadata", [_METADATA], path=small.path + ".metadata"),
-        cold=tuple(_large(folder, "cold", number, cold) for number in range(1, repetitions + 1)),
+        cold=tuple(_large(folder, "cold", number, cold) for number in range(1, colds + 1)),
     )
     pages = {
         "small": _page("small", [(content.small, content.metadata)], _SMALL_PAGE),
