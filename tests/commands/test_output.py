@@ -32,8 +32,12 @@ def terminal() -> Iterator[tuple[IO[str], int]]:
 
 
 def _shown(stream: IO[str], keyboard: int) -> str:
-    stream.flush()
-    return os.read(keyboard, 1 << 16).decode()
+    """What the terminal got so far. It comes in parts, of which a mark tells the last."""
+    stream.write("\N{END OF TRANSMISSION}")
+    shown = b""
+    while not shown.endswith(b"\x04"):
+        shown += os.read(keyboard, 1 << 16)
+    return shown[:-1].decode()
 
 
 @pytest.mark.parametrize(
