@@ -1,4 +1,4 @@
-"""gzip: packed and unpacked, by either library."""
+"""gzip: packed by either library, and unpacked however it comes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ bodies = st.one_of(
 )
 
 
-def made(body: bytes, level: int = 6, name: str = "") -> bytes:
-    """A member as gzip(1) writes it: with the name of the file, if it has one."""
+def made(body: bytes, level: int = 6, name: str = "", *, flushed: bool = False) -> bytes:
+    """A member as gzip(1) writes it: with the name of the file, if it has one; perhaps flushed before its end."""
     target = io.BytesIO()
     with gzip.GzipFile(name, "wb", level, target, mtime=0) as file:
         file.write(body)
+        if flushed:
+            file.flush()
     return target.getvalue()
 
 
@@ -61,6 +63,15 @@ def test_feed__in_pieces(body: bytes, level: int, name: str, cuts: Sequence[int]
     """However it is cut, all of it comes, and each piece is bounded."""
     whole, member = unpacked(made(body, level, name), cuts, most)
     assert (body, True, b"") == (whole, member.over, member.behind)
+
+
+@given(bodies, st.integers(1, 60), st.booleans())
+def test_feed__in_short_pieces(body: bytes, step: int, flushed: bool) -> None:
+    """A slow line brings a few bytes at a time."""
+    data = made(body, flushed=flushed)[:3000]
+    whole, member = unpacked(data, range(step, len(data), step))
+    assert whole == body[: len(whole)]
+    assert member.over == (data == made(body, flushed=flushed))
 
 
 @given(st.binary(min_size=1, max_size=40), st.integers(1, 3000))
