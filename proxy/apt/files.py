@@ -61,7 +61,7 @@ class Files:
         self._clock = clock
         self._policy = policy
         self._starting: SingleFlight[None] = SingleFlight()
-        self._queued: set[str] = set()  # of those that are about to begin: whose turn at the host has not come
+        self._queued: set[str] = set()  # those whose turn at the host has not come
         self._prefetched: Bounded[str, None] = Bounded(_PREFETCHED)
 
     async def file(self, query: ArchiveQuery, digest: Digest | None = None) -> Representation:
@@ -109,7 +109,9 @@ class Files:
         """
         key = _key(address)
         if key not in self._prefetched and self._store.find(key) is None and self._downloads.room(address.url):
-            self._starting.join(key, lambda: self._start(address))
+            _, begins = self._starting.join(key, lambda: self._start(address))
+            if begins:
+                self._queued.add(key)
 
     def prefetches(self, address: ArchiveAddress) -> bool:
         """Whether the download of a file has begun before its turn, or is about to."""
@@ -190,11 +192,10 @@ class Files:
 
     async def _start(self, address: ArchiveAddress) -> None:
         wanted = self._wanted(address)
-        vouched = await self._vouching.of(Query(address))
-        if vouched.listed:
-            wanted = self._wanted(address, vouched.listed[0].digest, vouched.listed[0].size)
-        self._queued.add(wanted.key)
         try:
+            vouched = await self._vouching.of(Query(address))
+            if vouched.listed:
+                wanted = self._wanted(address, vouched.listed[0].digest, vouched.listed[0].size)
             await self._downloads.ahead_turns.turn(address.url)
         finally:
             self._queued.discard(wanted.key)

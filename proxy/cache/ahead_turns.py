@@ -48,15 +48,15 @@ class AheadTurns:
         if queue is None:
             queue = self._queues[host] = asyncio.Lock()
         async with queue:
-            while not self._may_begin(host, url):
+            while not self._may_begin(host, url):  # noqa: ASYNC110 how fast they are is a matter of time
                 await asyncio.sleep(_LOOK)
 
     def _may_begin(self, host: str, url: str) -> bool:
         flights = [one for one in self._under_way() if not one.over and authority(one.wanted.url) == host]
         if sum(map(_to_come, flights)) < _NEARLY:
             return True
-        brisk = self._host_limits.pace(url)
-        return not (self._is_fast(flights[0]) if brisk is None else brisk)
+        # That a host was fast once says little: some send the first megabytes at once, and the rest slowly.
+        return self._host_limits.pace(url) is False or not self._is_fast(flights[0])
 
     def _is_fast(self, flight: Flight) -> bool:
         """Whether a download is fast, or has not had the time to show that it is not."""

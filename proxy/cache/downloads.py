@@ -13,8 +13,8 @@ from contextlib import aclosing, asynccontextmanager
 
 from proxy.backoff import Backoff
 from proxy.cache import body_checks
-from proxy.cache.ahead_turns import AheadTurns
 from proxy.cache.accounts import report_discarded, report_wrong
+from proxy.cache.ahead_turns import AheadTurns
 from proxy.cache.buffers import Buffers
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, Location, WantedFile, follow

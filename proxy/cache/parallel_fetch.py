@@ -281,8 +281,6 @@ class ParallelFetch:
         """See how all connections do. Raises UpstreamTimeout when together they bring next to nothing."""
         now, flight, pacing = self._now(), self._flight, self._pacing
         pacing.look(now, flight.extents.total)
-        if pacing.slow:
-            self._host_limits.note_pace(self._url, brisk=False)
         if flight.started.done() and pacing.trickles(now, flight.received):
             raise UpstreamTimeout("Upstream sends so slowly that the download was given up. Try again later.")
         idle = self._spare() and self._free() is None

@@ -74,7 +74,7 @@ class Transfer:
     sender: Sender | None = field(default=None, repr=False)
 
     def grew(self) -> None:
-        """There may be more of a growing body: `wake`, if that is what the transfer waits for. To wake has its price."""
+        """There may be more of a growing body: `wake`, if the transfer waits for that. To wake a thread has a price."""
         if self.starved:
             self.wake()
 
@@ -225,17 +225,10 @@ class Sender(threading.Thread):
             except BlockingIOError:
                 self._readiness.full(sock.fileno())
                 return False
-        growing = transfer.growing
         stop_at = transfer.position + _TURN
         while transfer.position < transfer.end:
-            over = growing is None or growing.over  # read first: nothing is added after that
-            limit = transfer.end if growing is None else min(transfer.end, growing.readable(transfer.position))
+            limit = self._limit(transfer)
             if limit <= transfer.position:
-                if not transfer.starved:
-                    transfer.starved = True
-                    continue  # what came before `grew` could see it is seen now
-                if over:
-                    self._end(transfer, BodyBroken("The body ended before its promised length."))
                 return False
             if transfer.position >= stop_at:
                 return True
@@ -256,6 +249,21 @@ class Sender(threading.Thread):
             transfer.progressed = time.monotonic()
         self._end(transfer, None)
         return False
+
+    def _limit(self, transfer: Transfer) -> int:
+        """The end of what can be sent now. A transfer for which nothing more will come is ended."""
+        growing, limit, over = transfer.growing, transfer.end, True
+        if growing is None:
+            return limit
+        for _ in range(2):
+            over = growing.over  # read first: nothing is added after that
+            limit = min(transfer.end, growing.readable(transfer.position))
+            if limit > transfer.position:
+                return limit
+            transfer.starved = True  # what came before `grew` could see that is seen by the second look
+        if over:
+            self._end(transfer, BodyBroken("The body ended before its promised length."))
+        return limit
 
     def _drop_stalled(self, now: float) -> None:
         for transfer in list(self._transfers.values()):

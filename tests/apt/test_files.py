@@ -97,6 +97,37 @@ async def test_prefetch__disk_takes_nothing(world: World, files: Files) -> None:
     assert b"body" == await content(world, shown.body)
 
 
+async def test_file__whose_turn_at_the_host_has_not_come(world: World, files: Files) -> None:
+    """A client whose turn comes does not wait for downloads that are ahead of others."""
+    turn = asyncio.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files._downloads, "ahead_turns", _Turns(turn))
+        world.upstream.on(ADDRESS.url, Scripted(b"body"))
+        files.prefetch(ADDRESS)
+        await settle(world)
+        assert files.prefetches(ADDRESS)
+        assert not world.upstream.count(ADDRESS.url)
+
+        shown = await files.file(Query(ADDRESS), None)
+        turn.set()
+        await begun(files)
+
+    assert b"body" == await content(world, shown.body)
+    assert 1 == world.upstream.count(ADDRESS.url)
+    assert not files.prefetches(ADDRESS)
+
+
+class _Turns:
+    """Gives everybody the turn when it is set."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        self._event = event
+
+    async def turn(self, _: str) -> None:
+        """As of `AheadTurns`."""
+        await self._event.wait()
+
+
 async def test_prefetched__is_bounded(world: World, files: Files) -> None:
     """Clients that ask and leave do not fill the memory."""
     files._prefetched.most = 3

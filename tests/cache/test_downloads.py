@@ -253,6 +253,74 @@ async def test_close__flights_under_way(bed: Bed, upstream: MemoryUpstream, stor
     await spool.close(keep=False)
 
 
+# Stored a moment later
+
+
+def deferred(number: int, body: bytes) -> WantedFile:
+    """One of several files that may be stored together."""
+    url = f"https://files.example/{number}"
+    return replace(wanted(body, key=f"file:{number}", url=url), deferred=True)
+
+
+async def test_deferred__stored_together(bed: Bed, upstream: MemoryUpstream, store: MemoryStore) -> None:
+    """Clients have all of each file before any is stored; then all are, by themselves."""
+    files = [deferred(number, bytes([number]) * 1000) for number in range(3)]
+    for number, file in enumerate(files):
+        upstream.on(file.url, Scripted(bytes([number]) * 1000))
+    flights = [(await bed.downloads.open(file))[0] for file in files]
+    for flight in flights:
+        assert isinstance(flight, Flight)
+        await flight.ended()
+        await body_of(flight)
+    assert [None] * 3 == [store.find(file.key) for file in files]
+    await idle(bed)
+    assert None not in [store.find(file.key) for file in files]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+async def test_deferred__wanted_again(bed: Bed, upstream: MemoryUpstream, ahead: bool) -> None:
+    """Whoever wants a file that a client has gets what is stored; the client for whom it came ahead gets it at once."""
+    file = deferred(1, BODY)
+    upstream.on(file.url, Scripted(BODY))
+    flight, _ = await bed.downloads.open(file, ahead=ahead)
+    assert isinstance(flight, Flight)
+    await flight.ended()
+    await asyncio.sleep(0)
+
+    again, source = await bed.downloads.open(file)
+
+    assert (again is flight, source) == ((True, Source.SHARED) if ahead else (False, Source.CACHE))
+    assert isinstance(await bed.downloads.stored(file), Blob)
+    assert len(BODY) == upstream.sent
+
+
+async def test_deferred__close(bed: Bed, upstream: MemoryUpstream, store: MemoryStore) -> None:
+    """What is whole at the end is stored, and not fetched again."""
+    file = deferred(1, BODY)
+    upstream.on(file.url, Scripted(BODY))
+    flight, _ = await bed.downloads.open(file)
+    assert isinstance(flight, Flight)
+    await flight.ended()
+    await asyncio.sleep(0)
+    await bed.downloads.close()
+    assert store.find(file.key) is not None
+
+
+async def test_room__those_that_are_whole(bed: Bed, upstream: MemoryUpstream) -> None:
+    """A file that waits to be stored takes no connection of its host."""
+    file = deferred(1, BODY)
+    upstream.on(file.url, Scripted(BODY))
+    bed.downloads.host_limits.take(file.url)
+    bed.downloads.host_limits.refused(file.url)
+    flight, _ = await bed.downloads.open(file)
+    assert isinstance(flight, Flight)
+    await flight.ended()
+    assert [flight] == list(bed.downloads.under_way())
+    bed.downloads.host_limits.leave(file.url, answered=False)
+    assert 1 == bed.downloads.room(file.url)
+    await idle(bed)
+
+
 # Other locations
 
 

@@ -239,8 +239,8 @@ def test_final__last_word(host_limits: HostLimits, error: PullthroughError, unkn
 def test_brisk__as_noted() -> None:
     """One connection is not enough until it was seen to be, for any address of the host."""
     limits = HostLimits()
-    assert not limits.brisk(URL)
+    assert (False, None) == (limits.brisk(URL), limits.pace(URL))
     limits.note_pace(URL, brisk=True)
-    assert limits.brisk(SAME)
+    assert (True, True) == (limits.brisk(SAME), limits.pace(SAME))
     limits.note_pace(SAME, brisk=False)
-    assert not limits.brisk(URL)
+    assert (False, False) == (limits.brisk(URL), limits.pace(URL))

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import pytest
 
 from proxy.cache.flight import Flight
+from proxy.cache.running_hash import RunningHash
 from proxy.cache.spool_writer import SpoolWriter
 from proxy.errors import StoreFull, UpstreamBroken, WrongBytes
 from proxy.model import UpstreamRequest
-from tests.cache.conftest import BODY, SITE, URL, wanted
+from tests.cache.conftest import BODY, SITE, URL, sha256, wanted
 from tests.gates import Gate
 from tests.memory_store import MemorySpool, MemoryStore
 from tests.memory_upstream import MemoryUpstream, Scripted
@@ -42,6 +43,27 @@ async def write_body(
 async def test_pour__whole(store: MemoryStore, piece: int) -> None:
     """Every byte lands, in chunks of whatever size."""
     assert BODY == await write_body(store, Scripted(BODY, piece=piece), len(BODY))
+
+
+@pytest.mark.parametrize(("size", "end"), [(1000, 1000), (250_000, 250_000), (512_000, 512_000), (1000, 999)])
+async def test_pour__in_memory(store: MemoryStore, size: int, end: int) -> None:
+    """A short body is written as it comes, and hashed; it may not be too long either."""
+    upstream = MemoryUpstream()
+    upstream.on(URL, Scripted(BODY[:size], piece=700))
+    flight = Flight(wanted(BODY[:size]))
+    flight.running_hash = RunningHash(None)
+    spool = await store.spool("demo", size, brief=True)
+    async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
+        writer = SpoolWriter(spool, flight, 0)
+        if end < size:
+            with pytest.raises(WrongBytes):
+                await writer.write_body(reply, end)
+        else:
+            assert size == await writer.write_body(reply, end)
+            assert BODY[:size] == os.pread(spool.fd, 1 << 20, 0)
+            assert (size, sha256(BODY[:size])) == (flight.extents.total, flight.running_hash.check())
+    assert size == flight.received if end == size else flight.received > end
+    await spool.close(keep=False)
 
 
 async def test_pour__keeps_what_landed(store: MemoryStore) -> None:

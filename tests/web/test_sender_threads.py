@@ -83,6 +83,30 @@ async def test_send__growing_file() -> None:
     assert (b"a" * 100, b"b" * 100) == (first, second)
 
 
+async def test_send__file_that_grows_all_the_time() -> None:
+    """A transfer is woken only when it waits for more, and still misses nothing."""
+    growing = _Growing()
+    body = os.urandom(3000)
+    with tempfile.TemporaryFile() as file, _senders() as senders:
+        file.write(body)
+        file.flush()
+        async with connected() as (transport, reader, _):
+            transfer = Transfer(b"", 0, len(body), file.fileno(), growing=growing)
+            sending = asyncio.create_task(senders.send(transport, transfer))
+            for growing.end in range(1, len(body) + 1):
+                transfer.grew()
+                await asyncio.sleep(0)
+            assert body == await reader.readexactly(len(body))
+            await sending
+
+
+def test_grew__who_does_not_wait() -> None:
+    """A transfer that has something to send is not queued again."""
+    transfer = Transfer(b"", 0, 1)
+    transfer.grew()
+    assert not transfer.queued
+
+
 async def test_send__growing_file_fails() -> None:
     """A body that ends early is an error for the caller, who breaks the connection."""
     growing = _Growing()
