@@ -14,12 +14,13 @@ from proxy.bundles.importing import Imported, ImportWish
 from proxy.bundles.manifest import BadBundle
 from proxy.bundles.manifest_file import read
 from proxy.bundles.tar_file import TarFile
+from proxy.config.settings import Settings
 from proxy.control.explanation import ExplainWish
 from proxy.control.export_wish import ExportWish
 from proxy.control.opened_folder import OpenedFolder, is_data_folder
 from proxy.control.protocol import CleanEnd, ControlError, VerifyEnd, Wish
 from proxy.errors import StoreRefused
-from tests.bundles.tars import bundle, member
+from tests.bundles.tars import bundle, entry, member
 from tests.control.stores import fill, last
 from tests.storage.disk import PLENTY, opened
 
@@ -130,6 +131,22 @@ def test_import__of_a_file(tmp_path: Path) -> None:
     with closing(OpenedFolder.open(tmp_path / "loose", 1 << 30, make=True)) as store, path.open("rb") as file:
         taken = store.take_in(TarFile(str(path), file.fileno()), ImportWish(loose=True))
         assert 2 == taken.files  # the manifest, too
+
+
+@pytest.mark.parametrize(("settings", "unknown"), [(True, 2), (False, 0)])
+def test_import__pages_in_place_of_others(tmp_path: Path, settings: bool, unknown: int) -> None:
+    """Those of an index that the settings name are looked at, one after another: what is no page replaces none."""
+    known = Settings(data=tmp_path) if settings else None
+    brought = []
+    for checked, body in (
+        (1.0, b'{"meta": {"api-version": "1.0"}, "name": "a", "files": []}'),
+        (2.0, b"<html>Sign in"),
+    ):
+        pages = [entry(f"page:pypi:{name}:simple/{name}/", body, checked) for name in ("a", "b")]
+        brought.append(bundle((member("simple/a", body, *pages), body)))
+    with closing(OpenedFolder.open(tmp_path / "data", 1 << 30, known, make=True)) as store:
+        assert 1 == store.take_in([brought[0]], ImportWish()).files
+        assert unknown == store.take_in([brought[1]], ImportWish()).unknown
 
 
 def test_import__no_bundle(folder: Path) -> None:
