@@ -16,7 +16,7 @@ from packaging.pylock import Pylock
 from proxy.builds.dockerfile import Dockerfile, Instruction, Stage
 from proxy.warming import archives, lock_files, projects, text_files
 from proxy.warming.image_files import ImageFiles
-from proxy.warming.installers import FromArchive, FromIndex, FromLock, Nothing, Unread, installed
+from proxy.warming.installers import FromArchive, FromIndex, FromLock, Nothing, Unread, installed, without_name
 from proxy.warming.requirement_files import Requirements
 from proxy.warming.shell_commands import Command, commands, filled, unknown
 from proxy.warming.text_files import UnreadableFile
@@ -30,7 +30,9 @@ _OPTIONS = re.compile(r"\[[^\]]*\][ \t]*")  # what they say of architectures may
 _KEY = re.compile(r"\.(?:asc|gpg|key|pub)$|gpg|key", re.IGNORECASE)
 _URL = re.compile(r"https?://[^\s\"'|;>]+")
 _FETCHERS = frozenset({"curl", "wget", "ADD"})
-_INDEX_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
+# By whether it is uv that reads them: what takes the place of the usual index, and what comes beside it.
+_DEFAULT_VARIABLES = {False: ("PIP_INDEX_URL",), True: ("UV_DEFAULT_INDEX", "UV_INDEX_URL")}
+_INDEX_VARIABLES = {False: ("PIP_EXTRA_INDEX_URL",), True: ("UV_EXTRA_INDEX_URL", "UV_INDEX")}
 # Programs that fetch nothing, and what the grammar of a shell leaves over.
 _QUIET_WORDS = """
 true false : . source dpkg [ [[ ] test cd echo printf mkdir rmdir rm mv cp ln ls cat chmod chown chgrp sed grep awk
@@ -183,12 +185,9 @@ class _Reader:
     def _index(self, wanted: FromIndex, step: Command, run: Instruction, place: _Place, found: Steps) -> str | None:
         variables = {**place.variables, **step.variables}
         made = Requirements(list(wanted.wanted), variables=variables)
-        named = [word for name in _INDEX_VARIABLES for word in variables.get(name, "").split()]
-        for index in (*wanted.indexes, *named):
-            there = self.on_cache(index)
-            if there is None:
-                return f"{index} is not behind the cache. Add an [[upstream]] with this url to it."
-            made.indexes.append(there)
+        made.first = wanted.first
+        if (why := self._indexes(wanted, variables, made)) is not None:
+            return why
         for name, bounds in wanted.files:
             if (why := self._file(name, made, run, place, found, bounds=bounds)) is not None:
                 return why
@@ -203,6 +202,22 @@ class _Reader:
             made.lines += needs
         if made not in found.requirements and (made.lines or made.left_out):
             found.requirements.append(made)
+        return None
+
+    def _indexes(self, wanted: FromIndex, variables: Mapping[str, str], made: Requirements) -> str | None:
+        """Take in where a command looks, by its words and by variables; else why that is not known."""
+        of_variables = (variables.get(name) for name in _DEFAULT_VARIABLES[wanted.first])
+        default = wanted.index or next((url for url in of_variables if url), None)
+        named = [word for name in _INDEX_VARIABLES[wanted.first] for word in variables.get(name, "").split()]
+        for index in (*wanted.indexes, *map(without_name, named), *([default] if default else [])):
+            there = self.on_cache(index)
+            if there is None:
+                shown = text_files.without_user(index)
+                return f"{shown} is not behind the cache. Add an [[upstream]] with this url to it."
+            if index == default:
+                made.index = there
+            else:
+                made.indexes.append(there)
         return None
 
     def _file(  # noqa: PLR0913 - where it is, and what takes it in

@@ -26,7 +26,8 @@ _FILES = {
     "--constraint": True,
     "--constraints": True,
 }
-_INDEXES = frozenset({"-i", "--index-url", "--extra-index-url", "--index", "--default-index"})
+_DEFAULT_INDEX = frozenset({"-i", "--index-url", "--default-index"})
+_INDEXES = _DEFAULT_INDEX | {"--extra-index-url", "--index"}
 _EDITABLE = frozenset({"-e", "--editable"})
 _PRERELEASES = frozenset({"--pre", "--prerelease"})
 _GROUPS = frozenset({"--group", "--only-group"})
@@ -55,12 +56,17 @@ _NO_RECOMMENDS = re.compile(r"APT::Install-Recommends=\"?(?:0|false|no)\"?;?", r
 
 @dataclass(frozen=True, slots=True)
 class FromIndex:
-    """Requirements, requirements files (path, whether it is one of constraints), projects in folders, and indexes."""
+    """Requirements, requirements files (path, whether it is one of constraints), projects in folders, further indexes.
+
+    `index`: in place of the usual one; `first`: only the first index counts that has a project.
+    """
 
     wanted: tuple[str, ...] = ()
     files: tuple[tuple[str, bool], ...] = ()
     projects: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
+    index: str | None = None
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,11 @@ def installed(command: Command) -> Installed | None:
         return Unread(str(why))
 
 
+def without_name(index: str) -> str:
+    """The address of an index, to which uv may give a name: `name=https://…`."""
+    return index.partition("=")[2] if "=" in index.partition("://")[0] else index
+
+
 class _NotKnown(Exception):
     """It is not known what a command installs. The text says why."""
 
@@ -137,7 +148,7 @@ def _uv(rest: Sequence[str]) -> Installed:
     if verb in _UV_QUIET:
         return Nothing()
     if verb == "pip":
-        return _pip(after)
+        return _pip(after, first=True)
     if {"--with", "--with-requirements", "--with-editable"} & {word.partition("=")[0] for word in rest}:
         raise _NotKnown("it installs more than a lock file has: name that, too")
     if verb in {"sync", "export", "run"}:
@@ -153,7 +164,7 @@ def _tool(rest: Sequence[str]) -> Installed:
     pairs = list(_pairs(rest, _PIP_VALUED))
     given = [value for option, value in pairs if option == "--from"]
     named = [value.replace("@", "==", 1) for option, value in pairs if not option][:1]
-    return _Requirements(wanted=given or named).done()
+    return _Requirements(wanted=given or named).done(first=True)
 
 
 @dataclass(slots=True)
@@ -164,14 +175,17 @@ class _Requirements:
     files: list[tuple[str, bool]] = field(default_factory=list)
     projects: list[str] = field(default_factory=list)
     indexes: list[str] = field(default_factory=list)
+    index: str | None = None
 
     def take(self, option: str, value: str, *, sync: bool) -> None:
         """Take an option in, or a word without one. `sync`: such words are files. Raises _NotKnown."""
         if option in _FILES:
             self.files.append((value, _FILES[option]))
         elif option in _INDEXES:
-            named = option == "--index" and "=" in value.partition("://")[0]
-            self.indexes.append(value.partition("=")[2] if named else value)
+            if option in _DEFAULT_INDEX:
+                self.index = without_name(value)
+            else:
+                self.indexes.append(without_name(value))
         elif option in _GROUPS:
             raise _NotKnown(f"it installs the group {value} of a pyproject.toml: name what that requires")
         elif option in _ELSEWHERE:
@@ -185,9 +199,9 @@ class _Requirements:
         elif not option:
             self.wanted.append(value)
 
-    def done(self) -> Installed:
-        """What all of it comes to. Raises _NotKnown."""
-        for word in (*self.wanted, *(name for name, _ in self.files), *self.projects, *self.indexes):
+    def done(self, *, first: bool) -> Installed:
+        """What all of it comes to. `first`: as of `FromIndex`. Raises _NotKnown."""
+        for word in (*self.wanted, *(name for name, _ in self.files), *self.projects, *self.indexes, self.index or ""):
             _known(word)
         for word in self.wanted:
             try:
@@ -198,17 +212,18 @@ class _Requirements:
                 raise _NotKnown(f"{word} comes from no index")
         if not self.wanted and not self.files and not self.projects:
             return Nothing()
-        return FromIndex(tuple(self.wanted), tuple(self.files), tuple(self.projects), tuple(self.indexes))
+        parts = tuple(self.wanted), tuple(self.files), tuple(self.projects), tuple(self.indexes)
+        return FromIndex(*parts, self.index, first)
 
 
-def _pip(rest: Sequence[str]) -> Installed:
+def _pip(rest: Sequence[str], *, first: bool = False) -> Installed:
     verb = next((word for word in rest if word in {"install", "download", "wheel", "sync"}), None)
     if verb is None or "--no-index" in rest:
         return Nothing()
     found = _Requirements()
     for option, value in _pairs(rest[rest.index(verb) + 1 :], _PIP_VALUED):
         found.take(option, value, sync=verb == "sync")
-    return found.done()
+    return found.done(first=first)
 
 
 def _apt(rest: Sequence[str]) -> Installed:

@@ -19,7 +19,8 @@ from proxy.warming.choice import LeftOut
 from proxy.warming.text_files import UnreadableFile
 
 _DEEPEST = 10  # requirements files that name others
-_INDEX = frozenset({"-i", "--index-url", "--pypi-url", "--extra-index-url"})
+_DEFAULT_INDEX = frozenset({"-i", "--index-url", "--pypi-url"})
+_INDEX = _DEFAULT_INDEX | {"--extra-index-url"}
 _INCLUDED = {"-r": False, "--requirement": False, "-c": True, "--constraint": True}
 _FORMATS = frozenset({"--no-binary", "--only-binary"})
 _EDITABLE = frozenset({"-e", "--editable"})
@@ -35,6 +36,7 @@ _ELSEWHERE = re.compile(r"(?:[./~]|[a-z+]+:(?://|[./]))|.*\.(?:whl|zip|tar\.\w+|
 class Requirements:
     """Requirements as text, what bounds them, and the addresses of further indexes, on the cache.
 
+    `index`: in place of the usual one; `first`: of each project only the first index counts that has it, as for uv.
     `options`: of pip and uv, that say which files count; `hashes`: what is allowed, by the name of the project;
     `left_out`: what is from no index. `variables` are filled in where a file names them.
     """
@@ -45,6 +47,8 @@ class Requirements:
     options: list[str] = field(default_factory=list)
     hashes: dict[str, set[str]] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
+    index: str | None = None
+    first: bool = False
     variables: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def add(self, path: Path, on_cache: Callable[[str], str | None]) -> None:
@@ -54,6 +58,16 @@ class Requirements:
     def take(self, path: Path, on_cache: Callable[[str], str | None], *, bounds: bool) -> None:
         """As `add`, or take its lines as `bounds` of what is wanted."""
         self._add(path, on_cache, self.constraints if bounds else self.lines, _DEEPEST)
+
+    def join(self, other: Requirements) -> None:
+        """Take in others, that are looked for in the same place."""
+        self.lines += other.lines
+        self.constraints += other.constraints
+        self.indexes += [one for one in other.indexes if one not in self.indexes]
+        self.options += other.options
+        self.left_out += other.left_out
+        for name, hashes in other.hashes.items():
+            self.hashes.setdefault(name, set()).update(hashes)
 
     def _add(self, path: Path, on_cache: Callable[[str], str | None], to: list[str], depth: int) -> None:
         if not depth:
@@ -78,7 +92,9 @@ class Requirements:
                 f"{path}: {option} {text_files.without_user(value)} is not behind the cache. Add an [[upstream]] with "
                 "this url to it."
             )
-        if index not in self.indexes:
+        if option in _DEFAULT_INDEX:
+            self.index = index
+        elif index not in self.indexes:
             self.indexes.append(index)
 
     def _option(self, option: str, value: str) -> None:

@@ -50,9 +50,11 @@ def resolve(
         folder = Path(made)
         (folder / "requirements.txt").write_text("\n".join(requirements.lines) + "\n", encoding="utf-8")
         (folder / "constraints.txt").write_text("\n".join(requirements.constraints) + "\n", encoding="utf-8")
-        indexes, options = [index, *requirements.indexes], requirements.options
+        indexes, options = [requirements.index or index, *requirements.indexes], requirements.options
+        # As pip, whose files these usually are: the best version of all indexes.
+        strategy = ["--index-strategy", "first-index" if requirements.first else "unsafe-best-match"]
         if uv is not None:
-            lock = _by_uv([*uv, "pip", "compile", *options], folder, indexes, platform, python, environ)
+            lock = _by_uv([*uv, "pip", "compile", *strategy, *options], folder, indexes, platform, python, environ)
         else:
             assert pip is not None, "looked at above"
             own = ["--pre" if one == "--prerelease" else one for one in options if one != "allow"]
@@ -83,8 +85,7 @@ def _by_uv(  # noqa: PLR0913, PLR0917 - what a resolution depends on
     environ: Mapping[str, str],
 ) -> Pylock:
     made = folder / "pylock.toml"
-    # As pip, whose files these are: the best version of all indexes, and not only of the first that has the project.
-    command = [*compiling, str(folder / "requirements.txt"), "--index-strategy", "unsafe-best-match"]
+    command = [*compiling, str(folder / "requirements.txt")]
     command += ["--constraints", str(folder / "constraints.txt"), "--output-file", str(made)]
     command += ["--format", "pylock.toml", "--quiet", "--no-config", "--no-header"]
     command += ["--python-version", python, "--default-index", indexes[0]]

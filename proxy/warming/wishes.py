@@ -41,9 +41,12 @@ class AptWish:
 
 
 class AskedCache(Protocol):
-    """The cache: its address without a slash at the end, and where it has an index."""
+    """The cache: its address without a slash at the end, that of its usual index, and where it has another one."""
 
     cache: str
+
+    @property
+    def usual(self) -> str: ...
 
     def on_cache(self, index: str) -> str | None: ...
 
@@ -112,7 +115,14 @@ def _add_file(path: Path, site: AskedCache, found: Wishes, together: Requirement
                 )
             together.indexes += [index] if index not in together.indexes else []
     else:
-        together.add(path, site.on_cache)
+        made = Requirements(variables=together.variables)
+        made.add(path, site.on_cache)
+        if made.index in {None, site.usual}:
+            together.join(made)
+        else:  # it is installed from there alone, and the rest is not
+            found.distributions += [made] if made.lines else []
+            found.left_out += made.left_out
+            return
     if len(together.lines) + len(together.left_out) == before:
         found.left_out.append(LeftOut(str(path), "it names nothing of an index"))
 

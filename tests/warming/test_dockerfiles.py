@@ -47,7 +47,7 @@ def test_read(tmp_path: Path) -> None:
     assert [FromArchive(("curl", "jq"), recommends=False)] == found.packages
     assert [
         Requirements(["gunicorn", "flask>=3"], ["flask<4"], ["http://cache/own/"]),
-        Requirements(["ruff==3.12"], [], ["http://cache/own/"]),
+        Requirements(["ruff==3.12"], index="http://cache/own/", first=True),
     ] == found.requirements
 
 
@@ -226,3 +226,18 @@ def test_read__what_does_not_run_here(tmp_path: Path) -> None:
     """What runs where others build on the image, and names that no package has, are listed."""
     found = of(tmp_path, "FROM x\nONBUILD RUN pip install a\nONBUILD COPY . .\nRUN apt-get install -y 'php8.2-*' Bad\n")
     assert ([2, 4], []) == ([one.line for one in found.unread], found.packages)
+
+
+def test_read__indexes_of_variables(tmp_path: Path) -> None:
+    """pip and uv each have their own."""
+    own, there = "https://own.example/simple", "http://cache/own/"
+    found = of(
+        tmp_path,
+        f"FROM x\nENV PIP_INDEX_URL={own} UV_INDEX=name={own}\nRUN pip install a\nRUN uv pip install b\n"
+        f"RUN pip install --index-url {own} c\n",
+    )
+    assert [
+        Requirements(["a"], index=there),
+        Requirements(["b"], indexes=[there], first=True),
+        Requirements(["c"], index=there),
+    ] == found.requirements

@@ -70,6 +70,20 @@ def test_add__variables(tmp_path: Path) -> None:
     assert "secret" not in str(raised.value)
 
 
+def test_add__indexes(tmp_path: Path) -> None:
+    """One takes the place of the usual index, others come beside it."""
+    found = read(tmp_path, "-i https://index.example/simple\n--extra-index-url https://index.example/simple\n")
+    assert ("http://cache/own/", ["http://cache/own/"]) == (found.index, found.indexes)
+
+
+def test_join() -> None:
+    """All that others say, but where they look in place of the usual index."""
+    found = Requirements(["a"], ["a<2"], ["x"], ["--no-binary", "a"], {"a": {"1"}})
+    found.join(Requirements(["b"], ["b<2"], ["x", "y"], ["--no-binary", "b"], {"a": {"2"}, "b": {"3"}}, index="z"))
+    options = ["--no-binary", "a", "--no-binary", "b"]
+    assert Requirements(["a", "b"], ["a<2", "b<2"], ["x", "y"], options, {"a": {"1", "2"}, "b": {"3"}}) == found
+
+
 def test_add__options(tmp_path: Path) -> None:
     """Which files count is said to whoever resolves."""
     found = read(tmp_path, "--pre\n--no-binary demo\n--only-binary=:all:\n")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -69,6 +69,21 @@ async def test_resolve__further_index(make_proxy: MakeProxy, origin: Origin) -> 
     wanted = Requirements(["demo==2.0"], indexes=[f"{running.url}/pypi/old/"])
     lock = await asyncio.to_thread(resolve, wanted, f"{running.url}/pypi/simple/", None, "3.12", dict(os.environ))
     assert ["2.0"] == [str(one.version) for one in lock.packages]
+
+
+@pytest.mark.parametrize("how", [{"index": "old"}, {"indexes": ["old"], "first": True}])
+async def test_resolve__where_it_is_looked_for(
+    make_proxy: MakeProxy, origin: Origin, tmp_path: Path, how: dict[str, Any]
+) -> None:
+    """In place of the usual index; or, as uv, in the first one that has the project."""
+    origin.publish(wheel("demo", "2.0"), fmt="both", metadata=True)
+    origin.publish(wheel("demo", "1.0"), index="/whl/old/", folder="/whl/files/", fmt="both", metadata=True)
+    running = await make_proxy(origin.url)
+    old = f"{(await make_proxy(origin.url, index='whl/', data=tmp_path / 'other')).url}/pypi/whl/old/"
+    how = {key: old if value == "old" else [old] if value == ["old"] else value for key, value in how.items()}
+    wanted, usual = Requirements(["demo"], **how), f"{running.url}/pypi/simple/"
+    lock = await asyncio.to_thread(resolve, wanted, usual, None, "3.12", dict(os.environ))
+    assert ["1.0"] == [str(one.version) for one in lock.packages]
 
 
 async def test_resolve__no_set(running: Running) -> None:

@@ -22,10 +22,12 @@ class Cache:
     """A cache that has no index but its own."""
 
     cache = "http://cache:3142"
+    usual = "http://cache:3142/usual/"
 
     def on_cache(self, index: str) -> str | None:
         """None: it has not."""
-        return None if index else self.cache
+        own = {"": self.cache, "https://usual.example/": self.usual, "https://own.example/": "http://cache:3142/own/"}
+        return own.get(index)
 
 
 def named(*wanted: str, apt: AptWish | None = None) -> Wishes:
@@ -41,6 +43,14 @@ def test_gather__requirements(tmp_path: Path) -> None:
     bom.write_text('{"bomFormat": "CycloneDX", "components": [{"purl": "pkg:pypi/c@3"}]}', encoding="utf-8")
     assert [Requirements(["b>=2", "a==1.0", "c==3"])] == named("b>=2", str(path), str(bom)).distributions
     assert [] == named().distributions
+
+
+def test_gather__file_with_an_index_of_its_own(tmp_path: Path) -> None:
+    """It is resolved apart: the rest is not from there. The usual index in its place changes nothing."""
+    for name, text in (("own.txt", "-i https://own.example/\na\n"), ("usual.txt", "-i https://usual.example/\nb\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = named(str(tmp_path / "own.txt"), str(tmp_path / "usual.txt"), "c")
+    assert [Requirements(["a"], index="http://cache:3142/own/"), Requirements(["b", "c"])] == found.distributions
 
 
 def test_gather__left_out(tmp_path: Path) -> None:
