@@ -38,7 +38,7 @@ class Sbom:
 
 
 @dataclass(frozen=True, slots=True)
-class _Component:
+class _ListedComponent:
     purl: str
     properties: Mapping[str, str]
 
@@ -64,22 +64,22 @@ def of_xml(text: str) -> Sbom:
     return _sbom(map(_of_element, root.iterfind("{*}components//{*}component")))
 
 
-def _of_element(component: ET.Element) -> _Component:
+def _of_element(component: ET.Element) -> _ListedComponent:
     properties = component.iterfind("{*}properties/{*}property")
-    return _Component(
+    return _ListedComponent(
         (component.findtext("{*}purl") or "").strip(), {one.get("name", ""): one.text or "" for one in properties}
     )
 
 
-def _of_components(components: Iterable[Mapping[str, Any]]) -> Iterator[_Component]:
+def _of_components(components: Iterable[Mapping[str, Any]]) -> Iterator[_ListedComponent]:
     """All; nested ones too."""
     for component in components:
         properties = {one["name"]: one.get("value", "") for one in component.get("properties") or ()}
-        yield _Component(str(component.get("purl", "")), properties)
+        yield _ListedComponent(str(component.get("purl", "")), properties)
         yield from _of_components(component.get("components", ()))
 
 
-def _sbom(components: Iterable[_Component]) -> Sbom:
+def _sbom(components: Iterable[_ListedComponent]) -> Sbom:
     lines, indexes, left_out, apart = dict[str, str](), list[str](), list[tuple[str, str]](), list[str]()
     for component in components:
         if not component.purl.lower().startswith(_PYPI):
