@@ -137,7 +137,7 @@ def _uv_package(row: Mapping[str, Any]) -> LockedPackage:
         _read(uv_lock.needs, row.get("dependencies", ())),
         {name: _read(uv_lock.needs, rows) for name, rows in row.get("optional-dependencies", {}).items()},
         _read(uv_lock.needs, _flat(groups)),
-        tuple(row.get("resolution-markers", ())),
+        tuple(str(_read(Marker, one)) for one in row.get("resolution-markers", ())),
     )
 
 

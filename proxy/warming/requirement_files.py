@@ -28,6 +28,7 @@ _FIND_LINKS = frozenset({"-f", "--find-links"})
 _VALUED = _INDEX | _FORMATS | _EDITABLE | _FIND_LINKS | frozenset(_INCLUDED) | {"--trusted-host", "--use-feature"}
 _PLAIN = frozenset({"--require-hashes", "--prefer-binary", "--trusted-host", "--use-feature"})  # nothing follows
 _COMMENT = re.compile(r"(?:^|\s+)#.*$")
+_HASH = re.compile(r"--hash[=\s]\s*(\w+:[0-9A-Fa-f]+)")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _ELSEWHERE = re.compile(r"(?:[./~]|[a-z+]+:(?://|[./]))|.*\.(?:whl|zip|tar\.\w+|tgz)$", re.IGNORECASE)
 
@@ -113,7 +114,7 @@ class Requirements:
     def _requirement(self, line: str, to: list[str], where: str) -> None:
         """Take a line with a requirement in, as pip reads it: from the first word with a dash on it has options."""
         text, _, options = line.partition(" -")
-        text, words = text.strip(), f"-{options}".split()
+        text = text.strip()
         try:
             read = None if _ELSEWHERE.match(text) else Requirement(text)
         except InvalidRequirement as error:
@@ -122,7 +123,7 @@ class Requirements:
             self.left_out.append(LeftOut(text_files.without_user(text), _why(read.url or "" if read else text)))
             return
         to.append(text)
-        allowed = {one for word in words if (one := word.rpartition("--hash=")[2]) != word or ":" in word}
+        allowed = {one.lower() for one in _HASH.findall(f"-{options}")}
         if allowed:
             self.hashes.setdefault(canonicalize_name(read.name), set()).update(allowed)
 

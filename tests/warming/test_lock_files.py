@@ -240,6 +240,8 @@ def test_read__sbom(tmp_path: Path) -> None:
         ("uv.lock", "version = "),
         ("uv.lock", "[[package]]\nname='x'\nsource={registry='x'}"),
         ("uv.lock", "package = 5"),
+        ("uv.lock", UV + "resolution-markers = ['nonsense !']\n"),
+        ("uv.lock", UV + "dependencies = [{ name = 'x', marker = 'nonsense !' }]\n"),
         ("uv.lock", UV.replace('"1.0"', '"one"')),
         ("poetry.lock", POETRY.replace("sys_platform ==", "nonsense !")),
         ("pylock.toml", "lock-version = '1.0'"),

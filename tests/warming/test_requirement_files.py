@@ -34,11 +34,11 @@ def test_add(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         "# comment\n-r more/base.txt\n--constraint=bounds.txt\n--extra-index-url https://index.example/simple\n"
-        "a==1.0 \\\n    --hash=sha256:00 --hash sha256:01 # why\n--require-hashes\n\n",
+        "a==1.0 \\\n    --hash=sha256:0A --hash sha256:01 --config-settings=x=a:b # why\n--require-hashes\n\n",
     )
     assert ["b>=1; python_version>'3'", "a==1.0"] == found.lines
     assert (["b<2"], ["http://cache/own/"]) == (found.constraints, found.indexes)
-    assert {"a": {"sha256:00", "sha256:01"}} == found.hashes
+    assert {"a": {"sha256:0a", "sha256:01"}} == found.hashes
 
 
 @pytest.mark.parametrize(
