@@ -186,6 +186,7 @@ class _Reader:
         variables = {**place.variables, **step.variables}
         made = Requirements(list(wanted.wanted), variables=variables)
         made.first = wanted.first
+        made.options += wanted.options
         if (why := self._indexes(wanted, variables, made)) is not None:
             return why
         for name, bounds in wanted.files:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from proxy.warming.requirement_files import which_files
 from proxy.warming.shell_commands import Command, unknown
 
 _PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
@@ -29,7 +30,7 @@ _FILES = {
 _DEFAULT_INDEX = frozenset({"-i", "--index-url", "--default-index"})
 _INDEXES = _DEFAULT_INDEX | {"--extra-index-url", "--index"}
 _EDITABLE = frozenset({"-e", "--editable"})
-_PRERELEASES = frozenset({"--pre", "--prerelease"})
+_CHOICES = frozenset({"--pre", "--prerelease", "--no-binary", "--only-binary"})
 _GROUPS = frozenset({"--group", "--only-group"})
 _ELSEWHERE = frozenset({"-f", "--find-links"})
 _PIP_WORDS = """
@@ -58,7 +59,8 @@ _NO_RECOMMENDS = re.compile(r"APT::Install-Recommends=\"?(?:0|false|no)\"?;?", r
 class FromIndex:
     """Requirements, requirements files (path, whether it is one of constraints), projects in folders, further indexes.
 
-    `index`: in place of the usual one; `first`: only the first index counts that has a project.
+    `index`: in place of the usual one; `first`: only the first index counts that has a project. `options`: which files
+    count, as uv has them.
     """
 
     wanted: tuple[str, ...] = ()
@@ -67,6 +69,7 @@ class FromIndex:
     indexes: tuple[str, ...] = ()
     index: str | None = None
     first: bool = False
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,7 @@ class _Requirements:
     projects: list[str] = field(default_factory=list)
     indexes: list[str] = field(default_factory=list)
     index: str | None = None
+    options: list[str] = field(default_factory=list)
 
     def take(self, option: str, value: str, *, sync: bool) -> None:
         """Take an option in, or a word without one. `sync`: such words are files. Raises _NotKnown."""
@@ -190,8 +194,8 @@ class _Requirements:
             raise _NotKnown(f"it installs the group {value} of a pyproject.toml: name what that requires")
         elif option in _ELSEWHERE:
             raise _NotKnown(f"it takes files from {value}, which is no index")
-        elif option in _PRERELEASES:
-            raise _NotKnown("it takes pre-releases: name their versions to `pullthrough warm`")
+        elif option in _CHOICES:
+            self.options += which_files(option, value)
         elif not option and sync:
             self.files.append((value, False))
         elif option in _EDITABLE or (not option and _is_folder(value)):
@@ -213,7 +217,7 @@ class _Requirements:
         if not self.wanted and not self.files and not self.projects:
             return Nothing()
         parts = tuple(self.wanted), tuple(self.files), tuple(self.projects), tuple(self.indexes)
-        return FromIndex(*parts, self.index, first)
+        return FromIndex(*parts, self.index, first, tuple(self.options))
 
 
 def _pip(rest: Sequence[str], *, first: bool = False) -> Installed:

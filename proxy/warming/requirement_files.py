@@ -104,10 +104,8 @@ class Requirements:
             self.left_out.append(LeftOut(shown, _why(value)))
         elif option in _FIND_LINKS:
             self.left_out.append(LeftOut(shown, "what is there is of no index"))
-        elif option == "--pre":
-            self.options += ["--prerelease", "allow"]
-        elif option in _FORMATS:
-            self.options += [option, value]
+        elif option == "--pre" or option in _FORMATS:
+            self.options += which_files(option, value)
         elif option not in _PLAIN:
             self.left_out.append(LeftOut(shown, "this option is not known here"))
 
@@ -126,6 +124,13 @@ class Requirements:
         allowed = {one.lower() for one in _HASH.findall(f"-{options}")}
         if allowed:
             self.hashes.setdefault(canonicalize_name(read.name), set()).update(allowed)
+
+
+def which_files(option: str, value: str) -> list[str]:
+    """An option of pip's that says which files count, as uv has it."""
+    if option == "--pre":
+        return ["--prerelease", "allow"]
+    return [word for one in value.split(",") for word in (option, one)]
 
 
 def elsewhere(text: str) -> LeftOut | None:

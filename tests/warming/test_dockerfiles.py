@@ -228,6 +228,12 @@ def test_read__what_does_not_run_here(tmp_path: Path) -> None:
     assert ([2, 4], []) == ([one.line for one in found.unread], found.packages)
 
 
+def test_read__which_files_count(tmp_path: Path) -> None:
+    """What is built from its source is warmed as that."""
+    found = of(tmp_path, "FROM x\nRUN pip install --no-binary a a\n")
+    assert [Requirements(["a"], options=["--no-binary", "a"])] == found.requirements
+
+
 def test_read__indexes_of_variables(tmp_path: Path) -> None:
     """pip and uv each have their own."""
     own, there = "https://own.example/simple", "http://cache/own/"

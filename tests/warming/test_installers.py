@@ -39,6 +39,17 @@ def found(text: str) -> Installed | None:
         ("uvx ruff@0.14 check", FromIndex(("ruff==0.14",), first=True)),
         ("uv tool install --from 'ruff>=1' ruff", FromIndex(("ruff>=1",), first=True)),
         ("pip download -d /x a", FromIndex(("a",))),
+        (
+            "pip install --pre --no-binary b,c --only-binary=:all: a",
+            FromIndex(
+                ("a",),
+                options=(
+                    *("--prerelease", "allow"),
+                    *("--no-binary", "b", "--no-binary", "c"),
+                    *("--only-binary", ":all:"),
+                ),
+            ),
+        ),
         ("uv sync --frozen --project /src", FromLock("uv.lock", "/src")),
         ("uv run pytest", FromLock("uv.lock")),
         ("apt-get install -y 'curl=7.88.*'", FromArchive(("curl=7.88.*",))),
@@ -74,7 +85,6 @@ def test_installed(text: str, expected: Installed | None) -> None:
         ("pip install $WHAT", "known only when it runs"),
         ("pip install -r $FILE", "known only when it runs"),
         ("pip install -f /wheels a", "no index"),
-        ("pip install --pre a", "pre-releases"),
         ("pip install git+https://git.example/x", "no index"),
         ("pip install 'a @ https://files.example/a.whl'", "no index"),
         ("pip install /tmp/a-1.0-py3-none-any.whl", "no index"),
