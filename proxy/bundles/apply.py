@@ -89,12 +89,19 @@ def sha256_of(file: IO[bytes], into: IO[bytes] | None = None) -> str:
             into.write(piece)
 
 
+def identity(path: Path) -> tuple[int, int]:
+    """What tells files apart, however they are called: some file systems take `Demo` and `demo` for one name."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def unpack(bundle: str, to: str) -> tuple[int, int]:
     """Bring all files to their places. Gives how many there are, and how many of these were there."""
     folder = Path(to)
     folder.mkdir(parents=True, exist_ok=True)
     top = folder.resolve()
     count = there = 0
+    brought: dict[tuple[int, int], str] = {}
     with tarfile.open(bundle, "r:") as archive:
         listed = members(archive)
         for info in regular(archive, listed):
@@ -108,7 +115,13 @@ def unpack(bundle: str, to: str) -> tuple[int, int]:
                 with place.open("rb") as file:
                     if sha256_of(file) == wanted:
                         there += 1
+                        brought[identity(place)] = info.name
                         continue
+            if place.exists() and identity(place) in brought:
+                other = brought[identity(place)]
+                raise WrongBundle(
+                    f"{other!r} and {info.name!r} are one file here: use a file system that tells them apart"
+                )
             part = place.with_name(f".{hashlib.sha256(place.name.encode()).hexdigest()[:32]}.part")
             with contextlib.suppress(FileNotFoundError):
                 part.unlink()
@@ -118,6 +131,7 @@ def unpack(bundle: str, to: str) -> tuple[int, int]:
                     raise WrongBundle(f"{info.name!r} is damaged: it does not have its sha256")
             os.utime(part, (info.mtime, info.mtime))
             part.replace(place)
+            brought[identity(place)] = info.name
         absent = [path for path, one in listed.items() if one.get("elsewhere") and not (folder / path).is_file()]
         first = contents(archive, archive.getmember(MANIFEST))
         with (folder / MANIFEST).open("wb") as file:

@@ -122,7 +122,9 @@ def _of_uv(table: Mapping[str, Any]) -> UvLock:
 def _uv_package(row: Mapping[str, Any]) -> LockedPackage:
     source, package = row.get("source", {}), None
     elsewhere = source.get("git") or source.get("url") or source.get("path")
-    if "registry" in source:
+    if "registry" in source and "://" not in source["registry"]:
+        package = _elsewhere(row["name"], source["registry"])  # a folder of files
+    elif "registry" in source:
         files = [*row.get("wheels", ()), *([row["sdist"]] if "sdist" in row else [])]
         named = [(_uv_file(file), file.get("hash")) for file in files]
         package = next(_package(row["name"], row["version"], named, index=source["registry"]), None)

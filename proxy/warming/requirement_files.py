@@ -141,7 +141,7 @@ def elsewhere(text: str) -> LeftOut | None:
 
 def _why(where: str) -> str:
     if where.startswith("file:") or "://" not in where:
-        return "it is here, and of no index; name what it requires, too"
+        return "it is a file or a folder, and of no index; name what it requires, too"
     return "it is from an address, and of no index; name what it requires, too"
 
 

@@ -157,6 +157,18 @@ def test_unpack__packed_again(tmp_path: Path) -> None:
     assert 0 == _run(tmp_path, "unpack", "again.tar", "other").returncode
 
 
+def test_unpack__two_names_of_one_file(tmp_path: Path) -> None:
+    """Where a file system takes two names for one, as some do with cases, no file is put in place of another."""
+    write(tmp_path)
+    assert 0 == _run(tmp_path, "unpack", "bundle.tar", "out").returncode
+    first, second = tmp_path / "out" / "apply.py", tmp_path / "out" / "find-links.html"
+    second.unlink()
+    second.hardlink_to(first)
+    result = _run(tmp_path, "unpack", "bundle.tar", "out")
+    assert 1 == result.returncode
+    assert "'apply.py' and 'find-links.html' are one file here" in result.stderr
+
+
 def test_unpack__deep_manifest(tmp_path: Path) -> None:
     """A manifest that no parser takes is an error like another."""
     body = b"[" * 200_000

@@ -238,7 +238,7 @@ def test_read__sbom(tmp_path: Path) -> None:
     ("name", "text"),
     [
         ("uv.lock", "version = "),
-        ("uv.lock", "[[package]]\nname='x'\nsource={registry='x'}"),
+        ("uv.lock", "[[package]]\nname='x'\nsource={registry='https://x'}"),
         ("uv.lock", "package = 5"),
         ("uv.lock", UV + "resolution-markers = ['nonsense !']\n"),
         ("uv.lock", UV + "dependencies = [{ name = 'x', marker = 'nonsense !' }]\n"),

@@ -105,6 +105,7 @@ def test_on__script(tmp_path: Path) -> None:
         ('{ git = "https://git.example/x?rev=1#0" }', ["always"]),
         ('{ url = "https://files.example/x.whl" }', ["always"]),
         ('{ path = "x.whl" }', ["always"]),
+        ('{ registry = "../wheels" }', ["always"]),
         ('{ directory = "x" }', []),
     ],
 )
