@@ -57,7 +57,7 @@ class ImageFiles:
         mounted = [
             Placed(_target(mount, workdir), mount.get("source") or mount.get("src") or ".", mount.get("from"))
             for mount in run.mounts
-            if mount.get("type") == "bind"
+            if mount.get("type", "bind") == "bind"
         ]
         sought = posixpath.normpath(posixpath.join(workdir, path))
         return next(self._at([*self.stages.get(stage, ()), *mounted], sought, len(self.stages) + 1), None)

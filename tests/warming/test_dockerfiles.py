@@ -247,3 +247,10 @@ def test_read__indexes_of_variables(tmp_path: Path) -> None:
         Requirements(["b"], indexes=[there], first=True),
         Requirements(["c"], index=there),
     ] == found.requirements
+
+
+def test_read__mount_without_a_type(tmp_path: Path) -> None:
+    """It is a bind, as BuildKit has it."""
+    (tmp_path / "requirements.txt").write_text("a\n", encoding="utf-8")
+    found = of(tmp_path, "FROM x\nRUN --mount=target=/src,source=. pip install -r /src/requirements.txt\n")
+    assert ([Requirements(["a"])], []) == (found.requirements, found.unread)
