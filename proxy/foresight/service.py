@@ -44,7 +44,7 @@ class Foresight:
     async def answer(self, query: Query[Target]) -> Answer:
         """Answer a query, as `PythonIndexes.answer`. Raises what that raises.
 
-        An upstream may give few requests at once. Where one of a client fails while others go ahead of it, these stop, and
+        An upstream may allow few requests at once. Where a client's fails while others go ahead of it, these stop, and
         it is made again: no client has an error that it would not have had alone.
         """
         client = query.client.name

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.cache.representation import Representation
-from proxy.errors import NotFound
+from proxy.errors import NotFound, UpstreamUnreachable
 from proxy.foresight import Bounds, Foresight, service
 from proxy.model import Client, Kind, Outcome, Query, Source, Target
 from proxy.python.routes import Elsewhere
@@ -25,9 +25,11 @@ class Indexes:
     def __init__(self, answer: object) -> None:
         self._answer = answer
         self.looks = 0
+        self.asked = 0
 
     async def answer(self, _: Query[Target]) -> Any:
         """The answer, or the failure."""
+        self.asked += 1
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
@@ -69,11 +71,14 @@ async def test_answer__nothing_to_look_at(answer: object) -> None:
     assert 0 == indexes.looks
 
 
-async def test_answer__failure_beside_look_ahead() -> None:
-    """Where nothing goes ahead, the failure is the client's at once; it is asked for once."""
+async def test_answer__failure_of_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the client's, whatever becomes of look-ahead: at once, where it cannot say whether it is to blame."""
+    logged: list[str] = []
+    monkeypatch.setattr(service.__dict__["_log"], "exception", logged.append)
     indexes = Indexes(UpstreamUnreachable("no"))
     with pytest.raises(UpstreamUnreachable):
         await ask(indexes)
+    assert (1, ["look-ahead failed unexpectedly"]) == (indexes.asked, logged)
 
 
 async def test_answer__failure() -> None:
