@@ -67,7 +67,12 @@ def tells(name: str, project: str) -> bool:
 
 
 def project_of(filename: str) -> NormalizedName | None:
-    """The project of a distribution, or of a file that belongs to one. A best guess for old names; else None."""
+    """The project of a distribution, or of a file that belongs to one. A best guess for old names; else None.
+
+    Names that no disk takes are none: each dash of one is tried, and clients and pages may send any.
+    """
+    if len(filename) > _LONGEST:
+        return None
     stem = filename
     while ending := next((ending for ending in _ATTACHED if stem.endswith(ending)), None):
         stem = stem.removesuffix(ending)
@@ -89,6 +94,8 @@ def project_of(filename: str) -> NormalizedName | None:
 
 def version_of(filename: str) -> Version | None:
     """The version of a distribution, by a name of the present standards; else None."""
+    if len(filename) > _LONGEST:
+        return None
     try:
         parse = parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename
         return parse(filename)[1]

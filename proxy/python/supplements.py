@@ -105,9 +105,15 @@ def _versions_of(page: Page, links: Iterable[Link]) -> tuple[str, ...] | None:
     if page.versions is None:
         return None
     there = {str(version) for link in links if (version := filenames.version_of(link.filename)) is not None}
-    return tuple(
-        version for version in page.versions if canonicalize_version(version, strip_trailing_zero=False) in there
-    )
+    return tuple(version for version in page.versions if _canonical(version) in there)
+
+
+def _canonical(version: str) -> str:
+    """A version as it is normally written (PEP 440); what cannot be read, as it is."""
+    try:
+        return canonicalize_version(version, strip_trailing_zero=False)
+    except ValueError:  # more digits than Python reads
+        return version
 
 
 def as_removed(file: File) -> File:

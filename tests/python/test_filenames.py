@@ -38,6 +38,14 @@ def test_project_of__filename(filename: str, project: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    "filename", ["demo" + "-1!x" * 100_000 + ".zip", f"demo-{'9' * 5000}.tar.gz", f"demo-{'9' * 5000}-py3-none-any.whl"]
+)
+def test_project_of__name_that_no_disk_takes(filename: str) -> None:
+    """It is no file's, however much there is to try in it."""
+    assert (None, None) == (filenames.project_of(filename), filenames.version_of(filename))
+
+
+@pytest.mark.parametrize(
     ("name", "expected"), [("a.whl", True), ("a.TAR.GZ", True), ("a.asc", False), ("a.json", False)]
 )
 def test_is_binary(name: str, *, expected: bool) -> None:

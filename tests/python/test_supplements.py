@@ -442,7 +442,7 @@ def test_key__same_for_the_same() -> None:
 def test_complete__only_what_is_here() -> None:
     """Other files are not listed, nor the versions that have none; one that is here has its metadata."""
     files = tuple(File(name, URL + name) for name in (OLD.filename, NEW.filename, "demo-1.tar.gz", "odd"))
-    page = Page("demo", files, html=False, versions=("1", "1.0", "2.0", "1.0.post1"))
+    page = Page("demo", files, html=False, versions=("1", "1.0", "2.0", "1.0.post1", "9" * 5000))
     limited = Supplement(only=frozenset({URL + OLD.filename, URL + "odd"}), offered=Offered(frozenset({URL[:22]})))
     made = limited.complete(page)
     assert [OLD.filename, "odd"] == [file.filename for file in made.files]
