@@ -356,6 +356,26 @@ async def test_second_client__is_known_by_what_is_replayed(
     assert [1, 1, 1] == [origin.count(file(package)) for package in packages]
 
 
+async def test_two_clients__of_two_systems(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """At once, from one address: what is foreseen for each is what it can install, and the markers are its own."""
+    a = wheel("a", requires=("b", "on-linux; sys_platform=='linux'", "on-windows; sys_platform=='win32'"))
+    linux, windows = (wheel("b", tag=f"cp311-cp311-{name}") for name in ("manylinux2014_x86_64", "win_amd64"))
+    publish(origin, a, linux, windows, wheel("on-linux"), wheel("on-windows"))
+    running = await make_proxy(origin.url)
+    other = agent(system={"name": "Windows"}, cpu="AMD64", distro=None)
+    one, two = Pip(http, running), Pip(http, running, who=other)
+    await asyncio.gather(*(pip.get(page("a")) for pip in (one, two)))
+    await one.get(f"{file(a)}.metadata")
+    await origin.until(lambda: bool(origin.count(page("on-linux")) and origin.count(f"{file(linux)}.metadata")))
+    await settled(origin)
+    assert (0, 0) == (origin.count(page("on-windows")), origin.count(f"{file(windows)}.metadata"))
+    await two.get(f"{file(a)}.metadata")
+    await settled(origin)
+    # What was here before begins nothing: the second client finds its own way.
+    assert 0 == origin.count(page("on-windows"))
+    assert (200, 200) == ((await two.get(page("b"))).status, (await two.get(f"{file(windows)}.metadata")).status)
+
+
 async def test_client_that_goes_elsewhere(
     make_clocked: MakeProxy, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession
 ) -> None:
