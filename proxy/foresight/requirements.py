@@ -64,6 +64,8 @@ def wanted(
 
 def narrowed(specifier: SpecifierSet, by: SpecifierSet) -> SpecifierSet:
     """What both take, unless that becomes longer than anything real: then it stays as it is."""
+    if specifier == by:
+        return specifier
     clauses = dict.fromkeys((*specifier, *by))
     return SpecifierSet(clauses) if len(clauses) <= _CLAUSES else specifier
 
