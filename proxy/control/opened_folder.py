@@ -145,11 +145,11 @@ class OpenedFolder:
         async with AsyncExitStack() as stack:
             learn: Learn | None = None
 
-            async def learn_from(entry: Entry) -> bool:
+            async def learn_from(entry: Entry, /, *, older: bool = False) -> bool:
                 nonlocal learn
-                if learn is None:  # only for pages in place of others, which come one after another
+                if learn is None:  # only for pages of which others are here, which come one after another
                     learn = await stack.enter_async_context(self._learning())
-                return await learn(entry)
+                return await learn(entry, older=older)
 
             return await Importer(self._store, MachineClock(), learn=learn_from).take_in(pieces, wish, range_of)
 
