@@ -72,7 +72,9 @@ class Files:
         address, key = query.target, _key(query.target)
         vouched = Vouched(own=1) if digest is not None else await self._vouching.of(query, self._store.find(key))
         starting = self._starting.get(key)
-        if starting is not None and key not in self._queued:
+        if key in self._queued:
+            self._queued.discard(key)  # its client is here: nothing is begun ahead any more
+        elif starting is not None:
             await self._starting.result(starting)
         if digest is not None:
             candidates = [self._wanted(address, digest)]
@@ -197,6 +199,8 @@ class Files:
             if vouched.listed:
                 wanted = self._wanted(address, vouched.listed[0].digest, vouched.listed[0].size)
             await self._downloads.ahead_turns.turn(address.url)
+            if wanted.key not in self._queued:
+                return
         finally:
             self._queued.discard(wanted.key)
         try:

@@ -212,6 +212,8 @@ class Downloads:
     async def _slot(self) -> AsyncIterator[None]:
         """One of the slots for downloads. Raises TooManyDownloads."""
         try:
+            if self._slots.locked():
+                self._settling.hurry()  # some of those that have a slot may only wait for others
             async with asyncio.timeout(self._lanes.turn):
                 await self._slots.acquire()
         except TimeoutError:

@@ -98,22 +98,20 @@ async def test_prefetch__disk_takes_nothing(world: World, files: Files) -> None:
 
 
 async def test_file__whose_turn_at_the_host_has_not_come(world: World, files: Files) -> None:
-    """A client whose turn comes does not wait for downloads that are ahead of others."""
+    """A client whose turn comes does not wait for downloads that are ahead of others; nothing is begun ahead then."""
     turn = asyncio.Event()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files._downloads, "ahead_turns", _Turns(turn))
-        world.upstream.on(ADDRESS.url, Scripted(b"body"))
         files.prefetch(ADDRESS)
-        await settle(world)
         assert files.prefetches(ADDRESS)
-        assert not world.upstream.count(ADDRESS.url)
 
-        shown = await files.file(Query(ADDRESS), None)
+        with pytest.raises(NotFound):
+            await files.file(Query(ADDRESS), None)
+        asked = world.upstream.count(ADDRESS.url)
         turn.set()
         await begun(files)
 
-    assert b"body" == await content(world, shown.body)
-    assert 1 == world.upstream.count(ADDRESS.url)
+    assert asked == world.upstream.count(ADDRESS.url)
     assert not files.prefetches(ADDRESS)
 
 

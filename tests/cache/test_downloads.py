@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.cache import settling
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Location, WantedFile, follow
 from proxy.cache.lanes import Lanes
@@ -304,6 +305,23 @@ async def test_deferred__close(bed: Bed, upstream: MemoryUpstream, store: Memory
     await asyncio.sleep(0)
     await bed.downloads.close()
     assert store.find(file.key) is not None
+
+
+async def test_deferred__makes_room_for_others(
+    upstream: MemoryUpstream, store: MemoryStore, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that only waits for others to be stored with does not keep the next one from being fetched."""
+    monkeypatch.setattr(settling, "_GATHER", 3600.0)
+    downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 100_000, downloads=1, turn=3600.0))
+    for number in range(2):
+        file = deferred(number, BODY)
+        upstream.on(file.url, Scripted(BODY))
+        flight, _ = await downloads.open(replace(file, digest=None, size=len(BODY)))
+        assert isinstance(flight, Flight)
+        await flight.ended()
+    assert store.find("file:0") is not None
+    await downloads.close()
+    assert store.find("file:1") is not None
 
 
 async def test_room__those_that_are_whole(bed: Bed, upstream: MemoryUpstream) -> None:
