@@ -101,10 +101,10 @@ async def run(
     logging.raiseExceptions = False
     threading.excepthook = thread_failed
     running = await app.start(settings, credentials=credentials, proxies=proxies)
-    # These objects live as long as the process. A full collection over all of them would stop the server for 30 ms.
-    gc.collect()
+    # These objects live as long as the process, but for a few thousand. A full collection over all of them would stop
+    # the server for 30 ms: now, when the first client may be waiting, and again and again.
     gc.freeze()
-    gc.enable()
+    gc.enable()  # it waited while the program was loaded
     warming = _warming(settings, running, environ or {})
     try:
         running.log.write(greet(running.urls))
