@@ -122,7 +122,7 @@ def _wrong(member: BundleMember) -> str | None:
     if not layout.sound(member.path):
         return "its path is none of a plain file below the bundle's folder"
     if member.size < 0 or not _SHA256.fullmatch(member.sha256):
-        return "it has no size and sha256"
+        return "its size or its sha256 is none; a sha256 has 64 digits in lower case"
     for entry in member.entries:
         digest, promised = entry.digest, entry.promised
         if digest.value != member.sha256 or digest.algorithm != "sha256" or entry.size != member.size:

@@ -99,7 +99,8 @@ async def test_diff__lock_file_and_cache(
         return await asyncio.to_thread(diff, flags, lambda: _place(settings), {}), capsys.readouterr().out
 
     assert (DIFFERENT, f"missing: {demo.filename}\nIn both: 0 files.\n") == await run()
-    await get(http, f"{running.url}/pypi/packages/{demo.filename}")
+    while (await get(http, f"{running.url}/pypi/packages/{demo.filename}")).cache != "hit":
+        await asyncio.sleep(0.01)
     assert (DONE, "In both: 1 file.\n") == await run()
     status, said = await run(json=True)
     assert (DONE, [demo.filename]) == (status, [one["filename"] for one in json.loads(said)["files"]])
