@@ -179,7 +179,8 @@ class _Reader:
             return str(error)
         assert isinstance(lock, Pylock | UvLock), "its name says so"
         found.locks.append(lock)
-        found.requirements += [one for one in projects.builds(path, lock) if one not in found.requirements]
+        builds = map(Requirements, projects.builds(path, lock))
+        found.requirements += [one for one in builds if one not in found.requirements]
         return None
 
     def _index(self, wanted: FromIndex, step: Command, run: Instruction, place: _Place, found: Steps) -> str | None:

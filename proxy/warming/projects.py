@@ -14,7 +14,6 @@ from typing import Any
 from packaging.pylock import Pylock
 
 from proxy.warming import text_files
-from proxy.warming.requirement_files import Requirements
 from proxy.warming.text_files import UnreadableFile
 from proxy.warming.uv_lock import UvLock
 
@@ -39,9 +38,9 @@ def required(path: Path, extras: Sequence[str]) -> list[str] | str:
     return [str(line) for line in lines]
 
 
-def builds(path: Path, lock: Pylock | UvLock) -> list[Requirements]:
-    """What the builds of the projects require that a lock file at `path` installs out of folders."""
-    found: list[Requirements] = []
+def builds(path: Path, lock: Pylock | UvLock) -> list[list[str]]:
+    """What the builds of the projects require that a lock file at `path` installs out of folders, each for itself."""
+    found: list[list[str]] = []
     for folder in _folders(lock):
         file = path.parent / folder / NAME
         try:
@@ -49,8 +48,8 @@ def builds(path: Path, lock: Pylock | UvLock) -> list[Requirements]:
             lines = _of_build(table) if {"project", "build-system"} & set(table) else []
         except (UnreadableFile, ValueError, AttributeError, TypeError):
             continue  # who builds it will hear of it
-        if lines and Requirements(lines) not in found:
-            found.append(Requirements(lines))
+        if lines and lines not in found:
+            found.append(lines)
     return found
 
 

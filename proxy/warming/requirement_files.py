@@ -5,6 +5,7 @@ They are read here, and not by uv alone, since their lines of indexes and addres
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from proxy.warming import text_files
+from proxy.warming import projects, text_files
 from proxy.warming.choice import LeftOut
 from proxy.warming.text_files import UnreadableFile
 
@@ -75,7 +76,7 @@ class Requirements:
             raise UnreadableFile(f"{path}: requirements files that name each other")
         for number, line in _lines(text_files.read(path), self.variables):
             if not line.startswith("-"):
-                self._requirement(line, to, f"{path}, line {number}")
+                self._requirement(line, to, path, f"{path}, line {number}")
                 continue
             for option, value in _options(line, f"{path}, line {number}"):
                 if option in _INCLUDED:
@@ -83,6 +84,8 @@ class Requirements:
                     self._add(path.parent / value, on_cache, there, depth - 1)
                 elif option in _INDEX:
                     self._index(path, option, value, on_cache)
+                elif option in _EDITABLE:
+                    self._leave_out(f"{option} {value}", value, to, path)
                 else:
                     self._option(option, value)
 
@@ -100,16 +103,26 @@ class Requirements:
 
     def _option(self, option: str, value: str) -> None:
         shown = text_files.without_user(f"{option} {value}".strip())
-        if option in _EDITABLE:
-            self.left_out.append(LeftOut(shown, _why(value)))
-        elif option in _FIND_LINKS:
+        if option in _FIND_LINKS:
             self.left_out.append(LeftOut(shown, "what is there is of no index"))
         elif option == "--pre" or option in _FORMATS:
             self.options += which_files(option, value)
         elif option not in _PLAIN:
             self.left_out.append(LeftOut(shown, "this option is not known here"))
 
-    def _requirement(self, line: str, to: list[str], where: str) -> None:
+    def _leave_out(self, line: str, place: str, to: list[str], path: Path) -> None:
+        """Of a project in a folder beside the file take what it requires; else say that it is of no index."""
+        folder, _, extras = place.partition("[")
+        project = path.parent / folder / projects.NAME
+        lines: list[str] | str = ""
+        if "://" not in place and os.path.isfile(project):  # noqa: PTH113 - a text that is too long for a path is none
+            lines = projects.required(project, [one.strip() for one in extras.rstrip("]").split(",") if one.strip()])
+        if isinstance(lines, list):
+            to += lines
+        else:
+            self.left_out.append(LeftOut(text_files.without_user(line), lines or _why(place)))
+
+    def _requirement(self, line: str, to: list[str], path: Path, where: str) -> None:
         """Take a line with a requirement in, as pip reads it: from the first word with a dash on it has options."""
         text, _, options = line.partition(" -")
         text = text.strip()
@@ -118,7 +131,7 @@ class Requirements:
         except InvalidRequirement as error:
             raise UnreadableFile(f"{where}: this is no requirement such as demo==1.0: {text}") from error
         if read is None or read.url is not None:
-            self.left_out.append(LeftOut(text_files.without_user(text), _why(read.url or "" if read else text)))
+            self._leave_out(text, read.url or "" if read else text, to, path)
             return
         to.append(text)
         allowed = {one.lower() for one in _HASH.findall(f"-{options}")}

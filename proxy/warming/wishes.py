@@ -100,7 +100,7 @@ def _add_file(path: Path, site: AskedCache, found: Wishes, together: Requirement
     read = lock_files.read(path)
     before = len(together.lines) + len(together.left_out)
     if isinstance(read, Pylock | UvLock):
-        found.distributions += [read, *projects.builds(path, read)]
+        found.distributions += [read, *map(Requirements, projects.builds(path, read))]
         if read.packages:
             return
     elif isinstance(read, Sbom):

@@ -9,7 +9,6 @@ from packaging.pylock import Pylock
 
 from proxy.warming import lock_files
 from proxy.warming.projects import builds, required
-from proxy.warming.requirement_files import Requirements
 from proxy.warming.uv_lock import UvLock
 
 HATCHLING = '[build-system]\nrequires = ["hatchling>=1"]\nbuild-backend = "hatchling.build"\n'
@@ -80,7 +79,7 @@ def test_builds(tmp_path: Path, name: str, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     lock = lock_files.read(path)
     assert isinstance(lock, Pylock | UvLock)
-    assert [Requirements(["hatchling>=1", "editables"])] == builds(path, lock)
+    assert [["hatchling>=1", "editables"]] == builds(path, lock)
 
 
 @pytest.mark.parametrize("text", ["", "[tool.x]\n", "[project", "[project]\n[build-system]\nrequires = []\n"])

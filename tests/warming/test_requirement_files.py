@@ -104,6 +104,7 @@ def test_add__options(tmp_path: Path) -> None:
         "demo @ https://user:secret@files.example/demo.whl",
         "demo@https://files.example/demo.whl",
         "file:///x/demo-1.0.tar.gz",
+        f"./{'x' * 300}",
         "--find-links ./wheels",
         "--no-index",
         "--unknown",
@@ -114,6 +115,18 @@ def test_add__left_out(tmp_path: Path, text: str) -> None:
     found = read(tmp_path, f"a\n{text}\nb\n")
     assert (["a", "b"], 1) == (found.lines, len(found.left_out))
     assert "secret" not in found.left_out[0].what
+
+
+@pytest.mark.parametrize("text", ["-e .", "--editable=./", ".", "./ --config-settings x=y", "-e .[x]", ".[x, y]"])
+def test_add__project_in_a_folder(tmp_path: Path, text: str) -> None:
+    """What a project beside the file requires is wanted, with its build and the extras that are named."""
+    (tmp_path / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["b"]\n[project]\nname = "own"\ndependencies = ["a"]\n'
+        '[project.optional-dependencies]\nx = ["c"]\n',
+        encoding="utf-8",
+    )
+    found = read(tmp_path, text)
+    assert (["a", "b", *(["c"] if "x]" in text or "x," in text else [])], []) == (found.lines, found.left_out)
 
 
 @pytest.mark.parametrize(
