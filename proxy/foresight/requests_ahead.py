@@ -113,6 +113,8 @@ class RequestsAhead:
             self._under_way[target.mount] += 1
             try:
                 answer, size = await self._answered(install, target, kind)
+                if answer is not None and not self._kept(target, answer):
+                    self._failing.failed(target.mount, self._clock.monotonic())
             except TROUBLE as error:
                 wait = error.retry_after if isinstance(error, UpstreamThrottled) else None
                 self._failing.failed(target.mount, self._clock.monotonic(), at_least=float(wait or 0))
@@ -139,6 +141,12 @@ class RequestsAhead:
         async with asyncio.timeout(None if kind is Kind.FILE else _PATIENCE):
             answer = await self._indexes.answer(query)
         return (answer, await self._size(target, answer)) if isinstance(answer, Representation) else (None, None)
+
+    def _kept(self, target: Target, answer: Representation) -> bool:
+        """Whether an answer is here now, for the client that will ask for it. Else what goes ahead is in vain."""
+        if answer.kind is Kind.PAGE:
+            return self._indexes.outlook.page_size(target) > 0
+        return not isinstance(answer.body, Passthrough)
 
     async def _size(self, target: Target, answer: Representation) -> int | None:
         """Bytes that upstream sent for an answer; None if it was here before. A file is waited for."""

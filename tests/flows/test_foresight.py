@@ -434,6 +434,20 @@ async def test_upstream_that_gives_few_requests_at_once(
     assert origin.refused > 0
 
 
+async def test_upstream_that_lets_nothing_be_stored(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """Nothing goes ahead there for long: the client would have to ask for it again."""
+    a = wheel("a", requires=tuple(f"p{number}" for number in range(50)))
+    publish(origin, a, *(wheel(f"p{number}") for number in range(50)))
+    origin.misbehave(None, faults.headers(("Cache-Control", "no-store")))
+    heeding = {"mount": "heeding", "url": origin.url, "honour_no_store": True}
+    running = await make_proxy(origin.url, upstreams=[heeding], foresight={"requests": 2})
+    await Pip(http, running, "heeding").resolve(a)
+    await settled(origin)
+    assert sum(origin.count(page(f"p{number}")) for number in range(50)) <= 1
+
+
 async def test_upstream_that_hangs(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
     """Look-ahead that hangs holds no client up, and ends with the program."""
     gate = Gate()

@@ -32,6 +32,14 @@ class Indexes:
         self.answer_is = answer
         self.gate = gate
         self.queries: list[Query[Target]] = []
+        self.stored = 7  # bytes of each page
+
+    @property
+    def outlook(self) -> Indexes:
+        return self
+
+    def page_size(self, _: Target) -> int:
+        return self.stored
 
     async def answer(self, query: Query[Target]) -> Any:
         self.queries.append(query)
@@ -95,6 +103,18 @@ async def test_ask__upstream_in_trouble(error: PullthroughError) -> None:
     assert 3 == len(world.indexes.queries)
     world.clock.advance(61.0)
     assert await world.ask() is ANSWER
+
+
+async def test_ask__what_is_not_kept() -> None:
+    """A page that may not be stored, or for which there is no room, came in vain: no more for a while."""
+    world = World(replace(ANSWER, kind=Kind.PAGE))
+    world.indexes.stored = 0
+    assert await world.ask(PAGE, Kind.PAGE) is not None
+    assert await world.ask() is None
+    assert await world.ask(OTHER, Kind.PAGE) is not None
+    world.clock.advance(61.0)
+    world.indexes.stored = 7
+    assert [True, True] == [await world.ask(page, Kind.PAGE) is not None for page in (PAGE, PAGE)]
 
 
 async def test_ask__as_long_as_upstream_says() -> None:
