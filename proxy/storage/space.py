@@ -211,7 +211,7 @@ class Space:
         When this returns it does not count any more. None if that cannot be told before more blobs are loaded, unless
         it is asked for the `last` time. Raises StoreFull.
         """
-        free, files_short = self._free()
+        total, free, files_short = self._free()
         blobs, ledger = self._blobs, self.ledger
         shortage = ledger.shortage(blobs.footprint, need, free)
         reason = "disk" if files_short or shortage > ledger.shortage(blobs.footprint, need, sys.maxsize) else "limit"
@@ -227,7 +227,7 @@ class Space:
         if records is None:
             if blobs.loading and not last and shortage <= blobs.footprint - blobs.leased:
                 return None
-            if need <= free - ledger.promised:
+            if need <= free - ledger.promised or need > min(ledger.limit, total):
                 self._log_no_room(need)
                 raise StoreFull(
                     "The cache is full: what is stored is in use or pinned, or the file is too large for the bound."
@@ -267,11 +267,11 @@ class Space:
                 return [record for sha256 in chosen if (record := blobs.get(sha256)) is not None]
         return None
 
-    def _free(self) -> tuple[int, int]:
-        """Bytes that the file system has to give, and how many files must go so that it can take more."""
+    def _free(self) -> tuple[int, int, int]:
+        """Bytes of the file system, those it has to give, and how many files must go so that it can take more."""
         try:
             total, free, files = file_system(self._path)
         except OSError as error:
             raise to_store_error(error) from error
         reserve = min(_FREE_MOST, total // 100)
-        return free - reserve + self._deleting, _FILES if files < _FILES else 0
+        return total, free - reserve + self._deleting, _FILES if files < _FILES else 0

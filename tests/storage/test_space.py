@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import StoreBroken
+from proxy.errors import StoreBroken, StoreFull
 from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import DiskHealth
 from proxy.storage.record import Record
@@ -89,6 +89,23 @@ async def test_open__bound_below_the_database(tmp_path: Path) -> None:
 
     async with opened(path, int(least[1]) * 10**6) as store:
         assert await keep(store, "one more", b"one more") == store.find("one more")
+
+
+@pytest.mark.parametrize("limit", [100_000, 10**18])
+async def test_reserve__longer_than_bound_or_disk(tmp_path: Path, limit: int) -> None:
+    """Some indexes give lengths that no file has: that is no failure of the disk."""
+
+    async def never(*_: object) -> bool:
+        return False
+
+    async def evict(*_: object) -> None:
+        raise AssertionError("nothing is to go for it")
+
+    health = DiskHealth()
+    space = Space(tmp_path, limit, Blobs(str(tmp_path), [("00" * 32, 80_000, None, 1.0)]), never, evict, health)
+    with pytest.raises(StoreFull, match="too large"):
+        await space.reserve(10**16)
+    assert health.well
 
 
 async def test_grow__waits_for_files_that_are_being_deleted(tmp_path: Path) -> None:
