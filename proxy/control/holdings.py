@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
-from packaging.version import InvalidVersion, Version
+from packaging.utils import canonicalize_name, parse_sdist_filename
+from packaging.version import Version
 
 from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.model import Kind
@@ -58,7 +58,7 @@ class Holding:
             return self.version is not None
         try:
             own, other = Version(self.version), Version(wanted)
-        except InvalidVersion:
+        except ValueError:  # InvalidVersion, and more digits than Python reads
             return False
         return own == other or (other.local is None and Version(own.public) == other)
 
@@ -139,5 +139,5 @@ def version_of(name: str) -> str | None:
         return parts[1] if len(parts) > 2 else None  # noqa: PLR2004 - name, version, tag
     try:
         return str(parse_sdist_filename(stem)[1])
-    except InvalidSdistFilename:
+    except ValueError:  # InvalidSdistFilename, and more digits than Python reads
         return None

@@ -100,13 +100,13 @@ def _ranked(files: Iterable[Link], environment: Environment) -> Iterator[tuple[i
     """The wheels that can be installed, each with its place in the order of preference."""
     for file in files:
         if file.filename.endswith(".whl"):
-            ranks = [environment.ranks[tag] for tag in _tags(file.filename) if tag in environment.ranks]
+            ranks = [environment.ranks[tag] for tag in tags(file.filename) if tag in environment.ranks]
             if ranks:
                 yield min(ranks), file
 
 
 @lru_cache(maxsize=4096)
-def _tags(filename: str) -> frozenset[Tag]:
+def tags(filename: str) -> frozenset[Tag]:
     """The tags of a wheel; none of one whose name stands for more than any real one."""
     parts = filename.removesuffix(".whl").split("-")[-3:]
     if prod(part.count(".") + 1 for part in parts) > _TAGS:

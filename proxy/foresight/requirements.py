@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
 
 from proxy.foresight.environments import Environment
 
@@ -108,5 +107,5 @@ def _applies(requirement: Requirement, environment: Environment, extras: Collect
         return True
     try:
         return any(marker.evaluate({**environment.markers, "extra": extra}) for extra in extras)
-    except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
+    except (ValueError, UndefinedEnvironmentName):  # the first one: more digits than Python reads, too
         return False

@@ -193,10 +193,10 @@ def _same(own: str, wanted: str) -> bool:
     """Whether a version is the wanted one, or a local version of it (PEP 440)."""
     if own == wanted:
         return True
-    from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - likewise
+    from packaging.version import Version  # noqa: PLC0415 - likewise
 
     try:
         parsed, other = Version(own), Version(wanted)
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, and more digits than Python reads
         return False
     return parsed == other or (other.local is None and Version(parsed.public) == other)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.pylock import Package, PackageWheel, Pylock
-from packaging.tags import parse_tag
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 
+from proxy.foresight.candidates import tags
 from proxy.foresight.environments import Environment
 from proxy.warming import text_files
 from proxy.warming.conditions import may_hold
@@ -107,8 +107,7 @@ def _ranked(
 ) -> Iterator[tuple[tuple[int, int, str], PackageWheel]]:
     """Wheels that fit, the best with the highest rank: by their tags, then by their build number, as pip has it."""
     for wheel in wheels:
-        tags = parse_tag("-".join(wheel.filename.removesuffix(".whl").split("-")[-3:]))
-        ranks = [environment.ranks[tag] for tag in tags if tag in environment.ranks]
+        ranks = [environment.ranks[tag] for tag in tags(wheel.filename) if tag in environment.ranks]
         if ranks:
             yield (-min(ranks), *_build(wheel.filename)), wheel
 
@@ -117,7 +116,7 @@ def _build(filename: str) -> tuple[int, str]:
     """The build number of a wheel, 0 where it has none."""
     try:
         build = parse_wheel_filename(filename)[2]
-    except InvalidWheelFilename:
+    except ValueError:  # InvalidWheelFilename, and more digits than Python reads
         return 0, ""
     return (build[0], build[1]) if build else (0, "")
 

@@ -22,7 +22,7 @@ from packaging.pylock import (
     PylockValidationError,
     is_valid_pylock_path,
 )
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -267,7 +267,7 @@ def _versions(text: str | None) -> SpecifierSet | None:
     """For which versions of Python a package is, where that is said as everybody says it."""
     try:
         return SpecifierSet(text) if text and text != "*" else None
-    except InvalidSpecifier:
+    except ValueError:  # InvalidSpecifier, and more digits than Python reads
         return None
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from packaging import markers, tags
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from proxy.errors import WrongUsage
 from proxy.foresight.environments import Environment, environment, linux_tags
@@ -83,7 +83,7 @@ def for_uv(name: str) -> str:
 def _python(text: str) -> Version:
     try:
         version = Version(text)
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, and more digits than Python reads
         version = Version("0")
     if version.major != 3:  # noqa: PLR2004 the only one
         raise WrongUsage(f"--python-version {text}: write a version of Python, such as 3.12")

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from packaging.pylock import Pylock
 from packaging.requirements import InvalidRequirement
-from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 from proxy.errors import BadTarget, WrongUsage
 from proxy.warming import archives, dockerfiles, lock_files, platforms, projects
@@ -151,7 +151,7 @@ def _named(filename: str) -> Chosen:
             project, version = parse_wheel_filename(filename)[:2]
         else:
             project, version = parse_sdist_filename(filename)
-    except (InvalidWheelFilename, InvalidSdistFilename):
+    except ValueError:  # of its name, and more digits than Python reads
         raise WrongUsage(
             f"{filename}: this is no name of a file of an index, such as demo-1.0-py3-none-any.whl"
         ) from None

@@ -107,6 +107,7 @@ def test_holding__index_and_project() -> None:
     assert package.of_project("python3.12")
     assert Holding("pypi", Kind.FILE, "", "my-package").of_project("My_Package")
     assert not Holding("pypi", Kind.PAGE, "").of_project("My_Package")
+    assert not Holding("pypi", Kind.FILE, "", "demo", "1.0").of_version("9" * 5000)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,7 @@ def test_holding__index_and_project() -> None:
         ("torch-2.7.1.tar.gz.asc", "2.7.1"),
         ("broken.whl", None),
         ("notes.txt", None),
+        (f"torch-{'9' * 5000}.tar.gz", None),
     ],
 )
 def test_version_of__names(name: str, version: str | None) -> None:

@@ -107,3 +107,4 @@ def test_wanted__much_to_try(environment: Environment) -> None:
 def test_wanted__strange_markers(environment: Environment) -> None:
     """A comparison that makes no sense holds for nobody, or for somebody; it never fails."""
     wanted(environment, "a; sys_platform ~= '1'", "b; python_version in 'x'", "c; platform_release >= '1.x'")
+    wanted(environment, f"d; python_version > '{'9' * 5000}'")

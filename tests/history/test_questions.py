@@ -60,6 +60,7 @@ def test_pulls__sums_of_all_days(tmp_path: Path, file: HistoryFile) -> None:
     [
         (PullQuestion("litellm", "1.82.8"), [_OLD]),
         (PullQuestion("litellm", "1.82.9"), []),
+        (PullQuestion("litellm", "9" * 5000), []),
         (PullQuestion("litellm", "1.82.*"), [_OLD]),
         (PullQuestion("torch", "2.7.1"), [_LOCAL]),
         (PullQuestion("torch", "2.7.1+cpu"), []),

@@ -71,6 +71,13 @@ def test_choose__the_best_wheel_of_each() -> None:
     assert ("demo", "1.0", HASHES) == (found[0].project, found[0].version, found[0].hashes)
 
 
+def test_choose__name_of_many_tags() -> None:
+    """A name that stands for thousands of tags is none of a wheel that fits."""
+    many = ".".join("x" * 40)
+    wheels = [f"demo-1.0-py3.{many}-none.{many}-any.{many}.whl"]
+    assert ["no demo 1.0"] == names(*choose(lock({"name": "demo", "version": "1.0", "wheels": wheels}), [linux()]))
+
+
 def test_choose__source() -> None:
     """Where there is no wheel the source is taken on a machine that can build it, and refused for others."""
     source = {"name": "demo", "version": "1.0", "sdist": "demo-1.0.tar.gz"}

@@ -89,7 +89,7 @@ def test_wanted__unknown(name: str) -> None:
         platforms.wanted([name], [])
 
 
-@pytest.mark.parametrize("version", ["2.7", "three", "", "4"])
+@pytest.mark.parametrize("version", ["2.7", "three", "", "4", "3." + "9" * 5000])
 def test_wanted__no_python(version: str) -> None:
     """It is said what may be written."""
     with pytest.raises(WrongUsage, match="--python-version"):
