@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?([-+])([^}]*))?\}|(\w+))")
 _SUBSTITUTION = re.compile(r"\$\(|`")
+_QUOTED = r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\""""
+_COMMENT = re.compile(rf"({_QUOTED})|(?<![^\s;&|(])#[^\n]*", re.DOTALL)
+_PARENTHESIS = re.compile(rf"{_QUOTED}|([()])", re.DOTALL)
 _HERE = re.compile(r"(?<!<)<<-?([\"']?)[A-Za-z_][\w.]*\1")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _UNKNOWN = "$…"  # stands for what a command would have printed
@@ -68,7 +71,7 @@ def commands(text: str, variables: Mapping[str, str]) -> Iterator[Command]:
 
 
 def _of_script(text: str, variables: Mapping[str, str], depth: int) -> Iterator[Command]:
-    text = "\n".join(_without_comments(text.replace("\\\n", " ")))
+    text = _without_comments(text.replace("\\\n", " "))
     while depth and (found := _SUBSTITUTION.search(text)):
         end = text.find("`", found.end()) if found[0] == "`" else _closing(text, found.end())
         if end < 0:
@@ -109,42 +112,20 @@ def _inner(command: Command, variables: Mapping[str, str], depth: int) -> Iterat
         yield from _of_script(script, {**variables, **command.variables}, depth - 1)
 
 
-def _without_comments(text: str) -> Iterator[str]:
-    """The lines without comments, which begin where a word might: not within one, and not in quotes."""
-    quote = ""
-    for line in text.splitlines():
-        place, end = 0, len(line)
-        while place < end:
-            mark = line[place]
-            if mark == "\\" and quote != "'":
-                place += 1
-            elif quote:
-                quote = "" if mark == quote else quote
-            elif mark in "'\"":
-                quote = mark
-            elif mark == "#" and (not place or line[place - 1] in " \t;&|("):
-                end = place
-            place += 1
-        if line[:end].strip() or quote:
-            yield line[:end]
+def _without_comments(text: str) -> str:
+    """The text without comments, which begin where a word might: not within one, and not in quotes."""
+    lines = _COMMENT.sub(lambda found: found[1] or "", text).splitlines()
+    return "\n".join(line for line in lines if line.strip())
 
 
 def _closing(text: str, start: int) -> int:
     """Where the parenthesis that was opened before `start` is closed; -1: nowhere. What is quoted does not count."""
-    depth, quote, place = 1, "", start
-    while place < len(text):
-        mark = text[place]
-        if mark == "\\" and quote != "'":
-            place += 1
-        elif quote:
-            quote = "" if mark == quote else quote
-        elif mark in "'\"":
-            quote = mark
-        elif mark in "()":
-            depth += 1 if mark == "(" else -1
-            if not depth:
-                return place
-        place += 1
+    depth = 1
+    for found in _PARENTHESIS.finditer(text, start):
+        if found[1]:
+            depth += 1 if found[1] == "(" else -1
+        if not depth:
+            return found.start()
     return -1
 
 
