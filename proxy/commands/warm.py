@@ -80,7 +80,7 @@ def brought(flags: WarmFlags, settings: Settings, environ: Mapping[str, str]) ->
         if flags.tools and wishes.distributions:
             wishes.distributions.append(Requirements([*TOOLS]))
         targets = _targets(flags.platforms or tuple(wishes.platforms), flags.pythons or tuple(wishes.pythons))
-        return run(wishes, warming, targets, environ, check=flags.check)
+        return run(wishes, warming, targets, environ, check=flags.check, offline=settings.offline)
 
 
 def absences(report: Report) -> Iterator[str]:

@@ -30,12 +30,18 @@ class Unresolved(PullthroughError):
     """No set of versions was found, or nobody is there to look for one. The text says why."""
 
 
-def resolve(
-    requirements: Requirements, index: str, platform: str | None, python: str, environ: Mapping[str, str]
+def resolve(  # noqa: PLR0913 - what a resolution depends on
+    requirements: Requirements,
+    index: str,
+    platform: str | None,
+    python: str,
+    environ: Mapping[str, str],
+    *,
+    fetching: bool = True,
 ) -> Pylock:
     """The versions that uv, else pip, chooses for a platform (None: this one). `index`: the cache's.
 
-    Raises Unresolved.
+    `fetching`: whether files may be fetched for it. Raises Unresolved.
     """
     uv = _uv(environ)
     pip = _pip(environ) if uv is None else None
@@ -45,6 +51,11 @@ def resolve(
         raise Unresolved(
             f"Without uv requirements are resolved by pip, which can do so for this machine and Python "
             f"{own_platform.python_version()} alone. Install uv with: pip install uv"
+        )
+    if uv is None and not fetching:
+        raise Unresolved(
+            "Without uv requirements are resolved by pip, which fetches the files that it chooses. Install uv with: "
+            "pip install uv. Or name a lock file, with --no-tools"
         )
     with tempfile.TemporaryDirectory(prefix="pullthrough-") as made:
         folder = Path(made)

@@ -80,15 +80,24 @@ class WarmTarget:
     python: str
 
 
-def run(
-    wishes: Wishes, warming: Warming, targets: Sequence[WarmTarget], environ: Mapping[str, str], *, check: bool = False
+def run(  # noqa: PLR0913 - what is wanted, where, and how
+    wishes: Wishes,
+    warming: Warming,
+    targets: Sequence[WarmTarget],
+    environ: Mapping[str, str],
+    *,
+    check: bool = False,
+    offline: bool = False,
 ) -> Report:
-    """Have all of it in the cache; or look what is there. Raises NoCache, WrongUsage."""
+    """Have all of it in the cache; or look what is there. `offline`: the cache asks no upstream.
+
+    Raises NoCache, WrongUsage.
+    """
     report, done = Report(unread=wishes.unread, left_out=[*wishes.left_out]), set[tuple[str, str | None]]()
     files = {_key(one): one for one in (*wishes.files, *_packages(wishes.packages, warming, environ, report))}
     distributions = wishes.distributions
     for _ in range(_ROUNDS):
-        for one in _distributions(distributions, warming, targets, environ, report):
+        for one in _distributions(distributions, warming, targets, environ, report, fetching=offline or not check):
             if _key(one) not in done:
                 files[_key(one)] = one
         outcome = asyncio.run(warming.fetch(files.values(), check=check))
@@ -107,12 +116,14 @@ def _key(one: Wanted) -> tuple[str, str | None]:
     return (one.path, None) if isinstance(one, ArchiveFile) else (one.filename, one.index)
 
 
-def _distributions(
+def _distributions(  # noqa: PLR0913 - what is wanted, where, and how
     wishes: Sequence[Pylock | UvLock | Requirements],
     warming: Warming,
     targets: Sequence[WarmTarget],
     environ: Mapping[str, str],
     report: Report,
+    *,
+    fetching: bool,
 ) -> Iterator[Chosen]:
     for target in targets:
         for wish in wishes:
@@ -122,7 +133,7 @@ def _distributions(
                 lock = wish
             else:
                 try:
-                    lock = resolve(wish, warming.usual, target.name, target.python, environ)
+                    lock = resolve(wish, warming.usual, target.name, target.python, environ, fetching=fetching)
                 except Unresolved as error:
                     report.refuse(Refused(", ".join(wish.lines), str(error)))
                     continue

@@ -128,6 +128,13 @@ def test_resolve__by_pip_for_others(only_pip: dict[str, str], name: str | None, 
         resolve(Requirements(["demo"]), "http://127.0.0.1:9/", name, python or platform.python_version(), only_pip)
 
 
+def test_resolve__pip_would_fetch(only_pip: dict[str, str]) -> None:
+    """pip fetches what it chooses, even if it installs nothing: who only looks is told what does without."""
+    wanted, python = Requirements(["demo"]), platform.python_version()
+    with pytest.raises(Unresolved, match="fetches the files that it chooses"):
+        resolve(wanted, "http://127.0.0.1:9/", None, python, only_pip, fetching=False)
+
+
 def test_resolve__pip_of_another_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A pip that is a program is told for which Python it resolves; what it cannot do is said."""
     monkeypatch.setattr("proxy.warming.resolving.find_spec", lambda _: None)

@@ -58,6 +58,15 @@ async def test_run__builds_of_builds(running: Running, origin: Origin) -> None:
     assert (await report(running, origin, wishes, check=True)).complete
 
 
+async def test_run__looks_without_uv(running: Running, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who looks fetches nothing, as pip would, which resolves where there is no uv."""
+    monkeypatch.setattr("proxy.warming.resolving.find_spec", lambda name: None if name == "uv" else object())
+    monkeypatch.setenv("PATH", os.devnull)
+    found = await report(running, origin, Wishes([Requirements(["third"])]), check=True)
+    assert (["third"], False) == ([one.what for one in found.refused], found.complete)
+    assert 0 == origin.count(f"/packages/{THIRD.filename}")
+
+
 async def test_run__what_fails(running: Running, origin: Origin) -> None:
     """Each failure is reported once, and what else was wished for came."""
     wishes = Wishes(
