@@ -61,7 +61,8 @@ class Files:
         self._clock = clock
         self._policy = policy
         self._starting: SingleFlight[None] = SingleFlight()
-        self._queued: set[str] = set()  # those whose turn at the host has not come
+        # Those whose turn at the host has not come, and whether one is still to begin ahead of its clients.
+        self._queued: dict[str, bool] = {}
         self._prefetched: Bounded[str, None] = Bounded(_PREFETCHED)
 
     async def file(self, query: ArchiveQuery, digest: Digest | None = None) -> Representation:
@@ -73,7 +74,7 @@ class Files:
         vouched = Vouched(own=1) if digest is not None else await self._vouching.of(query, self._store.find(key))
         starting = self._starting.get(key)
         if key in self._queued:
-            self._queued.discard(key)  # its client is here: nothing is begun ahead any more
+            self._queued[key] = False
         elif starting is not None:
             await self._starting.result(starting)
         if digest is not None:
@@ -113,7 +114,7 @@ class Files:
         if key not in self._prefetched and self._store.find(key) is None and self._downloads.room(address.url):
             _, begins = self._starting.join(key, lambda: self._start(address))
             if begins:
-                self._queued.add(key)
+                self._queued[key] = True
 
     def prefetches(self, address: ArchiveAddress) -> bool:
         """Whether the download of a file has begun before its turn, or is about to."""
@@ -199,10 +200,10 @@ class Files:
             if vouched.listed:
                 wanted = self._wanted(address, vouched.listed[0].digest, vouched.listed[0].size)
             await self._downloads.ahead_turns.turn(address.url)
-            if wanted.key not in self._queued:
+            if not self._queued[wanted.key]:
                 return
         finally:
-            self._queued.discard(wanted.key)
+            self._queued.pop(wanted.key, None)
         try:
             body, source = await self._downloads.open(wanted, ahead=True)
         except PullthroughError:

@@ -56,7 +56,7 @@ class WantedFile:
     `signed`: size and digest are in one signed list, so that another length is another file; the size on an index page
     is a hint where the page has a digest too. `called`: the file's name, where the address does not end in it.
     `text`: it is text, and the caller removes its content coding. `looked_at`: without a digest, an HTML page in its
-    place is told by its first bytes, whatever its media type. `deferred`: if it is short, it is stored a moment later.
+    place is told by its first bytes, whatever its media type. `deferred`: it is stored a moment later.
     """
 
     key: str
@@ -117,7 +117,7 @@ class Flight:
         self.storable = True  # whether upstream allows storing it
         self.unmeasured = False  # only the end of the response told how long the file is
         self.verified = False
-        self.settling = False  # whole, in memory, and not stored yet
+        self.settling = False  # whole, and not stored yet
         self.error: PullthroughError | None = None
         self.spool: Spool | None = None
         self.running_hash: RunningHash | None = None

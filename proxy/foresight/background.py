@@ -1,4 +1,4 @@
-"""Work that no client waits for: bounded in number, and whose failure shows nowhere but in the log."""
+"""Work that no client waits for: bounded in number. Its failure shows nowhere but in the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.errors import PullthroughError
 
 _log = logging.getLogger(__name__)
 
-_TASKS = 1024
+_TASKS = 1024  # at once
 
 
 class Background:
