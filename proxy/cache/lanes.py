@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 LOOK = 0.1  # seconds between looks at how fast a single connection is
 _LEAST = 2 << 20  # bytes of a file for which one connection more is worth its request
 FAST = 100_000_000  # bytes a second from which on one connection is enough
+_LONGEST = 4  # segments that such a connection takes at a time, at most
 _SILENT = 2.0  # seconds without a response, at least, after which a further connection counts as refused,
 _SOON = 0.5  # if another one has nothing to do,
 _HANGS = 5.0  # and after which the only one does no good,
@@ -88,6 +89,7 @@ class Pacing:
         self._mark: tuple[float, int] | None = None  # where the present window began, and bytes that had come
         self._latency = 0.0  # seconds to the first response
         self._pace = 0.0  # bytes a second of the last connection that did its part
+        self._segments = 1  # that a connection takes at a time which is enough alone
         self._replaced = 0
 
     def answered(self, job: Job, now: float, on_disk: int, brought: int) -> None:
@@ -110,8 +112,18 @@ class Pacing:
             self._mark = (now, came)
         return now - self._mark[0] >= lanes.window
 
+    @property
+    def long_part(self) -> int:
+        """The bytes that a connection takes at a time which is enough alone.
+
+        Twice as many after each part that was fast: while a request waits for its response, nothing comes. `lags` takes
+        a long part from one that turns out to be slow.
+        """
+        return self._segments * self._lanes.segment
+
     def done(self, job: Job, now: float, brought: int) -> None:
         """A connection did its part."""
+        self._segments = min(2 * self._segments, _LONGEST) if self.brisk(job, now, brought) else 1
         if job.answered is not None and now - job.answered >= _BRIEF:
             self._pace = brought / (now - job.answered)
 

@@ -159,7 +159,7 @@ class ParallelFetch:
             start = flight.extents.end_from(0)
             return None if self._jobs else (start, segment if start < segment else None)
         if not self._pacing.slow:
-            segment = self._lanes.segment  # as it is enough, it need not stop so soon
+            segment = self._pacing.long_part  # as it is enough, it need not stop so soon
         taken = flight.extents
         for job in self._jobs:
             taken = taken.add(job.start, flight.size if job.end is None else job.end)

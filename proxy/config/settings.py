@@ -58,7 +58,9 @@ class FetchSettings(BaseModel):
         6, ge=1, le=64, description="Connections to upstream that share the download of one large file."
     )
     segment: Size = Field(
-        ByteSize(16 * 2**20), ge=2**16, description="Size of the ranges that these connections fetch, at most."
+        ByteSize(16 * 2**20),
+        ge=2**16,
+        description="Size of the ranges that these connections fetch, at most; one that is fast takes four at a time.",
     )
     connect_timeout: Duration = Field(
         10.0, gt=0, description="How long connecting to upstream may take before it counts as unreachable."

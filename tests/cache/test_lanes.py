@@ -49,6 +49,16 @@ def test_brisk__single_connection(seconds: float, brought: int, brisk: bool) -> 
     assert brisk is pacing.brisk(answered(pacing, 7.0), 7.0 + seconds, brought)
 
 
+def test_long_part__after_fast_ones() -> None:
+    """A connection that is fast takes twice as much each time, within a bound, and begins anew when it was not."""
+    pacing = Pacing(LANES)
+    parts = [pacing.long_part]
+    for seconds in (0.1, 0.1, 0.1, 0.4, 0.1):
+        pacing.done(answered(pacing, 7.0), 7.0 + seconds, 16 << 20)
+        parts.append(pacing.long_part)
+    assert [16, 32, 64, 64, 16, 32] == [part >> 20 for part in parts]
+
+
 def test_brisk__not_known() -> None:
     """A few bytes tell nothing, and nor does a job without an answer; beside others a connection is not enough."""
     pacing = Pacing(LANES)

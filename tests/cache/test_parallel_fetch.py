@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -367,6 +368,7 @@ async def test_run__cancelled() -> None:
 
 MIDDLE = 9 << 20  # bytes of a file that one connection could take as one segment
 PART = MIDDLE // 4
+LONG = 4 << 20  # bytes of a segment that tells how fast a connection is
 
 
 async def parts_of(alone: Callable[[Bed], Awaitable[None]], *, brisk: bool = False) -> list[tuple[int, int | None]]:
@@ -406,3 +408,19 @@ async def test_run__middle_length_fast() -> None:
 
     assert [(0, PART), (PART, MIDDLE)] == await parts_of(fast)
     assert [(0, 16 << 20)] == await parts_of(fast, brisk=True)
+
+
+async def test_run__long_parts_where_it_is_fast() -> None:
+    """A connection that is fast takes longer and longer parts, cut where segments of that length end."""
+
+    async def at_once(bed: Bed, job: Job) -> None:
+        bed.flight.size = 20 * LONG
+        bed.flight.start()
+        bed.fetch.answered(job)
+        bed.flight.written(job.start, 20 * LONG if job.end is None else job.end)
+
+    bed = Bed(at_once, Lanes(4, LONG), None)
+    bed.flight.wanted = replace(bed.flight.wanted, size=20 * LONG)
+    await bed.fetch.run()
+    ends = [0, 1, 2, 4, 8, 12, 16, 20]
+    assert [(a * LONG, b * LONG) for a, b in itertools.pairwise(ends)] == [(job.start, job.end) for job in bed.jobs]
