@@ -39,7 +39,7 @@ class Scale:
     giant: int
     cold: int
     repetitions: int
-    brief: int  # repetitions of what takes about a second
+    brief: int  # repetitions of what takes a second or two, and depends on what else the machine does
     flood: float
     wrk: int
     crowd: int

@@ -47,8 +47,8 @@ def _head(scale: Scale, setting: Setting) -> str:
         f"`{setting.command}` on {setting.machine}. {versions}. All on the loopback interface of one machine, "
         f"which runs origin, server and clients. Wheels: {_size(scale.giant)} in (a), {_size(scale.cold)} in (c) "
         f"and (d); {scale.crowd} clients in (d); {scale.installed} in (g). Medians of {scale.repetitions}, "
-        f"of {scale.brief} in (c) and (f) without a limit, of fewer where one took more than {scale.enough:g} s; "
-        f"a crowd gets {scale.patience:g} s.\n"
+        f"of {scale.brief} in (c) and (f) without a limit, in (h) and in (j), of fewer where one took more than "
+        f"{scale.enough:g} s; a crowd gets {scale.patience:g} s.\n"
     )
 
 

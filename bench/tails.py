@@ -43,13 +43,14 @@ def slowest(bed: Bed) -> None:
             listening(processes[name], port)
             urls[name] = {resource: f"http://127.0.0.1:{port}/{number}" for number, resource in enumerate(RESOURCES)}
         bed.settle(origin)
-        for _ in range(bed.scale.repetitions):
+        for turn in range(bed.scale.brief):
+            order = list(processes)[:: -1 if turn % 2 else 1]  # none always comes after the same one
             for resource in RESOURCES:
                 for connections in CONNECTIONS:
-                    for name, process in processes.items():
+                    for name in order:
                         row = Row("h", f"{resource}, {variant(connections, 'connection')}", name)
                         with bed.failing(row):
-                            ask(bed, process, urls[name][resource], connections, row)
+                            ask(bed, processes[name], urls[name][resource], connections, row)
 
 
 def _urls(bed: Bed, server: Server) -> dict[str, str]:
