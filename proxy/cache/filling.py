@@ -171,7 +171,7 @@ class Filling:
         await self._begin(job, reply, size)
         writer = SpoolWriter(self._spool, flight, job.start)
         job.busy = writer.busy
-        await writer.write_body(reply, part.end, peeked)
+        await writer.write_body(reply, part.end, peeked, lambda: job.end)
 
     async def _whole(self, job: Job, reply: Reply) -> None:
         flight, wanted = self._flight, self._flight.wanted

@@ -78,6 +78,15 @@ class Job:
             self.dropped = True
             self.task.cancel()
 
+    def leave_rest(self, brought: int, segment: int) -> None:
+        """Stop where the present segment ends, if the part is longer than one: its rest is free.
+
+        `brought`: the bytes of the part that came. The transfer looks at `end` before it reads on.
+        """
+        if self.end is not None and self.end - self.start > segment:
+            at = self.start + brought
+            self.end = min(self.end, at - at % segment + segment)
+
 
 class Pacing:
     """Measures the connections of one download. Times are seconds of one clock."""
@@ -116,8 +125,7 @@ class Pacing:
     def long_part(self) -> int:
         """The bytes that a connection takes at a time which is enough alone.
 
-        Twice as many after each part that was fast: while a request waits for its response, nothing comes. `lags` takes
-        a long part from one that turns out to be slow.
+        Twice as many after each part that was fast: while a request waits for its response, nothing comes.
         """
         return self._segments * self._lanes.segment
 

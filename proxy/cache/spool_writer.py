@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from proxy.cache.buffers import MOST
 from proxy.cache.flight import Changed, Flight
@@ -32,8 +33,12 @@ class SpoolWriter:
         """Whether bytes are being written: that alone may be why no more are read."""
         return any(not task.done() for task in self._work)
 
-    async def write_body(self, reply: Reply, end: int | None, first: bytes = b"") -> int:
+    async def write_body(
+        self, reply: Reply, end: int | None, first: bytes = b"", stop: Callable[[], int | None] = lambda: None
+    ) -> int:
         """Write the whole body; gives the position behind its last byte. `first`: bytes of it that were read already.
+
+        `stop`: where to stop before that, if anywhere; asked again before each piece.
 
         Raises WrongBytes where the body goes on behind `end`, Changed where it differs from what is on disk, and what
         `readinto` and `write` raise. Bytes that arrived before a failure are written all the same.
@@ -49,7 +54,7 @@ class SpoolWriter:
         try:
             if first:
                 await self._begin(memoryview(first))
-            while filled := await reply.readinto(buffers[0][:size]):
+            while (most := self._room(size, end, stop())) and (filled := await reply.readinto(buffers[0][:most])):
                 if end is not None and self._position + filled > end:
                     self._flight.received += filled
                     raise WrongBytes("Upstream sent more than it promised. Nothing was cached.")
@@ -70,6 +75,10 @@ class SpoolWriter:
         for buffer in buffers:  # after a failure somebody may still have one
             self._flight.buffers.give_back(buffer)
         return self._position
+
+    def _room(self, size: int, end: int | None, stop: int | None) -> int:
+        """How many bytes to read at once, at most."""
+        return size if stop is None or (end is not None and stop >= end) else max(0, min(size, stop - self._position))
 
     async def _write_pieces(self, reply: Reply, end: int) -> int:
         """The same for a body that comes in a few pieces: as they are."""

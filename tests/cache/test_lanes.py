@@ -59,6 +59,17 @@ def test_long_part__after_fast_ones() -> None:
     assert [16, 32, 64, 64, 16, 32] == [part >> 20 for part in parts]
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "brought", "left"),
+    [(64, 128, 0, 80), (64, 128, 15, 80), (64, 128, 16, 96), (64, 128, 60, 128), (10, 20, 2, 20), (64, None, 0, None)],
+)
+def test_leave_rest__of_a_long_part(start: int, end: int | None, brought: int, left: int | None) -> None:
+    """A part longer than a segment ends with the segment that it is in; others stay as they are."""
+    job = Job(start, end, 0.0)
+    job.leave_rest(brought, 16)
+    assert left == job.end
+
+
 def test_brisk__not_known() -> None:
     """A few bytes tell nothing, and nor does a job without an answer; beside others a connection is not enough."""
     pacing = Pacing(LANES)

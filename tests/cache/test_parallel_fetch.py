@@ -424,3 +424,23 @@ async def test_run__long_parts_where_it_is_fast() -> None:
     await bed.fetch.run()
     ends = [0, 1, 2, 4, 8, 12, 16, 20]
     assert [(a * LONG, b * LONG) for a, b in itertools.pairwise(ends)] == [(job.start, job.end) for job in bed.jobs]
+
+
+async def test_run__long_part_turns_out_to_be_slow() -> None:
+    """A connection that becomes slow in a long part stops at the end of its segment, and others take the rest."""
+    length = 8 * LONG
+
+    async def slow_at_last(bed: Bed, job: Job) -> None:
+        bed.flight.size = length
+        bed.flight.start()
+        bed.fetch.answered(job)
+        while (job.start, job.end) == (4 * LONG, length):
+            await asyncio.sleep(STEP)
+        bed.flight.written(job.start, length if job.end is None else job.end)
+
+    bed = Bed(slow_at_last, Lanes(4, LONG), None)
+    bed.flight.wanted = replace(bed.flight.wanted, size=length)
+    await bed.fetch.run()
+    assert [] == bed.flight.extents.gaps(length)
+    parts = [(job.start // LONG, (job.end or length) // LONG) for job in bed.jobs]
+    assert [(0, 1), (1, 2), (2, 4), (4, 5), (5, 6), (6, 7), (7, 8)] == parts

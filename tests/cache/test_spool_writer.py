@@ -72,6 +72,23 @@ async def test_pour__keeps_what_landed(store: MemoryStore) -> None:
     assert known + BODY[70_000:] == await write_body(store, Scripted(BODY), len(BODY), (0, known))
 
 
+@pytest.mark.parametrize("stops", [[100_000], [100_000, 100_000, 80_000], [None, 90_000], [0]])
+async def test_pour__stops_early(store: MemoryStore, stops: list[int | None]) -> None:
+    """It stops where it is told, or as soon as it is told when it is past that; what came is written and hashed."""
+    upstream = MemoryUpstream()
+    upstream.on(URL, Scripted(BODY, piece=30_000))
+    flight, told = Flight(wanted()), list(stops)
+    spool = await store.spool("demo", None)
+    async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
+        writer = SpoolWriter(spool, flight, 0)
+        end = await writer.write_body(reply, len(BODY), stop=lambda: told.pop(0) if len(told) > 1 else told[0])
+    assert stops[-1] is not None
+    assert stops[-1] <= end == flight.extents.total == flight.received < len(BODY)
+    assert end == stops[-1] or len(stops) > 1
+    assert BODY[:end] == os.pread(spool.fd, 1 << 20, 0)
+    await spool.close(keep=False)
+
+
 async def test_pour__too_long(store: MemoryStore) -> None:
     """More than was promised is wrong bytes."""
     with pytest.raises(WrongBytes):
