@@ -57,7 +57,7 @@ class Tunnels:
 
                 both.create_task(_pump(client, host, lambda size: moved(Tunnelled(to_host=size))), name="tunnel up")
                 both.create_task(_pump(host, client, lambda size: moved(Tunnelled(to_client=size))), name="tunnel down")
-        except* (ConnectionError, TimeoutError) as broken:
+        except* OSError as broken:  # of a host that is gone the system may say that there is no route to it
             raise ConnectionAbortedError("The tunnel broke.") from broken
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -35,11 +36,13 @@ class Bed:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     hosts: asyncio.Queue[Streams] = field(default_factory=asyncio.Queue)
     idle_timeout: float = 30.0
+    ways: list[Streams] = field(default_factory=list)  # the program's connections to the host
 
     async def open(self, to: HostPort) -> Streams:
         """Connect to the host."""
         assert ("files.example", 443) == to
-        return await asyncio.open_connection("127.0.0.1", self.host_port)
+        self.ways.append(await asyncio.open_connection("127.0.0.1", self.host_port))
+        return self.ways[-1]
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """What the edge does with a CONNECT."""
@@ -183,6 +186,18 @@ async def test_carry__one_side_breaks_off(bed: Bed, leaver: str) -> None:
         await left[0].read()
     await bed.ended.wait()
     await leave(left)
+
+
+@pytest.mark.parametrize("number", [errno.EHOSTUNREACH, errno.ENETDOWN, errno.ETIMEDOUT, errno.EIO])
+async def test_carry__the_network_fails(bed: Bed, number: int) -> None:
+    """Whatever the system says of a host that is gone: the tunnel broke, which is nobody's defect."""
+    client, host = await bed.connect()
+    bed.ways[0][0].set_exception(OSError(number, "gone"))
+    with pytest.raises(ConnectionError):
+        await client[0].readexactly(1)
+    await bed.ended.wait()
+    assert [ConnectionAbortedError] == [type(error) for error in bed.failures]
+    await leave(host)
 
 
 async def test_carry__client_gone(bed: Bed) -> None:
