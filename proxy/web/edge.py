@@ -43,7 +43,7 @@ from proxy.web.error_responses import error_response, text_response
 from proxy.web.own_base import own_base
 from proxy.web.own_pages import OwnPages
 from proxy.web.replay import Replay
-from proxy.web.request_head import agent_of, in_build, query_of
+from proxy.web.request_head import agent_of, came_straight, in_build, query_of
 from proxy.web.request_target import ArchiveTarget, OwnTarget
 from proxy.web.responses import AlreadySent, Exchange, Responder
 from proxy.web.sender import BodyBroken, ClientGone
@@ -165,7 +165,8 @@ class Edge:
             admission.check_browser_host(request.raw_path, request.headers, self._names)
         connection = record.exchange.connection
         client = connection.clients.client(connection.peer, request.headers)
-        base = own_base(request.headers.get("Host", ""), connection.local_address, self._public_url)
+        local_address = connection.local_address if came_straight(request) else None
+        base = own_base(request.headers.get("Host", ""), local_address, self._public_url)
         query = query_of(request, target, own.query, client, base)
         record.exchange.query = query
         return await self._send(partial(self._foresight.answer, query), record)

@@ -19,7 +19,8 @@ def own_base(host: str, local_address: tuple[str, int] | None, public_url: str) 
     """Scheme, host and port without a slash, such as `http://10.0.0.1:3142`; empty if they are not certain.
 
     `host`: the request's `Host` (RFC 9110 §7.2). It is certain if it is the address that the client connected to,
-    `local_address`, or the host of the setting `public_url`, whose scheme counts then.
+    `local_address`, or the host of the setting `public_url`, whose scheme counts then. None for a server in front that
+    passed the request on: it may name the cache's own address in `Host`, as nginx does.
     """
     if public_url and host.lower() == address_text.authority(public_url):
         return public_url

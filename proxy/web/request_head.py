@@ -28,6 +28,7 @@ _FAR = 10**18 - 2  # bytes: beyond the end of any file
 _CLIENTS = 64  # remembered for one connection
 _LENGTH = 512  # characters of a header field that count
 _NOBODY = Client()
+_PASSED_ON = ("X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host")  # what servers in front add besides
 
 
 def query_of(
@@ -129,6 +130,16 @@ def name_alone(address: str, said: str) -> str:
 def is_shared(headers: CIMultiDictProxy[str]) -> bool:
     """Whether a proxy passed the request on (RFC 9110 §7.6.3), so that other clients may share the connection."""
     return any(name in headers for name in ("Via", "X-Forwarded-For", "Forwarded"))
+
+
+def came_straight(request: web.BaseRequest) -> bool:
+    """Whether nothing seems to stand between the client and this cache.
+
+    Servers that pass requests on say so, or they ask as no installer does: nginx by HTTP/1.0, or with `close`.
+    """
+    headers = request.headers
+    passed_on = is_shared(headers) or any(name in headers for name in _PASSED_ON)
+    return request.version >= (1, 1) and not passed_on and headers.get("Connection", "").lower() != "close"
 
 
 def _number(digits: str) -> int:

@@ -360,6 +360,24 @@ async def test_page__with_links_to_the_address_that_was_reached(make_proxy: Make
     assert [True, False] * 2 == absolute
 
 
+async def test_page__asked_for_by_a_server_in_front(make_proxy: MakeProxy, origin: Origin) -> None:
+    """It may name the cache's own address, which its clients cannot know; links are relative then."""
+    origin.publish(wheel(), fmt="both")
+    here = (await make_proxy(origin.url)).url.removeprefix("http://")
+    straight = f"GET {PAGE} HTTP/1.1\r\nHost: {here}\r\nAccept: {JSON}\r\n\r\n".encode()
+    nginx = straight.replace(b"1.1\r\n", b"1.0\r\n").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    apache = straight.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
+    whole = []
+    for head in (straight, nginx, apache) * 2:
+        reader, writer = await asyncio.open_connection(*here.split(":"))
+        line = Line(reader, writer)
+        await line.say(head)
+        whole.append(f'"http://{here}/'.encode() in (await line.hear())[2])
+        writer.close()
+        await writer.wait_closed()
+    assert [True, False, False] * 2 == whole
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_packets__do_not_matter(warm: Running, seed: int) -> None:
     """However the same requests are cut into packets, the same answers come in the same order."""

@@ -39,7 +39,7 @@ def test_own_base__certain(host: str, local: tuple[str, int] | None, base: str) 
         ("cache.example:8443", ("10.0.0.1", 3142)),
         ("", ("10.0.0.1", 3142)),
         ("", None),
-        ("10.0.0.1:3142", None),
+        ("10.0.0.1:3142", None),  # a server in front
         ("a b", ("10.0.0.1", 3142)),
         ("10.0.0.1:3142/x", ("10.0.0.1", 3142)),
     ],

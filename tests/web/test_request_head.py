@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from aiohttp import HttpVersion
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,16 @@ from proxy.model import Client, Query, Span
 from proxy.python.metadata import MOST_WAITS
 from proxy.user_agent import DOCKER_BUILD, UNKNOWN, UserAgent
 from proxy.web import request_head
-from proxy.web.request_head import Clients, agent_of, authorization, is_shared, name_of, parse_range, query_of
+from proxy.web.request_head import (
+    Clients,
+    agent_of,
+    authorization,
+    came_straight,
+    is_shared,
+    name_of,
+    parse_range,
+    query_of,
+)
 
 
 def fields(**headers: str) -> CIMultiDictProxy[str]:
@@ -44,6 +54,28 @@ def test_is_shared() -> None:
     assert [False, True, True, True, False] == [
         is_shared(fields(**{name: "x"})) for name in ("Host", "Via", "x_forwarded_for", "Forwarded", "User_Agent")
     ]
+
+
+@pytest.mark.parametrize(
+    ("version", "headers", "straight"),
+    [
+        ((1, 1), {"User-Agent": "uv/0.9", "Accept": "*/*"}, True),
+        ((1, 1), {"Connection": "keep-alive"}, True),  # pip
+        ((1, 0), {"Connection": "close"}, False),  # nginx
+        ((1, 0), {}, False),
+        ((1, 1), {"Connection": "Close"}, False),  # nginx with proxy_http_version 1.1
+        ((1, 1), {"Connection": "keep-alive", "X-Forwarded-For": "192.0.2.7"}, False),  # Apache
+        ((1, 1), {"Via": "1.1 squid"}, False),
+        ((1, 1), {"Forwarded": "for=192.0.2.7"}, False),
+        ((1, 1), {"X-Real-IP": "192.0.2.7"}, False),
+        ((1, 1), {"X-Forwarded-Proto": "https"}, False),
+        ((1, 1), {"X-Forwarded-Host": "cache.example"}, False),
+    ],
+)
+def test_came_straight(version: tuple[int, int], headers: dict[str, str], *, straight: bool) -> None:
+    """Servers in front are known by what they add, or by how they ask."""
+    request = make_mocked_request("GET", "/", headers=headers, version=HttpVersion(*version))
+    assert came_straight(request) is straight
 
 
 def test_clients__by_name() -> None:
