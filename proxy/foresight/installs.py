@@ -104,9 +104,15 @@ class Installs:
 
     def of(self, client: str, now: float, environment: Environment) -> Install:
         """The install that a client's question belongs to; another one for each environment."""
+        self._forget_silent(now)
         install = self._installs.get(client)
-        if install is None or now - install.seen > _SILENT or install.environment != environment:
+        if install is None or install.environment != environment:
             install = Install(environment)
         install.seen = now
         self._installs[client] = install
         return install
+
+    def _forget_silent(self, now: float) -> None:
+        """A large one takes a megabyte, which nobody needs any more."""
+        while self._installs and now - next(iter(self._installs.values())).seen > _SILENT:
+            self._installs.popitem(last=False)

@@ -58,6 +58,16 @@ def test_of__bounded() -> None:
     assert first is not installs.of("0", 0.0, ENVIRONMENT)
 
 
+def test_of__silent_ones_are_forgotten() -> None:
+    """What a farm installed does not stay in memory until as many others have come."""
+    assert ENVIRONMENT is not None
+    installs = Installs()
+    for number in range(100):
+        installs.of(str(number), float(number), ENVIRONMENT)
+    installs.of("late", 150.0, ENVIRONMENT)
+    assert [*map(str, range(30, 100)), "late"] == list(installs._installs)
+
+
 def test_project__bounded(install: Install) -> None:
     """A distribution with ten thousand requirements does not fill the memory."""
     made = [install.project(f"p{number}") for number in range(10_000)]
