@@ -25,6 +25,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BOOT_NAMES = ("kern.bootsessionuuid", "kern.boottime")  # of sysctl(8) on macOS; the second moves when the clock is set
 _FILES_OF_MACOS = 10_240  # what `setrlimit` accepts there where the hard limit is "unlimited" (OPEN_MAX)
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTSOCK})
+_SO_NWRITE = 0x1024  # of getsockopt(2) on macOS
 _NO_FULL_SYNC = frozenset({errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 
@@ -141,6 +142,29 @@ def raise_open_files_limit() -> None:
 
 
 # Sockets
+
+
+def held_back(sock: socket.socket) -> int | None:
+    """Bytes that the system holds for the other side of a connection; None where it does not say.
+
+    They become fewer while that side takes them, also while the socket does not count as writable yet: Linux waits with
+    that until a third of its buffer is free, which may be more than a megabyte.
+    """
+    try:
+        if sys.platform == "darwin":
+            return sock.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
+        else:  # noqa: RET505 - so that mypy sees one system at a time
+            import fcntl  # noqa: PLC0415 - Windows has none
+            import termios  # noqa: PLC0415
+
+            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):  # it is closed, too
+        return None
+
+
+def fewer(before: int | None, now: int | None) -> bool:
+    """Whether the other side took some of what was held back `before`."""
+    return before is not None and now is not None and now < before
 
 
 class Readiness(Protocol):

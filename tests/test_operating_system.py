@@ -74,6 +74,30 @@ def test_readiness__takes_bytes_again(readiness: Readiness, pair: tuple[socket.s
     readiness.remove(ours.fileno())
 
 
+def test_held_back() -> None:
+    """What waits for the other side becomes less while that reads, be it too little for the socket to take more."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as theirs:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        theirs.connect(server.getsockname())
+        ours, _ = server.accept()
+        with ours:
+            assert 0 == operating_system.held_back(ours)
+            ours.setblocking(False)
+            _fill(ours)
+            seen = [operating_system.held_back(ours)]
+            while not operating_system.fewer(seen[0], seen[-1]):
+                assert theirs.recv(4096)
+                seen.append(operating_system.held_back(ours))
+
+
+def test_held_back__nobody_knows() -> None:
+    """Of a socket that is closed nothing is known, and then nobody took anything."""
+    with socket.socket() as sock:
+        pass
+    assert operating_system.held_back(sock) is None
+    assert not any(operating_system.fewer(*seen) for seen in ((None, 1), (1, None), (None, None), (1, 1), (1, 2)))
+
+
 def test_readiness__told_twice(readiness: Readiness, pair: tuple[socket.socket, socket.socket]) -> None:
     """To say of a socket again that it is full, or to forget one that is not there, is no error."""
     ours, _ = pair

@@ -67,7 +67,8 @@ class Transfer:
     cancelled: bool = False
     # Set when the transfer is handed to a sender thread; that thread's from then on.
     sock: socket.socket | None = None
-    progressed: float = 0.0  # when it last sent anything, in monotonic seconds
+    progressed: float = 0.0  # when the client last took anything, in monotonic seconds
+    held_back: int | None = None  # bytes that the system held for the client then
     starved: bool = False
     queued: bool = False
     done: asyncio.Future[None] | None = None
@@ -267,7 +268,10 @@ class Sender(threading.Thread):
 
     def _drop_stalled(self, now: float) -> None:
         for transfer in list(self._transfers.values()):
-            if transfer.starved:
+            assert transfer.sock is not None, "under way"
+            # The socket's buffer may be so long that a slow client needs minutes until it takes bytes again.
+            before, transfer.held_back = transfer.held_back, operating_system.held_back(transfer.sock)
+            if transfer.starved or operating_system.fewer(before, transfer.held_back):
                 transfer.progressed = now
             elif now - transfer.progressed > self._stall:
                 self._end(transfer, ClientGone("The client took nothing for too long."))

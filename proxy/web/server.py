@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
+from proxy import operating_system
 from proxy.address_text import unmapped
 from proxy.web.error_responses import text_response
 from proxy.web.request_head import Clients
@@ -185,13 +186,30 @@ class ClientConnection(web.RequestHandler):
         transport = self.transport
         if transport is not None and transport.get_write_buffer_size():
             try:
-                async with asyncio.timeout(self._keepalive_timeout):
-                    await self._drain_helper()
+                await self._drained(transport)
             except TimeoutError:
                 reset(transport)
         if self.transport is None or self.transport.is_closing():
             raise ConnectionResetError("The client closed the connection.")
         return self.transport
+
+    async def _drained(self, transport: asyncio.Transport) -> None:
+        """Wait until the transport's buffer is empty. Raises TimeoutError if the client takes nothing."""
+        while True:
+            before = _held_back(transport)
+            try:
+                async with asyncio.timeout(self._keepalive_timeout):
+                    # Not cancelled: the next wait is for the same end.
+                    return await asyncio.shield(self._drain_helper())
+            except TimeoutError:
+                if not operating_system.fewer(before, _held_back(transport)):
+                    raise
+
+
+def _held_back(transport: asyncio.Transport) -> int | None:
+    """Bytes that were written for a client and that it has not taken; None where the system does not say."""
+    by_system = operating_system.held_back(transport.get_extra_info("socket"))
+    return None if by_system is None else by_system + transport.get_write_buffer_size()
 
 
 def reset(transport: asyncio.WriteTransport) -> None:

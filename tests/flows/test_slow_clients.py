@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import time
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 
 from tests.conftest import MakeProxy
 from tests.origin import Origin
@@ -56,3 +58,38 @@ async def test_reads_nothing__of_many_answers(
 
     async with http.get(running.url + target) as response:
         assert body == await response.read()
+
+
+def _read_slowly(address: tuple[str, int], asked: bytes, most: int) -> int:
+    """Ask, and take a little at a time, then all that comes, up to `most` bytes. Gives how many came."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        sock.settimeout(20.0)
+        sock.connect(address)
+        sock.sendall(asked)
+        got = 0
+        while got < most:
+            if got < 1 << 20:  # the system holds megabytes for it: it says only later that the socket takes more
+                time.sleep(0.25)
+            piece = sock.recv(min(100 << 10, most - got), socket.MSG_WAITALL)
+            if not piece:
+                break
+            got += len(piece)
+        return got
+
+
+@pytest.mark.parametrize(("size", "times"), [(16 << 20, 1), (200 << 10, 60)], ids=["a long file", "many answers"])
+async def test_reads_slowly(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, size: int, times: int
+) -> None:
+    """A client that takes some all the time gets all, however long the system's buffers are."""
+    package = wheel("demo", "1.0", padding=size)
+    origin.publish(package)
+    running = await make_proxy(origin.url, serve={"idle_timeout": 1.2})
+    target = f"/pypi/packages/{package.filename}"
+    async with http.get(running.url + target) as response:
+        await response.read()
+    parts = urlsplit(running.url)
+    address, most = (parts.hostname or "", parts.port or 0), package.body.size * times
+    asked = f"GET {target} HTTP/1.1\r\nHost: cache.example\r\n\r\n".encode() * times
+    assert most == await asyncio.to_thread(_read_slowly, address, asked, most)
