@@ -240,6 +240,7 @@ async def start(
             ),
             {mount: site.index for mount, site in sites.items()} | {group.mount: GROUP_INDEX for group in groups},
             names,
+            settings.public_url,
         )
         tunnels = Tunnels(tunnel_connections.open, idle_timeout, observer)
 

@@ -37,21 +37,24 @@ class OwnPages:
     """Answers the reserved addresses.
 
     `metrics` gives a body and its content type; `degraded` gives what is wrong, if anything; `api` has the facts of the
-    pages; `indexes`: the path of the index below each mount; `names`: the cache's host names.
+    pages; `indexes`: the path of the index below each mount; `names`: the cache's host names; `public_url`: of the
+    settings.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 what the answers are made of
         self,
         metrics: Callable[[], tuple[bytes, str]],
         degraded: Callable[[], str | None],
         api: Api,
         indexes: Mapping[str, str],
         names: AbstractSet[str],
+        public_url: str = "",
     ) -> None:
         self._metrics = metrics
         self._degraded = degraded
         self._indexes = indexes
         self._names = names
+        self._public_url = public_url
         self._page = StatusPage(indexes)
         self._api = api
 
@@ -75,7 +78,7 @@ class OwnPages:
             return self._refusal(request) or await self._api.answer(path, request)
         match path:
             case "/api/apt-proxy-detect":
-                return detecting_script(request)
+                return detecting_script(request, self._public_url)
             case "/api/page.css":
                 return _static(self._page.style, "text/css")
             case "/api/page.js":
@@ -84,7 +87,7 @@ class OwnPages:
 
     async def _front(self, request: web.BaseRequest) -> web.Response:
         if "text/html" not in request.headers.get("Accept", ""):
-            return usage(request, self._indexes)
+            return usage(request, self._indexes, self._public_url)
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
@@ -103,7 +106,8 @@ class OwnPages:
                 lambda: self._api.facts.are(facts) and self._degraded() == trouble,
             )
         wanted = AnswerFilter(*(query.get(name, "") for name in ("client", "path", "project")))
-        return _page(self._page.render(facts.now, _base_url(request), today, trouble, wanted))
+        base_url = _base_url(request, self._public_url)
+        return _page(self._page.render(facts.now, base_url, today, trouble, wanted))
 
     async def _action(self, request: web.BaseRequest) -> web.Response:
         """A form of the page of stored files: what it wishes is done, and said above the list."""
@@ -148,16 +152,16 @@ class OwnPages:
         )
 
 
-def usage(request: web.BaseRequest, indexes: Mapping[str, str]) -> web.Response:
+def usage(request: web.BaseRequest, indexes: Mapping[str, str], public_url: str = "") -> web.Response:
     """The text at `/` for all that are no browser. `indexes`: the path of the index below each mount."""
-    answer = text_response(406, _text(_base_url(request), indexes), {"Vary": "Accept"})
+    answer = text_response(406, _text(_base_url(request, public_url), indexes), {"Vary": "Accept"})
     answer.set_status(406, "Usage Information")
     return answer
 
 
-def detecting_script(request: web.BaseRequest) -> web.Response:
+def detecting_script(request: web.BaseRequest, public_url: str = "") -> web.Response:
     """The script at `/api/apt-proxy-detect`."""
-    return text_response(200, clients.apt_detecting_script(_base_url(request)).removesuffix("\n"))
+    return text_response(200, clients.apt_detecting_script(_base_url(request, public_url)).removesuffix("\n"))
 
 
 def _page(text: str, status: int = 200) -> web.Response:
@@ -188,9 +192,14 @@ def _text(base_url: str, indexes: Mapping[str, str]) -> str:
     )
 
 
-def _base_url(request: web.BaseRequest) -> str:
-    """The address of the cache as the client wrote it, if it is well formed; else the one that it connected to."""
+def _base_url(request: web.BaseRequest, public_url: str) -> str:
+    """The address of the cache as the client wrote it, if it is well formed; else the one that it connected to.
+
+    Of the scheme that a server with TLS in front has, only the settings know.
+    """
     host = request.headers.get("Host", "")
+    if public_url and host.lower() == address_text.authority(public_url):
+        return public_url.rstrip("/")
     try:
         address_text.host(host, rooted=True)  # a shell reads these texts: no other characters may get in
     except BadTarget:

@@ -49,6 +49,25 @@ def test_usage__no_pypi() -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("Cache.example", "https://cache.example"),
+        ("cache.example:3142", "http://cache.example:3142"),
+        ("10.0.0.1:3142", "http://10.0.0.1:3142"),
+    ],
+)
+async def test_usage__behind_a_server_with_tls(host: str, base: str) -> None:
+    """The lines for clients have the scheme that the settings name for this host."""
+    pages = operations(names={"cache.example"}, public_url="https://cache.example")
+    for path, headers in (("/", {}), ("/", {"Accept": "text/html"}), ("/api/apt-proxy-detect", {})):
+        answer = await pages.answer(path, request(Host=host, **headers))
+        assert answer is not None
+        said = answer.body.decode() if isinstance(answer.body, bytes) else text(answer)
+        assert base in said
+        assert (f"http://{host.lower()}" in said) is base.startswith("http:")
+
+
+@pytest.mark.parametrize(
     ("accept", "status"), [("text/html", 200), ("a/b, text/html;q=0.5", 200), ("text/*", 406), ("*/*", 406), ("", 406)]
 )
 async def test_front__page_or_usage(accept: str, status: int) -> None:
@@ -278,11 +297,11 @@ async def act(token: str, wish: ActionWish) -> ActionEnd | None:
     return ActionEnd(wish.do, len(wish.files), 2000, 1)
 
 
-def operations(trouble: str | None = None, names: AbstractSet[str] = frozenset()) -> OwnPages:
+def operations(trouble: str | None = None, names: AbstractSet[str] = frozenset(), public_url: str = "") -> OwnPages:
     """The pages of a program with two mounts."""
     unasked: Any = None
     api = Api(now, stored, act, unasked)
-    return OwnPages(lambda: (b"figures", "text/plain"), lambda: trouble, api, INDEXES, names)
+    return OwnPages(lambda: (b"figures", "text/plain"), lambda: trouble, api, INDEXES, names, public_url)
 
 
 @pytest.mark.parametrize(
