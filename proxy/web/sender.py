@@ -151,6 +151,7 @@ class Sender(threading.Thread):
                 transfer = ready.popleft()
                 if transfer.sock is not None and self._push(transfer):
                     ready.append(transfer)
+                del transfer  # a thread that waits holds nothing of what it sent, which may be long
             now = time.monotonic()
             if now - checked > _TICK:
                 checked = now

@@ -9,6 +9,7 @@ import logging
 import os
 import tempfile
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
@@ -144,3 +145,14 @@ async def test_thread_that_ends(complaints: list[logging.LogRecord], monkeypatch
     assert b"good" == await sent(made, b"good")
     made.close()
     assert before == guards.open_descriptors()
+
+
+async def test_sent__is_let_go(senders: SenderThreads) -> None:
+    """A thread that has nothing to do holds nothing of the body that it sent last."""
+    body = Held(4, over=True)
+    async with connected() as (transport, reader, _):
+        await senders.send(transport, Transfer(b"", 0, 4, memory=b"good", growing=body))
+        assert b"good" == await reader.readexactly(4)
+    held, body = weakref.ref(body), Held()
+    while held() is not None:  # the thread lets it go when it waits again
+        await asyncio.sleep(0.001)
