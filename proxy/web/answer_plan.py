@@ -46,6 +46,11 @@ class Plan:
     keep_alive: bool
     connection: str | None  # the Connection header, where it is not the default of the request's version
 
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether nothing but the end of the connection tells where the body ends (RFC 9112 §6.3)."""
+        return self.end is None and not self.chunked and not self.bodiless
+
     def head(self, now: float) -> bytes:
         """The whole head. `now`: seconds since the epoch."""
         return finish_head(start_head(self.status, self.fields, connection=self.connection), now)

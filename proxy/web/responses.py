@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -103,10 +103,9 @@ class Responder:
                 await self._send_blob(exchange, answer, body, source)
             elif isinstance(body, Flight) and answer.end is not None:
                 await self._send_flight(exchange, answer, body, answer.end, source)
-            elif isinstance(body, Flight):
-                await self._send_pieces(exchange, answer, self._downloads.followed(body), source)
             else:
-                await self._send_pieces(exchange, answer, body.chunks(), source)
+                pieces = self._downloads.followed(body) if isinstance(body, Flight) else body.chunks()
+                await self._send_pieces(exchange, answer, pieces, source)
         except BodyBroken as broken:
             _log_broken(broken, representation.mount)
             raise
@@ -262,7 +261,7 @@ class Responder:
         begun = head is not None
         head = self._head(answer) if head is None else head
         try:
-            async with aclosing(pieces):
+            async with aclosing(pieces), _end_in_doubt(exchange, answer):
                 async for piece in pieces:
                     if not piece:  # an empty chunk would be the last one
                         continue
@@ -290,6 +289,17 @@ class Responder:
 
     def _head(self, answer: Plan) -> bytes:
         return answer.head(self._clock.now())
+
+
+@contextlib.asynccontextmanager
+async def _end_in_doubt(exchange: Exchange, answer: Plan) -> AsyncIterator[None]:
+    """Where the end of the connection is that of the body, reset it after a failure: else the body looks whole."""
+    try:
+        yield
+    except BaseException:
+        if answer.ends_with_connection and exchange.first_byte is not None:
+            exchange.connection.reset()
+        raise
 
 
 def _offer(transport: asyncio.Transport, transfer: Transfer) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import gzip
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
-from tests import faults
+from tests import exchange, faults
 from tests.answers import Request
 from tests.bodies import Flipped, Noise, Plain
 from tests.conftest import MakeProxy
@@ -45,6 +46,22 @@ def no_complete_lie(got: Got, package: Package) -> bool:
 
 
 # ---------------------------------------------------------------------- transfers that break
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_unfinished__for_a_client_of_http_1_0(
+    make_proxy: MakeProxy, origin: Origin, package: Package, whole: bool
+) -> None:
+    """Where only the end of the connection ends the body, as for nginx in front, a part must not look whole."""
+    unlisted(origin, package, length=False, etag=None, last_modified=None, ranges=False)
+    if not whole:
+        origin.misbehave(PATH + package.filename, faults.unfinished_chunks())
+    running = await make_proxy(origin.url)
+    target = urlsplit(address(running, package)).path
+    got = await exchange.send(running.url, f"GET {target} HTTP/1.0\r\nHost: cache.example\r\n\r\n".encode())
+    assert "content-length" not in got.head.lower()
+    assert ("200", not whole) == (got.status, got.reset)
+    assert (package.body.read(0, package.body.size) == got.rest) is whole
 
 
 @pytest.mark.parametrize("reset", [False, True])

@@ -57,6 +57,13 @@ async def test_http_1_0__ends_with_the_connection(proxy: Running, origin: Origin
     assert "transfer-encoding" not in got.head.lower()
 
 
+async def test_http_1_0__cut_short(proxy: Running, origin: Origin) -> None:
+    """Nor does a list that breaks off look whole to it: its connection is reset."""
+    origin.resource("/simple/", ROWS.encode() + b" " * 1_000_000, content_type="text/html")
+    origin.misbehave("/simple/", faults.unfinished_chunks())
+    assert (await exchange.send(proxy.url, f"GET {LIST} HTTP/1.0\r\n\r\n".encode())).reset
+
+
 async def test_first_bytes__leave_while_the_rest_is_to_come(
     proxy: Running, origin: Origin, http: aiohttp.ClientSession
 ) -> None:
