@@ -293,13 +293,17 @@ class Responder:
 
 @contextlib.asynccontextmanager
 async def _end_in_doubt(exchange: Exchange, answer: Plan) -> AsyncIterator[None]:
-    """Where the end of the connection is that of the body, reset it after a failure: else the body looks whole."""
+    """Where the end of the connection is that of the body, it is a reset until all has left: no part looks whole."""
+    if not answer.ends_with_connection:
+        yield
+        return
+    exchange.connection.in_doubt(doubt=True)
     try:
         yield
     except BaseException:
-        if answer.ends_with_connection and exchange.first_byte is not None:
-            exchange.connection.reset()
+        exchange.connection.in_doubt(doubt=exchange.first_byte is not None)  # else an error is answered
         raise
+    exchange.connection.in_doubt(doubt=False)
 
 
 def _offer(transport: asyncio.Transport, transfer: Transfer) -> None:

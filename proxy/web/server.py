@@ -8,6 +8,7 @@ the job of `listener`, answering that of `edge`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import struct
@@ -173,6 +174,11 @@ class ClientConnection(web.RequestHandler):
         """Give the answer under way `timeout` seconds in all. The library waits twice, each time for as long."""
         await super().shutdown(timeout and timeout / 2)
 
+    def in_doubt(self, *, doubt: bool) -> None:
+        """Whether its end would look like that of a whole body, and has to be a reset: also when the program ends."""
+        if self.transport is not None:
+            _end_by_reset(self.transport, on=doubt)
+
     def reset(self) -> None:
         """Break the connection: its client takes nothing, or is gone."""
         if self.transport is not None:
@@ -213,11 +219,17 @@ def _held_back(transport: asyncio.Transport) -> int | None:
 
 
 def reset(transport: asyncio.WriteTransport) -> None:
-    """Break a connection whose client takes nothing. The kernel drops what it still holds for it (SO_LINGER of 0)."""
+    """Break a connection whose client takes nothing. The kernel drops what it still holds for it."""
+    _end_by_reset(transport, on=True)
+    transport.abort()
+
+
+def _end_by_reset(transport: asyncio.WriteTransport, *, on: bool) -> None:
+    """Whether the end of a connection, whatever causes it, is a reset (SO_LINGER of 0)."""
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.fileno() >= 0:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+        with contextlib.suppress(OSError):  # macOS takes no option of a connection that is over
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, 0))
 
 
 class _Bare(asyncio.StreamReaderProtocol):

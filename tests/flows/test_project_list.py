@@ -64,6 +64,22 @@ async def test_http_1_0__cut_short(proxy: Running, origin: Origin) -> None:
     assert (await exchange.send(proxy.url, f"GET {LIST} HTTP/1.0\r\n\r\n".encode())).reset
 
 
+async def test_http_1_0__the_program_ends(
+    make_proxy: MakeProxy, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that is cut because the cache stops does not look whole either."""
+    monkeypatch.setattr("proxy.app._DRAIN", 0.1)
+    origin.resource("/simple/", ROWS.encode() + b" " * 1_000_000, content_type="text/html")
+    origin.misbehave("/simple/", faults.hold_body(900_000, Gate()))
+    running = await make_proxy(origin.url)
+    asked = asyncio.create_task(exchange.send(running.url, f"GET {LIST} HTTP/1.0\r\n\r\n".encode()))
+    await origin.until(lambda: origin.sent_body_bytes("/simple/") >= 900_000)
+    while not running.metrics.render()[0].count(b'pullthrough_fetched_bytes_total{upstream="pypi"} 900000'):
+        await asyncio.sleep(0.01)
+    await running.close()
+    assert (await asked).reset
+
+
 async def test_first_bytes__leave_while_the_rest_is_to_come(
     proxy: Running, origin: Origin, http: aiohttp.ClientSession
 ) -> None:
