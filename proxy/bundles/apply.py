@@ -42,6 +42,13 @@ def sound(path: str) -> bool:
     return not UNSAFE.search(path) and not {"", ".", ".."} & set(parts)
 
 
+def plain(path: str) -> str:
+    """The path that an address names: apt asks a flat archive for `./demo.deb` of its folder, and for `//Packages`."""
+    *folders, name = path.split("/")
+    kept = [part for part in folders if part not in {"", "."}]
+    return "/".join([*kept, "" if name == "." else name])
+
+
 def members(archive: tarfile.TarFile) -> dict[str, Any]:
     """The manifest's members by path, read from the beginning of an open tar, in any order the tar has the rest."""
     first = archive.next()
@@ -161,7 +168,7 @@ class FromTar(http.server.SimpleHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         """Send a file, or a part of it (RFC 9110, section 14)."""
-        path = urllib.parse.unquote(self.path.partition("?")[0].partition("#")[0]).lstrip("/")
+        path = plain(urllib.parse.unquote(self.path.partition("?")[0].partition("#")[0]))
         if path not in self.places and f"{path}/index.html" in self.places:
             self.send_response(301)
             self.send_header("Location", self.path.partition("?")[0] + "/")

@@ -233,6 +233,10 @@ def test_serve__without_unpacking(tmp_path: Path) -> None:
         assert (206, body[-4:]) == _get(f"{url}/{_WHEEL}", Range="bytes=-4")[:2]
         assert (206, body[9:]) == _get(f"{url}/{_WHEEL}", Range="bytes=9-")[:2]
         assert 416 == _get(f"{url}/{_WHEEL}", Range=f"bytes={len(body)}-")[0]
+        # As apt asks for the files of a flat archive.
+        assert (200, body) == _get(f"{url}/{_WHEEL.replace('/', '/./')}")[:2]
+        assert (200, body) == _get(f"{url}/{_WHEEL.replace('/', '//')}")[:2]
+        assert page == _get(f"{url}//simple/./demo/.")[1]
         assert 404 == _get(f"{url}/simple/nothing/")[0]
         assert 404 == _get(f"{url}/../../etc/passwd")[0]
 
