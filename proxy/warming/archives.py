@@ -29,6 +29,8 @@ _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _LINE = re.compile(
     r"(?:deb\s+)?(?:\[(?P<options>[^\]]*)\]\s*)?(?P<url>\S+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)"
 )
+# What apt reads from this system itself, such as a vendor's local repository: no cache has a part in it.
+_LOCAL = re.compile(r"(?:file|copy|cdrom):", re.IGNORECASE)
 _URI = re.compile(r"^'(?P<url>[^']+)' \S+ (?P<size>\d+) (?:SHA256:(?P<sha256>[0-9a-f]{64}))?", re.MULTILINE)
 _FOLDERS = ("lists/partial", "archives/partial", "sources.list.d", "preferences.d", "apt.conf.d", "trusted.gpg.d")
 _SETTINGS = """\
@@ -94,8 +96,8 @@ def archive_file(url: str, cache: str = "") -> ArchiveFile:
 def sources(texts: Sequence[str], cache: str) -> tuple[str, ...]:
     """Sources that lead through the cache: of lines such as `http://mirror.example/debian bookworm main`, and of files.
 
-    A file is a `.sources`, or has such lines. Without `texts` the sources are this machine's own. Raises WrongUsage,
-    UnreadableFile.
+    A file is a `.sources`, or has such lines; what it has of folders and discs is left out. Without `texts` the sources
+    are this machine's own. Raises WrongUsage, UnreadableFile.
     """
     found = [line for text in texts for line in _lines(text)]
     if not texts:
@@ -195,11 +197,15 @@ def _of_file(path: Path) -> Iterator[str]:
     if path.suffix == ".sources":
         yield from of_stanzas(text)
     else:
-        yield from (line.strip() for line in text.splitlines() if line.strip().startswith(("deb ", "deb\t")))
+        lines = (line.strip() for line in text.splitlines())
+        yield from (line for line in lines if line.startswith(("deb ", "deb\t")) and not _is_local(line))
 
 
 def of_stanzas(text: str) -> Iterator[str]:
-    """The sources of a text in deb822 form (sources.list(5)), one a line."""
+    """The sources of a text in deb822 form (sources.list(5)), one a line, but for those of folders and discs.
+
+    In lines apt decodes what is percent-encoded, which it does not in stanzas.
+    """
     plain = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
     for stanza in re.split(r"\n\s*\n", plain):
         rows = re.findall(r"^([A-Za-z-]+):((?:.|\n(?=[ \t]))*)", stanza, flags=re.MULTILINE)
@@ -208,8 +214,14 @@ def of_stanzas(text: str) -> Iterator[str]:
             continue
         options = f"[arch={','.join(fields['architectures'])}] " if fields.get("architectures") else ""
         for url in fields.get("uris", ()):
-            for suite in fields.get("suites", ()):
-                yield " ".join([f"deb {options}{url}", suite, *fields.get("components", ())])
+            for suite in () if _LOCAL.match(url) else fields.get("suites", ()):
+                words = (url, suite, *fields.get("components", ()))
+                yield f"deb {options}{' '.join(word.replace('%', '%25') for word in words)}"
+
+
+def _is_local(line: str) -> bool:
+    found = _LINE.fullmatch(line.partition("#")[0].strip())
+    return found is not None and _LOCAL.match(found["url"]) is not None
 
 
 def _through(line: str, cache: str) -> str:

@@ -77,6 +77,30 @@ def test_sources__files(tmp_path: Path) -> None:
     )
 
 
+def test_sources__percent_encoded(tmp_path: Path) -> None:
+    """apt decodes lines and leaves stanzas as they are: both lead to the same address."""
+    (tmp_path / "a.sources").write_text("Types: deb\nURIs: http://a.example/group%2Fd\nSuites: s\nComponents: main\n")
+    (tmp_path / "a.list").write_text("deb http://a.example/group%252Fd s main\n")
+    expected = ["[trusted=yes] /a.example/group%252Fd s main"]
+    assert expected == through(str(tmp_path / "a.sources")) == through(str(tmp_path / "a.list"))
+
+
+def test_sources__of_folders_and_discs(tmp_path: Path) -> None:
+    """What a file has of them is left out: vendors install such a repository, and an installer leaves its disc."""
+    (tmp_path / "a.list").write_text(
+        "deb cdrom:[Debian GNU/Linux 12 - amd64 DVD]/ stable main\n"
+        "deb [signed-by=/k] file:///var/vendor-local /\ndeb http://a.example/d s main\n"
+    )
+    (tmp_path / "b.sources").write_text(
+        "Types: deb\nURIs: copy:/var/x http://b.example/d\nSuites: s\nComponents: main\n"
+    )
+    assert ["[trusted=yes] /a.example/d s main", "[trusted=yes] /b.example/d s main"] == through(str(tmp_path))
+    (tmp_path / "b.sources").unlink()
+    (tmp_path / "a.list").write_text("deb file:///var/vendor-local /\n")
+    with pytest.raises(WrongUsage, match="no sources of apt"):
+        through(str(tmp_path))
+
+
 def test_sources__own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any those of this machine; where it has none, it is said what to do."""
     (tmp_path / "sources.list").write_text("deb http://a.example/d s main\n", encoding="utf-8")
