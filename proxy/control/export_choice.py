@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
+from proxy.apt import packages
 from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.apt.release import Release
 from proxy.bundles.contents import Distribution
@@ -20,7 +21,8 @@ from proxy.python.store_keys import name_in_key
 
 _SUITE = ("apt:release:", "apt:signature:", "apt:index:")
 _RELEASE = "apt:release:"
-_FILES = ("file:", "apt:file:", "apt:document:")
+_DOCUMENT = "apt:document:"
+_FILES = ("file:", "apt:file:", _DOCUMENT)
 _ATTACHED = (".metadata", ".asc", ".sig", ".provenance", ".attestation")
 
 _Place: TypeAlias = tuple[str, str | None]
@@ -123,7 +125,8 @@ def distribution(key: str) -> Distribution | None:
 
 def _accompanies(key: str, found: Holding) -> bool:
     """Whether it is no file by itself, but says something of files."""
-    return found.kind is Kind.PAGE or key.startswith(_SUITE)
+    alone = key.startswith(_DOCUMENT) and packages.readable(key)  # the index of an archive without a Release file
+    return alone or found.kind is Kind.PAGE or key.startswith(_SUITE)
 
 
 def _place(found: Holding) -> _Place:

@@ -23,12 +23,13 @@ FLAT, SIX_PAGE = "page:torch::whl/torch_stable.html", "page:pypi:six:simple/six/
 NAME = f"digest:sha512={'ab' * 64}"
 HELLO = "apt:file:http://deb.example/debian/pool/hello_2_amd64.deb"
 KEY = "apt:document:http://deb.example/key.asc"
+ALONE = "apt:document:http://deb.example/flat/Packages.gz"
 RELEASE = "apt:release:http://deb.example:81/debian/dists/sid/:InRelease"
 SUITE = "http://deb.example:81/debian/dists/sid/"
 THERE = "apt:release:http://deb.example/debian/dists/sid/:InRelease"
 ELSEWHERE = "apt:release:http://other.example/debian/dists/sid/:InRelease"
 ALL = (
-    WHEEL, METADATA, OLD, OTHER, SIX, PAGE, REMOVED, FLAT, SIX_PAGE, NAME, HELLO, KEY, RELEASE, THERE, ELSEWHERE
+    WHEEL, METADATA, OLD, OTHER, SIX, PAGE, REMOVED, FLAT, SIX_PAGE, NAME, HELLO, KEY, ALONE, RELEASE, THERE, ELSEWHERE
 )  # fmt: skip
 
 
@@ -55,10 +56,10 @@ def _chosen(wish: ExportWish) -> tuple[list[Entry], list[str]]:
         (ExportWish(), set(ALL)),
         (ExportWish(("pypi",)), {WHEEL, METADATA, OLD, SIX, PAGE, REMOVED, SIX_PAGE, NAME}),
         (ExportWish(("torch", "other.example")), {OTHER, FLAT, ELSEWHERE}),
-        (ExportWish(("apt",)), {HELLO, KEY, RELEASE, THERE, ELSEWHERE}),
+        (ExportWish(("apt",)), {HELLO, KEY, ALONE, RELEASE, THERE, ELSEWHERE}),
         (ExportWish((), ("Demo",)), {WHEEL, METADATA, OLD, OTHER, PAGE, REMOVED, FLAT, NAME}),
         (ExportWish(("pypi",), ("demo", "six")), {WHEEL, METADATA, OLD, SIX, PAGE, REMOVED, SIX_PAGE, NAME}),
-        (ExportWish((), ("hello",)), {HELLO, THERE}),
+        (ExportWish((), ("hello",)), {HELLO, ALONE, THERE}),
         (ExportWish((), ("nothing",)), set()),
         (ExportWish(newer_than=50.0), set()),
         (ExportWish(newer_than=200.0), set(ALL) - {RELEASE, ELSEWHERE}),
@@ -74,7 +75,7 @@ def _chosen(wish: ExportWish) -> tuple[list[Entry], list[str]]:
     ],
 )
 def test_choose__with_what_belongs_to_it(wish: ExportWish, keys: set[str]) -> None:
-    """Metadata, pages, suites of the host, and names by digest come with the files that are meant."""
+    """Metadata, pages, suites and lone indexes of the host, and names by digest come with the files that are meant."""
     assert keys == {one.key for one in _chosen(wish)[0]}
 
 
