@@ -72,6 +72,11 @@ class Contents:
                     row,
                 )
 
+    def add_aside(self, entry: Entry) -> None:
+        """An entry that leaves its path to another one. Raises StoreBroken."""
+        with usable():
+            self.list.add_aside(entry)
+
     def add_name(self, entry: Entry) -> None:
         """A second name of a body, which counts only if the body is there. Raises StoreBroken."""
         with usable():

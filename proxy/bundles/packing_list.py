@@ -79,9 +79,13 @@ class PackingList:
         """An entry, at the path that its key gives, if that is free. Gives its member's number; None: see `settle`."""
         path = layout.path_of(entry.key)
         if path is None:
-            self._add_nameless(entry, alone=True)
+            self.add_aside(entry)
             return None
         return self._add(path, entry.digest.value, entry.size, entry.stored, msgspec.json.encode(entry))
+
+    def add_aside(self, entry: Entry) -> None:
+        """An entry that leaves its path to another one: its body is named by its digest. See `settle`."""
+        self._add_nameless(entry, alone=True)
 
     def add_name(self, entry: Entry) -> None:
         """A second name of a body, which counts only if the body is a member's."""

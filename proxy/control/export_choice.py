@@ -84,26 +84,64 @@ class ExportChoice:
 
 
 class PresentSuites:
-    """Which indexes and signatures are of the present states of suites: no new client is given those of former ones."""
+    """Which indexes and signatures are of the present states of suites: no new client is given those of former ones.
+
+    A suite has several present states where it was asked for in both forms, or by http and by https. A bundle has one
+    path for them, and plain tools need what is of one state there.
+    """
 
     def __init__(self, releases: Mapping[str, Release], bodies: Mapping[str, str]) -> None:
         """`releases`: present lists, by key, and `bodies` their sha256. Of a suite whose list cannot be read all is."""
-        self._read = {key.removeprefix(_RELEASE).rpartition(":")[0] for key in releases}
+        self._read = {_suite_and_form(key)[0] for key in releases}
         self._signed = set(bodies.values())
         self._lists = {
-            f"apt:index:{key.removeprefix(_RELEASE).rpartition(':')[0]}:{listed.digest.value}:{path}"
+            f"apt:index:{_suite_and_form(key)[0]}:{listed.digest.value}:{path}"
             for key, release in releases.items()
             for path, listed in release.files.items()
         }
+        self._bodies = bodies
+        self._first: dict[tuple[str, str], str] = {}  # the newest list by address without scheme, and form
+        for key in sorted(releases, key=lambda key: (releases[key].date or 0.0, key)):
+            suite, form = _suite_and_form(key)
+            self._first[_without_scheme(suite), form] = key
+        # apt takes `InRelease` where there is one.
+        self._at_paths = {place: releases[key] for (place, _), key in sorted(self._first.items(), reverse=True)}
 
     def has(self, key: str) -> bool:
         """Whether the entry with this key is of a present state, or of no suite."""
         if key.startswith("apt:signature:"):
-            suite, _, sha256 = key.removeprefix("apt:signature:").rpartition(":")
+            suite, sha256 = _suite_and_form(key)
             return suite not in self._read or sha256 in self._signed
         if key.startswith("apt:index:"):
             return key in self._lists or not any(suite in self._read for suite in _suites(key))
         return True
+
+    def comes_first(self, key: str) -> bool:
+        """Whether the entry's path is for its body: it is of the state that apt finds, or no other has the path."""
+        if key.startswith(_RELEASE):
+            suite, form = _suite_and_form(key)
+            return self._first.get((_without_scheme(suite), form), key) == key
+        if key.startswith("apt:signature:"):
+            suite, sha256 = _suite_and_form(key)
+            first = self._first.get((_without_scheme(suite), "Release"))
+            return first is None or self._bodies[first] == sha256
+        for suite in _suites(key) if key.startswith("apt:index:") else ():
+            release = self._at_paths.get(_without_scheme(suite))
+            if release is not None:
+                digest, _, path = key.removeprefix(f"apt:index:{suite}:").partition(":")
+                listed = release.files.get(path)
+                return listed is None or listed.digest.value == digest
+        return True
+
+
+def _suite_and_form(key: str) -> tuple[str, str]:
+    """The suite of a list, and its name; or that of a signature, and the sha256 of what it signs."""
+    suite, _, form = key.split(":", 2)[2].rpartition(":")
+    return suite, form
+
+
+def _without_scheme(suite: str) -> str:
+    return suite.partition("://")[2]
 
 
 def _suites(key: str) -> Iterable[str]:

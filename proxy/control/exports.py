@@ -173,6 +173,8 @@ def _add(rows: Sequence[StoredRow], choice: ExportChoice, present: PresentSuites
         meant = choice.means(entry)
         if meant is None:
             contents.add_name(entry)
+        elif meant and not present.comes_first(entry.key):
+            contents.add_aside(entry)
         elif meant:
             contents.add(entry, export_choice.distribution(entry.key))
 

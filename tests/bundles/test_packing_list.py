@@ -62,6 +62,18 @@ def test_members__of_a_folder_in_order(packing: PackingList) -> None:
     assert 2 == len(list(packing.bodies()))
 
 
+def test_add_aside(packing: PackingList) -> None:
+    """Its path is for another entry, whichever came first."""
+    first, second = "apt:file:http://h/a", "apt:file:https://h/a"
+    packing.add_aside(entry(first, b"1"))
+    packing.add(entry(second, b"2"))
+    packing.settle()
+
+    assert {"apt/h/a": sha256(b"2"), f"other/{sha256(b'1')}": sha256(b"1")} == {
+        one.path: one.sha256 for one in packing.members()
+    }
+
+
 def test_settle__what_is_in_a_file(packing: PackingList) -> None:
     """Is named by its digest; its parts are told."""
     file, inside, also = "file:pypi:demo:h:a", "file:pypi:demo:h:a/b", "file:pypi:demo:h:a/c"

@@ -110,6 +110,44 @@ def test_present_suites__only_the_present_state() -> None:
     assert kept == [one for one in [*kept, *former] if suites.has(one.key)]
 
 
+def _list(date: str, listed: str) -> tuple[release.Release, str]:
+    body = f"Suite: sid\nDate: {date}\nSHA256:\n {listed} 6 main/Packages\n".encode()
+    return release.parse(body, clearsigned=False), sha256(body)
+
+
+def test_present_suites__several_at_one_path() -> None:
+    """apt finds one state: that of `InRelease`, and of http and https the newer one. What is alone keeps its path."""
+    first, second, third = (sha256(body) for body in (b"first", b"second", b"third"))
+    secure = SUITE.replace("http:", "https:")
+    lists = {
+        f"apt:release:{SUITE}:InRelease": _list("Sat, 01 Aug 2026 10:00:00 UTC", first),
+        f"apt:release:{secure}:InRelease": _list("Sat, 01 Aug 2026 12:00:00 UTC", second),
+        f"apt:release:{secure}:Release": _list("Sat, 01 Aug 2026 14:00:00 UTC", third),
+        "apt:release:http://other.example/:Release": _list("Sat, 01 Aug 2026 14:00:00 UTC", third),
+    }
+    suites = PresentSuites({key: one[0] for key, one in lists.items()}, {key: one[1] for key, one in lists.items()})
+    signed = lists[f"apt:release:{secure}:Release"][1]
+
+    aside = [
+        f"apt:release:{SUITE}:InRelease",
+        f"apt:index:{SUITE}:{first}:main/Packages",
+        f"apt:index:{secure}:{third}:main/Packages",
+        f"apt:signature:{SUITE}:{first}",
+    ]
+    kept = [
+        *(key for key in lists if key not in aside),
+        f"apt:index:{secure}:{second}:main/Packages",
+        f"apt:index:{SUITE}:{second}:main/Packages",
+        f"apt:index:{SUITE}:{first}:main/Other",
+        f"apt:signature:{secure}:{signed}",
+        f"apt:index:http://other.example/:{third}:main/Packages",
+        f"apt:index:http://unread.example/:{third}:main/Packages",
+        HELLO,
+        KEY,
+    ]
+    assert kept == [key for key in [*kept, *aside] if suites.comes_first(key)]
+
+
 @pytest.mark.parametrize(
     ("key", "shown"),
     [

@@ -91,6 +91,26 @@ async def test_export__nothing_that_was_made_of_pages(store: DiskStore, exports:
     assert [one.sha256 for one in read(before).members] == [one.sha256 for one in read(after).members]
 
 
+@pytest.mark.parametrize("older", ["Release", "InRelease"])
+async def test_export__suite_in_both_forms(store: DiskStore, exports: Exports, tmp_path: Path, older: str) -> None:
+    """apt takes `InRelease`: the index that this lists is at its path, and the other one is there, too."""
+    suite = "http://deb.example/debian/dists/sid/"
+    for form in (older, *({"Release", "InRelease"} - {older})):
+        index, hour = f"index of {form}".encode(), 8 if form == older else 9
+        dated = f"Suite: sid\nDate: Sat, 01 Aug 2026 0{hour}:00:00 UTC\n"
+        listed = f"{dated}SHA256:\n {sha256(index)} {len(index)} main/Packages\n"
+        if form == "InRelease":
+            listed = f"-----BEGIN PGP SIGNED MESSAGE-----\n\n{listed}-----BEGIN PGP SIGNATURE-----\n"
+        await keep(store, f"apt:release:{suite}:{form}", listed.encode())
+        await keep(store, f"apt:index:{suite}:{sha256(index)}:main/Packages", index)
+
+    members = {one.path: one.sha256 for one in read(await _write(exports, tmp_path / "bundle")).members}
+
+    assert sha256(b"index of InRelease") == members["apt/deb.example/debian/dists/sid/main/Packages"]
+    assert sha256(b"index of Release") in members.values()
+    assert {"apt/deb.example/debian/dists/sid/InRelease", "apt/deb.example/debian/dists/sid/Release"} < members.keys()
+
+
 async def test_export__lock_file_names_what_is_not_here(exports: Exports) -> None:
     """No bundle would be whole; the names are given."""
     wish = ExportWish(files=(LockedFile(TORCH.rpartition("/")[2]), LockedFile("other-1.zip")))
