@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name, parse_sdist_filename
 from packaging.version import Version
 
+from proxy.apt import versions
 from proxy.apt.policy import MOUNT as ARCHIVES
 from proxy.model import Kind
 from proxy.python.filenames import project_of
@@ -54,7 +55,7 @@ class Holding:
 
     def of_version(self, wanted: str) -> bool:
         """Whether it is of this version. Without a local part, it means all local versions, too (PEP 440)."""
-        if self.version is None or self.version == wanted:
+        if self.version is None or versions.same(self.version, wanted):
             return self.version is not None
         try:
             own, other = Version(self.version), Version(wanted)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from proxy.apt import versions
 from proxy.history import schema
 from proxy.history.database import DAYS, NAME, HistoryFile, reading
 from proxy.history.sums import DaySum
@@ -191,7 +192,7 @@ def _files(connection: sqlite3.Connection, question: PullQuestion) -> Iterator[_
 
 def _same(own: str, wanted: str) -> bool:
     """Whether a version is the wanted one, or a local version of it (PEP 440)."""
-    if own == wanted:
+    if versions.same(own, wanted):
         return True
     from packaging.version import Version  # noqa: PLC0415 - likewise
 

@@ -91,10 +91,11 @@ def test_holding__version(wanted: str, meant: bool) -> None:
 
 
 def test_holding__version_of_a_package() -> None:
-    """Debian's versions are compared as they are written."""
+    """Debian's versions are compared as they are written, but for the epoch."""
     package = Holding("apt", Kind.FILE, "", "curl", "7.88.1-10+deb12u5~bpo")
 
     assert package.of_version("7.88.1-10+deb12u5~bpo")
+    assert package.of_version("1:7.88.1-10+deb12u5~bpo")  # as apt shows one whose name in the pool has no epoch
     assert not package.of_version("7.88.1")
     assert not Holding("pypi", Kind.PAGE, "").of_version("1")
 

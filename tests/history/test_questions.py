@@ -66,6 +66,7 @@ def test_pulls__sums_of_all_days(tmp_path: Path, file: HistoryFile) -> None:
         (PullQuestion("torch", "2.7.1+cpu"), []),
         (PullQuestion("libstdc++6"), [_DEB]),
         (PullQuestion("libstdc++6", "14.2.0-19"), [_DEB]),
+        (PullQuestion("libstdc++6", "1:14.2.0-19"), [_DEB]),  # as apt shows an epoch
         (PullQuestion("lit*"), [_OLD]),
         (PullQuestion(_DEB.name), [_DEB]),
         (PullQuestion("*.deb"), [_DEB]),
