@@ -48,6 +48,11 @@ class ArchiveForecasts:
             return False
         return True
 
+    def named(self, address: ArchiveAddress) -> bool:
+        """Whether the settings name the archive of an address, which may be one of its files."""
+        hosts = {address.host, address.host_and_port} & self._policy.hosts
+        return bool(hosts or self._policy.archive_of(address)) and self.takes(address)
+
     async def of(self, address: ArchiveAddress) -> Forecast:
         """What would happen."""
         found = await self._of(address)

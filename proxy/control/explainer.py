@@ -16,6 +16,7 @@ import msgspec
 
 from proxy import address_text
 from proxy.apt import addresses as archive_addresses
+from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.forecasts import ArchiveForecasts
 from proxy.cache.flight import Flight
 from proxy.cache.forecast import DecidingSetting, Forecast, Verdict
@@ -89,9 +90,9 @@ class Explainer:
         authority, slash, path = rest.partition("/")
         host = authority.partition("?")[0].partition("#")[0].rpartition("@")[2]
         path = (slash + path) or "/"
-        if self._is_own(host, path):
-            return await self._own(path)
         plain = f"{scheme.lower()}://{host}{path}".partition("?")[0].partition("#")[0]
+        if self._is_own(host, path) and not self._is_archive_beside(plain):
+            return await self._own(path)
         return await self._upstream(plain)
 
     async def _own(self, target: str) -> Forecast:
@@ -108,12 +109,18 @@ class Explainer:
         likelihood, target = next(iter(self._indexes.targets(url)), (Likelihood.NONE, None))
         if target is not None and likelihood >= Likelihood.KNOWN:
             return await self._indexes.of(target)
-        scheme, _, rest = url.partition("://")
-        archive = archive_addresses.parse(f"/{'HTTPS///' if scheme == 'https' else ''}{rest}")
+        archive = _archive(url)
         named = filenames.is_distribution(urlsplit(url).path.rpartition("/")[2])
         if target is not None and not self._archives.takes(archive) and (likelihood > Likelihood.NONE or named):
             return await self._indexes.of(target)
         return await self._archives.of(archive)
+
+    def _is_archive_beside(self, url: str) -> bool:
+        """Whether the settings name an archive there, on the machine of the cache."""
+        try:
+            return self._archives.named(_archive(url))
+        except BadTarget:
+            return False
 
     def _is_own(self, host: str, path: str) -> bool:
         """Whether an address names this cache: by one of its names, localhost or an address, and a path that it has."""
@@ -133,6 +140,12 @@ class Explainer:
             return running.upstream.down(forecast.upstream, file=forecast.kind not in _PAGES)
         except PullthroughError:
             return False
+
+
+def _archive(url: str) -> ArchiveAddress:
+    """The file of an archive at an address upstream. Raises BadTarget."""
+    scheme, _, rest = url.partition("://")
+    return archive_addresses.parse(f"/{'HTTPS///' if scheme == 'https' else ''}{rest}")
 
 
 def _followed(forecast: Forecast, flights: Iterable[Flight]) -> Forecast:

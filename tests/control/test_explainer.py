@@ -35,14 +35,14 @@ class World:
         self.failures: list[FailureStatus] = []
         self.flights: list[Flight] = []
 
-    def explainer(self, *, running: bool = True, offline: bool = False) -> Explainer:
+    def explainer(self, *, running: bool = True, offline: bool = False, policy: Policy | None = None) -> Explainer:
         """One that knows the names of this cache."""
         clock = StoppedClock()
         catalog = Catalog(self.store, clock)
         self.stack.push_async_callback(catalog.close)
         explainer = Explainer(
             IndexForecasts({"pypi": _SITE}, (), self.store, clock),
-            ArchiveForecasts(Policy(), self.store, catalog, clock),
+            ArchiveForecasts(policy or Policy(), self.store, catalog, clock),
             frozenset({"cache.example"}),
             RunningFacts(self.upstream, lambda: self.flights, lambda: self.failures) if running else None,
             offline=offline,
@@ -91,6 +91,25 @@ async def test_explain__addresses(world: World, url: str, kind: str, address: st
     found = await world.explainer().explain(ExplainWish(url))
     assert (kind, address) == (found.forecast.kind, found.forecast.address)
     assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "address"),
+    [
+        ("http://cache.example/debian/dists/a/InRelease", "release", "/cache.example/debian/dists/a/InRelease"),
+        ("http://localhost:8080/debian/dists/a/InRelease", "release", "/localhost:8080/debian/dists/a/InRelease"),
+        ("http://cache.example/pypi/simple/demo/", "page", "/pypi/simple/demo/"),
+        ("http://localhost:3142/debian/dists/a/InRelease", "nothing", None),
+        ("http://cache.example/ubuntu/../x", "nothing", None),
+    ],
+)
+async def test_explain__archive_on_the_machine_of_the_cache(
+    world: World, url: str, kind: str, address: str | None
+) -> None:
+    """What the settings name as an archive is one, though the host is the cache's own."""
+    policy = Policy(frozenset({"cache.example", "localhost:8080"}))
+    found = (await world.explainer(policy=policy).explain(ExplainWish(url))).forecast
+    assert (kind, address) == (found.kind, found.address or None)
 
 
 @pytest.mark.parametrize(
