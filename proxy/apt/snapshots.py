@@ -133,11 +133,15 @@ class Snapshots:
     async def _here(self, history: SuiteHistory) -> Snapshot:
         """The present snapshot while the cache is offline, however old: apt itself looks at its `Valid-Until`.
 
-        Raises Offline where no list of packages is here that it lists: apt would take the suite for one in which
-        everything failed. Raises NotFound where the suite is here in its other form: apt asks for that one then.
+        Raises Offline where no list of packages is here that it lists, and one is wanted: apt would take the suite for
+        one in which everything failed. Raises NotFound where the suite is here in its other form: apt asks for that
+        one then.
         """
         present = history.present
-        if present is not None and any(map(packages.readable, self._indexes.cached(history.suite, present))):
+        if present is not None and (
+            suites.is_empty(present.release)
+            or any(map(packages.readable, self._indexes.cached(history.suite, present)))
+        ):
             return present
         what = "no list of packages of this suite is here" if present is not None else "this suite is not here"
         other = ReleaseForm.DETACHED if history.form is ReleaseForm.INLINE else ReleaseForm.INLINE

@@ -194,6 +194,12 @@ def expired(snapshot: Snapshot, now: float) -> bool:
     return until is not None and now > until
 
 
+def is_empty(release: Release) -> bool:
+    """Whether all lists of packages are empty: of such a suite apt asks for the Release file alone."""
+    sizes = [listed.size for path, listed in release.files.items() if path.rpartition("/")[2] == "Packages"]
+    return bool(sizes) and not any(sizes)
+
+
 def needed(found: Release, used: Mapping[str, float], now: float) -> dict[str, Listed]:
     """The indexes that must be cached before `found` is adopted. `used`: paths, and when they were last asked for."""
     return {path: found.files[path] for path, last in used.items() if path in found.files and now - last < USED_FOR}

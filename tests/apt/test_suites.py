@@ -169,6 +169,22 @@ def test_withdrawn() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"main/binary-amd64/Packages": 0, "main/binary-amd64/Packages.gz": 20, "main/Contents-amd64": 9}, True),
+        ({"main/binary-amd64/Packages": 0, "contrib/binary-amd64/Packages": 5}, False),
+        ({"main/binary-amd64/Packages.gz": 20}, False),
+        ({"Packages": 0}, True),
+        ({}, False),
+    ],
+)
+def test_is_empty(sizes: dict[str, int], expected: bool) -> None:
+    """apt knows it by the size of the list that is not packed."""
+    files = {path: Listed(size, Digest("sha256", "a" * 64)) for path, size in sizes.items()}
+    assert expected is suites.is_empty(Release(files))
+
+
 def test_needed__what_clients_used_of_late() -> None:
     """Only indexes that somebody asked for within a week, and that are listed still, are waited for."""
     listed = Listed(1, Digest("sha256", "a" * 64))

@@ -274,6 +274,16 @@ async def test_suite__no_list_of_packages(make_proxy: MakeProxy, origin: Origin,
     assert 0 == origin.count()
 
 
+async def test_suite__empty(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """Of a suite without packages apt asks for no list, as of one for updates of a new release."""
+    archive = Archive(origin)
+    archive.publish()
+    running = await left(make_proxy, archive, APT_PATHS[0])
+    got = await get(http, running.url + archive.url(archive.root + APT_PATHS[0]))
+    assert (200, "hit") == (got.status, got.cache)
+    assert 0 == origin.count()
+
+
 async def test_suite__list_that_is_not_here(make_proxy: MakeProxy, origin: Origin) -> None:
     """apt needs each that it wants and the Release file lists: it is said which one, and what gets it, by its name."""
     archive = Archive(origin)
