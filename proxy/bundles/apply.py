@@ -29,6 +29,7 @@ from typing import IO, Any
 PIECE = 1 << 20  # bytes
 MANIFEST = "MANIFEST.json"
 LONGEST = 512 << 20  # bytes of a manifest
+SLASH = re.compile("%2f", re.IGNORECASE)
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -149,6 +150,19 @@ def unpack(bundle: str, to: str) -> tuple[int, int]:
     return count, there
 
 
+def literal(address: str) -> str:
+    """An address in which an encoded slash is part of a name, as names of a bundle have it: `group%2Fproject`."""
+    return SLASH.sub("%252F", address)
+
+
+class FromFolder(http.server.SimpleHTTPRequestHandler):
+    """Answers from a bundle that was unpacked."""
+
+    def translate_path(self, path: str) -> str:
+        """Where a file lies."""
+        return super().translate_path(literal(path))
+
+
 class FromTar(http.server.SimpleHTTPRequestHandler):
     """Answers from a tar that is not unpacked: files, ranges of them, and the pages of folders that have one."""
 
@@ -168,7 +182,7 @@ class FromTar(http.server.SimpleHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         """Send a file, or a part of it (RFC 9110, section 14)."""
-        path = plain(urllib.parse.unquote(self.path.partition("?")[0].partition("#")[0]))
+        path = plain(urllib.parse.unquote(literal(self.path).partition("?")[0].partition("#")[0]))
         if path not in self.places and f"{path}/index.html" in self.places:
             self.send_response(301)
             self.send_header("Location", self.path.partition("?")[0] + "/")
@@ -224,9 +238,7 @@ def places_of(bundle: str) -> dict[str, tuple[int, int, int]]:
 def server_of(what: str, host: str, port: int) -> http.server.ThreadingHTTPServer:
     """A server of a bundle, or of the folder that it was unpacked to; started by its `serve_forever`."""
     if os.path.isdir(what):  # noqa: PTH112
-        return http.server.ThreadingHTTPServer(
-            (host, port), partial(http.server.SimpleHTTPRequestHandler, directory=what)
-        )
+        return http.server.ThreadingHTTPServer((host, port), partial(FromFolder, directory=what))
     return http.server.ThreadingHTTPServer((host, port), partial(FromTar, what, places_of(what)))
 
 

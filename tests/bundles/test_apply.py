@@ -242,6 +242,19 @@ def test_serve__without_unpacking(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_quiet")
+@pytest.mark.parametrize("what", ["bundle.tar", "out"])
+def test_serve__encoded_slash(tmp_path: Path, what: str) -> None:
+    """It is part of a name: GitLab takes the path of a project so."""
+    write(tmp_path, {"apt:file:http://deb.example/projects/a\\b/demo_1_all.deb": b"deb"})
+    assert 0 == _run(tmp_path, "unpack", "bundle.tar", "out").returncode
+
+    with _serving(tmp_path / what) as url:
+        for name in ("a%2Fb", "a%2fb", "a%252Fb"):
+            assert (200, b"deb") == _get(f"{url}/apt/deb.example/projects/{name}/demo_1_all.deb")[:2]
+        assert 404 == _get(f"{url}/apt/deb.example/projects/a/b/demo_1_all.deb")[0]
+
+
+@pytest.mark.usefixtures("_quiet")
 def test_serve__a_folder(tmp_path: Path) -> None:
     """What was unpacked."""
     write(tmp_path)
