@@ -16,7 +16,7 @@ from proxy.model import Digest
 from proxy.python import filenames
 from proxy.python.file_list import FileList
 from proxy.python.links import Base
-from proxy.python.page import EMPTY, File, digest_of, digests_of_fragment
+from proxy.python.page import EMPTY, File, digest_of, digests_of_fragment, is_time
 from proxy.python.plain_links import DIGITS, PlainHashes, PlainLink, PlainLinks
 
 SPACE = " \t\n\r\f"  # what HTML strips from an address
@@ -89,6 +89,9 @@ def _file(filename: str, address: str, fragment: str, attributes: dict[str, str 
     take = attributes.pop
     core = _metadata(_own_or_legacy(attributes))
     take("data-core-metadata", None), take("data-dist-info-metadata", None)
+    uploaded = take("data-upload-time", None)
+    if uploaded and not is_time(uploaded):  # no standard has the attribute, so it may say anything
+        attributes["data-upload-time"], uploaded = uploaded, None
     yanked, gpg_sig, size = take("data-yanked", _ABSENT), take("data-gpg-sig", None), take("data-size", None)
     return File(
         filename=filename,
@@ -100,7 +103,7 @@ def _file(filename: str, address: str, fragment: str, attributes: dict[str, str 
         yanked=False if yanked is _ABSENT else yanked or True,
         gpg_sig=None if gpg_sig is None else gpg_sig.strip().lower() == "true",
         size=int(size) if size and size.isascii() and size.isdigit() and len(size) < len(str(1 << 63)) else None,
-        upload_time=take("data-upload-time", None) or None,
+        upload_time=uploaded or None,
         provenance=take("data-provenance", None) or None,
         fragment=fragment,
         extra=cast("Mapping[str, object]", attributes) or EMPTY,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from urllib.parse import unquote
 
@@ -17,7 +18,16 @@ from proxy.model import ALGORITHMS, Digest
 SMALL = 128 << 10  # bytes of a file that is fetched as fast as a part of it
 _FOR_INSTALLERS = re.compile(r"(?:^|&)(?:egg|subdirectory)=")  # what pip reads in a fragment besides hashes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 EMPTY: Mapping[str, object] = MappingProxyType({})
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a time as JSON has it (PEP 700). pip and uv take no page on which another one stands."""
+    try:
+        return _TIME.fullmatch(text) is not None and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def needed(fragment: str) -> str:

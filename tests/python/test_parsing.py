@@ -146,6 +146,32 @@ def test_parse__html_bad_size(size: str) -> None:
     assert link(f'href="x.whl" data-size="{size}"').size is None
 
 
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-01-02 03:04",
+        "2026-01-02T03:04:05",
+        "2026-13-02T03:04:05Z",
+        "Jan 2 2026",
+        "1767323045",
+        "2026-01-02T03:04:05.1234567Z",
+    ],
+)
+def test_parse__html_other_time(time: str) -> None:
+    """A time that is not written as in JSON stays an attribute: in JSON it would spoil the whole page."""
+    file = link(f'href="x.whl" data-upload-time="{time}"')
+    assert file.upload_time is None
+    assert file.extra == {"data-upload-time": time}
+
+
+@pytest.mark.parametrize("time", ["2026-01-02T03:04:05.123456Z", "2026-01-02T03:04:05+01:00"])
+def test_parse__html_time(time: str) -> None:
+    """A time that is written as in JSON is known as one."""
+    file = link(f'href="x.whl" data-upload-time="{time}"')
+    assert file.upload_time == time
+    assert not file.extra
+
+
 def test_parse__html_head() -> None:
     """The metas of the standard, and those that are kept for it."""
     found = html(

@@ -237,7 +237,7 @@ files = st.builds(
     yanked=st.booleans() | text,
     gpg_sig=st.none() | st.booleans(),
     size=st.none() | st.integers(0, 1 << 40),
-    upload_time=st.none() | text,
+    upload_time=st.none() | st.datetimes().map(lambda time: f"{time.isoformat()}Z"),
     provenance=st.none() | text,
     extra=st.dictionaries(st.text("abc-", min_size=1, max_size=3).map("data-x".__add__), st.none() | text, max_size=2),
 )
