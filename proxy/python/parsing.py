@@ -175,7 +175,7 @@ def _json_file(link: object, base: Base) -> File | None:
         hashes=others,
         requires_python=_text(take("requires-python", None)),
         core_metadata=None if core is None else _json_metadata(core),
-        yanked=yanked if isinstance(yanked, bool) or (isinstance(yanked, str) and yanked) else False,
+        yanked=yanked if isinstance(yanked, str) and yanked else bool(yanked),  # PEP 691: whatever is true
         gpg_sig=gpg_sig if isinstance(gpg_sig, bool) else None,
         size=size if type(size) is int and size >= 0 else None,
         upload_time=_text(take("upload-time", None)),

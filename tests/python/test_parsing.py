@@ -360,6 +360,15 @@ def test_parse__json_wrong_types() -> None:
     assert file == entry()
 
 
+@pytest.mark.parametrize(
+    ("value", "yanked"),
+    [(True, True), (False, False), ("bad", "bad"), ("", False), (None, False), (1, True), (0, False), (["bad"], True)],
+)
+def test_parse__json_yanked(value: object, *, yanked: bool | str) -> None:
+    """What is true is yanked (PEP 691), whatever it is: pip reads it so."""
+    assert entry(yanked=value).yanked == yanked
+
+
 def test_parse__json_items_left_out() -> None:
     """Items that lead nowhere are left out."""
     items = [1, None, {}, {"url": 1}, {"url": "javascript:x.whl"}, {"url": "../"}, {"url": "y.whl"}]
