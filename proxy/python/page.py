@@ -111,7 +111,7 @@ class Page:
     root: bool = False  # by its form it is a list of projects
     meta: Mapping[str, object] = field(
         default_factory=_empty
-    )  # further keys of JSON's `meta`, or further `pypi:` metas of HTML
+    )  # further keys of JSON's `meta`, or the contents of further `pypi:` metas of HTML
     extra: Mapping[str, object] = field(default_factory=_empty)  # further keys of JSON at the top
 
     @property

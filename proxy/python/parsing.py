@@ -203,7 +203,7 @@ def _parse_html(body: bytes, content_type: str, url: str) -> Page:
     parser = LexborHTMLParser(_decoded(body, content_type))
     node = parser.css_first("base[href]")
     base = Base.of(url, "" if node is None else (node.attributes["href"] or "").strip(SPACE))
-    metas = dict(_metas(parser))
+    metas = _metas(parser)
     files, folders = anchors.links(parser, base)
     if parser.css_first("input[type=password]") is not None and not any(map(_is_distribution, files)):
         raise UpstreamBroken(
@@ -215,11 +215,11 @@ def _parse_html(body: bytes, content_type: str, url: str) -> Page:
         name=_name_of(url),
         files=files,
         html=True,
-        api_version=_supported(metas.pop("pypi:repository-version", None)),
-        status=metas.pop("pypi:project-status", None),
-        status_reason=metas.pop("pypi:project-status-reason", None),
+        api_version=_supported(_last(metas, "pypi:repository-version")),
+        status=_last(metas, "pypi:project-status"),
+        status_reason=_last(metas, "pypi:project-status-reason"),
         folders=folders,
-        meta=metas or EMPTY,
+        meta={name: tuple(contents) for name, contents in metas.items()} or EMPTY,
     )
 
 
@@ -234,11 +234,18 @@ def _says_it_is_an_index(parser: LexborHTMLParser) -> bool:
     return parser.css_first("body > pre") is not None and body is not None and not body.text(strip=True)
 
 
-def _metas(parser: LexborHTMLParser) -> Iterator[tuple[str, str]]:
+def _metas(parser: LexborHTMLParser) -> dict[str, list[str]]:
+    """The contents of the standard's metas by name. PEP 708 has several of one name."""
+    found: dict[str, list[str]] = {}
     for node in parser.css("meta[name]"):
         name = (node.attributes["name"] or "").strip(SPACE).lower()
         if name.startswith("pypi:"):
-            yield name, (node.attributes.get("content") or "").strip(SPACE)
+            found.setdefault(name, []).append((node.attributes.get("content") or "").strip(SPACE))
+    return found
+
+
+def _last(metas: dict[str, list[str]], name: str) -> str | None:
+    return metas.pop(name, [None])[-1]
 
 
 def _lists(folders: tuple[str, ...], base: Base) -> bool:

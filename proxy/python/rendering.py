@@ -127,7 +127,9 @@ def _json_page(page: Page, projects: Iterable[str]) -> dict[str, Any]:
     files: list[Any] = []
     if page.html:
         # PEP 700: from 1.1 on sizes and versions are required. A page in HTML has none.
-        made: dict[str, Any] = {"meta": {"api-version": "1.0"}, "name": page.name, "files": files}
+        meta = {"api-version": "1.0", **_json_addresses(page, "tracks")}
+        made: dict[str, Any] = {"meta": meta, "name": page.name, **_json_addresses(page, "alternate-locations")}
+        made["files"] = files
         if page.status is not None:
             made["project-status"] = _json_status(page)
         return made | _listed(page, projects)
@@ -142,6 +144,12 @@ def _listed(page: Page, projects: Iterable[str]) -> dict[str, Any]:
     """The list of projects, which only the root of an index has. Its list of files is empty."""
     listed = [{"name": name} for name in projects]
     return {"projects": listed} if listed or page.root else {}
+
+
+def _json_addresses(page: Page, name: str) -> dict[str, Any]:
+    """What a page in HTML says of other indexes (PEP 708)."""
+    listed = page.meta.get(f"pypi:{name}")
+    return {name: listed} if listed else {}
 
 
 def _json_status(page: Page) -> dict[str, str]:
@@ -211,7 +219,12 @@ def _metas(page: Page) -> Iterator[tuple[str, str]]:
     if page.status_reason is not None:
         yield "pypi:project-status-reason", page.status_reason
     if page.html:
-        for name, content in page.meta.items():
+        told = dict(page.meta)
+    else:  # PEP 708
+        elsewhere = page.extra.get("alternate-locations")
+        told = {"pypi:tracks": page.meta.get("tracks"), "pypi:alternate-locations": elsewhere}
+    for name, contents in told.items():
+        for content in contents if isinstance(contents, list | tuple) else ():
             yield name, str(content)
 
 

@@ -179,9 +179,17 @@ def test_parse__html_head() -> None:
         '<meta name="pypi:project-status" content="quarantined">'
         '<meta name="pypi:project-status-reason" content="a &amp; b">'
         '<meta name="PyPI:tracks" content="https://x.example"><meta name="generator" content="x">'
+        '<meta name="pypi:tracks" content="https://y.example">'
     )
     assert found == Page(
-        "torch", (), True, "1.4", None, "quarantined", "a & b", meta={"pypi:tracks": "https://x.example"}
+        "torch",
+        (),
+        True,
+        "1.4",
+        None,
+        "quarantined",
+        "a & b",
+        meta={"pypi:tracks": ("https://x.example", "https://y.example")},
     )
 
 

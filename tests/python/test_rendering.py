@@ -252,6 +252,28 @@ def test_render__html_to_html() -> None:
     assert found.metas == {"pypi:repository-version": "1.0", "pypi:tracks": 'https://x.example/"'}
 
 
+@pytest.mark.parametrize("fmt", [Format.JSON, Format.HTML])
+@pytest.mark.parametrize("upstream", [Format.JSON, Format.HTML])
+def test_render__other_indexes(upstream: Format, fmt: Format) -> None:
+    """What a page says of other indexes is on the cache's page, whichever form either has (PEP 708)."""
+    body = {
+        Format.JSON: b'{"meta": {"tracks": ["https://a.example/x/", "https://b.example/x/"]},'
+        b' "files": [], "alternate-locations": ["https://c.example/x/"]}',
+        Format.HTML: b"<title>Links for torch</title>"
+        b'<meta name="pypi:tracks" content="https://a.example/x/"><meta name="pypi:tracks" content="https://b.example/x/">'
+        b'<meta name="pypi:alternate-locations" content="https://c.example/x/">',
+    }[upstream]
+    page = parse(body, upstream.content_type, "https://index.example/simple/torch/")
+    if fmt is Format.JSON:
+        made = as_json(page)
+        assert made["meta"]["tracks"] == ["https://a.example/x/", "https://b.example/x/"]
+        assert made["alternate-locations"] == ["https://c.example/x/"]
+    else:
+        text = render(page, HERE, SITE, fmt)
+        for name, host in (("tracks", "a"), ("tracks", "b"), ("alternate-locations", "c")):
+            assert f'<meta name="pypi:{name}" content="https://{host}.example/x/">'.encode() in text
+
+
 def test_render__html_to_json() -> None:
     """A page in HTML knows no sizes and versions, so its JSON is of the version that needs none."""
     body = b'<meta name="pypi:repository-version" content="1.4"><meta name="pypi:project-status" content="archived">'
