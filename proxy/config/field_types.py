@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
@@ -131,6 +132,13 @@ def read_list(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
     return [part.strip(" ") for part in value.split(",") if part.strip(" ")] if isinstance(value, str) else value
 
 
+def _read_folder(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    """Refuse a text that names no folder: an empty one, as of a variable that a shell does not have, would be any."""
+    if isinstance(value, str) and (not value or "\0" in value):
+        raise ValueError("must be the name of a folder")
+    return value
+
+
 def check_host(value: str) -> str:
     """`host` or `host:port` in the one form in which hosts are compared. Raises ValueError."""
     try:
@@ -181,6 +189,7 @@ def _check_patterns(value: frozenset[str]) -> frozenset[str]:
     return value
 
 
+Folder = Annotated[Path, Notation("FOLDER"), BeforeValidator(_read_folder)]
 Count = Annotated[int, Notation("NUMBER"), BeforeValidator(read_count)]
 Size = Annotated[ByteSize, Notation("SIZE", show_size), BeforeValidator(read_size), Field(gt=0, lt=2**63)]
 Duration = Annotated[

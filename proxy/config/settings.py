@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -20,7 +19,7 @@ from proxy import operating_system
 from proxy.config.addresses import CacheAddress
 from proxy.config.archives import AptSettings, ArchiveSettings
 from proxy.config.builtin import builtin
-from proxy.config.field_types import Addresses, Count, Duration, Names, Notation, Size, show_size
+from proxy.config.field_types import Addresses, Count, Duration, Folder, Names, Size, show_size
 from proxy.config.groups import GroupSettings, problem, shadowing
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
 from proxy.config.upstreams import UpstreamSettings, repeated, twice
@@ -179,7 +178,7 @@ class Settings(BaseSettings):
         "with TLS or a published port of a container: `https://cache.example`. Pages that are asked for under its host "
         "have whole addresses, which pip reads faster.",
     )
-    data: Annotated[Path, Notation("FOLDER")] = Field(
+    data: Folder = Field(
         description="Folder of the cached files. One process at a time may use it.",
         json_schema_extra={
             "shown_default": "`pullthrough` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`; "

@@ -47,8 +47,8 @@ def find_file(flags: Mapping[str, str | None], environ: Mapping[str, str], cwd: 
     It is the file that `--config` names, else the one that `$PULLTHROUGH_CONFIG` names, else `pullthrough.toml` in the
     working folder, else in the user's configuration folder.
     """
-    for name, text in (("--config", flags.get("config")), (FILE_VARIABLE, environ.get(FILE_VARIABLE))):
-        if text:
+    for name, text in (("--config", flags.get("config")), (FILE_VARIABLE, environ.get(FILE_VARIABLE) or None)):
+        if text is not None:
             path = cwd / _home(text, environ)
             wrong = _no_file(path)
             return (path, None) if wrong is None else (None, f"{name}: {wrong}")

@@ -187,6 +187,8 @@ def test_errors__mount_twice_and_all_else_right(tmp_path: Path) -> None:
         ("upstream = [3]", "pullthrough.toml: upstream #1: must be a table"),
         ("zebra = 3", "pullthrough.toml: zebra: no such setting"),
         ("data = 3", "pullthrough.toml: data: must be the name of a folder"),
+        ('data = ""', "pullthrough.toml: data: must be the name of a folder"),
+        ('data = "a\\u0000b"', "pullthrough.toml: data: must be the name of a folder"),
         ("port = 65536", "pullthrough.toml: port: must be less than or equal to 65535"),
         ("port = true", "pullthrough.toml: port: must be a whole number"),
         (
@@ -220,6 +222,17 @@ def test_errors__named_file_is_missing(
         resolve(flags, {**_HOME, **environ}, tmp_path)
 
     assert [f"{name}: there is no file {tmp_path / 'no.toml'}"] == caught.value.errors
+
+
+def test_errors__flag_of_a_variable_that_is_not_set(tmp_path: Path) -> None:
+    """`--data "$NOTHING"` does not make the working folder one of stored files; `--config` likewise names none."""
+    with pytest.raises(ConfigError) as folder:
+        resolve({"data": ""}, _HOME, tmp_path)
+    with pytest.raises(ConfigError) as file:
+        resolve({"config": ""}, _HOME, tmp_path)
+
+    assert folder.value.errors == ["--data: must be the name of a folder"]
+    assert file.value.errors == [f"--config: {tmp_path} is a folder; name the file in it"]
 
 
 def test_errors__named_file_is_a_folder(tmp_path: Path) -> None:
