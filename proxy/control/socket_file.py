@@ -37,7 +37,7 @@ class ListeningSocket:
         """Listen in the data folder, whose lock the caller has. Raises OSError."""
         name, fresh = folder / _NAME, folder / _FRESH
         _remove(name)
-        if len(os.fsencode(fresh)) <= _LONGEST:
+        if len(os.fsencode(name)) <= _LONGEST:  # the longer of the two
             with contextlib.suppress(OSError):  # a shared folder of a virtual machine may take no sockets
                 return cls(_listening(fresh, name), name, None)
         elsewhere = Path(tempfile.mkdtemp(prefix=_ELSEWHERE))

@@ -57,6 +57,19 @@ def test_open__in_the_folder(short: Path) -> None:
     assert connected(short, _WAIT) is None
 
 
+@pytest.mark.parametrize("length", range(100, 110))
+def test_open__path_nearly_too_long(short: Path, length: int) -> None:
+    """Whichever way the cache chooses, verbs take the same."""
+    folder = short / ("x" * (length - len(os.fsencode(short / "control.sock")) - 1))
+    folder.mkdir()
+    listening = ListeningSocket.open(folder)
+    try:
+        assert length == len(os.fsencode(folder / "control.sock"))
+        assert _greets(listening, folder)
+    finally:
+        listening.close()
+
+
 def test_open__path_too_long(long: Path) -> None:
     """The name leads to a socket elsewhere, in a folder that only its owner may enter; closing removes that, too."""
     listening = ListeningSocket.open(long)
