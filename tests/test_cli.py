@@ -344,6 +344,56 @@ def test_serve__index_written_twice(tmp_path: Path) -> None:
     assert quiet.startswith("pullthrough serves at ")
 
 
+def _shell(home: Path, line: str) -> tuple[int, str]:
+    """The exit status of a line for a shell in which `"$@"` is the command, and what it says on standard error."""
+    done = subprocess.run(
+        ["bash", "-c", line, "bash", *_COMMAND],
+        cwd=home,
+        env=_environ(home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+@pytest.mark.parametrize(
+    "words", ["help", "--help", "--version", "serve --print-config", "stats --json", "setup --print"]
+)
+def test_output__that_is_full(tmp_path: Path, words: str) -> None:
+    """A disk without room for the output is named as that, once, and is no fault of the data folder."""
+    with _server(tmp_path, f"--data={tmp_path / '.cache' / 'pullthrough'}") as process:
+        _greeting(process)
+        full = _shell(tmp_path, f'"$@" {words} >/dev/full')
+
+    assert full == (1, "pullthrough: standard output: No space left on device.\n")
+
+
+@pytest.mark.parametrize("words", ["help", "stats --json", "setup --print"])
+def test_output__whose_reader_is_gone(tmp_path: Path, words: str) -> None:
+    """`| head` that has read enough is nothing to be told of."""
+    with _server(tmp_path, f"--data={tmp_path / '.cache' / 'pullthrough'}") as process:
+        _greeting(process)
+        gone = _shell(tmp_path, f'"$@" {words} | true; exit "${{PIPESTATUS[0]}}"')
+
+    assert gone == (1, "")
+
+
+@pytest.mark.parametrize(("words", "status"), [("help", 0), ("stats", 0), ("clean --all --json", 0), ("import -", 1)])
+def test_streams__that_are_closed(tmp_path: Path, words: str, status: int) -> None:
+    """Who starts a verb without standard streams gets its exit status, as with `/dev/null` in their place."""
+    with _server(tmp_path, f"--data={tmp_path / '.cache' / 'pullthrough'}") as process:
+        _greeting(process)
+        in_and_out = _shell(tmp_path, f'"$@" {words} <&- >&-')
+        all_three = _shell(tmp_path, f'"$@" {words} <&- >&- 2>&-')
+
+    assert "Traceback" not in in_and_out[1]
+    assert (status, status) == (in_and_out[0], all_three[0])
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_greeting__can_be_pasted(tmp_path: Path, host: str) -> None:
     """The lines that are set in are one piece of shell, with the address, and the host where pip has to trust it."""

@@ -59,6 +59,8 @@ def setup(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> int:
         problems = _remove(plan, flags, environ, changes) if flags.remove else _set_up(plan, environ, changes)
     except PullthroughError as error:
         problems = [str(error)]
+    except BrokenPipeError:
+        raise  # as of other verbs (`endings`)
     except OSError as error:
         problems = [f"{error.filename or 'the record of changes'}: {error.strerror}."]
     except KeyboardInterrupt:
