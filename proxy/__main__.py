@@ -84,7 +84,8 @@ def _open_streams() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         before = sys.stdout
         buffering, through = before.line_buffering, before.write_through
-        encoding, errors = before.encoding, before.errors
+        # Names are of all scripts, also where the user's encoding is of one.
+        encoding, errors = before.encoding, "backslashreplace" if before.errors == "strict" else before.errors
         sys.stdout = _Output(before.detach(), encoding, errors, line_buffering=buffering, write_through=through)
 
 

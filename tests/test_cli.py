@@ -394,6 +394,16 @@ def test_streams__that_are_closed(tmp_path: Path, words: str, status: int) -> No
     assert (status, status) == (in_and_out[0], all_three[0])
 
 
+def test_output__in_another_encoding(tmp_path: Path) -> None:
+    """What the user's encoding does not have is written as Python does, and ends nothing."""
+    (tmp_path / "żółć").mkdir()
+    (tmp_path / "żółć" / "format").write_text("1\n", encoding="utf-8")
+
+    done = _run(tmp_path, "stats", "--data=żółć", PYTHONIOENCODING="ascii")
+
+    assert (0, True) == (done.returncode, r"/\u017c\xf3\u0142\u0107: 0 files" in done.stdout), done.stderr
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_greeting__can_be_pasted(tmp_path: Path, host: str) -> None:
     """The lines that are set in are one piece of shell, with the address, and the host where pip has to trust it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 
 from proxy.commands import output
@@ -33,6 +34,9 @@ def ended(work: Callable[[], int], place: str = "the data folder") -> int:
     except PullthroughError as error:
         output.say(str(error))
         return FAILED
+    except UnicodeEncodeError as error:  # bytes of another encoding, which no name and no address here has
+        output.lines(sys.stderr, [f"pullthrough: {error.object}: is no text in UTF-8"])
+        return WRONG_USAGE
     except BrokenPipeError:
         raise  # whoever read the output has read enough; the command line's library ends such a process
     except OSError as error:

@@ -7,6 +7,7 @@ remove: `selection` does, by a person's wish.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
@@ -95,7 +96,7 @@ class Caretaker:
         today = int(self._clock.now()) // DAY
         return Stats(
             version=version(),
-            folder=str(self._folder),
+            folder=os.fsencode(self._folder).decode(errors="replace"),
             since=self._since,
             files=files,
             size=size,

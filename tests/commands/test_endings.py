@@ -20,6 +20,11 @@ from proxy.errors import StoreFull, WrongUsage
         (PermissionError(errno.EACCES, "Permission denied", "/data"), 1, "pullthrough: /data: Permission denied.\n"),
         (TimeoutError(), 1, "pullthrough: the data folder: TimeoutError.\n"),
         (KeyboardInterrupt(), 130, ""),
+        (
+            UnicodeEncodeError("utf-8", "caf\udce9", 3, 4, "surrogates not allowed"),
+            2,
+            "pullthrough: caf\N{REPLACEMENT CHARACTER}: is no text in UTF-8\n",
+        ),
     ],
 )
 def test_ended__failure_in_one_line(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -59,6 +61,17 @@ async def test_stats__what_is_stored(tmp_path: Path) -> None:
     assert ["torch-2.7.1-cp312-cp312-linux_x86_64.whl"] == [file.name for file in stats.largest]
     assert stats.free is not None
     assert stats.free > 0
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file system has no such names")
+async def test_stats__folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    """What a running cache says of it can be sent."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    async with _cared(folder) as (caretaker, _):
+        stats = await caretaker.stats(0)
+
+    assert f"{tmp_path}/caf\N{REPLACEMENT CHARACTER}" == stats.folder
 
 
 async def test_stats__what_clients_got(tmp_path: Path) -> None:
