@@ -177,6 +177,25 @@ def test_serve__until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals)
     assert 0 == code
 
 
+def test_serve__terminal_that_is_closed(tmp_path: Path) -> None:
+    """It ends in order, as after Ctrl-C; with `nohup` it goes on."""
+    with _server(tmp_path, f"--data={tmp_path / 'd'}") as process:
+        _greeting(process)
+        process.send_signal(signal.SIGHUP)
+        assert 0 == process.wait(timeout=_LIMIT)
+        assert not (tmp_path / "d" / "control.sock").exists()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _server(tmp_path, f"--data={tmp_path / 'd'}") as process:
+            (base_url,) = re.findall(r"serves at (http://127.0.0.1:\d+)", _greeting(process))
+            process.send_signal(signal.SIGHUP)
+            _answers(f"{base_url}/healthz", process)
+            process.send_signal(signal.SIGTERM)
+            assert 0 == process.wait(timeout=_LIMIT)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve__nobody_reads_standard_error(tmp_path: Path, number: signal.Signals) -> None:
     """A pipe without room for a byte keeps nothing waiting: not the start, not requests, not the end."""

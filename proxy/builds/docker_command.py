@@ -137,7 +137,8 @@ def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
         process.send_signal(number)
 
     main = threading.current_thread() is threading.main_thread()  # signals are its matter alone
-    before = {number: signal.signal(number, passed_on) for number in _PASSED_ON if main}
+    passed = [number for number in _PASSED_ON if main and signal.getsignal(number) is not signal.SIG_IGN]  # nohup
+    before = {number: signal.signal(number, passed_on) for number in passed}
     try:
         yield arrived
     finally:

@@ -6,13 +6,11 @@ what `docker build` prints there, or with `--json` the report alone. The exit st
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 
@@ -41,8 +39,6 @@ class BuildFlags:
 
 def build(arguments: Sequence[str], flags: BuildFlags, environ: Mapping[str, str], cwd: Path) -> int:
     """Build with these arguments of `docker build`. Gives the exit status; 1: no build could be run; 2: wrong usage."""
-    signal.signal(signal.SIGTERM, _ended)
-    signal.signal(signal.SIGHUP, _ended)
 
     def work() -> int:
         place = cache_place(flags)
@@ -114,8 +110,3 @@ def show(report: BuildReport, where: Console) -> None:
     how = "done" if not report.end.status else f"failed with status {report.end.status}"
     tags = f": {', '.join(report.tags)}" if report.tags and not report.end.status else ""
     output.lines(where.file, [f"{how} in {report.seconds:.1f} s{tags}"])
-
-
-def _ended(number: int, _: FrameType | None) -> NoReturn:
-    """A signal before or after the build: what was begun is removed on the way out."""
-    raise SystemExit(128 + number)

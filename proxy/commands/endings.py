@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from types import FrameType
 
 from proxy.commands import output
 from proxy.errors import PullthroughError, WrongUsage
@@ -27,7 +31,8 @@ def ended(work: Callable[[], int], place: str = "the data folder") -> int:
         gc.freeze()
         gc.enable()
     try:
-        return work()
+        with _ended_from_outside():
+            return work()
     except WrongUsage as error:
         output.say(str(error))
         return WRONG_USAGE
@@ -44,3 +49,34 @@ def ended(work: Callable[[], int], place: str = "the data folder") -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+@contextlib.contextmanager
+def _ended_from_outside() -> Generator[None]:
+    """Clean up on SIGTERM and SIGHUP, too, as on Ctrl-C, and give their status: 128 and the number of the signal.
+
+    What is ignored, as by `nohup`, stays ignored.
+    """
+    sent = 0
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        nonlocal sent
+        sent = number
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(on_interrupt):  # ignored: the verb runs in the background
+            raise KeyboardInterrupt
+        on_interrupt(signal.SIGINT, frame)
+
+    main = threading.current_thread() is threading.main_thread()  # signals are its matter alone
+    ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ends:
+        signal.signal(number, interrupted)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if sent:
+            raise SystemExit(128 + sent) from None
+        raise
+    finally:
+        for number in ends:
+            signal.signal(number, signal.SIG_DFL)

@@ -55,7 +55,7 @@ _REASONS = {
 def serve(
     settings: Settings, credentials: Credentials, proxies: KnownProxies, environ: Mapping[str, str] | None = None
 ) -> int:
-    """Serve until SIGINT or SIGTERM; 0 after that, 1 if the server cannot start, 130 if interrupted before it could.
+    """Serve until SIGINT, SIGTERM or SIGHUP; 0 then, 1 if the server cannot start, 130 if interrupted before it could.
 
     `environ`: the variables of what is run beside it.
     """
@@ -92,11 +92,12 @@ async def run(
     proxies: Proxies,
     environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `greet` makes the text for the log out of the addresses."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. `greet` makes the text for the log out of the addresses."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is signal.SIG_DFL:  # nohup
+            loop.add_signal_handler(number, stop.set)
     logging.captureWarnings(capture=True)
     logging.raiseExceptions = False
     threading.excepthook = thread_failed

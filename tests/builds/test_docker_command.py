@@ -101,6 +101,28 @@ def test_build__signal_is_passed_on(
     assert before == signal.getsignal(number)
 
 
+def test_build__signal_that_is_ignored(docker: FakeDocker, environ: dict[str, str], tmp_path: Path) -> None:
+    """A build with `nohup` goes on when its terminal is closed."""
+    docker.rule("build", waits=True)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def close() -> None:
+        while not docker.waiting.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=close)
+    thread.start()
+    try:
+        end = DockerCommand.find(environ).build(["."], tmp_path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    thread.join()
+
+    assert BuildEnd(128 + signal.SIGTERM, interrupted=True) == end
+
+
 def test_said__one_line(docker: FakeDocker, environ: dict[str, str]) -> None:
     """What docker printed, without its marks; where versions do not meet, what helps."""
     command = DockerCommand.find(environ)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import gc
+import signal
+from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
@@ -64,3 +66,40 @@ def test_ended__collector_works_again() -> None:
         gc.enable()
 
     assert 1 == collecting
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("on_interrupt", [signal.default_int_handler, signal.SIG_IGN])
+def test_ended__from_outside(number: signal.Signals, on_interrupt: Callable[..., object] | signal.Handlers) -> None:
+    """What was begun is cleaned up, as on Ctrl-C, whether the verb runs in the background or not."""
+    cleaned: list[bool] = []
+
+    def work() -> int:
+        try:
+            signal.raise_signal(number)
+        finally:
+            cleaned.append(True)
+        return 0
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        with pytest.raises(SystemExit) as end:
+            ended(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert (128 + number, [True], signal.SIG_DFL) == (end.value.code, cleaned, signal.getsignal(number))
+
+
+def test_ended__from_outside_what_is_ignored() -> None:
+    """`nohup` holds."""
+
+    def work() -> int:
+        signal.raise_signal(signal.SIGHUP)
+        return 5
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert 5 == ended(work)
+    finally:
+        signal.signal(signal.SIGHUP, before)
