@@ -124,8 +124,13 @@ def _warming(settings: Settings, running: app.Running, environ: Mapping[str, str
         return []
     where = urlsplit(running.url)
     command = (sys.executable, "-P", "-m", "proxy", "warm")
-    # Its own address, whatever the file or a flag says.
-    named = {**environ, f"{PREFIX}HOST": str(where.hostname), f"{PREFIX}PORT": str(where.port)}
+    # Its own address and folder, whatever the file or a flag says, and also where this user has no home.
+    named = {
+        **environ,
+        f"{PREFIX}HOST": str(where.hostname),
+        f"{PREFIX}PORT": str(where.port),
+        f"{PREFIX}DATA": str(settings.data),
+    }
     schedule = Schedule(settings.warms, command, named, running.observer, app.SystemClock())
     return [asyncio.create_task(schedule.run())]
 

@@ -84,14 +84,19 @@ async def test_run__what_is_there_at_the_start_is_collected_no_more(tmp_path: Pa
     assert gc.get_freeze_count() == 0
 
 
-async def test_run__looks_after_what_is_to_be_warm(tmp_path: Path, origin: Origin, http: aiohttp.ClientSession) -> None:
-    """A `[[warm]]` of the settings is there soon after the start, and the API says so."""
+@pytest.mark.parametrize("homeless", [False, True])
+async def test_run__looks_after_what_is_to_be_warm(
+    tmp_path: Path, origin: Origin, http: aiohttp.ClientSession, *, homeless: bool
+) -> None:
+    """A `[[warm]]` of the settings is there soon after the start, and the API says so. Services may have no home."""
     package = wheel("demo")
     origin.publish(package, fmt="both", metadata=True)
     upstreams = [{"mount": "pypi", "url": origin.url}]
     warm = {"name": "nightly", "what": [package.filename], "tools": False}
     settings = Settings(host=("127.0.0.1",), port=0, data=tmp_path / "data", upstreams=upstreams, warms=[warm])
     environ = {**os.environ, "PULLTHROUGH_UPSTREAMS": json.dumps(upstreams)}
+    for name in ("HOME", "XDG_CACHE_HOME") if homeless else ():
+        environ.pop(name, None)
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def greet(urls: Sequence[str]) -> str:
