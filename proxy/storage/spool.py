@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 _COPIED = 1 << 18  # bytes that are copied at once: what is read is written while the processor's cache has it
 _BUFFERS = 512  # buffers for one pwritev: half of what Linux takes
+_OWN = frozenset({".part", ".journal", ".tmp"})  # the endings of the files that are made here
 _RESUMABLE = 7 * 24 * 3600  # seconds after its last write for which a download is kept
 
 
@@ -273,8 +274,9 @@ def clear(folder: Path, now: float, boot: str) -> list[tuple[str, int]]:
     keep = {stem for _, stem, _ in resumable}
     for name, status in files.items():
         path = folder / name
-        # This program makes no folders here: one is somebody's.
-        if not stat.S_ISDIR(status.st_mode) and not (path.stem in keep and path.suffix in (".part", ".journal")):
+        # This program makes no folders here, and no files of other names: they are somebody's.
+        own = path.suffix in _OWN and not stat.S_ISDIR(status.st_mode)
+        if own and not (path.stem in keep and path.suffix != ".tmp"):
             path.unlink()
     return [(stem, size) for _, stem, size in resumable]
 

@@ -206,7 +206,7 @@ def _leave(folder: Path, name: str, boot: str = "boot", size: int = 5000) -> Non
 
 
 def test_clear__keeps_what_can_be_resumed(tmp_path: Path) -> None:
-    """Downloads of this run of the machine stay, the oldest first; all else goes."""
+    """Downloads of this run of the machine stay, the oldest first; other ones go, and nothing that is somebody's."""
     now = time.time()
     for age, name in ((10, "young"), (WEEK - 60, "older"), (WEEK + 60, "old"), (-1000, "future")):
         _leave(tmp_path, name)
@@ -219,13 +219,14 @@ def test_clear__keeps_what_can_be_resumed(tmp_path: Path) -> None:
     (tmp_path / "link.part").symlink_to(tmp_path / "young.part")
     (tmp_path / "link.journal").symlink_to(tmp_path / "young.journal")
     (tmp_path / "folder.part").mkdir()
+    (tmp_path / "report.txt").write_bytes(b"x")
 
     resumable = spool_files.clear(tmp_path, now, "boot")
 
     assert [name for name, _ in resumable] == ["older", "young", "future"]
     assert all(size >= 5000 for _, size in resumable)
     expected = {f"{name}.{end}" for name in ("older", "young", "future") for end in ("part", "journal")}
-    assert {path.name for path in tmp_path.iterdir()} == expected | {"folder.part"}
+    assert {path.name for path in tmp_path.iterdir()} == expected | {"folder.part", "report.txt"}
 
 
 def test_delete__twice(tmp_path: Path) -> None:
