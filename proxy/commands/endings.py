@@ -13,6 +13,11 @@ from types import FrameType
 from proxy.commands import output
 from proxy.errors import PullthroughError, WrongUsage
 
+_NO_THREADS = (
+    "the system starts no more threads for this user: its limit of processes or of memory is reached. Raise it, as "
+    "with `ulimit -u 4096`, or a container's limits, and start again."
+)
+
 DONE = 0
 FAILED = 1
 WRONG_USAGE = 2
@@ -31,7 +36,7 @@ def ended(work: Callable[[], int], place: str = "the data folder") -> int:
         gc.freeze()
         gc.enable()
     try:
-        with _ended_from_outside():
+        with _ended_from_outside(), threads_needed():
             return work()
     except WrongUsage as error:
         output.say(str(error))
@@ -49,6 +54,17 @@ def ended(work: Callable[[], int], place: str = "the data folder") -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+@contextlib.contextmanager
+def threads_needed() -> Generator[None]:
+    """Raise PullthroughError where the system starts no thread: Python has no type of its own for that."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "start new thread" in str(error):
+            raise PullthroughError(_NO_THREADS) from error
+        raise
 
 
 @contextlib.contextmanager

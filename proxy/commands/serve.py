@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from proxy import app
 from proxy.clients import apt_command, pip_command, pip_lines, uv_command, uv_lines
+from proxy.commands.endings import threads_needed
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import PREFIX, Settings
 from proxy.errors import PullthroughError
@@ -73,7 +74,8 @@ def serve(
         _print(f"pullthrough: {line}")
     sys.setswitchinterval(_TURN)
     try:
-        asyncio.run(run(settings, greet, credentials, proxies, environ))
+        with threads_needed():
+            asyncio.run(run(settings, greet, credentials, proxies, environ))
     except PullthroughError as error:
         return _failed(str(error))
     except CannotListen as refused:

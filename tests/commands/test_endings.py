@@ -51,6 +51,18 @@ def test_ended__reader_that_is_gone() -> None:
         ended(work)
 
 
+def test_ended__no_threads(capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit of processes says what it is; other errors of that type are mistakes of the program."""
+
+    def work(error: RuntimeError) -> NoReturn:
+        raise error
+
+    assert 1 == ended(lambda: work(RuntimeError("can't start new thread")))
+    assert capsys.readouterr().err.startswith("pullthrough: the system starts no more threads for this user: its limit")
+    with pytest.raises(RuntimeError, match="another"):
+        ended(lambda: work(RuntimeError("another")))
+
+
 def test_ended__status_of_the_work() -> None:
     """Passed on."""
     assert 3 == ended(lambda: 3)

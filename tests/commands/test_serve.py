@@ -10,13 +10,15 @@ import os
 import re
 import signal
 import socket
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import aiohttp
 import pytest
 
-from proxy.commands.serve import run, start_failure
+from proxy.commands.serve import run, serve, start_failure
 from proxy.config.credentials import KnownCredentials
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
@@ -82,6 +84,20 @@ async def test_run__what_is_there_at_the_start_is_collected_no_more(tmp_path: Pa
     assert url.startswith("http://127.0.0.1:")
     assert frozen > before
     assert gc.get_freeze_count() == 0
+
+
+def test_serve__no_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit of processes ends the start in one line."""
+
+    def refused(_: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    settings = Settings(host=("127.0.0.1",), port=0, data=tmp_path / "data")
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refused)
+        status = serve(settings, KnownCredentials({}, {}), KnownProxies({}, {}))
+
+    assert (1, 1) == (status, capsys.readouterr().err.count("pullthrough: the system starts no more threads"))
 
 
 @pytest.mark.parametrize("homeless", [False, True])
