@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -22,6 +23,8 @@ from proxy.commands.endings import DONE, FAILED, WRONG_USAGE, ended
 from proxy.config.field_types import Duration, Size
 from proxy.control.protocol import CleanEnd, CleanPlan, Message, Progress, StoreControl, Wish
 from proxy.errors import WrongUsage
+
+T = TypeVar("T")
 
 _NOBODY = "nobody is here to ask. Add --yes to remove it, or --json to see it as JSON."
 _NOTHING = "Nothing to remove."
@@ -66,9 +69,9 @@ def wish(flags: CleanFlags) -> Wish | None:
         index=flags.index,
         project=flags.project,
         version=flags.version,
-        older_than=_read("--older-than", flags.older_than, TypeAdapter(Duration)),
-        larger_than=_read("--larger-than", flags.larger_than, TypeAdapter(Size)),
-        down_to=_read("--down-to", flags.down_to, TypeAdapter(Size)),
+        older_than=_read("--older-than", flags.older_than, TypeAdapter[float](Duration)),
+        larger_than=_size("--larger-than", flags.larger_than),
+        down_to=_size("--down-to", flags.down_to),
         everything=flags.everything,
     )
     if flags.docker and wanted == Wish():
@@ -79,11 +82,17 @@ def wish(flags: CleanFlags) -> Wish | None:
     return wanted
 
 
-def _read(option: str, text: str | None, kind: TypeAdapter[float] | TypeAdapter[Size]) -> int | None:
+def _size(option: str, text: str | None) -> int | None:
+    # The library's own kind of number cannot be sent to a running cache.
+    size = _read(option, text, TypeAdapter(Size))
+    return None if size is None else int(size)
+
+
+def _read(option: str, text: str | None, kind: TypeAdapter[T]) -> T | None:
     if text is None:
         return None
     try:
-        return kind.validate_python(text)  # type: ignore[return-value]
+        return kind.validate_python(text)
     except ValidationError as error:
         raise WrongUsage(f"{option} {text}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 

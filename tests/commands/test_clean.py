@@ -116,6 +116,28 @@ async def test_clean__running_cache(machine: Machine, make_proxy: MakeProxy, ori
     assert not any(file_of(machine.data, key).exists() for key in _TORCH)
 
 
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        (["--larger-than", "50kB"], False),
+        (["--larger-than", "1GB"], True),
+        (["--down-to", "1kB"], False),
+        (["--index", "pypi", "--older-than", "90d", "--larger-than", "50MB"], True),
+    ],
+)
+async def test_clean__sizes_and_times_of_a_running_cache(
+    machine: Machine, make_proxy: MakeProxy, origin: Origin, options: list[str], *, left: bool
+) -> None:
+    """They mean the same over its socket."""
+    running = await make_proxy(origin.url)
+    await fill(running.store)
+
+    result = await machine.run("clean", *options, "--yes")
+
+    assert (0, "") == (result.status, result.err)
+    assert left == all(file_of(machine.data, key).exists() for key in _TORCH)
+
+
 @pytest.mark.parametrize(("typed", "left", "status"), [("y\n", False, 0), ("n\n", True, 1), ("", True, 130)])
 async def test_clean__asks(machine: Machine, typed: str, left: bool, status: int) -> None:
     """On a terminal it asks; only yes is yes, and Ctrl-C ends it with nothing removed."""
