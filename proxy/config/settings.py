@@ -176,7 +176,7 @@ class Settings(BaseSettings):
         "",
         description="Address by which clients reach the cache where something else listens for them, such as a server "
         "with TLS or a published port of a container: `https://cache.example`. Pages that are asked for under its host "
-        "have whole addresses, which pip reads faster.",
+        "have whole addresses, which pip reads faster. A reverse proxy has to pass `Host` on.",
     )
     data: Folder = Field(
         description="Folder of the cached files. One process at a time may use it.",

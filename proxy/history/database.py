@@ -61,7 +61,7 @@ class HistoryFile:
         """Open or make the file, with mode 0600: it has clients' addresses."""
         path = folder / NAME
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        connection = sqlite3.connect(path, WAIT, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
@@ -187,7 +187,7 @@ class HistoryFile:
 
 def reading(path: Path) -> sqlite3.Connection:
     """Open a file to read only, for one question. One that takes too long ends with SQLITE_INTERRUPT."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", WAIT, uri=True)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=WAIT, uri=True)
     until = time.monotonic() + _PATIENCE
     connection.set_progress_handler(lambda: time.monotonic() > until, _LOOK)
     return connection
