@@ -55,10 +55,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marks that the guards know, and let Ctrl-C reach the programs that tests start.
+    """Name the marks that the guards know, and let Ctrl-C and SIGHUP reach the programs that tests start.
 
-    What a shell starts in the background ignores it, and so would every program that begins here.
+    What a shell starts in the background ignores the one, what `nohup` starts the other, and so would every program
+    that begins here.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "keeps_spool: leaves partial downloads in the data folder on purpose")
