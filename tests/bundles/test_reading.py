@@ -70,8 +70,7 @@ def test_refusal__names_the_member(data: bytes, reason: str) -> None:
 
 def test_refusal__ten_million_members() -> None:
     """A tar of more members than its manifest has ends at the first of them."""
-    reading = BundleReading()
     data = tar([(MANIFEST, _text(_MADE[0])), ("README.txt", b"read"), *((f"{number}", b"") for number in range(50))])
 
-    with pytest.raises(BadBundle, match=r"^0 is not in"):
+    with BundleReading() as reading, pytest.raises(BadBundle, match=r"^0 is not in"):
         list(reading.feed(data))
