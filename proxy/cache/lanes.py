@@ -22,6 +22,7 @@ _STALLED = 4.0  # or one with a response brings nothing more; as soon as a furth
 _SPAN = 5.0  # seconds over which it is measured how fast a connection is,
 _BRIEF = 0.2  # seconds below which it says nothing,
 _LAGGING = 8  # and which part of the others' pace is too slow
+_CRAWLING = FAST / 4  # bytes a second below which a connection is better not left alone with a long part
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,10 @@ class Job:
 
     `end` None: all bytes behind `start`. `helper`: other jobs are at work, and go on if this one fails. `probe`: it is
     one more than the host allowed so far. `answered`: when the head of the response was found right. `looked`: when it
-    was last measured, and how many bytes it had brought; `moved`: the same when it last brought something. `whole`: the
-    response is the whole file, and no other connection can continue it. `busy`: whether bytes that it brought are still
-    being written. `dropped`: it is to end, and how it ends means nothing; `silent`: because nothing came.
+    was last measured, and how many bytes it had brought; `paced`: the same, more often; `moved`: the same when it last
+    brought something. `whole`: the response is the whole file, and no other connection can continue it. `busy`: whether
+    bytes that it brought are still being written. `dropped`: it is to end, and how it ends means nothing; `silent`:
+    because nothing came.
     """
 
     start: int
@@ -65,6 +67,7 @@ class Job:
     probe: bool = False
     answered: float | None = None
     looked: tuple[float, int] = (0.0, 0)
+    paced: tuple[float, int] = (0.0, 0)
     moved: tuple[float, int] = (0.0, 0)
     whole: bool = False
     busy: Callable[[], bool] = field(default=lambda: False, repr=False)
@@ -103,7 +106,8 @@ class Pacing:
 
     def answered(self, job: Job, now: float, on_disk: int, brought: int) -> None:
         """The head of a response came. `on_disk`: bytes of the file on disk; `brought`: those of the job's part."""
-        job.answered, job.looked, job.moved = now, (now, brought), (now, brought)
+        job.answered = now
+        job.looked = job.paced = job.moved = (now, brought)
         if self._alone is None:
             self._alone, self._latency = (now, on_disk), now - job.begun
 
@@ -168,6 +172,18 @@ class Pacing:
         if brought != job.moved[1] or job.busy():
             job.moved = (now, brought)
         return now - job.moved[0] > (_SILENT if idle else _STALLED)
+
+    @staticmethod
+    def crawls(job: Job, now: float, brought: int) -> bool:
+        """Whether others should have the rest of a long part, since upstream became slow. Called at each look.
+
+        What upstream has sent of it is fetched again. So a pace that this machine itself may be the reason for is none.
+        """
+        then, before = job.paced
+        if job.answered is None or now - then < LOOK:
+            return False
+        job.paced = (now, brought)
+        return brought - before < _CRAWLING * (now - then) and not job.busy()
 
     def lags(self, job: Job, now: float, brought: int) -> bool:
         """Whether a connection is so much slower than others were that a new one should take its part.

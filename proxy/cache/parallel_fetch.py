@@ -287,7 +287,7 @@ class ParallelFetch:
         others = len(self._jobs) > 1
         for job in self._jobs:
             brought = self._brought(job)
-            if pacing.slow and self.parallel:
+            if pacing.crawls(job, now, brought) and pacing.slow and self.parallel:
                 job.leave_rest(brought, self._lanes.segment)
             stalled = pacing.stalls(job, now, brought, idle=idle and others)
             if stalled or pacing.silent(job, now, idle=idle, others=others):

@@ -70,6 +70,23 @@ def test_leave_rest__of_a_long_part(start: int, end: int | None, brought: int, l
     assert left == job.end
 
 
+@pytest.mark.parametrize(
+    ("seconds", "brought", "busy", "crawls"),
+    [(0.2, 4 << 20, False, True), (0.2, 6 << 20, False, False), (0.2, 4 << 20, True, False), (0.05, 0, False, False)],
+)
+def test_crawls__since_the_last_look(seconds: float, brought: int, busy: bool, crawls: bool) -> None:
+    """A connection crawls if upstream brings little, and not if this machine is still busy with what came."""
+    job = answered(Pacing(LANES), 7.0)
+    job.busy = lambda: busy
+    assert not Pacing.crawls(job, 8.0, 100 << 20)
+    assert crawls is Pacing.crawls(job, 8.0 + seconds, (100 << 20) + brought)
+
+
+def test_crawls__no_answer() -> None:
+    """A request without a response is none."""
+    assert not Pacing.crawls(Job(0, 1 << 20, 0.0), 9.0, 0)
+
+
 def test_brisk__not_known() -> None:
     """A few bytes tell nothing, and nor does a job without an answer; beside others a connection is not enough."""
     pacing = Pacing(LANES)
