@@ -53,10 +53,10 @@ class Job:
 
     `end` None: all bytes behind `start`. `helper`: other jobs are at work, and go on if this one fails. `probe`: it is
     one more than the host allowed so far. `answered`: when the head of the response was found right. `looked`: when it
-    was last measured, and how many bytes it had brought; `paced`: the same, more often; `moved`: the same when it last
-    brought something. `whole`: the response is the whole file, and no other connection can continue it. `busy`: whether
-    bytes that it brought are still being written. `dropped`: it is to end, and how it ends means nothing; `silent`:
-    because nothing came.
+    was last measured, and how many bytes it had brought; `paced`: the same, more often; `crawled`: it was slow then;
+    `moved`: the same when it last brought something. `whole`: the response is the whole file, and no other connection
+    can continue it. `busy`: whether bytes that it brought are still being written. `dropped`: it is to end, and how it
+    ends means nothing; `silent`: because nothing came.
     """
 
     start: int
@@ -68,6 +68,7 @@ class Job:
     answered: float | None = None
     looked: tuple[float, int] = (0.0, 0)
     paced: tuple[float, int] = (0.0, 0)
+    crawled: bool = False
     moved: tuple[float, int] = (0.0, 0)
     whole: bool = False
     busy: Callable[[], bool] = field(default=lambda: False, repr=False)
@@ -177,13 +178,15 @@ class Pacing:
     def crawls(job: Job, now: float, brought: int) -> bool:
         """Whether others should have the rest of a long part, since upstream became slow. Called at each look.
 
-        What upstream has sent of it is fetched again. So a pace that this machine itself may be the reason for is none.
+        What upstream has sent of it is fetched again. So it counts only twice in a row, and not while this machine may
+        be the reason itself.
         """
         then, before = job.paced
         if job.answered is None or now - then < LOOK:
             return False
         job.paced = (now, brought)
-        return brought - before < _CRAWLING * (now - then) and not job.busy()
+        again, job.crawled = job.crawled, brought - before < _CRAWLING * (now - then) and not job.busy()
+        return again and job.crawled
 
     def lags(self, job: Job, now: float, brought: int) -> bool:
         """Whether a connection is so much slower than others were that a new one should take its part.

@@ -75,11 +75,12 @@ def test_leave_rest__of_a_long_part(start: int, end: int | None, brought: int, l
     [(0.2, 4 << 20, False, True), (0.2, 6 << 20, False, False), (0.2, 4 << 20, True, False), (0.05, 0, False, False)],
 )
 def test_crawls__since_the_last_look(seconds: float, brought: int, busy: bool, crawls: bool) -> None:
-    """A connection crawls if upstream brings little, and not if this machine is still busy with what came."""
+    """A connection crawls if upstream brings little twice in a row, and not if this machine is busy with what came."""
     job = answered(Pacing(LANES), 7.0)
     job.busy = lambda: busy
     assert not Pacing.crawls(job, 8.0, 100 << 20)
-    assert crawls is Pacing.crawls(job, 8.0 + seconds, (100 << 20) + brought)
+    assert not Pacing.crawls(job, 8.0 + seconds, (100 << 20) + brought)
+    assert crawls is Pacing.crawls(job, 8.0 + 2 * seconds, (100 << 20) + 2 * brought)
 
 
 def test_crawls__no_answer() -> None:
