@@ -79,7 +79,7 @@ async def test_limit__one_connection(
 
     assert (200, False, package.sha256) == (got.status, got.broken, got.sha256)
     if not (refusal == "other tag" and listed):  # that is none
-        assert 1 <= origin.refused <= 10
+        assert 1 <= origin.refused <= 16  # the longer it takes, the more often another one is tried
     await until_idle(running)
 
 
