@@ -20,6 +20,7 @@ from proxy.web import action_requests, admission
 from proxy.web.action_requests import ActionRefused
 from proxy.web.api import PREFIX, Api, Asked, single_values
 from proxy.web.error_responses import OWN_HEADERS, text_response
+from proxy.web.own_base import own_base
 from proxy.web.shared_facts import SharedAnswer
 from proxy.web.status_page import POLICY, AnswerFilter, Said, StatusPage
 
@@ -198,8 +199,8 @@ def _base_url(request: web.BaseRequest, public_url: str) -> str:
     Of the scheme that a server with TLS in front has, only the settings know.
     """
     host = request.headers.get("Host", "")
-    if public_url and host.lower() == address_text.authority(public_url):
-        return public_url.rstrip("/")
+    if public := own_base(host, None, public_url):
+        return public
     try:
         address_text.host(host, rooted=True)  # a shell reads these texts: no other characters may get in
     except BadTarget:
