@@ -57,7 +57,7 @@ FULL = Scale(
     content.GIB,
     400 * content.MIB,
     3,
-    5,
+    7,
     flood=2.0,
     wrk=2,
     crowd=50,

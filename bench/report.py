@@ -111,7 +111,8 @@ def _method() -> str:
     return (
         "## How it is measured\n\n"
         "- Every server starts with an empty cache, one after another within each repetition, so that what else the "
-        "machine does meets all of them.\n"
+        "machine does meets all of them. Each repetition gives a quotient of two servers; the median of these counts, "
+        "which may differ from the quotient of the medians in the tables.\n"
         "- The origin counts the body bytes that it sends. Limited, it sends each connection 20 MB/s evenly, 30 ms "
         "after the request.\n"
         "- CPU is user and system time of the server's whole process tree; peak memory the sum of `VmHWM` over it, "

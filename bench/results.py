@@ -62,9 +62,13 @@ class Results:
         self.left_out[case] = reason
         say(f"({case}) left out: {reason}")
 
+    def values(self, row: Row, metric: str) -> Sequence[float]:
+        """A metric in the order of its repetitions; nothing where it was not measured."""
+        return self.figures.get(row, {}).get(metric, ())
+
     def median(self, row: Row, metric: str) -> float | None:
         """The median of a metric over its repetitions; None where nothing was measured."""
-        values = self.figures.get(row, {}).get(metric)
+        values = self.values(row, metric)
         return statistics.median(values) if values else None
 
     def highest(self, row: Row, metric: str) -> float | None:

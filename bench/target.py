@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import operator
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,14 @@ def ratio(results: Results, case: str, name: str, metric: str, other: str) -> fl
 
 
 def quotient(results: Results, row: Row, other: Row, metric: str) -> float | None:
-    """One median ÷ another; None where one of them was not measured."""
-    value, divisor = results.median(row, metric), results.median(other, metric)
-    return None if value is None or not divisor else value / divisor
+    """One figure ÷ another; None where one of them was not measured.
+
+    Both are measured in turn. So each repetition gives a quotient, and the median of these counts: that the machine is
+    slower in one repetition than in the next drops out. Where one has fewer repetitions, medians are divided.
+    """
+    values, divisors = results.values(row, metric), results.values(other, metric)
+    if not values or not divisors:
+        return None
+    if len(values) != len(divisors):
+        values, divisors = [statistics.median(values)], [statistics.median(divisors)]
+    return statistics.median(map(operator.truediv, values, divisors)) if all(divisors) else None

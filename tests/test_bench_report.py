@@ -88,3 +88,18 @@ def test_quotient__of_nothing() -> None:
 def test_target__at_its_limit(bound: Bound, met: bool) -> None:
     """A figure that is its limit keeps to it."""
     assert met is Target("it", 1.0, bound, 1.0).met
+
+
+def test_quotient__of_each_repetition() -> None:
+    """The machine was slow in one repetition, for both: that changes nothing."""
+    results = Results()
+    ours, other = Row("h", "page", OURS), Row("h", "page", "nginx")
+    for speed, both in ((1.0, 100.0), (1.1, 100.0), (1.2, 10.0)):
+        results.add(ours, rate=speed * both)
+        results.add(other, rate=both)
+
+    assert quotient(results, ours, other, "rate") == pytest.approx(1.1)
+
+    results.add(other, rate=100.0)
+
+    assert quotient(results, ours, other, "rate") == pytest.approx(1.0)
