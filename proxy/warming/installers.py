@@ -268,9 +268,21 @@ def _pairs(words: Sequence[str], valued: frozenset[str]) -> Iterator[tuple[str, 
             yield name, value
         elif word in valued:
             yield word, next(following, "")
-        elif word[:2] in valued and len(word) > 2 and not word.startswith("--"):  # noqa: PLR2004 `-rrequirements.txt`
-            yield word[:2], word[2:]
-        elif word.startswith("-"):
+        elif word.startswith("--"):
             yield word, ""
+        elif word.startswith("-"):
+            yield from _letters(word, following, valued)
         else:
             yield "", word
+
+
+def _letters(word: str, following: Iterator[str], valued: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """The options of a word with one dash: `-qq`, `-rrequirements.txt`, `-Ur requirements.txt`, `-t=stable`."""
+    for place, letter in enumerate(word[1:], 2):
+        option = f"-{letter}"
+        if option in valued:
+            yield option, word[place:].removeprefix("=") or next(following, "")
+            return
+        if letter == "=":  # `-q=2`
+            return
+        yield option, ""

@@ -26,6 +26,10 @@ def found(text: str) -> Installed | None:
             "pip install -r a.txt --requirement=b.txt -rc.txt -c d.txt",
             FromIndex(files=(("a.txt", False), ("b.txt", False), ("c.txt", False), ("d.txt", True))),
         ),
+        (
+            "pip install -qUr a.txt -Uc d.txt -qqrb.txt -vv",
+            FromIndex(files=(("a.txt", False), ("d.txt", True), ("b.txt", False))),
+        ),
         ("uv pip sync --require-hashes locked", FromIndex((), (("locked", False),), first=True)),
         ("pip install -e . ./b[x] --target /t", FromIndex((), (), (".", "./b[x]"))),
         (
@@ -61,6 +65,8 @@ def found(text: str) -> Installed | None:
         ),
         ("apt -qq install -o APT::Install-Recommends=false curl", FromArchive(("curl",), recommends=False)),
         ("apt-get install -t stable-backports curl nano-", FromArchive(("curl",), release="stable-backports")),
+        ("apt-get -q=2 install -yt stable-backports curl", FromArchive(("curl",), release="stable-backports")),
+        ("apt-get install -y -t=stable-backports curl", FromArchive(("curl",), release="stable-backports")),
         ("apt-get update", Nothing()),
         ("apt-get install -y", Nothing()),
         ("pip install --no-index --find-links /w a", Nothing()),
