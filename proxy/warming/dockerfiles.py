@@ -198,10 +198,11 @@ class _Reader:
             path = self.files.found(place.stage, run, place.workdir, f"{folder}/{projects.NAME}")
             if path is None:
                 return f"there is no {projects.NAME} that is copied to {folder}"
-            needs = projects.required(path, [one.strip() for one in extras.rstrip("]").split(",") if one.strip()])
-            if isinstance(needs, str):
-                return needs
+            named = [one.strip() for one in extras.rstrip("]").split(",") if one.strip()]
+            needs, unsaid = projects.required(path, named)
             made.lines += needs
+            if unsaid is not None:
+                found.unread.append(UnreadLine(run.line, _short(" ".join(step.words)), unsaid))
         if made not in found.requirements and (made.lines or made.left_out):
             found.requirements.append(made)
         return None

@@ -88,11 +88,8 @@ def _sources(placed: Placed, sought: str) -> Iterator[str]:
     name = posixpath.basename(sought)
     if sought == placed.path and not placed.into:
         yield placed.source
-    elif (
-        placed.into
-        and posixpath.dirname(sought) == placed.path
-        and fnmatchcase(name, posixpath.basename(placed.source))
-    ):
+    elif posixpath.dirname(sought) == placed.path and fnmatchcase(name, posixpath.basename(placed.source)):
+        # Without a slash at its end, too: `COPY requirements.txt /app` where that folder is there.
         yield posixpath.join(posixpath.dirname(placed.source), name)
     if sought.startswith(placed.path.rstrip("/") + "/"):
         yield posixpath.join(placed.source, posixpath.relpath(sought, placed.path))

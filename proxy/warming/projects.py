@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from packaging.pylock import Pylock
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 from proxy.warming import text_files
 from proxy.warming.text_files import UnreadableFile
@@ -23,19 +25,45 @@ _DEFAULT = ("setuptools>=40.8.0", "wheel")  # of a build of which nothing is sai
 _WHEN_EDITABLE = {"hatchling": "editables"}
 
 
-def required(path: Path, extras: Sequence[str]) -> list[str] | str:
-    """What a project requires, with its build; or why that is not known. `path`: of its pyproject.toml."""
+def required(path: Path, extras: Sequence[str]) -> tuple[list[str], str | None]:
+    """What a project requires, with its build; and why that is not all, if it is not. `path`: of its pyproject.toml."""
     try:
         table = _table(path)
         project = table.get("project", {})
-        if "dependencies" in project.get("dynamic", ()):
-            return f"what {path} requires is known only when it is built"
-        lines = [*project.get("dependencies", ()), *_of_build(table)]
-        for extra in extras:
-            lines += project.get("optional-dependencies", {}).get(extra, ())
+        lines = [*_named(project, [""]), *_of_build(table), *_named(project, extras)]
+        dynamic = {"dependencies", *(["optional-dependencies"] if extras else [])} & set(project.get("dynamic", ()))
     except (UnreadableFile, ValueError, AttributeError, TypeError) as error:
-        return f"{path} cannot be read: {error}"
-    return [str(line) for line in lines]
+        return [], f"{path} cannot be read: {error}"
+    # Without a table of its own the rest stands in a setup.py, or where another tool has it.
+    unsaid = f"what {path} requires is known only when it is built" if dynamic or "project" not in table else None
+    return lines, unsaid
+
+
+def _named(project: dict[str, Any], extras: Sequence[str]) -> Iterator[str]:
+    """What these extras of a project require; an empty one stands for what is always required.
+
+    An extra that names the project with further ones (`all = ["demo[x,y]"]`) stands for those.
+    """
+    offered = {canonicalize_name(name): lines for name, lines in project.get("optional-dependencies", {}).items()}
+    offered[canonicalize_name("")] = project.get("dependencies", ())
+    waiting = [canonicalize_name(extra) for extra in extras]
+    for extra in waiting:  # which grows meanwhile
+        for line in offered.get(extra, ()):
+            own = _further(str(line), str(project.get("name", "")))
+            if own is None:
+                yield str(line)
+            else:
+                waiting += [one for one in own if one not in waiting]
+
+
+def _further(line: str, project: str) -> list[NormalizedName] | None:
+    """The extras in a requirement of the project itself; None: it is of another one."""
+    try:
+        read = Requirement(line)
+    except InvalidRequirement:
+        return None  # who resolves it says what is wrong
+    same = canonicalize_name(read.name) == canonicalize_name(project)
+    return sorted(map(canonicalize_name, read.extras)) if same else None
 
 
 def builds(path: Path, lock: Pylock | UvLock) -> list[list[str]]:

@@ -114,24 +114,27 @@ class Requirements:
         """Of a project in a folder beside the file take what it requires; else say that it is of no index."""
         folder, _, extras = place.partition("[")
         project = path.parent / folder / projects.NAME
-        lines: list[str] | str = ""
+        why: str | None = _why(place)
         if "://" not in place and os.path.isfile(project):  # noqa: PTH113 - a text that is too long for a path is none
-            lines = projects.required(project, [one.strip() for one in extras.rstrip("]").split(",") if one.strip()])
-        if isinstance(lines, list):
+            named = [one.strip() for one in extras.rstrip("]").split(",") if one.strip()]
+            lines, why = projects.required(project, named)
             to += lines
-        else:
-            self.left_out.append(LeftOut(text_files.without_user(line), lines or _why(place)))
+        if why is not None:
+            self.left_out.append(LeftOut(text_files.without_user(line), why))
 
     def _requirement(self, line: str, to: list[str], path: Path, where: str) -> None:
         """Take a line with a requirement in, as pip reads it: from the first word with a dash on it has options."""
         text, _, options = line.partition(" -")
         text = text.strip()
+        place = text.partition(" ;")[0].rstrip()  # a folder may have a marker, too
         try:
             read = None if _ELSEWHERE.match(text) else Requirement(text)
         except InvalidRequirement as error:
-            raise UnreadableFile(f"{where}: this is no requirement such as demo==1.0: {text}") from error
+            if not _is_folder(path.parent, place):
+                raise UnreadableFile(f"{where}: this is no requirement such as demo==1.0: {text}") from error
+            read = None
         if read is None or read.url is not None:
-            self._leave_out(text, read.url or "" if read else text, to, path)
+            self._leave_out(text, read.url or "" if read else place, to, path)
             return
         to.append(text)
         allowed = {one.lower() for one in _HASH.findall(f"-{options}")}
@@ -150,6 +153,11 @@ def elsewhere(text: str) -> LeftOut | None:
     """What is to be said of a requirement that is from no index; None if it is from one. Raises InvalidRequirement."""
     url = Requirement(text).url
     return None if url is None else LeftOut(text_files.without_user(text), _why(url))
+
+
+def _is_folder(base: Path, place: str) -> bool:
+    """Whether it names a folder as pip takes one, without a dot in front: `libs/demo`, `libs/demo[extra]`."""
+    return "/" in place and os.path.isdir(base / place.partition("[")[0])  # noqa: PTH112 - as of a file
 
 
 def _why(where: str) -> str:
@@ -174,13 +182,18 @@ def _lines(text: str, variables: Mapping[str, str]) -> Iterator[tuple[int, str]]
 
 
 def _options(line: str, where: str) -> Iterator[tuple[str, str]]:
-    """The options of a line, with their values. Raises UnreadableFile."""
+    """The options of a line, with their values. Raises UnreadableFile.
+
+    Words that belong to none mean nothing to pip: `-e ./demo ; python_version > "3"`, as poetry writes it.
+    """
     try:
         words = iter(shlex.split(line))
     except ValueError as error:
         raise UnreadableFile(f"{where}: {error}: {text_files.without_user(line)}") from error
     for word in words:
         name, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            continue
         if not re.match(r"-[a-z]|--[a-z]", word):
             raise UnreadableFile(f"{where}: this is no line of a requirements file: {text_files.without_user(line)}")
         if not word.startswith("--") and len(word) > 2:  # noqa: PLR2004 `-rbase.txt`

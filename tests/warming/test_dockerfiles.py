@@ -126,7 +126,10 @@ def test_read__what_is_not_understood(tmp_path: Path, line: str, said: str) -> N
     """Each is listed with its line and the reason; the others are read all the same."""
     (tmp_path / "broken.txt").write_text("-i https://other.example/simple\n", encoding="utf-8")
     (tmp_path / "poetry.lock").write_text("package = 5", encoding="utf-8")
-    for name, text in (("dynamic", '[project]\ndynamic = ["dependencies"]'), ("wrong", "=")):
+    for name, text in (
+        ("dynamic", 'project = {dynamic = ["dependencies"]}\nbuild-system = {requires = []}'),
+        ("wrong", "="),
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "pyproject.toml").write_text(text, encoding="utf-8")
     names = "broken.txt poetry.lock"
@@ -254,3 +257,19 @@ def test_read__mount_without_a_type(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("a\n", encoding="utf-8")
     found = of(tmp_path, "FROM x\nRUN --mount=target=/src,source=. pip install -r /src/requirements.txt\n")
     assert ([Requirements(["a"])], []) == (found.requirements, found.unread)
+
+
+def test_read__into_a_folder_that_is_there(tmp_path: Path) -> None:
+    """A COPY into the working folder needs no slash at its end; the letters of options may stand together."""
+    (tmp_path / "requirements.txt").write_text("a\n", encoding="utf-8")
+    found = of(tmp_path, "FROM x\nWORKDIR /app\nCOPY requirements.txt /app\nRUN pip install -qUr requirements.txt\n")
+    assert ([Requirements(["a"])], []) == (found.requirements, found.unread)
+
+
+def test_read__project_that_does_not_say(tmp_path: Path) -> None:
+    """What else the command installs is warmed all the same, with what the project's build requires."""
+    (tmp_path / "requirements.txt").write_text("a\n", encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text('[build-system]\nrequires = ["b"]\n', encoding="utf-8")
+    found = of(tmp_path, "FROM x\nCOPY . .\nRUN pip install -r requirements.txt .\n")
+    assert [Requirements(["a", "b"])] == found.requirements
+    assert ["line 3"] == [str(one).partition(":")[0] for one in found.unread]

@@ -19,6 +19,7 @@ COPY . .
 COPY ["deep/a.txt", "b.txt"]
 COPY deep/a.txt deep/c.txt into/
 COPY deep /tree
+COPY deep/a.tx[t] /there
 COPY --from=files /kept /from-stage
 FROM first
 RUN --mount=type=bind,source=deep,target=/mounted \\
@@ -49,6 +50,7 @@ def files(tmp_path: Path) -> ImageFiles:
         ("b.txt", "deep/a.txt"),
         ("/src/into/c.txt", "deep/c.txt"),
         ("/tree/c.txt", "deep/c.txt"),
+        ("/there/a.txt", "deep/a.txt"),
         ("/mounted/a.txt", "deep/a.txt"),
         ("/other/kept/wanted", "requirements.txt"),
         ("/other/project/uv.lock", "uv.lock"),

@@ -56,17 +56,32 @@ def project(folder: Path, text: str) -> Path:
 def test_required(tmp_path: Path) -> None:
     """Itself, the extras that are asked for, and its build."""
     path = project(tmp_path, PROJECT)
-    assert ["a", "hatchling>=1", "editables"] == required(path, [])
-    assert ["a", "hatchling>=1", "editables", "b"] == required(path, ["x", "unknown"])
-    assert ["setuptools>=40.8.0", "wheel"] == required(project(tmp_path, "[tool.x]\n"), [])
+    assert (["a", "hatchling>=1", "editables"], None) == required(path, [])
+    assert (["a", "hatchling>=1", "editables", "b"], None) == required(path, ["X", "unknown"])
 
 
 @pytest.mark.parametrize(
-    "text", ["[project]\ndynamic = ['dependencies']", "[project", "project = 1", "[project]\ndependencies = 1"]
+    "text",
+    [
+        *("[tool.x]\n", "[project]\ndynamic = ['dependencies']", "[project]\ndynamic = ['optional-dependencies']"),
+        *("[project", "project = 1", "[project]\ndependencies = 1"),
+    ],
 )
 def test_required__not_known(tmp_path: Path, text: str) -> None:
     """It is said why."""
-    assert isinstance(required(project(tmp_path, text), []), str)
+    assert required(project(tmp_path, text), ["x"])[1] is not None
+
+
+def test_required__extras_of_its_own(tmp_path: Path) -> None:
+    """An extra may name the project with others: these are taken, and no project of its name from an index."""
+    more = 'y = ["c", "Own[x]"]\nall = ["own[y,all]", "no requirement !"]\n'
+    path = project(tmp_path, PROJECT + more)
+    assert ["a", "hatchling>=1", "editables", "no requirement !", "c", "b"] == required(path, ["all"])[0]
+
+
+def test_required__what_its_build_needs(tmp_path: Path) -> None:
+    """That is known where the rest is not: it stands in a setup.py, or in another tool's table."""
+    assert ["setuptools>=40.8.0", "wheel"] == required(project(tmp_path, "[tool.x]\n"), [])[0]
 
 
 @pytest.mark.parametrize(("name", "text"), [("uv.lock", UV), ("pylock.toml", PYLOCK), ("pdm.lock", "")])

@@ -117,16 +117,24 @@ def test_add__left_out(tmp_path: Path, text: str) -> None:
     assert "secret" not in found.left_out[0].what
 
 
-@pytest.mark.parametrize("text", ["-e .", "--editable=./", ".", "./ --config-settings x=y", "-e .[x]", ".[x, y]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("-e .", "--editable=./", ".", "./ --config-settings x=y", "-e .[x]", ".[x, y]", "-e .[X]", "-e .[all]"),
+        *('-e . ; python_version >= "3.8"', './ ; python_version >= "3.8"', "sub/.."),
+    ],
+)
 def test_add__project_in_a_folder(tmp_path: Path, text: str) -> None:
     """What a project beside the file requires is wanted, with its build and the extras that are named."""
+    (tmp_path / "sub").mkdir()
     (tmp_path / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["b"]\n[project]\nname = "own"\ndependencies = ["a"]\n'
-        '[project.optional-dependencies]\nx = ["c"]\n',
+        '[project.optional-dependencies]\nx = ["c"]\nall = ["Own[x,all]"]\n',
         encoding="utf-8",
     )
     found = read(tmp_path, text)
-    assert (["a", "b", *(["c"] if "x]" in text or "x," in text else [])], []) == (found.lines, found.left_out)
+    with_extra = any(mark in text for mark in ("x]", "x,", "X", "all"))
+    assert (["a", "b", *(["c"] if with_extra else [])], []) == (found.lines, found.left_out)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +153,14 @@ def test_add__wrong(tmp_path: Path, text: str, said: str) -> None:
     """It is said in which file, and where in it."""
     with pytest.raises(UnreadableFile, match=said):
         read(tmp_path, text)
+
+
+def test_add__project_that_does_not_say(tmp_path: Path) -> None:
+    """What its build requires is wanted, and it is said that the rest is not known: it stands in a setup.py."""
+    (tmp_path / "pyproject.toml").write_text('[build-system]\nrequires = ["b"]\n', encoding="utf-8")
+    found = read(tmp_path, "-e .")
+    assert (["b"], ["-e ."]) == (found.lines, [one.what for one in found.left_out])
+    assert "known only when it is built" in found.left_out[0].why
 
 
 def test_elsewhere() -> None:
