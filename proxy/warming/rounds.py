@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from packaging.pylock import Pylock
+from packaging.requirements import InvalidRequirement
 
 from proxy.warming import archives
 from proxy.warming.archives import ArchiveFile, NoPackages, Packages
 from proxy.warming.choice import Chosen, LeftOut, Platform, Refused, choose
 from proxy.warming.fetching import Wanted, Warmed, Warming
-from proxy.warming.requirement_files import Requirements
+from proxy.warming.requirement_files import Requirements, elsewhere
 from proxy.warming.resolving import Unresolved, resolve
 from proxy.warming.uv_lock import UvLock
 from proxy.warming.wishes import Wishes
@@ -133,7 +134,10 @@ def _distributions(  # noqa: PLR0913 - what is wanted, where, and how
                 lock = wish
             else:
                 try:
-                    lock = resolve(wish, warming.usual, target.name, target.python, environ, fetching=fetching)
+                    wanted = _of_indexes(wish, report)
+                    if not wanted.lines:
+                        continue
+                    lock = resolve(wanted, warming.usual, target.name, target.python, environ, fetching=fetching)
                 except Unresolved as error:
                     report.refuse(Refused(", ".join(wish.lines), str(error)))
                     continue
@@ -144,6 +148,21 @@ def _distributions(  # noqa: PLR0913 - what is wanted, where, and how
                     report.leave_out(one)
                 else:
                     yield one
+
+
+def _of_indexes(wish: Requirements, report: Report) -> Requirements:
+    """The wish without what is from an address: whoever resolves it would fetch that, past the cache."""
+    lines = []
+    for line in wish.lines:
+        try:
+            other = elsewhere(line)
+        except InvalidRequirement:
+            other = None  # who resolves it says what is wrong
+        if other is None:
+            lines.append(line)
+        else:
+            report.leave_out(other)
+    return replace(wish, lines=lines)
 
 
 def _packages(

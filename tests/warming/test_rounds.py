@@ -98,3 +98,12 @@ async def test_run__the_same_name_in_two_archives(running: Running, origin: Orig
     """Each file is asked for."""
     keys = [archive_file(f"http://{host}.example/linux/debian/gpg") for host in ("a", "b")]
     assert 2 == len((await report(running, origin, Wishes([], [*keys]), check=True)).missing)
+
+
+async def test_run__from_an_address(running: Running, origin: Origin) -> None:
+    """What a project requires from an address is no matter of the cache, and is not fetched past it: the rest comes."""
+    there = f"there @ {origin.url}/there/there-1.0.tar.gz"
+    wishes = Wishes([Requirements([there, "third"]), Requirements([there])])
+    found = await report(running, origin, wishes)
+    assert ([], 1, [there]) == (found.refused, found.came, [one.what for one in found.left_out])
+    assert 0 == origin.count("/there/there-1.0.tar.gz")
