@@ -23,7 +23,7 @@ from packaging.pylock import (
     is_valid_pylock_path,
 )
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from proxy.warming import sboms, text_files, uv_lock
@@ -162,7 +162,8 @@ def _of_poetry(table: Mapping[str, Any]) -> Iterator[Package]:
         if source.get("type") in {"git", "file", "url"}:
             yield _elsewhere(row["name"], source["url"])
             continue
-        files = [(file["file"], file.get("hash")) for file in row.get("files") or listed.get(row["name"], ())]
+        found = row.get("files") or _of_version(row["version"], listed.get(row["name"], ()))
+        files = [(file["file"], file.get("hash")) for file in found]
         yield from _package(
             row["name"],
             row["version"],
@@ -172,6 +173,19 @@ def _of_poetry(table: Mapping[str, Any]) -> Iterator[Package]:
             python=row.get("python-versions"),
             unsaid=unsaid,
         )
+
+
+def _of_version(version: str, files: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The files of one version: once those of all that are locked stood together below the name of a project."""
+
+    def fits(filename: str) -> bool:
+        try:
+            read = parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename
+            return read(filename)[1] == Version(version)
+        except ValueError:  # of its name, and more digits than Python reads
+            return True
+
+    return [file for file in files if fits(file["file"])] or files
 
 
 def _of_pdm(table: Mapping[str, Any]) -> Iterator[Package]:

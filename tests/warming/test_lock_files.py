@@ -284,3 +284,19 @@ def test_of_report() -> None:
     assert (WHEEL, {"sha256": SHA}) == (demo.wheels[0].filename, demo.wheels[0].hashes)
     assert source.sdist is not None
     assert "source-1.0+cpu.tar.gz" == source.sdist.filename
+
+
+def test_read__versions_of_a_project_together(tmp_path: Path) -> None:
+    """Before version 2 poetry had the files of all versions of a project together: each version has its own."""
+    names = [f"demo-{version}{rest}" for version in ("1.0", "2.0") for rest in ("-py3-none-any.whl", ".tar.gz")]
+    files = "".join(f'{{file = "{name}", hash = "sha256:{SHA}"}}, ' for name in [*names, "demo-0.tar.bz2"])
+    rows = "".join(f'[[package]]\nname = "demo"\nversion = "{version}"\n' for version in ("1.0", "2.0"))
+    lock = read(
+        written(
+            tmp_path, "poetry.lock", f'{rows}[metadata]\nlock-version = "1.1"\n[metadata.files]\ndemo = [{files}]\n'
+        )
+    )
+    assert isinstance(lock, Pylock)
+    assert [names[:2], names[2:]] == [
+        [*(wheel.filename for wheel in one.wheels or ()), one.sdist.filename] for one in lock.packages if one.sdist
+    ]
