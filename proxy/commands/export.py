@@ -71,8 +71,8 @@ def export(flags: ExportFlags, environ: Mapping[str, str]) -> int:
             if flags.bundle == _STREAM:
                 _stream(store, wanted)
             else:
-                _file(store, wanted, Path(flags.bundle))
-                output.say(summary(flags.bundle, manifest_file.members(Path(flags.bundle))))
+                written = _file(store, wanted, Path(flags.bundle))
+                output.say(summary(flags.bundle, manifest_file.members(written)))
         return DONE
 
     return ended(work, "the bundle")
@@ -129,10 +129,11 @@ def _stream(store: BundlingStore, wanted: ExportWish) -> None:
     store.export(wanted, sys.stdout.fileno(), lambda _done, _of: None)
 
 
-def _file(store: BundlingStore, wanted: ExportWish, path: Path) -> None:
-    """Write beside the file, and put it in its place when it is whole."""
+def _file(store: BundlingStore, wanted: ExportWish, path: Path) -> Path:
+    """Write beside the file, and put it in its place when it is whole. Gives where that is: a link leads elsewhere."""
     if path.exists() and not path.is_file():
         raise WrongUsage(f"{path} is there, and is no file; - is standard output")
+    path = Path(os.path.realpath(path))  # such as of /dev/stdout, which has to stay what it is
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     part = Path(name)
     try:
@@ -153,6 +154,7 @@ def _file(store: BundlingStore, wanted: ExportWish, path: Path) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+    return path
 
 
 def _mask() -> int:
