@@ -65,7 +65,7 @@ class ExportChoice:
             return _place(found) in self._places if self.in_two_goes else _of_index(found, self._wish)
         meant = self._is_meant(entry, found)
         if meant and self._absent:
-            self._absent.discard(name_in_key(entry.key))
+            self._absent.discard(_name(entry.key))
         return meant
 
     def absent(self) -> list[str]:
@@ -179,13 +179,18 @@ def _names(files: Iterable[LockedFile]) -> dict[str, list[Mapping[str, str]]]:
     return names
 
 
+def _name(key: str) -> str:
+    """The name of a file with this key; that of a package may have a colon, behind the epoch of its version."""
+    return name_in_key(key) if key.startswith("file:") else key.rpartition("/")[2]
+
+
 def _of_index(found: Holding, wish: ExportWish) -> bool:
     return not wish.indexes or any(map(found.of_index, wish.indexes))
 
 
 def _locked(entry: Entry, wanted: Mapping[str, Sequence[Mapping[str, str]]]) -> bool:
     """Whether a lock file means it, or what lies beside it. What is beside has digests of its own."""
-    name = name_in_key(entry.key) if entry.key.startswith(_FILES) else ""
+    name = _name(entry.key) if entry.key.startswith(_FILES) else ""
     for ending in ("", *_ATTACHED):
         for hashes in wanted.get(name.removesuffix(ending), ()) if name.endswith(ending) else ():
             if ending or all(

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Coroutine, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, Protocol, TypeAlias
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -129,7 +129,7 @@ class Warming:
         return None if path is None else f"{self.cache}{path}"
 
     async def _have(self, http: aiohttp.ClientSession, chosen: Wanted, outcome: Warmed) -> None:
-        url, expected = await self._place(http, chosen)
+        url, expected, known = await self._place(http, chosen)
         name = chosen.filename
         if isinstance(chosen, Chosen) and name.endswith(".whl"):
             await self._metadata(http, url)
@@ -153,10 +153,10 @@ class Warming:
                 await _stored(http, url)
             if source is not None:
                 outcome.needs.update(build_requirements(name, source))
-        outcome.had.append(Had(chosen, size, came))
+        outcome.had.append(Had(known, size, came))
 
     async def _look(self, http: aiohttp.ClientSession, chosen: Wanted, outcome: Warmed) -> None:
-        url, size = await self._place(http, chosen)
+        url, size, known = await self._place(http, chosen)
         where = quote(urlsplit(url).path, safe="/%~:+@")
         async with http.get(f"{self.cache}/api/v1/explain?url={quote(where, safe='')}") as answer:
             await _check(answer)
@@ -164,7 +164,7 @@ class Warming:
         if found["forecast"].get("stored") is None:
             outcome.missing.append(chosen)
             return
-        outcome.had.append(Had(chosen, size or 0, came=False))
+        outcome.had.append(Had(known, size or 0, came=False))
         with _kept(chosen) as source:
             if source is not None:  # what its build needs has to be here, too
                 async with http.get(url) as answer:
@@ -173,12 +173,15 @@ class Warming:
                         source.write(piece)
                 outcome.needs.update(build_requirements(chosen.filename, source))
 
-    async def _place(self, http: aiohttp.ClientSession, chosen: Wanted) -> tuple[str, int | None]:
-        """The address of a file on the cache, and its size as far as it is known. Raises _Unfit."""
+    async def _place(self, http: aiohttp.ClientSession, chosen: Wanted) -> tuple[str, int | None, Wanted]:
+        """The address of a file on the cache, its size as far as it is known, and the file as its index names it.
+
+        Raises _Unfit.
+        """
         if isinstance(chosen, ArchiveFile):
-            return f"{self.cache}{chosen.path}", chosen.size
+            return f"{self.cache}{chosen.path}", chosen.size, chosen
         url, listed = await self._listed(http, chosen)
-        return url, listed.get("size")
+        return url, listed.get("size"), replace(chosen, filename=listed["filename"])
 
     async def _listed(self, http: aiohttp.ClientSession, chosen: Chosen) -> tuple[str, dict[str, Any]]:
         """The address of a file on the cache, and what the page says of it. Raises _Unfit."""

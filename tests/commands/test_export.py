@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,21 @@ async def test_export__what_an_earlier_bundle_has(
     assert capsys.readouterr().err.endswith("The bundle before it has 3 more.\n")
 
 
+async def test_export__through_a_link(machine: Machine, tmp_path: Path) -> None:
+    """The bundle is where the link leads, on the disk that is to be carried away, and the link stays."""
+    await filled(machine.data)
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "latest.tar"
+    link.symlink_to("disk/all.tar")
+
+    for _ in range(2):
+        assert 0 == await _export(machine, link)
+
+    assert "disk/all.tar" == str(link.readlink())
+    assert set(FILES) == _keys(tmp_path / "disk" / "all.tar")
+    assert ["all.tar"] == [one.name for one in (tmp_path / "disk").iterdir()]
+
+
 async def test_export__to_standard_output(machine: Machine) -> None:
     """A tar, and nothing else; a wish may be given as JSON, as a verb outside of a container gives it."""
     await filled(machine.data)
@@ -177,7 +193,8 @@ async def test_export__damaged_file(
 
 def _publish_build(origin: Origin) -> tuple[Package, ...]:
     """Have two builds and what nobody needs; gives what `demo` and `fromsource` need, `demo` first."""
-    demo, other, unneeded = wheel("demo", requires=("other",)), wheel("other"), wheel("unneeded")
+    demo, unneeded = wheel("demo", requires=("other",)), wheel("unneeded")
+    other = replace(wheel("other"), filename="Other-1.0-py3-none-any.whl")  # which uv spells in its own way
     source, backend = sdist("fromsource", pyproject='[build-system]\nrequires = ["backend"]\n'), wheel("backend")
     origin.publish(demo, other, unneeded, source, backend, fmt="both", metadata=True)
     return demo, other, source, backend
@@ -214,6 +231,13 @@ async def test_export__for_a_build(
     assert {one.filename for one in built} == {name for name in names if not name.endswith(".metadata")}
     assert {one.project for one in built} == {key.split(":")[2] for key in _keys(bundle) if key.startswith("page:")}
     assert 2 == await run("demo", projects=("demo",))
+
+    lock = tmp_path / "pylock.toml"  # which has the normalised name of a file, as some tools write it
+    file = f'{{name = "{built[1].filename.lower()}", path = "x", hashes = {{sha256 = "{built[1].sha256}"}}}}'
+    package = f'[[packages]]\nname = "other"\nversion = "1.0"\nwheels = [{file}]\n'
+    lock.write_text(f'lock-version = "1.0"\ncreated-by = "x"\n{package}', encoding="utf-8")
+    assert 0 == await run(str(lock))
+    assert built[1].filename in {key.rpartition("/")[2] for key in _keys(bundle)}
 
 
 async def test_export__for_a_build_where_no_cache_runs(

@@ -79,6 +79,15 @@ def test_choose__with_what_belongs_to_it(wish: ExportWish, keys: set[str]) -> No
     assert keys == {one.key for one in _chosen(wish)[0]}
 
 
+def test_choose__package_with_an_epoch() -> None:
+    """Some archives have a colon in the name of a package; nothing of it is lost."""
+    key = HELLO.replace("hello_2", "hello_1:2")
+    choice = ExportChoice(ExportWish(files=(LockedFile("hello_1:2_amd64.deb"),)), NOW)
+    one = entry(key, b"deb")
+    choice.note(one)
+    assert (True, []) == (choice.means(one), choice.absent())
+
+
 def test_absent__files_of_a_lock() -> None:
     """Those that nothing stored is."""
     wish = ExportWish(files=(LockedFile("six-1.tar.gz"), LockedFile("b-1.zip"), LockedFile("a-1.zip", {"md5": "1"})))

@@ -97,7 +97,9 @@ async def test_fetch__name_in_another_spelling(running: Running, origin: Origin)
     other = replace(chosen(WHEEL), filename=WHEEL.filename.replace("demo", "DEMO"))
     found = await fetch(running, origin, other)
     assert ([], [WHEEL.body.size]) == (found.refused, [had.size for had in found.had])
-    assert [] == (await fetch(running, origin, other, check=True)).missing
+    again = await fetch(running, origin, other, check=True)
+    assert [] == again.missing
+    assert [WHEEL.filename] * 2 == [had.chosen.filename for had in (*found.had, *again.had)]  # whoever exports has that
 
 
 async def test_fetch__check(running: Running, origin: Origin) -> None:
