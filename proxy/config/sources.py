@@ -5,6 +5,7 @@ Called by `loading`. Values stay as they were written; the only errors here are 
 
 from __future__ import annotations
 
+import re
 import stat
 import sys
 import tomllib
@@ -21,6 +22,8 @@ from proxy.config.settings import PREFIX, Settings
 FILE_NAME = "pullthrough.toml"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 _LONGEST = 1 << 20  # bytes of a settings file
+# What Kubernetes has in PULLTHROUGH_PORT where a service is called `pullthrough`: no value of a setting looks so.
+_LINK = re.compile(r"(?:tcp|udp|sctp)://[0-9a-fA-F.:\[\]]+:[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,11 @@ def read_environment(environ: Mapping[str, str]) -> tuple[ConfigSource, list[str
     known = {variable(path) for path, _ in settings_fields()}
     known |= {*(variable((name,)) for name in LISTS), FILE_VARIABLE}
     source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): environ[name] for name in known - {FILE_VARIABLE} if environ.get(name)}
+    source.env_vars = {
+        name.lower(): environ[name]
+        for name in known - {FILE_VARIABLE}
+        if environ.get(name) and not _LINK.fullmatch(environ[name])
+    }
     strays = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
     return ConfigSource("environment", source()), [
         f"{name}: no such setting; did you mean {meant}?" for name in strays if (meant := nearest_variable(name))

@@ -327,6 +327,15 @@ def test_load__variables_of_an_orchestrator(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("link", ["tcp://10.96.0.7:3142", "tcp://[fd00::7]:3142"])
+def test_load__port_of_an_orchestrator(tmp_path: Path, link: str) -> None:
+    """Kubernetes calls one of them as this program calls a setting: that is no port, and does not stop the start."""
+    assert 3142 == _load(tmp_path, environ={**_HOME, "PULLTHROUGH_PORT": link}).port
+    assert ["PULLTHROUGH_PORT: must be a whole number"] == _errors(
+        tmp_path, environ={**_HOME, "PULLTHROUGH_PORT": "tcp://cache"}
+    )
+
+
 def test_origin__each_place(tmp_path: Path) -> None:
     """Every value remembers where it came from."""
     (tmp_path / "pullthrough.toml").write_text("[fetch]\nretries = 1\n", encoding="utf-8")
