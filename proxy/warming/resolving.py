@@ -24,6 +24,8 @@ from proxy.warming.platforms import for_uv
 from proxy.warming.requirement_files import Requirements
 
 _KEPT = 4000  # characters of what uv said that are shown
+# They lead to upstream, and nobody but the cache is asked.
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 
 class Unresolved(PullthroughError):
@@ -120,7 +122,11 @@ def _by_pip(installing: list[str], folder: Path, indexes: list[str], environ: Ma
 
 
 def _run(program: str, command: Sequence[str], environ: Mapping[str, str]) -> None:
-    kept = {name: value for name, value in environ.items() if not name.startswith(("UV_", "PIP_"))}
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(("UV_", "PIP_")) and name.lower() not in _PROXIES
+    }
     try:
         ended = subprocess.run(  # noqa: S603 - no shell reads it
             command,

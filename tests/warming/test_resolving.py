@@ -86,6 +86,15 @@ async def test_resolve__where_it_is_looked_for(
     assert ["1.0"] == [str(one.version) for one in lock.packages]
 
 
+async def test_resolve__behind_a_proxy(running: Running) -> None:
+    """The proxy that leads to upstream has no part in what is asked of the cache."""
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    environ = {**os.environ, **proxies, "NO_PROXY": "", "no_proxy": ""}
+    index = f"{running.url}/pypi/simple/"
+    lock = await asyncio.to_thread(resolve, Requirements(["other"]), index, None, "3.12", environ)
+    assert ["other"] == [one.name for one in lock.packages]
+
+
 async def test_resolve__no_set(running: Running) -> None:
     """What uv says is said."""
     with pytest.raises(Unresolved, match="other"):
