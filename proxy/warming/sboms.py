@@ -56,7 +56,7 @@ def of_xml(text: str) -> Sbom:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("an SBOM has no document type")
     try:
-        root = ET.fromstring(text.encode())  # noqa: S314 - without a document type there are no entities
+        root = ET.fromstring(text)  # noqa: S314 - without a document type there are no entities
     except ET.ParseError as error:
         raise ValueError(str(error)) from error
     if root.tag.rpartition("}")[2] != "bom" or "cyclonedx.org" not in root.tag:
@@ -74,7 +74,7 @@ def _of_element(component: ET.Element) -> _ListedComponent:
 def _of_components(components: Iterable[Mapping[str, Any]]) -> Iterator[_ListedComponent]:
     """All; nested ones too."""
     for component in components:
-        properties = {one["name"]: one.get("value", "") for one in component.get("properties") or ()}
+        properties = {str(one.get("name")): one.get("value", "") for one in component.get("properties") or ()}
         yield _ListedComponent(str(component.get("purl", "")), properties)
         yield from _of_components(component.get("components", ()))
 

@@ -89,3 +89,19 @@ def test_of_json__none(text: str) -> None:
     """Other documents, and versions that are none."""
     with pytest.raises(ValueError, match=r"SBOM|version"):
         of_json(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "ISO-8859-1"])
+def test_of_xml__encoding(encoding: str) -> None:
+    """The text is decoded already, whatever its first line says of that."""
+    text = (
+        f'<?xml version="1.0" encoding="{encoding}"?><bom xmlns="http://cyclonedx.org/schema/bom/1.5"><components>'
+        "<component><name>é</name><purl>pkg:pypi/demo@1</purl></component></components></bom>"
+    )
+    assert Sbom(("demo==1",)) == of_xml(text)
+
+
+def test_of_json__property_without_a_name() -> None:
+    """It says nothing of where a component is needed."""
+    component = {"purl": "pkg:pypi/demo@1", "properties": [{"value": "x"}]}
+    assert Sbom(("demo==1",)) == of_json(json.dumps({"bomFormat": "CycloneDX", "components": [component]}))
