@@ -210,7 +210,7 @@ def of_stanzas(text: str) -> Iterator[str]:
     for stanza in re.split(r"\n\s*\n", plain):
         rows = re.findall(r"^([A-Za-z-]+):((?:.|\n(?=[ \t]))*)", stanza, flags=re.MULTILINE)
         fields = {name.lower(): value.split() for name, value in rows}
-        if "deb" not in fields.get("types", ()) or fields.get("enabled", ["yes"])[0].lower() in {"no", "false"}:
+        if "deb" not in fields.get("types", ()) or (fields.get("enabled") or ["yes"])[0].lower() in {"no", "false"}:
             continue
         options = f"[arch={','.join(fields['architectures'])}] " if fields.get("architectures") else ""
         for url in fields.get("uris", ()):

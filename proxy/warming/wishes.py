@@ -5,6 +5,7 @@ Called by `commands.warm`. Reads the files that are named, and asks nobody.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,9 +76,9 @@ def gather(wanted: Sequence[str], apt: AptWish, site: AskedCache, variables: Map
         path = Path(text)
         if text.endswith(_FILES) and "://" not in text:
             found.files.append(_named(path.name))
-        elif path.is_file() and dockerfiles.is_dockerfile(path):
+        elif (there := _is_file(path)) and dockerfiles.is_dockerfile(path):
             _add_dockerfile(path, apt, site, found)
-        elif path.is_file():
+        elif there:
             _add_file(path, site, found, together)
         elif text.startswith(("http://", "https://")):
             found.files.append(_archive_file(text, site.cache))
@@ -93,6 +94,16 @@ def gather(wanted: Sequence[str], apt: AptWish, site: AskedCache, variables: Map
         sources = archives.sources(apt.sources, site.cache)
         found.packages.append(Packages(names, sources, apt.architecture, apt.recommends))
     return found
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a text is the path of a file. One that is too long for a path, such as with a marker, is none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def _add_file(path: Path, site: AskedCache, found: Wishes, together: Requirements) -> None:

@@ -62,6 +62,7 @@ def test_sources__files(tmp_path: Path) -> None:
         "Types: deb deb-src\n# why\nURIs: http://b.example/d\nSuites: s s-updates\nComponents: main\nSigned-By:\n"
         " -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n URIs: nothing\n\n"
         "Types: deb\nEnabled: no\nURIs: http://c.example/d\nSuites: s\n\n"
+        "Types: deb\nEnabled:\nURIs: http://b.example/e\nSuites: s\n\n"
         "Types: deb\nURIs: http://d.example/d\nSuites: /\nArchitectures: arm64 armhf\n"
     )
     (tmp_path / "c.save").write_text("deb http://no.example/ x\n", encoding="utf-8")
@@ -70,6 +71,7 @@ def test_sources__files(tmp_path: Path) -> None:
             "[trusted=yes] /a.example/d s main",
             "[trusted=yes] /b.example/d s main",
             "[trusted=yes] /b.example/d s-updates main",
+            "[trusted=yes] /b.example/e s",
             "[trusted=yes arch=arm64,armhf] /d.example/d /",
         ]
         == through(str(tmp_path))

@@ -132,3 +132,9 @@ def test_gather__wrong(text: str) -> None:
     """It is said what may be named."""
     with pytest.raises(WrongUsage):
         named(text)
+
+
+def test_gather__requirement_that_is_long() -> None:
+    """It is longer than the name of any file may be."""
+    text = "demo>=1 ; " + " or ".join(f"python_version == '3.{minor}'" for minor in range(20))
+    assert [Requirements([text])] == named(text).distributions
