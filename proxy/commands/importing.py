@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from proxy.builds.store_access import DataPlace, reach
+from proxy.bundles import layout
 from proxy.bundles.foreign_files import foreign_files, tar_of
 from proxy.bundles.importing import Imported, ImportWish
 from proxy.bundles.manifest import BadBundle
@@ -25,6 +26,10 @@ from proxy.control.protocol import ControlError
 from proxy.errors import WrongUsage
 
 _PIECE = 1 << 20  # bytes that are read at once
+_UNPACKED = (
+    "This folder is a bundle that was unpacked. Its pages and lists were not taken in: they come with the bundle itself"
+    ", from before it was unpacked."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,8 @@ def take_in(flags: ImportFlags, environ: Mapping[str, str]) -> int:
                 sys.stdout.write(output.json_text(done, line=True))
                 sys.stdout.flush()
             else:
-                output.lines(sys.stdout, summary(path, done, _strange(done, flags), loose=_is_loose(path, flags)))
+                texts = summary(path, done, _strange(done, flags), loose=_is_loose(path, flags))
+                output.lines(sys.stdout, [*texts, *([_UNPACKED] if Path(path, layout.MANIFEST).is_file() else [])])
             status = FAILED if done.missing else status
         return status
 
@@ -98,6 +104,8 @@ def _pieces(path: str, advance: Callable[[int, int], None]) -> Iterator[bytes]:
             yield from _counted(_read(sys.stdin.buffer), 0, advance)
         elif Path(path).is_dir():
             files = foreign_files(Path(path))
+            if not files:
+                raise WrongUsage(f"{path}: there is no archive in this folder, such as a wheel or a deb")
             yield from _counted(tar_of(files), sum(file.size for file in files), advance)
         else:  # a pipe with a name
             with _opened(path) as file:

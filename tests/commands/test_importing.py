@@ -105,6 +105,17 @@ async def test_import__folder(machine: Machine, tmp_path: Path) -> None:
         assert store.blob(Digest("sha256", sha256(_WHEEL))) is not None
 
 
+async def test_import__unpacked_bundle(machine: Machine, tmp_path: Path, path: Path) -> None:
+    """Its files are taken in, and it is said that its pages are not."""
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+
+    result = await machine.run("import", str(tmp_path / "unpacked"))
+
+    assert (0, "took in 1 file") == (result.status, result.out.splitlines()[0].partition(": ")[2][:14]), result.err
+    assert "This folder is a bundle that was unpacked." in result.out
+
+
 async def test_import__tar_of_files(machine: Machine, tmp_path: Path) -> None:
     """A tar without a manifest is refused, unless somebody says that it is one of files."""
     path = tmp_path / "files.tar"
@@ -122,12 +133,19 @@ async def test_import__tar_of_files(machine: Machine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "status", "reason"),
-    [("nowhere.tar", 2, "there is no such file or folder"), ("text", 1, "This is no tar"), ("empty", 1, "is empty")],
+    [
+        ("nowhere.tar", 2, "there is no such file or folder"),
+        ("text", 1, "This is no tar"),
+        ("empty", 1, "is empty"),
+        ("folder", 2, "there is no archive in this folder"),
+    ],
 )
 async def test_import__what_is_none(machine: Machine, tmp_path: Path, name: str, status: int, reason: str) -> None:
     """What is no bundle is said in a line."""
     (tmp_path / "text").write_bytes(b"text" * 1000)
     (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("a list\n", encoding="utf-8")
 
     result = await machine.run("import", str(tmp_path / name))
 
