@@ -35,8 +35,10 @@ class Need:
         """Read one. Raises KeyError, TypeError, InvalidMarker."""
         marker = row.get("marker")
         may_hold(marker, {})  # it is one
+        if not isinstance(version := row.get("version"), str | None):
+            raise TypeError("a version has to be a text")
         extras = tuple(row.get("extra", ()) or row.get("extras", ()))
-        return cls(canonicalize_name(row["name"]), row.get("version"), row.get("source"), marker, extras)
+        return cls(canonicalize_name(row["name"]), version, row.get("source"), marker, extras)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def _all(package: LockedPackage) -> Iterator[Need]:
 
 
 def _fits(package: LockedPackage, need: Need) -> bool:
-    return need.version in {None, package.version} and need.source in (None, package.source)
+    return need.version in (None, package.version) and need.source in (None, package.source)
 
 
 def needs(rows: Iterable[Mapping[str, Any]]) -> tuple[Need, ...]:

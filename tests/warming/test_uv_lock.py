@@ -8,6 +8,7 @@ import pytest
 
 from proxy.warming import lock_files
 from proxy.warming.platforms import wanted
+from proxy.warming.text_files import UnreadableFile
 from proxy.warming.uv_lock import UvLock
 
 INDEX = 'source = { registry = "https://index.example/simple" }'
@@ -113,3 +114,11 @@ def test_on__from_elsewhere(tmp_path: Path, source: str, left: list[str]) -> Non
     """What is from no index stays as such, but for what is in a folder."""
     text = PROJECT + f'[[package]]\nname = "always"\nversion = "1"\nsource = {source}\n'
     assert left == names(tmp_path, text, "linux")
+
+
+@pytest.mark.parametrize("version", ['["1"]', "{}", "1"])
+def test_on__version_that_is_none(tmp_path: Path, version: str) -> None:
+    """It is refused when it is read, and nothing is left out silently."""
+    text = LOCK.replace('name = "forked", version = "1"', f'name = "forked", version = {version}')
+    with pytest.raises(UnreadableFile, match="a version has to be a text"):
+        names(tmp_path, text, "linux")
