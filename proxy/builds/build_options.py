@@ -8,6 +8,7 @@ no parts of layer keys, and stand in no image.
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _SHORT = {"f": "file", "t": "tag", "o": "output", "c": "cpu-shares", "m": "memor
 _OWN_CACHE = ("no-cache", "cache-from", "cache-to", "output")
 _URL = re.compile(r"^(https?://|git://|ssh://|git@|github\.com/)")
 _NOT_OF_A_NAME = re.compile(r"[^a-z0-9]+")
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Docker calls them, where it calls them otherwise
 _OF_APT = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
@@ -81,6 +83,8 @@ def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
     if "file" in options:
         file = options["file"][-1]
         path = None if file == _STDIN or _URL.match(file) else cwd / file
+        if folder is None and not Path(file).is_absolute():
+            path = None  # of a context that is elsewhere, docker looks for it there
     elif folder is not None:
         path = _default_file(folder, cwd)
         extra += ["--file", str(path)] if path.name == CACHED_FILE else []
@@ -105,6 +109,12 @@ def read(arguments: Sequence[str], cwd: Path) -> BuildOptions:
         or any(name == "BUILDKIT_INLINE_CACHE" for name, _ in map(_pair, options.get("build-arg", []))),
         secrets=frozenset(filter(None, map(_secret_id, options.get("secret", [])))),
     )
+
+
+def own_platform() -> str:
+    """What this machine's engine builds for where nobody names a platform, as in "linux/arm64"."""
+    machine = platform.machine().lower()
+    return f"linux/{_MACHINES.get(machine, machine)}"
 
 
 def _default_file(folder: Path, cwd: Path) -> Path:

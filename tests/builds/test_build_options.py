@@ -133,6 +133,16 @@ def test_read__context_elsewhere(project: Path, context: str) -> None:
     assert (context,) == options.arguments
 
 
+@pytest.mark.parametrize("context", ["-", "https://github.example/a.git"])
+def test_read__dockerfile_of_a_context_elsewhere(project: Path, context: str) -> None:
+    """It is in that context, and not here; but for one that is named from the root on."""
+    assert read(["-f", "docker/app.Dockerfile", context], project).file is None
+
+    here = project / "Dockerfile"
+    here.touch()
+    assert here == read(["-f", str(here), context], project).file
+
+
 def test_read__dockerfile_on_standard_input(project: Path) -> None:
     """It is docker's to read."""
     options = read(["-f", "-", "."], project)
