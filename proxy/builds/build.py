@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.builds import dockerfile_advice, figures
-from proxy.builds.build_options import BuildOptions, proxy_arguments
+from proxy.builds.build_options import BuildOptions, own_platform, proxy_arguments
 from proxy.builds.build_site import BuildSite, CachePlace, survey
 from proxy.builds.candidates import Candidate
 from proxy.builds.docker_command import BuildEnd
@@ -111,7 +111,7 @@ def read_file(options: BuildOptions, environ: Mapping[str, str]) -> Dockerfile |
     except OSError:
         return None
     given = {name: environ.get(name) if value is None else value for name, value in options.build_args}
-    return Dockerfile.read(text, given)
+    return Dockerfile.read(text, given, options.platform or own_platform())
 
 
 def _way(

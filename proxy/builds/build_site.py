@@ -71,8 +71,11 @@ class BuildSite:
         return Reacher(self.command, self.builder, cache, around, self.memory, address)
 
     def ground(self, file: Dockerfile | None, builder: str | None = None, platform: str | None = None) -> Ground | None:
-        """What the way to the cache is proved on: a base image of the file, one that the engine has before others."""
-        bases = file.bases if file else []
+        """What the way to the cache is proved on: an image of the file's, one that the engine has before others.
+
+        It is one in which the file's own RUNs run: others, such as distroless ones, may have no shell.
+        """
+        bases = (file.run_bases or file.bases) if file else []
         stored = [base for base in bases if self.engine and self.engine.has_image(base)]
         base = next(iter([*stored, *bases]), None)
         return Ground(base, builder, platform) if base else None

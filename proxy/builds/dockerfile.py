@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 _DIRECTIVE = re.compile(r"^#\s*([a-z]+)\s*=\s*(\S+)\s*$", re.IGNORECASE)
 _FLAG = re.compile(r"^--([a-z-]+)(?:=(\S+))?\s+")
-_HERE = re.compile(r"(?<!<)<<(-?)([\"']?)([A-Za-z_][\w.]*)\2")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
-_ASSIGNED = re.compile(r"(\w+)=(\"(?:[^\"\\]|\\.)*\"|'[^']*'|(?:[^\s\\]|\\.)*)")
+_WORD = re.compile(r"(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|\\.|[^\s\"'\\])+")
+_HERE = re.compile(r"\d*<<(-?)([^<]+)")  # a whole word of the shell, as in BuildKit
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,11 @@ class Instruction:
     @property
     def assigned(self) -> dict[str, str]:
         """What ENV or ARG sets, an ARG without a default to an empty text."""
-        pairs = {found[1]: found[2].strip("\"'") for found in _ASSIGNED.finditer(self.text)}
-        if not pairs and self.text:
-            name, _, value = self.text.partition(" ")  # the old form of ENV, and an ARG without a default
+        words = _WORD.findall(self.text)
+        if self.name == "ENV" and words and "=" not in words[0]:  # the old form: one name, and all else is its value
+            name, _, value = self.text.partition(" ")
             return {name: value.strip()}
-        return pairs
+        return {name: value.strip("\"'") for name, _, value in (word.partition("=") for word in words)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +76,26 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """A Dockerfile as stages. `arguments`: the values of the ARGs before the first FROM."""
+    """A Dockerfile as stages. `arguments`: the values of the ARGs before the first FROM; `given`: build arguments."""
 
     stages: tuple[Stage, ...]
     arguments: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, text: str, build_args: Mapping[str, str | None] | None = None) -> Dockerfile:
-        """Read a file's text; `build_args` take the place of the defaults of ARGs before the first FROM."""
+    def read(cls, text: str, build_args: Mapping[str, str | None] | None = None, platform: str = "") -> Dockerfile:
+        """Read a file's text; `build_args` take the place of the defaults of ARGs before the first FROM.
+
+        `platform`: that is built for, as in "linux/arm64"; BuildKit has arguments for it that no ARG has to name.
+        """
         given = {name: value for name, value in (build_args or {}).items() if value is not None}
         arguments: dict[str, str] = {}
+        automatic = _of_platform(platform)
         stages: list[tuple[str | None, str, list[Instruction], str]] = []
         for one in _instructions(text):
             if one.name == "FROM":
                 words = one.text.split()
-                base = _filled(words[0], arguments) if words else ""
+                base = _filled(words[0], {**automatic, **arguments}) if words else ""
                 earlier = {name for _, name, _, _ in stages}
                 named = words[2].lower() if len(words) > 2 and words[1].lower() == "as" else ""  # noqa: PLR2004
                 known = base.lower() in earlier or base.lower() == "scratch" or not base
@@ -101,7 +106,7 @@ class Dockerfile:
             elif one.name == "ARG":
                 arguments |= {name: given.get(name, _filled(value, arguments)) for name, value in one.assigned.items()}
         made = (Stage(base, name, tuple(listed), begins) for base, name, listed, begins in stages)
-        return cls(tuple(made), arguments)
+        return cls(tuple(made), arguments, given)
 
     @property
     def runs(self) -> list[Instruction]:
@@ -113,6 +118,19 @@ class Dockerfile:
         """The images that stages begin with, those of stages with a RUN first, without repetition."""
         ordered = sorted(self.stages, key=lambda stage: not stage.of("RUN"))
         return list(dict.fromkeys(stage.base for stage in ordered if stage.base))
+
+    @property
+    def run_bases(self) -> list[str]:
+        """The images in which RUNs run, also by way of other stages, without repetition: each has a shell."""
+        roots: dict[str, str | None] = {}
+        found = []
+        for stage in self.stages:
+            root = stage.base or roots.get(stage.begins)
+            if stage.name:
+                roots[stage.name] = root
+            if root and stage.of("RUN"):
+                found.append(root)
+        return list(dict.fromkeys(found))
 
 
 def _instructions(text: str) -> Iterator[Instruction]:
@@ -141,16 +159,27 @@ def _instructions(text: str) -> Iterator[Instruction]:
         while found := _FLAG.match(rest + " "):
             flags.append((found[1], found[2] or ""))
             rest = rest[found.end() :].lstrip()
-        if name in ("RUN", "COPY", "ADD"):
-            for here in _HERE.finditer(rest):
-                ended, body_lines = False, []
+        if _has_here_documents(name, rest):
+            for here in filter(None, map(_HERE.fullmatch, _WORD.findall(rest))):
+                end, ended, body_lines = _unquoted(here[2]), False, []
                 while position < len(lines) and not ended:
                     line = lines[position]
                     position += 1
-                    ended = (line.lstrip("\t") if here[1] else line) == here[3]
+                    ended = (line.lstrip("\t") if here[1] else line) == end
                     body_lines += [] if ended else [line]
                 rest += "\n" + "\n".join(body_lines)
         yield Instruction(_line(lines, start), name, rest.strip(), tuple(flags))
+
+
+def _has_here_documents(name: str, rest: str) -> bool:
+    """Whether the instruction may have any; ONBUILD has those of its own instruction."""
+    if name == "ONBUILD":
+        name = rest.partition(" ")[0].upper()
+    return name in {"RUN", "COPY", "ADD"}
+
+
+def _unquoted(word: str) -> str:
+    return re.sub(r"[\"'\\]", "", word)
 
 
 def _line(lines: list[str], start: int) -> int:
@@ -172,6 +201,23 @@ def _escape(lines: list[str]) -> str:
     return "\\"
 
 
+def _of_platform(platform: str) -> dict[str, str]:
+    """The arguments that hold for each FROM; a build is for the machine that it runs on."""
+    if not platform:
+        return {}
+    system, _, rest = (platform if "/" in platform else f"linux/{platform}").partition("/")
+    machine, _, variant = rest.partition("/")
+    parts = {"PLATFORM": f"{system}/{rest}", "OS": system, "ARCH": machine, "VARIANT": variant}
+    return {f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in parts.items()}
+
+
 def _filled(text: str, arguments: Mapping[str, str]) -> str:
     """The text with the values of its arguments."""
-    return _VARIABLE.sub(lambda found: arguments.get(found[1] or found[3], "") or found[2] or "", text).strip("\"'")
+
+    def value(found: re.Match[str]) -> str:
+        known = arguments.get(found[1] or found[4], "")
+        if (found[2] or "").endswith("+"):
+            return found[3] if known else ""
+        return known or found[3] or ""
+
+    return _VARIABLE.sub(value, text).strip("\"'")

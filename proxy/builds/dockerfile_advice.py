@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from proxy.builds.dockerfile import Dockerfile, Instruction
-from proxy.builds.secret_files import TARGETS
+from proxy.builds.secret_files import NAME, TARGETS
 
 # Variables that come before the secret files, or switch them off.
 OVERRIDING = {
@@ -43,6 +43,10 @@ _UV = re.compile(rf"\buv\s{_REST}\b(?:install|sync|compile|add|lock|run|build)\b
 _APT = re.compile(rf"\bapt(?:-get)?\s{_REST}\b(?:install|update|upgrade|dist-upgrade|full-upgrade)\b")
 _LOCKED = re.compile(rf"\buv\s+sync\b{_REST}\s--(?:frozen|locked)\b")
 _NAMED_INDEX = re.compile(rf"\b(?:pip|uv)\S*\s{_REST}\s(--index-url|--default-index|-i)[\s=]")
+_FURTHER_INDEX = re.compile(
+    rf"\b(?:pip|uv)\S*\s{_REST}\s(--extra-index-url|--index|--find-links|-f)[\s=]+[\"']?https?://(?!{NAME}[:/])"
+)
+_SET_INDEX = re.compile(r"\b(PIP_INDEX_URL|UV_DEFAULT_INDEX|UV_INDEX_URL|pip\S*\s+config\s+set\s+\S*index-url)[=\s]+\S")
 _OTHERS = re.compile(
     r"\b(poetry\s+install|pdm\s+(?:install|sync)|pipenv\s+(?:install|sync)|(?:conda|mamba)\s+(?:install|env)|"
     r"npm\s+(?:ci|install)|yarn\s+install|apk\s+add|(?:dnf|yum)\s+install)\b"
@@ -91,10 +95,23 @@ def of_image(variables: Mapping[str, str], base: str) -> list[Advice]:
 
 
 def _of_env(file: Dockerfile) -> Iterator[Advice]:
+    """Of ENV, and of ARG: its value is a variable of the RUNs that follow, too, unless an ENV has the name."""
     for stage in file.stages:
+        by_env = {name for one in stage.of("ENV") for name in one.assigned}
         for one in stage.of("ENV"):
             for name, what, remedy in _of_variables(one.assigned):
                 yield Advice(one.line, f"ENV {name}: {what}", remedy)
+        for one in stage.of("ARG"):
+            values = {name: _given(file, name, value) for name, value in one.assigned.items() if name not in by_env}
+            for name, what, remedy in _of_variables(values):
+                yield Advice(one.line, f"ARG {name}: {what}", remedy)
+
+
+def _given(file: Dockerfile, name: str, default: str) -> str:
+    """The value of an ARG. A proxy that the person gives is looked after by `build_options.proxy_arguments`."""
+    if name in file.given:
+        return "" if name in PROXIES else file.given[name]
+    return default or file.arguments.get(name, "")
 
 
 def _of_variables(variables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -125,8 +142,7 @@ def _of_run(run: Instruction) -> Iterator[Advice]:
             )
         elif mounted[tool] != TARGETS[tool]:
             yield Advice(run.line, f"{tool} does not read its secret there", f"Mount it with target={TARGETS[tool]}")
-        if found := _NAMED_INDEX.search(run.shell):
-            yield Advice(run.line, f"{found[1]} overrides the secret file", "Leave it out, or name the cache's address")
+    yield from _of_indexes(run)
     if "apt" in mounted and mounted["apt"] != TARGETS["apt"]:
         yield Advice(run.line, "apt does not read its secret there", f"Mount it with target={TARGETS['apt']}")
     if _LOCKED.search(run.shell):
@@ -137,6 +153,19 @@ def _of_run(run: Instruction) -> Iterator[Advice]:
         )
     if found := _OTHERS.search(run.shell):
         yield Advice(run.line, f"{found[1]} goes past the cache", "See docs/clients.md for what it can be told")
+
+
+def _of_indexes(run: Instruction) -> Iterator[Advice]:
+    """Of indexes that a RUN of pip or uv names itself."""
+    if not (_PIP.search(run.shell) or _UV.search(run.shell)) or _NO_INDEX.search(run.shell):
+        return
+    if found := _NAMED_INDEX.search(run.shell):
+        yield Advice(run.line, f"{found[1]} overrides the secret file", "Leave it out, or name the cache's address")
+    if found := _SET_INDEX.search(run.shell):
+        yield Advice(run.line, f"{found[1]} overrides the secret file", "Leave it out")
+    if found := _FURTHER_INDEX.search(run.shell):
+        asked = "names an index that is asked, too, and not through the cache"
+        yield Advice(run.line, f"{found[1]} {asked}", "A group of the cache has both: docs/docker.md")
 
 
 def _mounted(run: Instruction) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import docker
 from docker.context import ContextAPI
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 
 from proxy import operating_system
@@ -201,7 +201,8 @@ class Engine:
         try:
             attributes: Mapping[str, Any] = self._asked(lambda: self._client.images.get(name)).attrs
         except EngineTrouble as error:
-            if isinstance(error.__cause__, ImageNotFound | NotFound):
+            # 400: it can be no image's name. A variable for the cause would keep the answer's connection open.
+            if isinstance(error.__cause__, APIError) and error.__cause__.status_code in (400, 404):
                 return None
             raise
         return attributes

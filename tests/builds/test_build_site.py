@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -59,6 +60,25 @@ def test_ground__image_that_the_engine_has(engine: FakeEngine, environ: dict[str
         assert Ground("remote") == site.ground(Dockerfile.read("FROM remote\nRUN true\n"))
         assert site.ground(Dockerfile.read("FROM scratch\n")) is None
         assert site.ground(None) is None
+
+
+def test_ground__image_in_which_something_runs(engine: FakeEngine, environ: dict[str, str]) -> None:
+    """An image that only gets files may have no shell, also where it is the only one that the engine has."""
+    engine.answer("GET", "/images/distroless/json", {"Id": "sha256:1", "Config": {"Env": None}})
+    file = Dockerfile.read("FROM python AS build\nRUN true\nFROM distroless\nCOPY --from=build / /\n")
+
+    with survey(environ | engine.environ, _NOWHERE) as site:
+        assert Ground("python") == site.ground(file)
+        assert Ground("distroless") == site.ground(Dockerfile.read("FROM distroless\n"))
+
+
+def test_ground__no_name_of_an_image(engine: FakeEngine, environ: dict[str, str]) -> None:
+    """The engine refuses it, and that ends no build: docker says what is wrong, if anything is."""
+    name = "python:${VERSION#v}"
+    engine.answer("GET", f"/images/{quote(name, safe=':')}/json", {"message": "invalid reference format"}, 400)
+
+    with survey(environ | engine.environ, _NOWHERE) as site:
+        assert Ground(name) == site.ground(Dockerfile.read(f"FROM {name}\nRUN true\n"))
 
 
 _INLINE = ["--build-arg", "BUILDKIT_INLINE_CACHE=1"]

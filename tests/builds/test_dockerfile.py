@@ -69,6 +69,10 @@ def test_instruction__form_of_a_list() -> None:
         ("ARG NAME", {"NAME": ""}),
         ("ARG NAME=value", {"NAME": "value"}),
         ("ENV EMPTY=", {"EMPTY": ""}),
+        ("ENV URL https://host/simple?a=b", {"URL": "https://host/simple?a=b"}),
+        ("ENV FLAGS A=1 B=2", {"FLAGS": "A=1 B=2"}),
+        ('ENV A="x B=y" C=a\\ b', {"A": "x B=y", "C": "a\\ b"}),
+        ("ARG A B=1 C", {"A": "", "B": "1", "C": ""}),
     ],
 )
 def test_instruction__what_it_sets(text: str, expected: dict[str, str]) -> None:
@@ -136,3 +140,51 @@ def test_instruction__list_of_words() -> None:
 def test_read__here_string() -> None:
     """It is no here-document, and hides no instruction."""
     assert 2 == len(Dockerfile.read("FROM x\nRUN cat <<<a\nRUN b\n").runs)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RUN echo $((1<<BITS))",
+        "RUN echo 'write <<EOF' and \"<<'EOF'\"",
+        "RUN a <<  b",
+        "RUN <<END-OF-FILE\nRUN no\nEND-OF-FILE",
+        "RUN cat 3<<'two words' <<\"1\"\nRUN no\ntwo words\nRUN no\n1",
+        "ONBUILD RUN <<EOF\nRUN no\nEOF",
+        "COPY <<EOF /etc/pip.conf\nFROM no\nEOF",
+    ],
+)
+def test_read__what_is_a_here_document(line: str) -> None:
+    """A whole word of the shell with any name, as BuildKit has it: nothing that follows is lost, or taken for more."""
+    file = Dockerfile.read(f"FROM x\n{line}\nRUN last\nFROM y\n")
+
+    assert ["x", "y"] == [stage.base for stage in file.stages]
+    assert "last" == file.runs[-1].text
+    assert "RUN no" not in [f"{run.name} {run.text}" for run in file.runs]
+
+
+def test_read__platform_in_the_name_of_a_stage() -> None:
+    """BuildKit's own arguments are there without an ARG, and what somebody gives outranks them."""
+    text = "FROM a AS base-amd64\nFROM b AS base-arm64\nFROM base-${TARGETARCH} AS last\nRUN true\nFROM c:$TARGETARCH\n"
+
+    for platform in ("linux/arm64/v8", "arm64"):
+        file = Dockerfile.read(text, platform=platform)
+        assert ("base-arm64", "c:arm64") == (file.stages[2].begins, file.stages[3].base)
+        assert ["b"] == file.run_bases
+
+
+def test_read__value_where_another_is_set() -> None:
+    """The form `${A:+text}` has the text only with a value."""
+    text = "ARG SLIM=1\nFROM x:3${SLIM:+-slim}${NONE:+-full}\n"
+
+    assert ["x:3-slim"] == Dockerfile.read(text).bases
+
+
+def test_run_bases__images_that_have_a_shell() -> None:
+    """Also by way of other stages. One from which only files are taken, or that only gets some, may have none."""
+    file = Dockerfile.read(
+        "FROM a AS one\nFROM one AS two\nRUN true\nFROM b\nCOPY --from=two / /\nFROM c AS c\nFROM c AS c\nRUN true\n"
+    )
+
+    assert ["a", "c"] == file.run_bases
+    assert ["a", "b", "c"] == sorted(file.bases)

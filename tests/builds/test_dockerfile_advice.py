@@ -35,6 +35,10 @@ def _file(*lines: str) -> Dockerfile:
         "RUN echo install; python -m venv /opt/venv",
         "ENV PIP_INDEX_URL=",
         "ENV PIP_DISABLE_PIP_VERSION_CHECK=1",
+        "ARG PIP_INDEX_URL",
+        "ARG PIP_INDEX_URL=https://x\nENV PIP_INDEX_URL=",
+        f"RUN {_PIP}pip install --extra-index-url http://pullthrough:3142/pytorch/whl/cpu x",
+        f"RUN {_PIP}pip install --find-links ./wheels x",
     ],
 )
 def test_past_the_cache__nothing(line: str) -> None:
@@ -62,6 +66,25 @@ def test_past_the_cache__nothing(line: str) -> None:
         ("ENV PIP_EXTRA_INDEX_URL=https://x", "pip asks that index, too", "ENV PIP_EXTRA_INDEX_URL="),
         ("ENV PIP_NO_CACHE_DIR=1", "pip fills no cache mount", "ENV PIP_NO_CACHE_DIR="),
         ("ENV http_proxy=http://x", "does not reach the cache", "no_proxy"),
+        ("ARG PIP_INDEX_URL=https://x", "ARG PIP_INDEX_URL: it overrides the secret file of pip", "ENV PIP_INDEX_URL="),
+        ("ENV PIP_INDEX_URL https://x/?a=b", "ENV PIP_INDEX_URL: it overrides", "ENV PIP_INDEX_URL="),
+        (
+            f"RUN {_PIP}pip install --extra-index-url https://x y",
+            "--extra-index-url names an index that is asked, too",
+            "A group",
+        ),
+        (
+            f"RUN {_PIP}pip install x -f 'https://x/torch_stable.html'",
+            "-f names an index that is asked, too",
+            "docs/docker.md",
+        ),
+        (f"RUN {_UV}uv pip install --index=https://x y", "--index names an index that is asked, too", "A group"),
+        (f"RUN {_PIP}PIP_INDEX_URL=https://x pip install y", "PIP_INDEX_URL overrides the secret file", "Leave it out"),
+        (
+            f"RUN {_PIP}pip config set global.index-url https://x && pip install y",
+            "index-url overrides",
+            "Leave it out",
+        ),
     ],
 )
 def test_past_the_cache__one_line_each(line: str, text: str, remedy: str) -> None:
@@ -72,6 +95,16 @@ def test_past_the_cache__one_line_each(line: str, text: str, remedy: str) -> Non
     assert text in advice.text
     assert remedy in advice.remedy
     assert str(advice) == f"line 2: {advice.text}. {advice.remedy}"
+
+
+def test_past_the_cache__arguments_that_a_person_gives() -> None:
+    """An ARG has the value of the command, else its own, else that before the first FROM. Not of proxies."""
+    text = "ARG UV_INDEX=https://x\nFROM a\nARG UV_INDEX\nARG PIP_INDEX_URL\nARG http_proxy\n"
+    given = {"PIP_INDEX_URL": "https://y", "http_proxy": "http://z"}
+
+    assert ["ARG UV_INDEX"] == [one.text.partition(":")[0] for one in past_the_cache(Dockerfile.read(text))]
+    assert [3, 4] == [one.line for one in past_the_cache(Dockerfile.read(text, given))]
+    assert [] == past_the_cache(Dockerfile.read(text, given | {"UV_INDEX": "", "PIP_INDEX_URL": ""}))
 
 
 def test_past_the_cache__all_stages() -> None:
