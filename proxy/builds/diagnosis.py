@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from proxy.builds import builders, findings, running_cache
+from proxy.builds.build_options import own_platform
 from proxy.builds.build_site import BuildSite, CachePlace
 from proxy.builds.builders import Builder
 from proxy.builds.docker_command import CommandFacts, DockerCommand
@@ -28,16 +30,18 @@ from proxy.builds.engine_trouble import EngineTrouble
 from proxy.builds.findings import Finding, doubtful, ok, skipped, wrong
 from proxy.builds.probe import Ground
 from proxy.builds.reach import RememberedAddresses
-from proxy.builds.running_cache import RunningCache
+from proxy.builds.running_cache import Answer, RunningCache
 
 T = TypeVar("T")
 _Step = Generator[Finding, None, T]  # findings, and in the end what later steps need
 
 _LIKELY = ("python", "debian", "ubuntu", "alpine", "busybox")  # images that can ask for a page
+_NO_SHELL = "distroless"
 _PAGE = "application/vnd.pypi.simple.v1+json"
 _LOG = "The cache's log says why: upstream, a proxy on the way, or its settings."
 _WAIT = 60.0  # seconds: upstream may be slow
 _LARGEST = 20 << 20  # bytes of a page, or of a file that is tried
+_DATA = "/data"  # of the image: where the cache has its folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ def diagnose(patient: Patient) -> Iterator[Finding]:
     """Look at everything, from the command `docker` to a file through the cache."""
     file: Dockerfile | None = None
     if patient.dockerfile is not None:
-        file = Dockerfile.read(patient.dockerfile.read_text(encoding="utf-8", errors="replace"))
+        text = patient.dockerfile.read_text(encoding="utf-8", errors="replace")
+        file = Dockerfile.read(text, platform=own_platform())
     with contextlib.ExitStack() as stack:
         docker = yield from _command(patient)
         engine = yield from _engine(patient, docker[1] if docker else None, stack)
@@ -149,7 +154,8 @@ def _folder(patient: Patient, cache: RunningCache | None, engine: Engine | None)
     if cache is None or cache.container is None or engine is None:
         yield findings.folder(patient.data)
         return
-    for mount in cache.container.mounts:
+    # Certificates, settings and whatever else is mounted are no folders of stored files.
+    for mount in (one for one in cache.container.mounts if one.target == _DATA):
         if mount.volume:
             yield ok("folder", f"the cache's data is in Docker's volume {mount.volume}")
         elif Path(mount.host_path).exists():
@@ -175,47 +181,54 @@ def _reach(patient: Patient, site: BuildSite, cache: RunningCache, file: Dockerf
 
 
 def any_image(engine: Engine | None, builder: str | None) -> Ground | None:
-    """An image of the engine that can most likely ask for a page."""
-    names = engine.image_names() if engine else []
-    likely = (name for word in _LIKELY for name in names if name.rpartition("/")[2].startswith(word))
+    """An image of the engine that can most likely ask for a page: Docker's own images before those of others."""
+    names = [name for name in engine.image_names() if _NO_SHELL not in name] if engine else []
+    own, others = ([name for name in names if ("/" in name) is elsewhere] for elsewhere in (False, True))
+    likely = (
+        name for some in (own, others) for word in _LIKELY for name in some if name.rpartition("/")[2].startswith(word)
+    )
     name = next(likely, None)
     return Ground(name, builder) if name else None
 
 
 def fetched(cache: RunningCache, mount: str, index: str, project: str) -> list[Finding]:
-    """A page of the index and the smallest file on it."""
-    path = f"/{mount}/{index}{project}/"
+    """A page of the index and the smallest file on it. `project`: as a person writes it."""
+    path = f"/{mount}/{index}{canonicalize_name(project)}/"
     try:
-        status, body = _get(cache, path)
-        listed = _files(body) if status == http.client.OK else []
-        page = _page(path, status, body, len(listed))
+        answer = _get(cache, path)
+        listed = _files(answer.body) if answer.status == http.client.OK else []
+        page = _page(path, answer, len(listed))
         if not listed:
             return [page]
         one = min(listed, key=lambda file: file.get("size") or _LARGEST)
-        status, content = _get(cache, urlsplit(urljoin(f"{cache.url}{path}", one["url"])).path)
+        answer = _get(cache, urlsplit(urljoin(f"{cache.url}{path}", one["url"])).path)
     except (OSError, http.client.HTTPException) as error:
         return [wrong("page", f"{cache.url}{path} gives no answer: {error}", "pullthrough setup")]
-    return [page, _file(one, status, content)]
+    return [page, _file(one, answer)]
 
 
-def _page(path: str, status: int, body: bytes, files: int) -> Finding:
+def _page(path: str, answer: Answer, files: int) -> Finding:
     other = "pullthrough doctor --project NAME"
-    if status == http.client.NOT_FOUND:
+    if answer.status == http.client.NOT_FOUND:
         return doubtful("page", f"{path}: this index has no such project", other)
-    if status != http.client.OK:
-        return wrong("page", f"{path}: status {status}: {_line(body)}", _LOG)
+    if answer.status != http.client.OK:
+        return wrong("page", f"{path}: status {answer.status}: {_line(answer.body)}", _LOG)
     if not files:
         return doubtful("page", f"{path}: no file on it has a sha256", other)
     return ok("page", f"{path}: {files} files")
 
 
-def _file(promised: dict[str, Any], status: int, content: bytes) -> Finding:
-    name = promised["filename"]
-    if status != http.client.OK:
-        return wrong("file", f"{name}: status {status}: {_line(content)}", _LOG)
-    if hashlib.sha256(content).hexdigest() != promised["hashes"]["sha256"]:
+def _file(promised: dict[str, Any], answer: Answer) -> Finding:
+    name, read = promised["filename"], len(answer.body)
+    if answer.status != http.client.OK:
+        return wrong("file", f"{name}: status {answer.status}: {_line(answer.body)}", _LOG)
+    if read == _LARGEST:
+        return ok("file", f"{name}: its first {read} bytes; of a file so long the digest is not tried")
+    if not answer.whole:
+        return wrong("file", f"{name}: it breaks off after {read} bytes", _LOG)
+    if hashlib.sha256(answer.body).hexdigest() != promised["hashes"]["sha256"]:
         return wrong("file", f"{name}: its digest is not the page's", "pullthrough verify")
-    return ok("file", f"{name}: {len(content)} bytes, and their digest is the page's")
+    return ok("file", f"{name}: {read} bytes, and their digest is the page's")
 
 
 def _files(body: bytes) -> list[dict[str, Any]]:
@@ -227,9 +240,8 @@ def _files(body: bytes) -> list[dict[str, Any]]:
     return [one for one in listed if one.get("hashes", {}).get("sha256")]
 
 
-def _get(cache: RunningCache, path: str) -> tuple[int, bytes]:
-    answer = running_cache.get(cache.host, cache.port, path, accept=_PAGE, wait=_WAIT, longest=_LARGEST)
-    return answer.status, answer.body
+def _get(cache: RunningCache, path: str) -> Answer:
+    return running_cache.get(cache.host, cache.port, path, accept=_PAGE, wait=_WAIT, longest=_LARGEST)
 
 
 def _line(body: bytes) -> str:

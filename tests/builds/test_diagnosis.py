@@ -11,11 +11,13 @@ import pytest
 
 from proxy.app import Running
 from proxy.builds.build_site import CachePlace
-from proxy.builds.diagnosis import Patient, diagnose, fetched
+from proxy.builds.diagnosis import Patient, any_image, diagnose, fetched
+from proxy.builds.engine import Engine
 from proxy.builds.findings import Finding, Health
 from proxy.builds.running_cache import RunningCache
 from tests.fake_docker import FakeDocker
 from tests.fake_engine import BRIDGE, FakeEngine
+from tests.faults import cut
 from tests.origin import Origin
 from tests.wheels import wheel
 
@@ -145,6 +147,39 @@ async def test_diagnose__cache_in_a_container(
         assert (Health.WRONG, True) == (found["folder"].health, found["folder"].remedy.startswith("sudo chown"))
 
 
+@pytest.mark.parametrize("desktop", [True, False])
+async def test_diagnose__what_else_is_mounted(
+    engine: FakeEngine, environ: dict[str, str], tmp_path: Path, proxy: Running, desktop: bool
+) -> None:
+    """A certificate and a settings file, as docs/compose.md has them, are no folders of stored files."""
+    port = int(proxy.url.rpartition(":")[2])
+    (tmp_path / "house.pem").touch()
+    sources = {"/data": tmp_path, "/etc/ssl/house.pem": tmp_path / "house.pem"}
+    ports = [{"IP": "127.0.0.1", "PrivatePort": 3142, "PublicPort": port, "Type": "tcp"}]
+    mounts = [{"Source": str(source), "Destination": target, "Name": ""} for target, source in sources.items()]
+    container = {"Id": "1", "Names": ["/c"], "State": "running", "Mounts": mounts, "Ports": ports}
+    engine.answer("GET", "/containers/json", [container])
+    engine.answer("GET", "/images/json", [])
+    engine.answer("GET", "/info", {"OperatingSystem": "Docker Desktop" if desktop else "Debian"})
+    engine.answer("GET", "/containers/1/json", {"Id": "1", "Config": {"User": str(os.geteuid())}})
+
+    found = await asyncio.to_thread(lambda: list(diagnose(_patient(environ | engine.environ, tmp_path, 9))))
+
+    (folder,) = [one for one in found if one.subject == "folder"]
+    assert Health.WRONG is not folder.health
+    assert f"{tmp_path}: " in folder.text
+
+
+def test_any_image__has_a_shell(engine: FakeEngine, environ: dict[str, str]) -> None:
+    """Docker'"'"'s own images come before those of others, of which some have none."""
+    images = ["gcr.io/distroless/python3-debian12:latest", "cgr.dev/chainguard/python:latest", "debian:12"]
+    with Engine.connect(environ | engine.environ) as connected:
+        for names, expected in ((images, "debian:12"), (images[:2], images[1]), (images[:1], None)):
+            engine.answer("GET", "/images/json", [{"RepoTags": [name]} for name in names])
+            ground = any_image(connected, None)
+            assert expected == (ground.base if ground else None)
+
+
 async def _fetched(running: Running, project: str = "six", path: str = "simple/") -> list[Finding]:
     cache = RunningCache("127.0.0.1", int(running.url.rpartition(":")[2]), "1", "0.1.0")
     return await asyncio.to_thread(fetched, cache, "pypi", path, project)
@@ -156,6 +191,7 @@ async def test_fetched__page_and_file(proxy: Running, origin: Origin) -> None:
     origin.publish(large, small, fmt="json")
 
     page, file = await _fetched(proxy)
+    assert [page, file] == await _fetched(proxy, "SiX")
 
     assert (Health.OK, "/pypi/simple/six/: 2 files") == (page.health, page.text)
     assert (Health.OK, True) == (file.health, file.text.startswith(f"{small.filename}: {small.body.size} bytes"))
@@ -207,6 +243,31 @@ async def test_fetched__another_server_in_between(origin: Origin) -> None:
     _, file = await asyncio.to_thread(fetched, cache, "pypi", "simple/", "six")
 
     assert (Health.WRONG, "pullthrough verify") == (file.health, file.remedy)
+
+
+async def test_fetched__file_that_is_too_long_for_a_look(origin: Origin) -> None:
+    """Only its beginning is read, as of CUDA's wheels; that is no wrong digest."""
+    package = wheel("six", "1.0", padding=21 << 20)
+    origin.page("/pypi/simple/six/", [package.link(f"/files/{package.filename}")], fmt="json")
+    origin.file(f"/files/{package.filename}", package.body)
+    cache = RunningCache("127.0.0.1", int(origin.url.rstrip("/").rpartition(":")[2]), "1", "0.1.0")
+
+    _, file = await asyncio.to_thread(fetched, cache, "pypi", "simple/", "six")
+
+    assert (Health.OK, True) == (file.health, "the digest is not tried" in file.text)
+
+
+async def test_fetched__file_that_breaks_off(origin: Origin) -> None:
+    """What is missing is said, and no wrong digest."""
+    package = wheel("six", "1.0", padding=100_000)
+    origin.page("/pypi/simple/six/", [package.link(f"/files/{package.filename}")], fmt="json")
+    origin.file(f"/files/{package.filename}", package.body)
+    origin.misbehave(f"/files/{package.filename}", cut(1000))
+    cache = RunningCache("127.0.0.1", int(origin.url.rstrip("/").rpartition(":")[2]), "1", "0.1.0")
+
+    _, file = await asyncio.to_thread(fetched, cache, "pypi", "simple/", "six")
+
+    assert (Health.WRONG, f"{package.filename}: it breaks off after 1000 bytes") == (file.health, file.text)
 
 
 async def test_fetched__nobody_answers(proxy: Running) -> None:
