@@ -24,9 +24,12 @@ MONITORING = ("prometheus", "grafana")
 GRAFANA = ("grafana", 3000)  # its service, and its port in the container
 
 _FILE = "compose.yaml"
+_OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
 _LEAST = 2  # the first version that reads our file
 _WAIT = 60  # seconds for an answer to a question
 _PLAIN = re.compile(r"[\w./:@,+-]*")
+_DATA = re.compile(r"^[ \t]*PULLTHROUGH_DATA[ \t]*=(.*)$", re.MULTILINE)
+_VOLUME = re.compile(r"[A-Za-z0-9][\w.-]*")  # anything with a slash is a folder
 _NONE = (
     "there is no Docker Compose of version 2 or later. Install Docker Desktop, or the package docker-compose-plugin "
     "(Debian and Ubuntu: docker-compose-v2). Or run the cache as a process: pullthrough setup --process"
@@ -84,7 +87,11 @@ class Compose:
         return " ".join(["docker compose" if len(self.command) > 1 else "docker-compose", *arguments])
 
     def _words(self) -> list[str]:
-        return [*self.command, "--file", str(self.folder / _FILE), "--project-directory", str(self.folder)]
+        # Compose reads a person's own file by itself only where no file is named, and COMPOSE_FILE would name others.
+        own = next((path for name in _OVERRIDES if (path := self.folder / name).is_file()), None)
+        files = [self.folder / _FILE, *([own] if own else [])]
+        named = [word for path in files for word in ("--file", str(path))]
+        return [*self.command, *named, "--project-directory", str(self.folder)]
 
     def _asked(self, *arguments: str) -> subprocess.CompletedProcess[str] | None:
         try:
@@ -114,9 +121,23 @@ def without_file(folder: Path) -> str | None:
     )
 
 
+def setups_folder(noted: str, project: Path) -> Path:
+    """Where compose.yaml is: in the folder that setup has noted, or in `project`, where that checkout is gone.
+
+    The name of the project is in the file, so that each of them stops the same containers.
+    """
+    return Path(noted) if (Path(noted) / _FILE).is_file() else project
+
+
 def variables_text(variables: Mapping[str, str]) -> str:
     """Lines for a file `.env`. A value that is not plain is in quotes, in which nothing is replaced."""
     return "".join(f"{name}={_quoted(value)}\n" for name, value in variables.items())
+
+
+def own_volume(text: str) -> str | None:
+    """The volume of Docker that the text of a `.env` names for the cache's data; None: it names none, or a folder."""
+    values = [found[1].strip().strip("\"'") for found in _DATA.finditer(text)]
+    return values[-1] if values and _VOLUME.fullmatch(values[-1]) else None
 
 
 def _quoted(value: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from proxy.builds import client_files, docker_command, service_units
 from proxy.builds.changes import Changes, FileChange
-from proxy.builds.compose import Compose
+from proxy.builds.compose import PROJECT, Compose, setups_folder
 from proxy.builds.reach import RememberedAddresses
 from proxy.builds.setup import ADDRESSES, COMPOSE, TRACES, UNIT
 from proxy.errors import PullthroughError
@@ -22,12 +22,16 @@ from proxy.errors import PullthroughError
 
 @dataclass(frozen=True, slots=True)
 class Remover:
-    """Who takes it back. `purge`: whether stored files go as well, where setup made their folder."""
+    """Who takes it back. `purge`: whether stored files go as well, where setup made their folder.
+
+    `project`: a folder with compose.yaml, for where setup's own is gone.
+    """
 
     environ: Mapping[str, str]
     say: Callable[[str], None]
     purge: bool = False
     system: Path = Path("/")
+    project: Path = PROJECT
 
 
 def stored(changes: Changes, data: Path) -> int:
@@ -67,10 +71,11 @@ def remove(changes: Changes, data: Path, remover: Remover) -> list[str]:
 def _stop(changes: Changes, data: Path, remover: Remover) -> list[str]:
     """Stop the cache, however it was started."""
     try:
-        if folder := changes.notes.get(COMPOSE):
+        if noted := changes.notes.get(COMPOSE):
             lines = next((one.lines for one in changes.files if one.kind == COMPOSE), "")
             variables = dict(line.split("=", 1) for line in lines.splitlines() if "'" not in line and '"' not in line)
-            Compose.find(remover.environ, Path(folder)).down(variables, volumes=remover.purge)
+            folder = setups_folder(noted, remover.project)
+            Compose.find(remover.environ, folder).down(variables, volumes=remover.purge)
             changes.note(COMPOSE, None)
             remover.say("stopped and removed the containers; the image stays: docker image rm pullthrough:latest")
         if changes.notes.get(UNIT):

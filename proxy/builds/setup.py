@@ -85,11 +85,14 @@ class _Setup:
         found = Compose.find(self.caller.environ, self.caller.project)
 
         def start() -> None:
-            variables = self._variables()
+            others = client_files.without_block(_text(self.changes.original(found.variables_file)))
+            volume = compose.own_volume(others)
+            variables = self._variables(volume)
+            if volume:
+                self.caller.say(f"what the cache stores is in Docker's volume {volume}, as {found.variables_file} says")
             services = (compose.CACHE, *(compose.MONITORING if self.plan.monitoring else ()))
             self.changes.note(COMPOSE, str(found.folder))
             lines = compose.variables_text(variables)
-            others = client_files.without_block(_text(self.changes.original(found.variables_file)))
             content = client_files.with_block(others, lines)
             if self.changes.write(found.variables_file, _bytes(content), COMPOSE, lines, 0o600):
                 self.caller.say(
@@ -104,13 +107,13 @@ class _Setup:
 
         return start
 
-    def _variables(self) -> dict[str, str]:
-        """What compose.yaml reads. A single address is there twice, and counts once."""
+    def _variables(self, volume: str | None) -> dict[str, str]:
+        """What compose.yaml reads. A single address is there twice, and counts once. `volume`: a person's choice."""
         owner = self.plan.data.stat()
         hosts = self.ways.hosts
         return {
             "PULLTHROUGH_USER": f"{owner.st_uid}:{owner.st_gid}",
-            "PULLTHROUGH_DATA": str(self.plan.data),
+            "PULLTHROUGH_DATA": volume or str(self.plan.data),
             "PULLTHROUGH_PORT": str(self.plan.place.port),
             "PULLTHROUGH_LISTEN": hosts[0],
             "PULLTHROUGH_BRIDGE": hosts[-1],
@@ -152,7 +155,8 @@ class _Setup:
     def _leave_other(self) -> None:
         """Stop the cache that setup started in the other way."""
         if self.plan.process and COMPOSE in self.changes.notes:
-            Compose.find(self.caller.environ, Path(self.changes.notes[COMPOSE])).down({})
+            folder = compose.setups_folder(self.changes.notes[COMPOSE], self.caller.project)
+            Compose.find(self.caller.environ, folder).down({})
             self.changes.note(COMPOSE, None)
             self.caller.say("stopped the cache in its container")
         if not self.plan.process and UNIT in self.changes.notes:

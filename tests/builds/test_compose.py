@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.compose import GRAFANA, PROJECT, Compose, variables_text
+from proxy.builds.compose import GRAFANA, PROJECT, Compose, own_volume, variables_text
 from proxy.builds.engine_trouble import EngineTrouble
 from tests.fake_docker import FakeDocker
 
@@ -98,3 +98,30 @@ def test_published__as_compose_says(docker: FakeDocker, environ: dict[str, str],
 
     docker.rule("compose", "--file", stderr='service "grafana" is not running\n', status=1)
     assert "" == compose.published(*GRAFANA)
+
+
+@pytest.mark.parametrize("name", ["compose.override.yaml", "docker-compose.override.yml"])
+def test_up__file_of_the_persons_own(docker: FakeDocker, environ: dict[str, str], project: Path, name: str) -> None:
+    """Credentials and certificates are in it: Compose, which is given a file, would not look for it."""
+    docker.rule("compose", stdout="2.40.3\n")
+    (project / name).touch()
+
+    Compose.find(environ, project).up(["cache"], {})
+
+    (up,) = docker.calls("compose", "--file")
+    assert ["--file", str(project / "compose.yaml"), "--file", str(project / name)] == up["arguments"][1:5]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("PULLTHROUGH_DATA=pullthrough-data\n", "pullthrough-data"),
+        ("PULLTHROUGH_DATA=/a\nPULLTHROUGH_DATA='my_volume' \n", "my_volume"),
+        ("PULLTHROUGH_DATA=volume\nPULLTHROUGH_DATA=./a\n", None),
+        ("# PULLTHROUGH_DATA=volume\nOTHER=1", None),
+        ("PULLTHROUGH_DATA=\n", None),
+    ],
+)
+def test_own_volume__last_line_counts(text: str, expected: str | None) -> None:
+    """A volume has no slash; a folder has one."""
+    assert expected == own_volume(text)

@@ -33,7 +33,7 @@ def test_remove__compose_is_gone(changes: Changes, environ: dict[str, str], tmp_
     changes.note(COMPOSE, str(tmp_path))
     changes.note(UNIT, None)
 
-    problems = remove(changes, tmp_path / "data", Remover(environ, print))
+    problems = remove(changes, tmp_path / "data", Remover(environ, print, project=tmp_path))
 
     assert 1 == len(problems)
     assert "compose.yaml is not in" in problems[0]
@@ -91,3 +91,20 @@ def test_remove__folder_that_was_there_is_kept_even_if_told(
 
     assert [] == remove(changes, tmp_path / "theirs", Remover(environ, print, purge=True))
     assert (tmp_path / "theirs/file").is_file()
+
+
+def test_remove__checkout_that_was_moved(
+    changes: Changes, environ: dict[str, str], tmp_path: Path, docker: FakeDocker
+) -> None:
+    """Compose knows the containers by the project's name, which any checkout has."""
+    docker.rule("compose", stdout="2.40.3\n")
+    project = tmp_path / "elsewhere"
+    project.mkdir()
+    (project / "compose.yaml").touch()
+    changes.note(COMPOSE, str(tmp_path / "gone"))
+
+    assert [] == remove(changes, tmp_path / "data", Remover(environ, print, project=project))
+
+    down = docker.calls("compose", "--file")[-1]["arguments"]
+    assert (str(project / "compose.yaml"), "down") == (down[2], down[-1])
+    assert {} == Changes.of_user(environ).notes

@@ -248,6 +248,28 @@ async def test_compose__second_time_and_back(
     assert before == machine.state()
 
 
+async def test_compose__volume_of_the_persons_own(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """docs/compose.md has the line for `.env`: a later setup does not lead the cache back to a folder."""
+    machine = Machine(tmp_path, environ | engine.environ)
+    port = int(proxy.url.rpartition(":")[2])
+    _listed(engine, port)
+    docker.rule("compose", stdout="2.40.3\n")
+    Changes.of_user(machine.environ).note(COMPOSE, str(machine.project))
+    plan = replace(machine.plan, place=CachePlace(("127.0.0.1",), port))
+    await asyncio.to_thread(machine.set_up, plan)
+    with (machine.project / ".env").open("a") as file:
+        file.write("PULLTHROUGH_DATA=pullthrough-data\n")
+
+    await asyncio.to_thread(machine.set_up, plan)
+
+    before, after = docker.calls("compose", "--file")
+    given = [one["environ"]["PULLTHROUGH_DATA"] for one in (before, after)]
+    assert [str(plan.data), "pullthrough-data"] == given
+    assert str(plan.data) not in (machine.project / ".env").read_text()
+
+
 async def test_compose__way_that_is_not_there(
     proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
 ) -> None:
