@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from proxy.address_text import LAST_PORT
 from proxy.address_text import host as read_host
 from proxy.builds import build_options
 from proxy.builds.build import BuildCaller, BuildReport
@@ -70,11 +71,18 @@ def _named(cache: str | None, port: int) -> Candidate | None:
         return None
     host, colon, number = cache.rpartition(":")
     try:
-        place = Candidate(host if colon else cache, int(number) if colon else port)
+        place = Candidate(host if colon else cache, _port(number) if colon else port)
         read_host(place.host, rooted=True)
     except (ValueError, BadTarget):
         raise WrongUsage(f"--cache {cache}: write HOST or HOST:PORT, as in 10.0.0.7:3142") from None
     return place
+
+
+def _port(text: str) -> int:
+    """A port that can be connected to. Raises ValueError."""
+    if not 0 < int(text) <= LAST_PORT:
+        raise ValueError(text)
+    return int(text)
 
 
 def as_json(report: BuildReport) -> dict[str, Any]:

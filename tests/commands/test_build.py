@@ -150,6 +150,8 @@ def test_build__quiet(docker: FakeDocker, run: Build) -> None:
         (["nowhere"], "the context nowhere is not a folder"),
         (["--index", "none"], "--index none: there is no such mount; there are .*pypi"),
         (["--cache", "host:port"], "--cache host:port: write HOST or HOST:PORT"),
+        (["--cache", "127.0.0.1:65536"], "--cache 127.0.0.1:65536: write HOST or HOST:PORT"),
+        (["--cache", "127.0.0.1:-1"], "--cache 127.0.0.1:-1: write HOST or HOST:PORT"),
         (["-t"], "-t needs a value"),
     ],
 )
