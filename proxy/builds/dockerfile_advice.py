@@ -46,7 +46,9 @@ _NAMED_INDEX = re.compile(rf"\b(?:pip|uv)\S*\s{_REST}\s(--index-url|--default-in
 _FURTHER_INDEX = re.compile(
     rf"\b(?:pip|uv)\S*\s{_REST}\s(--extra-index-url|--index|--find-links|-f)[\s=]+[\"']?https?://(?!{NAME}[:/])"
 )
-_SET_INDEX = re.compile(r"\b(PIP_INDEX_URL|UV_DEFAULT_INDEX|UV_INDEX_URL|pip\S*\s+config\s+set\s+\S*index-url)[=\s]+\S")
+_SET_INDEX = re.compile(
+    r"\b(PIP_INDEX_URL|UV_DEFAULT_INDEX|UV_INDEX_URL)=(?![\"']{2})[^\s;&|]|\b(pip\S*\s+config\s+set\s+(?!\S*extra)\S*index-url)\s"
+)
 _OTHERS = re.compile(
     r"\b(poetry\s+install|pdm\s+(?:install|sync)|pipenv\s+(?:install|sync)|(?:conda|mamba)\s+(?:install|env)|"
     r"npm\s+(?:ci|install)|yarn\s+install|apk\s+add|(?:dnf|yum)\s+install)\b"
@@ -162,7 +164,7 @@ def _of_indexes(run: Instruction) -> Iterator[Advice]:
     if found := _NAMED_INDEX.search(run.shell):
         yield Advice(run.line, f"{found[1]} overrides the secret file", "Leave it out, or name the cache's address")
     if found := _SET_INDEX.search(run.shell):
-        yield Advice(run.line, f"{found[1]} overrides the secret file", "Leave it out")
+        yield Advice(run.line, f"{found[1] or found[2]} overrides the secret file", "Leave it out")
     if found := _FURTHER_INDEX.search(run.shell):
         asked = "names an index that is asked, too, and not through the cache"
         yield Advice(run.line, f"{found[1]} {asked}", "A group of the cache has both: docs/docker.md")

@@ -161,11 +161,19 @@ def images(file: Dockerfile, environment: Callable[[str], Mapping[str, str] | No
         if variables is None:
             yield skipped("base image", f"{base} is not pulled yet: docker pull {base}")
             continue
-        found = dockerfile_advice.of_image(variables, base)
+        set_anew = _set_by(file, base)
+        found = dockerfile_advice.of_image({key: one for key, one in variables.items() if key not in set_anew}, base)
         for advice in found:
             yield doubtful("base image", advice.text, advice.remedy)
         if not found:
             yield ok("base image", f"{base} sets nothing that overrides the secrets")
+
+
+def _set_by(file: Dockerfile, base: str) -> set[str]:
+    """The variables that an ENV sets in each stage of this base image that has a RUN: the image's own value is gone."""
+    stages = [stage for stage in file.stages if stage.base == base and stage.of("RUN")]
+    names = [{name for one in stage.of("ENV") for name in one.assigned} for stage in stages]
+    return set.intersection(*names) if names else set()
 
 
 def uv_settings(context: Path) -> Iterator[Finding]:

@@ -226,8 +226,10 @@ class _Setup:
             with survey(self.caller.environ, place) as site:
                 if site.cache is None:
                     return [f"no cache answers at {place} any more"]
-                inside = site.cache.container.image if site.cache.container else None
-                ground = Ground(inside) if inside else any_image(site.engine, None)
+                inside = site.cache.container.image if site.cache.container else ""
+                # An image that has lost its name to a newer one is known by its digest: nothing can be built from that.
+                named = inside and not inside.startswith("sha256:")
+                ground = Ground(inside) if named else any_image(site.engine, None)
                 if ground is None:
                     self.caller.say("the engine has no image to try it on: the first build proves the way to the cache")
                     return []

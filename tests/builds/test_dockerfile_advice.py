@@ -39,6 +39,10 @@ def _file(*lines: str) -> Dockerfile:
         "ARG PIP_INDEX_URL=https://x\nENV PIP_INDEX_URL=",
         f"RUN {_PIP}pip install --extra-index-url http://pullthrough:3142/pytorch/whl/cpu x",
         f"RUN {_PIP}pip install --find-links ./wheels x",
+        f"RUN {_PIP}unset PIP_INDEX_URL UV_X; pip install x",
+        f"RUN {_PIP}env -u PIP_INDEX_URL pip install x",
+        f"RUN {_PIP}PIP_INDEX_URL= pip install x",
+        f"RUN {_PIP}export PIP_INDEX_URL=''; pip install x",
     ],
 )
 def test_past_the_cache__nothing(line: str) -> None:

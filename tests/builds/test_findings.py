@@ -148,6 +148,15 @@ def test_images__variables_of_each_base() -> None:
     assert "docker pull gone" in found[2].text
 
 
+def test_images__variable_that_the_file_sets_itself() -> None:
+    """Who did what the line says does not get it again; but where a stage of that image has not done it."""
+    images = {"nvcr": {"PIP_CONSTRAINT": "/c"}}
+    done = "FROM nvcr\nENV PIP_CONSTRAINT=\nRUN a\n"
+
+    for text, health in ((done, Health.OK), (f"{done}FROM nvcr\nRUN b\n", Health.DOUBTFUL)):
+        assert [health] == [one.health for one in findings.images(Dockerfile.read(text), images.get)]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "count"),
     [

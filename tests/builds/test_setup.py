@@ -286,11 +286,28 @@ async def test_compose__way_that_is_not_there(
     assert "do not reach the cache" in problems[0]
 
 
-def _listed(engine: FakeEngine, port: int) -> None:
+async def test_compose__image_without_a_name(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """A newer image has the name of the one that the container is of: the way is proved on another image."""
+    machine = Machine(tmp_path, environ | engine.environ)
+    port = int(proxy.url.rpartition(":")[2])
+    _listed(engine, port, image=f"sha256:{'a' * 64}")
+    engine.answer("GET", "/images/json", [{"RepoTags": ["debian:12"]}])
+    docker.rule("compose", stdout="2.40.3\n")
+    docker.rule("build", exports={"answer": f"172.17.0.1:{port} 172.17.0.1\n"})
+    plan = replace(machine.plan, place=CachePlace(("127.0.0.1",), port))
+
+    assert [] == await asyncio.to_thread(machine.set_up, plan)
+
+    assert docker.calls("build")[0]["dockerfile"].startswith("FROM debian:12 ")
+
+
+def _listed(engine: FakeEngine, port: int, image: str = "pullthrough:latest") -> None:
     """Have the engine list a cache that is published at this port."""
     ports = [{"IP": "127.0.0.1", "PublicPort": port, "PrivatePort": 3142, "Type": "tcp"}]
     labels = {"pullthrough.role": "cache"}
-    container = {"Id": "1", "Names": ["/c"], "Image": "pullthrough:latest", "State": "running", "Labels": labels}
+    container = {"Id": "1", "Names": ["/c"], "Image": image, "State": "running", "Labels": labels}
     engine.answer("GET", "/containers/json", [container | {"Ports": ports}])
 
 
