@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import os
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -158,7 +159,7 @@ def _folder(patient: Patient, cache: RunningCache | None, engine: Engine | None)
     for mount in (one for one in cache.container.mounts if one.target == _DATA):
         if mount.volume:
             yield ok("folder", f"the cache's data is in Docker's volume {mount.volume}")
-        elif Path(mount.host_path).exists():
+        elif os.path.exists(mount.host_path):  # noqa: PTH110 - it may be where this user may not look
             # In a virtual machine the folder is everybody's: its file system gives each user what this one may do.
             owner = None if engine.facts.desktop else engine.user_of(cache.container)
             yield findings.folder(Path(mount.host_path), owner=owner)

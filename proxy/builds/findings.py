@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import os
+import shlex
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -200,15 +201,19 @@ def folder(path: Path, *, owner: int | None = None) -> Finding:
     if os.path.lexists(path) and not path.is_dir():
         return wrong("folder", f"{path} is not a folder", "Move it away, or choose another one: PULLTHROUGH_DATA")
     above = path
-    while not above.exists():
+    while not os.path.exists(above):  # noqa: PTH110 - `Path.exists` fails below a folder that this user may not enter
         above = above.parent
     if not os.access(above, os.W_OK | os.X_OK) and owner is None:
         who = above.stat().st_uid
         made = "cannot be written" if above == path else f"cannot be made in {above}"
-        return wrong("folder", f"{path} {made} by user {os.geteuid()}: it is user {who}'s", _chown(above))
-    foreign = _foreign(path, os.geteuid() if owner is None else owner) if path.is_dir() else None
+        mended = _chown(path) if above == path else _made(path)
+        return wrong("folder", f"{path} {made} by user {os.geteuid()}: it is user {who}'s", mended)
+    foreign = _foreign(path, os.geteuid() if owner is None else owner) if os.path.isdir(path) else None  # noqa: PTH112 - likewise
     if foreign is not None:
-        return wrong("folder", f"{foreign} is user {foreign.lstat().st_uid}'s: the cache cannot write it", _chown(path))
+        text = f"{foreign} is user {foreign.lstat().st_uid}'s: the cache cannot write it"
+        return wrong(
+            "folder", text, _chown(path) if owner is None else f"sudo chown -R {owner} {shlex.quote(str(path))}"
+        )
     free = shutil.disk_usage(above).free
     room = f"{free / 10**9:.1f} GB free"
     if free < _NO_ROOM:
@@ -230,4 +235,9 @@ def _foreign(path: Path, owner: int) -> Path | None:
 
 
 def _chown(path: Path) -> str:
-    return f"sudo chown -R {os.geteuid()}:{os.getegid()} {path}"
+    return f"sudo chown -R {os.geteuid()}:{os.getegid()} {shlex.quote(str(path))}"
+
+
+def _made(path: Path) -> str:
+    """Makes the folder alone: the one above it, which may be `/`, keeps its owner."""
+    return f"sudo install -d -o {os.geteuid()} -g {os.getegid()} {shlex.quote(str(path))}"

@@ -201,7 +201,30 @@ def test_folder__of_another_user(tmp_path: Path) -> None:
     found = findings.folder(tmp_path, owner=os.geteuid() + 1)
 
     assert Health.WRONG is found.health
-    assert f"sudo chown -R {os.geteuid()}:{os.getegid()} {tmp_path}" == found.remedy
+    assert f"sudo chown -R {os.geteuid() + 1} {tmp_path}" == found.remedy
+
+
+def test_folder__below_one_that_is_closed(tmp_path: Path) -> None:
+    """Another user's home, or `/`: what helps makes the one folder, and gives away nothing that was there before."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    path = closed / "a folder" / "data"
+    user = os.geteuid()
+    if user == 0 and not hasattr(os, "setresuid"):
+        pytest.skip("root may look everywhere, and cannot be another user here for a moment")
+    try:
+        closed.chmod(0o000)
+        if user == 0:
+            os.setresuid(65534, 65534, 0)
+        found = findings.folder(path)
+        made = f"sudo install -d -o {os.geteuid()} -g {os.getegid()} '{path}'"
+    finally:
+        if user == 0:
+            os.setresuid(0, 0, 0)
+        closed.chmod(0o700)
+
+    assert (Health.WRONG, made) == (found.health, found.remedy)
+    assert "cannot be made in" in found.text
 
 
 def test_folder__something_in_it_of_another_user(tmp_path: Path) -> None:
