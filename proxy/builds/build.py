@@ -16,6 +16,7 @@ from proxy.builds import dockerfile_advice, figures
 from proxy.builds.build_options import BuildOptions, own_platform, proxy_arguments
 from proxy.builds.build_site import BuildSite, CachePlace, survey
 from proxy.builds.candidates import Candidate
+from proxy.builds.diagnosis import any_image
 from proxy.builds.docker_command import BuildEnd
 from proxy.builds.dockerfile import Dockerfile
 from proxy.builds.figures import Savings
@@ -131,7 +132,10 @@ def _way(
     found = reacher.remembered(site.place.named)
     if found is None:
         say("trying how builds reach the cache, once for this builder")
-        found = site.prove(reacher, site.ground(file, options.builder, options.platform))
+        ground = site.ground(file, options.builder, options.platform)
+        if file is None:  # it is elsewhere, or on standard input
+            ground = any_image(site.engine, options.builder)
+        found = site.prove(reacher, ground)
     if found.address is None:
         note(f"this build goes without the cache: {found.problem}")
     return found.address, reacher

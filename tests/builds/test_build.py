@@ -67,6 +67,22 @@ def _reached(docker: FakeDocker, place: CachePlace) -> None:
     docker.rule("build", "--no-cache", exports={"answer": f"127.0.0.1:{place.port} 127.0.0.1\n"})
 
 
+@pytest.mark.parametrize("context", ["-", "https://github.example/a.git"])
+async def test_build__dockerfile_elsewhere(
+    docker: FakeDocker, engine: FakeEngine, proxy: Running, run: Build, context: str
+) -> None:
+    """Which images it names is not known here: the way is proved on one that the engine has."""
+    place = _place(proxy)
+    _reached(docker, place)
+    engine.answer("GET", "/images/json", [{"RepoTags": ["debian:12"]}])
+    docker.rule("build", "--add-host")
+
+    report, _ = await asyncio.to_thread(run, place, context)
+
+    assert f"127.0.0.1:{place.port}" == report.reached_at
+    assert docker.calls("build", "--no-cache")[0]["dockerfile"].startswith("FROM debian:12 ")
+
+
 async def test_build__secrets_and_name(docker: FakeDocker, proxy: Running, run: Build) -> None:
     """Docker gets the person's arguments, the name with its address, and the three files, which only the user reads."""
     place = _place(proxy)
