@@ -22,10 +22,19 @@ _NOWHERE = memoryview(b"")  # the event loop refuses it as a buffer, and breaks 
 
 
 class Connection(ResponseHandler):
-    """aiohttp's own, but for one rule: bytes that nobody asked for are no response to the next request.
+    """aiohttp's own, but for two rules about bytes that nobody can use.
 
-    A server may say "408 Request Timeout" to an idle connection, or send more than its length said.
+    Those that nobody asked for are no response to the next request: a server may say "408 Request Timeout" to an idle
+    connection, or send more than its length said. And where a body cannot be read on, since its chunks are none, its
+    reader is told: aiohttp leaves it waiting for ever.
     """
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived. If they cannot be read, the reader of the body is told, too."""
+        super().data_received(data)
+        body = self._payload
+        if self._exception is not None and body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError("The framing of the body is broken."))
 
     def is_connected(self) -> bool:
         """Whether the pool may give this connection to a request."""

@@ -90,6 +90,37 @@ async def test_body__framing_not_kept(server: Scripted, make: Make, seen: Seen, 
     assert await read(client, ask(server)) == b"right"
 
 
+@pytest.mark.parametrize("waiting", [True, False])
+@pytest.mark.parametrize(
+    "rest",
+    [b"zz\r\nhello\r\n", b"3\r\nhello\r\n", b"0\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(200))],
+)
+async def test_body__framing_breaks_later(server: Scripted, make: Make, seen: Seen, rest: bytes, waiting: bool) -> None:
+    """Who reads a body that breaks after its head has come is told so, and does not wait for ever."""
+    begun = asyncio.Event()
+
+    async def breaks(writer: asyncio.StreamWriter) -> Then:
+        writer.write(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await writer.drain()
+        await begun.wait()
+        writer.write(rest)
+        await writer.drain()
+        return Then.HOLD
+
+    server.on("/x", breaks, plain(b"right"))
+    client = make()
+    async with asyncio.timeout(10), client.get(ask(server)) as reply:
+        chunks = aiter(reply.chunks())
+        assert await anext(chunks) == b"hello"
+        begun.set()
+        if not waiting:
+            await server.until_idle()
+        with pytest.raises(UpstreamBroken):
+            assert len([chunk async for chunk in chunks]) < 2
+    assert seen.failures == ["broken"]
+    assert await read(client, ask(server)) == b"right"
+
+
 async def test_body__after_the_answer(server: Scripted, make: Make) -> None:
     """Bytes behind an answer, a second answer perhaps, are never taken for the answer to the next request."""
     server.on("/x", Line(plain(b"hello").data + plain(b"smuggled").data), plain(b"right"))
