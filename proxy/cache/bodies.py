@@ -21,6 +21,7 @@ from proxy.ports import Clock, Reply
 _OWN = 16 << 20  # bytes that a caller may set as a bound of its own, whatever the limit is
 _SLOW = 60.0  # seconds after which a body must have come with
 _LEAST = 1000  # bytes a second: a slower one holds memory that others wait for
+_SILENT = 300.0  # seconds without any of it, whatever else comes
 
 
 class Claim:
@@ -107,11 +108,15 @@ class Budget:
 class Bodies:
     """Reads bodies. Mutable state: the memory that bodies under way hold."""
 
-    def __init__(self, clock: Clock, limit: int) -> None:
-        """`limit`: the most bytes of a body, as sent and decoded; all together have twice that, or 32 MiB."""
+    def __init__(self, clock: Clock, limit: int, silence: float = _SILENT) -> None:
+        """`limit`: the most bytes of a body, as sent and decoded; all together have twice that, or 32 MiB.
+
+        `silence`: seconds that a body may take for its next byte.
+        """
         self.budget = Budget(max(limit, _OWN))
         self._clock = clock
         self._limit = limit
+        self._silence = silence
 
     @asynccontextmanager
     async def whole(
@@ -128,13 +133,25 @@ class Bodies:
 
     async def _received(self, reply: Reply, unpacking: _Unpacking) -> bytes:
         waited, since = 0.0, self._clock.monotonic()
-        async for chunk in reply.chunks():
+        chunks = aiter(reply.chunks())
+        while (chunk := await self._next(chunks)) is not None:
             waited += self._clock.monotonic() - since
             await unpacking.add(chunk)
             if unpacking.received < (waited - _SLOW) * _LEAST:
                 raise UpstreamTimeout("Upstream sends a document too slowly to wait for its end.")
             since = self._clock.monotonic()
         return await unpacking.end()
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        """The next piece; None at the end.
+
+        Limits of sockets do not see whether what arrives is of the body: extensions of chunks and trailers are not.
+        """
+        try:
+            async with asyncio.timeout(self._silence):
+                return await anext(chunks, None)
+        except TimeoutError:
+            raise UpstreamTimeout("Upstream sends nothing of a document for too long to wait for its end.") from None
 
 
 class _Unpacking:

@@ -145,6 +145,14 @@ async def test_whole__drips(upstream: MemoryUpstream, clock: HandClock) -> None:
         await asking
 
 
+async def test_whole__whose_end_never_comes(upstream: MemoryUpstream, clock: HandClock) -> None:
+    """Where bytes arrive that are none of the body, the sockets see no silence: it is given up all the same."""
+    bodies = Bodies(clock, LIMIT, 0.01)
+    with pytest.raises(UpstreamTimeout):
+        await read(bodies, upstream, Scripted(bytes(200), body_gate=Gate(), gate_at=200))
+    assert (0, 0) == (bodies.budget.held, upstream.open)
+
+
 # The budget
 
 
