@@ -31,6 +31,8 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)
 _LONGEST_WAIT = 86_400  # seconds: a Retry-After beyond a day is passed on as a day
 # RFC 9110 §5.3: these are no lists; two that differ leave open how long the body is, or which body it is.
 _FRAMING = frozenset(("content-length", "content-range", "content-encoding", "transfer-encoding", "location"))
+# RFC 9112 §7: no other one was asked for (`TE`), and none is removed here.
+_TRANSFER_CODINGS = frozenset(("chunked", "identity"))
 _LISTS = frozenset(("accept-ranges", "cache-control", "connection", "link", "vary", "via", "warning"))
 
 
@@ -38,7 +40,7 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """The fields of a response under lower-case names, decoded as ISO 8859-1 (RFC 9110 §5.5).
 
     The first of a repeated field counts; lists are joined. Raises UpstreamBroken for control characters, for framing
-    that can be read in two ways (RFC 9112 §6.3), and for a length that is no number.
+    that can be read in two ways (RFC 9112 §6.3), for a length that is no number, and for a transfer coding but chunked.
     """
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw:
@@ -52,6 +54,9 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
             headers[name] = f"{before}, {value}"
         elif name in _FRAMING and before != value:
             raise UpstreamBroken("Upstream contradicts itself in its headers.")
+    coding = headers.get("transfer-encoding", "chunked").lower()
+    if coding not in _TRANSFER_CODINGS:
+        raise UpstreamBroken("Upstream sent its answer in a transfer coding that was not asked for.")
     length = headers.get("content-length")
     if length is not None and ("transfer-encoding" in headers or not _NUMBER.fullmatch(length)):
         raise UpstreamBroken("Upstream does not say clearly how long its answer is.")

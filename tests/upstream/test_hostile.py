@@ -35,6 +35,8 @@ HEADS = {
     "length_with_sign": OK + b"Content-Length: +5\r\n\r\nhello",
     "length_and_chunked": OK + LENGTH + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     "chunked_and_length": OK + b"Transfer-Encoding: chunked\r\n" + LENGTH + b"\r\n5\r\nhello\r\n0\r\n\r\n",
+    "transfer_coding": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "transfer_coding_until_close": OK + b"Transfer-Encoding: gzip\r\n\r\nhello",
     "upgrade": b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
 }
 

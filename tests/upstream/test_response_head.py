@@ -26,6 +26,8 @@ def test_headers_of__names_values_and_repetitions() -> None:
         [(b"X\x01", b"b")],
         [(b"Content-Length", b"5"), (b"content-length", b"6")],
         [(b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked")],
+        [(b"Transfer-Encoding", b"gzip, chunked")],
+        [(b"Transfer-Encoding", b"chunked, chunked")],
         [(b"Content-Length", b"+5")],
         [(b"Content-Length", b"5, 5")],
         [(b"Content-Range", b"bytes 0-1/9"), (b"Content-Range", b"bytes 2-3/9")],
