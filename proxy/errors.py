@@ -87,6 +87,10 @@ class ParentOffline(Offline):
     """The parent cache is offline, and does not have it."""
 
 
+class NoDescriptor(UpstreamUnreachable):
+    """The cache itself has no file descriptor left for a connection. The host has not failed."""
+
+
 class UpstreamTimeout(UpstreamError):
     """Upstream accepted the request and then sent nothing for longer than the limit."""
 

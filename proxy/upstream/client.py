@@ -24,6 +24,7 @@ from yarl import URL
 from proxy.errors import (
     Crowded,
     Forwarded,
+    NoDescriptor,
     NotAllowed,
     Offline,
     PullthroughError,
@@ -243,7 +244,7 @@ class AiohttpUpstream:
                 guard.admit_unseen(there, trust)
                 response = await self._pools.send_through(proxy, there, headers, Rank.of(request))
         except Failed as failed:
-            if parent is not None and not failed.proxy:
+            if parent is not None and not failed.proxy and not isinstance(failed.error, NoDescriptor):
                 # Without a connection it is the parent's failure, and else that of the host which the parent asks.
                 failed.proxy, failed.host = failed.no_connection, step if failed.no_connection else authority(url)
             raise

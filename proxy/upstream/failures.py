@@ -7,13 +7,14 @@ Services ask through `Upstream.down` for which host nobody should wait; whether 
 from __future__ import annotations
 
 import enum
+import errno
 import ssl
 
 import aiohttp
 
 from proxy.backoff import Backoff
 from proxy.bounded import Bounded
-from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import NoDescriptor, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.model import Kind, UpstreamRequest
 
 _FIRST = 1.0  # seconds for which a host counts as down after one failure
@@ -23,6 +24,17 @@ _LATELY = 60.0  # seconds
 
 # What may come out of aiohttp. `ValueError` is in `InvalidURL` too; the client passes only addresses it has parsed.
 CAUGHT = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+
+_NO_DESCRIPTOR = frozenset((errno.EMFILE, errno.ENFILE))
+_CERTIFICATE = (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)
+# What OpenSSL finds wrong with one that is from a trusted authority, by its number (X509_V_ERR).
+_NOT_VALID_YET, _EXPIRED, _OTHER_NAMES, _OTHER_ADDRESSES = 9, 10, 62, 64
+_WRONG_CERTIFICATES = {
+    _NOT_VALID_YET: "Upstream's TLS certificate is not valid yet; check the clock of this machine.",
+    _EXPIRED: "Upstream's TLS certificate has expired, or the clock of this machine is wrong.",
+    _OTHER_NAMES: "Upstream's TLS certificate is for other host names; check the address.",
+    _OTHER_ADDRESSES: "Upstream's TLS certificate is for other host names; check the address.",
+}
 
 
 # The first line that matches counts: most of these types are subclasses of those further down.
@@ -34,9 +46,14 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Upstr
     ),
     (TimeoutError, UpstreamTimeout, "Upstream said nothing for too long. Try again later."),
     (
-        (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError),
+        _CERTIFICATE,
         UpstreamUnreachable,
         "Upstream's TLS certificate is not trusted; SSL_CERT_FILE names further authorities.",
+    ),
+    (
+        (aiohttp.ClientConnectorSSLError, ssl.SSLError),
+        UpstreamUnreachable,
+        "Upstream does not speak TLS as this cache does; check that https:// and the port in its address are right.",
     ),
     (
         aiohttp.ClientConnectorDNSError,
@@ -82,6 +99,11 @@ class Failed(Exception):
 
 def failure(error: Exception) -> UpstreamError:
     """The failure that an exception of aiohttp means before the body."""
+    if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR:
+        return NoDescriptor("This cache has no file descriptor left for a connection; raise its limit (ulimit -n).")
+    wrong = _WRONG_CERTIFICATES.get(getattr(getattr(error, "certificate_error", error), "verify_code", 0))
+    if wrong is not None:
+        return UpstreamUnreachable(wrong)
     for kinds, meaning, text in _MEANINGS:
         if isinstance(error, kinds):
             return meaning(text)
@@ -94,6 +116,16 @@ def broken_off(error: Exception) -> UpstreamError:
     if isinstance(found, UpstreamTimeout):
         return found
     return UpstreamBroken("Upstream's answer broke off before its end.")
+
+
+def is_of_host(error: UpstreamError) -> bool:
+    """Whether a failure says that the host does not answer."""
+    return isinstance(error, (UpstreamUnreachable, UpstreamTimeout)) and not isinstance(error, NoDescriptor)
+
+
+def is_about_certificate(error: Exception) -> bool:
+    """Whether the other end spoke TLS, and its certificate is not one to be trusted."""
+    return isinstance(error, _CERTIFICATE)
 
 
 def soon_again(error: Exception) -> bool:

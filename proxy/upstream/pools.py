@@ -17,7 +17,6 @@ from yarl import URL
 
 from proxy import version
 from proxy.config.proxies import Proxy
-from proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream import failures, guard, proxying
 from proxy.upstream.connections import Connector, drop
 from proxy.upstream.failures import Failed
@@ -88,7 +87,7 @@ class Pools:
             return await self._send(trust, url, headers, rank, {})
         except failures.CAUGHT as error:
             found = failures.failure(error)
-            unwell = isinstance(found, (UpstreamUnreachable, UpstreamTimeout))
+            unwell = failures.is_of_host(found)
             failed = Failed(
                 found,
                 again=failures.soon_again(error),
@@ -112,7 +111,7 @@ class Pools:
                 return response
             drop(response)
             fault, no_connection = own, False
-        unwell = isinstance(fault.error, (UpstreamUnreachable, UpstreamTimeout))
+        unwell = failures.is_of_host(fault.error)
         host = authority(URL(proxy.url) if fault.own else url)
         # Without the cause: aiohttp's exceptions hold the credentials for the proxy.
         raise Failed(

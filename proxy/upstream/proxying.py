@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from proxy.config.proxies import Proxy
-from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import NoDescriptor, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream import failures
 
 _UNAUTHORIZED = 407
@@ -51,6 +51,9 @@ def addressed(proxy: Proxy, url: URL, headers: Mapping[str, str], via: str) -> t
 
 def fault(error: Exception, proxy: Proxy) -> Fault:
     """What an exception of aiohttp means for a request through the proxy."""
+    found = failures.failure(error)
+    if isinstance(found, NoDescriptor):
+        return Fault(found, own=False, again=True)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return refused(error.status, proxy)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
@@ -58,22 +61,27 @@ def fault(error: Exception, proxy: Proxy) -> Fault:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         unknown = f"The name of the proxy that {proxy.source} names is not known here; check it, and the network."
         return Fault(UpstreamUnreachable(unknown), own=True, again=True)
-    found = failures.failure(error)
     if isinstance(error, _UNTRUSTED) and (error.host, error.port) == (URL(proxy.url).raw_host, URL(proxy.url).port):
-        return untrusted(proxy)
+        return untrusted(error, proxy)
     if isinstance(found, (UpstreamUnreachable, UpstreamTimeout)):
         # Which of the two failed is not known here.
         found = type(found)(f"{found} The way led through the proxy that {proxy.source} names.")
     return Fault(found, own=False, again=failures.soon_again(error))
 
 
-def untrusted(proxy: Proxy) -> Fault:
-    """The certificate of a proxy at an https address is not trusted."""
-    error = UpstreamUnreachable(
-        f"The TLS certificate of the proxy that {proxy.source} names is not trusted; SSL_CERT_FILE names further "
-        "authorities."
-    )
-    return Fault(error, own=True)
+def untrusted(error: Exception, proxy: Proxy) -> Fault:
+    """What a failure of TLS with a proxy at an https address means."""
+    if failures.is_about_certificate(error):
+        text = (
+            f"The TLS certificate of the proxy that {proxy.source} names is not trusted; SSL_CERT_FILE names further "
+            "authorities."
+        )
+    else:
+        text = (
+            f"The proxy that {proxy.source} names does not speak TLS there. Most proxies do not, also those for https; "
+            "write http:// in front of its host."
+        )
+    return Fault(UpstreamUnreachable(text), own=True)
 
 
 def answered(status: int, proxy: Proxy) -> Fault | None:

@@ -144,7 +144,7 @@ class TunnelConnections:
             if writer is not None:
                 writer.transport.abort()
             if isinstance(error, ssl.SSLError):
-                raise proxying.untrusted(proxy).error from error
+                raise proxying.untrusted(error, proxy).error from error
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
                 raise proxying.unreachable(proxy).error from error
             raise

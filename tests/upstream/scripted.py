@@ -128,3 +128,17 @@ async def scripted(context: ssl.SSLContext | None = None) -> AsyncIterator[Scrip
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await listening.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def plain_http() -> AsyncIterator[int]:
+    """The port of a server that takes whatever comes for a bad request, as one of plain HTTP takes TLS."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with listening:
+        yield listening.sockets[0].getsockname()[1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import resource
 import socket
 import ssl
 import threading
@@ -19,6 +21,7 @@ from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
 from proxy.errors import (
     Forwarded,
+    NoDescriptor,
     NotAllowed,
     NotFound,
     PullthroughError,
@@ -33,7 +36,7 @@ from proxy.model import Kind, Site, UpstreamRequest
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.reply import AiohttpReply
 from tests.upstream.conftest import HandClock, Make, Seen
-from tests.upstream.scripted import Line, Scripted, Then, plain, scripted
+from tests.upstream.scripted import Line, Scripted, Then, plain, plain_http, scripted
 from tests.upstream.test_guard import Fixed
 
 
@@ -411,6 +414,21 @@ async def test_unreachable__nobody_listens(make: Make, seen: Seen, naps: list[fl
     assert not client.down(url)
 
 
+async def test_unreachable__no_descriptor_left_here(server: Scripted, make: Make) -> None:
+    """Where the process may open no more files, that is said, and says nothing of the host."""
+    client = make()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_one = os.dup(0)
+    os.close(next_one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, before[1]))
+    try:
+        with pytest.raises(NoDescriptor, match="ulimit"):
+            await read(client, ask(server))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert (False, True) == (client.down(server.base, file=True), client.reaches(server.base))
+
+
 async def test_unreachable__known_to_be_down(make: Make, seen: Seen) -> None:
     """While a host is down it is asked once for each request, and no more."""
     url = f"http://127.0.0.1:{free_port()}/"
@@ -641,6 +659,26 @@ async def test_tls__certificate_that_is_not_trusted(make: Make, naps: list[float
         with pytest.raises(UpstreamUnreachable, match="SSL_CERT_FILE"):
             await read(make(retries=2), UpstreamRequest(base, Site("demo", base, "", 600.0)))
     assert naps == []
+
+
+async def test_tls__certificate_of_another_name(make: Make) -> None:
+    """Of one that is trusted it is said what else is wrong with it."""
+    authority = trustme.CA()
+    context, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("other.invalid").configure_cert(context)
+    authority.configure_trust(trusting)
+    async with scripted(context) as secure:
+        base = f"https://127.0.0.1:{secure.port}/"
+        with pytest.raises(UpstreamUnreachable, match="for other host names"):
+            await read(make(ssl_context=trusting), UpstreamRequest(base, Site("demo", base, "", 600.0)))
+
+
+async def test_tls__where_nobody_speaks_it(make: Make) -> None:
+    """A port of plain http at an https address has no certificate that an authority could help with."""
+    async with plain_http() as port:
+        base = f"https://127.0.0.1:{port}/"
+        with pytest.raises(UpstreamUnreachable, match="does not speak TLS"):
+            await read(make(), UpstreamRequest(base, Site("demo", base, "", 600.0)))
 
 
 async def test_tls__left_in_the_middle(make: Make) -> None:

@@ -10,7 +10,7 @@ from aiohttp.client_reqrep import ConnectionKey, RequestInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import NoDescriptor, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.model import Kind, Site, UpstreamRequest
 from proxy.upstream.failures import CAUGHT, Aspect, HostHealth, broken_off, connecting, failure, soon_again
 
@@ -24,6 +24,7 @@ CASES: list[tuple[Exception, type[UpstreamError], bool]] = [
     (aiohttp.SocketTimeoutError("secret"), UpstreamTimeout, False),
     (TimeoutError(), UpstreamTimeout, False),
     (aiohttp.ClientConnectorError(KEY, OSError(111, "secret")), UpstreamUnreachable, True),
+    (aiohttp.ClientConnectorError(KEY, OSError(24, "secret")), NoDescriptor, True),
     (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "secret")), UpstreamUnreachable, True),
     (aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError("secret")), UpstreamUnreachable, False),
     (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, "secret")), UpstreamUnreachable, False),
@@ -44,6 +45,16 @@ def test_failure__kind_and_words(error: Exception, expected: type[UpstreamError]
     assert expected is type(failure(error))
     assert again is soon_again(error)
     assert "secret" not in str(failure(error))
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(9, "clock"), (10, "expired"), (20, "SSL_CERT_FILE"), (62, "host names"), (64, "host names")]
+)
+def test_failure__of_a_certificate(number: int, word: str) -> None:
+    """What is wrong with it is said: further authorities are no help for one that has expired."""
+    error = ssl.SSLCertVerificationError(1, "secret")
+    error.verify_code = number
+    assert word in str(failure(aiohttp.ClientConnectorCertificateError(KEY, error)))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from tests.certificates import server_context
 from tests.forward import Forward, answer
 from tests.origin import Origin
 from tests.upstream.conftest import HandClock, Make, Seen
+from tests.upstream.scripted import plain_http
 
 PAIR = "me:pr0xy-s3cret"
 PLAIN = Site("demo", "http://index.invalid/", "", 600.0)
@@ -344,6 +345,14 @@ async def test_untrusted__proxy_or_upstream(
     assert texts[0].startswith("Upstream's TLS certificate is not trusted")
     assert texts[1].startswith("The TLS certificate of the proxy that `proxy` in the settings names is not trusted")
     assert [] == naps
+
+
+async def test_untrusted__proxy_without_tls(make: Make) -> None:
+    """A proxy of plain HTTP at an https address, as people write it for https, has no certificate at all."""
+    async with plain_http() as port:
+        text = str(await failure(make(proxies=by(f"https://127.0.0.1:{port}")), PLAIN))
+    assert "The proxy that `proxy` in the settings names does not speak TLS" in text
+    assert "http://" in text
 
 
 # What is refused before
