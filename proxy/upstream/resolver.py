@@ -109,6 +109,8 @@ class SystemResolver(AbstractResolver):
             found: Sequence[_Found] | Exception
             try:
                 found = self._look_up(*key)
+            except UnicodeError:  # of a part of the name that is longer than names can have (RFC 1035 §2.3.4)
+                found = socket.gaierror(socket.EAI_NONAME, "no such name can be")
             except Exception as error:  # noqa: BLE001 those who wait get it
                 found = error
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits

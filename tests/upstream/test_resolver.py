@@ -69,6 +69,16 @@ async def test_resolve__name_that_is_none() -> None:
         await SystemResolver().resolve("127.0.0.1", 80, socket.AF_INET6)
 
 
+async def test_resolve__name_that_none_can_have() -> None:
+    """Nor is a name with a part of more than 63 characters: Python refuses it before the system is asked."""
+
+    def look_up(host: str, _: socket.AddressFamily) -> Sequence[Any]:
+        return list(host.encode("idna"))  # as getaddrinfo begins
+
+    with pytest.raises(socket.gaierror):
+        await SystemResolver(look_up=look_up).resolve(f"{'a' * 64}.example", 80)
+
+
 @pytest.mark.parametrize("number", [4, 40])
 async def test_resolve__beside_names_that_hang(service: NameService, number: int) -> None:
     """However many there are, another name is found at once."""
