@@ -17,6 +17,7 @@ _SMALL_SPAN = 1 << 20  # a range of a cold file up to this many bytes does not s
 _PATIENCE = 1.0  # seconds for a request that only learns how long a file is
 _FINAL = (NotFound, NotAllowed, UpstreamDenied)  # the last word on a file, where the request has no range
 _AHEAD = 32 << 20  # a range that begins further than this behind what is on disk does not wait for the flight
+_SIZES = 3  # that a file may be said to have, one after another, before all of it is fetched
 
 
 class FileOpener:
@@ -123,7 +124,10 @@ class FileOpener:
                 size = probed.size if probed is not None else None
             if span.suffix is None and size is None:
                 return await self._downloads.pass_through(wanted, span.start, span.end, condition), False
-            while size is not None and (interval := span.within(size)) is not None:
+            for _ in range(_SIZES):
+                interval = span.within(size) if size is not None else None
+                if interval is None:
+                    break
                 part = await self._downloads.pass_through(wanted, *interval, condition)
                 if part.size == size or span.suffix is None:
                     return part, False

@@ -13,7 +13,7 @@ from proxy.cache.flight import Flight, follow
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import NotFound
-from proxy.model import Blob, Source, Span
+from proxy.model import Blob, Source, Span, UpstreamRequest
 from tests.cache.conftest import BODY, URL, HandClock, wanted
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
@@ -92,6 +92,18 @@ async def test_body__all_of_it_as_a_range(opener: FileOpener, upstream: MemoryUp
     upstream.on(URL, Scripted(BODY, ranges=True))
 
     assert isinstance((await opener.body(wanted(), Span(0), None, head=False))[0], Flight)
+
+
+async def test_body__size_that_changes(opener: FileOpener, upstream: MemoryUpstream) -> None:
+    """An upstream that says another size each time is not asked for the last bytes for ever: the whole is fetched."""
+
+    def longer(_: UpstreamRequest) -> Scripted:
+        assert 10 > len(upstream.asks)
+        return Scripted(BODY + bytes(len(upstream.asks)), ranges=True)
+
+    upstream.on(URL, longer)
+    body, _ = await opener.body(wanted(None), Span(suffix=3), None, head=False)
+    assert isinstance(body, Flight)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
