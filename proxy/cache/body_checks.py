@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-from proxy.cache import file_kinds
+from proxy.cache import content_coding, file_kinds
 from proxy.cache.file_kinds import Shape
 from proxy.cache.flight import WantedFile
 from proxy.errors import Coded, WrongBytes
@@ -34,7 +34,7 @@ def refuse_page(name: str, head: bytes) -> None:
 
 def is_coded(reply: Reply) -> bool:
     """Whether a response names a content coding, which was not asked for."""
-    return reply.headers.get("content-encoding", "identity").lower() != "identity"
+    return bool(content_coding.codings(reply.headers.get("content-encoding")))
 
 
 def shape_of(wanted: WantedFile) -> Shape | None:

@@ -56,6 +56,11 @@ def nature(urls: tuple[str, ...], content_type: str) -> Nature:
     return Nature.TEXT if endings & _TEXT_ENDINGS or _TEXT_NAMES.intersection(names) else Nature.OTHER
 
 
+def codings(field: str | None) -> list[str]:
+    """The codings that a Content-Encoding names, in lower case, but for those that change no byte."""
+    return [coding for token in (field or "").split(",") if (coding := token.strip().lower()) not in _NONE]
+
+
 def layers(field: str | None, what: Nature, urls: tuple[str, ...], head: bytes) -> int:
     """How many layers of gzip are to be removed to get the document.
 
@@ -63,7 +68,7 @@ def layers(field: str | None, what: Nature, urls: tuple[str, ...], head: bytes) 
 
     Raises UpstreamBroken for a coding that was not asked for and that cannot be removed here.
     """
-    named = [coding for token in (field or "").split(",") if (coding := token.strip().lower()) not in _NONE]
+    named = codings(field)
     if not named:
         return 0
     if not _GZIP.issuperset(named):

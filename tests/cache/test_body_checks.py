@@ -64,6 +64,8 @@ async def test_refuse_by_head__type_and_length(
         (replace(wanted(BODY), called="notes"), PAGE, TYPED, WrongBytes),  # of another size
         (wanted(), BODY, TYPED, None),
         (wanted(None), BODY, CODED, Coded),
+        (wanted(None), BODY, {"content-encoding": "aws-chunked"}, None),
+        (wanted(None), BODY, {"content-encoding": ""}, None),
         (replace(wanted(None), called="a.tar.gz"), gzip.compress(b"tar", mtime=0), CODED, None),
         (replace(wanted(None), text=True), BODY, CODED, None),
         (wanted(), BODY, CODED, None),
