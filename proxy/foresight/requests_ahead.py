@@ -113,8 +113,11 @@ class RequestsAhead:
             self._under_way[target.mount] += 1
             try:
                 answer, size = await self._answered(install, target, kind)
+                now = self._clock.monotonic()
                 if answer is not None and not self._kept(target, answer):
-                    self._failing.failed(target.mount, self._clock.monotonic())
+                    self._failing.failed(target.mount, now)
+                elif size is not None and not self._failing.active(target.mount, now):
+                    self._failing.succeeded(target.mount)  # the next failure is a first one
             except TROUBLE as error:
                 wait = error.retry_after if isinstance(error, UpstreamThrottled) else None
                 self._failing.failed(target.mount, self._clock.monotonic(), at_least=float(wait or 0))

@@ -105,6 +105,17 @@ async def test_ask__upstream_in_trouble(error: PullthroughError) -> None:
     assert await world.ask() is ANSWER
 
 
+async def test_ask__upstream_in_trouble_now_and_then() -> None:
+    """What it answers meanwhile ends the row of failures: each is a first one, and the pause stays short."""
+    world = World(ANSWER)
+    for _ in range(4):
+        world.indexes.answer_is = UpstreamBroken("no")
+        assert await world.ask() is None
+        world.clock.advance(11.0)
+        world.indexes.answer_is = ANSWER
+        assert await world.ask() is ANSWER
+
+
 async def test_ask__what_is_not_kept() -> None:
     """A page that may not be stored, or for which there is no room, came in vain: no more for a while."""
     world = World(replace(ANSWER, kind=Kind.PAGE))
@@ -170,6 +181,7 @@ async def test_step_back() -> None:
     gate.set()
     await stepping
     assert (await asking, 1) == (ANSWER, len(world.indexes.queries))
+    assert await world.ask(PAGE, Kind.PAGE) is None  # whatever came of what was under way
     assert world.ahead.concerns("pypi")
     world.clock.advance(1.5)
     assert not world.ahead.concerns("pypi")
