@@ -23,6 +23,7 @@ from tests.flows.reading import Got, get
 from tests.gates import Gate
 from tests.origin import Origin
 from tests.storage.disk import digests
+from tests.upstream.scripted import Then, plain, scripted
 from tests.wheels import wheel
 
 if TYPE_CHECKING:
@@ -201,6 +202,24 @@ async def test_cold_page__whose_body_stalls(make_proxy: MakeProxy, origin: Origi
     origin.misbehave(UPSTREAM, faults.hold_body(50, Gate()))
     got = await get(http, running.url + PAGE)
     assert (504, ([], [])) == (got.status, kept(running))
+
+
+async def test_cold_page__whose_chunks_break(make_proxy: MakeProxy, http: aiohttp.ClientSession) -> None:
+    """Row 14: 502 at once, nothing kept, and the next client has the page."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n<html>\r\n"
+
+    async def breaks(writer: asyncio.StreamWriter) -> Then:
+        writer.write(head)
+        await asyncio.sleep(0.05)  # the head is read by itself, most of the time
+        writer.write(b"no number\r\n")
+        return Then.HOLD
+
+    async with scripted() as server, asyncio.timeout(20):
+        server.on(UPSTREAM, breaks, plain(b"<html><a href='demo-1.tar.gz'>demo</a></html>", "Content-Type: text/html"))
+        running = await make_proxy(server.base.removesuffix("/"))
+        got = await get(http, running.url + PAGE)
+        assert (502, ([], [])) == (got.status, kept(running))
+        assert 200 == (await get(http, running.url + PAGE)).status
 
 
 @pytest.mark.parametrize("where", ["head", "body"])
