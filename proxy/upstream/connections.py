@@ -22,23 +22,34 @@ _NOWHERE = memoryview(b"")  # the event loop refuses it as a buffer, and breaks 
 
 
 class Connection(ResponseHandler):
-    """aiohttp's own, but for two rules about bytes that nobody can use.
+    """aiohttp's own, but for three rules about what comes at the wrong time.
 
-    Those that nobody asked for are no response to the next request: a server may say "408 Request Timeout" to an idle
+    Bytes that nobody asked for are no response to the next request: a server may say "408 Request Timeout" to an idle
     connection, or send more than its length said. And where a body cannot be read on, since its chunks are none, its
-    reader is told: aiohttp leaves it waiting for ever.
+    reader is told: aiohttp leaves it waiting for ever. Nor is a reset the end of a body that has no length.
     """
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived. If they cannot be read, the reader of the body is told, too."""
         super().data_received(data)
-        body = self._payload
-        if self._exception is not None and body is not None and not body.is_eof() and body.exception() is None:
-            body.set_exception(aiohttp.ClientPayloadError("The framing of the body is broken."))
+        if self._exception is not None:
+            self._break_off()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection ended. A reset is no end of a body, also where only the end of the connection is one."""
+        if exc is not None:
+            self._break_off()
+        super().connection_lost(exc)
 
     def is_connected(self) -> bool:
         """Whether the pool may give this connection to a request."""
         return super().is_connected() and not self.should_close
+
+    def _break_off(self) -> None:
+        """End the body, if it has not ended, for its reader."""
+        body = self._payload
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError("The body broke off."))
 
 
 class Connector(aiohttp.TCPConnector):

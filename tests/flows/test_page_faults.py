@@ -204,6 +204,22 @@ async def test_cold_page__whose_body_stalls(make_proxy: MakeProxy, origin: Origi
     assert (504, ([], [])) == (got.status, kept(running))
 
 
+async def test_cold_page__without_length_until_reset(make_proxy: MakeProxy, http: aiohttp.ClientSession) -> None:
+    """Row 2: 502 and nothing kept, though only the end of the connection ends the page: it is half of it."""
+
+    async def breaks(writer: asyncio.StreamWriter) -> Then:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><a href='demo-1.tar.gz'>demo</a>\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)  # else the reset may overtake the head
+        return Then.RESET
+
+    async with scripted() as server:
+        server.on(UPSTREAM, breaks)
+        running = await make_proxy(server.base.removesuffix("/"))
+        got = await get(http, running.url + PAGE)
+        assert (502, ([], [])) == (got.status, kept(running))
+
+
 async def test_cold_page__whose_chunks_break(make_proxy: MakeProxy, http: aiohttp.ClientSession) -> None:
     """Row 14: 502 at once, nothing kept, and the next client has the page."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n<html>\r\n"

@@ -137,6 +137,31 @@ async def test_body__without_length_until_close(server: Scripted, make: Make) ->
     assert await read(make(), ask(server)) == b"hello"
 
 
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_body__without_length_until_reset(server: Scripted, make: Make, seen: Seen, waiting: bool) -> None:
+    """Where only the end of the connection ends a body (RFC 9112 §6.3), a reset is none: what came is not whole."""
+    begun = asyncio.Event()
+
+    async def breaks(writer: asyncio.StreamWriter) -> Then:
+        writer.write(OK + b"\r\nhello")
+        await writer.drain()
+        await begun.wait()
+        return Then.RESET
+
+    server.on("/x", breaks, plain(b"right"))
+    client = make()
+    async with client.get(ask(server)) as reply:
+        chunks = aiter(reply.chunks())
+        assert await anext(chunks) == b"hello"
+        begun.set()
+        if not waiting:
+            await server.until_idle()
+        with pytest.raises(UpstreamBroken):
+            await anext(chunks)
+    assert seen.failures == ["broken"]
+    assert await read(client, ask(server)) == b"right"
+
+
 @pytest.mark.parametrize("body", [b"2\r\nhe\r\n0\r\n\r\n", b"6\r\nhello!\r\n0\r\n\r\n"])
 async def test_part__chunked_of_another_length(server: Scripted, make: Make, seen: Seen, body: bytes) -> None:
     """A part has as many bytes as it says, however it is framed."""
