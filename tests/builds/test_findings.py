@@ -209,18 +209,18 @@ def test_folder__below_one_that_is_closed(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir()
     path = closed / "a folder" / "data"
-    user = os.geteuid()
-    if user == 0 and not hasattr(os, "setresuid"):
+    user, become = os.geteuid(), getattr(os, "setresuid", None)
+    if user == 0 and become is None:
         pytest.skip("root may look everywhere, and cannot be another user here for a moment")
     try:
         closed.chmod(0o000)
-        if user == 0:
-            os.setresuid(65534, 65534, 0)
+        if user == 0 and become is not None:
+            become(65534, 65534, 0)
         found = findings.folder(path)
         made = f"sudo install -d -o {os.geteuid()} -g {os.getegid()} '{path}'"
     finally:
-        if user == 0:
-            os.setresuid(0, 0, 0)
+        if user == 0 and become is not None:
+            become(0, 0, 0)
         closed.chmod(0o700)
 
     assert (Health.WRONG, made) == (found.health, found.remedy)
