@@ -132,9 +132,10 @@ def _way(
     found = reacher.remembered(site.place.named)
     if found is None:
         say("trying how builds reach the cache, once for this builder")
-        ground = site.ground(file, options.builder, options.platform)
         if file is None:  # it is elsewhere, or on standard input
             ground = any_image(site.engine, options.builder)
+        else:
+            ground = site.ground(file, options.builder, options.platform)
         found = site.prove(reacher, ground)
     if found.address is None:
         note(f"this build goes without the cache: {found.problem}")

@@ -211,9 +211,7 @@ def folder(path: Path, *, owner: int | None = None) -> Finding:
     foreign = _foreign(path, os.geteuid() if owner is None else owner) if os.path.isdir(path) else None  # noqa: PTH112 - likewise
     if foreign is not None:
         text = f"{foreign} is user {foreign.lstat().st_uid}'s: the cache cannot write it"
-        return wrong(
-            "folder", text, _chown(path) if owner is None else f"sudo chown -R {owner} {shlex.quote(str(path))}"
-        )
+        return wrong("folder", text, _chown(path, owner))
     free = shutil.disk_usage(above).free
     room = f"{free / 10**9:.1f} GB free"
     if free < _NO_ROOM:
@@ -234,8 +232,10 @@ def _foreign(path: Path, owner: int) -> Path | None:
     return next((one for one in inside if one.lstat().st_uid != owner), None)
 
 
-def _chown(path: Path) -> str:
-    return f"sudo chown -R {os.geteuid()}:{os.getegid()} {shlex.quote(str(path))}"
+def _chown(path: Path, owner: int | None = None) -> str:
+    """Gives a folder to a user. None: to this one, with its group."""
+    who = f"{os.geteuid()}:{os.getegid()}" if owner is None else str(owner)
+    return f"sudo chown -R {who} {shlex.quote(str(path))}"
 
 
 def _made(path: Path) -> str:

@@ -151,7 +151,7 @@ class Bodies:
             async with asyncio.timeout(self._silence):
                 return await anext(chunks, None)
         except TimeoutError:
-            raise UpstreamTimeout("Upstream sends nothing of a document for too long to wait for its end.") from None
+            raise UpstreamTimeout("Upstream sent nothing of a document for too long. Try again later.") from None
 
 
 class _Unpacking:

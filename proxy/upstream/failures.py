@@ -30,11 +30,12 @@ _CERTIFICATE = (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerification
 # What OpenSSL finds wrong with one that is from a trusted authority, by its number (X509_V_ERR).
 _NOT_VALID_YET, _EXPIRED, _OTHER_NAMES, _OTHER_ADDRESSES = 9, 10, 62, 64
 _WRONG_CERTIFICATES = {
-    _NOT_VALID_YET: "Upstream's TLS certificate is not valid yet; check the clock of this machine.",
-    _EXPIRED: "Upstream's TLS certificate has expired, or the clock of this machine is wrong.",
-    _OTHER_NAMES: "Upstream's TLS certificate is for other host names; check the address.",
-    _OTHER_ADDRESSES: "Upstream's TLS certificate is for other host names; check the address.",
+    _NOT_VALID_YET: "is not valid yet; check the clock of this machine.",
+    _EXPIRED: "has expired, or the clock of this machine is wrong.",
+    _OTHER_NAMES: "is for other host names; check the address.",
+    _OTHER_ADDRESSES: "is for other host names; check the address.",
 }
+_UNTRUSTED_CERTIFICATE = "is not trusted; SSL_CERT_FILE names further authorities."
 
 
 # The first line that matches counts: most of these types are subclasses of those further down.
@@ -45,11 +46,6 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Upstr
         "Upstream did not accept a connection in time; check that it is up, and that its name is found here.",
     ),
     (TimeoutError, UpstreamTimeout, "Upstream said nothing for too long. Try again later."),
-    (
-        _CERTIFICATE,
-        UpstreamUnreachable,
-        "Upstream's TLS certificate is not trusted; SSL_CERT_FILE names further authorities.",
-    ),
     (
         (aiohttp.ClientConnectorSSLError, ssl.SSLError),
         UpstreamUnreachable,
@@ -101,9 +97,9 @@ def failure(error: Exception) -> UpstreamError:
     """The failure that an exception of aiohttp means before the body."""
     if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR:
         return NoDescriptor("This cache has no file descriptor left for a connection; raise its limit (ulimit -n).")
-    wrong = _WRONG_CERTIFICATES.get(getattr(getattr(error, "certificate_error", error), "verify_code", 0))
+    wrong = wrong_certificate(error)
     if wrong is not None:
-        return UpstreamUnreachable(wrong)
+        return UpstreamUnreachable(f"Upstream's TLS certificate {wrong}")
     for kinds, meaning, text in _MEANINGS:
         if isinstance(error, kinds):
             return meaning(text)
@@ -123,9 +119,15 @@ def is_of_host(error: UpstreamError) -> bool:
     return isinstance(error, (UpstreamUnreachable, UpstreamTimeout)) and not isinstance(error, NoDescriptor)
 
 
-def is_about_certificate(error: Exception) -> bool:
-    """Whether the other end spoke TLS, and its certificate is not one to be trusted."""
-    return isinstance(error, _CERTIFICATE)
+def wrong_certificate(error: Exception) -> str | None:
+    """What is wrong with the certificate of the other end, and what to do, as the rest of a sentence about it.
+
+    None: the exception is not about a certificate.
+    """
+    if not isinstance(error, _CERTIFICATE):
+        return None
+    number = getattr(getattr(error, "certificate_error", error), "verify_code", 0)
+    return _WRONG_CERTIFICATES.get(number, _UNTRUSTED_CERTIFICATE)
 
 
 def soon_again(error: Exception) -> bool:

@@ -71,16 +71,13 @@ def fault(error: Exception, proxy: Proxy) -> Fault:
 
 def untrusted(error: Exception, proxy: Proxy) -> Fault:
     """What a failure of TLS with a proxy at an https address means."""
-    if failures.is_about_certificate(error):
-        text = (
-            f"The TLS certificate of the proxy that {proxy.source} names is not trusted; SSL_CERT_FILE names further "
-            "authorities."
-        )
-    else:
-        text = (
-            f"The proxy that {proxy.source} names does not speak TLS there. Most proxies do not, also those for https; "
-            "write http:// in front of its host."
-        )
+    wrong = failures.wrong_certificate(error)
+    text = (
+        f"The proxy that {proxy.source} names does not speak TLS there. Most proxies do not, also those for https; "
+        "write http:// in front of its host."
+        if wrong is None
+        else f"The TLS certificate of the proxy that {proxy.source} names {wrong}"
+    )
     return Fault(UpstreamUnreachable(text), own=True)
 
 

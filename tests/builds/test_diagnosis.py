@@ -171,7 +171,7 @@ async def test_diagnose__what_else_is_mounted(
 
 
 def test_any_image__has_a_shell(engine: FakeEngine, environ: dict[str, str]) -> None:
-    """Docker'"'"'s own images come before those of others, of which some have none."""
+    """Docker's own images come before those of others, of which some have none."""
     images = ["gcr.io/distroless/python3-debian12:latest", "cgr.dev/chainguard/python:latest", "debian:12"]
     with Engine.connect(environ | engine.environ) as connected:
         for names, expected in ((images, "debian:12"), (images[:2], images[1]), (images[:1], None)):

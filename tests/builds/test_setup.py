@@ -248,16 +248,23 @@ async def test_compose__second_time_and_back(
     assert before == machine.state()
 
 
-async def test_compose__volume_of_the_persons_own(
-    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
-) -> None:
-    """docs/compose.md has the line for `.env`: a later setup does not lead the cache back to a folder."""
-    machine = Machine(tmp_path, environ | engine.environ)
+def _set_up_before(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], home: Path
+) -> tuple[Machine, SetupPlan]:
+    """A machine on which setup has started the cache by Compose already, and the plan for another go."""
+    machine = Machine(home, environ | engine.environ)
     port = int(proxy.url.rpartition(":")[2])
     _listed(engine, port)
     docker.rule("compose", stdout="2.40.3\n")
     Changes.of_user(machine.environ).note(COMPOSE, str(machine.project))
-    plan = replace(machine.plan, place=CachePlace(("127.0.0.1",), port))
+    return machine, replace(machine.plan, place=CachePlace(("127.0.0.1",), port))
+
+
+async def test_compose__volume_of_the_persons_own(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """docs/compose.md has the line for `.env`: a later setup does not lead the cache back to a folder."""
+    machine, plan = _set_up_before(proxy, docker, engine, environ, tmp_path)
     await asyncio.to_thread(machine.set_up, plan)
     with (machine.project / ".env").open("a") as file:
         file.write("PULLTHROUGH_DATA=pullthrough-data\n")
@@ -274,13 +281,9 @@ async def test_compose__way_that_is_not_there(
     proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
 ) -> None:
     """What no build reaches is a failure, though the cache runs."""
-    machine = Machine(tmp_path, environ | engine.environ)
-    port = int(proxy.url.rpartition(":")[2])
-    _listed(engine, port)
-    docker.rule("compose", stdout="2.40.3\n")
-    Changes.of_user(machine.environ).note(COMPOSE, str(machine.project))
+    machine, plan = _set_up_before(proxy, docker, engine, environ, tmp_path)
 
-    problems = await asyncio.to_thread(machine.set_up, replace(machine.plan, place=CachePlace(("127.0.0.1",), port)))
+    problems = await asyncio.to_thread(machine.set_up, plan)
 
     assert 1 == len(problems)
     assert "do not reach the cache" in problems[0]

@@ -92,6 +92,19 @@ async def test_body__framing_not_kept(server: Scripted, make: Make, seen: Seen, 
     assert await read(client, ask(server)) == b"right"
 
 
+async def _breaks_later(server: Scripted, client: AiohttpUpstream, begun: asyncio.Event, *, waiting: bool) -> None:
+    """Read a body that breaks once it has `begun`, while the reader waits for more or before; the next one is right."""
+    async with asyncio.timeout(10), client.get(ask(server)) as reply:
+        chunks = aiter(reply.chunks())
+        assert await anext(chunks) == b"hello"
+        begun.set()
+        if not waiting:
+            await server.until_idle()
+        with pytest.raises(UpstreamBroken):
+            assert len([chunk async for chunk in chunks]) < 2
+    assert await read(client, ask(server)) == b"right"
+
+
 @pytest.mark.parametrize("waiting", [True, False])
 @pytest.mark.parametrize(
     "rest",
@@ -110,17 +123,8 @@ async def test_body__framing_breaks_later(server: Scripted, make: Make, seen: Se
         return Then.HOLD
 
     server.on("/x", breaks, plain(b"right"))
-    client = make()
-    async with asyncio.timeout(10), client.get(ask(server)) as reply:
-        chunks = aiter(reply.chunks())
-        assert await anext(chunks) == b"hello"
-        begun.set()
-        if not waiting:
-            await server.until_idle()
-        with pytest.raises(UpstreamBroken):
-            assert len([chunk async for chunk in chunks]) < 2
+    await _breaks_later(server, make(), begun, waiting=waiting)
     assert seen.failures == ["broken"]
-    assert await read(client, ask(server)) == b"right"
 
 
 async def test_body__after_the_answer(server: Scripted, make: Make) -> None:
@@ -149,17 +153,8 @@ async def test_body__without_length_until_reset(server: Scripted, make: Make, se
         return Then.RESET
 
     server.on("/x", breaks, plain(b"right"))
-    client = make()
-    async with client.get(ask(server)) as reply:
-        chunks = aiter(reply.chunks())
-        assert await anext(chunks) == b"hello"
-        begun.set()
-        if not waiting:
-            await server.until_idle()
-        with pytest.raises(UpstreamBroken):
-            await anext(chunks)
+    await _breaks_later(server, make(), begun, waiting=waiting)
     assert seen.failures == ["broken"]
-    assert await read(client, ask(server)) == b"right"
 
 
 @pytest.mark.parametrize("body", [b"2\r\nhe\r\n0\r\n\r\n", b"6\r\nhello!\r\n0\r\n\r\n"])

@@ -347,6 +347,13 @@ async def test_untrusted__proxy_or_upstream(
     assert [] == naps
 
 
+async def test_untrusted__proxy_of_another_name(authority: trustme.CA, trusting: ssl.SSLContext, make: Make) -> None:
+    """Of a certificate that is from a trusted authority it is said what else is wrong with it."""
+    async with Forward(tls=named(authority, "other.invalid")) as forward:
+        text = str(await failure(make(proxies=by(forward.url), ssl_context=trusting), PLAIN))
+    assert "The TLS certificate of the proxy that `proxy` in the settings names is for other host names" in text
+
+
 async def test_untrusted__proxy_without_tls(make: Make) -> None:
     """A proxy of plain HTTP at an https address, as people write it for https, has no certificate at all."""
     async with plain_http() as port:
