@@ -14,6 +14,7 @@ A request meets the parts in this order:
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import time
@@ -183,10 +184,10 @@ async def start(
         lanes = Lanes(fetch.connections, fetch.segment, fetch.least_rate, downloads=fetch.downloads)
         downloads = closing(Downloads(store, upstream, clock, observer, lanes))
         revalidator = closing(Revalidator(store, upstream, clock, patience))
-        senders = SenderThreads(settings.serve.threads, idle_timeout)
-        stack.callback(senders.close)
+        senders = stack.enter_context(contextlib.closing(SenderThreads(settings.serve.threads, idle_timeout)))
         responder = Responder(store, downloads, senders, clock)
         replay = Replay(store, responder, observer, clock)
+        stack.callback(replay.forget)
 
         # What addresses mean.
         indexes = closing(

@@ -16,6 +16,7 @@ from proxy.model import Blob, Query
 from proxy.ports import Again
 from proxy.user_agent import UNKNOWN, UserAgent
 from proxy.web.answer_plan import finish_head
+from proxy.web.busy_answers import BusyAnswer
 from proxy.web.head_key import LONGEST
 
 Told = Callable[[Query[Any], Representation, str], None]  # what was asked for, the answer, the name of the client
@@ -35,6 +36,7 @@ class Ready:
     tell: Again
     _head: bytes = b""  # as it was last
     _when: tuple[int, int] = (-1, -1)  # seconds since the epoch, and of age
+    busy: BusyAnswer | None = None  # with the head as it was last, or before
 
     def head(self, now: float, age: float | None) -> bytes:
         """The whole head. `now`: seconds since the epoch; `age`: seconds for the field `Age`, None for none."""

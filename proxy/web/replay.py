@@ -23,6 +23,7 @@ from proxy.model import Blob, Kind, Outcome, Query, Source
 from proxy.ports import AnswerObserver, BlobReader, Clock
 from proxy.user_agent import DOCKER_BUILD, UNKNOWN, UserAgent
 from proxy.web.answer_plan import Framing, plan, start_head
+from proxy.web.busy_answers import BusyAnswers
 from proxy.web.head_key import HeadKeys, names_program_once
 from proxy.web.memo import Memo, Ready, Remembered, ShortBodies, Told
 from proxy.web.request_head import name_alone
@@ -35,13 +36,14 @@ _WHOLE, _FRAMING = Query(None), Framing((1, 1), keep_alive=True)  # what is reme
 _CONFIRMED = (Outcome.MISS, Outcome.SHARED, Outcome.REVALIDATED)  # upstream gave or confirmed it for this very answer
 _HIT = Outcome.HIT
 _LOOKS = 64  # answers of the program itself
+_FILED = 16 << 10  # bytes; to copy a shorter body is cheap at any time
 _LONG = 64 << 10  # bytes; what it takes to copy a body of this length is a part of what its client waits for
 _PAUSE = 30e-6  # seconds; while one connection asks after the other, less passes between two answers
 _MADE = frozenset({"Server", "Content-Length", "Date"})  # header fields that are made anew
 
 
 class Replay:
-    """Answers the heads that it has seen before. Mutable state: the memo, bodies, what keys are made of, a time."""
+    """Answers the heads that it has seen before. Mutable state: memo, bodies, files, what keys are made of, a time."""
 
     def __init__(self, blobs: BlobReader, responder: Responder, observer: AnswerObserver, clock: Clock) -> None:
         self._responder = responder
@@ -52,6 +54,7 @@ class Replay:
         self._looks = Memo(_LOOKS)
         self._bodies = ShortBodies()
         self._keys = HeadKeys()
+        self._busy = BusyAnswers()
         self._answered = 0.0  # when the last answer left, in monotonic seconds
 
     def __call__(self, connection: ClientConnection, data: bytes) -> bool:
@@ -70,7 +73,9 @@ class Replay:
             return False
         head = ready.head(clock.now(), None if answer.confirmed is None else started - answer.confirmed)
         if body is not None:
-            connection.send(head, body, apart=len(body) >= _LONG and started - self._answered > _PAUSE)
+            apart = len(body) >= _LONG and started - self._answered > _PAUSE
+            file = self._file(ready, head, body, started) if len(body) >= _FILED and not apart else None
+            connection.send(head, body, file, apart=apart)
         elif blob is not None:
             try:
                 missing = self._send_stored(connection, head, blob)
@@ -97,6 +102,7 @@ class Replay:
         self._memo.clear()
         self._looks.clear()
         self._bodies.clear()
+        self._busy.clear()
 
     def remember_shared(
         self, exchange: Exchange, path: str, answer: SharedAnswer, agent: UserAgent, *, in_build: bool
@@ -208,6 +214,13 @@ class Replay:
         )
         ready = answer.ready = Ready(start_head(same.status, same.fields), event, self._observer.again(event))
         return ready
+
+    def _file(self, ready: Ready, head: bytes, body: bytes, now: float) -> int | None:
+        """The descriptor of a file with head and body, if this answer leaves often. `now`: monotonic seconds."""
+        busy = ready.busy
+        if busy is None or busy.head is not head:
+            busy = ready.busy = self._busy.begin(head, body, busy)
+        return self._busy.file(busy, body, now)
 
     def _send_stored(self, connection: ClientConnection, head: bytes, blob: Blob) -> int:
         """Send a stored file from disk. Gives how many bytes could not be read. Raises BlobDamaged, StoreBroken."""

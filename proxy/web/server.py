@@ -38,7 +38,17 @@ Replay = Callable[["ClientConnection", bytes], bool]
 class ClientConnection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_answer_written", "_at_boundary", "_heads", "_replay", "clients", "head", "peer", "reached")
+    __slots__ = (
+        "_answer_written",
+        "_at_boundary",
+        "_heads",
+        "_replay",
+        "_socket",
+        "clients",
+        "head",
+        "peer",
+        "reached",
+    )
 
     def __init__(self, manager: web.Server, replay: Replay, **options: Any) -> None:  # noqa: ANN401 aiohttp's own
         super().__init__(manager, **options)
@@ -48,6 +58,7 @@ class ClientConnection(web.RequestHandler):
         # Whether all of the last answer is written; aiohttp's task may not have noticed yet.
         self._answer_written = False
         self._heads: deque[bytes | None] = deque()  # of the requests that wait for their handler
+        self._socket = -1  # its descriptor
         self.clients = Clients()
         self.peer = "-"  # the client's address, for the log
         self.reached = b""  # the address that it connected to: pages may have links that begin with it
@@ -62,6 +73,7 @@ class ClientConnection(web.RequestHandler):
         # A drained buffer must be an empty one: sender threads write to the same socket.
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=0)
+        self._socket = transport.get_extra_info("socket").fileno()
 
     def data_received(self, data: bytes) -> None:
         waiting = self._waiter is not None or self._answer_written
@@ -144,20 +156,29 @@ class ClientConnection(web.RequestHandler):
             self.transport is not None and not self.transport.get_write_buffer_size()
         )
 
-    def send(self, head: bytes, body: bytes, *, apart: bool = False) -> None:
+    def send(self, head: bytes, body: bytes, file: int | None = None, *, apart: bool = False) -> None:
         """Send a whole answer; `writable` must hold. What the socket does not take waits in the transport's buffer.
 
-        `apart`: the head leaves first, so that the client wakes up while the body is copied. It costs a system call,
-        which is worth it where nobody else waits.
+        `file`: the descriptor of a file that has both, too. `apart`: without it, the head leaves first, so that the
+        client wakes up while the body is copied. It costs a system call, which is worth it where nobody else waits.
         """
         transport = self.transport
         assert transport is not None, "a writable connection has one"
         if apart:
             transport.write(head)
             transport.write(body)
-        else:
+            return
+        if file is None:
             # The copy is cheap: without it the kernel alone reads what the processor's cache has not, which is slower.
             transport.write(head + body)
+            return
+        size = len(head) + len(body)
+        try:
+            sent = operating_system.send_file(self._socket, file, 0, size)
+        except OSError:  # it is full, or dead: the transport finds out
+            sent = 0
+        if sent < size:
+            transport.write((head + body)[sent:])
 
     def restart_keepalive(self) -> None:
         """An answer was replayed, which aiohttp does not see: the keep-alive limit begins anew."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any, cast
@@ -40,11 +42,13 @@ class Line:
     reached: bytes = b"127.0.0.1:3142 "
     written: list[bytes] = field(default_factory=list)
     apart: list[bool] = field(default_factory=list)
+    files: list[bytes | None] = field(default_factory=list)  # what is in them
     restarted: int = 0
 
-    def send(self, head: bytes, body: bytes, *, apart: bool) -> None:
+    def send(self, head: bytes, body: bytes, file: int | None, *, apart: bool) -> None:
         self.written.append(head + body)
         self.apart.append(apart)
+        self.files.append(None if file is None else os.pread(file, 1 << 20, 0))
 
     def restart_keepalive(self) -> None:
         self.restarted += 1
@@ -83,10 +87,12 @@ def clock() -> SteppedClock:
 
 
 @pytest.fixture
-def replay(events: Events, clock: SteppedClock) -> Replay:
+def replay(events: Events, clock: SteppedClock) -> Iterator[Replay]:
     """A replay that knows nothing yet. Bodies in memory need no store and no threads."""
     nobody: Any = None
-    return Replay(nobody, Responder(nobody, nobody, nobody, clock), events, clock)
+    made = Replay(nobody, Responder(nobody, nobody, nobody, clock), events, clock)
+    yield made
+    made.forget()
 
 
 def answered(replay: Replay, line: Line | None = None, head: bytes = HEAD) -> bool:
@@ -156,6 +162,20 @@ def test_call__head_of_a_long_body(replay: Replay, clock: SteppedClock, size: in
     clock.advance(1)
     assert answered(replay, line)
     assert line.apart == apart
+
+
+@pytest.mark.parametrize(("size", "by_file"), [((16 << 10) - 1, False), (16 << 10, True), (100 << 10, True)])
+def test_call__often(replay: Replay, clock: SteppedClock, size: int, by_file: bool) -> None:
+    """A body that is not short leaves from a file in memory then, with the head of this second."""
+    replay.remember(exchange(), "/", replace(REPRESENTATION, body=b"page" * (size // 4) + bytes(size % 4)))
+    line = Line()
+    for _ in range(3):
+        clock.advance(1)
+        line.written.clear()
+        line.files.clear()
+        assert all(answered(replay, line) for _ in range(20))
+        assert line.files[0] is None
+        assert line.files[-1] == (line.written[-1] if by_file and hasattr(os, "memfd_create") else None)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -130,15 +132,18 @@ async def test_shutdown__waits_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pytest.approx(0.2) == sum(limits)
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("way", ["together", "apart", "by a file"])
 @pytest.mark.parametrize("size", [0, 5, 16 << 10, 100 << 10, 20 << 20])
-async def test_send(size: int, apart: bool) -> None:
+async def test_send(size: int, way: str, tmp_path: Path) -> None:
     """Head and body arrive whole and in their order, also where the socket takes only a part at once."""
     body = bytes(number % 251 for number in range(1000)) * (size // 1000 + 1)
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    (tmp_path / "answer").write_bytes(head + body[:size])
+    file = os.open(tmp_path / "answer", os.O_RDONLY)
 
     def replay(connection: ClientConnection, _: bytes) -> bool:
         assert connection.writable
-        connection.send(b"HTTP/1.1 200 OK\r\n\r\n", body[:size], apart=apart)
+        connection.send(head, body[:size], file if way == "by a file" else None, apart=way == "apart")
         return True
 
     async def handle(_: web.BaseRequest) -> web.StreamResponse:
@@ -150,6 +155,28 @@ async def test_send(size: int, apart: bool) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
     for _ in range(3):
         writer.write(HEAD)
-        assert b"HTTP/1.1 200 OK\r\n\r\n" + body[:size] == await reader.readexactly(19 + size)
+        assert head + body[:size] == await reader.readexactly(19 + size)
+    writer.close()
+    await runner.cleanup()
+    os.close(file)
+
+
+async def test_send__by_a_file_that_is_gone() -> None:
+    """What sendfile does not take leaves all the same."""
+    body = bytes(20_000)
+
+    def replay(connection: ClientConnection, _: bytes) -> bool:
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\n", body, -1)
+        return True
+
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        raise AssertionError("all is replayed")
+
+    runner = web.ServerRunner(Server(handle, replay, 5.0), handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+    writer.write(HEAD)
+    assert b"HTTP/1.1 200 OK\r\n\r\n" + body == await reader.readexactly(19 + len(body))
     writer.close()
     await runner.cleanup()
