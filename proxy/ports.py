@@ -198,6 +198,10 @@ class BlobReader(Protocol):
         """The blob with this sha256, whose use is noted. None if it is not stored, and for other algorithms."""
         ...
 
+    def has(self, digest: Digest) -> bool:
+        """Whether `blob` gives one. No use is noted."""
+        ...
+
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
         """Open a blob for reading, and protect it from eviction meanwhile; gives a descriptor, closed at the end.
 

@@ -174,6 +174,9 @@ class MemoryStore:
         self._blobs.move_to_end(digest.value)
         return held.blob
 
+    def has(self, digest: Digest) -> bool:
+        return digest.algorithm == "sha256" and digest.value in self._blobs
+
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
         return self._lease(blob)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 
 from proxy.cache.downloads import Body, Downloads
 from proxy.cache.file_opener import FileOpener
@@ -169,7 +170,7 @@ class Files:
         if page is None or not immutable:
             return answer
         until = self._clock.monotonic() + site.ttl
-        return replace(answer, fresh_until=until, stands=lambda: self._catalog.stands(page))
+        return replace(answer, fresh_until=until, stands=partial(self._catalog.stands, page))
 
 
 def _is_immutable(target: Target, site: Site, listing: Listing, *, vouched: bool = False) -> bool:

@@ -174,6 +174,9 @@ class PendingStore:
     def blob(self, digest: Digest) -> Blob | None:
         return None if self.store is None else self.store.blob(digest)
 
+    def has(self, digest: Digest) -> bool:
+        return self.store is not None and self.store.has(digest)
+
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
         if self.store is None:
             raise BlobDamaged("The file is not stored any more.")

@@ -35,7 +35,7 @@ class Record:
     @property
     def hidden(self) -> bool:
         """Whether it must not be served until its digest was checked in the background."""
-        return hidden(self.size, self.stamp)
+        return self.stamp is None and self.size > INLINE  # as below: every hit asks
 
 
 def hidden(size: int, stamp: str | None) -> bool:

@@ -191,6 +191,10 @@ class DiskStore:
             return None
         return self._blobs.use(record)
 
+    def has(self, digest: Digest) -> bool:
+        record = self._blobs.get(digest.value) if digest.algorithm == "sha256" else None
+        return record is not None and not record.hidden
+
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
         return Lease(blob, self._blobs, self._damaged, self._verifier.check)
 

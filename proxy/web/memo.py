@@ -36,6 +36,7 @@ class Ready:
     tell: Again
     _head: bytes = b""  # as it was last
     _when: tuple[int, int] = (-1, -1)  # seconds since the epoch, and of age
+    used: bytes = b""  # the head with which a use of its blob was noted last
     busy: BusyAnswer | None = None  # with the head as it was last, or before
 
     def head(self, now: float, age: float | None) -> bytes:

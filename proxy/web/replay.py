@@ -67,7 +67,7 @@ class Replay:
             return False
         ready = answer.ready or self._made_ready(answer)
         blob, body = answer.blob, self._bodies.get(answer.body) if answer.kept is None else answer.kept
-        gone = body is None if blob is None else self._blobs.blob(blob.digest) is None  # else this counts as a use
+        gone = body is None if blob is None else not self._blobs.has(blob.digest)
         if gone or ready is None:
             self._memo.drop(key)
             return False
@@ -87,6 +87,9 @@ class Replay:
                 connection.reset()
                 self._observer(_broken(ready.event, connection.peer, blob.size - missing, clock.monotonic() - started))
                 return True
+        if blob is not None and ready.used is not head:  # one use a second is enough
+            ready.used = head
+            self._blobs.blob(blob.digest)
         connection.restart_keepalive()
         agent = answer.agent if program is None else program[1]
         if answer.in_build and not agent.build:

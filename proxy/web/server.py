@@ -168,16 +168,14 @@ class ClientConnection(web.RequestHandler):
             transport.write(head)
             transport.write(body)
             return
-        if file is None:
-            # The copy is cheap: without it the kernel alone reads what the processor's cache has not, which is slower.
-            transport.write(head + body)
-            return
-        size = len(head) + len(body)
-        try:
-            sent = operating_system.send_file(self._socket, file, 0, size)
-        except OSError:  # it is full, or dead: the transport finds out
-            sent = 0
+        sent, size = 0, len(head) + len(body)
+        if file is not None:
+            try:
+                sent = operating_system.send_file(self._socket, file, 0, size)
+            except OSError:
+                sent = 0  # it is full, or dead: the transport finds out
         if sent < size:
+            # The copy is cheap: without it the kernel alone reads what the processor's cache has not, which is slower.
             transport.write((head + body)[sent:])
 
     def restart_keepalive(self) -> None:

@@ -162,7 +162,9 @@ async def test_blob__other_algorithm(store: Store) -> None:
     """Bodies are named by sha256 only."""
     await store.put(b"body")
 
-    assert store.blob(Digest("md5", hashlib.md5(b"body").hexdigest())) is None
+    md5 = Digest("md5", hashlib.md5(b"body").hexdigest())
+    assert store.blob(md5) is None
+    assert not store.has(md5)
 
 
 async def test_put__twice_at_once(store: Store) -> None:
@@ -369,11 +371,13 @@ async def test_bound__longest_unused_goes(store: Store, events: list[Event]) -> 
     for number, body in enumerate(bodies):
         await keep(store, str(number), body)
     assert store.blob(digest(bodies[0])) is not None
+    assert store.has(digest(bodies[1]))  # which is no use
 
     spool = await store.spool("whl", 3 * PART)
 
     assert store.find("1") is None
     assert store.blob(digest(bodies[1])) is None
+    assert not store.has(digest(bodies[1]))
     assert store.blob(digest(bodies[0])) is not None
     assert Evicted(PART) in events
     await spool.close(keep=False)

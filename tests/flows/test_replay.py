@@ -8,6 +8,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ from tests.pages import JSON
 from tests.wheels import wheel
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from proxy.app import Running
 
 PAGE = "/pypi/simple/demo/"
@@ -311,6 +314,30 @@ async def test_file_of_128_kib__by_the_short_way(proxy: Running, origin: Origin)
             bodies.append((await line.hear())[2])
     assert {package.body.read(0, package.body.size)} == set(bodies)
     assert origin.count(f"/packages/{package.filename}") == 1
+
+
+async def test_busy_file__read_after_its_second(proxy: Running, origin: Origin) -> None:
+    """A client that reads late gets the answer as it left, though others have a newer head by then."""
+    package = wheel(padding=100 << 10)
+    origin.publish(package)
+    head = HEAD.replace(PAGE.encode(), f"/pypi/packages/{package.filename}".encode())
+    async with connected(proxy) as busy, connected(proxy) as late:
+
+        async def asked() -> datetime:
+            busy.writer.write(head)
+            _, fields, body = await busy.hear()
+            assert package.body.read(0, package.body.size) == body
+            return parsedate_to_datetime(fields["date"])
+
+        first = [await asked() for _ in range(20)][-1]  # by a file from now on
+        late.writer.write(head)
+        last = await asked()
+        while await asked() == last:
+            pass
+        status, fields, body = await late.hear()
+    assert status == 200
+    assert first <= parsedate_to_datetime(fields["date"]) <= last
+    assert package.body.read(0, package.body.size) == body
 
 
 async def test_page__that_another_client_had_renewed(proxy: Running, origin: Origin) -> None:
