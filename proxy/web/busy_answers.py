@@ -14,7 +14,8 @@ from proxy import operating_system
 
 _OFTEN = 8  # times that an answer leaves with one head before it becomes a file
 _PAST = 2.0  # seconds; a head has the second in it, so an older file is not asked for any more
-_FILES = 256  # descriptors at once
+_FILES = 256  # descriptors at once, at most,
+_SHARE = 16  # and one in so many of those that the process may have
 _BYTES = 16 << 20  # at once, about
 
 
@@ -38,6 +39,8 @@ class BusyAnswers:
 
     def __init__(self) -> None:
         self._made: dict[int, BusyAnswer] = {}
+        limit = operating_system.open_files_limit()
+        self._most = _FILES if limit is None else min(limit // _SHARE, _FILES)
         self._bytes = 0
 
     def begin(self, head: bytes, body: bytes, before: BusyAnswer | None) -> BusyAnswer:
@@ -62,7 +65,7 @@ class BusyAnswers:
     def _make(self, answer: BusyAnswer, body: bytes, now: float) -> None:
         while self._made and (oldest := next(iter(self._made.values()))).made < now - _PAST:
             self._close(oldest)
-        if len(self._made) >= _FILES or self._bytes >= _BYTES:
+        if len(self._made) >= self._most or self._bytes >= _BYTES:
             return
         try:
             descriptor = operating_system.file_in_memory()

@@ -74,6 +74,17 @@ def test_file__bounded(busy: BusyAnswers) -> None:
 
 
 @needs_files
+@pytest.mark.parametrize(("limit", "most"), [(320, 20), (10, 0), (None, 256), (100_000, 256)])
+def test_file__few_descriptors(monkeypatch: pytest.MonkeyPatch, limit: int | None, most: int) -> None:
+    """A process that may have few descriptors keeps them for connections."""
+    monkeypatch.setattr(operating_system, "open_files_limit", lambda: limit)
+    busy = BusyAnswers()
+    filed = [bool(asked(busy, busy.begin(b"%d" % number, b"body", None))) for number in range(260)]
+    busy.clear()
+    assert sum(filed) == most
+
+
+@needs_files
 def test_file__bounded_by_bytes(busy: BusyAnswers) -> None:
     """All of them together have 16 MiB, or one answer more."""
     body = bytes(1 << 20)
