@@ -73,12 +73,13 @@ class BuildSite:
     def ground(self, file: Dockerfile | None, builder: str | None = None, platform: str | None = None) -> Ground | None:
         """What the way to the cache is proved on: an image of the file's, one that the engine has before others.
 
-        It is one in which the file's own RUNs run: others, such as distroless ones, may have no shell.
+        It is one in which the file's own RUNs run: others, such as distroless ones, may have no shell. One without
+        instructions of ONBUILD comes first.
         """
         bases = (file.run_bases or file.bases) if file else []
-        stored = [base for base in bases if self.engine and self.engine.has_image(base)]
-        base = next(iter([*stored, *bases]), None)
-        return Ground(base, builder, platform) if base else None
+        triggers = {base: self.engine.has_triggers(base) if self.engine else None for base in bases}
+        base = min(bases, key=lambda one: (False, True, None).index(triggers[one]), default=None)
+        return Ground(base, builder, platform, triggers[base]) if base else None
 
     def own_layers(self, options: BuildOptions) -> list[str]:
         """The options by which the image of the last build is the cache of this one, also after a prune of BuildKit's.

@@ -197,6 +197,11 @@ class Engine:
         """Whether the engine has an image of this name."""
         return self._image(name) is not None
 
+    def has_triggers(self, name: str) -> bool | None:
+        """Whether an image has instructions of ONBUILD; None if the engine does not have the image."""
+        image = self._image(name)
+        return None if image is None else bool((image.get("Config") or {}).get("OnBuild"))
+
     def _image(self, name: str) -> Mapping[str, Any] | None:
         try:
             attributes: Mapping[str, Any] = self._asked(lambda: self._client.images.get(name)).attrs

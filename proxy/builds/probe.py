@@ -97,12 +97,14 @@ class Proof:
 class Ground:
     """What a probe is built on. `base`: an image with a shell, and one of curl, wget, python3, apt, bash, perl.
 
-    `builder` and `platform`: as the options of `docker build`; None: the default.
+    `builder` and `platform`: as the options of `docker build`; None: the default. `triggers`: whether the image has
+    instructions of ONBUILD, which want the files of a project; None: not known.
     """
 
     base: str
     builder: str | None = None
     platform: str | None = None
+    triggers: bool | None = None
 
 
 def prove(command: DockerCommand, candidates: Sequence[Candidate], ground: Ground, started: str) -> Proof:
@@ -115,19 +117,32 @@ def prove(command: DockerCommand, candidates: Sequence[Candidate], ground: Groun
         return Proof(None)
     if not _IMAGE.fullmatch(ground.base):
         return Proof(None, problem=f"{ground.base} is not the name of an image.")
-    proof = _run(command, candidates, ground, started)
+    begin = _copied(ground.base) if ground.triggers else _begun(ground.base)
+    proof = _run(command, candidates, ground, started, begin)
     literal = [one for one in candidates if one.host != GATEWAY_ALIAS]
     if proof.problem and 0 < len(literal) < len(candidates):  # some engines and builders refuse the alias
-        return _run(command, literal, ground, started)
+        candidates, proof = literal, _run(command, literal, ground, started, begin)
+    if proof.problem and ground.triggers is None:  # only the builder has the image: its triggers may have failed
+        copied = _run(command, candidates, ground, started, _copied(ground.base))
+        return proof if copied.problem else copied
     return proof
 
 
-def _run(command: DockerCommand, candidates: Sequence[Candidate], ground: Ground, started: str) -> Proof:
+def _begun(base: str) -> str:
+    return f"FROM {base} AS probe\n"
+
+
+def _copied(base: str) -> str:
+    """The same files, without the image's instructions of ONBUILD: a copy runs none."""
+    return f"FROM scratch AS probe\nCOPY --from={base} / /\n"
+
+
+def _run(command: DockerCommand, candidates: Sequence[Candidate], ground: Ground, started: str, begin: str) -> Proof:
     aliased = any(one.host == GATEWAY_ALIAS for one in candidates)
     places = {str(Candidate(_ALIAS, one.port) if one.host == GATEWAY_ALIAS else one): one for one in candidates}
     values = f"PLACES={shlex.quote(' '.join(places))} STARTED={shlex.quote(started)}"
     dockerfile = (
-        f"FROM {ground.base} AS probe\nUSER 0:0\nRUN {json.dumps(['/bin/sh', '-c', f'{values}{_SCRIPT}'])}\n"
+        f"{begin}USER 0:0\nRUN {json.dumps(['/bin/sh', '-c', f'{values}{_SCRIPT}'])}\n"
         "FROM scratch\nCOPY --from=probe /probe/ /\n"
     )
     with tempfile.TemporaryDirectory(prefix="pullthrough-probe-") as folder:

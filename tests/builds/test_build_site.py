@@ -56,7 +56,7 @@ def test_ground__image_that_the_engine_has(engine: FakeEngine, environ: dict[str
     file = Dockerfile.read("FROM remote\nRUN true\nFROM stored\nRUN true\n")
 
     with survey(environ | engine.environ, _NOWHERE) as site:
-        assert Ground("stored", "mine", "linux/arm64") == site.ground(file, "mine", "linux/arm64")
+        assert Ground("stored", "mine", "linux/arm64", triggers=False) == site.ground(file, "mine", "linux/arm64")
         assert Ground("remote") == site.ground(Dockerfile.read("FROM remote\nRUN true\n"))
         assert site.ground(Dockerfile.read("FROM scratch\n")) is None
         assert site.ground(None) is None
@@ -69,7 +69,18 @@ def test_ground__image_in_which_something_runs(engine: FakeEngine, environ: dict
 
     with survey(environ | engine.environ, _NOWHERE) as site:
         assert Ground("python") == site.ground(file)
-        assert Ground("distroless") == site.ground(Dockerfile.read("FROM distroless\n"))
+        assert Ground("distroless", triggers=False) == site.ground(Dockerfile.read("FROM distroless\n"))
+
+
+def test_ground__image_without_triggers(engine: FakeEngine, environ: dict[str, str]) -> None:
+    """Of two that the engine has, the one that runs nothing of its own in whatever is built on it."""
+    engine.answer("GET", "/images/team/json", {"Id": "sha256:1", "Config": {"OnBuild": ["COPY . /app"]}})
+    engine.answer("GET", "/images/plain/json", {"Id": "sha256:2", "Config": {"OnBuild": None}})
+    file = Dockerfile.read("FROM team\nRUN true\nFROM plain\nRUN true\n")
+
+    with survey(environ | engine.environ, _NOWHERE) as site:
+        assert Ground("plain", triggers=False) == site.ground(file)
+        assert Ground("team", triggers=True) == site.ground(Dockerfile.read("FROM team\nRUN true\n"))
 
 
 def test_ground__no_name_of_an_image(engine: FakeEngine, environ: dict[str, str]) -> None:

@@ -213,3 +213,4 @@ def test_image_environment__of_an_image(engine: FakeEngine) -> None:
         assert {"PATH": "/bin", "PIP_INDEX_URL": "a=b"} == connected.image_environment("base")
         assert connected.image_environment("gone") is None
         assert [True, False] == [connected.has_image(name) for name in ("base", "gone")]
+        assert [False, None] == [connected.has_triggers(name) for name in ("base", "gone")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from proxy.builds.docker_command import DockerCommand
 from proxy.builds.probe import Ground, Proof, prove
 from tests.fake_docker import FakeDocker
 
-_GROUND = Ground("python:3.12-slim")
+_GROUND = Ground("python:3.12-slim", triggers=False)
 _PLACES = (Candidate("172.17.0.1", 3142), Candidate("10.0.0.7", 3142))
 
 
@@ -59,7 +60,7 @@ def test_prove__image_without_a_client(docker: FakeDocker, environ: dict[str, st
 
 def test_prove__what_is_built(docker: FakeDocker, environ: dict[str, str], tmp_path: Path) -> None:
     """One RUN on the base image, never from the layer cache, by the builder and platform that will build."""
-    _prove(environ, *_PLACES, ground=Ground("python:3.12-slim", "mine", "linux/arm64"))
+    _prove(environ, *_PLACES, ground=replace(_GROUND, builder="mine", platform="linux/arm64"))
 
     (call,) = docker.calls("build")
     arguments = call["arguments"]
@@ -86,6 +87,28 @@ def test_prove__build_that_fails(docker: FakeDocker, environ: dict[str, str]) ->
     docker.rule("build", stderr="#5 ERROR\nexecutor failed running [/bin/sh -c a; b]: exit code: 127\n", status=1)
 
     assert "exit code: 127" == _prove(environ, *_PLACES).problem
+
+
+def test_prove__base_with_triggers(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """ONBUILD of the base image would want files of the project: its files are copied, which triggers nothing."""
+    docker.rule("build", exports={"answer": "172.17.0.1:3142 172.17.0.1\n"})
+
+    proof = _prove(environ, *_PLACES, ground=Ground("team/base", triggers=True))
+
+    assert _PLACES[0] == proof.address
+    (call,) = docker.calls("build")
+    assert call["dockerfile"].startswith("FROM scratch AS probe\nCOPY --from=team/base / /\nUSER 0:0\nRUN [")
+
+
+def test_prove__base_that_may_have_triggers(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """Only the builder has the image: where it fails, its files alone are tried; the reason is that of the first."""
+    docker.rule("build", stderr='failed to solve: "/requirements.txt" not found\n', status=1)
+
+    proof = _prove(environ, *_PLACES, ground=Ground("team/base"))
+
+    starts = [call["dockerfile"].partition("\n")[0] for call in docker.calls("build")]
+    assert ["FROM team/base AS probe", "FROM scratch AS probe"] == starts
+    assert '"/requirements.txt" not found' in proof.problem
 
 
 @pytest.mark.parametrize("base", ["", "a b", "x\nRUN true", "--platform=x", "$BASE"])

@@ -291,6 +291,28 @@ async def test_probe__by_what_the_image_has(
     must("image", "rm", name)
 
 
+@pytest.mark.parametrize("triggers", [None, True])
+async def test_probe__base_with_triggers(
+    python_base: str, origin: Origin, tmp_path: Path, bridge: str, triggers: bool | None
+) -> None:
+    """ONBUILD of the base image wants files of the project, which the probe has not."""
+    name = "pullthrough-test-triggers"
+    (tmp_path / "Dockerfile").write_text(f"FROM {python_base}\nONBUILD COPY requirements.txt /\n", encoding="utf-8")
+    must("build", "--tag", name, str(tmp_path))
+    environ = clean_environment(tmp_path) | {"PATH": str(Path(DOCKER).parent)}
+    async with _cache(tmp_path, origin, bridge) as (_, port):
+        started = await asyncio.to_thread(answers_at, "127.0.0.1", port)
+        assert started is not None
+        ground = Ground(name, triggers=triggers)
+        places = [Candidate(bridge, port)]
+        found = await asyncio.to_thread(prove, DockerCommand.find(environ), places, ground, started)
+
+    assert ("", Candidate(bridge, port)) == (found.problem, found.address)
+    with Engine.connect({"PATH": ""}) as engine:
+        assert engine.has_triggers(name)
+    must("image", "rm", name)
+
+
 async def test_doctor__nothing_is_wrong(
     project: Project, venv_base: str, origin: Origin, tmp_path: Path, bridge: str
 ) -> None:
