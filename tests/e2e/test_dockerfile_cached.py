@@ -234,6 +234,32 @@ def test_build__requirements_change(project: Project, reachable: Server, gateway
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.parametrize("folder", ["", "requirements/", "deploy/image/"])
+def test_build__requirements_that_name_others(
+    project: Project, reachable: Server, gateway: str, installer: str, folder: str
+) -> None:
+    """What -r and -c name is there, in whatever folder; another text file of the project installs nothing again."""
+    project.knows(reachable, gateway)
+    (project.folder / "requirements.txt").unlink()
+    place = project.folder / folder
+    place.mkdir(parents=True, exist_ok=True)
+    above = "../" * folder.count("/")
+    (place / "prod.txt").write_bytes(f"# {project.tag}\r\n-r base.txt\r\n-c {above}limits.txt # all\r\n".encode())
+    (place / "base.txt").write_text("--requirement=more.txt\n", encoding="utf-8")
+    (place / "more.txt").write_text("python-dateutil\n", encoding="utf-8")
+    (project.folder / "limits.txt").write_text("python-dateutil==2.9.0.post0\n", encoding="utf-8")
+    options = ("--build-arg", f"INSTALLER={installer}", "--build-arg", f"REQUIREMENTS={folder}prod.txt")
+    project.build(*options)
+    assert "dateutil 2.9.0.post0\n" == project.runs()
+    (project.folder / "notes.txt").write_text("another\n", encoding="utf-8")
+
+    steps = _layers(project.build(*options))
+
+    assert [] == [step for step, had in steps.items() if not had and "RUN" in step and "/opt/" in step]
+    assert "COPY . /app" in [step.partition("] ")[2] for step, had in steps.items() if not had]
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_build__large_layers_stay(project: Project, reachable: Server, gateway: str, installer: str) -> None:
     """With other requirements, what is large is the same byte for byte, compiled too, and its layer is not made."""
     project.knows(reachable, gateway)
