@@ -22,6 +22,8 @@ PROJECT = Path(__file__).parents[2]  # of a checkout: where compose.yaml is
 CACHE = "cache"  # the services of compose.yaml
 MONITORING = ("prometheus", "grafana")
 GRAFANA = ("grafana", 3000)  # its service, and its port in the container
+VARIABLES = ".env"  # beside compose.yaml: the file of variables
+PROJECT_NAME = "COMPOSE_PROJECT_NAME"  # comes before the name in compose.yaml
 
 _FILE = "compose.yaml"
 _OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
@@ -45,8 +47,14 @@ class Compose:
     folder: Path
 
     @classmethod
-    def find(cls, environ: Mapping[str, str], folder: Path = PROJECT) -> Self:
-        """`docker compose`, else `docker-compose`. Raises EngineTrouble if none is new enough, or without the file."""
+    def find(cls, environ: Mapping[str, str], folder: Path = PROJECT, name: str | None = None) -> Self:
+        """`docker compose`, else `docker-compose`. Raises EngineTrouble if none is new enough, or without the file.
+
+        `name`: the value of COMPOSE_PROJECT_NAME with which it is run, empty for none; None: as `environ` has it.
+        """
+        if name is not None:
+            environ = {key: value for key, value in environ.items() if key != PROJECT_NAME}
+            environ |= {PROJECT_NAME: name} if name else {}
         if missing := without_file(folder):
             raise EngineTrouble(missing)
         path = environ.get("PATH")
@@ -59,7 +67,7 @@ class Compose:
     @property
     def variables_file(self) -> Path:
         """The file that Compose reads variables from, also when a person runs it."""
-        return self.folder / ".env"
+        return self.folder / VARIABLES
 
     def up(self, services: Sequence[str], variables: Mapping[str, str]) -> None:
         """Build what has to be built, and start these services, or let them run. Progress goes to standard error.

@@ -41,6 +41,7 @@ from proxy.control.protocol import (
 T = TypeVar("T")
 
 PROGRAM = "pullthrough"  # in the image, on its PATH
+DATA = "/data"  # of the image: where the cache has its folder
 _USES_ITS_FOLDER = ("running", "paused", "restarting")
 _ANSWER = 600.0  # seconds for what is read whole: a large store takes its time
 _OTHER_VERSION = "The cache in the container {name} answers in another form. Use the version of this program it has."
@@ -226,9 +227,9 @@ def who_arguments(wish: PullWish) -> list[str]:
 def find(folders: Sequence[Path], environ: Mapping[str, str], *, chosen: bool = True) -> ContainedCache | None:
     """The cache in a container that uses one of these data folders; None if there is none, or no Docker.
 
-    `chosen`: whether a person named them. Where nobody did and no cache was in it, it is the one cache that runs
-    in a container, if there is just one: its data is in a volume, or in the folder that compose chose. Raises
-    EngineTrouble if the container cannot be used now.
+    `chosen`: whether a person named them. Where nobody did, it is the one cache that runs in a container, if there is
+    just one, and if its data is in a volume, or no cache was in the folders: then it is in the one that compose chose.
+    Raises EngineTrouble if the container cannot be used now.
     """
     try:
         command = DockerCommand.find(environ)
@@ -241,8 +242,9 @@ def find(folders: Sequence[Path], environ: Mapping[str, str], *, chosen: bool = 
     except EngineTrouble:
         return None  # no engine, no container
     using = [one for folder in folders for one in containers if one.has(PurePosixPath(folder.absolute()))]
-    if not using and not chosen and len(containers) == 1 and not any(map(is_data_folder, folders)):
-        using = containers
+    if not using and not chosen and len(containers) == 1:
+        in_volume = any(mount.volume for mount in containers[0].mounts if mount.target == DATA)
+        using = containers if in_volume or not any(map(is_data_folder, folders)) else []
     if not using:
         return None
     found = using[0]

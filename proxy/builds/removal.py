@@ -14,9 +14,10 @@ from pathlib import Path
 
 from proxy.builds import client_files, docker_command, service_units
 from proxy.builds.changes import Changes, FileChange
-from proxy.builds.compose import PROJECT, Compose, setups_folder
+from proxy.builds.compose import PROJECT as CHECKOUT
+from proxy.builds.compose import Compose, own_volume, setups_folder
 from proxy.builds.reach import RememberedAddresses
-from proxy.builds.setup import ADDRESSES, COMPOSE, TRACES, UNIT
+from proxy.builds.setup import ADDRESSES, COMPOSE, PROJECT, TRACES, UNIT
 from proxy.errors import PullthroughError
 
 
@@ -31,7 +32,7 @@ class Remover:
     say: Callable[[str], None]
     purge: bool = False
     system: Path = Path("/")
-    project: Path = PROJECT
+    project: Path = CHECKOUT
 
 
 def stored(changes: Changes, data: Path) -> int:
@@ -75,9 +76,16 @@ def _stop(changes: Changes, data: Path, remover: Remover) -> list[str]:
             lines = next((one.lines for one in changes.files if one.kind == COMPOSE), "")
             variables = dict(line.split("=", 1) for line in lines.splitlines() if "'" not in line and '"' not in line)
             folder = setups_folder(noted, remover.project)
-            Compose.find(remover.environ, folder).down(variables, volumes=remover.purge)
+            name = changes.notes.get(PROJECT)
+            Compose.find(remover.environ, folder, name).down(variables, volumes=remover.purge)
             changes.note(COMPOSE, None)
+            changes.note(PROJECT, None)
             remover.say("stopped and removed the containers; the image stays: docker image rm pullthrough:latest")
+            if (volume := own_volume(lines)) and not remover.purge:
+                remover.say(
+                    f"the stored files are still in Docker's volume: docker volume ls --filter name={volume} has its "
+                    "name, and docker volume rm NAME deletes them"
+                )
         if changes.notes.get(UNIT):
             unit = service_units.unit(remover.environ, [], data, remover.system)
             unit.end()

@@ -13,7 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.builds import client_files, compose, docker_command, findings, running_cache, service_units, token_file
+from proxy.builds import (
+    client_files,
+    compose,
+    compose_variables,
+    docker_command,
+    findings,
+    running_cache,
+    service_units,
+    token_file,
+)
 from proxy.builds.build_site import CachePlace, survey
 from proxy.builds.changes import Changes
 from proxy.builds.client_files import ClientFile, FileRefused
@@ -27,9 +36,9 @@ from proxy.builds.running_cache import RunningCache
 from proxy.builds.service_units import ServiceUnit
 from proxy.builds.setup_plan import SetupCaller, SetupFailed, SetupPlan, Ways, look, serve_arguments, settings_text
 
-COMPOSE, UNIT, ADDRESSES, TRACES = "compose", "unit", "addresses", "traces"  # the names of notes in the record
+# The names of notes in the record. PROJECT: COMPOSE_PROJECT_NAME as it was when the containers were made, maybe empty.
+COMPOSE, PROJECT, UNIT, ADDRESSES, TRACES = "compose", "project", "unit", "addresses", "traces"
 
-_USER = 1000  # who the cache is in its container where root sets it up
 _PATIENCE = 90.0  # seconds until a cache that was started answers
 _TWO = 2  # addresses that compose.yaml publishes
 
@@ -66,9 +75,12 @@ class _Setup:
         else:
             if found is None:
                 self._check_ports()
-            self._folder()
-            token_file.make(self.plan.data, self.changes, self.caller.say)
-            self._settings()
+            if volume := None if plan.process else compose.own_volume(self._others()):
+                self.caller.say(f"the admin token of the cache's page belongs into the volume {volume}: docs/page.md")
+            else:
+                self._folder()
+                token_file.make(self.plan.data, self.changes, self.caller.say)
+            self._settings(in_folder=not volume)
             self._note_traces()
             starts()
         problems = self._proof()
@@ -82,15 +94,15 @@ class _Setup:
             raise EngineTrouble(self.ways.trouble)
         if len(self.ways.hosts) > _TWO:
             raise SetupFailed("--host: compose.yaml publishes two addresses at most. Name two, or use --process.")
-        found = Compose.find(self.caller.environ, self.caller.project)
+        notes, environ = self.changes.notes, self.caller.environ
+        name = notes.get(PROJECT) if COMPOSE in notes else environ.get(compose.PROJECT_NAME, "")
+        found = Compose.find(environ, self.caller.project, name)
 
         def start() -> None:
-            others = client_files.without_block(_text(self.changes.original(found.variables_file)))
-            volume = compose.own_volume(others)
-            variables = self._variables(volume)
-            if volume:
-                self.caller.say(f"what the cache stores is in Docker's volume {volume}, as {found.variables_file} says")
+            others = self._others()
+            variables = compose_variables.variables(self.plan, self.ways, environ, others, self.caller.say)
             services = (compose.CACHE, *(compose.MONITORING if self.plan.monitoring else ()))
+            self.changes.note(PROJECT, name)
             self.changes.note(COMPOSE, str(found.folder))
             lines = compose.variables_text(variables)
             content = client_files.with_block(others, lines)
@@ -107,17 +119,9 @@ class _Setup:
 
         return start
 
-    def _variables(self, volume: str | None) -> dict[str, str]:
-        """What compose.yaml reads. A single address is there twice, and counts once. `volume`: a person's choice."""
-        owner = self.plan.data.stat()
-        hosts = self.ways.hosts
-        return {
-            "PULLTHROUGH_USER": f"{owner.st_uid}:{owner.st_gid}",
-            "PULLTHROUGH_DATA": volume or str(self.plan.data),
-            "PULLTHROUGH_PORT": str(self.plan.place.port),
-            "PULLTHROUGH_LISTEN": hosts[0],
-            "PULLTHROUGH_BRIDGE": hosts[-1],
-        }
+    def _others(self) -> str:
+        """A person's own lines of the file that Compose reads."""
+        return client_files.without_block(_text(self.changes.original(self.caller.project / compose.VARIABLES)))
 
     def _process(self) -> Callable[[], None]:
         """What has the system start it."""
@@ -156,8 +160,9 @@ class _Setup:
         """Stop the cache that setup started in the other way."""
         if self.plan.process and COMPOSE in self.changes.notes:
             folder = compose.setups_folder(self.changes.notes[COMPOSE], self.caller.project)
-            Compose.find(self.caller.environ, folder).down({})
+            Compose.find(self.caller.environ, folder, self.changes.notes.get(PROJECT)).down({})
             self.changes.note(COMPOSE, None)
+            self.changes.note(PROJECT, None)
             self.caller.say("stopped the cache in its container")
         if not self.plan.process and UNIT in self.changes.notes:
             unit = self._unit()
@@ -196,18 +201,19 @@ class _Setup:
         if not self.changes.make_folder(data):
             return
         if root and not self.plan.process:  # the cache in the container is not root
-            os.chown(data, _USER, _USER)
+            os.chown(data, compose_variables.USER, compose_variables.USER)
         self.caller.say(f"made {data}, the folder of stored files")
 
-    def _settings(self) -> None:
+    def _settings(self, *, in_folder: bool) -> None:
         """Have the other verbs know the folder and the port: by the user's settings file, if there is none at all."""
         plan = self.plan
-        text = settings_text(plan)
+        text = settings_text(plan, in_folder=in_folder)
         ours = {Path(one.path) for one in self.changes.files if one.kind == "settings"}
         if plan.own_file is None or (plan.settings_file is not None and plan.settings_file.resolve() not in ours):
             return
         if self.changes.write(plan.own_file, text.encode(), "settings"):
-            self.caller.say(f"wrote {plan.own_file}, by which all verbs know the folder and the port")
+            known = "the folder and the port" if in_folder else "the port"
+            self.caller.say(f"wrote {plan.own_file}, by which all verbs know {known}")
 
     # The way of builds, and clients
 

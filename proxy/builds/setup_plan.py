@@ -20,6 +20,7 @@ from proxy.builds.engine_trouble import EngineTrouble
 from proxy.errors import PullthroughError
 
 _LOOPBACK = "127.0.0.1"
+_OURS = "# pullthrough setup wrote this; `pullthrough setup --remove` takes it back."
 
 
 class SetupFailed(PullthroughError):
@@ -101,10 +102,22 @@ def serve_arguments(plan: SetupPlan, ways: Ways) -> list[str]:
     return [*([f"--config={file}"] if file else []), *arguments]
 
 
-def settings_text(plan: SetupPlan) -> str:
-    """The settings by which all verbs know this cache."""
-    lines = ["# pullthrough setup wrote this; `pullthrough setup --remove` takes it back."]
-    lines += [f"data = {json.dumps(str(plan.data), ensure_ascii=False)}", f"port = {plan.place.port}"]
+def settings_text(plan: SetupPlan, *, in_folder: bool = True) -> str:
+    """The settings by which all verbs know this cache. `in_folder`: whether it stores in the plan's folder.
+
+    Without one they name none: then the verbs ask the cache in its container, whose volume no path leads to.
+    """
+    lines = [_OURS]
+    lines += [f"data = {json.dumps(str(plan.data), ensure_ascii=False)}"] if in_folder else []
+    lines.append(f"port = {plan.place.port}")
     if plan.hosts:
         lines.append(f"host = {json.dumps(list(plan.hosts))}")
     return "\n".join([*lines, ""])
+
+
+def wrote(file: Path) -> bool:
+    """Whether a settings file is one that setup wrote."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").startswith(_OURS)
+    except OSError:
+        return False

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.builds import client_files, compose, removal, service_units
+from proxy.builds import client_files, compose, removal, service_units, setup_plan
 from proxy.builds.changes import Changes
 from proxy.builds.removal import Remover
 from proxy.builds.setup import set_up
@@ -78,7 +78,8 @@ def planned(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> SetupPl
     settings = flags.resolved.settings
     file, _ = sources.find_file({}, environ, cwd)
     home = environ.get("HOME")
-    told = flags.resolved.origin(("data",)).kind != "default" or file is not None or not home
+    chosen = file is not None and not setup_plan.wrote(file)  # whoever wrote that file knows the default, too
+    told = flags.resolved.origin(("data",)).kind != "default" or chosen or not home
     return SetupPlan(
         place=cache_place(BuildFlags(settings, index=flags.index)),
         data=settings.data if told else Path(home or "/") / SETUP_FOLDER,

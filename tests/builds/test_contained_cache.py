@@ -92,6 +92,15 @@ def test_find__data_elsewhere(
     assert found is (find([tmp_path / "nothing"], machine, chosen=chosen) is not None)
 
 
+@pytest.mark.parametrize("chosen", [False, True])
+def test_find__data_in_a_volume_now(machine: dict[str, str], engine: FakeEngine, folder: Path, chosen: bool) -> None:
+    """Where the cache was moved to a volume, its old folder is still there: it is meant only where it is named."""
+    mount = {"Type": "volume", "Name": "v", "Source": "/var/lib/docker/volumes/v/_data", "Destination": "/data"}
+    engine.answer("GET", "/containers/json", [_container("mine", "") | {"Mounts": [mount]}])
+
+    assert chosen is (find([folder], machine, chosen=chosen) is None)
+
+
 @pytest.mark.parametrize("state", ["exited", "created", "dead"])
 def test_find__container_that_ended(machine: dict[str, str], engine: FakeEngine, folder: Path, state: str) -> None:
     """It has let go of the folder."""

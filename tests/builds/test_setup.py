@@ -275,6 +275,53 @@ async def test_compose__volume_of_the_persons_own(
     given = [one["environ"]["PULLTHROUGH_DATA"] for one in (before, after)]
     assert [str(plan.data), "pullthrough-data"] == given
     assert str(plan.data) not in (machine.project / ".env").read_text()
+    # The other verbs are to ask the container, and not to open a folder in which nothing is.
+    assert plan.own_file is not None
+    settings = plan.own_file.read_text()
+    assert f"port = {plan.place.port}\n" in settings
+    assert "data" not in settings
+
+    machine.said.clear()
+    assert [] == await asyncio.to_thread(machine.remove, purge=False)
+    assert any("docker volume ls --filter name=pullthrough-data" in line for line in machine.said)
+
+
+async def test_compose__volume_from_the_start(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """No folder is made in the home, and no token that the cache would never see."""
+    machine, plan = _set_up_before(proxy, docker, engine, environ, tmp_path)
+    (machine.project / ".env").write_text("PULLTHROUGH_DATA=pullthrough-data\n")
+
+    await asyncio.to_thread(machine.set_up, plan)
+
+    assert not plan.data.exists()
+    assert any("belongs into the volume pullthrough-data: docs/page.md" in line for line in machine.said)
+
+
+@pytest.mark.parametrize("project", ["shop", ""])
+def test_compose__project_of_a_variable(
+    docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path, project: str
+) -> None:
+    """COMPOSE_PROJECT_NAME of another time names other containers: those that setup made are stopped."""
+    machine = Machine(tmp_path, environ | engine.environ)
+    docker.rule("compose", "version", stdout="2.40.3\n")
+    docker.rule("compose", "--file", stderr="no space left on device\n", status=1)
+    before, first = machine.state(), {"COMPOSE_PROJECT_NAME": project} if project else {}
+    machine.environ |= first
+    with pytest.raises(EngineTrouble, match="could not start the cache"):
+        machine.set_up(machine.plan)
+    docker.rule("compose", "--file", stderr="")
+    machine.environ |= {"COMPOSE_PROJECT_NAME": "another"}
+
+    assert [] == machine.remove()
+
+    up, down = docker.calls("compose", "--file")
+    assert ["up", "down"] == [one["arguments"][5] for one in (up, down)]
+    assert [first, first] == [
+        {name: value for name, value in one["environ"].items() if name == "COMPOSE_PROJECT_NAME"} for one in (up, down)
+    ]
+    assert before == machine.state()
 
 
 async def test_compose__way_that_is_not_there(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.builds.build_site import CachePlace
-from proxy.builds.setup_plan import SetupFailed, SetupPlan, look, serve_arguments, settings_text
+from proxy.builds.setup_plan import SetupFailed, SetupPlan, look, serve_arguments, settings_text, wrote
 from tests.fake_engine import INFO, FakeEngine
 
 _PLAN = SetupPlan(CachePlace(("127.0.0.1",), 3142), Path('/da"ta é'))
@@ -87,3 +87,14 @@ def test_arguments__of_serve() -> None:
     own = replace(_PLAN, own_file=Path("/own"))
     assert "--config=/own" == serve_arguments(own, ways)[0]
     assert "--config=/in-force" == serve_arguments(replace(own, settings_file=Path("/in-force")), ways)[0]
+
+
+def test_wrote__settings_of_setup(tmp_path: Path) -> None:
+    """Its first line says so; a folder that it does not name is the one that setup makes."""
+    file = tmp_path / "pullthrough.toml"
+    assert not wrote(file)
+    file.write_text("port = 1\n")
+    assert not wrote(file)
+    file.write_text(settings_text(_PLAN, in_folder=False))
+    assert wrote(file)
+    assert {"port": 3142} == tomllib.loads(file.read_text())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.setup_plan import SetupCaller, SetupPlan
+from proxy.builds.setup_plan import SetupCaller, SetupPlan, settings_text
 from proxy.commands.setup import SetupFlags, planned, shown
 from proxy.config.loading import resolve
 from tests.fake_docker import FakeDocker
@@ -204,3 +204,9 @@ def test_planned__folder_and_addresses(tmp_path: Path) -> None:
     assert (tmp_path / ".docker-cache", None) == (first.data, first.hosts)
     assert ("pip", "uv", "apt") == first.write
     assert (Path("/elsewhere"), ("10.0.0.7",)) == (told.data, told.hosts)
+
+    # What setup wrote where the cache stores in a volume names no folder: that is still none of a person's.
+    assert first.own_file is not None
+    first.own_file.parent.mkdir(parents=True)
+    first.own_file.write_text(settings_text(first, in_folder=False))
+    assert first.data == plan(environ).data

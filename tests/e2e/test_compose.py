@@ -41,6 +41,24 @@ def test_config__of_every_service(compose: None, tmp_path: Path) -> None:
     assert "start_interval" not in json.dumps(config), "engines before 25 refuse it"
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", ""])
+def test_run__proxies_of_the_caller_alone(compose: None, busybox: str, tmp_path: Path, variable: str) -> None:
+    """Docker's config.json may name the cache itself, for containers: it reaches all of them but this one."""
+    names = {"httpProxy": "http://host.docker.internal:3142", "httpsProxy": "http://a:1", "noProxy": "pullthrough"}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": {"default": names}}), encoding="utf-8")
+    override = tmp_path / "override.json"
+    shown = {"image": busybox, "entrypoint": ["/bin/sh", "-c", "env"], "command": []}
+    override.write_text(json.dumps({"services": {"cache": shown}}), encoding="utf-8")
+    named = {variable: "http://b:2"} if variable else {}
+    variables = {"DOCKER_CONFIG": str(tmp_path), "PULLTHROUGH_PORT": "0", "NO_PROXY": "", "no_proxy": "", **named}
+
+    with project(tmp_path, variables, override) as made:
+        said = made.run("run", "--rm", "--no-TTY", "cache")
+
+    found = (line.partition("=") for line in said.splitlines())
+    assert named == {name: value for name, _, value in found if name.lower().endswith("_proxy") and value}
+
+
 def test_config__grace_is_longer_than_the_drain(compose: None, tmp_path: Path) -> None:
     """Docker kills no cache that still lets answers end."""
     with project(tmp_path, {}) as made:
