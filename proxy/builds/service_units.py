@@ -24,7 +24,8 @@ from proxy.errors import PullthroughError
 NAME = "pullthrough"
 
 _WAIT = 90  # seconds: stopping waits for answers under way
-_PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "HOME", "PYTHONPATH")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # in both forms, as curl reads them
+_PASSED_ON = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "HOME", "PYTHONPATH")
 _CONFIG = "--config="  # setup writes this file after it knows who starts the cache
 _IN_ARGUMENTS = ("HOST", "PORT", "DATA", "CONFIG")
 

@@ -59,6 +59,14 @@ def test_systemd__of_a_user(systemctl: FakeSystemctl, booted: Path) -> None:
     ] == systemctl.calls()
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy", "NO_PROXY"])
+def test_systemd__proxy_on_the_way_out(systemctl: FakeSystemctl, booted: Path, name: str) -> None:
+    """In the form in which the person has it: curl knows http_proxy in lower case alone."""
+    made = _unit(booted, _USER, **{name: "proxy.example"})
+
+    assert f'Environment="{name}=proxy.example"' in made.text.splitlines()
+
+
 def test_systemd__of_root(systemctl: FakeSystemctl, booted: Path) -> None:
     """The machine's unit, which may write its folder alone."""
     made = _unit(booted, _ROOT)
