@@ -16,7 +16,7 @@ from proxy.builds.builders import Builder
 from proxy.builds.candidates import Candidate
 from proxy.builds.docker_command import DockerCommand
 from proxy.builds.dockerfile import Dockerfile
-from proxy.builds.engine import Engine
+from proxy.builds.engine import Engine, reached_by_command_alone
 from proxy.builds.engine_trouble import EngineTrouble
 from proxy.builds.probe import Ground
 from proxy.builds.reach import Reach, Reacher, RememberedAddresses, surroundings
@@ -66,7 +66,8 @@ class BuildSite:
 
     def reacher(self, cache: RunningCache) -> Reacher:
         """What finds the address by which builds reach this cache. Raises EngineTrouble."""
-        address = self.engine.facts.address if self.engine else ""
+        named = (self.command.environ.get(name) for name in ("DOCKER_HOST", "DOCKER_CONTEXT"))
+        address = self.engine.facts.address if self.engine else next(filter(None, named), "")
         around = surroundings(self.engine, cache)
         return Reacher(self.command, self.builder, cache, around, self.memory, address)
 
@@ -118,7 +119,7 @@ def survey(environ: Mapping[str, str], place: CachePlace, builder: str | None = 
         except EngineTrouble as error:
             trouble = error
         chosen = builders.chosen(command, facts, builder, docker_config)
-        if trouble is not None and chosen.engines_own:
+        if trouble is not None and chosen.engines_own and not reached_by_command_alone(environ):
             raise trouble
         memory = RememberedAddresses.of_user(environ)
         yield BuildSite(command, docker_config, chosen, engine, place, place.find(engine), memory)

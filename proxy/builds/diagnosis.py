@@ -26,7 +26,7 @@ from proxy.builds.build_site import BuildSite, CachePlace
 from proxy.builds.builders import Builder
 from proxy.builds.docker_command import CommandFacts, DockerCommand
 from proxy.builds.dockerfile import Dockerfile
-from proxy.builds.engine import Engine
+from proxy.builds.engine import Engine, reached_by_command_alone
 from proxy.builds.engine_trouble import EngineTrouble
 from proxy.builds.findings import Finding, doubtful, ok, skipped, wrong
 from proxy.builds.probe import Ground
@@ -100,7 +100,12 @@ def _engine(patient: Patient, facts: CommandFacts | None, stack: contextlib.Exit
     try:
         engine = stack.enter_context(Engine.connect(patient.environ))
     except EngineTrouble as trouble:
-        yield wrong("engine", str(trouble))
+        if _beyond(patient):
+            yield skipped(
+                "engine", "it is on another machine, by ssh: the command docker builds there, and is all that looks"
+            )
+        else:
+            yield wrong("engine", str(trouble))
         return None
     now = datetime.now(UTC)
     yield findings.engine(engine.facts, facts)
@@ -128,8 +133,16 @@ def _builder(
         yield wrong("builder", str(trouble))
         return None
     yield findings.builder(chosen)
-    usable = facts.no_buildkit is None and (engine is not None or not chosen.engines_own)
+    usable = facts.no_buildkit is None and (engine is not None or not chosen.engines_own or _beyond(patient))
     return (command, chosen) if usable else None
+
+
+def _beyond(patient: Patient) -> bool:
+    """Whether the engine is one that the command alone reaches."""
+    try:
+        return reached_by_command_alone(patient.environ)
+    except EngineTrouble:
+        return False
 
 
 def _cache(patient: Patient, engine: Engine | None) -> _Step[RunningCache | None]:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import docker
 from docker.context import ContextAPI
@@ -32,9 +34,10 @@ from proxy.builds.engine_answers import (
     read_time,
     read_usage,
 )
-from proxy.builds.engine_trouble import EngineTrouble, no_context, trouble
+from proxy.builds.engine_trouble import EngineTrouble, beyond_ssh, no_context, trouble
 
 _VIRTUAL = ("Docker Desktop", "OrbStack", "desktop-linux", "colima", "rancher-desktop")
+_ON_SOCKETS = ("unix", "npipe", "http+docker")
 _CONTAINERD = "io.containerd.snapshotter"
 _TIMEOUT = 30  # seconds for an answer of the engine
 _COUNTING = 300  # seconds for one that has to count what is on the disk
@@ -66,6 +69,12 @@ class EngineFacts:
         return named or (self.address.startswith("unix:") and not operating_system.has_containers())
 
     @property
+    def near(self) -> bool:
+        """Whether it may be on this machine: then its bridge is an address of this machine, if it has one here."""
+        parts = urlsplit(self.address)
+        return parts.scheme in _ON_SOCKETS or parts.hostname in ("127.0.0.1", "::1", "localhost")
+
+    @property
     def major(self) -> int:
         """The number before the first dot; 0 where there is none."""
         first = self.version.partition(".")[0]
@@ -87,6 +96,8 @@ class Engine:
         both sides does not speak.
         """
         name, address = _context(environ)
+        if _by_command_alone(address):
+            raise beyond_ssh(address)
         client: Any = None
         try:
             _knock(address)
@@ -222,6 +233,18 @@ class Engine:
             return ask()
         except (DockerException, RequestException, OSError) as error:
             raise trouble(error, self.facts.address) from error
+
+
+def reached_by_command_alone(environ: Mapping[str, str]) -> bool:
+    """Whether `docker` reaches the engine and this program does not: by ssh, for which the library wants another one.
+
+    Builds need no more than the command. Raises EngineTrouble.
+    """
+    return _by_command_alone(_context(environ)[1])
+
+
+def _by_command_alone(address: str) -> bool:
+    return address.startswith("ssh://") and find_spec("paramiko") is None
 
 
 def gateway(configurations: Sequence[Mapping[str, str]]) -> str | None:

@@ -28,6 +28,14 @@ def no_context(name: str) -> EngineTrouble:
     )
 
 
+def beyond_ssh(address: str) -> EngineTrouble:
+    """The engine is on another machine, and only `docker` knows the way."""
+    return EngineTrouble(
+        f"the Docker engine is on another machine ({address}): run pullthrough there, or choose an engine of this one: "
+        "docker context use NAME."
+    )
+
+
 def trouble(error: BaseException, address: str) -> EngineTrouble:
     """What to tell a person of an error of the engine's library. `address`: the engine's."""
     text = _explanation(error)
@@ -54,7 +62,9 @@ def version_trouble(text: str) -> str | None:
 
 def _of_system(error: OSError, address: str) -> str | None:
     """What to do about an error of the system on the way to the engine."""
+    elsewhere = urlsplit(address).scheme not in ("unix", "npipe", "")
     start = "Start Docker Desktop" if sys.platform == "darwin" else "Start it, as with: sudo systemctl start docker"
+    start = "See on that machine whether it runs" if elsewhere else start
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
             f"this user may not use the Docker engine at {address}. Let it: sudo usermod -aG docker $USER, and log in "
@@ -62,7 +72,7 @@ def _of_system(error: OSError, address: str) -> str | None:
         )
     if error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTSOCK):
         return f"no Docker engine answers at {address}. {start}; or choose another one: docker context use NAME."
-    if urlsplit(address).scheme not in ("unix", "npipe", "") and error.errno is not None:
+    if elsewhere and error.errno is not None:
         return f"the Docker engine at {address} cannot be reached: {error.strerror or error}. {start}."
     return None
 

@@ -89,7 +89,7 @@ def surroundings(engine: Engine | None, cache: RunningCache) -> Surroundings:
     return Surroundings(
         desktop=engine is not None and engine.facts.desktop,
         rootless=engine is not None and engine.facts.rootless,
-        gateway=engine.bridge_gateway() if engine is not None else None,
+        gateway=engine.bridge_gateway() if engine is not None and engine.facts.near else None,
         own_addresses=own_addresses(),
         container=cache.container,
     )

@@ -41,6 +41,20 @@ def test_survey__no_engine(docker: FakeDocker, environ: dict[str, str]) -> None:
         assert (None, "remote") == (site.engine, site.builder.driver)
 
 
+def test_survey__engine_beyond_ssh(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """`docker` builds there: the cache is asked here, and each such engine has an address of its own for it."""
+    place = CachePlace((), 0, named=Candidate("127.0.0.1", 9))
+    keys = set()
+    for host in ("ssh://me@far", "ssh://me@further"):
+        with survey(environ | {"DOCKER_HOST": host}, place) as site:
+            assert (None, "docker") == (site.engine, site.builder.driver)
+            assert site.cache is not None
+            keys.add(site.reacher(site.cache).key)
+            assert Ground("base") == site.ground(Dockerfile.read("FROM base\nRUN true\n"))
+
+    assert 2 == len(keys)
+
+
 def test_survey__no_buildkit(docker: FakeDocker, engine: FakeEngine, environ: dict[str, str]) -> None:
     """A newer docker without its plugin would build without secrets, or not at all."""
     docker.rule("version", stdout='{"Version": "28.2.2"}\n')

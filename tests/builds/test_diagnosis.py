@@ -11,6 +11,7 @@ import pytest
 
 from proxy.app import Running
 from proxy.builds.build_site import CachePlace
+from proxy.builds.candidates import Candidate
 from proxy.builds.diagnosis import Patient, any_image, diagnose, fetched
 from proxy.builds.engine import Engine
 from proxy.builds.findings import Finding, Health
@@ -67,6 +68,23 @@ def test_diagnose__no_docker(environ: dict[str, str], tmp_path: Path) -> None:
     assert (Health.SKIPPED, Health.SKIPPED) == (found["buildkit"].health, found["way"].health)
     assert (Health.WRONG, "pullthrough setup") == (found["cache"].health, found["cache"].remedy)
     assert Health.OK is found["folder"].health
+
+
+async def test_diagnose__engine_beyond_ssh(
+    docker: FakeDocker, environ: dict[str, str], tmp_path: Path, proxy: Running
+) -> None:
+    """The command builds there, so the way is tried all the same."""
+    port = int(proxy.url.rpartition(":")[2])
+    file = tmp_path / "Dockerfile"
+    file.write_text("FROM base\nRUN true\n", encoding="utf-8")
+    docker.rule("build", "--no-cache", exports={"answer": f"127.0.0.1:{port} 127.0.0.1\n"})
+    place = CachePlace(["127.0.0.1"], port, named=Candidate("127.0.0.1", port))
+    patient = Patient(place, tmp_path, environ | {"DOCKER_HOST": "ssh://me@far"}, tmp_path, dockerfile=file)
+
+    found = _by_subject(list(await asyncio.to_thread(lambda: list(diagnose(patient)))))
+
+    assert (Health.SKIPPED, Health.OK) == (found["engine"].health, found["builder"].health)
+    assert (Health.OK, True) == (found["way"].health, f"at 127.0.0.1:{port}" in found["way"].text)
 
 
 def test_diagnose__engines_clock(engine: FakeEngine, environ: dict[str, str], tmp_path: Path) -> None:

@@ -70,6 +70,22 @@ def test_facts__on_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "near"),
+    [("unix:///run/docker.sock", True), ("tcp://localhost:2375", True), ("tcp://10.0.0.1:2375", False)],
+)
+def test_facts__bridge_of_this_machine(engine: FakeEngine, address: str, near: bool) -> None:
+    """The bridge of an engine elsewhere is none of this machine's addresses, though it has the same number."""
+    with Engine.connect(engine.environ) as connected:
+        assert near is replace(connected.facts, address=address).near
+
+
+def test_connect__by_ssh() -> None:
+    """The library wants another one for that; a person is not to install something for it."""
+    with pytest.raises(EngineTrouble, match=r"is on another machine \(ssh://me@far\): run pullthrough there"):
+        Engine.connect({"DOCKER_HOST": "ssh://me@far"})
+
+
+@pytest.mark.parametrize(
     ("user", "number"), [("", 0), ("0", 0), ("1000:1000", 1000), ("1000", 1000), ("me", None), (None, 0)]
 )
 def test_user_of__a_container(engine: FakeEngine, user: str | None, number: int | None) -> None:

@@ -17,7 +17,11 @@ _ADDRESS = "unix:///var/run/docker.sock"
     [
         (errno.EACCES, _ADDRESS, r"this user may not use .*unix:///var/run/docker\.sock\. .*usermod -aG docker"),
         (errno.ENOENT, _ADDRESS, r"no Docker engine answers at unix:///var/run/docker\.sock\. Start .*context use"),
-        (errno.ECONNREFUSED, "tcp://10.0.0.7:2375", r"no Docker engine answers at tcp://10\.0\.0\.7:2375"),
+        (
+            errno.ECONNREFUSED,
+            "tcp://10.0.0.7:2375",
+            r"no Docker engine answers at tcp://10\.0\.0\.7:2375\. See on that machine",
+        ),
         (errno.EHOSTUNREACH, "tcp://10.0.0.7:2375", r"the Docker engine at tcp://10\.0\.0\.7:2375 cannot be reached"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,8 @@ def test_surroundings__of_an_engine(engine: FakeEngine) -> None:
     """The bridge's gateway, and the kind of engine; without an engine this machine's addresses alone."""
     with Engine.connect(engine.environ) as connected:
         around = surroundings(connected, _CACHE)
+        connected.facts = replace(connected.facts, address="tcp://10.0.0.1:2375")  # its bridge is not this machine's
+        assert surroundings(connected, _CACHE).gateway is None
 
     assert ("172.17.0.1", False, False) == (around.gateway, around.desktop, around.rootless)
     assert surroundings(None, _CACHE).gateway is None
