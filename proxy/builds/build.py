@@ -81,7 +81,7 @@ def build(options: BuildOptions, place: CachePlace, caller: BuildCaller) -> Buil
                 note(line)
             contents = texts(reached.port, place.mount, place.index)
             own = {name: text for name, text in contents.items() if name not in options.secrets}
-            written = stack.enter_context(secret_files(own, caller.environ))
+            written = stack.enter_context(secret_files(own, caller.environ, site.command.own_folder))
             extra += [word for name, path in written.items() for word in ("--secret", f"id={name},src={path}")]
             extra += proxied
             before = site.cache.figures()

@@ -70,6 +70,15 @@ class DockerCommand:
             )
         return cls(path, {**environ, "DOCKER_BUILDKIT": "1"})
 
+    @property
+    def own_folder(self) -> Path | None:
+        """Where this program's files have to be for the command to read them; None: anywhere.
+
+        One of a snap (Ubuntu) sees another /tmp and no hidden folder of the home, but its own one there.
+        """
+        home = self.environ.get("HOME")
+        return Path(home, "snap/docker/common") if home and Path(self.path).resolve().name == "snap" else None
+
     def ask(self, *arguments: str, wait: float = _WAIT) -> subprocess.CompletedProcess[str]:
         """Run `docker` with these arguments and read what it says; a failure is in the result.
 

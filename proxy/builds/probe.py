@@ -145,7 +145,10 @@ def _run(command: DockerCommand, candidates: Sequence[Candidate], ground: Ground
         f"{begin}USER 0:0\nRUN {json.dumps(['/bin/sh', '-c', f'{values}{_SCRIPT}'])}\n"
         "FROM scratch\nCOPY --from=probe /probe/ /\n"
     )
-    with tempfile.TemporaryDirectory(prefix="pullthrough-probe-") as folder:
+    above = command.own_folder
+    if above is not None:
+        above.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="pullthrough-probe-", dir=above) as folder:
         context, found = Path(folder, "context"), Path(folder, "found")
         context.mkdir()
         (context / "Dockerfile").write_text(dockerfile, encoding="utf-8")

@@ -34,12 +34,17 @@ def texts(port: int, mount: str, index: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def secret_files(contents: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[dict[str, Path]]:
+def secret_files(
+    contents: Mapping[str, str], environ: Mapping[str, str], above: Path | None = None
+) -> Iterator[dict[str, Path]]:
     """Write the files, mode 0600 in a folder of mode 0700; gives their paths by id, and removes all in the end.
 
-    They are regular files: BuildKit reads a pipe once only. Raises OSError.
+    They are regular files: BuildKit reads a pipe once only. `above`: where `docker` looks, if not everywhere. Raises
+    OSError.
     """
-    above = _folder(environ)
+    if above is None:
+        above = _folder(environ)
+    above.mkdir(parents=True, exist_ok=True)
     _sweep(above)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=above))
     try:

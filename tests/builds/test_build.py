@@ -102,6 +102,22 @@ async def test_build__secrets_and_name(docker: FakeDocker, proxy: Running, run: 
     assert () == report.notes
 
 
+async def test_build__docker_of_a_snap(docker: FakeDocker, proxy: Running, run: Build, environ: dict[str, str]) -> None:
+    """It reads the secret files where it may."""
+    (docker.folder / "docker").rename(docker.folder / "snap")
+    (docker.folder / "docker").symlink_to("snap")
+    place = _place(proxy)
+    _reached(docker, place)
+
+    await asyncio.to_thread(run, place)
+
+    call = docker.calls("build")[-1]
+    own = Path(environ["HOME"], "snap/docker/common")
+    given = [one.partition("src=")[2] for one in call["arguments"] if "src=" in one]
+    assert {own} == {Path(one).parents[1] for one in given}
+    assert [] == list(own.iterdir())
+
+
 async def test_build__second_time_proves_nothing(docker: FakeDocker, proxy: Running, run: Build) -> None:
     """The way is remembered; a failed build has it proved anew."""
     place = _place(proxy)

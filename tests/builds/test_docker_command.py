@@ -28,6 +28,16 @@ def test_find__switches_buildkit_on(docker: FakeDocker, environ: dict[str, str])
     assert "1" == docker.calls("version")[0]["environ"]["DOCKER_BUILDKIT"]
 
 
+def test_own_folder__of_a_snap(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """All commands of snaps are links to one program. Without a home there is no such folder."""
+    assert DockerCommand.find(environ).own_folder is None
+    (docker.folder / "docker").rename(docker.folder / "snap")
+    (docker.folder / "docker").symlink_to("snap")
+
+    assert Path(environ["HOME"], "snap/docker/common") == DockerCommand.find(environ).own_folder
+    assert DockerCommand.find({"PATH": environ["PATH"]}).own_folder is None
+
+
 def test_facts__old_docker_and_new(docker: FakeDocker, environ: dict[str, str]) -> None:
     """Versions and API are those of the command; a plugin that does not work is none."""
     command = DockerCommand.find(environ)

@@ -89,6 +89,21 @@ def test_prove__build_that_fails(docker: FakeDocker, environ: dict[str, str]) ->
     assert "exit code: 127" == _prove(environ, *_PLACES).problem
 
 
+def test_prove__docker_of_a_snap(docker: FakeDocker, environ: dict[str, str]) -> None:
+    """It sees another /tmp: context and result are in its own folder of the home, and nothing is left there."""
+    (docker.folder / "docker").rename(docker.folder / "snap")
+    (docker.folder / "docker").symlink_to("snap")
+    docker.rule("build", exports={"answer": "172.17.0.1:3142 172.17.0.1\n"})
+
+    assert _PLACES[0] == _prove(environ, *_PLACES).address
+
+    own = Path(environ["HOME"], "snap/docker/common")
+    arguments = docker.calls("build")[0]["arguments"]
+    output = next(one.partition("dest=")[2] for one in arguments if "dest=" in one)
+    assert {own} == {Path(one).parents[1] for one in (arguments[-1], output)}
+    assert [] == list(own.iterdir())
+
+
 def test_prove__base_with_triggers(docker: FakeDocker, environ: dict[str, str]) -> None:
     """ONBUILD of the base image would want files of the project: its files are copied, which triggers nothing."""
     docker.rule("build", exports={"answer": "172.17.0.1:3142 172.17.0.1\n"})

@@ -44,6 +44,15 @@ def test_secret_files__regular_and_private(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
+def test_secret_files__where_docker_looks(tmp_path: Path) -> None:
+    """A docker of a snap reads no file of the folder in memory; its own folder may not be there yet."""
+    own = tmp_path / "snap/docker/common"
+    with secret_files({"pip": "a"}, {"XDG_RUNTIME_DIR": str(tmp_path)}, own) as paths:
+        assert own == paths["pip"].parent.parent
+
+    assert [] == list(own.iterdir())
+
+
 def test_secret_files__removed_after_a_failure(tmp_path: Path) -> None:
     """Whatever ends the build."""
     with pytest.raises(KeyboardInterrupt):
