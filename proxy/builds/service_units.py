@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from proxy.builds import program
@@ -25,7 +25,7 @@ NAME = "pullthrough"
 
 _WAIT = 90  # seconds: stopping waits for answers under way
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # in both forms, as curl reads them
-_PASSED_ON = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "HOME", "PYTHONPATH")
+_PASSED_ON = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "NETRC", "HOME", "PYTHONPATH")
 _CONFIG = "--config="  # setup writes this file after it knows who starts the cache
 _IN_ARGUMENTS = ("HOST", "PORT", "DATA", "CONFIG")
 
@@ -51,6 +51,7 @@ class ServiceUnit:
     environ: Mapping[str, str] = field(repr=False)
     folders: tuple[Path, ...] = ()
     left: tuple[Path, ...] = ()
+    shown: str = ""  # the text for a person's eyes, without credentials
     tries: int = 1  # launchd refuses a new agent while the old one of this name still ends
 
     def begin(self) -> None:
@@ -91,24 +92,35 @@ class ServiceUnit:
             raise UnitTrouble(f"`{' '.join(words)}` failed: {said}")
 
 
-def unit(
-    environ: Mapping[str, str], arguments: Sequence[str], data: Path, system: Path = Path("/"), user: int | None = None
+def unit(  # noqa: PLR0913 - most have a default
+    environ: Mapping[str, str],
+    arguments: Sequence[str],
+    data: Path,
+    system: Path = Path("/"),
+    user: int | None = None,
+    *,
+    variables: Sequence[str] = (),
 ) -> ServiceUnit:
     """The unit for this machine. `arguments`: of `pullthrough serve`; `system`: the root of the file system.
 
-    `user`: the number of the user, None for the one who runs this. Raises UnitTrouble where nothing starts processes.
+    `user`: the number of the user, None for the one who runs this; `variables`: names of those that the settings name.
+    Raises UnitTrouble where nothing starts processes.
     """
     user = os.geteuid() if user is None else user
     path = environ.get("PATH")
     command = [sys.executable, "-m", "proxy", "serve", *arguments]
-    passed = {name: value for name, value in environ.items() if name in _PASSED_ON and value}
+    passed = {name: value for name, value in environ.items() if name in (*_PASSED_ON, *variables) and value}
     own = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
     passed |= {name: value for name, value in own.items() if name.removeprefix(PREFIX) not in _IN_ARGUMENTS}
+    shown = {name: "***" if name in variables else value for name, value in passed.items()}
     if launchctl := shutil.which("launchctl", path=path):
-        return _launchd(launchctl, environ, command, passed, user)
+        made, seen = (_launchd(launchctl, environ, command, one, user) for one in (passed, shown))
+        return replace(made, shown=seen.text)
     systemctl = shutil.which("systemctl", path=path)
     if systemctl and (system / "run/systemd/system").is_dir():  # sd_booted(3)
-        return _systemd(systemctl, environ, command, passed, (data, system, user))
+        place = (data, system, user)
+        made, seen = (_systemd(systemctl, environ, command, one, place) for one in (passed, shown))
+        return replace(made, shown=seen.text)
     there = [one for one in arguments if not one.startswith(_CONFIG) or Path(one.removeprefix(_CONFIG)).is_file()]
     raise UnitTrouble(
         "neither systemd nor launchd runs here, so nothing would start the cache again. Run it yourself: "

@@ -133,7 +133,7 @@ class _Setup:
             self.changes.note(UNIT, str(unit.path))
             if self.changes.write(unit.path, unit.text.encode(), UNIT, mode=0o600):
                 self.caller.say(f"wrote {unit.path}:")
-                for line in unit.text.splitlines():
+                for line in unit.shown.splitlines():
                     self.caller.say(f"  {line}".rstrip())
             unit.begin()
             cache = self._wait(lambda: "", unit.log)
@@ -143,9 +143,9 @@ class _Setup:
         return start
 
     def _unit(self) -> ServiceUnit:
-        return service_units.unit(
-            self.caller.environ, serve_arguments(self.plan, self.ways), self.plan.data, self.caller.system
-        )
+        plan, caller = self.plan, self.caller
+        arguments = serve_arguments(plan, self.ways)
+        return service_units.unit(caller.environ, arguments, plan.data, caller.system, variables=plan.variables)
 
     def _wait(self, last_lines: Callable[[], str], log: str) -> RunningCache:
         cache = running_cache.wait_until_ready(self.ways.hosts, self.plan.place.port, _PATIENCE)

@@ -17,9 +17,11 @@ from proxy.builds.candidates import DESKTOP_NAME
 from proxy.builds.client_files import CacheAddress
 from proxy.builds.engine import Engine
 from proxy.builds.engine_trouble import EngineTrouble
+from proxy.config.settings import Settings
 from proxy.errors import PullthroughError
 
 _LOOPBACK = "127.0.0.1"
+_VARIABLE = "env:"
 _OURS = "# pullthrough setup wrote this; `pullthrough setup --remove` takes it back."
 
 
@@ -31,7 +33,8 @@ class SetupFailed(PullthroughError):
 class SetupPlan:
     """What is wanted. `hosts`: where the cache listens, None for this machine and its builds alone.
 
-    `settings_file`: the one that is in force, None if there is none; `own_file`: where the user's would be.
+    `settings_file`: the one that is in force, None if there is none; `own_file`: where the user's would be;
+    `variables`: names of those in which the settings have credentials.
     """
 
     place: CachePlace
@@ -42,6 +45,7 @@ class SetupPlan:
     write: tuple[str, ...] = ()  # the clients whose files are written
     settings_file: Path | None = None
     own_file: Path | None = None
+    variables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +125,11 @@ def wrote(file: Path) -> bool:
         return file.read_text(encoding="utf-8", errors="replace").startswith(_OURS)
     except OSError:
         return False
+
+
+def named_variables(settings: Settings) -> tuple[str, ...]:
+    """The names of the variables in which the settings have credentials (`env:NAME`)."""
+    sources = [archive.credentials for archive in settings.archives]
+    for upstream in settings.upstreams:
+        sources += [upstream.credentials, *upstream.host_credentials.values()]
+    return tuple(sorted({source.removeprefix(_VARIABLE) for source in sources if source.startswith(_VARIABLE)}))

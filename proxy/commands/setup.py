@@ -89,6 +89,7 @@ def planned(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> SetupPl
         write=_clients(flags.clients),
         settings_file=file,
         own_file=sources.user_file(environ),
+        variables=setup_plan.named_variables(settings),
     )
 
 
@@ -110,8 +111,9 @@ def shown(plan: SetupPlan, caller: SetupCaller) -> str:
     if ways.engine is None:
         parts.append(f"# {ways.trouble}")
     if plan.process:
-        unit = service_units.unit(caller.environ, serve_arguments(plan, ways), plan.data, caller.system)
-        parts.append(f"# {unit.path}\n{unit.text}")
+        arguments = serve_arguments(plan, ways)
+        unit = service_units.unit(caller.environ, arguments, plan.data, caller.system, variables=plan.variables)
+        parts.append(f"# {unit.path}\n{unit.shown}")
     elif missing := compose.without_file(caller.project):
         parts.append(f"# {missing}\n")
     else:

@@ -67,6 +67,19 @@ def test_systemd__proxy_on_the_way_out(systemctl: FakeSystemctl, booted: Path, n
     assert f'Environment="{name}=proxy.example"' in made.text.splitlines()
 
 
+def test_systemd__credentials_of_the_settings(systemctl: FakeSystemctl, booted: Path) -> None:
+    """Without them the cache refuses to start; what no setting names stays out."""
+    environ = {"PATH": f"{booted.parent}/bin", "CORP_INDEX": "me:secret", "OTHER": "x", "NETRC": "/me/netrc"}
+
+    made = unit(environ, [], Path("/data"), booted, _USER, variables=["CORP_INDEX", "GONE"])
+    lines = made.text.splitlines()
+
+    assert ['Environment="CORP_INDEX=me:secret"', 'Environment="NETRC=/me/netrc"'] == [
+        line for line in lines if line.startswith("Environment=")
+    ]
+    assert made.text.replace("me:secret", "***") == made.shown
+
+
 def test_systemd__of_root(systemctl: FakeSystemctl, booted: Path) -> None:
     """The machine's unit, which may write its folder alone."""
     made = _unit(booted, _ROOT)

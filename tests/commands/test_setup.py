@@ -210,3 +210,17 @@ def test_planned__folder_and_addresses(tmp_path: Path) -> None:
     first.own_file.parent.mkdir(parents=True)
     first.own_file.write_text(settings_text(first, in_folder=False))
     assert first.data == plan(environ).data
+
+
+def test_planned__variables_of_the_settings(tmp_path: Path) -> None:
+    """Those in which credentials are: what starts the cache has to have them."""
+    (tmp_path / "pullthrough.toml").write_text(
+        '[[upstream]]\nmount = "corp"\nurl = "https://corp.example/"\ncredentials = "env:CORP_INDEX"\n'
+        'host_credentials = {"files.example" = "env:FILES", "b.example" = "netrc"}\n'
+        '[[archive]]\nurl = "apt.example"\ncredentials = "env:CORP_APT"\n',
+        encoding="utf-8",
+    )
+    environ = {"HOME": str(tmp_path)}
+    plan = planned(SetupFlags(resolve({}, environ, tmp_path)), environ, tmp_path)
+
+    assert ("CORP_APT", "CORP_INDEX", "FILES") == plan.variables
