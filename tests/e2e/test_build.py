@@ -296,7 +296,7 @@ async def test_probe__base_with_triggers(
     python_base: str, origin: Origin, tmp_path: Path, bridge: str, triggers: bool | None
 ) -> None:
     """ONBUILD of the base image wants files of the project, which the probe has not."""
-    name = "pullthrough-test-triggers"
+    name = f"pullthrough-test-triggers-{triggers}".lower()
     (tmp_path / "Dockerfile").write_text(f"FROM {python_base}\nONBUILD COPY requirements.txt /\n", encoding="utf-8")
     must("build", "--tag", name, str(tmp_path))
     environ = clean_environment(tmp_path) | {"PATH": str(Path(DOCKER).parent)}
