@@ -13,6 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 
+from proxy import address_text
 from proxy.errors import PullthroughError
 from proxy.model import ALGORITHMS
 from proxy.warming import text_files
@@ -76,9 +77,9 @@ class Warming:
         """
         self.cache = cache
         self._index = index
-        self._mounts = mounts
+        self._mounts = {_plain(base): mount for base, mount in mounts.items()}
         self._watcher = watcher
-        self._own = tuple(dict.fromkeys(f"{one}/" for one in (cache, *own) if one))
+        self._own = tuple(dict.fromkeys(_plain(one) for one in (cache, *own) if one))
         self._pages: dict[str, asyncio.Task[list[dict[str, Any]]]] = {}
 
     async def fetch(self, wanted: Iterable[Wanted], *, check: bool = False) -> Warmed:
@@ -214,12 +215,23 @@ class Warming:
         """The path on the cache of an index, with slashes at both ends."""
         if index is None:
             return self._index
-        plain = text_files.without_user(index).rstrip("/") + "/"
+        plain = _plain(index)
         for own in self._own:
             if plain.startswith(own):
                 return f"/{plain.removeprefix(own)}"
         base = max((base for base in self._mounts if plain.startswith(base)), key=len, default=None)
         return None if base is None else f"/{self._mounts[base]}/{plain.removeprefix(base)}"
+
+
+def _plain(address: str) -> str:
+    """An address as it is compared: without its user, with a slash at its end, its host and port written in one way."""
+    text = text_files.without_user(address).rstrip("/") + "/"
+    rest = text.partition("://")[2].partition("/")[2]
+    try:
+        scheme, host, port = address_text.origin(text)
+    except ValueError:  # a port or an IPv6 address that is none
+        return text
+    return f"{scheme}://{address_text.bracketed(host)}:{port}/{rest}" if host else text
 
 
 @contextlib.contextmanager

@@ -221,7 +221,20 @@ def test_on_cache__other_names() -> None:
         "http://127.0.0.1:9/pypi/simple",
         "http://localhost:3142/pypi/simple/",
         "https://user@cache.example/pypi/simple",
+        "HTTPS://Index.Example/simple",
+        "https://index.example:443/simple",
+        "https://index.example./simple/",
+        "https://user:secret@INDEX.example.:443/simple",
+        "https://Cache.example:443/pypi/simple",
     ):
         assert here == one.on_cache(index)
-    for index in ("https://other.example/simple", "http://localhost:31420/pypi/simple"):
+    for index in (
+        "https://other.example/simple",
+        "http://localhost:31420/pypi/simple",
+        "http://index.example:443/simple",
+        "https://index.example:8443/simple",
+        "https://index.example:none/simple",
+        "https://[index.example/simple",
+        "./folder",
+    ):
         assert one.on_cache(index) is None
