@@ -9,6 +9,7 @@ bytes that it repeats are compared.
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from proxy.cache import file_kinds, freshness
@@ -19,7 +20,7 @@ from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.parallel_fetch import ParallelFetch
 from proxy.cache.spool_writer import SpoolWriter
-from proxy.errors import UpstreamBroken, UpstreamError, WrongBytes
+from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, WrongBytes
 from proxy.model import UpstreamRequest, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
@@ -203,12 +204,10 @@ class Filling:
 
     async def _compare(self, reply: Reply, start: int, end: int) -> None:
         """Read `[start, end)` once more. Raises Changed where it is not what is on disk."""
-        buffer, filled = memoryview(bytearray(end - start)), 0
-        while filled < len(buffer):
-            size = await reply.readinto(buffer[filled:])
-            if not size:
-                raise UpstreamBroken("Upstream sent less of a file than it promised.")
-            filled += size
+        buffer = memoryview(bytearray(end - start))
+        filled = await self._filled(reply, buffer)
+        if filled < len(buffer):
+            raise UpstreamBroken("Upstream sent less of a file than it promised.")
         self._flight.received += filled
         if buffer != await self._spool.read(start, end - start):
             raise Changed
@@ -218,9 +217,8 @@ class Filling:
         first = FirstBytes(reply, self._flight.wanted)
         if not first.needed:
             return b""
-        buffer, filled = memoryview(bytearray(file_kinds.HEAD)), 0
-        while filled < len(buffer) and (got := await reply.readinto(buffer[filled:])):
-            filled += got
+        buffer = memoryview(bytearray(file_kinds.HEAD))
+        filled = await self._filled(reply, buffer)
         head = bytes(buffer[:filled])
         try:
             self._refuse_beginning(first, head, job)
@@ -228,6 +226,21 @@ class Filling:
             self._flight.received += filled  # else counted where it is written
             raise
         return head
+
+    async def _filled(self, reply: Reply, buffer: memoryview) -> int:
+        """Read until a buffer is full, or the body ends; gives the bytes read. Raises UpstreamTimeout.
+
+        `ParallelFetch` watches the rate of what is written, and this is not: it has its own limit, at the same rate.
+        """
+        filled, lanes = 0, self._lanes
+        try:
+            async with asyncio.timeout(lanes.window + len(buffer) / lanes.least):
+                while filled < len(buffer) and (got := await reply.readinto(buffer[filled:])):
+                    filled += got
+        except TimeoutError:
+            self._flight.received += filled
+            raise UpstreamTimeout("Upstream sends so slowly that the download was given up. Try again later.") from None
+        return filled
 
     def _refuse_beginning(self, first: FirstBytes, head: bytes, job: Job) -> None:
         if first.paged and not job.plain and file_kinds.is_markup(head):

@@ -592,6 +592,22 @@ async def test_open__upstream_trickles(upstream: MemoryUpstream, store: MemorySt
     await downloads.close()
 
 
+async def test_open__upstream_drips_the_beginning(
+    upstream: MemoryUpstream, store: MemoryStore, clock: HandClock
+) -> None:
+    """The least rate holds, too, for the first bytes of a file, which are looked at before anybody gets them."""
+    downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 1 << 20, least=100_000, window=0.1))
+    file = replace(wanted(None), looked_at=True)
+    upstream.on(URL, Scripted(BODY, body_gate=Gate(), gate_at=100))
+    async with asyncio.timeout(20):  # else it waits for ever
+        with pytest.raises(UpstreamTimeout):
+            await downloads.open(file)
+    while downloads.running(file):
+        await asyncio.sleep(0)
+    assert 0 == upstream.open
+    await downloads.close()
+
+
 # What cannot be what it is called
 
 
