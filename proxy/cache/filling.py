@@ -25,7 +25,9 @@ from proxy.model import UpstreamRequest, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
 _OVERLAP = 64 << 10  # bytes before the point where a transfer broke that are fetched again, and compared
-_BEYOND = 16 << 20  # bytes by which a body of unknown length may be longer than a page says, where a digest decides
+_BEYOND = (
+    16 << 20
+)  # bytes by which a body may be longer than a page says, where a digest decides and no length or client does
 
 
 class Filling:
@@ -261,6 +263,8 @@ class Filling:
             if flight.started.done():  # what is on disk is right all the same
                 raise UpstreamBroken(str(error)) from error
             raise
+        if flight.ahead and None not in (size, wanted.size) and (size or 0) > (wanted.size or 0) + _BEYOND:
+            raise UpstreamBroken("Upstream's file is far larger than its page says: no client waits for it yet.")
 
     async def _begin(self, job: Job, reply: Reply, size: int | None) -> None:
         """Take what the head of a response says; the first one lets the waiting clients begin."""

@@ -89,8 +89,11 @@ class DownloadsAhead:
     async def _fetch(self, client: str, install: Install, wheel: Target) -> None:
         """Fetch a file, and then the next ones."""
         try:
-            if await self._ahead.ask(client, install, wheel, Kind.FILE) is None and wheel in install.ahead:
+            answer = await self._ahead.ask(client, install, wheel, Kind.FILE)
+            if wheel in install.ahead and answer is None:
                 install.ahead[wheel] = 0  # it takes no room, and is not tried again
+            elif wheel in install.ahead and answer is not None and answer.size is not None:
+                install.ahead[wheel] = answer.size  # whatever its page said
         finally:
             install.files -= 1
         await self._next(client, install)

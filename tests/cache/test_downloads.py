@@ -608,6 +608,25 @@ async def test_open__upstream_drips_the_beginning(
     await downloads.close()
 
 
+async def test_open__ahead_and_far_larger_than_its_page_says(
+    upstream: MemoryUpstream, store: MemoryStore, clock: HandClock
+) -> None:
+    """Nothing of it is fetched while no client waits for it: its bound trusts the page. A client has it."""
+    body = bytes(17 << 20)
+    file = replace(wanted(body), size=1)
+    downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 64 << 20))
+    upstream.on(URL, Scripted(body))
+    with pytest.raises(UpstreamBroken):
+        await downloads.open(file, ahead=True)
+    assert 0 == upstream.sent
+    while downloads.running(file):
+        await asyncio.sleep(0)
+    flight, _ = await downloads.open(file)
+    assert isinstance(flight, Flight)
+    assert body == await body_of(flight)
+    await downloads.close()
+
+
 # What cannot be what it is called
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from proxy.cache.representation import Representation
 from proxy.foresight.background import Background
 from proxy.foresight.downloads_ahead import DownloadsAhead
 from proxy.foresight.environments import of_agent
 from proxy.foresight.installs import Install
-from proxy.model import Kind, Target
+from proxy.model import Kind, Outcome, Source, Target
 from proxy.python.outlook import Prospect
 from tests.foresight.agents import agent
 
 MIB = 1 << 20
+ANSWER = Representation(b"", Kind.FILE, "pypi", "text/plain", "no-cache", None, Outcome.MISS, Source.UPSTREAM)
 
 
 class World:
@@ -23,8 +26,9 @@ class World:
 
     idle = True
 
-    def __init__(self, prospect: Prospect) -> None:
+    def __init__(self, prospect: Prospect, real: int | None) -> None:
         self._prospect = prospect
+        self.real = real  # bytes of each file, where its page is wrong
         self.looks: list[Target] = []
         self.asked: list[Target] = []
 
@@ -32,10 +36,11 @@ class World:
         self.looks.append(target)
         return self._prospect
 
-    async def ask(self, _client: str, _install: Install, target: Target, kind: Kind) -> object:
+    async def ask(self, _client: str, _install: Install, target: Target, kind: Kind) -> Representation:
         assert kind is Kind.FILE
         self.asked.append(target)
-        return object()
+        size = self._prospect.size or 0
+        return replace(ANSWER, body=bytes(size if self.real is None else self.real))
 
 
 class Crowded(Background):
@@ -59,10 +64,16 @@ def install() -> Install:
 
 
 async def begun(
-    install: Install, prospect: Prospect, most: int = 100 * MIB, *, times: int = 1, crowded: bool = False
+    install: Install,
+    prospect: Prospect,
+    most: int = 100 * MIB,
+    *,
+    times: int = 1,
+    crowded: bool = False,
+    real: int | None = None,
 ) -> World:
     """What comes of files that a client asks for."""
-    world, background = World(prospect), Crowded() if crowded else Background()
+    world, background = World(prospect, real), Crowded() if crowded else Background()
     downloads = DownloadsAhead(cast("Any", world), cast("Any", world), background, most)
     for _ in range(times):
         downloads.begun("a", install, None)
@@ -77,6 +88,13 @@ async def test_begun__as_far_as_there_is_room(install: Install) -> None:
     order = list(install.taken)
     assert order[:10] == (await begun(install, Prospect(MIB, free=True), 10 * MIB)).asked
     assert 10 * MIB == install.bytes_ahead
+
+
+async def test_begun__larger_than_their_page_says(install: Install) -> None:
+    """What came counts: not more than those that were on their way at once come past the bound."""
+    world = await begun(install, Prospect(1, free=True), MIB, real=MIB)
+    assert 4 >= len(world.asked)
+    assert MIB * len(world.asked) == install.bytes_ahead
 
 
 async def test_begun__without_a_size(install: Install) -> None:
