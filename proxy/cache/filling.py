@@ -25,9 +25,7 @@ from proxy.model import UpstreamRequest, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
 _OVERLAP = 64 << 10  # bytes before the point where a transfer broke that are fetched again, and compared
-_BEYOND = (
-    16 << 20
-)  # bytes by which a body may be longer than a page says, where a digest decides and no length or client does
+_BEYOND = 16 << 20  # bytes by which a body may be longer than a page says: without length, or ahead of clients
 
 
 class Filling:

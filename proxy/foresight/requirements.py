@@ -97,7 +97,7 @@ def _taken_in(found: dict[str, Wanted], text: str, environment: Environment, ext
 def _parsed(text: str) -> Requirement | None:
     try:
         return Requirement(text)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):  # the latter of deep parentheses
         return None
 
 
@@ -107,5 +107,5 @@ def _applies(requirement: Requirement, environment: Environment, extras: Collect
         return True
     try:
         return any(marker.evaluate({**environment.markers, "extra": extra}) for extra in extras)
-    except (ValueError, UndefinedEnvironmentName):  # the first one: more digits than Python reads, too
+    except (ValueError, UndefinedEnvironmentName, RecursionError):  # the first one: more digits than Python reads, too
         return False

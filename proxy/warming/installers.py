@@ -210,7 +210,7 @@ class _Requirements:
         for word in self.wanted:
             try:
                 elsewhere = Requirement(word).url is not None or word.endswith(_FILE_ENDINGS)
-            except InvalidRequirement:
+            except (InvalidRequirement, RecursionError):  # the latter of deep parentheses
                 elsewhere = True
             if elsewhere:
                 raise _NotKnown(f"{word} comes from no index")

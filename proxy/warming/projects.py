@@ -60,7 +60,7 @@ def _further(line: str, project: str) -> list[NormalizedName] | None:
     """The extras in a requirement of the project itself; None: it is of another one."""
     try:
         read = Requirement(line)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):  # the latter of deep parentheses
         return None  # who resolves it says what is wrong
     same = canonicalize_name(read.name) == canonicalize_name(project)
     return sorted(map(canonicalize_name, read.extras)) if same else None

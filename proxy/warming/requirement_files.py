@@ -129,7 +129,7 @@ class Requirements:
         place = text.partition(" ;")[0].rstrip()  # a folder may have a marker, too
         try:
             read = None if _ELSEWHERE.match(text) else Requirement(text)
-        except InvalidRequirement as error:
+        except (InvalidRequirement, RecursionError) as error:  # the latter of deep parentheses
             if not _is_folder(path.parent, place):
                 raise UnreadableFile(f"{where}: this is no requirement such as demo==1.0: {text}") from error
             read = None

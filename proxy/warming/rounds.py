@@ -156,7 +156,7 @@ def _of_indexes(wish: Requirements, report: Report) -> Requirements:
     for line in wish.lines:
         try:
             other = elsewhere(line)
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):  # the latter of deep parentheses
             other = None  # who resolves it says what is wrong
         if other is None:
             lines.append(line)

@@ -182,7 +182,7 @@ def _elsewhere(text: str) -> LeftOut | None:
         raise WrongUsage(f"{text}: there is no such file")  # and not a project of that name, which may be anybody's
     try:
         return elsewhere(text)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):  # the latter of deep parentheses
         raise WrongUsage(
             f"{without_user(text)}: there is no such file, and it is no requirement such as demo==1.0"
         ) from None

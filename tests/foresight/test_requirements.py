@@ -7,6 +7,7 @@ from packaging.specifiers import SpecifierSet
 
 from proxy.foresight import requirements
 from proxy.foresight.environments import Environment, of_agent
+from tests.deep import NESTED, deeply
 from tests.foresight.agents import agent
 from tests.wheels import wheel
 
@@ -54,6 +55,12 @@ def test_wanted__what_can_be_read(environment: Environment) -> None:
     """A requirement that is none is left out, as is one with an address of its own."""
     lines = ("b>=1", "c @ https://example.org/c.whl", "!!!", "", "\ufffd", "d >", "e[x]; python_version<'4'", "f (>=1)")
     assert ["b", "e", "f"] == wanted(environment, *lines)
+
+
+def test_wanted__marker_that_is_too_deep(environment: Environment) -> None:
+    """It is left out, and the others are not."""
+    metadata = read("a", f"b; {NESTED}", "c")
+    assert ["a", "c"] == [one.project for one in deeply(lambda: requirements.wanted(metadata, environment, ()))]
 
 
 def test_wanted__markers(environment: Environment) -> None:

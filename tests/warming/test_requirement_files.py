@@ -10,6 +10,7 @@ from packaging.requirements import InvalidRequirement
 
 from proxy.warming.requirement_files import Requirements, elsewhere
 from proxy.warming.text_files import UnreadableFile
+from tests.deep import NESTED, deeply
 
 
 def only(index: str) -> Callable[[str], str | None]:
@@ -153,6 +154,12 @@ def test_add__wrong(tmp_path: Path, text: str, said: str) -> None:
     """It is said in which file, and where in it."""
     with pytest.raises(UnreadableFile, match=said):
         read(tmp_path, text)
+
+
+def test_add__marker_that_is_too_deep(tmp_path: Path) -> None:
+    """It is no requirement, and it is said where it stands."""
+    with pytest.raises(UnreadableFile, match="line 2: this is no requirement"):
+        deeply(lambda: read(tmp_path, f"a\nb; {NESTED}\n"))
 
 
 def test_add__project_that_does_not_say(tmp_path: Path) -> None:
