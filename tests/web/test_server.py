@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -132,18 +132,13 @@ async def test_shutdown__waits_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pytest.approx(0.2) == sum(limits)
 
 
-@pytest.mark.parametrize("way", ["together", "apart", "by a file"])
-@pytest.mark.parametrize("size", [0, 5, 16 << 10, 100 << 10, 20 << 20])
-async def test_send(size: int, way: str, tmp_path: Path) -> None:
-    """Head and body arrive whole and in their order, also where the socket takes only a part at once."""
-    body = bytes(number % 251 for number in range(1000)) * (size // 1000 + 1)
-    head = b"HTTP/1.1 200 OK\r\n\r\n"
-    (tmp_path / "answer").write_bytes(head + body[:size])
-    file = os.open(tmp_path / "answer", os.O_RDONLY)
+@contextlib.asynccontextmanager
+async def replaying(head: bytes, body: bytes, **how: Any) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
+    """A server that sends this to whatever comes, as `how` says. Asks it, and gives as much as was sent."""
 
     def replay(connection: ClientConnection, _: bytes) -> bool:
         assert connection.writable
-        connection.send(head, body[:size], file if way == "by a file" else None, apart=way == "apart")
+        connection.send(head, body, **how)
         return True
 
     async def handle(_: web.BaseRequest) -> web.StreamResponse:
@@ -153,30 +148,25 @@ async def test_send(size: int, way: str, tmp_path: Path) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
-    for _ in range(3):
+
+    async def ask() -> bytes:
         writer.write(HEAD)
-        assert head + body[:size] == await reader.readexactly(19 + size)
+        return await reader.readexactly(len(head) + len(body))
+
+    yield ask
     writer.close()
     await runner.cleanup()
-    os.close(file)
 
 
-async def test_send__by_a_file_that_is_gone() -> None:
-    """What sendfile does not take leaves all the same."""
-    body = bytes(20_000)
-
-    def replay(connection: ClientConnection, _: bytes) -> bool:
-        connection.send(b"HTTP/1.1 200 OK\r\n\r\n", body, -1)
-        return True
-
-    async def handle(_: web.BaseRequest) -> web.StreamResponse:
-        raise AssertionError("all is replayed")
-
-    runner = web.ServerRunner(Server(handle, replay, 5.0), handle_signals=False)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
-    writer.write(HEAD)
-    assert b"HTTP/1.1 200 OK\r\n\r\n" + body == await reader.readexactly(19 + len(body))
-    writer.close()
-    await runner.cleanup()
+@pytest.mark.parametrize("way", ["together", "apart", "by a file", "by a file that is gone"])
+@pytest.mark.parametrize("size", [0, 5, 16 << 10, 100 << 10, 20 << 20])
+async def test_send(size: int, way: str, tmp_path: Path) -> None:
+    """Head and body arrive whole and in their order, also where the socket takes only a part at once."""
+    body = (bytes(number % 251 for number in range(1000)) * (size // 1000 + 1))[:size]
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    (tmp_path / "answer").write_bytes(head + body)
+    with (tmp_path / "answer").open("rb") as answer:
+        file = {"by a file": answer.fileno(), "by a file that is gone": -1}.get(way)
+        async with replaying(head, body, file=file, apart=way == "apart") as ask:
+            for _ in range(3):
+                assert head + body == await ask()
