@@ -25,6 +25,14 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class FolderFiles:
+    """What is in a folder and below, by path. `unread`: errors of folders and files that could not be looked at."""
+
+    files: list[ForeignFile]
+    unread: list[OSError]
+
+
+@dataclass(frozen=True, slots=True)
 class ForeignFile:
     """A file that may be a distribution or a package: `size` bytes from `offset` on in the file at `path`."""
 
@@ -33,16 +41,19 @@ class ForeignFile:
     size: int
 
 
-def foreign_files(folder: Path) -> list[ForeignFile]:
-    """What is in a folder and below, by path. Raises OSError where the folder itself cannot be read."""
+def foreign_files(folder: Path) -> FolderFiles:
+    """The archives in a folder. Raises OSError where the folder itself cannot be read."""
     os.scandir(folder).close()
-    found = []
-    for place, folders, names in os.walk(folder):
+    found = FolderFiles([], [])
+    for place, folders, names in os.walk(folder, onerror=found.unread.append):
         folders.sort()
         for name in sorted(names):
-            file = _looked_at(Path(place, name))
-            if file is not None:
-                found.append(file)
+            try:
+                file = _looked_at(Path(place, name))
+            except OSError as error:
+                found.unread.append(error)
+            else:
+                found.files.extend([file] if file is not None else [])
     return found
 
 
@@ -72,18 +83,20 @@ def _body(file: ForeignFile) -> Iterator[bytes]:
 
 
 def _looked_at(path: Path) -> ForeignFile | None:
-    """What a file is, by its beginning; None if nothing of interest, or if it cannot be read."""
+    """What a file is, by its beginning; None if nothing of interest. Raises OSError for a file that cannot be read."""
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            beginning = os.pread(descriptor, _BEGINNING, 0)
-        finally:
-            os.close(descriptor)
-    except OSError:
+    except FileNotFoundError:  # it has gone meanwhile
         return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        beginning = os.pread(descriptor, _BEGINNING, 0)
+    finally:
+        os.close(descriptor)
     offset, size = 0, status.st_size
     if (old := _OLD_PIP.match(beginning)) is not None:
         offset, size = old.end(), int.from_bytes(next(filter(None, old.groups())), "big")

@@ -1,7 +1,7 @@
 """`pullthrough import`: take in bundles, or what other programs' folders have, also while the cache runs.
 
 Called by `cli`. What came is said on standard output, `--json` prints a line for each path. The exit status is 1 where
-a bundle follows another one whose files are not here.
+a bundle follows another one whose files are not here, and where something in a folder cannot be read.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ def take_in(flags: ImportFlags, environ: Mapping[str, str]) -> int:
             if path != "-" and not os.path.lexists(path):
                 raise WrongUsage(f"{path}: there is no such file or folder")
         for path in flags.paths:
+            unread: list[OSError] = []
             try:
-                done = _taken(path, flags, environ)
+                done = _taken(path, flags, environ, unread)
             except (BadBundle, ControlError) as error:  # what a running cache says of a bundle is the latter
                 raise BadBundle(f"{'standard input' if path == '-' else path}: {error}") from error
             if flags.json:
@@ -62,20 +63,22 @@ def take_in(flags: ImportFlags, environ: Mapping[str, str]) -> int:
             else:
                 texts = summary(path, done, _strange(done, flags), loose=_is_loose(path, flags))
                 output.lines(sys.stdout, [*texts, *([_UNPACKED] if Path(path, layout.MANIFEST).is_file() else [])])
-            status = FAILED if done.missing else status
+            output.lines(sys.stderr, [f"pullthrough: left out: {_why(error)}" for error in unread])
+            status = FAILED if done.missing or unread else status
         return status
 
     return ended(work, "standard input")
 
 
-def _taken(path: str, flags: ImportFlags, environ: Mapping[str, str]) -> Imported:
+def _taken(path: str, flags: ImportFlags, environ: Mapping[str, str], unread: list[OSError]) -> Imported:
+    """`unread` gets what could not be read in a folder."""
     wish = ImportWish(flags.replace_newer, _is_loose(path, flags))
     with (
         output.progress(sys.stderr, "importing") as advance,
         closing(reach(flags.place, environ, make=True)) as store,
     ):
         if path == "-" or not Path(path).is_file():
-            return store.take_in(_pieces(path, advance), wish)
+            return store.take_in(_pieces(path, advance, unread), wish)
         with _opened(path) as file:
             return store.take_in(TarFile(path, file.fileno(), advance), wish)
 
@@ -97,21 +100,29 @@ def _is_loose(path: str, flags: ImportFlags) -> bool:
     return flags.files or Path(path).is_dir()
 
 
-def _pieces(path: str, advance: Callable[[int, int], None]) -> Iterator[bytes]:
+def _pieces(path: str, advance: Callable[[int, int], None], unread: list[OSError]) -> Iterator[bytes]:
     """A tar that is no file, or of what is in a folder. Raises WrongUsage where it cannot be read."""
     try:
         if path == "-":
             yield from _counted(_read(sys.stdin.buffer), 0, advance)
         elif Path(path).is_dir():
-            files = foreign_files(Path(path))
-            if not files:
+            found = foreign_files(Path(path))
+            if not found.files and found.unread:
+                raise WrongUsage(f"{path}: nothing in this folder can be read: {_why(found.unread[0])}")
+            if not found.files:
                 raise WrongUsage(f"{path}: there is no archive in this folder, such as a wheel or a deb")
-            yield from _counted(tar_of(files), sum(file.size for file in files), advance)
+            unread += found.unread
+            yield from _counted(tar_of(found.files), sum(file.size for file in found.files), advance)
         else:  # a pipe with a name
             with _opened(path) as file:
                 yield from _counted(_read(file), 0, advance)
     except OSError as error:
         raise WrongUsage(f"{error.filename or path}: {error.strerror or type(error).__name__}.") from error
+
+
+def _why(error: OSError) -> str:
+    """An error with the path that it is of."""
+    return f"{os.fsencode(error.filename).decode(errors='replace')}: {error.strerror}"
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from proxy.bundles.foreign_files import ForeignFile, foreign_files, tar_of
+from proxy.bundles.foreign_files import FolderFiles, ForeignFile, foreign_files, tar_of
 from tests.bundles.test_tar_stream import read
 
 _WHEEL = b"PK\x03\x04" + b"wheel" * 100
@@ -22,8 +23,25 @@ def _write(path: Path, body: bytes) -> Path:
     return path
 
 
+def write_beyond_reach(folder: Path, body: bytes) -> None:
+    """Below a folder, a file `wheel` and a folder `folder` that are there, and whose paths no call takes."""
+    longest = os.pathconf(folder, "PC_PATH_MAX")
+    at, length = os.open(folder, os.O_RDONLY), len(os.fsencode(folder))
+    while (left := longest - 3 - length) > 0:  # the last folder's own path is just short enough
+        name = "d" * min(200, left)
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at, length = below, length + 1 + len(name)
+    os.mkdir("folder", dir_fd=at)
+    file = os.open("wheel", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=at)
+    os.write(file, body)
+    os.close(file)
+    os.close(at)
+
+
 def _bodies(folder: Path) -> list[bytes]:
-    return [body for _, body in read(b"".join(tar_of(foreign_files(folder))))]
+    return [body for _, body in read(b"".join(tar_of(foreign_files(folder).files)))]
 
 
 def test_folders__of_wheels_and_debs(tmp_path: Path) -> None:
@@ -66,7 +84,19 @@ def test_folders__links_and_pipes(tmp_path: Path) -> None:
     (folder / "folder").symlink_to(outside.parent)
     os.mkfifo(folder / "pipe.whl")
 
-    assert [] == foreign_files(folder)
+    assert FolderFiles([], []) == foreign_files(folder)
+
+
+def test_folders__what_cannot_be_read(tmp_path: Path) -> None:
+    """It is named, and all the rest is taken: here files and folders whose paths are longer than the system takes."""
+    _write(tmp_path / "demo.whl", _WHEEL)
+    write_beyond_reach(tmp_path, _WHEEL)
+
+    found = foreign_files(tmp_path)
+
+    assert [tmp_path / "demo.whl"] == [file.path for file in found.files]
+    assert {error.errno for error in found.unread} == {errno.ENAMETOOLONG}
+    assert ["folder", "wheel"] == sorted(Path(error.filename).name for error in found.unread)
 
 
 def test_folders__none(tmp_path: Path) -> None:

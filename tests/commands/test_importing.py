@@ -20,6 +20,7 @@ from proxy.bundles.manifest import BundleMember
 from proxy.commands.importing import summary
 from proxy.model import Digest
 from tests.bundles.tars import bundle, member, sha256, tar
+from tests.bundles.test_foreign_files import write_beyond_reach
 from tests.commands.stored import ROOT, Machine
 from tests.conftest import MakeProxy
 from tests.origin import Origin
@@ -103,6 +104,24 @@ async def test_import__folder(machine: Machine, tmp_path: Path) -> None:
     assert f"{folder}: took in 1 file, 3.0 MB." == result.out.splitlines()[0]
     async with opened(machine.data) as store:
         assert store.blob(Digest("sha256", sha256(_WHEEL))) is not None
+
+
+async def test_import__folder_that_cannot_be_read_whole(machine: Machine, tmp_path: Path) -> None:
+    """What can be read is kept; what cannot is named, and the exit status says so."""
+    (tmp_path / "wheels").mkdir()
+    write_beyond_reach(tmp_path / "wheels", b"")
+    nothing = await machine.run("import", str(tmp_path / "wheels"))
+    (tmp_path / "wheels" / "demo-1-py3-none-any.whl").write_bytes(_WHEEL)
+    result = await machine.run("import", str(tmp_path / "wheels"))
+
+    assert 2 == nothing.status
+    assert "nothing in this folder can be read: " in nothing.err
+    assert 1 == result.status
+    assert "took in 1 file, 3.0 MB." in result.out
+    left_out = [line for line in result.err.splitlines() if line.startswith("pullthrough: left out: ")]
+    assert ["folder: File name too long", "wheel: File name too long"] == sorted(
+        line.rpartition("/")[2] for line in left_out
+    )
 
 
 async def test_import__unpacked_bundle(machine: Machine, tmp_path: Path, path: Path) -> None:
