@@ -20,6 +20,7 @@ from proxy.apt.addresses import ArchiveAddress
 from proxy.builds.program import asked
 from proxy.errors import BadTarget, PullthroughError, WrongUsage
 from proxy.warming import text_files
+from proxy.warming.choice import LeftOut
 
 SOURCES = (Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d"))  # this machine's own
 _WAIT = 3600.0  # seconds
@@ -27,10 +28,11 @@ _KEPT = 4000  # characters of what apt said that are shown
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.*?-]*(?::[a-z0-9-]+)?(?:[=/][A-Za-z0-9.+:~*?-]+)?\^?")
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _LINE = re.compile(
-    r"(?:deb\s+)?(?:\[(?P<options>[^\]]*)\]\s*)?(?P<url>\S+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)"
+    r"(?:deb\s+)?(?:\[(?P<options>[^\]]*)\]\s*)?(?P<url>(?:\[[^\]]*\]|\S)+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)"
 )
-# What apt reads from this system itself, such as a vendor's local repository: no cache has a part in it.
-_LOCAL = re.compile(r"(?:file|copy|cdrom):", re.IGNORECASE)
+_NO_ARCHIVE = "an archive behind the cache is at http:// or https://, without a user"
+_OFF = re.compile(r"no|false|without|off|disable|[+-]?0+", re.IGNORECASE)  # what apt takes for no
+_WORD = re.compile(r"(?:\[[^\]]*\]|\S)+")  # a disc has spaces in its name, in brackets
 _URI = re.compile(r"^'(?P<url>[^']+)' \S+ (?P<size>\d+) (?:SHA256:(?P<sha256>[0-9a-f]{64}))?", re.MULTILINE)
 _FOLDERS = ("lists/partial", "archives/partial", "sources.list.d", "preferences.d", "apt.conf.d", "trusted.gpg.d")
 _SETTINGS = """\
@@ -93,19 +95,27 @@ def archive_file(url: str, cache: str = "") -> ArchiveFile:
     return ArchiveFile(_address(url, cache))
 
 
-def sources(texts: Sequence[str], cache: str) -> tuple[str, ...]:
+def sources(texts: Sequence[str], cache: str, left_out: list[LeftOut], further: Sequence[str] = ()) -> tuple[str, ...]:
     """Sources that lead through the cache: of lines such as `http://mirror.example/debian bookworm main`, and of files.
 
-    A file is a `.sources`, or has such lines; what it has of folders and discs is left out. Without `texts` the sources
-    are this machine's own. Raises WrongUsage, UnreadableFile.
+    A file is a `.sources`, or has such lines. Without `texts` the sources are this machine's own. `further`: lines that
+    nobody typed, either. `left_out` gets what files and those have of folders, discs, lists of mirrors and other places
+    where no cache can be between. Raises WrongUsage, UnreadableFile.
     """
-    found = [line for text in texts for line in _lines(text)]
-    if not texts:
-        found = [line for path in SOURCES for one in _files(path) for line in _of_file(one)]
+    typed = [text for text in texts if not os.path.exists(text)]  # noqa: PTH110 - one too long for a path is none
+    paths = [Path(text) for text in texts if text not in typed] if texts else SOURCES
+    lines = [*(line for path in paths for one in _files(path) for line in _of_file(one)), *further]
+    found = [_through(line, cache) for line in typed]
+    for line in lines:
+        try:
+            found.append(_through(line, cache, typed=False))
+        except BadTarget:
+            other = LeftOut(text_files.without_user(_parts(line)["url"]), _NO_ARCHIVE)
+            left_out += [other] if other not in left_out else []
     if not found:
         where = "The files of --apt-source have" if texts else "This machine has"
-        raise WrongUsage(f"{where} no sources of apt. Name some with --apt-source.")
-    return tuple(dict.fromkeys(_through(line, cache) for line in found))
+        raise WrongUsage(f"{where} no sources of apt at http:// or https://. Name some with --apt-source.")
+    return tuple(dict.fromkeys(found))
 
 
 def is_name(text: str) -> bool:
@@ -174,15 +184,6 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> str:
 # ---------------------------------------------------------------------- sources
 
 
-def _lines(text: str) -> Iterator[str]:
-    path = Path(text)
-    if os.path.exists(text):  # noqa: PTH110 - a text that is too long for a path is none
-        for one in _files(path):
-            yield from _of_file(one)
-    else:
-        yield text
-
-
 def _files(path: Path) -> Iterator[Path]:
     """The files of sources at a path, which may be a folder."""
     if path.is_dir():
@@ -193,52 +194,64 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _of_file(path: Path) -> Iterator[str]:
     """The sources of a file, one a line. Raises UnreadableFile."""
-    text = text_files.read(path)
+    text = text_files.read(path, errors="replace")  # apt reads bytes: a comment may have others
     if path.suffix == ".sources":
         yield from of_stanzas(text)
     else:
         lines = (line.strip() for line in text.splitlines())
-        yield from (line for line in lines if line.startswith(("deb ", "deb\t")) and not _is_local(line))
+        yield from (line for line in lines if line.startswith(("deb ", "deb\t")))
 
 
 def of_stanzas(text: str) -> Iterator[str]:
-    """The sources of a text in deb822 form (sources.list(5)), one a line, but for those of folders and discs.
+    """The sources of a text in deb822 form (sources.list(5)), one a line.
 
     In lines apt decodes what is percent-encoded, which it does not in stanzas.
     """
     plain = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
     for stanza in re.split(r"\n\s*\n", plain):
         rows = re.findall(r"^([A-Za-z-]+):((?:.|\n(?=[ \t]))*)", stanza, flags=re.MULTILINE)
-        fields = {name.lower(): value.split() for name, value in rows}
-        if "deb" not in fields.get("types", ()) or (fields.get("enabled") or ["yes"])[0].lower() in {"no", "false"}:
+        fields = {name.lower(): _WORD.findall(value) for name, value in rows}
+        if "deb" not in fields.get("types", ()) or _OFF.fullmatch((fields.get("enabled") or ["yes"])[0]):
             continue
-        options = f"[arch={','.join(fields['architectures'])}] " if fields.get("architectures") else ""
+        chosen = ((f"architectures{end}", mark) for end, mark in (("", "="), ("-add", "+="), ("-remove", "-=")))
+        kept = [f"arch{mark}{','.join(fields[name])}" for name, mark in chosen if fields.get(name)]
+        options = f"[{' '.join(kept)}] " if kept else ""
         for url in fields.get("uris", ()):
-            for suite in () if _LOCAL.match(url) else fields.get("suites", ()):
+            for suite in fields.get("suites", ()):
                 words = (url, suite, *fields.get("components", ()))
                 yield f"deb {options}{' '.join(word.replace('%', '%25') for word in words)}"
 
 
-def _is_local(line: str) -> bool:
-    found = _LINE.fullmatch(line.partition("#")[0].strip())
-    return found is not None and _LOCAL.match(found["url"]) is not None
+def _through(line: str, cache: str, *, typed: bool = True) -> str:
+    """The line of a source that leads through the cache.
 
-
-def _through(line: str, cache: str) -> str:
-    """The line of a source that leads through the cache. Raises WrongUsage."""
-    found = _LINE.fullmatch(line.partition("#")[0].strip())
+    Raises WrongUsage; for an address that it cannot carry only if somebody `typed` it, else BadTarget.
+    """
+    found = _parts(line)
     try:
-        address = _address(found["url"], cache) if found is not None else None
+        address = _address(found["url"], cache)
     except BadTarget:
-        address = None
-    if found is None or address is None:
-        raise WrongUsage(
-            f"--apt-source {line}: write a source as in sources.list, such as "
-            "'http://mirror.example/debian bookworm main', or a file of sources"
-        )
-    kept = [word for word in (found["options"] or "").split() if word.startswith("arch=")]
+        if not typed:
+            raise
+        raise _no_source(line) from None
+    kept = [word for word in (found["options"] or "").split() if re.match(r"arch[+-]?=", word)]
     options = " ".join(["trusted=yes", *kept])
     return f"deb [{options}] {cache}{addresses.prefix(address)} {found['suite']}{found['components']}"
+
+
+def _parts(line: str) -> re.Match[str]:
+    """The parts of a line. Raises WrongUsage."""
+    found = _LINE.fullmatch(line.partition("#")[0].strip())
+    if found is None:
+        raise _no_source(line)
+    return found
+
+
+def _no_source(line: str) -> WrongUsage:
+    return WrongUsage(
+        f"--apt-source {text_files.without_user(line)}: write a source as in sources.list, such as "
+        "'http://mirror.example/debian bookworm main', or a file of sources"
+    )
 
 
 def _address(url: str, cache: str) -> ArchiveAddress:

@@ -18,13 +18,16 @@ class UnreadableFile(PullthroughError):
     """A file that cannot be warmed from. The text names it, and says what is wrong."""
 
 
-def read(path: Path, most: int = _LARGEST) -> str:
-    """The text of a file, which has `most` bytes at most, with plain ends of lines. Raises UnreadableFile."""
+def read(path: Path, most: int = _LARGEST, *, errors: str = "strict") -> str:
+    """The text of a file, which has `most` bytes at most, with plain ends of lines. Raises UnreadableFile.
+
+    `errors`: as of `bytes.decode`.
+    """
     try:
         if path.stat().st_size > most:
             raise UnreadableFile(f"{path} has more than {most:,} bytes: it is no file to warm from.")
         data = path.read_bytes()
-        text = data.decode(next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8"))
+        text = data.decode(next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8"), errors)
     except OSError as error:
         raise UnreadableFile(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

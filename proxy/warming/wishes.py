@@ -91,7 +91,7 @@ def gather(wanted: Sequence[str], apt: AptWish, site: AskedCache, variables: Map
         found.distributions.append(together)
     names = tuple(word for text in apt.names for word in text.split())
     if names:
-        sources = archives.sources(apt.sources, site.cache)
+        sources = archives.sources(apt.sources, site.cache, found.left_out)
         found.packages.append(Packages(names, sources, apt.architecture, apt.recommends))
     return found
 
@@ -145,11 +145,11 @@ def _add_dockerfile(path: Path, apt: AptWish, site: AskedCache, found: Wishes) -
     found.platforms += [one for one in platforms.of_images(musl=read.musl) if one not in found.platforms]
     found.pythons += [one for one in read.pythons if one not in found.pythons]
     found.files += [_archive_file(url, site.cache) for url in read.keys]
-    found.unread += [f"{path}, {one}" for one in read.unread]
+    found.unread += [without_user(f"{path}, {one}") for one in read.unread]
     if not apt.sources:
         found.unread += [f"{path}: apt-get install {' '.join(one.names)}: {_SOURCES_NEEDED}" for one in read.packages]
         return
-    sources = archives.sources((*apt.sources, *read.sources), site.cache)
+    sources = archives.sources(apt.sources, site.cache, found.left_out, read.sources)
     found.packages += [
         Packages(one.names, sources, apt.architecture, one.recommends, one.release) for one in read.packages
     ]
@@ -173,7 +173,7 @@ def _archive_file(url: str, cache: str) -> ArchiveFile:
     try:
         return archives.archive_file(url, cache)
     except BadTarget:
-        raise WrongUsage(f"{url}: this is no address of a file of an archive") from None
+        raise WrongUsage(f"{without_user(url)}: this is no address of a file of an archive") from None
 
 
 def _elsewhere(text: str) -> LeftOut | None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.errors import BadTarget, WrongUsage
-from proxy.warming import archives
+from proxy.warming import archives, text_files
 from proxy.warming.archives import ArchiveFile, NoPackages, Packages, archive_file, is_name, resolve
+from proxy.warming.choice import LeftOut
 from proxy.warming.text_files import UnreadableFile
 from tests.archive import Archive, deb
 from tests.bodies import sha256
@@ -28,7 +29,7 @@ needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="this sys
 
 def through(*texts: str) -> list[str]:
     """Sources that lead through the cache, without what all have in front."""
-    return [line.removeprefix("deb ").replace(f" {CACHE}", " ") for line in archives.sources(texts, CACHE)]
+    return [line.removeprefix("deb ").replace(f" {CACHE}", " ") for line in archives.sources(texts, CACHE, [])]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,10 @@ def through(*texts: str) -> list[str]:
         (
             "deb [signed-by=/k arch=arm64] https://a.example/x stable main",
             "[trusted=yes arch=arm64] /HTTPS///a.example/x stable main",
+        ),
+        (
+            "deb [arch+=arm64 arch-=i386 lang=de] http://a.example/x stable main",
+            "[trusted=yes arch+=arm64 arch-=i386] /a.example/x stable main",
         ),
         ("https://a.example/flat ./", "[trusted=yes] /HTTPS///a.example/flat ./"),
         (f"{CACHE}/HTTPS///a.example/x stable main # why", "[trusted=yes] /HTTPS///a.example/x stable main"),
@@ -64,6 +69,7 @@ def test_sources__files(tmp_path: Path) -> None:
         "Types: deb\nEnabled: no\nURIs: http://c.example/d\nSuites: s\n\n"
         "Types: deb\nEnabled:\nURIs: http://b.example/e\nSuites: s\n\n"
         "Types: deb\nURIs: http://d.example/d\nSuites: /\nArchitectures: arm64 armhf\n"
+        "Architectures-Add: i386\nArchitectures-Remove: amd64\n"
     )
     (tmp_path / "c.save").write_text("deb http://no.example/ x\n", encoding="utf-8")
     assert (
@@ -72,7 +78,7 @@ def test_sources__files(tmp_path: Path) -> None:
             "[trusted=yes] /b.example/d s main",
             "[trusted=yes] /b.example/d s-updates main",
             "[trusted=yes] /b.example/e s",
-            "[trusted=yes arch=arm64,armhf] /d.example/d /",
+            "[trusted=yes arch=arm64,armhf arch+=i386 arch-=amd64] /d.example/d /",
         ]
         == through(str(tmp_path))
         == through(str(tmp_path / "a.list"), str(tmp_path / "b.sources"))
@@ -87,20 +93,68 @@ def test_sources__percent_encoded(tmp_path: Path) -> None:
     assert expected == through(str(tmp_path / "a.sources")) == through(str(tmp_path / "a.list"))
 
 
-def test_sources__of_folders_and_discs(tmp_path: Path) -> None:
-    """What a file has of them is left out: vendors install such a repository, and an installer leaves its disc."""
-    (tmp_path / "a.list").write_text(
-        "deb cdrom:[Debian GNU/Linux 12 - amd64 DVD]/ stable main\n"
-        "deb [signed-by=/k] file:///var/vendor-local /\ndeb http://a.example/d s main\n"
+@pytest.mark.parametrize(
+    ("word", "on"),
+    [(word, False) for word in ("no", "False", "without", "OFF", "disable", "0", "00")]
+    + [(word, True) for word in ("yes", "true", "with", "on", "enable", "1")],
+)
+def test_sources__enabled(tmp_path: Path, word: str, on: bool) -> None:
+    """What apt takes for no."""
+    (tmp_path / "a.sources").write_text(
+        f"Types: deb\nURIs: http://a.example/d\nSuites: s\nComponents: main\nEnabled: {word}\n\n"
+        "Types: deb\nURIs: http://b.example/d\nSuites: s\nComponents: main\n"
     )
+    expected = ["[trusted=yes] /a.example/d s main"] if on else []
+    assert [*expected, "[trusted=yes] /b.example/d s main"] == through(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mirror+file:/etc/apt/mirrors.txt",
+        "mirror+http://a.example/list",
+        "mirror://a.example/list",
+        "ftp://a.example/d",
+        "ssh://root@a.example/d",
+        "tor+https://user:secret@a.example/d",
+        "https://user:secret@a.example/d",
+        "s3://bucket/d",
+        "file:///var/vendor-local",
+        "copy:/var/x",
+        "cdrom:[Debian GNU/Linux 12 - amd64 DVD]/",
+    ],
+)
+def test_sources__of_no_archive(tmp_path: Path, url: str) -> None:
+    """What a file has of them is left out, and said, without passwords; a line that somebody typed is refused."""
+    (tmp_path / "a.list").write_text(f"deb [signed-by=/k] {url} stable main\ndeb http://a.example/d s main\n")
     (tmp_path / "b.sources").write_text(
-        "Types: deb\nURIs: copy:/var/x http://b.example/d\nSuites: s\nComponents: main\n"
+        f"Types: deb\nURIs: {url} http://b.example/d\nSuites: s t\nComponents: main\n", encoding="utf-8"
     )
-    assert ["[trusted=yes] /a.example/d s main", "[trusted=yes] /b.example/d s main"] == through(str(tmp_path))
-    (tmp_path / "b.sources").unlink()
-    (tmp_path / "a.list").write_text("deb file:///var/vendor-local /\n")
+    left_out: list[LeftOut] = []
+    found = archives.sources((str(tmp_path),), CACHE, left_out, (f"deb {url} stable main",))
+    assert [
+        f"deb [trusted=yes] {CACHE}/{source}"
+        for source in ("a.example/d s main", "b.example/d s main", "b.example/d t main")
+    ] == list(found)
+    assert [text_files.without_user(url)] == [one.what for one in left_out]
+    assert not any("secret" in one.what for one in left_out)
+
+    with pytest.raises(WrongUsage, match="--apt-source") as refused:
+        through(f"deb {url} stable main")
+    assert "secret" not in str(refused.value)
+    (tmp_path / "a.list").unlink()
+    (tmp_path / "b.sources").write_text(f"Types: deb\nURIs: {url}\nSuites: s\nComponents: main\n", encoding="utf-8")
     with pytest.raises(WrongUsage, match="no sources of apt"):
         through(str(tmp_path))
+
+
+def test_sources__other_bytes(tmp_path: Path) -> None:
+    """apt reads bytes: a comment in another encoding does no harm."""
+    (tmp_path / "a.list").write_bytes("# für später\ndeb http://a.example/d s main\n".encode("latin-1"))
+    (tmp_path / "b.sources").write_bytes(
+        "# für später\nTypes: deb\nURIs: http://b.example/d\nSuites: s\nComponents: main\n".encode("latin-1")
+    )
+    assert ["[trusted=yes] /a.example/d s main", "[trusted=yes] /b.example/d s main"] == through(str(tmp_path))
 
 
 def test_sources__own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +176,7 @@ def test_sources__wrong(text: str) -> None:
 
 def test_sources__unreadable(tmp_path: Path) -> None:
     """A file that is no text."""
-    (tmp_path / "a.list").write_bytes(b"\xff\xff")
+    (tmp_path / "a.list").write_bytes(b"deb\0")
     with pytest.raises(UnreadableFile, match="no text"):
         through(str(tmp_path / "a.list"))
 
@@ -153,7 +207,7 @@ async def running(make_proxy: MakeProxy, origin: Origin, archive: Archive) -> Ru
 
 async def resolved(running: Running, origin: Origin, *names: str, architecture: str = "amd64") -> list[ArchiveFile]:
     """What apt would fetch."""
-    sources = archives.sources((f"{origin.url}/debian stable main",), running.url)
+    sources = archives.sources((f"{origin.url}/debian stable main",), running.url, [])
     wish = Packages(names, sources, architecture)
     return await asyncio.to_thread(resolve, wish, running.url, dict(os.environ))
 
@@ -183,7 +237,7 @@ async def test_resolve__nothing_fits(running: Running, origin: Origin, name: str
 @needs_apt
 async def test_resolve__no_suite(running: Running, origin: Origin) -> None:
     """Lists that cannot be had."""
-    sources = archives.sources((f"{origin.url}/debian other main",), running.url)
+    sources = archives.sources((f"{origin.url}/debian other main",), running.url, [])
     with pytest.raises(NoPackages, match="other"):
         await asyncio.to_thread(resolve, Packages(("curl",), sources), running.url, dict(os.environ))
 

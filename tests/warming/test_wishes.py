@@ -119,6 +119,17 @@ def test_gather__dockerfile(tmp_path: Path) -> None:
     assert 1 == len(found.unread)
 
 
+def test_gather__dockerfile_with_a_password(tmp_path: Path) -> None:
+    """It is not shown."""
+    path = tmp_path / "Dockerfile"
+    path.write_text("FROM python:3.12\nRUN wget https://user:secret@a.example/x.sh\n", encoding="utf-8")
+    (unread,) = named(str(path)).unread
+    assert "https://a.example/x.sh" in unread
+    with pytest.raises(WrongUsage) as refused:
+        named("https://user:secret@a.example/x")
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("text", ["requirements.txt", "uv.lock", "pylock.toml", "bom.json", "Dockerfile", "x.in"])
 def test_gather__file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """It is not taken for a project of that name, which anybody may publish."""
