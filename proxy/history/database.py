@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
 import time
@@ -23,6 +24,8 @@ WAIT = 5.0  # seconds for a lock: a reader may be at work
 _PATIENCE = 10.0  # seconds for an answer
 _LOOK = 10_000  # steps of SQLite between two looks at the clock
 _ROOM = 0.9  # of the bound is left by a cut, so that the next batch needs none
+_SLACK = 2 * DAY  # by which a row may be after the clock that tells the time now
+_SAMPLE = 10_000  # rows, about, of which the middle is looked for
 _AT_ONCE = 500  # files of which rows are deleted in one transaction: SQLite's log takes each changed page once more
 _PAGES = 500  # pages that are given back to the file system in one transaction
 _ADD_TOTAL = """
@@ -116,20 +119,30 @@ class HistoryFile:
                 found += (self._folder / name).stat().st_size
         return found
 
-    def trim(self, oldest: int, most: int) -> None:
+    def latest(self) -> float | None:
+        """When somebody last asked for a file, in seconds since the epoch; None if nobody did."""
+        (found,) = self._connection.execute("SELECT max(last) FROM files").fetchone()
+        return None if found is None else float(found)
+
+    def trim(self, oldest: int, most: int, now: float = math.inf) -> None:
         """Forget who asked before the day `oldest`; where all takes more than `most` bytes, the older half, and so on.
+
+        Half of the rows, not of the time: one row of a clock that was years ahead must not push all others out. Rows
+        that are dated well after `now`, in seconds since the epoch, count as the oldest.
 
         The totals stay: they are a few rows a day. While a reader keeps SQLite's log from shrinking, nothing tells what
         all takes without it: then no more is forgotten than has to be, and the next call goes on.
         """
-        self._forget(oldest * DAY)
+        self._forget("last < ?", (oldest * DAY,))
         size, room = self._shrunk(), most
         while size is not None and size > room:
             room = int(most * _ROOM)
-            first, last = self._connection.execute("SELECT min(last), max(last) FROM requests").fetchone()
-            if first is None:
+            cut = self._middle(now + _SLACK)
+            if cut is None:
                 break
-            self._forget((first + last) / 2 if first < last else last + 1)
+            values = now + _SLACK, *cut
+            if not self._forget("(last <= ?, last) < (?, ?)", values):
+                self._forget("(last <= ?, last) <= (?, ?)", values)
             size = self._shrunk()
 
     def close(self) -> None:
@@ -158,21 +171,28 @@ class HistoryFile:
         self._connection.execute(_ADD_CLIENT, values)
         return int(self._connection.execute(_CLIENT, values).fetchone()[0])
 
-    def _forget(self, before: float) -> None:
-        """Delete the rows of days on which nobody asked after `before`, and names that nothing else has, in pieces."""
+    def _middle(self, until: float) -> tuple[bool, float] | None:
+        """The row in the middle, of some of them where there are many: whether it is of `until` or before, its time."""
+        (count,) = self._connection.execute("SELECT count(*) FROM requests").fetchone()
+        some = "SELECT last FROM requests WHERE abs(random() / 2) % ? = 0"
+        found = sorted((last <= until, last) for (last,) in self._connection.execute(some, (count // _SAMPLE + 1,)))
+        return found[len(found) // 2] if found else None
+
+    def _forget(self, condition: str, values: tuple[float, ...]) -> int:
+        """Delete the rows that are so, and names that nothing else has, in pieces. Returns how many rows went."""
         (most,) = self._connection.execute("SELECT max(file) FROM requests").fetchone()
+        statement = f"DELETE FROM requests WHERE file >= ? AND file < ? AND {condition}"  # noqa: S608 - our own text
         gone = 0
         for first in range(0, (most or 0) + 1, _AT_ONCE):
             with self._transaction() as connection:
-                gone += connection.execute(
-                    "DELETE FROM requests WHERE file >= ? AND file < ? AND last < ?", (first, first + _AT_ONCE, before)
-                ).rowcount
+                gone += connection.execute(statement, (first, first + _AT_ONCE, *values)).rowcount
         if gone:
             with self._transaction() as connection:
                 connection.execute(
                     "DELETE FROM files WHERE NOT EXISTS (SELECT 1 FROM requests WHERE requests.file = files.id)"
                 )
                 connection.execute("DELETE FROM clients WHERE id NOT IN (SELECT client FROM requests)")
+        return gone
 
     def _shrunk(self) -> int | None:
         """Give back what is free; then the size on the disk. None while a reader keeps the log as it is."""

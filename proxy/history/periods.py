@@ -27,11 +27,16 @@ class PeriodSum(msgspec.Struct, frozen=True):
 
 
 def periods(days: Sequence[DaySum], today: int) -> tuple[PeriodSum, ...]:
-    """The sums of each period. `days`: in their order; those that have nothing may be missing. None of no days."""
+    """The sums of each period. `days`: in their order; those that have nothing may be missing. None of no days.
+
+    Days after `today`, of a clock that was ahead, are in the lifetime only.
+    """
     if not days:
         return ()
-    firsts = {name: today - length + 1 for name, length in _LENGTHS.items()} | {"lifetime": days[0].day}
-    return tuple(_sum(name, first, [day for day in days if day.day >= first]) for name, first in firsts.items())
+    past = [day for day in days if day.day <= today]
+    firsts = {name: today - length + 1 for name, length in _LENGTHS.items()}
+    recent = (_sum(name, first, [day for day in past if day.day >= first]) for name, first in firsts.items())
+    return *recent, _sum("lifetime", days[0].day, days)
 
 
 def _sum(name: str, first: int, days: Sequence[DaySum]) -> PeriodSum:

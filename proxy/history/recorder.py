@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from proxy.cache.workers import Workers
 from proxy.events import OWN, Event, Fetched, Served
+from proxy.history.believed_time import BelievedTime
 from proxy.history.database import DAY, HistoryFile, is_damage, set_aside
 from proxy.history.gathering import Batch, Gathering
 from proxy.history.sums import ClientName, ClientSum, DaySum, FileName, ProjectSum
@@ -43,6 +44,7 @@ class Recorder:
         self._taken: dict[int, Batch] = {}  # those that are being written, by number
         self._folder: Path | None = None
         self._file: HistoryFile | None = None
+        self._believed: BelievedTime | None = None  # from the first batch on
         self._failing = False
         self._written = 0  # the number of the last batch that the file has
         self._read_days: tuple[int, list[DaySum]] = (-1, [])  # after this batch
@@ -185,6 +187,7 @@ class Recorder:
 
     def _add(self, folder: Path, number: int, batch: Batch) -> None:
         file = self._file = self._file or HistoryFile.open(folder)
+        believed = self._believed = self._believed or BelievedTime(file.latest())
         requests: dict[tuple[int, FileName, ClientName], ClientSum] = {}
         for (day, upstream, path, sha256, client, agent), asked in batch.sums.items():
             key = (day, self._named(upstream, path, sha256), ClientName(client, agent))
@@ -193,7 +196,8 @@ class Recorder:
         file.add(batch.totals, requests)
         self._written = number
         if number % _TRIM_EVERY == 1 or file.size() > self._most:
-            file.trim(int(self._clock.now()) // DAY - self._days + 1, self._most)
+            now = self._clock.now()
+            file.trim(int(believed.at(now)) // DAY - self._days + 1, self._most, now)
 
     def _named(self, upstream: str, path: str, sha256: str | None) -> FileName:
         name = unquote(path.partition("?")[0].rpartition("/")[2])

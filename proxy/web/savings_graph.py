@@ -43,14 +43,18 @@ class Bar:
 
 
 def savings(days: Sequence[DayStatus], today: date) -> tuple[PeriodSaving, ...]:
-    """Today, the last seven days with it, and all time."""
+    """Today, the last seven days with it, and all time. Days after today (of a clock that was ahead) are in all."""
     week = (today - timedelta(days=6)).isoformat()
 
-    def since(name: str, first: str) -> PeriodSaving:
-        meant = [day for day in days if day.date >= first]
+    def of(name: str, meant: Sequence[DayStatus]) -> PeriodSaving:
         return PeriodSaving(name, sum(day.sent for day in meant), sum(day.fetched for day in meant))
 
-    return since("today", today.isoformat()), since("in 7 days", week), since("in all", "")
+    past = [day for day in days if day.date <= today.isoformat()]
+    return (
+        of("today", [day for day in past if day.date == today.isoformat()]),
+        of("in 7 days", [day for day in past if day.date >= week]),
+        of("in all", days),
+    )
 
 
 def bars(days: Sequence[DayStatus], today: date) -> tuple[Bar, ...]:

@@ -118,6 +118,46 @@ def test_trim__of_one_day(tmp_path: Path, file: HistoryFile) -> None:
     assert 0 < len(left) < 4000
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_trim__by_size_after_a_clock_was_ahead(tmp_path: Path, file: HistoryFile, told: bool) -> None:
+    """Rows of a clock that was years ahead do not push out what is current; they go first where the time is told."""
+    for day in range(100, 130):
+        _many(file, day, 400)
+    for number in range(5):
+        _add(file, 4100, _OLD, f"10.9.9.{number}")
+    file.trim(0, 10**9)
+
+    if told:
+        file.trim(0, int(file.size() * 0.95), now=130 * 86_400.0)
+    else:
+        file.trim(0, int(file.size() * 0.95))
+
+    left = [one.client for one in pulls(tmp_path, PullQuestion("*", most=10**6))]
+    assert (0 if told else 5) == sum(client.startswith("10.9.9.") for client in left)
+    assert 5000 <= len(left) < 12_000
+    assert 400 == sum(client.startswith("10.129.") for client in left)
+
+
+def test_trim__by_size_most_at_one_moment(tmp_path: Path, file: HistoryFile) -> None:
+    """Where most rows are of the first moment, they go, and the later ones stay."""
+    rows = {(1, _DEB, ClientName(f"10.1.0.{number}")): ClientSum(1, 1, 90_000.0, 90_000.0) for number in range(4000)}
+    file.add({}, rows)
+    _add(file, 2, _OLD)
+    file.trim(0, 10**9)
+
+    file.trim(0, file.size() - 1)
+
+    assert [_OLD.name] == [one.name for one in pulls(tmp_path, PullQuestion("*", most=10**6))]
+
+
+def test_latest__of_all_files(file: HistoryFile) -> None:
+    """The last time that anybody asked; none in a new file."""
+    assert file.latest() is None
+    _add(file, 2, _OLD)
+    _add(file, 1, _DEB)
+    assert 2 * 86_400.0 + 2 == file.latest()
+
+
 def test_trim__while_somebody_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that takes its time costs nobody their rows: what it keeps in SQLite's log is no reason to forget."""
     monkeypatch.setattr(database, "WAIT", 0.01)

@@ -28,3 +28,10 @@ def test_periods__more_fetched_than_sent() -> None:
 def test_periods__no_history() -> None:
     """Without days there is nothing to say, which is not the same as nothing saved."""
     assert () == periods([], _TODAY)
+
+
+def test_periods__days_of_a_clock_that_was_ahead() -> None:
+    """What is dated after today is not of today nor of the last days; it was sent all the same."""
+    days = [DaySum(_TODAY, 5, 1), DaySum(_TODAY + 400, 1000, 0)]
+
+    assert [5, 5, 5, 1005] == [one.sent for one in periods(days, _TODAY)]

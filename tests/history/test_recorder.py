@@ -95,6 +95,21 @@ async def test_recorder__bound(tmp_path: Path) -> None:
             assert f"10.{batch}.11.249" == last.client
 
 
+async def test_recorder__start_with_a_clock_years_ahead(tmp_path: Path) -> None:
+    """A machine that has not set its clock yet loses nothing of what is current."""
+    clock = SteppedClock()
+    for days in range(3):
+        async with _recording(tmp_path, clock=clock) as recorder:
+            recorder(_served(client=f"10.0.0.{days}"))
+        clock.advance(86_400 / 2)
+    clock.advance(86_400 * 400)
+    async with _recording(tmp_path, clock=clock) as recorder:
+        recorder(_served(client="10.0.0.9"))
+
+    left = {one.client for one in pulls(tmp_path, PullQuestion("litellm"))}
+    assert {"10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.9"} == left
+
+
 @pytest.mark.parametrize(
     "event",
     [

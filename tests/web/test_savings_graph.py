@@ -26,6 +26,13 @@ def test_savings__times() -> None:
     ) == savings(_DAYS, _TODAY)
 
 
+def test_savings__days_of_a_clock_that_was_ahead() -> None:
+    """What is dated after today is not of today nor of the last days; it was sent all the same."""
+    days = (DayStatus("2026-03-31", 5, 1), DayStatus("2027-05-01", 1000, 0))
+
+    assert [5, 5, 1005] == [one.sent for one in savings(days, _TODAY)]
+
+
 def test_saving__below_zero_and_of_nothing() -> None:
     """More can be fetched than is sent; of nothing there is no share."""
     assert (-20, -0.5) == (PeriodSaving("", 40, 60).saved, PeriodSaving("", 40, 60).share)
