@@ -94,7 +94,10 @@ class _AnswerSums:
             asked.requests += 1
             asked.size += self._size
             asked.saved += self._saved
-            asked.last = when
+            if when > asked.last:
+                asked.last = when
+            elif when < asked.first:  # the clock was set back
+                asked.first = when
 
     def _renew(self, day: int) -> None:
         """Another batch, or another day: the sums are new ones."""

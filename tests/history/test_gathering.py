@@ -47,6 +47,15 @@ def test_again__clocks_go_back() -> None:
     assert [2, 1] == [one.requests for one in gathering.batch.totals.values()]
 
 
+def test_again__clock_goes_back_within_a_day() -> None:
+    """The first time is the least one, and the last the greatest, whatever came after what."""
+    gathering = Gathering()
+    again = gathering.again(_EVENT)
+    for when in (5000.0, 9000.0, 1000.0):
+        again(when, "a", 0.1, _PIP)
+    assert [(3, 1000.0, 9000.0)] == [(one.requests, one.first, one.last) for one in gathering.batch.sums.values()]
+
+
 def test_again__is_the_same_as_events() -> None:
     """However often and in whatever turn: two that are told of one answer add to the same sums."""
     gathering, other = Gathering(), Gathering()
