@@ -51,6 +51,7 @@ def foreign_files(folder: Path) -> FolderFiles:
             try:
                 file = _looked_at(Path(place, name))
             except OSError as error:
+                error.filename = str(Path(place, name))  # which those of a descriptor have not
                 found.unread.append(error)
             else:
                 found.files.extend([file] if file is not None else [])

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from proxy.apt import addresses
 from proxy.apt.addresses import ArchiveAddress
@@ -27,12 +28,12 @@ _WAIT = 3600.0  # seconds
 _KEPT = 4000  # characters of what apt said that are shown
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.*?-]*(?::[a-z0-9-]+)?(?:[=/][A-Za-z0-9.+:~*?-]+)?\^?")
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
+_WORD = r"(?:\[[^\]]*\]|[^\s\[]|\[(?![^\]]*\]))+"  # a disc has spaces in its name, in brackets
 _LINE = re.compile(
-    r"(?:deb\s+)?(?:\[(?P<options>[^\]]*)\]\s*)?(?P<url>(?:\[[^\]]*\]|\S)+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)"
+    rf"(?:deb\s+)?(?:\[(?P<options>[^\]]*)\]\s*)?(?P<url>(?!deb\s|\[){_WORD})\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)"
 )
-_NO_ARCHIVE = "an archive behind the cache is at http:// or https://, without a user"
+_NO_ARCHIVE = "only archives at http:// and https:// that ask for no password are behind the cache"
 _OFF = re.compile(r"no|false|without|off|disable|[+-]?0+", re.IGNORECASE)  # what apt takes for no
-_WORD = re.compile(r"(?:\[[^\]]*\]|\S)+")  # a disc has spaces in its name, in brackets
 _URI = re.compile(r"^'(?P<url>[^']+)' \S+ (?P<size>\d+) (?:SHA256:(?P<sha256>[0-9a-f]{64}))?", re.MULTILINE)
 _FOLDERS = ("lists/partial", "archives/partial", "sources.list.d", "preferences.d", "apt.conf.d", "trusted.gpg.d")
 _SETTINGS = """\
@@ -102,15 +103,18 @@ def sources(texts: Sequence[str], cache: str, left_out: list[LeftOut], further: 
     nobody typed, either. `left_out` gets what files and those have of folders, discs, lists of mirrors and other places
     where no cache can be between. Raises WrongUsage, UnreadableFile.
     """
-    typed = [text for text in texts if not os.path.exists(text)]  # noqa: PTH110 - one too long for a path is none
-    paths = [Path(text) for text in texts if text not in typed] if texts else SOURCES
-    lines = [*(line for path in paths for one in _files(path) for line in _of_file(one)), *further]
-    found = [_through(line, cache) for line in typed]
-    for line in lines:
-        try:
-            found.append(_through(line, cache, typed=False))
-        except BadTarget:
-            other = LeftOut(text_files.without_user(_parts(line)["url"]), _NO_ARCHIVE)
+    named = [source for text in texts for source in _named(text)]
+    if not texts:
+        named = [source for path in SOURCES for one in _files(path) for source in _of_file(one)]
+    found = []
+    for source in (*named, *(_SourceLine(line, "a Dockerfile") for line in further)):
+        parts = _parts(source)
+        if (line := _through(parts, cache)) is not None:
+            found.append(line)
+        elif source.file is None:
+            raise _no_source(source)
+        else:
+            other = LeftOut(text_files.without_user(parts["url"]), _NO_ARCHIVE)
             left_out += [other] if other not in left_out else []
     if not found:
         where = "The files of --apt-source have" if texts else "This machine has"
@@ -184,6 +188,21 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> str:
 # ---------------------------------------------------------------------- sources
 
 
+class _SourceLine(NamedTuple):
+    """A line of a source. `file`: where it stands; None: somebody typed it."""
+
+    line: str
+    file: str | None = None
+
+
+def _named(text: str) -> Iterator[_SourceLine]:
+    if os.path.exists(text):  # noqa: PTH110 - a text that is too long for a path is none
+        for one in _files(Path(text)):
+            yield from _of_file(one)
+    else:
+        yield _SourceLine(text)
+
+
 def _files(path: Path) -> Iterator[Path]:
     """The files of sources at a path, which may be a folder."""
     if path.is_dir():
@@ -192,25 +211,22 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _of_file(path: Path) -> Iterator[str]:
+def _of_file(path: Path) -> Iterator[_SourceLine]:
     """The sources of a file, one a line. Raises UnreadableFile."""
     text = text_files.read(path, errors="replace")  # apt reads bytes: a comment may have others
-    if path.suffix == ".sources":
-        yield from of_stanzas(text)
-    else:
-        lines = (line.strip() for line in text.splitlines())
-        yield from (line for line in lines if line.startswith(("deb ", "deb\t")))
+    lines = of_stanzas(text) if path.suffix == ".sources" else map(str.strip, text.splitlines())
+    yield from (_SourceLine(line, str(path)) for line in lines if line.startswith(("deb ", "deb\t")))
 
 
 def of_stanzas(text: str) -> Iterator[str]:
     """The sources of a text in deb822 form (sources.list(5)), one a line.
 
-    In lines apt decodes what is percent-encoded, which it does not in stanzas.
+    In lines apt decodes what is percent-encoded, which it does not in stanzas, and `#` begins a comment.
     """
     plain = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
     for stanza in re.split(r"\n\s*\n", plain):
         rows = re.findall(r"^([A-Za-z-]+):((?:.|\n(?=[ \t]))*)", stanza, flags=re.MULTILINE)
-        fields = {name.lower(): _WORD.findall(value) for name, value in rows}
+        fields = {name.lower(): re.findall(_WORD, value) for name, value in rows}
         if "deb" not in fields.get("types", ()) or _OFF.fullmatch((fields.get("enabled") or ["yes"])[0]):
             continue
         chosen = ((f"architectures{end}", mark) for end, mark in (("", "="), ("-add", "+="), ("-remove", "-=")))
@@ -219,37 +235,36 @@ def of_stanzas(text: str) -> Iterator[str]:
         for url in fields.get("uris", ()):
             for suite in fields.get("suites", ()):
                 words = (url, suite, *fields.get("components", ()))
-                yield f"deb {options}{' '.join(word.replace('%', '%25') for word in words)}"
+                yield f"deb {options}{' '.join(word.replace('%', '%25').replace('#', '%23') for word in words)}"
 
 
-def _through(line: str, cache: str, *, typed: bool = True) -> str:
-    """The line of a source that leads through the cache.
-
-    Raises WrongUsage; for an address that it cannot carry only if somebody `typed` it, else BadTarget.
-    """
-    found = _parts(line)
+def _through(parts: re.Match[str], cache: str) -> str | None:
+    """The line of a source that leads through the cache; None for an address that it cannot carry."""
     try:
-        address = _address(found["url"], cache)
+        address = _address(parts["url"], cache)
     except BadTarget:
-        if not typed:
-            raise
-        raise _no_source(line) from None
-    kept = [word for word in (found["options"] or "").split() if re.match(r"arch[+-]?=", word)]
+        return None
+    kept = [word for word in (parts["options"] or "").split() if re.match(r"arch[+-]?=", word)]
     options = " ".join(["trusted=yes", *kept])
-    return f"deb [{options}] {cache}{addresses.prefix(address)} {found['suite']}{found['components']}"
+    return f"deb [{options}] {cache}{addresses.prefix(address)} {parts['suite']}{parts['components']}"
 
 
-def _parts(line: str) -> re.Match[str]:
-    """The parts of a line. Raises WrongUsage."""
-    found = _LINE.fullmatch(line.partition("#")[0].strip())
+def _parts(source: _SourceLine) -> re.Match[str]:
+    """The parts of a line. Raises WrongUsage, UnreadableFile."""
+    found = _LINE.fullmatch(source.line.partition("#")[0].strip())
     if found is None:
-        raise _no_source(line)
+        raise _no_source(source)
     return found
 
 
-def _no_source(line: str) -> WrongUsage:
+def _no_source(source: _SourceLine) -> PullthroughError:
+    line = text_files.without_user(source.line)
+    if source.file is not None:
+        return text_files.UnreadableFile(
+            f"{source.file}: this is no source such as deb http://mirror.example/debian bookworm main: {line}"
+        )
     return WrongUsage(
-        f"--apt-source {text_files.without_user(line)}: write a source as in sources.list, such as "
+        f"--apt-source {line}: write a source as in sources.list, such as "
         "'http://mirror.example/debian bookworm main', or a file of sources"
     )
 

@@ -269,11 +269,11 @@ def _fetched(step: Command, line: int, found: Steps) -> str | None:
         if _KEY.search(url) and not unknown(url):
             found.keys += [url] if url not in found.keys else []
         else:
-            found.unread.append(UnreadLine(line, url, "it is neither a package nor the key of an archive"))
+            found.unread.append(UnreadLine(line, _short(url), "it is neither a package nor the key of an archive"))
     return None
 
 
 def _short(text: str) -> str:
-    """One line of it for people."""
-    line = " ".join(text.split())
+    """One line of it for people, without passwords."""
+    line = text_files.without_user(" ".join(text.split()))
     return line if len(line) <= 80 else f"{line[:79]}…"  # noqa: PLR2004 a line of a terminal

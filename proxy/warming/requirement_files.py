@@ -131,7 +131,8 @@ class Requirements:
             read = None if _ELSEWHERE.match(text) else Requirement(text)
         except (InvalidRequirement, RecursionError) as error:  # the latter of deep parentheses
             if not _is_folder(path.parent, place):
-                raise UnreadableFile(f"{where}: this is no requirement such as demo==1.0: {text}") from error
+                shown = text_files.without_user(text)
+                raise UnreadableFile(f"{where}: this is no requirement such as demo==1.0: {shown}") from error
             read = None
         if read is None or read.url is not None:
             self._leave_out(text, read.url or "" if read else place, to, path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from proxy.errors import PullthroughError
 
 _LARGEST = 64 << 20  # bytes
-_USER = re.compile(r"://[^/@\s]*@")
+_USER = re.compile(r"://[^/\s]*@")  # up to the last one: a password may have others
 # What some editors and shells begin a text with, and how such a text is encoded.
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 

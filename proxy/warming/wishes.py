@@ -145,7 +145,7 @@ def _add_dockerfile(path: Path, apt: AptWish, site: AskedCache, found: Wishes) -
     found.platforms += [one for one in platforms.of_images(musl=read.musl) if one not in found.platforms]
     found.pythons += [one for one in read.pythons if one not in found.pythons]
     found.files += [_archive_file(url, site.cache) for url in read.keys]
-    found.unread += [without_user(f"{path}, {one}") for one in read.unread]
+    found.unread += [f"{path}, {one}" for one in read.unread]
     if not apt.sources:
         found.unread += [f"{path}: apt-get install {' '.join(one.names)}: {_SOURCES_NEEDED}" for one in read.packages]
         return
@@ -179,7 +179,9 @@ def _archive_file(url: str, cache: str) -> ArchiveFile:
 def _elsewhere(text: str) -> LeftOut | None:
     """What is to be said of a requirement that is from no index. Raises WrongUsage if it is none."""
     if text.endswith(_FILES_OF_WISHES) or dockerfiles.is_dockerfile(Path(text)):
-        raise WrongUsage(f"{text}: there is no such file")  # and not a project of that name, which may be anybody's
+        raise WrongUsage(
+            f"{without_user(text)}: there is no such file"
+        )  # and not a project of that name, which may be anybody's
     try:
         return elsewhere(text)
     except (InvalidRequirement, RecursionError):  # the latter of deep parentheses

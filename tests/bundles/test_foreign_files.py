@@ -99,6 +99,14 @@ def test_folders__what_cannot_be_read(tmp_path: Path) -> None:
     assert ["folder", "wheel"] == sorted(Path(error.filename).name for error in found.unread)
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="this system has no file that opens and cannot be read")
+def test_folders__files_that_fail_while_they_are_read() -> None:
+    """As on a disk that is damaged: their errors name them, too."""
+    found = foreign_files(Path(f"/proc/self/task/{os.getpid()}"))
+
+    assert f"/proc/self/task/{os.getpid()}/mem" in [error.filename for error in found.unread]
+
+
 def test_folders__none(tmp_path: Path) -> None:
     """A folder that is not there is an error."""
     with pytest.raises(FileNotFoundError):

@@ -87,9 +87,9 @@ def test_sources__files(tmp_path: Path) -> None:
 
 def test_sources__percent_encoded(tmp_path: Path) -> None:
     """apt decodes lines and leaves stanzas as they are: both lead to the same address."""
-    (tmp_path / "a.sources").write_text("Types: deb\nURIs: http://a.example/group%2Fd\nSuites: s\nComponents: main\n")
-    (tmp_path / "a.list").write_text("deb http://a.example/group%252Fd s main\n")
-    expected = ["[trusted=yes] /a.example/group%252Fd s main"]
+    (tmp_path / "a.sources").write_text("Types: deb\nURIs: http://a.example/group%2Fd\nSuites: s#1\nComponents: main\n")
+    (tmp_path / "a.list").write_text("deb http://a.example/group%252Fd s%231 main\n")
+    expected = ["[trusted=yes] /a.example/group%252Fd s%231 main"]
     assert expected == through(str(tmp_path / "a.sources")) == through(str(tmp_path / "a.list"))
 
 
@@ -172,6 +172,16 @@ def test_sources__wrong(text: str) -> None:
     """It is said what to write."""
     with pytest.raises(WrongUsage, match="--apt-source"):
         through(text)
+
+
+@pytest.mark.parametrize(
+    "line", ["deb http://a.example/d", "deb [arch=a] http://a.example/d", "deb http://a.example/" + "[a]" * 200]
+)
+def test_sources__malformed_line_of_a_file(tmp_path: Path, line: str) -> None:
+    """apt refuses it, too; it is said in which file it is."""
+    (tmp_path / "a.list").write_text(f"{line}\ndeb http://b.example/d s main\n")
+    with pytest.raises(UnreadableFile, match=r"a\.list: this is no source"):
+        through(str(tmp_path))
 
 
 def test_sources__unreadable(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_without_user() -> None:
     """Of all addresses in a text."""
     assert "git+https://a/x and http://b" == without_user("git+https://me:secret@a/x and http://me@b")
     assert "https://a/x@1" == without_user("https://a/x@1")
+    assert "https://a/x" == without_user("https://me:s@cr@et@a/x")
 
 
 def test_read__what_is_none(tmp_path: Path) -> None:

@@ -122,11 +122,21 @@ def test_gather__dockerfile(tmp_path: Path) -> None:
 def test_gather__dockerfile_with_a_password(tmp_path: Path) -> None:
     """It is not shown."""
     path = tmp_path / "Dockerfile"
-    path.write_text("FROM python:3.12\nRUN wget https://user:secret@a.example/x.sh\n", encoding="utf-8")
-    (unread,) = named(str(path)).unread
-    assert "https://a.example/x.sh" in unread
+    path.write_text(
+        "FROM python:3.12\nRUN wget https://user:secret@a.example/x.sh\n"
+        f"RUN ./get https://user:secret{'x' * 80}@a.example/\n",
+        encoding="utf-8",
+    )
+    unread = named(str(path)).unread
+    assert ["https://a.example/x.sh" in one for one in unread] == [True, False]
+    assert not any("secret" in one for one in unread)
+
+
+@pytest.mark.parametrize("text", ["https://me:secret@a.example/x", "git+https://me:secret@a.example/x.txt"])
+def test_gather__address_with_a_password(text: str) -> None:
+    """It is not shown where it is refused."""
     with pytest.raises(WrongUsage) as refused:
-        named("https://user:secret@a.example/x")
+        named(text)
     assert "secret" not in str(refused.value)
 
 
