@@ -67,6 +67,7 @@ from proxy.web.responses import Responder
 from proxy.web.sender_threads import SenderThreads
 from proxy.web.server import Server
 from proxy.web.tunnel import Tunnels
+from proxy.web.wakeful_loop import expected
 
 _DRAIN = 10.0  # seconds for the answers under way when the server stops
 
@@ -186,7 +187,7 @@ async def start(
         revalidator = closing(Revalidator(store, upstream, clock, patience))
         senders = stack.enter_context(contextlib.closing(SenderThreads(settings.serve.threads, idle_timeout)))
         responder = Responder(store, downloads, senders, clock)
-        replay = Replay(store, responder, observer, clock)
+        replay = Replay(store, responder, observer, clock, expected())
         stack.callback(replay.forget)
 
         # What addresses mean.

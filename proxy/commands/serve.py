@@ -30,6 +30,7 @@ from proxy.ports import Credentials, Proxies
 from proxy.warming.schedule import Schedule
 from proxy.web.listener import CannotListen
 from proxy.web.program_log import thread_failed
+from proxy.web.wakeful_loop import WakefulLoop
 
 _UNPRIVILEGED = 1024  # the first port that needs no rights
 # Seconds for which a thread that computes keeps the interpreter from the event loop, which lets go of it at each system
@@ -74,8 +75,8 @@ def serve(
         _print(f"pullthrough: {line}")
     sys.setswitchinterval(_TURN)
     try:
-        with threads_needed():
-            asyncio.run(run(settings, greet, credentials, proxies, environ))
+        with threads_needed(), asyncio.Runner(loop_factory=WakefulLoop) as runner:
+            runner.run(run(settings, greet, credentials, proxies, environ))
     except PullthroughError as error:
         return _failed(str(error))
     except CannotListen as refused:

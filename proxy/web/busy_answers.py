@@ -25,6 +25,7 @@ class BusyAnswer:
 
     head: bytes
     size: int  # bytes, with the head
+    was_busy: bool = False  # it left often with its last head, so it becomes a file at once
     times: int = 0
     descriptor: int | None = None
     made: float = 0.0  # when the file was made, in monotonic seconds
@@ -47,14 +48,13 @@ class BusyAnswers:
         """An answer with a new head. `before`: the same with its last head, which is closed."""
         if before is not None:
             self._close(before)
-        return BusyAnswer(head, len(head) + len(body))
+        return BusyAnswer(head, len(head) + len(body), before is not None and before.times > _OFTEN)
 
     def file(self, answer: BusyAnswer, body: bytes, now: float) -> int | None:
         """The descriptor of a file with the whole answer; None: there is none. `now`: monotonic seconds."""
-        if answer.descriptor is None:
-            answer.times += 1
-            if answer.times > _OFTEN:
-                self._make(answer, body, now)
+        answer.times += 1
+        if answer.descriptor is None and (answer.was_busy or answer.times > _OFTEN):
+            self._make(answer, body, now)
         return answer.descriptor
 
     def clear(self) -> None:

@@ -36,7 +36,7 @@ class Ready:
     tell: Again
     _head: bytes = b""  # as it was last
     _when: tuple[int, int] = (-1, -1)  # seconds since the epoch, and of age
-    used: bytes = b""  # the head with which a use of its blob was noted last
+    used: bytes = b""  # the head with which its use was noted last
     busy: BusyAnswer | None = None  # with the head as it was last, or before
 
     def head(self, now: float, age: float | None) -> bytes:
@@ -94,8 +94,12 @@ class Memo:
         if answer.expires <= now or (answer.stands is not None and not answer.stands()):
             self.drop(key)
             return None
-        self._answers.move_to_end(key)
         return answer
+
+    def use(self, key: bytes) -> None:
+        """Note a use, so that others make room before it does."""
+        if key in self._answers:
+            self._answers.move_to_end(key)
 
     def remember(self, key: bytes, answer: Remembered) -> None:
         """Remember an answer. The longest unused ones make room for it."""
@@ -128,10 +132,12 @@ class ShortBodies:
 
     def get(self, name: str) -> bytes | None:
         """The body of this name, if it is kept."""
-        body = self._bodies.get(name)
-        if body is not None:
+        return self._bodies.get(name)
+
+    def use(self, name: str) -> None:
+        """Note a use, so that others make room before it does."""
+        if name in self._bodies:
             self._bodies.move_to_end(name)
-        return body
 
     def keep(self, name: str, body: bytes) -> None:
         """Keep a body. The longest unused ones make room for it."""

@@ -11,6 +11,7 @@ the next one is made once, when the head comes again.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from math import inf
@@ -38,18 +39,27 @@ _HIT = Outcome.HIT
 _LOOKS = 64  # answers of the program itself
 _FILED = 16 << 10  # bytes; to copy a shorter body is cheap at any time
 _LONG = 64 << 10  # bytes; what it takes to copy a body of this length is a part of what its client waits for
-_PAUSE = 30e-6  # seconds; while one connection asks after the other, less passes between two answers
+_PAUSE = 15e-6  # seconds; while one connection asks after the other, less passes between two answers
 _MADE = frozenset({"Server", "Content-Length", "Date"})  # header fields that are made anew
 
 
 class Replay:
     """Answers the heads that it has seen before. Mutable state: memo, bodies, files, what keys are made of, a time."""
 
-    def __init__(self, blobs: BlobReader, responder: Responder, observer: AnswerObserver, clock: Clock) -> None:
+    def __init__(
+        self,
+        blobs: BlobReader,
+        responder: Responder,
+        observer: AnswerObserver,
+        clock: Clock,
+        expect: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`expect`: called when a client has its answer, and may ask for the next one at once."""
         self._responder = responder
         self._blobs = blobs
         self._observer = observer
         self._clock = clock
+        self._expect = expect
         self._memo = Memo()
         self._looks = Memo(_LOOKS)
         self._bodies = ShortBodies()
@@ -87,9 +97,9 @@ class Replay:
                 connection.reset()
                 self._observer(_broken(ready.event, connection.peer, blob.size - missing, clock.monotonic() - started))
                 return True
-        if blob is not None and ready.used is not head:  # one use a second is enough
+        if ready.used is not head:  # one use a second is enough
             ready.used = head
-            self._blobs.blob(blob.digest)
+            self._note_use(key, answer)
         connection.restart_keepalive()
         agent = answer.agent if program is None else program[1]
         if answer.in_build and not agent.build:
@@ -98,6 +108,7 @@ class Replay:
         ready.tell(clock.now(), connection.peer, self._answered - started, agent)
         if answer.told is not None and program is not None:
             _tell(answer, connection.peer, program[2])
+        self._expect()
         return True
 
     def forget(self) -> None:
@@ -186,6 +197,14 @@ class Replay:
                 unchanged=unchanged,
             ),
         )
+
+    def _note_use(self, key: bytes, answer: Remembered) -> None:
+        """What is used stays longest, here and on disk."""
+        self._memo.use(key)
+        self._looks.use(key)
+        self._bodies.use(answer.body)
+        if answer.blob is not None:
+            self._blobs.blob(answer.blob.digest)
 
     def _made_ready(self, answer: Remembered) -> Ready | None:
         """What the answer has in common with the next one; None: its body cannot be read."""

@@ -128,3 +128,14 @@ def test_file__nothing_left(busy: BusyAnswers, monkeypatch: pytest.MonkeyPatch, 
         assert asked(busy, answer) == b""
     assert not any(map(is_open, opened))
     assert asked(busy, answer, times=1) == (b"head body" if hasattr(os, "memfd_create") else b"")
+
+
+@needs_files
+def test_begin__after_one_that_left_often(busy: BusyAnswers) -> None:
+    """It has its file from its first time on; when it does not leave often any more, the next one has none."""
+    first = busy.begin(b"1 ", b"body", None)
+    asked(busy, first)
+    second = busy.begin(b"2 ", b"body", first)
+    assert asked(busy, second, times=1) == b"2 body"
+    third = busy.begin(b"3 ", b"body", second)
+    assert asked(busy, third, times=1) == b""

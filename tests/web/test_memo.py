@@ -59,6 +59,7 @@ def test_remember__is_bounded_by_bytes() -> None:
     for number in range(20_000):
         memo.remember(b"%d" % number, answer())
         assert memo.get(b"first", 0) is not None
+        memo.use(b"first")
     assert 5000 <= len(memo._answers) <= 16_384
     assert (memo.get(b"0", 0) is None, memo.get(b"19999", 0) is None) == (True, False)
     for number in range(2000):
@@ -81,6 +82,14 @@ def test_drop__what_is_not_there() -> None:
     assert memo._bytes == 0
 
 
+def test_use__of_what_is_not_there() -> None:
+    """Nothing is kept of it."""
+    memo, bodies = Memo(), ShortBodies()
+    memo.use(b"x")
+    bodies.use("x")
+    assert (memo.get(b"x", 0), bodies.get("x")) == (None, None)
+
+
 def test_clear__nothing_is_left() -> None:
     """All are forgotten, and weigh nothing."""
     memo, bodies = Memo(), ShortBodies()
@@ -99,6 +108,7 @@ def test_bodies__bounded_by_bytes() -> None:
     for number in range(100):
         bodies.keep(f"{number % 50}", bytes(1 << 20))
         assert bodies.get("first") is not None
+        bodies.use("first")
     assert bodies._bytes == sum(map(len, bodies._bodies.values())) == 32 << 20
     assert bodies.get("0") is None
     assert bodies.get("49") is not None

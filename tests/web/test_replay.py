@@ -166,16 +166,16 @@ def test_call__head_of_a_long_body(replay: Replay, clock: SteppedClock, size: in
 
 @pytest.mark.parametrize(("size", "by_file"), [((16 << 10) - 1, False), (16 << 10, True), (100 << 10, True)])
 def test_call__often(replay: Replay, clock: SteppedClock, size: int, by_file: bool) -> None:
-    """A body that is not short leaves from a file in memory then, with the head of this second."""
+    """A body that is not short leaves from a file in memory then, with the head of this second; the next ones, too."""
     replay.remember(exchange(), "/", replace(REPRESENTATION, body=b"page" * (size // 4) + bytes(size % 4)))
-    line = Line()
-    for _ in range(3):
+    line, files = Line(), by_file and hasattr(os, "memfd_create")
+    for second in range(3):
         clock.advance(1)
         line.written.clear()
         line.files.clear()
         assert all(answered(replay, line) for _ in range(20))
-        assert line.files[0] is None
-        assert line.files[-1] == (line.written[-1] if by_file and hasattr(os, "memfd_create") else None)
+        assert line.files[1] == (line.written[1] if files and second else None)
+        assert line.files[-1] == (line.written[-1] if files else None)
 
 
 @pytest.mark.parametrize(

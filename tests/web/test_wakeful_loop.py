@@ -1,0 +1,161 @@
+"""The event loop stays awake for a moment, for whoever asks back to back, and for nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from proxy import app
+from proxy.config.settings import Settings
+from proxy.web.wakeful_loop import MOMENT, WakefulLoop, WakefulSelector, expected
+
+LONG = 5.0  # seconds; a test that sleeps for so long has failed
+
+
+class Scene:
+    """A selector that waits for one socket, and the clock by which it waits: each look at it takes `step` seconds."""
+
+    def __init__(self, *, alone: bool = False) -> None:
+        self.reader, self.writer = socket.socketpair()
+        self.selector = WakefulSelector(self.now, alone=alone)
+        self.selector.register(self.reader, selectors.EVENT_READ)
+        self.looks = 0
+        self.step = MOMENT / 10
+        self.comes_at = 0  # the look at which bytes come; 0: never
+        self._time = 0.0
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        self.looks += 1
+        self._time += self.step
+        if self.looks == self.comes_at:
+            self.writer.send(b"next")
+        return self._time
+
+    def wait(self, timeout: float | None = LONG, *, step: float = MOMENT / 10, comes_at: int = 0) -> tuple[bool, int]:
+        """Whether bytes came, and how often the clock was looked at."""
+        self.looks, self.step, self.comes_at = 0, step, comes_at
+        came = bool(self.selector.select(timeout))
+        if came:
+            self.reader.recv(100)
+        return came, self.looks
+
+    def ask_back_to_back(self) -> None:
+        """A client gets an answer, and its next request is there before a moment has passed."""
+        self.selector.expect()
+        assert self.wait(comes_at=1) == (True, 2)
+
+    def close(self) -> None:
+        """Close all."""
+        self.selector.close()
+        self.reader.close()
+        self.writer.close()
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    """Nobody has asked yet."""
+    made = Scene()
+    yield made
+    made.close()
+
+
+def test_select__nobody_is_expected(scene: Scene) -> None:
+    """It is the library's wait: no look at a clock."""
+    assert scene.wait(0.001) == (False, 0)
+    scene.writer.send(b"request")
+    assert scene.wait() == (True, 0)
+
+
+def test_select__the_first_request(scene: Scene) -> None:
+    """Nobody has asked back to back yet: it sleeps."""
+    scene.selector.expect()
+    assert scene.wait(0.001, step=MOMENT) == (False, 2)
+
+
+def test_select__back_to_back(scene: Scene) -> None:
+    """It stays awake: what comes while it looks is there without a sleep, time after time."""
+    scene.ask_back_to_back()
+    for _ in range(3):
+        scene.selector.expect()
+        assert scene.wait(comes_at=4) == (True, 4)
+
+
+def test_select__nobody_came_within_a_moment(scene: Scene) -> None:
+    """It sleeps after that, and the next time from the start."""
+    scene.ask_back_to_back()
+    scene.selector.expect()
+    came, looks = scene.wait(0.001, step=MOMENT / 4)
+    assert (came, 2 < looks < 10) == (False, True)
+    scene.selector.expect()
+    assert scene.wait(0.001) == (False, 2)
+
+
+def test_select__a_timer_comes_first(scene: Scene) -> None:
+    """It looks no longer than the loop has time."""
+    scene.ask_back_to_back()
+    scene.selector.expect()
+    came, looks = scene.wait(MOMENT / 100, step=MOMENT / 100)
+    assert (came, looks < 5) == (False, True)
+
+
+def test_select__other_work_is_left(scene: Scene) -> None:
+    """A loop with work only looks, and stays awake once that is done."""
+    scene.ask_back_to_back()
+    scene.selector.expect()
+    assert scene.wait(0) == (False, 0)
+    assert scene.wait(comes_at=4) == (True, 4)
+
+
+def test_select__one_processor() -> None:
+    """The client needs it."""
+    scene = Scene(alone=True)
+    for _ in range(2):
+        scene.writer.send(b"request")
+        scene.selector.expect()
+        assert scene.wait() == (True, 0)
+    scene.close()
+
+
+class CountingLoop(WakefulLoop):
+    """Counts how often somebody was expected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+        self.expect: Callable[[], None] = self._count
+
+    def _count(self) -> None:
+        self.times += 1
+
+
+def test_expected__once_for_each_answer_from_memory(tmp_path: Path) -> None:
+    """The program tells its loop of the answers that were remembered."""
+
+    async def ask() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            running = await app.start(Settings(port=0, data=tmp_path))
+            stack.push_async_callback(running.close)
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            for _ in range(5):
+                async with session.get(f"{running.url}/api/v1/now") as answer:
+                    assert answer.status == HTTPStatus.OK
+
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        runner.run(ask())
+        loop = runner.get_loop()
+        assert isinstance(loop, CountingLoop)
+        assert 0 < loop.times < 5  # the first answer was not remembered
+
+
+async def test_expected__another_loop() -> None:
+    """Nothing happens."""
+    expected()()
