@@ -45,7 +45,7 @@ class WakefulSelector(selectors.DefaultSelector):
             return super().select(timeout)
         began = self._now()
         ready = super().select(timeout)
-        self._brief = self._now() - began < MOMENT
+        self._brief = bool(ready) and self._now() - began < MOMENT
         return ready
 
     def _watch(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
