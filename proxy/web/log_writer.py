@@ -26,7 +26,7 @@ _OVERHEAD = 64  # bytes of memory for a waiting line, beside its text
 _PIPE_PIECE = select.PIPE_BUF
 _FILE_PIECE = 1 << 20
 _GRACE = 2.0  # seconds in which `close` writes what is left
-_BATCH = 256  # lines that are joined at once
+_BATCH = 1024  # lines that are joined at once; at each write the thread has to get the interpreter back
 _EARLY = 4096  # waiting lines that are written at once, without waiting for the interval
 _POLL = 0.2  # seconds between checks whether to stop, while the stream takes nothing
 
