@@ -8,7 +8,6 @@ and programs get the processor in between. Nothing else of asyncio's loop is cha
 from __future__ import annotations
 
 import asyncio
-import os
 import selectors
 import time
 from collections.abc import Callable
@@ -54,7 +53,7 @@ class WakefulSelector(selectors.DefaultSelector):
             return ready
         end = self._now() + (MOMENT if timeout is None else min(MOMENT, timeout))
         while self._now() < end:
-            os.sched_yield()
+            operating_system.yield_processor()
             if ready := super().select(0):
                 break
         return ready
