@@ -9,6 +9,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -172,6 +173,19 @@ def test_send_file__copied(monkeypatch: pytest.MonkeyPatch, pair: tuple[socket.s
             operating_system.send_file(ours.fileno(), descriptor, 6, 4)
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("missing", [(), ("sched_yield",)])
+def test_yield_processor(monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]) -> None:
+    """Whoever looks again and again lets another thread go on, also where the system has no call for it."""
+    for name in missing:
+        monkeypatch.delattr(os, name, raising=False)
+    done = threading.Event()
+    threading.Timer(0.01, done.set).start()
+    deadline = time.monotonic() + 10
+    while not done.is_set() and time.monotonic() < deadline:
+        operating_system.yield_processor()
+    assert done.is_set()
 
 
 @pytest.mark.parametrize("missing", [(), ("pwritev", "preadv")])

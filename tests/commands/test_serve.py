@@ -22,6 +22,7 @@ from proxy.commands.serve import run, serve, start_failure
 from proxy.config.credentials import KnownCredentials
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
+from proxy.web.wakeful_loop import WakefulLoop
 from tests.flows.reading import get
 from tests.origin import Origin
 from tests.wheels import wheel
@@ -98,6 +99,21 @@ def test_serve__no_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         status = serve(settings, KnownCredentials({}, {}), KnownProxies({}, {}))
 
     assert (1, 1) == (status, capsys.readouterr().err.count("pullthrough: the system starts no more threads"))
+
+
+def test_serve__on_the_loop_that_stays_awake(tmp_path: Path) -> None:
+    """Answers that are replayed reach the loop that waits for the next request."""
+    loops = set()
+
+    class Credentials(KnownCredentials):
+        def hosts(self, mount: str) -> frozenset[str]:
+            loops.add(type(asyncio.get_running_loop()))
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().hosts(mount)
+
+    settings = Settings(host=("127.0.0.1",), port=0, data=tmp_path / "data")
+    assert serve(settings, Credentials({}, {}), KnownProxies({}, {})) == 0
+    assert loops == {WakefulLoop}
 
 
 @pytest.mark.parametrize("homeless", [False, True])

@@ -144,8 +144,8 @@ class CountingLoop(WakefulLoop):
         self.times += 1
 
 
-def test_expected__once_for_each_answer_from_memory(tmp_path: Path) -> None:
-    """The program tells its loop of the answers that were remembered."""
+def test_expected__after_answers_that_are_replayed(tmp_path: Path) -> None:
+    """The program tells its loop of them, and of no others."""
 
     async def ask() -> None:
         async with contextlib.AsyncExitStack() as stack:
