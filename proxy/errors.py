@@ -143,6 +143,12 @@ class TooLarge(UpstreamError):
     reason = "too_large"
 
 
+class TooLargeAhead(UpstreamError):
+    """A file is far larger than its page says, and no client waits for it yet. A client that asks gets it."""
+
+    reason = "too_large"
+
+
 class StoreError(PullthroughError):
     """The disk cannot be used for this. No client gets this error: the file is passed through instead."""
 

@@ -31,6 +31,7 @@ from proxy.errors import (
     NotFound,
     PullthroughError,
     StoreError,
+    TooLargeAhead,
     TooManyDownloads,
     UpstreamBroken,
     UpstreamDenied,
@@ -110,6 +111,10 @@ class Downloads:
             await flight.begun()
         except StoreError:
             return await self.pass_through(wanted, 0, None), Source.UPSTREAM
+        except TooLargeAhead:
+            if ahead:
+                raise
+            return await self.fetch(wanted, plain=plain)  # it was refused before this client came
         return flight, Source.UPSTREAM if began else Source.SHARED
 
     async def pass_through(
@@ -309,7 +314,7 @@ class Downloads:
                 flight.validator = Validator()  # that of another host; here the digest alone tells
             try:
                 return await self._fill_from(flight, location, spool)
-            except WrongBytes:
+            except (WrongBytes, TooLargeAhead):
                 raise
             except TRY_ELSEWHERE as error:
                 failure = reported(failure, error, location, flight.wanted)

@@ -20,7 +20,7 @@ from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.parallel_fetch import ParallelFetch
 from proxy.cache.spool_writer import SpoolWriter
-from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, WrongBytes
+from proxy.errors import TooLargeAhead, UpstreamBroken, UpstreamError, UpstreamTimeout, WrongBytes
 from proxy.model import UpstreamRequest, Validator
 from proxy.ports import Reply, Spool, SpoolState, Upstream
 
@@ -262,7 +262,7 @@ class Filling:
                 raise UpstreamBroken(str(error)) from error
             raise
         if flight.ahead and None not in (size, wanted.size) and (size or 0) > (wanted.size or 0) + _BEYOND:
-            raise UpstreamBroken("Upstream's file is far larger than its page says: no client waits for it yet.")
+            raise TooLargeAhead("Upstream's file is far larger than its page says: no client waits for it yet.")
 
     async def _begin(self, job: Job, reply: Reply, size: int | None) -> None:
         """Take what the head of a response says; the first one lets the waiting clients begin."""

@@ -18,6 +18,7 @@ from proxy.errors import (
     NotAllowed,
     NotFound,
     PullthroughError,
+    TooLargeAhead,
     UpstreamDenied,
     UpstreamThrottled,
     UpstreamTimeout,
@@ -102,7 +103,8 @@ class RetryPolicy:
             bool(self._flight.wanted.others) or self._host_limits.now() - job.begun > _QUICK
         )
         tried = job.plain or (unheard and self.plain_sent)
-        if tried or isinstance(error, Changed) or away or self._host_limits.final(self._location, error):
+        useless = away or isinstance(error, (Changed, TooLargeAhead))
+        if tried or useless or self._host_limits.final(self._location, error):
             raise fresh_copy(error)
         if unheard:
             self.plain = self._unheard = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from proxy.errors import (
     NotFound,
     PullthroughError,
     StoreFull,
+    TooLargeAhead,
     UpstreamBroken,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -616,15 +618,40 @@ async def test_open__ahead_and_far_larger_than_its_page_says(
     file = replace(wanted(body), size=1)
     downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 64 << 20))
     upstream.on(URL, Scripted(body))
-    with pytest.raises(UpstreamBroken):
+    with pytest.raises(TooLargeAhead):
         await downloads.open(file, ahead=True)
-    assert 0 == upstream.sent
+    assert (1, 0) == (len(upstream.asks), upstream.sent)
     while downloads.running(file):
         await asyncio.sleep(0)
     flight, _ = await downloads.open(file)
     assert isinstance(flight, Flight)
     assert body == await body_of(flight)
     await downloads.close()
+
+
+async def test_open__joined_while_it_is_refused_ahead(upstream: MemoryUpstream, clock: HandClock) -> None:
+    """A client that comes at any turn of the event loop, while a file is refused ahead of clients, gets it."""
+    body = bytes(17 << 20)
+    file = replace(wanted(body), size=1)
+    upstream.on(URL, Scripted(body))
+    turns = joined = 0
+    while True:
+        downloads = Downloads(MemoryStore(), upstream, clock, lambda _: None, Lanes(1, 64 << 20))
+        refused = asyncio.create_task(downloads.open(file, ahead=True))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        over = refused.done()
+        joined += downloads.running(file) is not None
+        flight, _ = await downloads.fetch(file)
+        assert isinstance(flight, Flight)
+        assert len(body) == flight.size
+        with contextlib.suppress(TooLargeAhead):
+            await refused
+        await downloads.close()
+        if over:
+            break
+        turns += 1
+    assert joined > 1
 
 
 # What cannot be what it is called
