@@ -98,6 +98,22 @@ def file_in_memory() -> int | None:
     return None if create is None else int(create("short"))
 
 
+def pipe_room(descriptor: int) -> int:
+    """Bytes that a pipe surely takes now without blocking, if no other process writes into it; 0: nobody knows."""
+    import fcntl  # noqa: PLC0415 - Windows has none
+    import termios  # noqa: PLC0415
+
+    if not hasattr(fcntl, "F_GETPIPE_SZ"):
+        return 0
+    try:
+        capacity = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+        waiting = int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:  # no pipe
+        return 0
+    # It counts in pages. Two pages in a row hold more than one page of bytes; the first and the last may hold less.
+    return max(capacity - 2 * waiting - 2 * os.sysconf("SC_PAGE_SIZE"), 0)
+
+
 # The machine
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import itertools
 import os
 import resource
 import select
@@ -14,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy import operating_system
 from proxy.operating_system import Readiness
@@ -173,6 +178,50 @@ def test_send_file__copied(monkeypatch: pytest.MonkeyPatch, pair: tuple[socket.s
             operating_system.send_file(ours.fileno(), descriptor, 6, 4)
     finally:
         os.close(descriptor)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 6000) | st.sampled_from([1, 100, 2100, 4096]), max_size=60),
+    reads=st.lists(st.integers(0, 9000), max_size=60),
+    capacity=st.sampled_from([4096, 16384, 65536]),
+)
+def test_pipe_room(sizes: list[int], reads: list[int], capacity: int) -> None:
+    """So many bytes do not block, whatever was written and read before; an empty pipe takes most of what it holds."""
+    reader, writer = os.pipe()
+    try:
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        if sys.platform == "linux":
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, capacity)
+        for size, read in itertools.zip_longest(sizes, reads, fillvalue=0):
+            with contextlib.suppress(BlockingIOError):
+                os.write(writer, bytes(size))
+            with contextlib.suppress(BlockingIOError):
+                os.read(reader, read)
+        room = operating_system.pipe_room(writer)
+        assert 0 <= room <= capacity
+        assert not room or room == os.write(writer, bytes(room))
+        with contextlib.suppress(BlockingIOError):
+            while os.read(reader, capacity):
+                pass
+        if hasattr(fcntl, "F_GETPIPE_SZ") and capacity > 4096:
+            assert operating_system.pipe_room(writer) >= capacity // 2
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_pipe_room__unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file nothing is known, nor where the system has no call for it."""
+    descriptor = anonymous_file()
+    reader, writer = os.pipe()
+    try:
+        assert 0 == operating_system.pipe_room(descriptor)
+        monkeypatch.delattr(fcntl, "F_GETPIPE_SZ", raising=False)
+        assert 0 == operating_system.pipe_room(writer)
+    finally:
+        for opened in (descriptor, reader, writer):
+            os.close(opened)
 
 
 @pytest.mark.parametrize("missing", [(), ("sched_yield",)])

@@ -19,12 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from proxy import operating_system
+
 _INTERVAL = 0.25  # seconds between writes
 _MOST = 8 << 20  # bytes that may wait, about
 _OVERHEAD = 64  # bytes of memory for a waiting line, beside its text
-# A ready pipe takes PIPE_BUF bytes without blocking (POSIX: 512 at least, 4096 on Linux); a file takes any number.
-_PIPE_PIECE = select.PIPE_BUF
-_FILE_PIECE = 1 << 20
+_FILE_PIECE = 1 << 20  # bytes of one write; a file never blocks
 _GRACE = 2.0  # seconds in which `close` writes what is left
 _BATCH = 1024  # lines that are joined at once; at each write the thread has to get the interpreter back
 _EARLY = 4096  # waiting lines that are written at once, without waiting for the interval
@@ -43,7 +43,7 @@ class LogWriter:
         self.dropped = 0
         self._stream = stream
         self._descriptor = _descriptor(stream)
-        self._piece = _FILE_PIECE if _is_file(self._descriptor) else _PIPE_PIECE
+        self._file = _is_file(self._descriptor)
         self._lost = lost
         self._most = most
         self._waiting: deque[str] = deque()
@@ -108,9 +108,9 @@ class LogWriter:
         left = memoryview(rest)
         try:
             while left:
-                self._until_ready(self._descriptor)
+                room = _FILE_PIECE if self._file else self._room(self._descriptor)
                 try:
-                    left = left[os.write(self._descriptor, left[: self._piece]) :]
+                    left = left[os.write(self._descriptor, left[:room]) :]
                 except BlockingIOError:  # another process made the shared terminal non-blocking
                     time.sleep(_POLL)
         except (OSError, _Blocked):
@@ -128,13 +128,17 @@ class LogWriter:
             return text.count("\n")
         return 0
 
-    def _until_ready(self, descriptor: int) -> None:
-        """Wait until a write does not block. Raises _Blocked when the grace is over."""
+    def _room(self, descriptor: int) -> int:
+        """Wait until a write does not block; gives of how many bytes. Raises _Blocked when the grace is over."""
+        room = operating_system.pipe_room(descriptor)
+        if room >= select.PIPE_BUF:
+            return room
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
         while not poll.poll(min(_POLL, self._left()) * 1000):
             if not self._left():
                 raise _Blocked
+        return select.PIPE_BUF  # what is ready takes so many (POSIX)
 
     def _left(self) -> float:
         """Seconds until the thread has to end."""

@@ -28,12 +28,14 @@ def _no_proc(event: str, arguments: tuple[Any, ...]) -> None:
 
 _take_away(select, "epoll", "EPOLL")  # first: what chooses between them when it is imported has no choice
 
+import fcntl  # noqa: E402
 import socket  # noqa: E402
 
 _take_away(
     os, "eventfd", "EFD_", "memfd_", "MFD_", "splice", "SPLICE_", "fdatasync", "posix_fadvise", "posix_fallocate"
 )
 _take_away(os, "pwritev", "preadv", "copy_file_range", "sched_", "pipe2", "pidfd_", "O_TMPFILE", "O_PATH")
+_take_away(fcntl, "F_GETPIPE_SZ")
 _take_away(socket, "MSG_MORE", "TCP_CORK", "SOCK_NONBLOCK", "SOCK_CLOEXEC")
 sys.addaudithook(_no_proc)
 os.environ["PATH"] = f"{Path(__file__).parent / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import io
 import os
+import select
 import sys
 import threading
 from collections.abc import Iterator
@@ -102,6 +103,28 @@ def test_take__more_than_a_pipe_takes(tmp_path: Path, name: str) -> None:
 
     assert 0 == log.dropped
     assert path.read_text() == ("" if name == os.devnull else "".join(lines))
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="the system does not say how much a pipe takes")
+def test_take__few_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that is read takes many lines at once, since each write costs requests time."""
+    sizes: list[int] = []
+
+    def write(descriptor: int, piece: memoryview) -> int:
+        sizes.append(written(descriptor, piece))
+        return sizes[-1]
+
+    written = os.write
+    monkeypatch.setattr(os, "write", write)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as received, os.fdopen(writer, "w") as stream:
+        log = LogWriter(stream, lost)
+        for number in range(400):
+            log.queue(f"{number:>99}\n")
+        log.close()
+        stream.close()
+        assert "".join(f"{number:>99}\n" for number in range(400)).encode() == received.read()
+    assert max(sizes) > 8 * select.PIPE_BUF
 
 
 def test_take__nobody_reads(pipe: Pipe) -> None:
