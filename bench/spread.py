@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -26,7 +27,8 @@ _JSON = "application/vnd.pypi.simple.v1+json"
 _HREF = re.compile(r'href="([^"]+)"')
 _MICROSECONDS = 1e6
 _ONE = "1 "
-_REST_LIMIT = 10.0
+_QUIET = 4.0  # seconds without a new page, after which the server has begun to write what it made of them
+_REST_LIMIT = 60.0
 
 
 def many_of_a_kind(bed: Bed) -> None:
@@ -38,6 +40,7 @@ def many_of_a_kind(bed: Bed) -> None:
         requests = _requests(bed, server, made)
         for asked in requests.values():
             _warm(server, asked)
+        time.sleep(_QUIET)
         server.process.rest(_REST_LIMIT)
         for _ in range(bed.scale.brief):
             for name, asked in requests.items():

@@ -116,9 +116,7 @@ async def test_run__repeated_bytes_drip(store: MemoryStore, upstream: MemoryUpst
     upstream.on(URL, replace(good, body_gate=Gate(), gate_at=100), good)
     left = SpoolState(len(BODY), Validator('"v1"'), ((0, 120_000),))
     async with asyncio.timeout(20):  # else it waits for ever
-        _, body = await fill(
-            store, upstream, wanted(None), Lanes(1, 100_000, least=1_000_000, window=0.1), left
-        )
+        _, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000, least=1_000_000, window=0.1), left)
     assert BODY == body
 
 
