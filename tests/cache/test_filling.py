@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.cache import lanes
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, WantedFile
 from proxy.cache.host_limits import HostLimits
@@ -110,8 +111,12 @@ async def test_run__resumes(store: MemoryStore, upstream: MemoryUpstream, known:
     assert len(BODY) - 220_000 + (0 if known else 2 * OVERLAP) == upstream.sent
 
 
-async def test_run__repeated_bytes_drip(store: MemoryStore, upstream: MemoryUpstream) -> None:
+async def test_run__repeated_bytes_drip(
+    store: MemoryStore, upstream: MemoryUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The least rate holds, too, for bytes that are on disk already, and only compared: the next request has them."""
+    for silence in ("_SILENT", "_HANGS", "_STALLED"):  # bytes that drip are no silence
+        monkeypatch.setattr(lanes, silence, 1000.0)
     good = Scripted(BODY, ranges=True, headers=ETAG)
     upstream.on(URL, replace(good, body_gate=Gate(), gate_at=100), good)
     left = SpoolState(len(BODY), Validator('"v1"'), ((0, 120_000),))
