@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import itertools
 import os
@@ -10,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.cache import lanes
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, WantedFile
 from proxy.cache.host_limits import HostLimits
@@ -28,7 +26,7 @@ from proxy.model import UpstreamRequest, Validator
 from proxy.ports import SpoolState
 from tests.cache.conftest import BODY, URL, wanted
 from tests.memory_store import MemoryStore
-from tests.memory_upstream import Gate, MemoryUpstream, Scripted
+from tests.memory_upstream import MemoryUpstream, Scripted
 
 ETAG = {"etag": '"v1"'}
 YOUNG = "Wed, 01 Jan 2025 00:00:00 GMT"
@@ -109,20 +107,6 @@ async def test_run__resumes(store: MemoryStore, upstream: MemoryUpstream, known:
     flight, body = await fill(store, upstream, wanted(BODY if known else None), Lanes(1, 100_000), left)
     assert (BODY, 220_000) == (body, flight.resumed)
     assert len(BODY) - 220_000 + (0 if known else 2 * OVERLAP) == upstream.sent
-
-
-async def test_run__repeated_bytes_drip(
-    store: MemoryStore, upstream: MemoryUpstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The least rate holds, too, for bytes that are on disk already, and only compared: the next request has them."""
-    for silence in ("_SILENT", "_HANGS", "_STALLED"):  # bytes that drip are no silence
-        monkeypatch.setattr(lanes, silence, 1000.0)
-    good = Scripted(BODY, ranges=True, headers=ETAG)
-    upstream.on(URL, replace(good, body_gate=Gate(), gate_at=100), good)
-    left = SpoolState(len(BODY), Validator('"v1"'), ((0, 120_000),))
-    async with asyncio.timeout(20):  # else it waits for ever
-        _, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000, least=1_000_000, window=0.1), left)
-    assert BODY == body
 
 
 async def test_run__resumes_what_is_not_it(store: MemoryStore, upstream: MemoryUpstream) -> None:
