@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy import operating_system
@@ -180,6 +180,7 @@ def test_send_file__copied(monkeypatch: pytest.MonkeyPatch, pair: tuple[socket.s
         os.close(descriptor)
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 6000) | st.sampled_from([1, 100, 2100, 4096]), max_size=60),
     reads=st.lists(st.integers(0, 9000), max_size=60),
