@@ -51,7 +51,7 @@ check: $(DEV_READY)
 portable: $(DEV_READY)
 	PYTHONPATH=$(CURDIR)/tests/portable $(TESTS) tests/flows tests/storage tests/web/test_sender.py \
 		tests/web/test_sender_threads.py tests/web/test_responses.py tests/test_crash.py tests/test_operating_system.py \
-		tests/test_cli.py tests/web/test_wakeful_loop.py
+		tests/test_cli.py tests/web/test_wakeful_loop.py tests/web/test_log_writer.py
 
 e2e: $(E2E_READY)
 	$(TESTS) --dist loadfile -m e2e -o timeout=900 tests/e2e

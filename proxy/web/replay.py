@@ -37,8 +37,7 @@ _WHOLE, _FRAMING = Query(None), Framing((1, 1), keep_alive=True)  # what is reme
 _CONFIRMED = (Outcome.MISS, Outcome.SHARED, Outcome.REVALIDATED)  # upstream gave or confirmed it for this very answer
 _HIT = Outcome.HIT
 _LOOKS = 64  # answers of the program itself
-_FILED = 16 << 10  # bytes; to copy a shorter body is cheap at any time,
-_FILED_AMONG_OTHERS = 2 << 10  # and one shorter than this where many connections ask, too
+_FILED = 16 << 10  # bytes; to copy a shorter body is cheap at any time
 _LONG = 64 << 10  # bytes; what it takes to copy a body of this length is a part of what its client waits for
 _PAUSE = 15e-6  # seconds; while one connection asks after the other, less passes between two answers
 _MADE = frozenset({"Server", "Content-Length", "Date"})  # header fields that are made anew
@@ -84,10 +83,8 @@ class Replay:
             return False
         head = ready.head(clock.now(), None if answer.confirmed is None else started - answer.confirmed)
         if body is not None:
-            alone = started - self._answered > _PAUSE
-            apart = alone and len(body) >= _LONG
-            filed = not apart and len(body) >= (_FILED if alone else _FILED_AMONG_OTHERS)
-            file = self._file(ready, head, body, started) if filed else None
+            apart = len(body) >= _LONG and started - self._answered > _PAUSE
+            file = self._file(ready, head, body, started) if len(body) >= _FILED and not apart else None
             connection.send(head, body, file, apart=apart)
         elif blob is not None:
             try:

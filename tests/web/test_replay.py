@@ -164,9 +164,7 @@ def test_call__head_of_a_long_body(replay: Replay, clock: SteppedClock, size: in
     assert line.apart == apart
 
 
-@pytest.mark.parametrize(
-    ("size", "by_file"), [((2 << 10) - 1, False), (2 << 10, True), (16 << 10, True), (100 << 10, True)]
-)
+@pytest.mark.parametrize(("size", "by_file"), [((16 << 10) - 1, False), (16 << 10, True), (100 << 10, True)])
 def test_call__often(replay: Replay, clock: SteppedClock, size: int, by_file: bool) -> None:
     """A body that is not short leaves from a file in memory then, with the head of this second; the next ones, too."""
     replay.remember(exchange(), "/", replace(REPRESENTATION, body=b"page" * (size // 4) + bytes(size % 4)))
@@ -178,17 +176,6 @@ def test_call__often(replay: Replay, clock: SteppedClock, size: int, by_file: bo
         assert all(answered(replay, line) for _ in range(20))
         assert line.files[1] == (line.written[1] if files and second else None)
         assert line.files[-1] == (line.written[-1] if files else None)
-
-
-@pytest.mark.parametrize(("size", "by_file"), [((16 << 10) - 1, False), (16 << 10, True)])
-def test_call__often_and_alone(replay: Replay, clock: SteppedClock, size: int, by_file: bool) -> None:
-    """Where the next answer leaves a moment after the last one, a short body is not worth a file."""
-    replay.remember(exchange(), "/", replace(REPRESENTATION, body=bytes(size)))
-    line = Line()
-    for _ in range(20):
-        clock.advance(0.0001)
-        assert answered(replay, line)
-    assert line.files[-1] == (line.written[-1] if by_file and hasattr(os, "memfd_create") else None)
 
 
 @pytest.mark.parametrize(
