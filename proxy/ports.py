@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeVar
 
 from proxy.config.proxies import Proxy
 from proxy.events import Event, Served
@@ -34,20 +34,25 @@ class Observer(Protocol):
     def __call__(self, event: Event, /) -> None: ...
 
 
-# Tells that an answer was sent once more: when (seconds since the epoch), to which client, in how many seconds, and to
-# which program.
-Again: TypeAlias = Callable[[float, str, float, UserAgent], None]
+P = TypeVar("P")
 
 
-class AnswerObserver(Observer, Protocol):
-    """An observer that can be told in short of an answer that is sent again and again.
+class AnswerObserver(Observer, Protocol[P]):
+    """An observer that is told in short of an answer that the cache gives again and again.
 
     What is the same each time is worked out once. It comes to the same as an event each time, which has the client,
     the seconds and the program that are told.
     """
 
-    def again(self, event: Served) -> Again:
-        """What to call each time the whole answer of `event` is sent again: at once, so its first byte is its last."""
+    def prepare(self, event: Served) -> P:
+        """What is the same whenever this answer is sent again, in as few objects as can be (ADR 33).
+
+        All of such an answer comes from the cache and leaves at once: its first byte is its last.
+        """
+        ...
+
+    def again(self, prepared: P, when: float, client: str, seconds: float, agent: UserAgent, /) -> None:
+        """It was sent again. `when`: seconds since the epoch."""
         ...
 
 
@@ -220,6 +225,10 @@ class Store(BlobReader, Protocol):
 
     def find(self, key: str) -> Entry | None:
         """The entry of `key`, if there is one and its blob is stored."""
+        ...
+
+    def stands(self, entry: Entry) -> bool:
+        """Whether `find` still gives for its key what it gave: the same body, from the same address."""
         ...
 
     def keys(self, prefix: str) -> Sequence[str]:

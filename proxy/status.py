@@ -22,7 +22,8 @@ from proxy.cache.flight import Flight
 from proxy.events import OWN, DiskMeasured, Event, Served, Stored, UpstreamAsked, UpstreamFailed, WarmRun
 from proxy.history import DaySum, ProjectSum
 from proxy.metrics import Traffic
-from proxy.ports import Again, Clock
+from proxy.ports import Clock
+from proxy.user_agent import UserAgent
 
 _ANSWERS = 200
 _FAILURES = 50
@@ -180,7 +181,7 @@ class Status:
     def __call__(self, event: Event, /) -> None:
         """Remember an event; implements `ports.AnswerObserver`."""
         if isinstance(event, Served):
-            self.again(event)(self._clock.now(), event.client, event.seconds, event.agent)
+            self.again(self.prepare(event), self._clock.now(), event.client, event.seconds, event.agent)
         elif isinstance(event, UpstreamFailed):
             self._failures.append(FailureStatus(self._clock.now(), event.upstream, event.reason))
             self._conditions.setdefault(event.upstream, _Condition()).failing = event.reason
@@ -202,11 +203,12 @@ class Status:
                 event.refused[:_FAILURES],
             )
 
-    def again(self, event: Served) -> Again:
-        if event.upstream == OWN:
-            return lambda *_: None
-        append = self._answers.append
-        return lambda when, client, seconds, _: append((event, when, client, seconds))
+    def prepare(self, event: Served) -> Served | None:
+        return None if event.upstream == OWN else event
+
+    def again(self, prepared: Served | None, when: float, client: str, seconds: float, _: UserAgent, /) -> None:
+        if prepared is not None:
+            self._answers.append((prepared, when, client, seconds))
 
     def failures(self) -> Sequence[FailureStatus]:
         """The last failures of upstreams, the newest first."""

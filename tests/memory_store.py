@@ -137,6 +137,10 @@ class MemoryStore:
         entry = self._entries.get(key)
         return entry if entry is not None and entry.digest.value in self._blobs else None
 
+    def stands(self, entry: Entry) -> bool:
+        now = self.find(entry.key)
+        return now is not None and (now.digest, now.url) == (entry.digest, entry.url)
+
     def keys(self, prefix: str) -> Sequence[str]:
         return sorted(key for key in self._entries if key.startswith(prefix))
 

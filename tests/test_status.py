@@ -108,13 +108,13 @@ async def test_again() -> None:
     """Told in short that an answer was sent again, it shows it as another one, of its time and its client."""
     clock = SteppedClock()
     told, told_in_short = Status(clock, 5000), Status(clock, 5000)
-    again = told_in_short.again(_served("/pypi/a.whl"))
-    own = told_in_short.again(_served("/", upstream="-"))
+    wheel = told_in_short.prepare(_served("/pypi/a.whl"))
+    own = told_in_short.prepare(_served("/", upstream="-"))
     for client in ("10.0.0.7", "10.0.0.8"):
         clock.advance(1)
         told(replace(_served("/pypi/a.whl"), client=client, seconds=2.0))
-        again(clock.now(), client, 2.0, UNKNOWN)
-        own(clock.now(), client, 2.0, UNKNOWN)
+        told_in_short.again(wheel, clock.now(), client, 2.0, UNKNOWN)
+        told_in_short.again(own, clock.now(), client, 2.0, UNKNOWN)
 
     assert await _now(told) == await _now(told_in_short)
     assert ["10.0.0.8", "10.0.0.7"] == [one.client for one in (await _now(told_in_short)).answers]

@@ -12,7 +12,6 @@ from proxy.events import HITS, Served
 from proxy.history.database import DAY
 from proxy.history.sums import ClientSum, Total
 from proxy.model import Kind, Source
-from proxy.ports import Again
 from proxy.user_agent import UserAgent
 
 _MOST = 20_000  # sums that wait for the next batch
@@ -38,7 +37,7 @@ class Batch:
 
 
 class Gathering:
-    """Mutable state: `batch`, what is gathered now, and its number, by which `_AnswerSums` knows its sums."""
+    """Mutable state: `batch`, what is gathered now, and its number, by which `AnswerSums` knows its sums."""
 
     def __init__(self) -> None:
         self.batch = Batch()
@@ -50,22 +49,21 @@ class Gathering:
         self.number += 1
         return taken
 
-    def again(self, event: Served) -> Again:
-        """What adds the answer to the sums, each time that it is sent."""
-        return _AnswerSums(self, event)
 
-
-class _AnswerSums:
+class AnswerSums:
     """An answer and its sums, which are looked up once for each batch, day, client and program."""
 
     __slots__ = (
+        "_begins",
         "_by_client",
-        "_day",
+        "_ends",
         "_event",
+        "_from_cache",
         "_gathering",
+        "_hits",
         "_number",
         "_of_file",
-        "_one",
+        "_others",
         "_saved",
         "_size",
         "_total",
@@ -75,20 +73,28 @@ class _AnswerSums:
         self._gathering = gathering
         self._event = event
         sent = event.sent
-        cache, flight = sent.get(Source.CACHE, 0), sent.get(Source.SHARED, 0)
-        self._one = Total(1, int(event.outcome in HITS), cache, flight, sent.get(Source.UPSTREAM, 0))
-        self._size, self._saved = self._one.sent, cache + flight
+        cache, flight, upstream = sent.get(Source.CACHE, 0), sent.get(Source.SHARED, 0), sent.get(Source.UPSTREAM, 0)
+        self._hits, self._from_cache = int(event.outcome in HITS), cache
+        self._others = (flight, upstream) if flight or upstream else None
+        self._size, self._saved = cache + flight + upstream, cache + flight
         got = event.kind is Kind.FILE and event.method == "GET" and event.status in _GOT
         self._of_file = got and len(event.path) <= _LONGEST
-        self._number = self._day = -1
+        self._number = -1
+        self._begins = self._ends = 0  # the day, in seconds since the epoch
         self._total = Total()
         self._by_client: dict[tuple[str, UserAgent], ClientSum] = {}
 
-    def __call__(self, when: float, client: str, _: float, agent: UserAgent) -> None:
-        day = int(when) // DAY
-        if self._number != self._gathering.number or self._day != day:
-            self._renew(day)
-        self._total.add(self._one)
+    def add(self, when: float, client: str, agent: UserAgent) -> None:
+        """Add it once more. `when`: seconds since the epoch."""
+        if self._number != self._gathering.number or not self._begins <= when < self._ends:
+            self._renew(when)
+        total = self._total
+        total.requests += 1
+        total.hits += self._hits
+        total.from_cache += self._from_cache
+        if self._others is not None:
+            total.from_flight += self._others[0]
+            total.from_upstream += self._others[1]
         if self._of_file:
             asked = self._by_client.get((client, agent)) or self._asked_by(client, agent, when)
             asked.requests += 1
@@ -99,16 +105,17 @@ class _AnswerSums:
             elif when < asked.first:  # the clock was set back
                 asked.first = when
 
-    def _renew(self, day: int) -> None:
+    def _renew(self, when: float) -> None:
         """Another batch, or another day: the sums are new ones."""
-        self._number, self._day = self._gathering.number, day
+        day = int(when) // DAY
+        self._number, self._begins, self._ends = self._gathering.number, day * DAY, (day + 1) * DAY
         self._total = self._gathering.batch.total(day, self._event.upstream, self._event.kind.value)
         self._by_client = {}
 
     def _asked_by(self, client: str, agent: UserAgent, when: float) -> ClientSum:
         """The sum of a client's program. It is in no batch where there are too many."""
         event, sums = self._event, self._gathering.batch.sums
-        key = (self._day, event.upstream, event.path, event.sha256, client, agent)
+        key = (self._begins // DAY, event.upstream, event.path, event.sha256, client, agent)
         asked = sums.get(key)
         if asked is None:
             asked = ClientSum(0, 0, when, when)

@@ -18,9 +18,10 @@ from proxy.cache.workers import Workers
 from proxy.events import OWN, Event, Fetched, Served
 from proxy.history.believed_time import BelievedTime
 from proxy.history.database import DAY, HistoryFile, is_damage, set_aside
-from proxy.history.gathering import Batch, Gathering
+from proxy.history.gathering import AnswerSums, Batch, Gathering
 from proxy.history.sums import ClientName, ClientSum, DaySum, FileName, ProjectSum
-from proxy.ports import Again, Clock
+from proxy.ports import Clock
+from proxy.user_agent import UserAgent
 
 _log = logging.getLogger(__name__)
 
@@ -56,15 +57,17 @@ class Recorder:
     def __call__(self, event: Event, /) -> None:
         """Add an event to the sums."""
         if isinstance(event, Served):
-            self.again(event)(self._clock.now(), event.client, event.seconds, event.agent)
+            self.again(self.prepare(event), self._clock.now(), event.client, event.seconds, event.agent)
         elif isinstance(event, Fetched):
             day = int(self._clock.now()) // DAY
             self._gathering.batch.total(day, event.upstream, "").fetched += event.size
 
-    def again(self, event: Served) -> Again:
-        if event.upstream == OWN:
-            return lambda *_: None
-        return self._gathering.again(event)
+    def prepare(self, event: Served) -> AnswerSums | None:
+        return None if event.upstream == OWN else AnswerSums(self._gathering, event)
+
+    def again(self, prepared: AnswerSums | None, when: float, client: str, _: float, agent: UserAgent, /) -> None:
+        if prepared is not None:
+            prepared.add(when, client, agent)
 
     async def start(self, folder: Path) -> None:
         """Write to this data folder from now on. Does nothing after `close`."""

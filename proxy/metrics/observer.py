@@ -30,8 +30,8 @@ from proxy.events import (
 from proxy.metrics.counts import HUNDREDS, Counts, Gauges, failure_reasons
 from proxy.metrics.exposition import Exposition
 from proxy.metrics.histogram import AGES, Histogram
-from proxy.metrics.traffic import Traffic
-from proxy.ports import Again
+from proxy.metrics.traffic import Row, Traffic
+from proxy.user_agent import UserAgent
 
 K = TypeVar("K")
 
@@ -55,8 +55,12 @@ class Metrics:
         """Count an event."""
         self._count[type(event)](event)
 
-    def again(self, event: Served) -> Again:
-        return self._counts.traffic.again(self._name(event.upstream), event)
+    def prepare(self, event: Served) -> tuple[Row, int]:
+        return self._counts.traffic.prepare(self._name(event.upstream), event)
+
+    def again(self, prepared: tuple[Row, int], _when: float, _client: str, seconds: float, _: UserAgent, /) -> None:
+        row, size = prepared
+        row.add_again(size, seconds)
 
     def render(self) -> tuple[bytes, str]:
         """All metrics in Prometheus' text format, and its content type."""

@@ -14,8 +14,6 @@ from typing import assert_never
 from proxy.events import HITS, OWN, Served
 from proxy.metrics.histogram import Histogram
 from proxy.model import Kind, Outcome, Source
-from proxy.ports import Again
-from proxy.user_agent import UserAgent
 
 
 @dataclass(slots=True)
@@ -38,12 +36,6 @@ class Sent:
             else:
                 assert_never(source)
 
-    def join(self, other: Sent) -> None:
-        """Add what another one has."""
-        self.cache += other.cache
-        self.shared += other.shared
-        self.upstream += other.upstream
-
     def by_source(self) -> dict[Source, int]:
         """The bytes from each source."""
         return {Source.CACHE: self.cache, Source.SHARED: self.shared, Source.UPSTREAM: self.upstream}
@@ -65,19 +57,11 @@ class Row:
     times: AnswerTimes
     requests: int = 0
 
-
-@dataclass(slots=True)
-class _SentAgain:
-    """An answer that is sent again: its counters, and the bytes that it adds each time."""
-
-    row: Row
-    sent: Sent
-
-    def __call__(self, when: float, client: str, seconds: float, agent: UserAgent) -> None:  # noqa: ARG002 as `Again`
-        row = self.row
-        row.requests += 1
-        row.times.total.add_to_both(row.times.first_byte, seconds)
-        row.sent.join(self.sent)
+    def add_again(self, size: int, seconds: float) -> None:
+        """Count an answer of so many bytes from the cache, all of which left at once."""
+        self.requests += 1
+        self.sent.cache += size
+        self.times.total.add_to_both(self.times.first_byte, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +109,9 @@ class TrafficTable:
             row.times.first_byte.add(event.first_byte)
         row.sent.add(event.sent)
 
-    def again(self, upstream: str, event: Served) -> Again:
-        """What counts the answer once more, all of which leaves at once."""
-        sent = Sent()
-        sent.add(event.sent)
-        return _SentAgain(self._row_of(upstream, event), sent)
+    def prepare(self, upstream: str, event: Served) -> tuple[Row, int]:
+        """The counters of an answer from the cache, and its size in bytes, for `Row.add_again`."""
+        return self._row_of(upstream, event), event.sent.get(Source.CACHE, 0)
 
     @property
     def answers(self) -> int:

@@ -204,10 +204,6 @@ class Catalog:
             again=again,
         )
 
-    def stands(self, page: Entry) -> bool:
-        """Whether a page is still the one that is stored at its address."""
-        return self._pages.stands(page)
-
     async def elsewhere(self, file: File, site: Site) -> tuple[Location, ...]:
         """Where else the bytes of a file are: on hosts with the same paths, and by the pages of other mounts."""
         if file.best_digest is None:

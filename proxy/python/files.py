@@ -170,7 +170,7 @@ class Files:
         if page is None or not immutable:
             return answer
         until = self._clock.monotonic() + site.ttl
-        return replace(answer, fresh_until=until, stands=partial(self._catalog.stands, page))
+        return replace(answer, fresh_until=until, stands=partial(self._store.stands, page))
 
 
 def _is_immutable(target: Target, site: Site, listing: Listing, *, vouched: bool = False) -> bool:

@@ -55,6 +55,7 @@ class PageCache:
     ) -> None:
         """`quarantined` is called when a page says that its project is: no remembered answer counts any more."""
         self._store = store
+        self.stands = store.stands  # whether a page is still the one that is stored at its address
         self._documents = documents
         self._parsed = parsed
         self._outlines = outlines
@@ -95,12 +96,6 @@ class PageCache:
     def stored(self, address: PageAddress) -> Document | None:
         """The stored copy of a page, however old."""
         return self._documents.peek(address.key, address.site)
-
-    def stands(self, page: Entry) -> bool:
-        """Whether a page is still the one that is stored at its address."""
-        now = self._store.find(page.key)
-        # Called before each answer that is given again. Then it is mostly the same object.
-        return now is page or (now is not None and (now.digest, now.url) == (page.digest, page.url))
 
     def stored_of(self, site: Site, project: str | None) -> list[Document]:
         """The stored pages that may list files of a project, the flat ones too; the newest first."""

@@ -87,7 +87,8 @@ class Pages:
         coding = accepted(query.accept_encoding)
         address = PageAddress(site, project, target.path)
         document, supplement = await self._got(address, no_cache=query.no_cache)
-        version = self._offers.version
+        entry, stands = document.entry, self._cache.stands
+        offers, version = self._offers, self._offers.version
         base = query.base if form is Format.JSON else ""
         view = PageView(document, query.target, site, supplement, base)
         rendered = await self._rendered.get(view, form, coding)
@@ -106,7 +107,7 @@ class Pages:
             vary="Accept, Accept-Encoding",
             age=document.age,
             # Which metadata is promised depends on what is learnt of hosts. A page that is not kept is for one answer.
-            stands=lambda: self._offers.version == version and self._cache.stands(document.entry),
+            stands=lambda: offers.version == version and stands(entry),
             project=project or None,
         )
 

@@ -142,7 +142,7 @@ class Sidecars:
         self._taken(key)
         held = size if held is None else held
         crowded = len(self._waiting) >= _MOST or (self._waiting and self._bytes + held > _BYTES)
-        if crowded or not self._stands(page):
+        if crowded or not self._store.stands(page):
             return  # it is made when it is missed again
         self._waiting[key] = _Unwritten(page, made_of, size, held, make)
         self._bytes += held
@@ -196,15 +196,15 @@ class Sidecars:
 
     async def _write(self, key: str, unwritten: _Unwritten) -> None:
         page = unwritten.page
-        if not self._stands(page):
+        if not self._store.stands(page):
             return
         try:
             async with self._work.turn(page):
                 body = await self._work.run(unwritten.size, partial(self._made, unwritten.made_of, unwritten.make))
         except (PullthroughError, OSError):  # the page, from which it is made, cannot be read
             return
-        blob = await self._store.put(body) if self._stands(page) else None
-        if blob is not None and self._stands(page):
+        blob = await self._store.put(body) if self._store.stands(page) else None
+        if blob is not None and self._store.stands(page):
             now = self._clock.now()
             await self._store.save(Entry(key, page.url, blob.digest, blob.size, _TYPE, Validator(), now, now))
 
@@ -212,8 +212,3 @@ class Sidecars:
         facts, rest = make()
         header = msgspec.msgpack.encode(_Header(self._by, made_of, msgspec.Raw(msgspec.msgpack.encode(facts))))
         return b"".join((_LENGTH.pack(len(header)), header, rest))
-
-    def _stands(self, page: Entry) -> bool:
-        """Whether a page is the one that is stored at its address."""
-        now = self._store.find(page.key)
-        return now is not None and (now.digest, now.url) == (page.digest, page.url)

@@ -83,6 +83,15 @@ class Entries:
             return self._find_unwritten(key)
         return self._read(key) if self._readable and key not in self._absent else None
 
+    def stands(self, entry: Entry) -> bool:
+        """See `ports.Store`."""
+        known = self._memory.get(entry.key)
+        # Asked before each answer that is given again. Then it is mostly the same object, and is not made the newest.
+        if known is not None and known[0] is entry and self._blobs.holds(known[1]):
+            return not known[1].hidden
+        now = self.find(entry.key)
+        return now is not None and (now.digest, now.url) == (entry.digest, entry.url)
+
     def _find_unwritten(self, key: str) -> Entry | None:
         _, entry, record = self._unwritten[key]
         if entry is None or record is None or not self._blobs.holds(record):

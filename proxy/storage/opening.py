@@ -161,6 +161,9 @@ class PendingStore:
     def find(self, key: str) -> Entry | None:
         return None if self.store is None else self.store.find(key)
 
+    def stands(self, entry: Entry) -> bool:
+        return self.store is not None and self.store.stands(entry)
+
     def keys(self, prefix: str) -> Sequence[str]:
         return [] if self.store is None else self.store.keys(prefix)
 

@@ -169,6 +169,9 @@ class DiskStore:
     def find(self, key: str) -> Entry | None:
         return self._entries.find(key)
 
+    def stands(self, entry: Entry) -> bool:
+        return self._entries.stands(entry)
+
     def keys(self, prefix: str) -> Sequence[str]:
         return self._entries.keys(prefix)
 

@@ -8,15 +8,15 @@ while requests wait.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import unquote
 
 from proxy.control.holdings import named
 from proxy.events import OWN, Event, Served
 from proxy.model import Kind
-from proxy.ports import Again, Clock
+from proxy.ports import Clock
 from proxy.user_agent import UserAgent
 from proxy.web.log_writer import LogWriter
 
@@ -26,8 +26,17 @@ _PROGRAMS = 6144  # as many as `head_key` knows
 _LONGEST = 512  # characters of an address that is remembered
 _OF_FILES = (Kind.FILE, Kind.METADATA)
 
-# When in seconds since the epoch, the client, seconds, the program.
-Line = Callable[[float, str, float, UserAgent], str]
+
+class Lines(Protocol):
+    """A form of the log."""
+
+    def part(self, event: Served) -> str:
+        """What is the same in all lines of an answer."""
+        ...
+
+    def line(self, part: str, when: float, client: str, seconds: float, agent: UserAgent) -> str:
+        """A line, its end included. `when`: seconds since the epoch."""
+        ...
 
 
 class AccessLog:
@@ -35,48 +44,60 @@ class AccessLog:
 
     def __init__(self, writer: LogWriter, clock: Clock, *, structured: bool) -> None:
         """`structured`: JSON lines; else plain text."""
+        lines: Lines = JsonLines() if structured else TextLines()
         self._queue = writer.queue
         self._now = clock.now
-        self._form = json_line if structured else text_line
+        self._line = lines.line
+        self.prepare = lines.part
 
     def __call__(self, event: Event, /) -> None:
         if isinstance(event, Served):
-            self._queue(self._form(event)(self._now(), event.client, event.seconds, event.agent))
+            self.again(self.prepare(event), self._now(), event.client, event.seconds, event.agent)
 
-    def again(self, event: Served) -> Again:
-        queue, line = self._queue, self._form(event)
-        return lambda when, client, seconds, agent: queue(line(when, client, seconds, agent))
+    def again(self, prepared: str, when: float, client: str, seconds: float, agent: UserAgent, /) -> None:
+        self._queue(self._line(prepared, when, client, seconds, agent))
 
 
-def json_line(event: Served) -> Line:
-    """Makes lines of JSON in ASCII, so that no path can control a terminal; by hand, since each request has one."""
-    sent = ", ".join([f'"{source.value}": {size}' for source, size in event.sent.items() if size])
-    asked = _asked if len(event.path) <= _LONGEST else _asked.__wrapped__
-    same = (
-        f"{asked(event.method, event.path, event.upstream, event.kind, event.project)}"
-        f'"status": {event.status}, "outcome": "{event.outcome.value}", "sent": {{{sent}}}'
-    )
+class JsonLines:
+    """JSON in ASCII, so that no path can control a terminal; by hand, since each request has a line.
 
-    def line(when: float, client: str, seconds: float, agent: UserAgent) -> str:
+    Mutable state: the time of the last line, which at much traffic the next ones have, too.
+    """
+
+    def __init__(self) -> None:
+        self._begins = self._ends = 0.0  # of a millisecond, in seconds since the epoch
+        self._time = ""  # in UTC (RFC 3339)
+
+    def part(self, event: Served) -> str:
+        sent = ", ".join([f'"{source.value}": {size}' for source, size in event.sent.items() if size])
+        asked = _asked if len(event.path) <= _LONGEST else _asked.__wrapped__
         return (
-            f'{{"time": "{_time(int(when * 1000))}", "client": {_client(client)}, {_of_agent(agent)}'
-            f'{same}, "seconds": {seconds:.6f}}}\n'
+            f"{asked(event.method, event.path, event.upstream, event.kind, event.project)}"
+            f'"status": {event.status}, "outcome": "{event.outcome.value}", "sent": {{{sent}}}'
         )
 
-    return line
+    def line(self, part: str, when: float, client: str, seconds: float, agent: UserAgent) -> str:
+        if not self._begins <= when < self._ends:
+            self._begin(int(when * 1000))
+        return f'{{"time": "{self._time}", {_asking(client, agent)}{part}, "seconds": {seconds:.6f}}}\n'
+
+    def _begin(self, milliseconds: int) -> None:
+        seconds, rest = divmod(milliseconds, 1000)
+        self._begins, self._ends = milliseconds / 1000, (milliseconds + 1) / 1000
+        self._time = f"{_second(seconds)}.{rest:03d}+00:00"
 
 
-def text_line(event: Served) -> Line:
-    """Makes lines of words."""
-    path = _quoted(event.path)[1:-1]
-    sent = "+".join([f"{size} {source.value}" for source, size in event.sent.items() if size]) or "0"
-    same = f"{event.method} {path} {event.status} {event.outcome.value} {sent}"
+class TextLines:
+    """Words."""
 
-    def line(when: float, client: str, seconds: float, agent: UserAgent) -> str:
+    def part(self, event: Served) -> str:
+        path = _quoted(event.path)[1:-1]
+        sent = "+".join([f"{size} {source.value}" for source, size in event.sent.items() if size]) or "0"
+        return f"{event.method} {path} {event.status} {event.outcome.value} {sent}"
+
+    def line(self, part: str, when: float, client: str, seconds: float, agent: UserAgent) -> str:
         program = "/".join(filter(None, agent[:2])) or "-"
-        return f"{_second(int(when))}+00:00 {client} {same} {seconds:.4f}s {program}\n"
-
-    return line
+        return f"{_second(int(when))}+00:00 {client} {part} {seconds:.4f}s {program}\n"
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -93,28 +114,15 @@ def _asked(method: str, path: str, upstream: str, kind: Kind, project: str | Non
 
 
 @lru_cache(maxsize=_PROGRAMS)
-def _of_agent(agent: UserAgent) -> str:
-    """The fields of the program that asks."""
+def _asking(client: str, agent: UserAgent) -> str:
+    """The fields of the client and of its program."""
     name, version, build = (text or None for text in agent)
-    return _fields({"client_name": name, "client_version": version, "build": build})
+    return _fields({"client": client, "client_name": name, "client_version": version, "build": build})
 
 
 def _fields(values: dict[str, str | None]) -> str:
     """A part of a line; what is not known is left out."""
     return "".join([f'"{name}": {_quoted(value)}, ' for name, value in values.items() if value is not None])
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _client(address: str) -> str:
-    """An address as JSON."""
-    return _quoted(address)
-
-
-@lru_cache(maxsize=2)
-def _time(milliseconds: int) -> str:
-    """Date and time in UTC (RFC 3339); at much traffic, many lines have that of the line before."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{_second(seconds)}.{rest:03d}+00:00"
 
 
 @lru_cache(maxsize=2)

@@ -17,6 +17,8 @@ from proxy.user_agent import UserAgent
 from proxy.web import admission
 
 LONGEST = 2048  # bytes of a head that is worth remembering
+_HEADS = 6144  # heads whose key is at hand,
+_SHORT = 1024  # and bytes of one, at most
 _KNOWN = 6144  # User-Agents
 _LONGEST_AGENT = 1024  # bytes of one that is remembered
 _FIELD = len(b"\r\nUser-Agent: ")
@@ -28,9 +30,10 @@ Program: TypeAlias = tuple[bytes, UserAgent, str]
 
 
 class HeadKeys:
-    """Mutable state: the User-Agents that came last, within a bound."""
+    """Mutable state: the heads and the User-Agents that came last, within bounds."""
 
     def __init__(self) -> None:
+        self._seen: Bounded[bytes, tuple[bytes, bytes, Program | None]] = Bounded(_HEADS)
         self._known: Bounded[bytes, Program] = Bounded(_KNOWN)  # by the value of the field
 
     def of(self, head: bytes, reached: bytes = b"") -> tuple[bytes, Program | None]:
@@ -39,6 +42,14 @@ class HeadKeys:
         Two heads with the same key have the same answer, if the parser takes one of them for exactly one request.
         `reached` goes before it: what else decides of the connection that a head came by.
         """
+        seen = self._seen.get(head)
+        if seen is None or seen[0] != reached:
+            seen = (reached, *self._make(head, reached))
+            if len(head) <= _SHORT:
+                self._seen[head] = seen
+        return seen[1], seen[2]
+
+    def _make(self, head: bytes, reached: bytes) -> tuple[bytes, Program | None]:
         start = head.find(b"\r\nUser-Agent: ") + _FIELD  # as pip and apt write it
         if start < _FIELD:
             start = head.find(b"\r\nuser-agent: ") + _FIELD  # as uv does

@@ -13,7 +13,6 @@ from typing import Any
 from proxy.cache.representation import Representation
 from proxy.events import Served
 from proxy.model import Blob, Query
-from proxy.ports import Again
 from proxy.user_agent import UNKNOWN, UserAgent
 from proxy.web.answer_plan import finish_head
 from proxy.web.busy_answers import BusyAnswer
@@ -29,21 +28,23 @@ _OVERHEAD = 2560  # bytes of memory that an answer takes beside its texts, about
 
 @dataclass(slots=True)
 class Ready:
-    """An answer as it leaves. `event`: what it counts as; `tell` tells of it in short."""
+    """An answer as it leaves. `event`: what it counts as; `prepared`: the same as `AnswerObserver` has it."""
 
     start: bytes  # of the head: what is the same each time
     event: Served
-    tell: Again
+    prepared: Any
     _head: bytes = b""  # as it was last
-    _when: tuple[int, int] = (-1, -1)  # seconds since the epoch, and of age
+    _second: int = -1  # for which it was made, since the epoch
     used: bytes = b""  # the head with which its use was noted last
     busy: BusyAnswer | None = None  # with the head as it was last, or before
 
     def head(self, now: float, age: float | None) -> bytes:
-        """The whole head. `now`: seconds since the epoch; `age`: seconds for the field `Age`, None for none."""
-        when = int(now), -1 if age is None else int(age)
-        if when != self._when:
-            self._when, self._head = when, finish_head(self.start, now, age)
+        """The whole head. `now`: seconds since the epoch; `age`: seconds for the field `Age`, None for none.
+
+        It is made anew with each second of `now`: until then `Age` is that of its first answer.
+        """
+        if not 0 <= now - self._second < 1:
+            self._second, self._head = int(now), finish_head(self.start, now, age)
         return self._head
 
 

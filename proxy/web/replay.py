@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from math import inf
+from typing import Any
 
 from proxy.cache.representation import Representation
 from proxy.errors import StoreError
@@ -50,7 +51,7 @@ class Replay:
         self,
         blobs: BlobReader,
         responder: Responder,
-        observer: AnswerObserver,
+        observer: AnswerObserver[Any],
         clock: Clock,
         expect: Callable[[], None] = lambda: None,
     ) -> None:
@@ -70,7 +71,7 @@ class Replay:
     def __call__(self, connection: ClientConnection, data: bytes) -> bool:
         """Answer the bytes at once if they are a remembered head. False: they take the usual way."""
         clock = self._clock
-        started = clock.monotonic()
+        started, now = clock.monotonic(), clock.now()
         key, program = self._keys.of(data, connection.reached)
         answer = self._memo.get(key, started) or self._looks.get(key, started)
         if answer is None or not connection.writable:
@@ -81,7 +82,7 @@ class Replay:
         if gone or ready is None:
             self._memo.drop(key)
             return False
-        head = ready.head(clock.now(), None if answer.confirmed is None else started - answer.confirmed)
+        head = ready.head(now, None if answer.confirmed is None else started - answer.confirmed)
         if body is not None:
             apart = len(body) >= _LONG and started - self._answered > _PAUSE
             file = self._file(ready, head, body, started) if len(body) >= _FILED and not apart else None
@@ -105,7 +106,7 @@ class Replay:
         if answer.in_build and not agent.build:
             agent = agent._replace(build=DOCKER_BUILD)
         self._answered = clock.monotonic()
-        ready.tell(clock.now(), connection.peer, self._answered - started, agent)
+        self._observer.again(ready.prepared, now, connection.peer, self._answered - started, agent)
         if answer.told is not None and program is not None:
             _tell(answer, connection.peer, program[2])
         self._expect()
@@ -133,7 +134,7 @@ class Replay:
         if answer.status == HTTPStatus.OK:
             fields.append(("Content-Length", str(len(body))))
         event = Served(OWN, Kind.OTHER, _HIT, answer.status, {}, 0.0, "GET", path, agent=agent)
-        ready = Ready(start_head(answer.status, fields), event, self._observer.again(event))
+        ready = Ready(start_head(answer.status, fields), event, self._observer.prepare(event))
         self._looks.remember(
             key,
             Remembered(
@@ -234,7 +235,7 @@ class Replay:
             project=shown.project,
             sha256=shown.sha256,
         )
-        ready = answer.ready = Ready(start_head(same.status, same.fields), event, self._observer.again(event))
+        ready = answer.ready = Ready(start_head(same.status, same.fields), event, self._observer.prepare(event))
         return ready
 
     def _file(self, ready: Ready, head: bytes, body: bytes, now: float) -> int | None:

@@ -94,6 +94,21 @@ async def test_find__saved(store: Store) -> None:
     assert content(store, b"body") == b"body"
 
 
+async def test_stands(store: Store) -> None:
+    """Until the key has another body or address, or none; a later word of upstream for the same changes nothing."""
+    first = await keep(store, "a", b"first")
+    assert store.stands(first)
+    await store.save(replace(first, checked=first.checked + 60))
+    assert store.stands(first)
+    await store.save(replace(first, url="https://files.example/elsewhere"))
+    assert not store.stands(first)
+    second = await keep(store, "a", b"second")
+    assert not store.stands(first)
+    assert store.stands(second)
+    await store.forget("a")
+    assert not store.stands(second)
+
+
 async def test_keys__prefix(store: Store) -> None:
     """Keys are given by their beginning, sorted, whatever characters they have."""
     for key in ("b/2", "b/1", "a", "b/%", "c", "b/￿", "b"):
@@ -220,6 +235,7 @@ async def test_recheck(store: Store) -> None:
     while store.find("bad") is not None:
         await asyncio.sleep(0)
     assert (good, None) == (store.find("good"), store.blob(bad.digest))
+    assert [True, False] == [store.stands(good), store.stands(bad)]
 
 
 async def test_lease__of_a_blob_that_went(store: Store) -> None:

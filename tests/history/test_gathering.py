@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.events import Served
-from proxy.history.gathering import Gathering
+from proxy.history.gathering import AnswerSums, Gathering
 from proxy.history.sums import ClientSum, Total
 from proxy.model import Kind, Outcome, Source
 from proxy.user_agent import UserAgent
@@ -21,12 +21,12 @@ _EVENT = Served(
 )  # fmt: skip
 
 
-def test_again__sums() -> None:
+def test_add__sums() -> None:
     """Each time counts for its day and its client; the first and the last time are kept."""
     gathering = Gathering()
-    again = gathering.again(_EVENT)
+    sums = AnswerSums(gathering, _EVENT)
     for when, client in ((1.0, "a"), (2.5, "a"), (3.0, "b"), (_DAY + 1, "a")):
-        again(when, client, 0.1, _PIP)
+        sums.add(when, client, _PIP)
     assert {(0, "pypi", "file"): Total(3, 3, 210, 60, 30), (1, "pypi", "file"): Total(1, 1, 70, 20, 10)} == (
         gathering.batch.totals
     )
@@ -37,42 +37,42 @@ def test_again__sums() -> None:
     } == gathering.batch.sums
 
 
-def test_again__clocks_go_back() -> None:
+def test_add__clocks_go_back() -> None:
     """A clock that is set back over midnight leads back to the sums of that day."""
     gathering = Gathering()
-    again = gathering.again(_EVENT)
+    sums = AnswerSums(gathering, _EVENT)
     for when in (_DAY - 1, _DAY + 1, _DAY - 0.5):
-        again(when, "a", 0.1, _PIP)
+        sums.add(when, "a", _PIP)
     assert [2, 1] == [one.requests for one in gathering.batch.sums.values()]
     assert [2, 1] == [one.requests for one in gathering.batch.totals.values()]
 
 
-def test_again__clock_goes_back_within_a_day() -> None:
+def test_add__clock_goes_back_within_a_day() -> None:
     """The first time is the least one, and the last the greatest, whatever came after what."""
     gathering = Gathering()
-    again = gathering.again(_EVENT)
+    sums = AnswerSums(gathering, _EVENT)
     for when in (5000.0, 9000.0, 1000.0):
-        again(when, "a", 0.1, _PIP)
+        sums.add(when, "a", _PIP)
     assert [(3, 1000.0, 9000.0)] == [(one.requests, one.first, one.last) for one in gathering.batch.sums.values()]
 
 
-def test_again__is_the_same_as_events() -> None:
+def test_add__is_the_same_as_events() -> None:
     """However often and in whatever turn: two that are told of one answer add to the same sums."""
     gathering, other = Gathering(), Gathering()
-    again = other.again(_EVENT)
+    sums = AnswerSums(other, _EVENT)
     for when in (1.0, 2.0, 3.0):
-        gathering.again(_EVENT)(when, "a", 0.1, _PIP)
-        (again if when != 2.0 else other.again(replace(_EVENT)))(when, "a", 0.1, _PIP)
+        AnswerSums(gathering, _EVENT).add(when, "a", _PIP)
+        (sums if when != 2.0 else AnswerSums(other, replace(_EVENT))).add(when, "a", _PIP)
     assert gathering.batch == other.batch
 
 
-def test_again__many_clients() -> None:
+def test_add__many_clients() -> None:
     """Each has its own sums, also when only some are at hand."""
     gathering = Gathering()
-    again = gathering.again(_EVENT)
+    sums = AnswerSums(gathering, _EVENT)
     for when in range(3):
         for number in range(100):
-            again(float(when), f"10.0.0.{number}", 0.1, _PIP)
+            sums.add(float(when), f"10.0.0.{number}", _PIP)
     assert 100 == len(gathering.batch.sums)
     assert {(3, 300, 0.0, 2.0)} == {
         (one.requests, one.size, one.first, one.last) for one in gathering.batch.sums.values()
@@ -82,11 +82,11 @@ def test_again__many_clients() -> None:
 def test_take__begins_anew() -> None:
     """What comes after is in the next batch only; an answer that is not sent any more does not keep the last one."""
     gathering = Gathering()
-    again = gathering.again(_EVENT)
-    again(1.0, "a", 0.1, _PIP)
+    sums = AnswerSums(gathering, _EVENT)
+    sums.add(1.0, "a", _PIP)
     first = gathering.take()
-    again(2.0, "a", 0.1, _PIP)
-    again(3.0, "a", 0.1, _PIP)
+    sums.add(2.0, "a", _PIP)
+    sums.add(3.0, "a", _PIP)
     assert [1] == [one.requests for one in first.sums.values()]
     second = gathering.take()
     assert [2] == [one.requests for one in second.sums.values()]
@@ -103,9 +103,9 @@ def test_take__begins_anew() -> None:
         replace(_EVENT, path="/" + "x" * 2048),
     ],
 )
-def test_again__who_asked_for_files_only(event: Served) -> None:
+def test_add__who_asked_for_files_only(event: Served) -> None:
     """Of all else only the totals are kept."""
     gathering = Gathering()
-    gathering.again(event)(1.0, "a", 0.1, _PIP)
+    AnswerSums(gathering, event).add(1.0, "a", _PIP)
     assert [1] == [total.requests for total in gathering.batch.totals.values()]
     assert not gathering.batch.sums

@@ -64,6 +64,19 @@ async def test_find__more_than_are_remembered(tmp_path: Path) -> None:
         assert len(store._entries._memory) == 5
 
 
+async def test_stands__not_remembered(tmp_path: Path) -> None:
+    """What left memory is read again, and what stood then stands."""
+    async with opened(tmp_path / "data") as store:
+        store._entries._remembered = 5
+        first = await keep(store, "first", b"same body")
+        for number in range(20):
+            await keep(store, str(number), b"same body")
+        await store.flush()
+
+        assert "first" not in store._entries._memory
+        assert store.stands(first)
+
+
 async def test_find__what_was_not_here(tmp_path: Path) -> None:
     """What comes after somebody asked for it in vain is found, by its key and among others, whenever it is written."""
     prefixes = ("page:", "page:pypi:", "page:pypi:demo:")

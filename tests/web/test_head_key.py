@@ -85,6 +85,25 @@ def test_of__only_one_value_is_left_out(pieces: list[bytes]) -> None:
     assert value.isascii()
 
 
+def test_of__seen_before() -> None:
+    """A head has the same key and the same program whenever it comes, however many came in between."""
+    keys = HeadKeys()
+    first = keys.of(head("pip/26.3"))
+    assert first == keys.of(head("pip/26.3"))
+    for number in range(7000):
+        keys.of(head(f"pip/26.3 (client {number})"))
+    assert first == keys.of(head("pip/26.3"))
+    assert 6144 == len(keys._seen)
+
+
+def test_of__long_heads_are_not_kept() -> None:
+    """What anybody may send takes a bounded part of the memory."""
+    keys = HeadKeys()
+    long = head("pip/26.3").replace(b"GET /a", b"GET /" + b"a" * 1024)
+    assert keys.of(long) == keys.of(long)
+    assert not keys._seen
+
+
 def test_of__reached() -> None:
     """The address that a client connected to is in the key of each head."""
     keys = HeadKeys()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from proxy.cache.representation import Representation
+from proxy.events import Served
 from proxy.model import Kind, Outcome, Source
-from proxy.web.memo import Memo, Remembered, ShortBodies
+from proxy.web.memo import Memo, Ready, Remembered, ShortBodies
 
 _PAGE = Representation(b"", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag"', Outcome.HIT, Source.CACHE)
 
@@ -12,6 +13,17 @@ _PAGE = Representation(b"", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag
 def answer(expires: float = 10.0, path: str = "/") -> Remembered:
     """An answer that may be given again."""
     return Remembered(_PAGE, path, "body", None, expires)
+
+
+def test_head__each_second() -> None:
+    """`Date` and `Age` are those of the second's first answer; also when the clock is set back."""
+    ready = Ready(b"HTTP/1.1 200 OK\r\n", Served("pypi", Kind.PAGE, Outcome.HIT, 200, {}, 0.0, "GET", "/"), None)
+    heads = [ready.head(now, age) for now, age in ((100.2, 7.9), (100.9, 8.6), (101.0, 8.7), (99.5, 9.0))]
+    first = b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:01:40 GMT\r\nAge: 7\r\n\r\n"
+    assert [first, first, first.replace(b":40", b":41").replace(b" 7", b" 8")] == heads[:3]
+    assert first.replace(b":40", b":39").replace(b" 7", b" 9") == heads[3]
+    assert heads[0] is heads[1]
+    assert b"Age" not in ready.head(200.0, None)
 
 
 def test_get__only_the_same_bytes() -> None:

@@ -14,7 +14,6 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from proxy.cache.representation import Representation
 from proxy.events import Event, Served
 from proxy.model import Client, Kind, Outcome, Query, Source, Span
-from proxy.ports import Again
 from proxy.user_agent import DOCKER_BUILD, UserAgent
 from proxy.web.answer_plan import Framing
 from proxy.web.replay import Replay
@@ -67,11 +66,11 @@ class Events(list[Event]):
     def __call__(self, event: Event, /) -> None:
         self.append(event)
 
-    def again(self, event: Served) -> Again:
-        def tell(_: float, client: str, seconds: float, program: UserAgent) -> None:
-            self.append(replace(event, client=client, seconds=seconds, first_byte=seconds, agent=program))
+    def prepare(self, event: Served) -> Served:
+        return event
 
-        return tell
+    def again(self, prepared: Served, _: float, client: str, seconds: float, program: UserAgent, /) -> None:
+        self.append(replace(prepared, client=client, seconds=seconds, first_byte=seconds, agent=program))
 
 
 @pytest.fixture
