@@ -110,12 +110,12 @@ def test_take__few_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe that is read takes many lines at once, since each write costs requests time."""
     sizes: list[int] = []
 
-    def write(descriptor: int, piece: memoryview) -> int:
-        sizes.append(written(descriptor, piece))
+    def write(descriptor: int, pieces: list[memoryview]) -> int:
+        sizes.append(written(descriptor, pieces))
         return sizes[-1]
 
-    written = os.write
-    monkeypatch.setattr(os, "write", write)
+    written = os.writev
+    monkeypatch.setattr(os, "writev", write)
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as received, os.fdopen(writer, "w") as stream:
         log = LogWriter(stream, lost)
