@@ -18,7 +18,7 @@ from tests.flows.asking import SteppedClock
 
 @pytest.mark.parametrize("days", [0, 7])
 async def test_begin__all_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], days: int) -> None:
-    """Metrics, the page and the log get each answer, also in short, and the history, unless the settings turn it off."""
+    """Metrics, page and log get each answer, also in short, and the history does, unless the settings turn it off."""
     settings = Settings.model_validate({"data": tmp_path, "history": {"days": days}})
     async with AsyncExitStack() as stack:
         told = Observation.begin(stack, settings, SteppedClock(), ["pypi"], Gauges(100))
