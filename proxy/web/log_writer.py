@@ -94,19 +94,19 @@ class LogWriter:
         # Lines that come meanwhile wait for the next time: small batches would interrupt the event loop too often.
         left = len(self._waiting)
         while left:
-            texts = [self._joined(min(left - first, _JOINED)) for first in range(0, min(left, _BATCH), _JOINED)]
-            left -= min(left, _BATCH)
+            count = min(left, _BATCH)
+            left -= count
+            texts = [self._joined(min(count - first, _JOINED)) for first in range(0, count, _JOINED)]
+            size = sum(map(len, texts)) + count * _OVERHEAD
             self.dropped += self._write_lines(texts)
+            self._dequeued += size  # until now they took memory
         lost = self.dropped - self._reported
         if lost and not self._write_lines([self._lost(lost)]):
             self._reported += lost
 
     def _joined(self, count: int) -> str:
         """So many of the waiting lines."""
-        lines = [self._waiting.popleft() for _ in range(count)]
-        text = "".join(lines)
-        self._dequeued += len(text) + count * _OVERHEAD
-        return text
+        return "".join([self._waiting.popleft() for _ in range(count)])
 
     def _write_lines(self, texts: list[str]) -> int:
         """Write texts of lines. Gives the number of lines that were not written, or only in part."""
