@@ -98,7 +98,8 @@ class LogWriter:
             left -= count
             texts = [self._joined(min(count - first, _JOINED)) for first in range(0, count, _JOINED)]
             size = sum(map(len, texts)) + count * _OVERHEAD
-            self.dropped += self._write_lines(texts)
+            lost = self._write_lines(texts)
+            self.dropped += lost  # not in one line: while it writes, others count what they drop
             self._dequeued += size  # until now they took memory
         lost = self.dropped - self._reported
         if lost and not self._write_lines([self._lost(lost)]):
