@@ -77,7 +77,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class _Each:
-    """Tells all of them. A hit tells them one by one, not in a loop: that takes a microsecond, and is a part of it."""
+    """Tells all of them. By name and not in a loop, which would take 0.3 µs more of each hit (ADR 33)."""
 
     metrics: Metrics
     status: Status

@@ -58,12 +58,10 @@ class AnswerSums:
         "_by_client",
         "_ends",
         "_event",
-        "_from_cache",
         "_gathering",
-        "_hits",
         "_number",
         "_of_file",
-        "_others",
+        "_one",
         "_saved",
         "_size",
         "_total",
@@ -73,10 +71,9 @@ class AnswerSums:
         self._gathering = gathering
         self._event = event
         sent = event.sent
-        cache, flight, upstream = sent.get(Source.CACHE, 0), sent.get(Source.SHARED, 0), sent.get(Source.UPSTREAM, 0)
-        self._hits, self._from_cache = int(event.outcome in HITS), cache
-        self._others = (flight, upstream) if flight or upstream else None
-        self._size, self._saved = cache + flight + upstream, cache + flight
+        cache, flight = sent.get(Source.CACHE, 0), sent.get(Source.SHARED, 0)
+        self._one = Total(1, int(event.outcome in HITS), cache, flight, sent.get(Source.UPSTREAM, 0))
+        self._size, self._saved = self._one.sent, cache + flight
         got = event.kind is Kind.FILE and event.method == "GET" and event.status in _GOT
         self._of_file = got and len(event.path) <= _LONGEST
         self._number = -1
@@ -88,13 +85,7 @@ class AnswerSums:
         """Add it once more. `when`: seconds since the epoch."""
         if self._number != self._gathering.number or not self._begins <= when < self._ends:
             self._renew(when)
-        total = self._total
-        total.requests += 1
-        total.hits += self._hits
-        total.from_cache += self._from_cache
-        if self._others is not None:
-            total.from_flight += self._others[0]
-            total.from_upstream += self._others[1]
+        self._total.add(self._one)
         if self._of_file:
             asked = self._by_client.get((client, agent)) or self._asked_by(client, agent, when)
             asked.requests += 1

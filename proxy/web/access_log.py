@@ -22,7 +22,7 @@ from proxy.web.log_writer import LogWriter
 
 _quoted = json.JSONEncoder().encode  # a JSON string in ASCII
 _REMEMBERED = 1024  # addresses
-_PROGRAMS = 6144  # as many as `head_key` knows
+_ASKING = 6144  # clients with a program each; as many as `head_key` knows programs
 _LONGEST = 512  # characters of an address that is remembered
 _OF_FILES = (Kind.FILE, Kind.METADATA)
 
@@ -113,7 +113,7 @@ def _asked(method: str, path: str, upstream: str, kind: Kind, project: str | Non
     return _fields({**fields, "file": file})
 
 
-@lru_cache(maxsize=_PROGRAMS)
+@lru_cache(maxsize=_ASKING)
 def _asking(client: str, agent: UserAgent) -> str:
     """The fields of the client and of its program."""
     name, version, build = (text or None for text in agent)
