@@ -98,14 +98,20 @@ class Connection:
         self.socket.close()
 
 
-def download(url: str, ware: Ware, *, keep: bool, timeout: float, follow: bool = True) -> Download:
-    """Fetch `url`, which should be `ware`. `keep`: hold the body and check its sha256 after the clock has stopped.
+def memory(ware: Ware) -> memoryview:
+    """Where the body of `ware` can be kept. It is there already: to be given memory takes as long as to fill it."""
+    room = mmap.mmap(-1, ware.size)
+    room[:: mmap.PAGESIZE] = bytes(-(-ware.size // mmap.PAGESIZE))
+    return memoryview(room)
+
+
+def download(url: str, ware: Ware, *, timeout: float, body: memoryview | None = None, follow: bool = True) -> Download:
+    """Fetch `url`, which should be `ware`. `body`: where to keep it; its sha256 is checked after the clock has stopped.
 
     `timeout` is for the whole download, in seconds. Redirects are followed on the clock, as pip does, unless `follow`
     is false. Failures are told in the value, never raised.
     """
     begin = time.perf_counter()
-    body = memoryview(mmap.mmap(-1, ware.size)) if keep else None
     first, offset = 0.0, 0
     try:
         connection = _open(url, ware, timeout, follow=follow)

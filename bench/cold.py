@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from bench.client import ClientError, Download, download
+from bench.client import ClientError, Download, download, memory
 from bench.content import MIB
 from bench.load import crowd
 from bench.origin import LIMITED, UNLIMITED
@@ -23,7 +23,10 @@ _AFTERMATH = 30.0
 
 
 def alone(bed: Bed) -> None:
-    """(c) One client: seconds to the first byte and to the last, against the same download from the origin itself."""
+    """(c) One client: seconds to the first byte and to the last, against the same download from the origin itself.
+
+    Before each turn the machine has the same memory to give: what was stored in the one before is on disk only.
+    """
     for pace in PACES:
         with bed.origin(pace) as origin, bed.servers("c", origin) as servers:
             turns = bed.scale.brief if pace is UNLIMITED else bed.scale.repetitions
@@ -34,10 +37,14 @@ def alone(bed: Bed) -> None:
                         continue
                     with bed.failing(row):
                         url = servers[name].find(ware) if name in servers else origin.url + ware.path
+                        body = memory(ware)
                         bed.settle(origin)
-                        seen = download(url, ware, keep=True, timeout=bed.scale.patience)
+                        seen = download(url, ware, body=body, timeout=bed.scale.patience)
                         _check([seen])
                         bed.results.add(row, first=seen.first, total=seen.total)
+                    if name in servers:
+                        bed.rest()
+                        servers[name].leave_page_cache()
 
 
 def together(bed: Bed) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from bench.client import ClientError, download
+from bench.client import ClientError, download, memory
 from bench.content import GIB, MIB
 from bench.load import flood, wrk
 from bench.origin import UNLIMITED
@@ -102,7 +102,7 @@ def warm(server: Server, ware: Ware) -> str:
     url = server.find(ware)
     limit = time.monotonic() + _WARM_LIMIT
     while True:
-        seen = download(url, ware, keep=True, timeout=_WARM_LIMIT, follow=False)
+        seen = download(url, ware, body=memory(ware), timeout=_WARM_LIMIT, follow=False)
         if not seen.error:
             return url
         if time.monotonic() > limit:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.client import ClientError, Connection, Download, download
+from bench.client import ClientError, Connection, Download, download, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -148,8 +148,9 @@ def crowd(url: str, ware: Ware, *, clients: int, kept: int, timeout: float) -> t
     gate = threading.Barrier(clients)
 
     def work(number: int) -> Download:
+        body = memory(ware) if number < kept else None
         gate.wait()
-        return download(url, ware, keep=number < kept, timeout=timeout)
+        return download(url, ware, body=body, timeout=timeout)
 
     with ThreadPoolExecutor(clients) as pool:
         downloads = list(pool.map(work, range(clients)))

@@ -37,7 +37,8 @@ CASES = {
     "c": Case(
         "A cold wheel, one client: first byte · total",
         (("first", "{} s"), ("total", "{} s")),
-        "The client checks the SHA-256 after the clock has stopped.",
+        "The client has the memory for the body before the clock starts, and checks the SHA-256 after it has stopped. "
+        "What a server stored is on disk only before the next one's turn, so that all find the same memory free.",
     ),
     "d": Case(
         "A cold wheel, a crowd: origin bytes ÷ file · median first byte · wall time · failed clients · peak memory",

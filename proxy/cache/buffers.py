@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 LEAST = 64 << 10  # bytes of the shortest buffer; the others are twice as long each
-MOST = 2 << 20  # bytes of the longest
+MOST = 4 << 20  # bytes of the longest: each turn of the event loop and of the threads has its price
 _KEPT = 16 << 20  # bytes of buffers that wait for the next body
 
 

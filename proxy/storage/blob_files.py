@@ -34,6 +34,7 @@ from proxy.storage.folder import DataFolder
 from proxy.storage.record import Record
 from proxy.storage.threads import Threads
 from proxy.storage.verification import SYNCED_FROM, stamp_of
+from proxy.storage.writing import write_all
 
 _REST = re.compile(r"[0-9a-f]{62}")
 _FRONT = re.compile(r"[0-9a-f]{2}")
@@ -67,7 +68,7 @@ class BlobFiles:
         A short body is not fsynced, so that nobody waits for the disk. It is checked after the next start, and dropped
         if a power cut took some of it.
         """
-        return await self._written(sha256, len(body), partial(write_all, body))
+        return await self._written(sha256, len(body), partial(write_all, [body]))
 
     async def copy(self, descriptor: int, size: int, sha256: str) -> Record:
         """As `put`, of a body that is the first `size` bytes of a file in memory."""
@@ -230,14 +231,6 @@ def write(source: Path, fill: Callable[[int], None], target: Path, *, sync: bool
     except BaseException:
         source.unlink(missing_ok=True)
         raise
-
-
-def write_all(body: bytes, descriptor: int) -> None:
-    """Fill a file with a body."""
-    with memoryview(body) as rest:
-        written = 0
-        while written < len(body):
-            written += os.write(descriptor, rest[written:])
 
 
 def _copy(source: int, size: int, descriptor: int) -> None:

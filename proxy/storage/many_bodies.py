@@ -25,6 +25,7 @@ from proxy.storage.record import Record
 from proxy.storage.space import Space
 from proxy.storage.threads import Threads
 from proxy.storage.verification import stamp_of
+from proxy.storage.writing import write_all
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 
@@ -104,7 +105,7 @@ def _write_file(spool: str, body: bytes, target: str) -> str:
     try:
         descriptor = os.open(part, _FLAGS, 0o600)
         try:
-            blob_files.write_all(body, descriptor)
+            write_all([body], descriptor)
         finally:
             os.close(descriptor)
         os.rename(part, target)  # noqa: PTH104 - called very often
@@ -112,4 +113,4 @@ def _write_file(spool: str, body: bytes, target: str) -> str:
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(part)  # noqa: PTH108 - as above
-        return blob_files.write(Path(spool), partial(blob_files.write_all, body), Path(target), sync=False)
+        return blob_files.write(Path(spool), partial(write_all, [body]), Path(target), sync=False)

@@ -28,12 +28,12 @@ from proxy.storage.shared_file import SharedFile
 from proxy.storage.space import Reservation, Space
 from proxy.storage.threads import Threads
 from proxy.storage.verification import SYNCED_FROM
+from proxy.storage.writing import write_all
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _COPIED = 1 << 18  # bytes that are copied at once: what is read is written while the processor's cache has it
-_BUFFERS = 512  # buffers for one pwritev: half of what Linux takes
 _OWN = frozenset({".part", ".journal", ".tmp"})  # the endings of the files that are made here
 _RESUMABLE = 7 * 24 * 3600  # seconds after its last write for which a download is kept
 
@@ -120,19 +120,8 @@ class DiskSpool(SharedFile):
         self._space.ledger.wrote(self.reservation, size)
 
     def _write(self, offset: int, chunks: Sequence[bytes | memoryview], size: int) -> None:
-        self._put(offset, chunks)
+        write_all(chunks, self.fd, offset)
         self._journal.wrote(offset, offset + size)
-
-    def _put(self, position: int, chunks: Sequence[bytes | memoryview]) -> None:
-        for first in range(0, len(chunks), _BUFFERS):
-            buffers = chunks[first : first + _BUFFERS]
-            missing = sum(map(len, buffers))
-            while missing:
-                written = operating_system.write_at(self.fd, buffers, position)
-                position += written
-                missing -= written
-                if missing:  # a short write: the next one fails with the reason
-                    buffers = [memoryview(b"".join(buffers))[written:]]
 
     async def write_from(self, offset: int, size: int, read: Callable[[memoryview, int], int]) -> None:
         await self._make_room(offset + size)
@@ -143,7 +132,7 @@ class DiskSpool(SharedFile):
         buffer, position = memoryview(bytearray(min(_COPIED, end - offset))), offset
         while position < end:
             count = read(buffer[: end - position], position)
-            self._put(position, [buffer[:count]])
+            write_all([buffer[:count]], self.fd, position)
             position += count
         self._journal.wrote(offset, end)
 

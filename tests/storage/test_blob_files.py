@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.storage.blob_files import DigestLocks, delete, move, write, write_all
+from proxy.storage.blob_files import DigestLocks, delete, move, write
 from proxy.storage.verification import stamp_of
+from proxy.storage.writing import write_all
 from tests import system
 from tests.memory_store import stored
 from tests.storage.disk import LARGE, digest, digests, file_of, keep, locked, opened, verify
@@ -189,7 +190,7 @@ def test_move__folder_goes_in_that_moment(tmp_path: Path) -> None:
             delete([second])
 
 
-@pytest.mark.parametrize("call", ["write", system.SYNC, "replace", "open"])
+@pytest.mark.parametrize("call", [system.WRITE_AT, system.SYNC, "replace", "open"])
 def test_write__fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """Whichever call fails, nothing is left."""
 
@@ -199,7 +200,7 @@ def test_write__fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(OSError, match="no"):
-            write(tmp_path / "new", partial(write_all, b"body"), tmp_path / "ab" / "cd", sync=True)
+            write(tmp_path / "new", partial(write_all, [b"body"]), tmp_path / "ab" / "cd", sync=True)
 
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
 
