@@ -6,7 +6,6 @@ installs the two that are Python packages. The cases measure whatever runs and d
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -104,20 +103,6 @@ class Server(Stoppable):
             if url.endswith("/" + name):
                 return url + ware.name[len(name) :]
         raise ServerError(f"no link to {ware.name} on its page")
-
-    def leave_page_cache(self) -> None:
-        """Have the system forget what it keeps of this server's files in memory: of what is on disk, and on Linux only.
-
-        The next server would have to find other memory for its own: in a virtual machine, from the host.
-        """
-        if sys.platform == "linux":
-            for path in self._folder.rglob("*"):
-                with contextlib.suppress(OSError):  # it went, or is no file
-                    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-                    try:
-                        os.posix_fadvise(number, 0, 0, os.POSIX_FADV_DONTNEED)
-                    finally:
-                        os.close(number)
 
     def stop(self) -> None:
         """End the server and remove its folder."""

@@ -38,7 +38,8 @@ CASES = {
         "A cold wheel, one client: first byte · total",
         (("first", "{} s"), ("total", "{} s")),
         "The client has the memory for the body before the clock starts, and checks the SHA-256 after it has stopped. "
-        "What a server stored is on disk only before the next one's turn, so that all find the same memory free.",
+        "Before each turn a file twice as long is written and deleted: the system has its memory at hand then, and no "
+        "server waits until a virtual machine has memory from the host.",
     ),
     "d": Case(
         "A cold wheel, a crowd: origin bytes ÷ file · median first byte · wall time · failed clients · peak memory",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 LOOK = 0.1  # seconds between looks at how fast a single connection is
 _LEAST = 2 << 20  # bytes of a file for which one connection more is worth its request
 FAST = 100_000_000  # bytes a second from which on one connection is enough
-_LONGEST = 4  # segments that such a connection takes at a time, at most
+_LONGEST = 32  # segments that such a connection takes at a time, at most
 _SILENT = 2.0  # seconds without a response, at least, after which a further connection counts as refused,
 _SOON = 0.5  # if another one has nothing to do,
 _HANGS = 5.0  # and after which the only one does no good,

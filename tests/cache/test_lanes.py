@@ -53,10 +53,10 @@ def test_long_part__after_fast_ones() -> None:
     """A connection that is fast takes twice as much each time, within a bound, and begins anew when it was not."""
     pacing = Pacing(LANES)
     parts = [pacing.long_part]
-    for seconds in (0.1, 0.1, 0.1, 0.4, 0.1):
+    for seconds in (*[0.1] * 7, 0.4, 0.1):
         pacing.done(answered(pacing, 7.0), 7.0 + seconds, 16 << 20)
         parts.append(pacing.long_part)
-    assert [16, 32, 64, 64, 16, 32] == [part >> 20 for part in parts]
+    assert [16, 32, 64, 128, 256, 512, 512, 512, 16, 32] == [part >> 20 for part in parts]
 
 
 @pytest.mark.parametrize(

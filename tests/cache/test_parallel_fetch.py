@@ -414,15 +414,15 @@ async def test_run__long_parts_where_it_is_fast() -> None:
     """A connection that is fast takes longer and longer parts, cut where segments of that length end."""
 
     async def at_once(bed: Bed, job: Job) -> None:
-        bed.flight.size = 20 * LONG
+        bed.flight.size = 130 * LONG
         bed.flight.start()
         bed.fetch.answered(job)
-        bed.flight.written(job.start, 20 * LONG if job.end is None else job.end)
+        bed.flight.written(job.start, 130 * LONG if job.end is None else job.end)
 
     bed = Bed(at_once, Lanes(4, LONG), None)
-    bed.flight.wanted = replace(bed.flight.wanted, size=20 * LONG)
+    bed.flight.wanted = replace(bed.flight.wanted, size=130 * LONG)
     await bed.fetch.run()
-    ends = [0, 1, 2, 4, 8, 12, 16, 20]
+    ends = [0, 1, 2, 4, 8, 16, 32, 64, 96, 128, 130]
     assert [(a * LONG, b * LONG) for a, b in itertools.pairwise(ends)] == [(job.start, job.end) for job in bed.jobs]
 
 
