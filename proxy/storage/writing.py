@@ -1,4 +1,4 @@
-"""Writes bodies to files, in pieces of a length that the memory of Linux's page cache is at hand for.
+"""Writes bodies to files, in pieces for which Linux has memory of its page cache at hand.
 
 `spool`, `blob_files` and `many_bodies` call it, in threads.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from proxy import operating_system
 
 # Linux takes memory in blocks as long as a write, up to 2 MiB. Blocks of that length are what a virtual machine gives
-# back to its host (free page reporting): to take one again costs ten times what it costs to write into it.
+# back to its host (free page reporting): a write that has to take them again took five to ten times as long.
 _AT_ONCE = 1 << 20  # bytes
 _BUFFERS = 512  # for one call: half of what Linux takes
 
