@@ -67,7 +67,7 @@ from proxy.web.responses import Responder
 from proxy.web.sender_threads import SenderThreads
 from proxy.web.server import Server
 from proxy.web.tunnel import Tunnels
-from proxy.web.wakeful_loop import expected
+from proxy.web.wakeful_loop import current_turn
 
 _DRAIN = 10.0  # seconds for the answers under way when the server stops
 
@@ -187,7 +187,7 @@ async def start(
         revalidator = closing(Revalidator(store, upstream, clock, patience))
         senders = stack.enter_context(contextlib.closing(SenderThreads(settings.serve.threads, idle_timeout)))
         responder = Responder(store, downloads, senders, clock)
-        replay = Replay(store, responder, observer, clock, expected())
+        replay = Replay(store, responder, observer, clock, current_turn())
         stack.callback(replay.forget)
 
         # What addresses mean.

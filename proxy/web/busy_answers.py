@@ -27,7 +27,7 @@ class BusyAnswer:
     size: int  # bytes, with the head
     was_busy: bool = False  # it left often with its last head, so it becomes a file at once
     times: int = 0
-    descriptor: int | None = None
+    descriptor: int | None = None  # of the file
     made: float = 0.0  # when the file was made, in monotonic seconds
 
 
@@ -50,12 +50,11 @@ class BusyAnswers:
             self._close(before)
         return BusyAnswer(head, len(head) + len(body), before is not None and before.times > _OFTEN)
 
-    def file(self, answer: BusyAnswer, body: bytes, now: float) -> int | None:
-        """The descriptor of a file with the whole answer; None: there is none. `now`: monotonic seconds."""
+    def use(self, answer: BusyAnswer, body: bytes, now: float) -> None:
+        """The answer is asked for; from some time on it has a file. `now`: monotonic seconds."""
         answer.times += 1
         if answer.descriptor is None and (answer.was_busy or answer.times > _OFTEN):
             self._make(answer, body, now)
-        return answer.descriptor
 
     def clear(self) -> None:
         """Close all. Clients still get what is on its way to them."""

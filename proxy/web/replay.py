@@ -11,7 +11,6 @@ the next one is made once, when the head comes again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from math import inf
@@ -24,14 +23,16 @@ from proxy.foresight.environments import of_agent
 from proxy.model import Blob, Kind, Outcome, Query, Source
 from proxy.ports import AnswerObserver, BlobReader, Clock
 from proxy.user_agent import DOCKER_BUILD, UNKNOWN, UserAgent
+from proxy.web.answer_batch import AnswerBatch
 from proxy.web.answer_plan import Framing, plan, start_head
 from proxy.web.busy_answers import BusyAnswers
-from proxy.web.head_key import HeadKeys, names_program_once
+from proxy.web.head_key import HeadKeys, Program, names_program_once
 from proxy.web.memo import Memo, Ready, Remembered, ShortBodies, Told
 from proxy.web.request_head import name_alone
 from proxy.web.responses import SHORT, Exchange, Responder
 from proxy.web.server import ClientConnection
 from proxy.web.shared_facts import SharedAnswer
+from proxy.web.wakeful_loop import Turn
 
 _IN_MEMORY = 128 << 10  # bytes; the body of a stored file up to this length is kept in memory
 _WHOLE, _FRAMING = Query(None), Framing((1, 1), keep_alive=True)  # what is remembered was asked for so
@@ -53,14 +54,15 @@ class Replay:
         responder: Responder,
         observer: AnswerObserver[Any],
         clock: Clock,
-        expect: Callable[[], None] = lambda: None,
+        turn: Turn | None = None,
     ) -> None:
-        """`expect`: called when a client has its answer, and may ask for the next one at once."""
+        """`turn`: that of the event loop, if it says what is going on in it."""
         self._responder = responder
         self._blobs = blobs
         self._observer = observer
         self._clock = clock
-        self._expect = expect
+        self._turn = turn or Turn()
+        self._batch = AnswerBatch(self._turn)
         self._memo = Memo()
         self._looks = Memo(_LOOKS)
         self._bodies = ShortBodies()
@@ -84,9 +86,7 @@ class Replay:
             return False
         head = ready.head(now, None if answer.confirmed is None else started - answer.confirmed)
         if body is not None:
-            apart = len(body) >= _LONG and started - self._answered > _PAUSE
-            file = self._file(ready, head, body, started) if len(body) >= _FILED and not apart else None
-            connection.send(head, body, file, apart=apart)
+            self._send(connection, ready, head, body, started)
         elif blob is not None:
             try:
                 missing = self._send_stored(connection, head, blob)
@@ -107,9 +107,9 @@ class Replay:
             agent = agent._replace(build=DOCKER_BUILD)
         self._answered = clock.monotonic()
         self._observer.again(ready.prepared, now, connection.peer, self._answered - started, agent)
-        if answer.told is not None and program is not None:
-            _tell(answer, connection.peer, program[2])
-        self._expect()
+        if answer.told is not None:
+            _tell(answer, connection.peer, program)
+        self._turn.expecting = True
         return True
 
     def forget(self) -> None:
@@ -238,12 +238,19 @@ class Replay:
         ready = answer.ready = Ready(start_head(same.status, same.fields), event, self._observer.prepare(event))
         return ready
 
-    def _file(self, ready: Ready, head: bytes, body: bytes, now: float) -> int | None:
-        """The descriptor of a file with head and body, if this answer leaves often. `now`: monotonic seconds."""
+    def _send(self, connection: ClientConnection, ready: Ready, head: bytes, body: bytes, now: float) -> None:
+        """Send an answer whose body is in memory. `now`: monotonic seconds."""
+        if len(body) < _FILED:
+            self._batch.send(connection, head, body)
+            return
+        if len(body) >= _LONG and now - self._answered > _PAUSE:
+            connection.send(head, body, apart=True)
+            return
         busy = ready.busy
         if busy is None or busy.head is not head:
             busy = ready.busy = self._busy.begin(head, body, busy)
-        return self._busy.file(busy, body, now)
+        self._busy.use(busy, body, now)
+        self._batch.send(connection, head, body, busy)
 
     def _send_stored(self, connection: ClientConnection, head: bytes, blob: Blob) -> int:
         """Send a stored file from disk. Gives how many bytes could not be read. Raises BlobDamaged, StoreBroken."""
@@ -278,11 +285,11 @@ def _as_hit(representation: Representation) -> Representation | None:
     return replace(representation, outcome=_HIT, source=Source.CACHE, age=0.0)
 
 
-def _tell(answer: Remembered, address: str, said: str) -> None:
-    """Tell of a client that got a remembered answer; `said`: what its program says of itself."""
+def _tell(answer: Remembered, address: str, program: Program | None) -> None:
+    """Tell of a client that got a remembered answer. `program`: what it says of itself."""
     told, asked, shown = answer.told, answer.asked, answer.representation
-    if told is not None and asked is not None and shown is not None:
-        told(asked, shown, name_alone(address, said))
+    if program is not None and told is not None and asked is not None and shown is not None:
+        told(asked, shown, name_alone(address, program[2]))
 
 
 def _broken(event: Served, client: str, size: int, seconds: float) -> Served:

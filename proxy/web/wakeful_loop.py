@@ -17,26 +17,37 @@ from proxy import operating_system
 MOMENT = 50e-6  # seconds
 
 
+class Turn:
+    """A turn of the event loop, as those see it who work in it. Mutable state, which the loop's selector reads, too."""
+
+    __slots__ = ("expecting", "ready")
+
+    def __init__(self) -> None:
+        self.ready = 0  # sockets, with which it began
+        self.expecting = False  # a client has its answer: its next request, or another's, may come within a moment
+
+
 class WakefulSelector(selectors.DefaultSelector):
-    """Mutable state: whether a request may come at once, and whether the last one that might have did."""
+    """Mutable state: the turn, and whether the last request that might have come within a moment did."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic, *, alone: bool | None = None) -> None:
         """`now`: monotonic seconds. `alone`: whether there is one processor, which the client needs; None: look."""
         super().__init__()
+        self.turn = Turn()
         self._now = now
         self._alone = operating_system.cpus() == 1 if alone is None else alone
-        self._expecting = False
         self._brief = False
 
-    def expect(self) -> None:
-        """A client has its answer. Its next request, or that of another one, may come within a moment."""
-        self._expecting = not self._alone
-
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready, as the library's does. `timeout`: seconds, None for any number."""
-        if not self._expecting or (timeout is not None and timeout <= 0):
+        """What is ready, as the library's does; with it a turn begins. `timeout`: seconds, None for any number."""
+        ready = self._select(timeout)
+        self.turn.ready = len(ready)
+        return ready
+
+    def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self._alone or not self.turn.expecting or (timeout is not None and timeout <= 0):
             return super().select(timeout)
-        self._expecting = False
+        self.turn.expecting = False
         if self._brief:
             if ready := self._watch(timeout):
                 return ready
@@ -60,15 +71,15 @@ class WakefulSelector(selectors.DefaultSelector):
 
 
 class WakefulLoop(asyncio.SelectorEventLoop):
-    """asyncio's own loop, on a `WakefulSelector`. `expect`: see there."""
+    """asyncio's own loop, on a `WakefulSelector`; `turn`: its turns, one after the other."""
 
     def __init__(self) -> None:
         selector = WakefulSelector()
         super().__init__(selector)
-        self.expect = selector.expect
+        self.turn = selector.turn
 
 
-def expected() -> Callable[[], None]:
-    """What is to be called when a client has its answer; on another loop than this one it does nothing."""
+def current_turn() -> Turn:
+    """The turn of the running loop, the same object each time. Of another loop than this one nothing is known."""
     loop = asyncio.get_running_loop()
-    return loop.expect if isinstance(loop, WakefulLoop) else lambda: None
+    return loop.turn if isinstance(loop, WakefulLoop) else Turn()

@@ -26,8 +26,9 @@ def busy() -> Iterator[BusyAnswers]:
 
 def asked(busy: BusyAnswers, answer: BusyAnswer, body: bytes = b"body", times: int = OFTEN, now: float = 0.0) -> bytes:
     """What is in the file of an answer that was asked for as often; empty if it has none."""
-    file = [busy.file(answer, body, now) for _ in range(times)][-1]
-    return b"" if file is None else os.pread(file, 1 << 20, 0)
+    for _ in range(times):
+        busy.use(answer, body, now)
+    return b"" if answer.descriptor is None else os.pread(answer.descriptor, 1 << 20, 0)
 
 
 def is_open(descriptor: int) -> bool:
@@ -40,14 +41,14 @@ def is_open(descriptor: int) -> bool:
 
 
 @needs_files
-def test_file__often(busy: BusyAnswers) -> None:
+def test_use__often(busy: BusyAnswers) -> None:
     """An answer gets a file only when it was asked for often, and keeps it."""
     answer = busy.begin(b"head ", b"body", None)
-    assert [busy.file(answer, b"body", 0.0) for _ in range(OFTEN - 1)] == [None] * (OFTEN - 1)
-    file = busy.file(answer, b"body", 0.0)
-    assert file is not None
-    assert os.pread(file, 100, 0) == b"head body"
-    assert busy.file(answer, b"body", 0.0) == file
+    assert asked(busy, answer, times=OFTEN - 1) == b""
+    assert asked(busy, answer, times=1) == b"head body"
+    file = answer.descriptor
+    assert asked(busy, answer, times=1) == b"head body"
+    assert answer.descriptor == file
 
 
 @needs_files
@@ -63,7 +64,7 @@ def test_begin__closes_the_file_of_the_last_head(busy: BusyAnswers) -> None:
 
 
 @needs_files
-def test_file__bounded(busy: BusyAnswers) -> None:
+def test_use__bounded(busy: BusyAnswers) -> None:
     """The oldest stay while they may be asked for; when their second is over, they make room."""
     answers = [busy.begin(b"%d " % number, b"body", None) for number in range(300)]
     filed = [bool(asked(busy, answer)) for answer in answers]
@@ -75,7 +76,7 @@ def test_file__bounded(busy: BusyAnswers) -> None:
 
 @needs_files
 @pytest.mark.parametrize(("limit", "most"), [(320, 20), (10, 0), (None, 256), (100_000, 256)])
-def test_file__few_descriptors(monkeypatch: pytest.MonkeyPatch, limit: int | None, most: int) -> None:
+def test_use__few_descriptors(monkeypatch: pytest.MonkeyPatch, limit: int | None, most: int) -> None:
     """A process that may have few descriptors keeps them for connections."""
     monkeypatch.setattr(operating_system, "open_files_limit", lambda: limit)
     busy = BusyAnswers()
@@ -85,7 +86,7 @@ def test_file__few_descriptors(monkeypatch: pytest.MonkeyPatch, limit: int | Non
 
 
 @needs_files
-def test_file__bounded_by_bytes(busy: BusyAnswers) -> None:
+def test_use__bounded_by_bytes(busy: BusyAnswers) -> None:
     """All of them together have 16 MiB, or one answer more."""
     body = bytes(1 << 20)
     answers = [busy.begin(b"", body, None) for _ in range(20)]
@@ -104,14 +105,14 @@ def test_clear__closes_all(busy: BusyAnswers) -> None:
     assert asked(busy, answer, times=1) == b"head body"
 
 
-def test_file__none_on_this_system(busy: BusyAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_use__none_on_this_system(busy: BusyAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are no such files, answers are sent from the program's memory."""
     monkeypatch.delattr(os, "memfd_create", raising=False)
     assert asked(busy, busy.begin(b"head ", b"body", None)) == b""
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["no descriptor", "no memory"])
-def test_file__nothing_left(busy: BusyAnswers, monkeypatch: pytest.MonkeyPatch, full: bool, tmp_path: Path) -> None:
+def test_use__nothing_left(busy: BusyAnswers, monkeypatch: pytest.MonkeyPatch, full: bool, tmp_path: Path) -> None:
     """Without a descriptor, or memory, an answer has no file; later ones may."""
     opened: list[int] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from proxy.web.request_head import name_of
 from proxy.web.responses import Exchange, Responder
 from proxy.web.server import ClientConnection
 from proxy.web.shared_facts import SharedAnswer
+from proxy.web.wakeful_loop import Turn
 from tests.flows.asking import SteppedClock
 from tests.foresight.agents import agent
 
@@ -29,6 +31,13 @@ QUERY, FRAMING = Query(None), Framing((1, 1), keep_alive=True)
 REPRESENTATION = Representation(
     b"page", Kind.PAGE, "pypi", "text/html", "max-age=600", '"tag"', Outcome.HIT, Source.CACHE, fresh_until=float("inf")
 )
+
+
+class OpenTransport(asyncio.Transport):
+    """The client has not gone."""
+
+    def is_closing(self) -> bool:
+        return False
 
 
 @dataclass
@@ -43,8 +52,9 @@ class Line:
     apart: list[bool] = field(default_factory=list)
     files: list[bytes | None] = field(default_factory=list)  # what is in them
     restarted: int = 0
+    transport: asyncio.Transport = field(default_factory=OpenTransport)
 
-    def send(self, head: bytes, body: bytes, file: int | None, *, apart: bool) -> None:
+    def send(self, head: bytes, body: bytes, file: int | None = None, *, apart: bool = False) -> None:
         self.written.append(head + body)
         self.apart.append(apart)
         self.files.append(None if file is None else os.pread(file, 1 << 20, 0))
@@ -127,6 +137,24 @@ def test_call__remembered(replay: Replay, events: Events, clock: SteppedClock) -
     assert (event.outcome, event.sent, event.path) == (Outcome.HIT, {Source.CACHE: 4}, "/path")
     assert (event.agent, event.project, event.sha256) == (pip, "demo", None)
     assert event.first_byte == event.seconds
+
+
+@pytest.mark.parametrize("size", [4, 16 << 10])
+async def test_call__many_ask_at_once(events: Events, clock: SteppedClock, size: int) -> None:
+    """Their answers leave together when the turn of the event loop is over."""
+    nobody: Any = None
+    turn = Turn()
+    replay = Replay(nobody, Responder(nobody, nobody, nobody, clock), events, clock, turn)
+    replay.remember(exchange(), "/path", replace(REPRESENTATION, body=b"p" * size))
+    turn.ready = 5
+    lines = [Line() for _ in range(5)]
+    assert all(answered(replay, line) for line in lines)
+    assert not any(line.written for line in lines)
+    await asyncio.sleep(0)
+    assert [len(line.written) for line in lines] == [1] * 5
+    assert all(line.written[0].endswith(b"\r\n\r\n" + b"p" * size) for line in lines)
+    assert len(events) == 5
+    replay.forget()
 
 
 def test_call__unknown_head(replay: Replay) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import selectors
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 
 from proxy import app
 from proxy.config.settings import Settings
-from proxy.web.wakeful_loop import MOMENT, WakefulLoop, WakefulSelector, expected
+from proxy.web.wakeful_loop import MOMENT, Turn, WakefulLoop, WakefulSelector, current_turn
 
 LONG = 5.0  # seconds; a test that sleeps for so long has failed
 
@@ -50,7 +50,7 @@ class Scene:
 
     def ask_back_to_back(self) -> None:
         """A client gets an answer, and its next request is there before a moment has passed."""
-        self.selector.expect()
+        self.selector.turn.expecting = True
         assert self.wait(comes_at=1) == (True, 2)
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ def test_select__nobody_is_expected(scene: Scene) -> None:
 
 def test_select__the_first_request(scene: Scene) -> None:
     """Nobody has asked back to back yet: it sleeps."""
-    scene.selector.expect()
+    scene.selector.turn.expecting = True
     assert scene.wait(0.001, step=MOMENT) == (False, 1)
 
 
@@ -85,24 +85,24 @@ def test_select__back_to_back(scene: Scene) -> None:
     """It stays awake: what comes while it looks is there without a sleep, time after time."""
     scene.ask_back_to_back()
     for _ in range(3):
-        scene.selector.expect()
+        scene.selector.turn.expecting = True
         assert scene.wait(comes_at=4) == (True, 4)
 
 
 def test_select__nobody_came_within_a_moment(scene: Scene) -> None:
     """It sleeps after that, and the next time from the start."""
     scene.ask_back_to_back()
-    scene.selector.expect()
+    scene.selector.turn.expecting = True
     came, looks = scene.wait(0.001, step=MOMENT / 4)
     assert (came, 2 < looks < 10) == (False, True)
-    scene.selector.expect()
+    scene.selector.turn.expecting = True
     assert scene.wait(0.001) == (False, 1)
 
 
 def test_select__a_timer_comes_first(scene: Scene) -> None:
     """It looks no longer than the loop has time."""
     scene.ask_back_to_back()
-    scene.selector.expect()
+    scene.selector.turn.expecting = True
     came, looks = scene.wait(MOMENT / 100, step=MOMENT / 100)
     assert (came, looks < 5) == (False, True)
 
@@ -110,14 +110,14 @@ def test_select__a_timer_comes_first(scene: Scene) -> None:
 def test_select__only_a_timer_came(scene: Scene) -> None:
     """A short wait that ends without a request is none of a client's: the next one is slept through, too."""
     for _ in range(2):
-        scene.selector.expect()
+        scene.selector.turn.expecting = True
         assert scene.wait(MOMENT / 100, step=MOMENT / 100) == (False, 1)
 
 
 def test_select__other_work_is_left(scene: Scene) -> None:
     """A loop with work only looks, and stays awake once that is done."""
     scene.ask_back_to_back()
-    scene.selector.expect()
+    scene.selector.turn.expecting = True
     assert scene.wait(0) == (False, 0)
     assert scene.wait(comes_at=4) == (True, 4)
 
@@ -127,24 +127,44 @@ def test_select__one_processor() -> None:
     scene = Scene(alone=True)
     for _ in range(2):
         scene.writer.send(b"request")
-        scene.selector.expect()
+        scene.selector.turn.expecting = True
         assert scene.wait() == (True, 0)
     scene.close()
 
 
-class CountingLoop(WakefulLoop):
+def test_select__how_many_are_ready(scene: Scene) -> None:
+    """The turn knows, however it was waited for."""
+    other, its_end = socket.socketpair()
+    scene.selector.register(other, selectors.EVENT_READ)
+    scene.writer.send(b"request")
+    its_end.send(b"request")
+    for expecting in (False, True, True):
+        scene.selector.turn.expecting = expecting
+        scene.selector.select(LONG)
+        assert scene.selector.turn.ready == 2
+    other.recv(100)
+    assert scene.wait() == (True, 0)
+    assert scene.selector.turn.ready == 1
+    assert scene.wait(0) == (False, 0)
+    assert scene.selector.turn.ready == 0
+    other.close()
+    its_end.close()
+
+
+class CountingTurn(Turn):
     """Counts how often somebody was expected."""
 
     def __init__(self) -> None:
         super().__init__()
         self.times = 0
-        self.expect: Callable[[], None] = self._count
 
-    def _count(self) -> None:
-        self.times += 1
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "expecting" and value is True:
+            self.times += 1
 
 
-def test_expected__after_answers_that_are_replayed(tmp_path: Path) -> None:
+def test_current_turn__after_answers_that_are_replayed(tmp_path: Path) -> None:
     """The program tells its loop of them, and of no others."""
 
     async def ask() -> None:
@@ -156,13 +176,16 @@ def test_expected__after_answers_that_are_replayed(tmp_path: Path) -> None:
                 async with session.get(f"{running.url}/api/v1/now") as answer:
                     assert answer.status == HTTPStatus.OK
 
-    with asyncio.Runner(loop_factory=CountingLoop) as runner:
-        runner.run(ask())
+    with asyncio.Runner(loop_factory=WakefulLoop) as runner:
         loop = runner.get_loop()
-        assert isinstance(loop, CountingLoop)
-        assert 0 < loop.times < 5  # the first answer was not remembered
+        assert isinstance(loop, WakefulLoop)
+        loop.turn = turn = CountingTurn()
+        runner.run(ask())
+        assert 0 < turn.times < 5  # the first answer was not remembered
 
 
-async def test_expected__another_loop() -> None:
-    """Nothing happens."""
-    expected()()
+async def test_current_turn__another_loop() -> None:
+    """Nothing is known of it."""
+    turn = current_turn()
+    await asyncio.sleep(0)
+    assert (turn.ready, turn.expecting) == (0, False)
