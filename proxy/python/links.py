@@ -180,6 +180,10 @@ class PageLinks:
             return url[: url.index("/", _SCHEME) + 1]
         return url[: url.find("/", len(own)) + 1] if filenames.is_file(name) else ""
 
+    def is_apart(self, stem: str) -> bool:
+        """Whether it is the stem of every plain address that begins so: that of a host on which the index is not."""
+        return not self._own.startswith(stem) and not stem.startswith(self._own)
+
     def front_for(self, stem: str) -> str | None:
         """How the links to addresses with a stem begin, in place of it; None if each is to be made by itself."""
         if stem not in self._stems:

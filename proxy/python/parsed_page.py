@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from proxy.python.file_list import FilesByName, links_of
-from proxy.python.page import Page
-from proxy.python.plain_links import Link, PlainLink
+from proxy.python.page import File, Page
+from proxy.python.plain_links import Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class ParsedPage:
     def of(cls, page: Page) -> Self:
         """Index the files of a page by name, and sum it up."""
         links = links_of(page.files)
-        # A plain link has a digest.
-        hashed = all(isinstance(link, PlainLink) or link.digests or not link.fetchable for link in links)
-        bare = frozenset([link.origin for link in links if link.bare])
+        odd = [link for link in links if isinstance(link, File)]
+        hashed = all(link.digests or not link.fetchable for link in odd)  # a plain link has a digest
+        bare = frozenset([link.origin for link in links if not link.core_metadata and link.bare])
         return cls(page, FilesByName(page.files), Summary(hashed, bare, page.quarantined))
 
 

@@ -102,19 +102,37 @@ def _json_pieces(page: Page, links: PageLinks, projects: Iterable[str]) -> Itera
 
 def _plain_json(part: Sequence[Link], links: PageLinks) -> bytes | None:
     """JSON of links that differ from upstream's in the beginning of their addresses only; None if these are others."""
-    if not all(isinstance(link, PlainLink) for link in part):
+    if set(map(type, part)) != {PlainLink}:
         return None
+    text = msgspec.json.encode(part)
+    stem = links.stem(part[0].url, part[0].filename)
+    front = links.front_for(stem)
+    if front is not None and links.is_apart(stem):  # those of nearly all pages
+        between = _split(text, stem)
+        if len(between) == len(part) + 1:
+            return _joined(between, front)
     stems = {links.stem(link.url, link.filename) for link in part}
     if len(stems) > _STEMS:
         return None
-    text = msgspec.json.encode(part)
     for stem in sorted(stems, key=len, reverse=True):  # one may begin with another one
         front = links.front_for(stem)
         if front is None:
             return None
-        # No text in JSON has a quote without a backslash, and plain links have no other key of this name.
-        text = text.replace(b'"url":"%b' % stem.encode(), b'"url":"%b' % front.encode())
+        text = _joined(_split(text, stem), front)
     return text
+
+
+# No text in JSON has a quote without a backslash, and plain links have no other key of this name.
+
+
+def _split(text: bytes, stem: str) -> list[bytes]:
+    """JSON of plain links without the beginnings of the addresses that begin so."""
+    return text.split(b'"url":"%b' % stem.encode())
+
+
+def _joined(between: Iterable[bytes], front: str) -> bytes:
+    """JSON of plain links with other beginnings of these addresses."""
+    return (b'"url":"%b' % front.encode()).join(between)
 
 
 def _json_link(link: Link, links: PageLinks, *, html: bool) -> Any:  # noqa: ANN401 what can be encoded

@@ -191,6 +191,22 @@ def test_front_for__stems(url: str, stem: str, front: str | None) -> None:
         assert front + url[len(stem) :] == links.to(url, name)
 
 
+@pytest.mark.parametrize(
+    ("stem", "apart"),
+    [
+        ("https://files.example/", True),
+        ("http://index.example/", True),
+        ("https://index.example/", False),
+        ("https://index.example/base/", False),
+        ("https://index.example/base/a/", False),
+        ("", False),
+    ],
+)
+def test_is_apart(stem: str, apart: bool) -> None:
+    """What begins as the index does may have a longer stem, or none."""
+    assert PageLinks(Target("pypi", None, "simple/demo/"), SITE).is_apart(stem) is apart
+
+
 # Users
 
 SHOWN = [
