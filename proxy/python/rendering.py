@@ -122,11 +122,9 @@ def _plain_json(part: Sequence[Link], links: PageLinks) -> bytes | None:
     return text
 
 
-# No text in JSON has a quote without a backslash, and plain links have no other key of this name.
-
-
 def _split(text: bytes, stem: str) -> list[bytes]:
     """JSON of plain links without the beginnings of the addresses that begin so."""
+    # No text in JSON has a quote without a backslash, and plain links have no other key of this name.
     return text.split(b'"url":"%b' % stem.encode())
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.web.server import ClientConnection
 
 _MOST = 16  # answers; the first one waits for the others
-_FEW = 3  # clients; fewer than these are awake anyway, or gain nothing
+_FEW = 3  # sockets that are ready; with fewer nothing is gained
 
 
 class AnswerBatch:
