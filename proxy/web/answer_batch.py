@@ -7,6 +7,7 @@ answer of a batch the next ones are there, so it does not fall asleep in between
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from proxy.web.busy_answers import BusyAnswer
@@ -14,6 +15,8 @@ from proxy.web.wakeful_loop import Turn
 
 if TYPE_CHECKING:
     from proxy.web.server import ClientConnection
+
+_log = logging.getLogger(__name__)
 
 _MOST = 16  # answers; the first one waits for the others
 _FEW = 3  # sockets that are ready; with fewer nothing is gained
@@ -43,9 +46,14 @@ class AnswerBatch:
             self.leave()
 
     def leave(self) -> None:
-        """Send all that waits. Who has gone gets nothing."""
+        """Send all that waits. Who has gone gets nothing. Where one cannot be sent, only its own connection breaks."""
         waiting, self._waiting = self._waiting, []
         for connection, head, body, busy in waiting:
             transport = connection.transport
-            if transport is not None and not transport.is_closing():
+            if transport is None or transport.is_closing():
+                continue
+            try:
                 connection.send(head, body, None if busy is None else busy.descriptor)
+            except Exception:  # noqa: BLE001 such as MemoryError: the others are not at fault
+                _log.exception("answer not sent", extra={"client": connection.peer})
+                connection.reset()

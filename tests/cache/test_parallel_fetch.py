@@ -16,6 +16,7 @@ from proxy.cache.lanes import Job, Lanes
 from proxy.cache.parallel_fetch import ParallelFetch
 from proxy.errors import NotFound, StoreFull, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, WrongBytes
 from tests.cache.conftest import SITE, URL, HandClock, wanted
+from tests.meant_log import meant_log
 
 SEGMENT = 1000
 SIZE = 20 * SEGMENT
@@ -115,16 +116,10 @@ HARMLESS = [
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[logging.LogRecord]]:
-    """What the fetch logs; tracebacks are meant here, so that nobody else sees them."""
-    records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    monkeypatch.setattr(handler, "emit", records.append)
-    logger = logging.getLogger("proxy.cache.parallel_fetch")
-    monkeypatch.setattr(logger, "propagate", False)
-    logger.addHandler(handler)
-    yield records
-    logger.removeHandler(handler)
+def told() -> Iterator[list[logging.LogRecord]]:
+    """What the fetch logs."""
+    with meant_log("proxy.cache.parallel_fetch") as records:
+        yield records
 
 
 @pytest.mark.parametrize("error", HARMLESS, ids=lambda error: type(error).__name__)

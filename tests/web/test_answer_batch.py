@@ -18,8 +18,10 @@ from proxy.web.answer_batch import AnswerBatch
 from proxy.web.busy_answers import BusyAnswer
 from proxy.web.server import ClientConnection
 from proxy.web.wakeful_loop import Turn, WakefulLoop
+from tests.meant_log import meant_log
 
 MOST = 16  # answers that wait for each other
+NO_MEMORY = b"head that cannot be sent"
 
 Sent = tuple[bytes, bytes, int | None]
 
@@ -39,9 +41,16 @@ class Line:
 
     log: list[Sent]
     transport: Wire | None = field(default_factory=Wire)
+    peer: str = "127.0.0.1"
+    broken: bool = False  # it was reset
 
     def send(self, head: bytes, body: bytes, file: int | None) -> None:
+        if head == NO_MEMORY:
+            raise MemoryError
         self.log.append((head, body, file))
+
+    def reset(self) -> None:
+        self.broken = True
 
 
 @pytest.fixture
@@ -109,6 +118,18 @@ async def test_leave__a_client_has_gone(log: list[Sent], turn: Turn, lost: bool)
         gone.transport = None
     await asyncio.sleep(0)
     assert [head for head, _, _ in log] == [b"2"]
+
+
+async def test_leave__one_cannot_be_sent(log: list[Sent], turn: Turn) -> None:
+    """Its connection breaks, so that its client asks again, and the log says it. The others get theirs."""
+    batch, lines = AnswerBatch(turn), [Line(log) for _ in range(3)]
+    for line, head in zip(lines, (b"1", NO_MEMORY, b"3"), strict=True):
+        send(batch, line, head)
+    with meant_log("proxy.web.answer_batch") as told:
+        await asyncio.sleep(0)
+    assert [head for head, _, _ in log] == [b"1", b"3"]
+    assert [line.broken for line in lines] == [False, True, False]
+    assert [record.getMessage() for record in told] == ["answer not sent"]
 
 
 async def test_leave__its_file_was_closed(log: list[Sent], turn: Turn) -> None:
