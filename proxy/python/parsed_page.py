@@ -36,7 +36,7 @@ class ParsedPage:
         links = links_of(page.files)
         odd = [link for link in links if isinstance(link, File)]
         hashed = all(link.digests or not link.fetchable for link in odd)  # a plain link has a digest
-        bare = frozenset([link.origin for link in links if not link.core_metadata and link.bare])
+        bare = frozenset([link.origin for link in links if link.bare])
         return cls(page, FilesByName(page.files), Summary(hashed, bare, page.quarantined))
 
 
