@@ -2,7 +2,7 @@
 
 Called by `catalog` for a single link, and by `supplements` for what is known beside a page. A page that is in memory is
 asked itself, and so is a short one. Others have an outline beside them, which is made when the page has come, or
-when it is missed.
+when it is missed. Who asks for a page asks for its files next: short outlines that were read lately stay in memory.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from weakref import ref
 
+from proxy.bounded import Bounded
 from proxy.cache.documents import Document
 from proxy.model import Entry
 from proxy.python import outline
@@ -21,14 +22,17 @@ from proxy.python.sidecars import WORTH, Made, Sidecar, Sidecars
 from proxy.python.store_keys import outline_key
 
 _NAMES = 200  # that are looked up one by one: for more the page is parsed
+_SHORT = 64 << 10  # bytes of an outline that is read as a whole, and stays in memory
+_LATELY = 128  # of them
 
 
 class Outlines:
-    """Answers from outlines. It has no state of its own."""
+    """Answers from outlines. Mutable state: short ones that were read lately, by what they were made of."""
 
     def __init__(self, parsed: ParsedPages, sidecars: Sidecars) -> None:
         self._parsed = parsed
         self._sidecars = sidecars
+        self._lately: Bounded[str, _Outline] = Bounded(_LATELY)
 
     async def summary(self, document: Document) -> Summary:
         """The summary of a page. Raises UpstreamBroken if it is no index page, BlobDamaged."""
@@ -56,9 +60,20 @@ class Outlines:
     def _looked_up(self, entry: Entry, names: Collection[str]) -> Excerpt | None:
         if entry.size < WORTH or len(names) > _NAMES:
             return None
+        made_of = _made_of(entry)
+        known = self._lately.get(made_of)
+        if known is not None:
+            return known.excerpt(names)
         blob = self._sidecars.find(entry, outline_key(entry.key))
-        use = partial(_excerpt, names=names)
-        return self._sidecars.read(blob, _made_of(entry), OutlineFacts, use) if blob is not None else None
+        use = partial(self._read, made_of, names)
+        return self._sidecars.read(blob, made_of, OutlineFacts, use) if blob is not None else None
+
+    def _read(self, made_of: str, names: Collection[str], sidecar: Sidecar[OutlineFacts]) -> Excerpt | None:
+        if sidecar.size > _SHORT:
+            return _Outline(sidecar.facts, sidecar.read).excerpt(names)
+        body = sidecar.read(0, sidecar.size)
+        known = self._lately[made_of] = _Outline(sidecar.facts, lambda offset, size: body[offset : offset + size])
+        return known.excerpt(names)
 
     def _write_soon(self, entry: Entry, page: ParsedPage) -> None:
         if entry.size >= WORTH:
@@ -77,8 +92,16 @@ def _made_of(entry: Entry) -> str:
     return f"{entry.digest} {entry.content_type} {entry.url} {entry.key}"
 
 
-def _excerpt(sidecar: Sidecar[OutlineFacts], names: Collection[str]) -> Excerpt | None:
-    facts = sidecar.facts
-    if names and not facts.groups:
-        return None  # its links could not be written
-    return Excerpt(facts.summary, outline.look_up(sidecar.read, facts, names))
+class _Outline:
+    """One that can be read."""
+
+    def __init__(self, facts: OutlineFacts, read: outline.Read) -> None:
+        self._facts = facts
+        self._summary = facts.summary
+        self._read = read
+
+    def excerpt(self, names: Collection[str]) -> Excerpt | None:
+        """What `ask` gives. None if its links could not be written."""
+        if names and not self._facts.groups:
+            return None
+        return Excerpt(self._summary, outline.look_up(self._read, self._facts, names))

@@ -29,9 +29,10 @@ _LONGEST = 0.25  # and seconds after the first of them, at the latest
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adopted:
-    """Files are blobs now."""
+    """Files are blobs now. `fsynced`: so a power cut takes nothing of them."""
 
     rows: tuple[BlobRow, ...]
+    fsynced: bool
 
 
 @dataclass(slots=True, eq=False)

@@ -19,6 +19,7 @@ import re
 import shutil
 import stat
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from itertools import count
@@ -37,10 +38,10 @@ from proxy.storage.verification import SYNCED_FROM, stamp_of
 from proxy.storage.writing import write_all
 
 _REST = re.compile(r"[0-9a-f]{62}")
-_FRONT = re.compile(r"[0-9a-f]{2}")
 PART = ".tmp"  # the ending of a body that is being written beside its place
 _ABANDONED = 3600.0  # seconds after which nobody writes one any more
 _PATIENCE = 0.5  # seconds that a deletion waits for the index
+_TOGETHER = 1000  # names of files that are looked at together, about
 _TRIES = 5  # to make a file's folder
 
 
@@ -65,8 +66,8 @@ class BlobFiles:
     async def put(self, body: bytes, sha256: str) -> Record:
         """Write a body to a file and make that a blob. Raises StoreFull, StoreBroken.
 
-        A short body is not fsynced, so that nobody waits for the disk. It is checked after the next start, and dropped
-        if a power cut took some of it.
+        A short body is not fsynced, so that nobody waits for the disk. Once the machine has started anew it is checked,
+        and dropped if a power cut took some of it.
         """
         return await self._written(sha256, len(body), partial(write_all, [body]))
 
@@ -102,8 +103,7 @@ class BlobFiles:
             self._threads.health.worked(Component.FILES)
             record = Record(sha256, size, stamp, self._blobs.next_place())
             self._blobs.add(record)
-            # A power cut may take what was not fsynced: it has no stamp, and is checked after the next start.
-            self._backlog.add(Adopted(((sha256, size, stamp if synced else None, record.used),)))
+            self._backlog.add(Adopted(((sha256, size, stamp, record.used),), fsynced=synced))
             return record
 
     def delete(self, records: Sequence[Record], downloads: Sequence[str] = ()) -> Coroutine[Any, Any, None]:
@@ -132,19 +132,30 @@ class BlobFiles:
     async def sweep(self) -> list[Record]:
         """Take in files that have no row. Reads names, and sizes of those only. Gives the blobs that have no file.
 
-        One folder at a time, so that not all names are in memory at once. Raises StoreFull, StoreBroken.
+        A few folders at a time, so that not all names are in memory at once. Raises StoreFull, StoreBroken.
         """
         lost: list[Record] = []
-        there = await self._threads.files(_folders, self._folder.index / "sha256")
-        for number in range(256):
-            front = f"{number:02x}"
-            if front in there or self._blobs.in_folder(front):
-                lost += await self._sweep_folder(front)
+        fronts = deque(f"{number:02x}" for number in range(256))
+        while fronts:
+            known = self._known_in(fronts)
+            there = await self._threads.files(_names, self._folder.index / "sha256", list(known))
+            fronts.extendleft(reversed(list(known)[len(there) :]))
+            for front, names in there.items():
+                lost += await self._compare(known[front], names)
         return lost
 
-    async def _sweep_folder(self, front: str) -> list[Record]:
-        known = [sha256 for sha256 in self._blobs.in_folder(front) if not self.locks.held(sha256)]
-        there = set(await self._threads.files(_names, self._folder.index / "sha256", front))
+    def _known_in(self, fronts: deque[str]) -> dict[str, list[str]]:
+        """Take the next folders, and give the blobs that are known of each."""
+        known: dict[str, list[str]] = {}
+        count = 0
+        while fronts and count < _TOGETHER:
+            front = fronts.popleft()
+            known[front] = [sha256 for sha256 in self._blobs.in_folder(front) if not self.locks.held(sha256)]
+            count += len(known[front])
+        return known
+
+    async def _compare(self, known: Sequence[str], there: set[str]) -> list[Record]:
+        """See to what differs between the blobs that were known of a folder and the names in it."""
         unknown = [sha256 for sha256 in there if sha256 not in self._blobs and not self.locks.held(sha256)]
         if unknown:
             with self.locks.hold(unknown):
@@ -152,7 +163,8 @@ class BlobFiles:
                 for sha256, size in found:
                     self._blobs.add_found(sha256, size)
                 if found:
-                    self._backlog.add(Adopted(tuple((sha256, size, None, 0.0) for sha256, size in found)))
+                    rows = tuple((sha256, size, None, 0.0) for sha256, size in found)
+                    self._backlog.add(Adopted(rows, fsynced=False))
         lost = [record for sha256 in known if sha256 not in there and (record := self._blobs.get(sha256)) is not None]
         if not lost:
             return []
@@ -254,18 +266,22 @@ def delete(targets: Iterable[Path]) -> None:
             target.parent.rmdir()
 
 
-def _folders(folder: Path) -> set[str]:
-    """The folders of blobs in `folder`: the first two digits of their digests."""
-    try:
-        return {front for front in os.listdir(folder) if _FRONT.fullmatch(front)}  # noqa: PTH208 names are enough
-    except FileNotFoundError:
-        return set()
+def _names(folder: Path, fronts: Iterable[str]) -> dict[str, set[str]]:
+    """The digests that file names in these folders give, by folder; of the first folders, where they are many."""
+    found: dict[str, set[str]] = {}
+    count = 0
+    for front in fronts:
+        found[front] = set(_names_in(folder, front))
+        count += len(found[front])
+        if count >= _TOGETHER:
+            break
+    return found
 
 
-def _names(folder: Path, front: str) -> list[str]:
-    """The digests that file names in one of these folders give. What a kill left half written there is deleted."""
+def _names_in(folder: Path, front: str) -> list[str]:
+    """The digests that file names in one folder give. What a kill left half written there is deleted."""
     try:
-        names = os.listdir(folder / front)  # noqa: PTH208 as above
+        names = os.listdir(folder / front)  # noqa: PTH208 names are enough
     except (NotADirectoryError, FileNotFoundError):
         return []
     for name in names:

@@ -22,6 +22,7 @@ from typing import NamedTuple, Self, assert_never
 from diskcache import Cache, Disk
 from diskcache.core import MODE_BINARY, MODE_RAW
 
+from proxy import operating_system
 from proxy.storage import examination
 from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Saved, Used, Verified
 from proxy.storage.blob_table import BLOCK
@@ -34,6 +35,7 @@ from proxy.storage.unloaded import Totals
 _LAST = chr(0x10FFFF)
 _ENTRY = "e:"
 _BLOB = "b:sha256="
+_IN = "@"  # stands between a stamp and the run of the machine in which it holds
 _KEY = re.compile(r"b:sha256=[0-9a-f]{64}\Z")
 DATABASE = "cache.db"  # its name
 _PATIENCE = 1.0  # seconds that a change waits for it, before it is tried again
@@ -132,6 +134,7 @@ class IndexDatabase(Cache):  # type: ignore[misc]
 
     def __init__(self, directory: str, limit: int) -> None:
         self._limit = limit
+        self.boot = operating_system.boot_id()
         least, most = _LOG_PAGES
         self._log = pages = max(least, min(limit // (64 * _PAGE), most))
         try:
@@ -155,7 +158,7 @@ class IndexDatabase(Cache):  # type: ignore[misc]
         examination.put_aside(Path(directory, DATABASE))
         self.__init__(directory, self._limit)  # type: ignore[misc]
         with self.transact():
-            self._adopt(blobs)
+            self._adopt(blobs, fsynced=True)
             self._con.executemany(_SAVE, ((_ENTRY + key, MODE_RAW, text, sha256) for key, text, sha256 in entries))
 
     def totals(self) -> Totals:
@@ -185,7 +188,7 @@ class IndexDatabase(Cache):  # type: ignore[misc]
         bad: list[str] = []
         for key, size, stamp, used in rows:
             if isinstance(key, str) and _KEY.match(key) and type(size) is int and size >= 0:
-                good.append((key[len(_BLOB) :], size, stamp if isinstance(stamp, str) else None, used))
+                good.append((key[len(_BLOB) :], size, self._held(stamp), used))
             else:
                 bad.append(key)
         if bad:
@@ -199,7 +202,7 @@ class IndexDatabase(Cache):  # type: ignore[misc]
             "SELECT size, value, access_time FROM Cache WHERE key = ? AND raw = 1 AND mode = 2", (_BLOB + sha256,)
         ):
             if type(size) is int and size >= 0 and isinstance(used, float):
-                return sha256, size, stamp if isinstance(stamp, str) else None, used
+                return sha256, size, self._held(stamp), used
         return None
 
     def entry(self, key: str) -> bytes | None:
@@ -267,8 +270,8 @@ class IndexDatabase(Cache):  # type: ignore[misc]
         with self.transact():
             for change in changes:
                 match change:
-                    case Adopted(rows):
-                        self._adopt(rows)
+                    case Adopted(rows, fsynced):
+                        self._adopt(rows, fsynced=fsynced)
                     case Saved(key=key, text=text, sha256=sha256):
                         replaced |= dict.fromkeys(self._tags(key), change.since)
                         self._sql(_SAVE, (_ENTRY + key, MODE_RAW, text, sha256))
@@ -290,11 +293,25 @@ class IndexDatabase(Cache):  # type: ignore[misc]
                         assert_never(change)
             return {sha256: since for sha256, since in replaced.items() if self._unnamed(sha256)}
 
-    def _adopt(self, rows: Iterable[BlobRow]) -> None:
+    def _adopt(self, rows: Iterable[BlobRow], *, fsynced: bool) -> None:
         self._con.executemany(
             _ADOPT,
-            ((_BLOB + sha256, used, size, MODE_BINARY, blob_name(sha256), stamp) for sha256, size, stamp, used in rows),
+            (
+                (_BLOB + sha256, used, size, MODE_BINARY, blob_name(sha256), stamp if fsynced else self._passing(stamp))
+                for sha256, size, stamp, used in rows
+            ),
         )
+
+    def _passing(self, stamp: str | None) -> str | None:
+        """A stamp as it is written of a file that was not fsynced: with the run of the machine in which it holds."""
+        return f"{stamp}{_IN}{self.boot}" if stamp is not None and self.boot else None
+
+    def _held(self, stamp: object) -> str | None:
+        """A stamp that was written, if it holds: a power cut may have taken what was not fsynced before it."""
+        if not isinstance(stamp, str):
+            return None
+        stamp, passing, boot = stamp.partition(_IN)
+        return stamp if not passing or boot == self.boot else None
 
     def _tags(self, key: str) -> list[str]:
         """The sha256 that an entry names, if it is there."""

@@ -84,9 +84,9 @@ class ManyBodies:
         for sha256, size, stamp in stored:
             record = Record(sha256, size, stamp, self._blobs.next_place())
             self._blobs.add(record)
-            rows.append((sha256, size, None, record.used))  # without a stamp: it is checked after the next start
+            rows.append((sha256, size, stamp, record.used))
         if rows:
-            self._backlog.add(Adopted(tuple(rows)))
+            self._backlog.add(Adopted(tuple(rows), fsynced=False))
 
     def _write_files(self, bodies: Sequence[tuple[str, bytes]], stamps: list[str]) -> None:
         """In a thread. `stamps` grows with each file that is at its place. Raises OSError."""

@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from proxy import operating_system
 from proxy.errors import StoreError
 from proxy.events import Evicted, Stored
 from proxy.model import Blob, Digest, Entry
@@ -97,7 +96,7 @@ class DiskStore:
         self.resources = AsyncExitStack()  # what `close` closes last
         self._spools: set[str] = set()
         self._memory = Memory()
-        self._boot = operating_system.boot_id()
+        self._boot = index.boot
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 

@@ -118,7 +118,7 @@ class Upkeep:
                 self._index.close()  # the event loop's connection
                 self._blobs.all_loaded()
                 blobs = [
-                    # A large file has a stamp only if it was fsynced; others are checked again after the next start.
+                    # A large file has a stamp only if it was fsynced; others are checked again.
                     (sha256, size, stamp if size > INLINE else None, used)
                     for sha256, size, stamp, used in self._blobs.rows()
                 ]

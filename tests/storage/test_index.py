@@ -7,12 +7,14 @@ import pickle
 import sqlite3
 import tempfile
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy import operating_system
 from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Saved, Used, Verified
 from proxy.storage.index import IndexDatabase
 
@@ -28,7 +30,7 @@ def index(tmp_path: Path) -> Generator[IndexDatabase]:
 
 
 def _adopt(index: IndexDatabase, value: str = VALUE, size: int = 4, used: float = 5.0) -> None:
-    index.write([Adopted(((value, size, "stamp", used),))])
+    index.write([Adopted(((value, size, "stamp", used),), fsynced=True)])
 
 
 def test_write__blob_twice(index: IndexDatabase) -> None:
@@ -37,6 +39,34 @@ def test_write__blob_twice(index: IndexDatabase) -> None:
     _adopt(index, size=10, used=6.0)
 
     assert index.blobs().rows == [(VALUE, 10, "stamp", 6.0)]
+
+
+@pytest.mark.parametrize(("fsynced", "held"), [(True, "stamp"), (False, None)])
+def test_blobs__machine_started_anew(
+    index: IndexDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsynced: bool, held: str | None
+) -> None:
+    """The stamp of a file that was not fsynced holds until the machine starts anew: only a power cut takes bytes."""
+    index.write([Adopted(((VALUE, 4, "stamp", 5.0),), fsynced=fsynced)])
+    before = index.blob(VALUE), index.blobs().rows
+    index.close()
+    (tmp_path / "boot").write_text("another run of the machine", encoding="ascii")
+    monkeypatch.setattr(operating_system, "_BOOT_ID", tmp_path / "boot")
+
+    again, _, _ = IndexDatabase.open(tmp_path / "index", 1 << 30)
+
+    with closing(again):
+        assert ((VALUE, 4, "stamp", 5.0), [(VALUE, 4, "stamp", 5.0)]) == before
+        assert ((VALUE, 4, held, 5.0), [(VALUE, 4, held, 5.0)]) == (again.blob(VALUE), again.blobs().rows)
+
+
+def test_blobs__machine_that_does_not_say_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody knows whether the machine started anew, a file that was not fsynced has no stamp."""
+    monkeypatch.setattr(operating_system, "boot_id", lambda: "")
+    index, _, _ = IndexDatabase.open(tmp_path / "index", 1 << 30)
+    with closing(index):
+        index.write([Adopted(((VALUE, 4, "stamp", 5.0),), fsynced=False)])
+
+        assert index.blob(VALUE) == (VALUE, 4, None, 5.0)
 
 
 def test_write__all_or_none(index: IndexDatabase) -> None:
@@ -61,13 +91,13 @@ def test_write__in_order(index: IndexDatabase) -> None:
     """The last change of a key or a blob is what stays, whatever was before it in the same list."""
     index.write(
         [
-            Adopted(((VALUE, 4, None, 1.0),)),
+            Adopted(((VALUE, 4, None, 1.0),), fsynced=True),
             Saved("a", b"1", VALUE, 0.0),
             Dropped((VALUE,)),
             Saved("a", b"2", "new", 0.0),
         ]
     )
-    index.write([Saved("b", b"1", "new", 0.0), Forgotten("b", 0.0), Adopted(((VALUE, 5, None, 2.0),))])
+    index.write([Saved("b", b"1", "new", 0.0), Forgotten("b", 0.0), Adopted(((VALUE, 5, None, 2.0),), fsynced=True)])
     index.write([Used(((9.0, VALUE), (9.0, "unknown"))), Verified(VALUE, "stamp")])
 
     assert (index.entry("a"), index.keys("")) == (b"2", [("a", "new")])

@@ -86,7 +86,7 @@ async def test_put_all__waits_for_the_index(tmp_path: Path) -> None:
     """Not more changes wait than half of what may."""
     async with opened(tmp_path) as store:
         for _ in range(6_000):
-            store._backlog.add(Adopted(()))
+            store._backlog.add(Adopted((), fsynced=False))
         assert await store.put_all(_NAMED[:1])
         assert len(store._backlog._waiting) <= 5_000 + 1
 
