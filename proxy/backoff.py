@@ -43,6 +43,11 @@ class Backoff(Generic[_Key]):
         """The next failure begins anew."""
         self._pauses.pop(key, None)
 
+    @property
+    def unused(self) -> bool:
+        """Whether nobody failed: then nobody is left alone, whatever the key."""
+        return not self._pauses
+
     def active(self, key: _Key, now: float) -> bool:
         """Whether `key` is left alone now."""
         pause = self._pauses.get(key)

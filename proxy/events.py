@@ -5,7 +5,7 @@ Every room passes them to a `ports.Observer`; `app` connects `metrics` and the a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from proxy.model import Kind, Outcome, Source
 from proxy.user_agent import UNKNOWN, UserAgent
@@ -14,8 +14,7 @@ OWN = "-"  # the upstream of the program's own pages
 HITS = frozenset({Outcome.HIT, Outcome.SHARED, Outcome.STALE, Outcome.REVALIDATED})  # no download of their own
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(msgspec.Struct, frozen=True):
     """One answered request. Sizes in bytes, times in seconds.
 
     `first_byte`: from the request until its answer began to leave; None: nothing left. `stale_age`: of a copy that
@@ -39,16 +38,14 @@ class Served:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True):
     """Body bytes from upstream, reported as they arrive."""
 
     upstream: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamAsked:
+class UpstreamAsked(msgspec.Struct, frozen=True):
     """One request on the wire, each hop and each further try: its answer's head has arrived, or will not.
 
     `status`: of the answer; 0: none came. `seconds`: from the request to the head of its answer. `conditional`:
@@ -61,31 +58,27 @@ class UpstreamAsked:
     conditional: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamFailed:
+class UpstreamFailed(msgspec.Struct, frozen=True):
     """A request to upstream failed; `reason` as in `errors.UpstreamError`."""
 
     upstream: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatched:
+class Mismatched(msgspec.Struct, frozen=True):
     """A whole body came that does not have the digest that the index promised."""
 
     upstream: str
 
 
-@dataclass(frozen=True, slots=True)
-class Discarded:
+class Discarded(msgspec.Struct, frozen=True):
     """A download ended, and some of the bytes that it fetched are neither kept nor were sent. Size in bytes."""
 
     upstream: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Foreseen:
+class Foreseen(msgspec.Struct, frozen=True):
     """Something was asked for ahead of a client. Size in bytes, as it is stored.
 
     `outcome`: `fetched`, it came from upstream; later `used` or `unused`, whether a client asked for it in time.
@@ -97,24 +90,21 @@ class Foreseen:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Evicted:
+class Evicted(msgspec.Struct, frozen=True):
     """A blob was removed to make room. Size in bytes. `reason`: `limit` (the setting `disk`) or `disk` (it is full)."""
 
     size: int
     reason: str = "limit"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """What the store holds after a change: bytes and blobs."""
 
     size: int
     blobs: int
 
 
-@dataclass(frozen=True, slots=True)
-class DiskMeasured:
+class DiskMeasured(msgspec.Struct, frozen=True):
     """The file system of the data folder, in bytes, and the seconds for which the longest unused blob was not used."""
 
     free: int | None  # None: it does not say
@@ -122,23 +112,20 @@ class DiskMeasured:
     longest_unused: float | None  # None: nothing is stored, or its last use is not known
 
 
-@dataclass(frozen=True, slots=True)
-class Flying:
+class Flying(msgspec.Struct, frozen=True):
     """The number of downloads under way changed."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tunnelled:
+class Tunnelled(msgspec.Struct, frozen=True):
     """Bytes that went through a tunnel, by direction, reported as they pass."""
 
     to_client: int = 0
     to_host: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WarmRun:
+class WarmRun(msgspec.Struct, frozen=True):
     """A run of a `[[warm]]` of the settings ended. `came_size` in bytes; `refused`: what could not be had, and why.
 
     `outcome`: `complete`, `incomplete` (some could not be had), `failed` (it ended without a report).

@@ -6,8 +6,9 @@ import enum
 import hashlib
 import re
 from collections.abc import MutableMapping
-from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
+
+import msgspec
 
 from proxy import address_text
 
@@ -18,8 +19,7 @@ _HEX = re.compile(r"[0-9a-f]+")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True):
     """A named hash of a body, such as `sha256=9f86d0…`; `value` is lower-case hexadecimal."""
 
     algorithm: str
@@ -87,8 +87,7 @@ _OUTCOMES = {Source.CACHE: Outcome.HIT, Source.SHARED: Outcome.SHARED, Source.UP
 _SOURCES = {outcome: source for source, outcome in _OUTCOMES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """The range of a request (RFC 9110 §14.1.2), in bytes: from `start` to before `end`, or the last `suffix` bytes."""
 
     start: int = 0
@@ -109,8 +108,7 @@ class Span:
         return self.suffix if self.end is None else self.end - self.start
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """The bytes `[start, end)` of a representation of `size` bytes (RFC 9110 §14.4)."""
 
     start: int
@@ -118,8 +116,7 @@ class Part:
     size: int | None  # None where upstream does not say it
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A request's address below a mount, decoded once.
 
     `host` is None for what lies below the mount's base URL, else the foreign host (`host` or `host:port`) of a
@@ -132,17 +129,17 @@ class Target:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """Who sends a request."""
 
     name: str = "-"  # the same on all connections of a client
     shared: bool = False  # other clients may have the same name
-    handed_out: MutableMapping[str, str] = field(default_factory=dict)  # the snapshot of each suite, on this connection
+    handed_out: MutableMapping[str, str] = msgspec.field(
+        default_factory=dict
+    )  # the snapshot of each suite, on this connection
 
 
-@dataclass(frozen=True, slots=True)
-class Query(Generic[T_co]):
+class Query(msgspec.Struct, Generic[T_co], frozen=True):
     """What a client asks for, read once at the edge (RFC 9110). `target` is a `Target`, or an `ArchiveAddress`."""
 
     target: T_co
@@ -157,10 +154,14 @@ class Query(Generic[T_co]):
     format: str | None = None  # the value of ?format= (PEP 691)
     waited: int = 0  # how often the client was redirected here while the answer was not ready
     user_agent: str | None = None
-    authorization: str | None = field(default=None, repr=False)  # RFC 9110 §11.6.2
-    client: Client = field(default_factory=Client)
+    authorization: str | None = None  # RFC 9110 §11.6.2
+    client: Client = msgspec.field(default_factory=Client)
     ahead: bool = False  # no client waits for the answer
     base: str = ""  # by which the client surely reaches this cache: scheme, host and port, without a slash
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "authorization")
+        return f"Query({', '.join(shown)})"
 
     @property
     def head(self) -> bool:
@@ -168,8 +169,7 @@ class Query(Generic[T_co]):
         return self.method == "HEAD"
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(msgspec.Struct, frozen=True):
     """The upstream that a mount stands for, as the services see it. `base` ends in a slash."""
 
     mount: str
@@ -202,16 +202,14 @@ class Site:
         return port != 0 and (host in self.own or f"{host}:{port}" in self.own)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """An index of a group: a mount, and the path below it where project pages are."""
 
     mount: str
     index: str
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Several indexes at one mount, in order: the first that has a project answers for it.
 
     `pins`: patterns of normalised names (`torch*`), and the one member that may answer for those projects.
@@ -222,8 +220,7 @@ class Group:
     pins: tuple[tuple[str, Member], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct, frozen=True):
     """One GET to upstream. `site` says what is allowed, and whose counters the bytes go to.
 
     `kind`: where requests queue, pages come before files; a host may fail at one and not at the other.
@@ -233,14 +230,13 @@ class UpstreamRequest:
 
     url: str
     site: Site
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     kind: Kind = Kind.FILE
     bulk: bool = False
     own: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Validator:
+class Validator(msgspec.Struct, frozen=True):
     """Upstream's validators of a representation (RFC 9110 §8.8)."""
 
     etag: str | None = None
@@ -270,8 +266,7 @@ class Validator:
         return {name: value for name, value in fields.items() if value}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """What the store knows of one address: the blob with its body, and what upstream said about it."""
 
     key: str
@@ -292,8 +287,7 @@ class Entry:
         return self.promised if self.promised is not None and self.promised.algorithm == algorithm else None
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(msgspec.Struct, frozen=True):
     """A body on disk, named by its sha256. `path` may be opened only through a lease of the store."""
 
     digest: Digest

@@ -58,13 +58,14 @@ def test_failed__worth_no_more(at_most: float) -> None:
 def test_succeeded__begins_anew() -> None:
     """Who succeeds is not left alone, and its next failure is the first one; others are as they were."""
     backoff = Backoff[str](1.0, 30.0, 10)
+    assert backoff.unused
     for key in ("a", "a", "b"):
         backoff.failed(key, 0.0)
     backoff.failed("a", 5.0)
     backoff.succeeded("a")
     assert [0.0, 1.0] == [pause(backoff, 5.0), pause(backoff, 0.0, "b")]
     backoff.failed("a", 5.0)
-    assert 1.0 == pause(backoff, 5.0)
+    assert (1.0, False) == (pause(backoff, 5.0), backoff.unused)
 
 
 def test_failed__bounded() -> None:

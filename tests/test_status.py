@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from proxy.events import DiskMeasured, Fetched, Served, Stored, UpstreamAsked, UpstreamFailed, WarmRun
 from proxy.history import DaySum, ProjectSum
@@ -112,7 +112,7 @@ async def test_again() -> None:
     own = told_in_short.prepare(_served("/", upstream="-"))
     for client in ("10.0.0.7", "10.0.0.8"):
         clock.advance(1)
-        told(replace(_served("/pypi/a.whl"), client=client, seconds=2.0))
+        told(structs.replace(_served("/pypi/a.whl"), client=client, seconds=2.0))
         told_in_short.again(wheel, clock.now(), client, 2.0, UNKNOWN)
         told_in_short.again(own, clock.now(), client, 2.0, UNKNOWN)
 
@@ -124,7 +124,7 @@ async def test_now__projects_of_answers() -> None:
     """A page says its project, a file's name tells it."""
     status = Status(SteppedClock(), 5000, None, lambda upstream, name: (f"{upstream} {name}", None))
     status(_served("/pypi/packages/a%20b.whl?x=/y"))
-    status(replace(_served("/pypi/simple/six/"), project="six"))
+    status(structs.replace(_served("/pypi/simple/six/"), project="six"))
 
     assert ["six", "pypi a b.whl"] == [one.project for one in (await _now(status)).answers]
 

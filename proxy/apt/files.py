@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from msgspec import structs
+
 from proxy.apt import packages
 from proxy.apt.addresses import ArchiveAddress, ArchiveQuery
 from proxy.apt.catalog import Catalog
@@ -87,11 +89,11 @@ class Files:
         else:
             answer = await self._unlisted.file(query, self._wanted(address), Kind.FILE)
             stands, unchanged = answer.stands, self._catalog.unchanged(address)
-            answer = replace(answer, stands=lambda: unchanged() and (stands is None or stands()))
+            answer = structs.replace(answer, stands=lambda: unchanged() and (stands is None or stands()))
         if key in self._prefetched and not query.head:
             # It was fetched for this client: without this, no client would count as the one that caused the download.
             del self._prefetched[key]
-            return replace(answer, outcome=Outcome.MISS, source=Source.UPSTREAM, age=None)
+            return structs.replace(answer, outcome=Outcome.MISS, source=Source.UPSTREAM, age=None)
         return answer
 
     async def document(self, query: ArchiveQuery) -> Representation:
@@ -155,10 +157,10 @@ class Files:
             )
             stands = self._catalog.unchanged(address)
             if entry is None or not isinstance(body, Blob):
-                return replace(answer, stands=stands)
+                return structs.replace(answer, stands=stands)
             if entry.checked < vouched.since and entry.promised is not None:
-                await self._store.save(replace(entry, checked=self._clock.now()))
-            return replace(answer, stands=stands, age=max(self._clock.now() - entry.checked, 0.0))
+                await self._store.save(structs.replace(entry, checked=self._clock.now()))
+            return structs.replace(answer, stands=stands, age=max(self._clock.now() - entry.checked, 0.0))
         assert failure is not None, "an index lists it, and it failed"
         if isinstance(failure, NotFound) and vouched.present:
             self._gone(address)

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from proxy.apt import paths, release, suites
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.indexes import Indexes
@@ -186,7 +188,7 @@ class SuiteHistories:
         if present.listing.body is not None:
             return
         if present.signature is not None:
-            signature = replace(present.signature.entry, key=history.signature_key(present.name))
+            signature = structs.replace(present.signature.entry, key=history.signature_key(present.name))
             if not await self._store.save(signature):
                 return
         await self._store.save(present.listing.entry)
@@ -227,8 +229,8 @@ class SuiteHistories:
 def _confirmed(received: Received, found: Received | None, now: float) -> Received:
     """The same file, confirmed `now`, as upstream describes it by now."""
     if found is None:
-        return replace(received, entry=replace(received.entry, checked=now))
-    entry = replace(received.entry, validator=found.entry.validator, checked=now)
+        return replace(received, entry=structs.replace(received.entry, checked=now))
+    entry = structs.replace(received.entry, validator=found.entry.validator, checked=now)
     return replace(received, entry=entry, settled=found.settled)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from msgspec import structs
+
 from proxy.apt.addresses import ArchiveQuery
 from proxy.apt.policy import MOUNT
 from proxy.bounded import Bounded
@@ -75,7 +77,7 @@ class UnlistedFiles:
         left = wanted.site.ttl - age if outcome is Outcome.HIT else 0.0
         until = self._clock.monotonic() + left if left > 0 else 0.0
         answer = self._answer(blob, kind, Source.CACHE, blob.digest, entry.validator.last_modified)
-        return replace(
+        return structs.replace(
             answer,
             outcome=outcome,
             fresh_until=until,
@@ -111,7 +113,7 @@ class UnlistedFiles:
         entry = document.entry
         body = self._store.blob(entry.digest) or await document.read()
         answer = self._answer(body, kind, document.source, entry.digest, entry.validator.last_modified)
-        return replace(answer, outcome=document.outcome, age=document.age)
+        return structs.replace(answer, outcome=document.outcome, age=document.age)
 
     def _answer(
         self, body: bytes | Body, kind: Kind, source: Source, digest: Digest | None, date: str | None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+
+from msgspec import structs
 
 from proxy.bundles import layout
 from proxy.bundles.manifest import BadBundle, BundleMember
@@ -102,7 +103,7 @@ def known(member: BundleMember, now: float) -> list[Entry]:
         if not all(map(_is_field, fields)) or not entry.url.isprintable() or len(entry.url) > _LONGEST:
             raise BadBundle(f"{layout.MANIFEST} is wrong of {shown(member.path)}: an entry has what no answer has.")
         if max(entry.stored, entry.checked) > now:
-            entry = replace(entry, stored=min(entry.stored, now), checked=min(entry.checked, now))  # noqa: PLW2901
+            entry = structs.replace(entry, stored=min(entry.stored, now), checked=min(entry.checked, now))  # noqa: PLW2901
         found.append(entry)
     return found
 

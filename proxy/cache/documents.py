@@ -11,8 +11,11 @@ import hashlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
+
+import msgspec
+from msgspec import structs
 
 from proxy.bounded import Bounded
 from proxy.cache import freshness
@@ -39,8 +42,7 @@ _LONG = 1 << 20  # bytes of a document that is read and hashed in a thread
 _NEGATIVES = 10_000  # addresses remembered as not found, at most
 
 
-@dataclass(frozen=True, slots=True)
-class WantedDocument:
+class WantedDocument(msgspec.Struct, frozen=True):
     """A document that a client wants. `accept`: the `Accept` of the request upstream.
 
     `revalidate`: a stored copy is revalidated even if it is fresh. `anew`: even if it was revalidated a moment ago.
@@ -61,8 +63,7 @@ class WantedDocument:
     anew: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A body and where it came from. `fresh_until` is in seconds of the monotonic clock.
 
     A stored body stays on disk: by the entry's digest most callers know what they made of it the last time.
@@ -228,7 +229,7 @@ class Documents:
                 now = self._clock.now()
                 if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
                     self._patience.answered(wanted.url, since)
-                    renewed = replace(entry, checked=now)
+                    renewed = structs.replace(entry, checked=now)
                     await self._store.save(renewed)
                     return _Refreshed(renewed, confirmed=True)
                 if reply.status != HTTPStatus.OK:

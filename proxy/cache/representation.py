@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from proxy.cache import freshness
 from proxy.cache.downloads import Body
@@ -16,8 +17,7 @@ LASTING = "max-age=365000000, immutable, public"  # what PyPI says of files; uv 
 CHANGING = "no-cache"  # of what may change at any time: it is revalidated at each use
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(msgspec.Struct, frozen=True):
     """One answer's content. `etag` has its quotes. `fresh_until`: seconds of the monotonic clock, for reuse.
 
     `stands`: whether what it was judged by is still so; an answer that is reused is held to it each time.

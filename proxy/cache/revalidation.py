@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from http import HTTPStatus
+
+from msgspec import structs
 
 from proxy.bounded import Bounded
 from proxy.cache import freshness
@@ -53,7 +54,7 @@ async def conditional(
     async with AsyncExitStack() as stack:
         try:
             reply = await stack.enter_async_context(
-                upstream.get(replace(request, headers={**request.headers, **conditions}))
+                upstream.get(structs.replace(request, headers={**request.headers, **conditions}))
             )
         except (NotFound, UpstreamError) as error:
             if down or not conditions or isinstance(error, _CLEAR):
@@ -123,7 +124,7 @@ class Revalidator:
             self._changed[wanted.key] = entry  # a client that did not wait for this fetches it the next time
             return Outcome.MISS
         if self._store.find(entry.key) == entry:  # else another file, or nothing, is there by now: nothing to renew
-            await self._store.save(replace(entry, checked=self._clock.now()))
+            await self._store.save(structs.replace(entry, checked=self._clock.now()))
         return Outcome.REVALIDATED
 
     async def _same(self, wanted: WantedFile, entry: Entry, *, exact: bool) -> bool:
@@ -134,7 +135,7 @@ class Revalidator:
             length = entry.size
             conditions.pop("If-Modified-Since", None)
             if not freshness.is_settled(known.last_modified, entry.stored):
-                known = replace(known, last_modified=None)  # RFC 9110 §8.8.2.2: it may have changed twice since
+                known = structs.replace(known, last_modified=None)  # RFC 9110 §8.8.2.2: it may have changed twice since
         try:
             # A range, so that an upstream with another file, or without conditions, does not begin to send the whole.
             return await self._answered(wanted, known, length, {"Range": "bytes=0-0", **conditions}, {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-_GATHER = 0.03  # seconds without a further file after which those that wait are written,
+_GATHER = 0.25  # seconds without a further file after which those that wait are written,
 _LONGEST = 1.0  # seconds after the first of them, at the latest,
 _FILES = 128  # or as soon as there are so many,
 _BYTES = 32 << 20  # or they take so many bytes of memory

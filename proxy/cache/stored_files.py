@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import replace
+
+from msgspec import structs
 
 from proxy.cache.flight import WantedFile
 from proxy.cache.single_flight import SingleFlight
@@ -56,7 +57,7 @@ class StoredFiles:
                 _log.warning("stored file not compared", extra={"reason": str(error)})
                 return False
             if self._store.find(entry.key) == entry:  # else another file, or nothing, is there by now
-                await self._store.save(replace(entry, promised=known, proved=entry.proved or known == promised))
+                await self._store.save(structs.replace(entry, promised=known, proved=entry.proved or known == promised))
         return known == promised
 
     async def record(self, wanted: WantedFile, blob: Blob, validator: Validator) -> None:
@@ -64,7 +65,7 @@ class StoredFiles:
         entry, digest = self._entry(wanted, blob, validator), wanted.digest
         await self._store.save(entry)
         if digest is not None and digest.strong and digest.algorithm != "sha256":
-            await self._store.save(replace(entry, key=_digest_key(digest)))
+            await self._store.save(structs.replace(entry, key=_digest_key(digest)))
 
     async def close(self) -> None:
         """Break off the hashing under way."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Literal, Self
 
+from msgspec import structs
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -276,7 +276,9 @@ class Settings(BaseSettings):
         """
         alone = shadowing(self.groups)
         return tuple(
-            replace(upstream.site(shadows=upstream.mount in alone, known=known(upstream.mount)), parent=self.parent)
+            structs.replace(
+                upstream.site(shadows=upstream.mount in alone, known=known(upstream.mount)), parent=self.parent
+            )
             for upstream in self.with_builtin().upstreams
         )
 

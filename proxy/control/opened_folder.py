@@ -9,9 +9,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from msgspec import structs
 
 from proxy.bundles.importing import Imported, ImportWish
 from proxy.bundles.tar_file import RangeOf, TarFile, nowhere
@@ -164,7 +165,9 @@ class OpenedFolder:
 
         settings, store, clock, upstream = self._settings, self._store, MachineClock(), NoUpstream()
         # Which hosts' pages count depends on credentials, too. The cache that will serve them knows those.
-        sites = {site.mount: replace(site, own=None) for site in settings.sites()} if settings is not None else {}
+        sites = (
+            {site.mount: structs.replace(site, own=None) for site in settings.sites()} if settings is not None else {}
+        )
         documents = Documents(store, upstream, clock, Bodies(clock, 0), Patience(upstream, clock))
         try:
             async with ImportedPages.of_store(sites, store, documents, clock) as pages:

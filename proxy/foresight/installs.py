@@ -61,9 +61,10 @@ class Install:
 
     def project(self, name: str) -> Project | None:
         """A project by its normalised name; None if there are too many already."""
-        if name not in self.projects and len(self.projects) >= _PROJECTS:
-            return None
-        return self.projects.setdefault(name, Project())
+        known = self.projects.get(name)
+        if known is None and len(self.projects) < _PROJECTS:
+            known = self.projects[name] = Project()
+        return known
 
     def asked_page(self, name: str, page: Target) -> None:
         """The client asked for a page of a project."""

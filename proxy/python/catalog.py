@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from proxy.cache.documents import Document
 from proxy.cache.flight import Location, WantedFile
@@ -43,8 +44,7 @@ _NEEDED = WaitLimit(10.0, 10.0)
 _OPTIONAL = WaitLimit(5.0, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """What pages say of a file. `page`: the stored page that lists it.
 
     `failure`: why nothing certain is known: a page that may list the file could not be read.

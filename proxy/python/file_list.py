@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import overload
+
+from msgspec import structs
 
 from proxy.python.filenames import tells
 from proxy.python.page import File
@@ -97,4 +98,4 @@ def file_of(link: Link) -> File:
 
 
 def _with(link: Link, project: str) -> File:
-    return replace(file_of(link), project=project)
+    return structs.replace(file_of(link), project=project)

@@ -7,7 +7,7 @@ algorithm. Never fetches a file, and never drops one.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from proxy.cache.freshness import is_fresh
 from proxy.cache.revalidation import Revalidator
@@ -96,7 +96,7 @@ class FileValidity:
             return listing
         listing = await self._catalog.look_up(target, site, _LIMIT, stored=True)
         if listing.file is None and listing.failure is None and not is_volatile(target, site):
-            await self._write(entry, replace(entry, checked=self._clock.now(), proved=True))
+            await self._write(entry, structs.replace(entry, checked=self._clock.now(), proved=True))
         return listing
 
     async def _metadata_matches(self, entry: Entry, listed: File) -> bool:
@@ -108,7 +108,9 @@ class FileValidity:
 
     async def _proved(self, entry: Entry, promised: Digest | None) -> Entry:
         """Record that pages were read, and what they promise, where that was in doubt."""
-        return entry if entry.proved else await self._write(entry, replace(entry, promised=promised, proved=True))
+        return (
+            entry if entry.proved else await self._write(entry, structs.replace(entry, promised=promised, proved=True))
+        )
 
     async def _write(self, before: Entry, entry: Entry) -> Entry:
         if self._store.find(before.key) == before:  # else another file, or nothing, is there by now

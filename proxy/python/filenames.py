@@ -6,6 +6,7 @@ Never decides what is installed: clients have their own rules, and the cache ser
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from packaging.utils import (
     InvalidSdistFilename,
@@ -24,6 +25,7 @@ _FILE_ENDINGS = (
 _PAGE_ENDINGS = (".html", ".htm")
 _BINARY_ENDINGS = (".whl", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".egg", ".exe", ".msi", ".metadata", ".tar")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]")
+_REMEMBERED = 2_000  # names
 _LONGEST = 255  # bytes: the most that clients' file systems take
 _ATTACHED = (".metadata", ".metadata.json", ".asc", ".sig", ".provenance", ".attestation", "-variants.json")
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.[a-z0-9]+)?|tgz|tbz2?|txz|zip|exe|msi|rpm|deb|dmg)", re.IGNORECASE)
@@ -66,6 +68,7 @@ def tells(name: str, project: str) -> bool:
     return name.lower().replace("_", "-").replace(".", "-").startswith(f"{project}-") or project_of(name) == project
 
 
+@lru_cache(maxsize=_REMEMBERED)  # an answer asks several times
 def project_of(filename: str) -> NormalizedName | None:
     """The project of a distribution, or of a file that belongs to one. A best guess for old names; else None.
 

@@ -11,6 +11,8 @@ import hashlib
 from dataclasses import replace
 from functools import partial
 
+from msgspec import structs
+
 from proxy.cache.downloads import Body, Downloads
 from proxy.cache.file_opener import FileOpener
 from proxy.cache.flight import WantedFile
@@ -87,7 +89,7 @@ class Files:
             if outcome is not Outcome.MISS:
                 immutable = _is_immutable(wheel, site, listing, vouched=is_vouched(entry))
                 answer = self._metadata_answer(site, blob, Source.CACHE, listing, immutable=immutable)
-                return replace(answer, outcome=outcome, age=self._age(entry))
+                return structs.replace(answer, outcome=outcome, age=self._age(entry))
         listing = await self._catalog.find(wheel, site)
         try:
             return await self._fetched_metadata(key, wheel, site, name, listing)
@@ -170,7 +172,7 @@ class Files:
         if page is None or not immutable:
             return answer
         until = self._clock.monotonic() + site.ttl
-        return replace(answer, fresh_until=until, stands=partial(self._store.stands, page))
+        return structs.replace(answer, fresh_until=until, stands=partial(self._store.stands, page))
 
 
 def _is_immutable(target: Target, site: Site, listing: Listing, *, vouched: bool = False) -> bool:

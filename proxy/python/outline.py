@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from zlib import crc32
 
@@ -61,8 +60,7 @@ class _OutlinedLink(msgspec.Struct, array_like=True, gc=False):
         return PlainLink(**msgspec.structs.asdict(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Excerpt:
+class Excerpt(msgspec.Struct, frozen=True):
     """The answer to who asked a page for files of some names: its summary, and the files by name."""
 
     summary: Summary

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from urllib.parse import unquote
+
+import msgspec
 
 from proxy.model import ALGORITHMS, Digest
 
@@ -44,14 +45,15 @@ def _empty() -> Mapping[str, object]:
     return EMPTY
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(msgspec.Struct, frozen=True):
     """One link of a page: to a distribution, or to any other file."""
 
     filename: str
     url: str  # upstream's, absolute, with its query, without a fragment; of any scheme that an installer may follow
     digests: tuple[Digest, ...] = ()  # those that can be checked, the most trusted first
-    hashes: Mapping[str, object] = field(default_factory=_empty)  # those that cannot be checked here, by algorithm
+    hashes: Mapping[str, object] = msgspec.field(
+        default_factory=_empty
+    )  # those that cannot be checked here, by algorithm
     requires_python: str | None = None  # PEP 345's specifiers, unescaped
     core_metadata: bool | Digest | None = None  # of its `.metadata` file (PEP 658, 714); None: the page does not say
     yanked: bool | str = False  # PEP 592: true, or the reason
@@ -61,7 +63,9 @@ class File:
     provenance: str | None = None  # an address outside of the index (PEP 740)
     fragment: str = ""  # of the link, unless it is just a digest: `main`, `egg=name`
     project: str = ""  # whose page lists it, normalised, where its name does not tell
-    extra: Mapping[str, object] = field(default_factory=_empty)  # further keys of JSON, or further attributes of HTML
+    extra: Mapping[str, object] = msgspec.field(
+        default_factory=_empty
+    )  # further keys of JSON, or further attributes of HTML
 
     @property
     def small(self) -> bool:
@@ -94,8 +98,7 @@ class File:
         return not self.core_metadata and self.filename.endswith(".whl") and self.fetchable
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """All links of a project. `html`: the form that it came in; HTML has no place for sizes and versions."""
 
     name: str
@@ -109,10 +112,10 @@ class Page:
         str, ...
     ] = ()  # addresses of folders that a page in HTML links to: a listing, or the root of an index
     root: bool = False  # by its form it is a list of projects
-    meta: Mapping[str, object] = field(
+    meta: Mapping[str, object] = msgspec.field(
         default_factory=_empty
     )  # further keys of JSON's `meta`, or the contents of further `pypi:` metas of HTML
-    extra: Mapping[str, object] = field(default_factory=_empty)  # further keys of JSON at the top
+    extra: Mapping[str, object] = msgspec.field(default_factory=_empty)  # further keys of JSON at the top
 
     @property
     def quarantined(self) -> bool:

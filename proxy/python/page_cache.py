@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
+
+from msgspec import structs
 
 from proxy.bounded import Bounded
 from proxy.cache.documents import Document, Documents, WantedDocument
@@ -166,7 +167,7 @@ class PageCache:
         """Make upstream send the whole page: a 304 would not renew links that expire."""
         entry = self._store.find(key)
         if entry is not None and entry.validator != Validator():
-            await self._store.save(replace(entry, validator=Validator()))
+            await self._store.save(structs.replace(entry, validator=Validator()))
 
     def _found(self, address: PageAddress) -> None:
         folder = _folder(address)

@@ -7,7 +7,8 @@ it in the form that `negotiation` chose (ADR 13). Never merges the pages of two 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec import structs
 
 from proxy.cache.documents import Document
 from proxy.cache.representation import Representation
@@ -135,7 +136,7 @@ class Pages:
                     raise
             else:
                 # A member before this one may have the project in a moment.
-                return replace(shown, fresh_until=0.0) if number else shown
+                return structs.replace(shown, fresh_until=0.0) if number else shown
         raise NotFound("No index of this group has such a project.")
 
     async def _got(self, address: PageAddress, *, no_cache: bool) -> tuple[Document, Supplement]:
@@ -147,7 +148,7 @@ class Pages:
             left = await self._supplements.withdrawn(address, stored) if stored is not None else None
             if stored is None or left is None:
                 raise
-            return replace(stored, outcome=Outcome.STALE), left
+            return structs.replace(stored, outcome=Outcome.STALE), left
         supplement = await self._supplements.of(address, document)
         if not self._cache.reaches(document):
             supplement = await self._supplements.limited(address, document, supplement)

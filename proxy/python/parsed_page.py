@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+import msgspec
+
 from proxy.python.file_list import FilesByName, links_of
 from proxy.python.page import File, Page
 from proxy.python.plain_links import Link
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(msgspec.Struct, frozen=True):
     """What answers need to know of a page besides its links. `hashed`: it gives a digest for each of its files.
 
     `bare`: the origins of the wheels for which it offers no metadata.

@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
+
+from msgspec import structs
 
 from proxy.bounded import Bounded
 from proxy.cache.documents import Document
@@ -127,5 +128,5 @@ def parsed(entry: Entry, body: bytes) -> ParsedPage:
     page = parse(body, entry.content_type, entry.url)
     project = project_of_page(entry.key)
     if project and isinstance(page.files, FileList):
-        page = replace(page, files=page.files.of(project))
+        page = structs.replace(page, files=page.files.of(project))
     return ParsedPage.of(page)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from proxy.cache.documents import Document
 from proxy.cache.single_flight import SingleFlight
@@ -27,8 +28,7 @@ _BYTES = 48 << 20  # of rendered pages
 _INLINE = 256 << 10  # bytes of a stored form that is read on the event loop
 
 
-@dataclass(frozen=True, slots=True)
-class PageView:
+class PageView(msgspec.Struct, frozen=True):
     """What a rendered page is made of: upstream's page, the address on the cache, and what is known here of it.
 
     `base`: scheme, host and port of the cache, with which links in JSON begin; empty for relative ones.
@@ -61,8 +61,7 @@ class PageView:
         return form_key(self.document.entry.key, f"{form.name.lower()}{f'-{coding.value}' if coding else ''}-{place}")
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedPage:
+class RenderedPage(msgspec.Struct, frozen=True):
     """A rendered page and its strong ETag (RFC 9110 §8.8.3), which differs for each form and coding."""
 
     body: bytes

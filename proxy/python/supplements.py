@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from msgspec import structs
 from packaging.utils import canonicalize_version
 
 from proxy.cache.documents import Document, Documents
@@ -70,11 +71,11 @@ class Supplement:
     def complete(self, page: Page) -> Page:
         """The page with what is known here. A quarantined project has no files, whatever is stored."""
         if page.quarantined:
-            return replace(page, files=())
+            return structs.replace(page, files=())
         links = () if self.withdrawn else links_of(page.files)
         if self.only is not None:
             links = [link for link in links_of(page.files) if link.url in self.only]
-            page = replace(page, versions=_versions_of(page, links))
+            page = structs.replace(page, versions=_versions_of(page, links))
         listed = self.only is not None
         files: list[Link] = [
             link
@@ -84,16 +85,16 @@ class Supplement:
             for link in links
         ]
         files += [as_removed(file_of(self._complete(file, here=True))) for file in self.removed]
-        return replace(page, files=FileList(files))
+        return structs.replace(page, files=FileList(files))
 
     def _complete(self, link: Link, *, here: bool) -> Link:
         if isinstance(link, PlainLink):  # it has a digest
             return link.offering() if link.bare and self.offered.covers(link, here=here) else link
         digest = self.digests.get(link.url) if not link.digests else None
         if digest is not None:
-            link = replace(link, digests=(digest,), fragment=link.needed_fragment)
+            link = structs.replace(link, digests=(digest,), fragment=link.needed_fragment)
         if link.bare and self.offered.covers(link, here=here):
-            link = replace(link, core_metadata=True)
+            link = structs.replace(link, core_metadata=True)
         return link
 
 
@@ -118,7 +119,7 @@ def _canonical(version: str) -> str:
 
 def as_removed(file: File) -> File:
     """A file that the index dropped, listed as yanked: only an exact pin selects it (PEP 592)."""
-    return file if isinstance(file.yanked, str) else replace(file, yanked=REMOVED)
+    return file if isinstance(file.yanked, str) else structs.replace(file, yanked=REMOVED)
 
 
 class Supplements:
@@ -238,7 +239,7 @@ class Supplements:
 
     async def _write(self, key: str, url: str, page: Page, dropped: Iterable[File]) -> None:
         """Save as dropped these files of a page."""
-        page = replace(page, files=tuple(dropped), html=False, meta=EMPTY, extra=EMPTY, versions=None)
+        page = structs.replace(page, files=tuple(dropped), html=False, meta=EMPTY, extra=EMPTY, versions=None)
         body, now = record(page), self._clock.now()
         blob = await self._store.put(body)
         if blob is not None:
@@ -271,7 +272,7 @@ class Supplements:
             if file.best_digest is not None and not await self._stored_files.matches(entry, file.best_digest):
                 continue
             known = file.digests or (() if is_volatile(target, site) else (entry.digest,))
-            found.setdefault(file.url, replace(file, digests=known, fragment=file.needed_fragment, extra=EMPTY))
+            found.setdefault(file.url, structs.replace(file, digests=known, fragment=file.needed_fragment, extra=EMPTY))
         return list(found.values())
 
     def _is_here(self, link: Link) -> bool:

@@ -11,11 +11,12 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from proxy.errors import BlobDamaged, StoreBroken
 from proxy.model import Blob, Entry
@@ -278,7 +279,7 @@ class Inventory:
         entry = self._entries.find(key)
         if entry is None or entry.promised is not None:
             return False
-        return self._entries.save(replace(entry, checked=min(entry.checked, before)))
+        return self._entries.save(structs.replace(entry, checked=min(entry.checked, before)))
 
     async def remove_broken_off(self) -> int:
         """Remove what downloads left that broke off; gives its bytes on disk."""

@@ -131,6 +131,8 @@ class AiohttpUpstream:
         await self._pools.close()
 
     def _down(self, url: str, aspect: Aspect) -> bool:
+        if self._health.sound:
+            return False
         try:
             host = authority(hops.parse(url))
         except NotAllowed:

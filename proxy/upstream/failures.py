@@ -190,6 +190,11 @@ class HostHealth:
         """Whether the host responded within the last minute, and has not failed to since."""
         return now - self._answered.get(host, float("-inf")) <= _LATELY and not self.down(host, Aspect.CONNECTION, now)
 
+    @property
+    def sound(self) -> bool:
+        """Whether no host failed, so that none is down: every page that is shown asks that of its host."""
+        return self._backoff.unused
+
     def down(self, host: str, aspect: Aspect, now: float) -> bool:
         """Whether this aspect of the host is within its back-off, or the connection to it or to its last proxy."""
         keys = (host, aspect), (host, Aspect.CONNECTION), (self._proxies.get(host, ""), Aspect.CONNECTION)

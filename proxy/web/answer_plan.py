@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+
+import msgspec
 
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
@@ -25,16 +26,14 @@ _TAG = re.compile(r'(?:W/)?"[^"]*"')
 Fields = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
+class Framing(msgspec.Struct, frozen=True):
     """How the client's connection takes answers (RFC 9112): the request's HTTP version, and whether it stays open."""
 
     version: tuple[int, int]
     keep_alive: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """An answer: bytes `[start, end)` of a representation; `end` is None where its length is unknown."""
 
     status: int

@@ -11,10 +11,11 @@ the next one is made once, when the head comes again.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from http import HTTPStatus
 from math import inf
 from typing import Any
+
+from msgspec import structs
 
 from proxy.cache.representation import Representation
 from proxy.errors import StoreError
@@ -173,7 +174,7 @@ class Replay:
         if isinstance(body, Blob):
             blob = body
         elif isinstance(body, bytes):
-            hit = replace(hit, body=b"")
+            hit = structs.replace(hit, body=b"")
             if not unchanged:
                 self._bodies.keep(name, body)
         confirmed = None if hit.age is None else self._clock.monotonic() - hit.age
@@ -217,11 +218,11 @@ class Replay:
             except StoreError:  # damaged since it was sent, or no descriptor is left
                 return None
         if blob is None:
-            shown = replace(shown, body=body or b"")
+            shown = structs.replace(shown, body=body or b"")
         size = shown.size
         assert size is not None, "checked when it was remembered"
-        query = replace(_WHOLE, if_none_match=shown.etag) if answer.unchanged else _WHOLE
-        same = plan(replace(shown, age=None), query, _FRAMING, cors=answer.cors)
+        query = structs.replace(_WHOLE, if_none_match=shown.etag) if answer.unchanged else _WHOLE
+        same = plan(structs.replace(shown, age=None), query, _FRAMING, cors=answer.cors)
         event = Served(
             shown.mount,
             shown.kind,
@@ -282,7 +283,7 @@ def _as_hit(representation: Representation) -> Representation | None:
     if representation.kind not in (Kind.PAGE, Kind.METADATA) or representation.outcome not in _CONFIRMED:
         return None
     # Of an index, what upstream gave is kept by now.
-    return replace(representation, outcome=_HIT, source=Source.CACHE, age=0.0)
+    return structs.replace(representation, outcome=_HIT, source=Source.CACHE, age=0.0)
 
 
 def _tell(answer: Remembered, address: str, program: Program | None) -> None:
@@ -295,4 +296,4 @@ def _tell(answer: Remembered, address: str, program: Program | None) -> None:
 def _broken(event: Served, client: str, size: int, seconds: float) -> Served:
     """An answer that broke off after `size` bytes."""
     sent = {Source.CACHE: size}
-    return replace(event, outcome=Outcome.ERROR, sent=sent, client=client, seconds=seconds, first_byte=seconds)
+    return structs.replace(event, outcome=Outcome.ERROR, sent=sent, client=client, seconds=seconds, first_byte=seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.apt import handed_out as module
 from proxy.apt import release
@@ -88,7 +89,7 @@ async def test_snapshot__forgotten(room: Room) -> None:
     client = Client("192.0.2.1")
     room.handed_out.note(client, SUITE, FORGOTTEN)
 
-    for doubtful in (Client("192.0.2.1"), replace(client, shared=True)):
+    for doubtful in (Client("192.0.2.1"), structs.replace(client, shared=True)):
         assert await room.handed_out.snapshot(doubtful, SUITE) is None
         assert PRESENT is await room.handed_out.snapshot_or_present(doubtful, SUITE)
     with pytest.raises(Unsettled):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.apt import release
 from proxy.apt import suite_history as module
@@ -75,7 +76,7 @@ async def test_history__taken_in(world: World) -> None:
     for number in range(2):
         history = await known.get(SUITE, ReleaseForm.INLINE)
         taken = await received(world, history.key, inline({PATH: str(number).encode()}))
-        await world.store.save(replace(taken.entry, checked=WALL + number))
+        await world.store.save(structs.replace(taken.entry, checked=WALL + number))
         again = await known.get(SUITE, ReleaseForm.INLINE)
         assert history is again
         assert again.present is not None
@@ -89,7 +90,7 @@ async def test_history__taken_in_over_one_that_clients_have(world: World) -> Non
     former = await adopt(world, known, history, inline({PATH: b"one"}))
     history.used[PATH], history.gone = WALL, True
     taken = await received(world, history.key, inline({PATH: b"two"}))
-    await world.store.save(replace(taken.entry, checked=WALL + 1))
+    await world.store.save(structs.replace(taken.entry, checked=WALL + 1))
 
     again = await known.get(SUITE, ReleaseForm.INLINE)
 
@@ -168,7 +169,7 @@ async def test_confirm__new_date(world: World) -> None:
     known = histories_of(world)
     history = await known.get(SUITE, ReleaseForm.INLINE)
     snapshot = await adopt(world, known, history, inline({PATH: b"one"}))
-    entry = replace(snapshot.listing.entry, validator=Validator(None, "Thu, 02 Jan 2020 00:00:00 GMT"))
+    entry = structs.replace(snapshot.listing.entry, validator=Validator(None, "Thu, 02 Jan 2020 00:00:00 GMT"))
 
     await known.confirm(history, replace(snapshot, listing=Received(entry)))
 

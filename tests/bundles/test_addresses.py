@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from proxy.bundles.addresses import Addresses
 from proxy.errors import StoreBroken
@@ -20,7 +19,7 @@ async def test_save__nothing_newer_is_replaced() -> None:
     store = MemoryStore()
     for body in (b"old", b"new"):
         await store.put(body)
-    older, newer = entry(_KEY, b"old"), replace(entry(_KEY, b"new"), checked=entry(_KEY, b"old").checked + 1)
+    older, newer = entry(_KEY, b"old"), structs.replace(entry(_KEY, b"new"), checked=entry(_KEY, b"old").checked + 1)
     await store.save(newer)
 
     addresses = Addresses(store, replace_newer=False)
@@ -69,7 +68,7 @@ async def test_finish__pages_that_replace_others(welcome: bool) -> None:
     store, asked = MemoryStore(), list[str]()
     for body in (b"old", b"new"):
         await store.put(body)
-    before = [replace(entry(key, b"old"), checked=1.0) for key in (_PAGE, _REMOVED)]
+    before = [structs.replace(entry(key, b"old"), checked=1.0) for key in (_PAGE, _REMOVED)]
     for one in before:
         await store.save(one)
 
@@ -96,7 +95,7 @@ async def test_save__older_pages_and_what_they_dropped() -> None:
     for body in (b"old", b"new"):
         await store.put(body)
     for key in (_PAGE, _REMOVED):
-        await store.save(replace(entry(key, b"new"), checked=entry(key, b"old").checked + 1))
+        await store.save(structs.replace(entry(key, b"new"), checked=entry(key, b"old").checked + 1))
 
     async def learn(coming: Entry, /, *, older: bool = False) -> bool:
         asked.append(f"older {coming.key}" if older else coming.key)
@@ -115,7 +114,7 @@ async def test_is_body_wanted__older_page() -> None:
     store = MemoryStore()
     await store.put(b"new")
     for key in (_PAGE, _KEY):
-        await store.save(replace(entry(key, b"new"), checked=entry(key, b"old").checked + 1))
+        await store.save(structs.replace(entry(key, b"new"), checked=entry(key, b"old").checked + 1))
 
     async def learn(coming: Entry, /, *, older: bool = False) -> bool:
         raise AssertionError(coming, older)
@@ -135,7 +134,7 @@ async def test_finish__page_that_came_from_upstream_meanwhile() -> None:
     store, asked = MemoryStore(), list[str]()
     for body in (b"old", b"new", b"newest"):
         await store.put(body)
-    await store.save(replace(entry(_PAGE, b"old"), checked=1.0))
+    await store.save(structs.replace(entry(_PAGE, b"old"), checked=1.0))
 
     async def learn(coming: Entry, /, *, older: bool = False) -> bool:
         asked.append(coming.key)
@@ -143,7 +142,7 @@ async def test_finish__page_that_came_from_upstream_meanwhile() -> None:
 
     addresses, coming = Addresses(store, replace_newer=False, learn=learn), entry(_PAGE, b"new")
     await addresses.save(member("a", b"new", coming), [coming])
-    newest = replace(entry(_PAGE, b"newest"), checked=coming.checked + 1)
+    newest = structs.replace(entry(_PAGE, b"newest"), checked=coming.checked + 1)
     await store.save(newest)
     await addresses.finish()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.bundles.claims import BodyHashes, claims, known
 from proxy.bundles.manifest import BadBundle, BundleMember
@@ -102,11 +102,11 @@ def test_known__kinds_and_times() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        replace(entry(_FILE, _BODY), content_type="text/html\r\nSet-Cookie: a"),
-        replace(entry(_FILE, _BODY), validator=Validator("a\nb")),
-        replace(entry(_FILE, _BODY), validator=Validator(None, "\N{SNOWMAN}")),
-        replace(entry(_FILE, _BODY), url="https://a.example/\r\nHost: b"),
-        replace(entry(_FILE, _BODY), url="https://a.example/" + "a" * 9000),
+        structs.replace(entry(_FILE, _BODY), content_type="text/html\r\nSet-Cookie: a"),
+        structs.replace(entry(_FILE, _BODY), validator=Validator("a\nb")),
+        structs.replace(entry(_FILE, _BODY), validator=Validator(None, "\N{SNOWMAN}")),
+        structs.replace(entry(_FILE, _BODY), url="https://a.example/\r\nHost: b"),
+        structs.replace(entry(_FILE, _BODY), url="https://a.example/" + "a" * 9000),
     ],
 )
 def test_known__what_no_answer_has(wrong: object) -> None:

@@ -8,10 +8,10 @@ import hashlib
 import os
 import random
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from proxy.bundles.importing import Import, Imported
 from proxy.bundles.intake import SHORT
@@ -142,7 +142,7 @@ async def test_import__again() -> None:
     """The second time everything is here, and nothing changes."""
     store = MemoryStore()
     await _import(store).run(pieces(_BUNDLE))
-    found_out = replace(entry(_FILE, _WHEEL), promised=Digest("sha256", sha256(_WHEEL)))
+    found_out = structs.replace(entry(_FILE, _WHEEL), promised=Digest("sha256", sha256(_WHEEL)))
     await store.save(found_out)
 
     assert Imported(here=len(_ALL), indexes=("pypi",)) == await _import(store).run(pieces(_BUNDLE))

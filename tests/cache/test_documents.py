@@ -6,9 +6,9 @@ import asyncio
 import gzip
 import hashlib
 import threading
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.documents import Documents, WantedDocument
 from proxy.errors import (
@@ -127,7 +127,7 @@ async def test_get__host_that_hangs(documents: Documents, upstream: MemoryUpstre
     """Who waited in vain for one page waited for all of its host: the others come at once, until it answers again."""
     gate = Gate()
     urls = [f"{URL}{number}/" for number in range(5)]
-    wishes = [replace(file(), key=url, url=url) for url in urls]
+    wishes = [structs.replace(file(), key=url, url=url) for url in urls]
     for url, each in zip(urls, wishes, strict=True):
         upstream.on(url, Scripted(PAGE, headers=TAGGED), Scripted(PAGE, headers=TAGGED, body_gate=gate))
         await documents.get(each)
@@ -181,7 +181,7 @@ async def test_get__missing_is_remembered_briefly(
 async def test_get__missing_is_not_remembered(documents: Documents, upstream: MemoryUpstream) -> None:
     """Where upstream's word counts for no time at all, neither does that there is nothing; a herd asks once."""
     upstream.on(URL, Scripted(error=NotFound("none")), Scripted(PAGE, headers=TAGGED))
-    asked = replace(file(), site=replace(SITE, ttl=0.0))
+    asked = structs.replace(file(), site=structs.replace(SITE, ttl=0.0))
     herd = await asyncio.gather(*(documents.get(asked) for _ in range(9)), return_exceptions=True)
     assert [NotFound] * 9 == [type(one) for one in herd]
     assert 1 == upstream.count(URL)
@@ -211,9 +211,9 @@ async def test_get__brought_from_elsewhere(documents: Documents, upstream: Memor
     away = Scripted(PAGE, headers=TAGGED, url="https://other.example/simple/demo/")
     upstream.on(URL, away)
     await documents.get(file())
-    strict = replace(SITE, own=frozenset({"index.example:443"}))
+    strict = structs.replace(SITE, own=frozenset({"index.example:443"}))
     with pytest.raises(Forwarded):
-        await documents.get(replace(file(), site=strict))
+        await documents.get(structs.replace(file(), site=strict))
     assert documents.peek(file().key, strict) is None
     assert documents.peek(file().key, SITE) is not None
     assert [False, True] == [ask.own for ask in upstream.asks]
@@ -224,7 +224,7 @@ async def test_get__says_when_it_has_arrived(documents: Documents, upstream: Mem
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(status=304), Scripted(b"<html>new", headers=TAGGED))
     seen: list[bool] = []
     key = file().key
-    told = replace(file(), arrived=lambda: seen.append(documents.peek(key, SITE) is not None))
+    told = structs.replace(file(), arrived=lambda: seen.append(documents.peek(key, SITE) is not None))
     for expected in ([True], [True], [True, True]):
         await documents.get(told)
         clock.advance(SITE.ttl + 1)
@@ -238,7 +238,7 @@ async def test_get__what_is_stored_of_it(documents: Documents, upstream: MemoryU
     async def received(content_type: str, body: bytes) -> bytes:
         return content_type.encode() + body
 
-    got = await documents.get(replace(file(), received=received))
+    got = await documents.get(structs.replace(file(), received=received))
     assert b"text/html" + PAGE == await got.read()
     stored = documents.peek(file().key, SITE)
     assert stored is not None
@@ -291,7 +291,7 @@ async def test_get__coded(
     documents: Documents, upstream: MemoryUpstream, url: str, raw: bool, sent: bytes, expected: bytes
 ) -> None:
     """The document is stored, whatever coding upstream names, and applied."""
-    asked = replace(file(), url=URL + url, raw=raw)
+    asked = structs.replace(file(), url=URL + url, raw=raw)
     upstream.on(asked.url, Scripted(sent, headers=TAGGED | {"Content-Encoding": "x-gzip"}))
     assert expected == await (await documents.get(asked)).read()
     assert expected == await (await documents.get(asked)).read()
@@ -324,7 +324,7 @@ async def test_get__marked_no_store(
     gate = Gate()
     marked = TAGGED | {"Cache-Control": "No-Store, max-age=0"}
     upstream.on(URL, Scripted(PAGE, headers=marked, gate=gate), Scripted(PAGE, headers=marked))
-    asked = replace(file(), site=replace(SITE, honour_no_store=honoured))
+    asked = structs.replace(file(), site=structs.replace(SITE, honour_no_store=honoured))
     asking = [asyncio.create_task(documents.get(asked)) for _ in range(3)]
     await gate.reached.wait()
     gate.open()
@@ -340,7 +340,7 @@ async def test_get__marked_no_store_from_now_on(
     """The copy from before stays what is served when upstream fails; it is never taken for the new page."""
     later = TAGGED | {"ETag": '"two"', "Cache-Control": "no-store"}
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(b"<html>new</html>", headers=later))
-    asked = replace(file(), site=replace(SITE, honour_no_store=True))
+    asked = structs.replace(file(), site=structs.replace(SITE, honour_no_store=True))
     await documents.get(asked)
     clock.advance(SITE.ttl + 1)
     assert b"<html>new</html>" == await (await documents.get(asked)).read()
@@ -359,7 +359,7 @@ async def test_get__check_refuses(documents: Documents, upstream: MemoryUpstream
             raise UpstreamBroken("That is no index page.")
 
     upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(b"a login page"), Scripted(PAGE, headers=TAGGED))
-    asked = replace(file(), check=check)
+    asked = structs.replace(file(), check=check)
     await documents.get(asked)
     clock.advance(SITE.ttl + 1)
     stale = await documents.get(asked)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.cache import settling
 from proxy.cache.downloads import Downloads
@@ -146,7 +147,7 @@ async def test_open__wrong_bytes_cool_down(bed: Bed, upstream: MemoryUpstream, c
 
 async def test_open__wrong_bytes_of_one_version(bed: Bed, upstream: MemoryUpstream, clock: HandClock) -> None:
     """Only that file is not fetched again from there, and no longer than upstream's word counts."""
-    brief = replace(wanted(), site=replace(SITE, ttl=0.5))
+    brief = replace(wanted(), site=structs.replace(SITE, ttl=0.5))
     other = BODY[::-1]
     upstream.on(URL, Scripted(b"x" * len(BODY)), Scripted(other), Scripted(BODY))
     flight, _ = await bed.downloads.open(brief)
@@ -482,7 +483,7 @@ async def test_rest__from_another_place(make_bed: MakeBed, upstream: MemoryUpstr
 async def test_open__marked_no_store(bed: Bed, upstream: MemoryUpstream, store: MemoryStore, honoured: bool) -> None:
     """What upstream marks `no-store` is passed on and dropped, where the settings say so."""
     upstream.on(URL, Scripted(BODY, ranges=True, headers={"cache-control": "private, No-Store"}))
-    site = replace(SITE, honour_no_store=honoured)
+    site = structs.replace(SITE, honour_no_store=honoured)
     assert BODY == await brought(bed, replace(wanted(), site=site))
     assert honoured is (await bed.downloads.stored(wanted()) is None)
     assert ({}, {}) == (store.spools, store._left_over)
@@ -492,7 +493,7 @@ async def test_open__no_store_is_the_word_of_the_place(bed: Bed, upstream: Memor
     """What the index that answered wants counts, not what the one does that was asked first."""
     upstream.on(URL, Scripted(error=NotFound("gone")))
     upstream.on(SIBLING, Scripted(BODY, headers={"cache-control": "no-store"}))
-    strict = replace(SITE, mount="strict", honour_no_store=True)
+    strict = structs.replace(SITE, mount="strict", honour_no_store=True)
     assert BODY == await brought(bed, replace(wanted(), others=(Location(SIBLING, strict),)))
     assert await bed.downloads.stored(wanted()) is None
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from proxy.cache.freshness import Patience, is_fresh, is_settled, may_store, parse_date, sendable_date
 from proxy.model import Digest, Entry, UpstreamRequest, Validator
@@ -131,7 +130,7 @@ async def test_may_store__where_the_settings_heed_it(
     """Upstream forbids storing by `no-store`, where the settings heed that."""
     upstream.on(URL, Scripted(headers={} if field is None else {"cache-control": field}))
     async with upstream.get(UpstreamRequest(URL, SITE)) as reply:
-        assert expected is may_store(reply, replace(SITE, honour_no_store=honour))
+        assert expected is may_store(reply, structs.replace(SITE, honour_no_store=honour))
 
 
 def test_parse_date() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
@@ -101,4 +101,4 @@ async def test_last_modified_of__each_kind_of_body(upstream: MemoryUpstream) -> 
 )
 def test_sha256(changes: dict[str, Any], expected: str | None) -> None:
     """That of a stored file, or the one that is promised of a file on its way."""
-    assert expected == replace(of_file(), **changes).sha256
+    assert expected == structs.replace(of_file(), **changes).sha256

@@ -8,6 +8,7 @@ from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.freshness import Patience
 from proxy.cache.revalidation import Revalidator, conditional
@@ -146,7 +147,7 @@ async def test_outcome__not_modified(
     assert Outcome.REVALIDATED is await revalidator.outcome(WANTED, entry)
     assert {"Range": "bytes=0-0", **conditions} == upstream.asks[0].headers
     renewed = store.find(WANTED.key)
-    assert replace(entry, checked=clock.now()) == renewed
+    assert structs.replace(entry, checked=clock.now()) == renewed
     assert Outcome.HIT is await revalidator.outcome(WANTED, renewed)
 
 
@@ -286,7 +287,7 @@ async def test_outcome__file_replaced_meanwhile(
 ) -> None:
     """A late response about the old file does not replace the one that came since."""
     old = await keep(store, clock)
-    await store.save(replace(old, key="file:the-same-elsewhere"))  # so that its blob stays
+    await store.save(structs.replace(old, key="file:the-same-elsewhere"))  # so that its blob stays
     gate = Gate()
     upstream.on(URL, Scripted(status=304, gate=gate))
     clock.advance(LATER)
@@ -357,7 +358,7 @@ async def test_outcome__other_file_found_too_late(
         await asyncio.sleep(0)
 
     assert (Outcome.MISS, 1) == (await revalidator.outcome(WANTED, entry), len(upstream.asks))
-    assert Outcome.HIT is await revalidator.outcome(WANTED, replace(entry, checked=clock.now()))
+    assert Outcome.HIT is await revalidator.outcome(WANTED, structs.replace(entry, checked=clock.now()))
 
 
 async def test_changed__is_bounded(

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proxy.cache.stored_files import StoredFiles
 from proxy.errors import StoreFull
@@ -101,7 +102,7 @@ async def test_matches__on_a_full_disk(stored_files: StoredFiles, store: MemoryS
 async def test_matches__of_a_file_that_was_replaced_meanwhile(stored_files: StoredFiles, store: MemoryStore) -> None:
     """What was measured of an older file is not written down for the one that is there now."""
     entry = await hold(store)
-    await store.save(replace(entry, checked=2.0))
+    await store.save(structs.replace(entry, checked=2.0))
     assert await stored_files.matches(entry, digest("md5"))
     kept = store.find(entry.key)
     assert kept is not None

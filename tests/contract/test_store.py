@@ -7,10 +7,10 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from proxy.errors import BlobDamaged, StoreFull
 from proxy.events import Event, Evicted, Stored
@@ -98,9 +98,9 @@ async def test_stands(store: Store) -> None:
     """Until the key has another body or address, or none; a later word of upstream for the same changes nothing."""
     first = await keep(store, "a", b"first")
     assert store.stands(first)
-    await store.save(replace(first, checked=first.checked + 60))
+    await store.save(structs.replace(first, checked=first.checked + 60))
     assert store.stands(first)
-    await store.save(replace(first, url="https://files.example/elsewhere"))
+    await store.save(structs.replace(first, url="https://files.example/elsewhere"))
     assert not store.stands(first)
     second = await keep(store, "a", b"second")
     assert not store.stands(first)
@@ -121,9 +121,9 @@ async def test_keys__prefix(store: Store) -> None:
 async def test_save__renewed(store: Store) -> None:
     """Saving again replaces what was known, and keeps the body that is still named."""
     known = await keep(store, "a", b"body")
-    assert await store.save(replace(known, checked=99.0))
+    assert await store.save(structs.replace(known, checked=99.0))
 
-    assert store.find("a") == replace(known, checked=99.0)
+    assert store.find("a") == structs.replace(known, checked=99.0)
     assert content(store, b"body") == b"body"
 
 
@@ -230,7 +230,7 @@ async def test_recheck(store: Store) -> None:
     good, bad = await keep(store, "good", b"good body"), await keep(store, "bad", b"body")
     blobs = [blob for blob in (store.blob(good.digest), store.blob(bad.digest)) if blob is not None]
     damage(store, blobs[1])
-    for blob in (*blobs, replace(blobs[0], digest=Digest("sha256", "0" * 64))):
+    for blob in (*blobs, structs.replace(blobs[0], digest=Digest("sha256", "0" * 64))):
         store.recheck(blob)
     while store.find("bad") is not None:
         await asyncio.sleep(0)

@@ -6,10 +6,10 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from proxy.bundles import verifying
 from proxy.bundles.manifest_file import read
@@ -69,7 +69,7 @@ async def test_export__pages_say_what_the_index_said(store: DiskStore, exports: 
     ]  # fmt: skip
     page = json.dumps({"meta": {"api-version": "1.0"}, "name": "demo", "files": files}).encode()
     await store.put(page)
-    await store.save(replace(entry(PAGE, page), content_type="application/vnd.pypi.simple.v1+json"))
+    await store.save(structs.replace(entry(PAGE, page), content_type="application/vnd.pypi.simple.v1+json"))
 
     async with exports.export(ExportWish(projects=("demo",))) as made:
         packed = made.tar._contents

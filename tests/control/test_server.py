@@ -6,11 +6,11 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
+from msgspec import structs
 
 from proxy.bundles.manifest_file import read
 from proxy.control.admin_token import NAME, TokenRefused
@@ -200,7 +200,7 @@ async def test_export__client_goes_away(session: aiohttp.ClientSession, store: D
     """Nothing is held any more, and the cache goes on."""
     body = b"l" * (8 << 20)
     await store.put(body)
-    await store.save(replace(entry_of(TORCH, store), key=f"{TORCH}x", digest=digest(body), size=len(body)))
+    await store.save(structs.replace(entry_of(TORCH, store), key=f"{TORCH}x", digest=digest(body), size=len(body)))
     record = store._blobs.get(digest(body).value)
     assert record is not None
 
@@ -220,7 +220,7 @@ async def test_export__while_the_cache_ends(
     """Nobody takes the tar: the cache ends all the same."""
     body = b"l" * (8 << 20)
     await store.put(body)
-    await store.save(replace(entry_of(TORCH, store), key=f"{TORCH}x", digest=digest(body), size=len(body)))
+    await store.save(structs.replace(entry_of(TORCH, store), key=f"{TORCH}x", digest=digest(body), size=len(body)))
 
     async with session.post("/export", json={}) as answer:
         await answer.content.read(10)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.representation import Representation
 from proxy.foresight.background import Background
@@ -40,7 +40,7 @@ class World:
         assert kind is Kind.FILE
         self.asked.append(target)
         size = self._prospect.size or 0
-        return replace(ANSWER, body=bytes(size if self.real is None else self.real))
+        return structs.replace(ANSWER, body=bytes(size if self.real is None else self.real))
 
 
 class Crowded(Background):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.representation import Representation
 from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout
@@ -81,9 +81,9 @@ async def test_ask__as_the_client_would() -> None:
 
 async def test_ask__what_was_here_does_not_count() -> None:
     """Nor what came for another client, nor a redirect."""
-    world = World(replace(ANSWER, outcome=Outcome.HIT))
+    world = World(structs.replace(ANSWER, outcome=Outcome.HIT))
     assert (await world.ask()) is not None
-    world.indexes.answer_is = replace(ANSWER, outcome=Outcome.SHARED)
+    world.indexes.answer_is = structs.replace(ANSWER, outcome=Outcome.SHARED)
     assert (await world.ask()) is not None
     world.indexes.answer_is = Elsewhere("x/")
     assert await world.ask() is None
@@ -118,7 +118,7 @@ async def test_ask__upstream_in_trouble_now_and_then() -> None:
 
 async def test_ask__what_is_not_kept() -> None:
     """A page that may not be stored, or for which there is no room, came in vain: no more for a while."""
-    world = World(replace(ANSWER, kind=Kind.PAGE))
+    world = World(structs.replace(ANSWER, kind=Kind.PAGE))
     world.indexes.stored = 0
     assert await world.ask(PAGE, Kind.PAGE) is not None
     assert await world.ask() is None

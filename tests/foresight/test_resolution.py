@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.representation import Representation
 from proxy.foresight.background import Background
@@ -53,7 +53,7 @@ class World:
         self.install.asked_page(package.project, page(package.project))
         project = self.install.took_metadata(package.project, wheel_)
         assert project is not None
-        answer = replace(METADATA, body=body or package.metadata or b"")
+        answer = structs.replace(METADATA, body=body or package.metadata or b"")
         await self.resolution.taken("a", self.install, package.project, project, answer)
         while self.background._tasks:
             await asyncio.sleep(0.001)
@@ -88,7 +88,7 @@ class World:
     async def ask(self, _client: str, _install: Install, target: Target, _kind: Kind) -> Representation:
         self.asked.append(target.path)
         name = target.path.rpartition("/")[2].partition("-")[0]
-        return replace(METADATA, body=(self._packages[name].metadata or b"") if name else b"")
+        return structs.replace(METADATA, body=(self._packages[name].metadata or b"") if name else b"")
 
 
 A, B, C = wheel("a", requires=("b[x]>=1",)), wheel("b", requires=("c; extra=='x'", "a")), wheel("c")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.events import Served
 from proxy.history.gathering import AnswerSums, Gathering
@@ -62,7 +62,7 @@ def test_add__is_the_same_as_events() -> None:
     sums = AnswerSums(other, _EVENT)
     for when in (1.0, 2.0, 3.0):
         AnswerSums(gathering, _EVENT).add(when, "a", _PIP)
-        (sums if when != 2.0 else AnswerSums(other, replace(_EVENT))).add(when, "a", _PIP)
+        (sums if when != 2.0 else AnswerSums(other, structs.replace(_EVENT))).add(when, "a", _PIP)
     assert gathering.batch == other.batch
 
 
@@ -97,10 +97,10 @@ def test_take__begins_anew() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        replace(_EVENT, kind=Kind.PAGE),
-        replace(_EVENT, method="HEAD"),
-        replace(_EVENT, status=304),
-        replace(_EVENT, path="/" + "x" * 2048),
+        structs.replace(_EVENT, kind=Kind.PAGE),
+        structs.replace(_EVENT, method="HEAD"),
+        structs.replace(_EVENT, status=304),
+        structs.replace(_EVENT, path="/" + "x" * 2048),
     ],
 )
 def test_add__who_asked_for_files_only(event: Served) -> None:

@@ -8,10 +8,10 @@ import logging
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from proxy.control.holdings import named
 from proxy.events import Fetched, Mismatched, Served
@@ -234,7 +234,7 @@ async def test_projects__what_came_without_a_download_of_its_own(tmp_path: Path)
     async with _recording(tmp_path) as recorder:
         assert [] == await recorder.projects()
         recorder(_served())
-        recorder(replace(_served(), sent={Source.SHARED: 20, Source.UPSTREAM: 1000}))
+        recorder(structs.replace(_served(), sent={Source.SHARED: 20, Source.UPSTREAM: 1000}))
         recorder(_served(kind=Kind.METADATA))
         await recorder.flush()
         assert [ProjectSum("litellm", 120)] == await recorder.projects() == await recorder.projects()

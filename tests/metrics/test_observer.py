@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import tracemalloc
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.events import (
@@ -62,7 +62,7 @@ def test_again(upstream: str, sent: dict[Source, int]) -> None:
     event = served(upstream, sent=sent)
     prepared = told_in_short.prepare(event)
     for seconds in (0.0001, 0.004, 70.0):
-        told(replace(event, seconds=seconds, first_byte=seconds))
+        told(structs.replace(event, seconds=seconds, first_byte=seconds))
         told_in_short.again(prepared, 0.0, "10.0.0.7", seconds, event.agent)
     texts = [
         re.sub(r"(?m)^process_.*|^python_.*|.*start_time.*$", "", one.render()[0].decode())
@@ -252,8 +252,8 @@ def test_events__of_bodies_and_of_the_disk() -> None:
         Mismatched("pypi"),
         Discarded("pypi", 70),
         DiskMeasured(5, 50, 3600.0),
-        replace(served(), stale_age=90.0),
-        replace(served(), stale_age=10.0),
+        structs.replace(served(), stale_age=90.0),
+        structs.replace(served(), stale_age=10.0),
     ):
         metrics(event)
 

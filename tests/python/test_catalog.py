@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from proxy.cache.flight import Location
 from proxy.cache.stored_files import StoredFiles
@@ -82,16 +81,16 @@ async def test_find__new_file_on_the_page() -> None:
     newer = NAME.replace("1.0", "2.0")
     world.publish(Link(newer, f"https://files.example/a/{newer}"))
     world.clock.advance(601)
-    assert (await world.catalog.find(replace(LISTED, path=f"a/{newer}"), SITE)).file is not None
+    assert (await world.catalog.find(structs.replace(LISTED, path=f"a/{newer}"), SITE)).file is not None
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        replace(LISTED, host="evil.example"),
-        replace(LISTED, host="files.example:8443"),
-        replace(LISTED, path="a/other-1.0.tar.gz"),
-        replace(LISTED, path="a/no-distribution"),
+        structs.replace(LISTED, host="evil.example"),
+        structs.replace(LISTED, host="files.example:8443"),
+        structs.replace(LISTED, path="a/other-1.0.tar.gz"),
+        structs.replace(LISTED, path="a/no-distribution"),
     ],
 )
 async def test_find__on_a_host_that_no_page_links_to(target: Target) -> None:
@@ -104,13 +103,13 @@ async def test_find__on_a_host_that_a_page_links_to() -> None:
     """A file that is not listed, on a host that is, may be fetched without a word of the page."""
     world = World()
     await world.catalog.find(LISTED, SITE)
-    assert Listing() == await world.catalog.find(replace(LISTED, path=f"b/{NAME}"), SITE)
+    assert Listing() == await world.catalog.find(structs.replace(LISTED, path=f"b/{NAME}"), SITE)
 
 
 async def test_find__on_a_host_of_the_settings() -> None:
     """The settings open a host before any page was read."""
-    site = replace(SITE, hosts=frozenset({"files.example"}))
-    assert Listing() == await World().catalog.find(replace(LISTED, path="x/other-1.0.tar.gz"), site)
+    site = structs.replace(SITE, hosts=frozenset({"files.example"}))
+    assert Listing() == await World().catalog.find(structs.replace(LISTED, path="x/other-1.0.tar.gz"), site)
 
 
 async def test_find__below_the_mount() -> None:
@@ -185,7 +184,7 @@ async def test_find__one_name_at_two_addresses() -> None:
     """Each address has the digest that stands there."""
     world = World()
     world.publish(*(Link(NAME, f"https://files.example/{at}/{NAME}", sha256=at * 64) for at in "ab"))
-    found = [await world.catalog.find(replace(LISTED, path=f"{at}/{NAME}"), SITE) for at in "ab"]
+    found = [await world.catalog.find(structs.replace(LISTED, path=f"{at}/{NAME}"), SITE) for at in "ab"]
     assert ["a" * 64, "b" * 64] == [listing.digest.value for listing in found if listing.digest is not None]
 
 
@@ -264,7 +263,7 @@ def listed(url: str, digest: Digest | None = SUM) -> File:
 
 async def test_elsewhere__without_a_digest() -> None:
     """What cannot be told from another file is looked for nowhere else."""
-    site = replace(TORCH, siblings=("https://r2.example/",))
+    site = structs.replace(TORCH, siblings=("https://r2.example/",))
     assert () == await World(site).catalog.elsewhere(listed(f"{TORCH.base}whl/{NAME}", None), site)
 
 
@@ -281,7 +280,7 @@ async def test_elsewhere__without_a_digest() -> None:
 )  # fmt: skip
 async def test_elsewhere__siblings(url: str, locations: list[str]) -> None:
     """The same path below each of the other bases; for a file that lies below none of them there is no such place."""
-    site = replace(TORCH, siblings=("https://r2.example/", "https://r3.example/x/"))
+    site = structs.replace(TORCH, siblings=("https://r2.example/", "https://r3.example/x/"))
     found = await World(site).catalog.elsewhere(listed(url), site)
     assert [Location(location, site) for location in locations] == list(found)
 
@@ -318,10 +317,10 @@ FILE = File("demo-1.0.tar.gz", "https://files.example/demo-1.0.tar.gz?signature=
     ("before", "later", "expected"),
     [
         (FILE, FILE, False),
-        (FILE, replace(FILE, yanked=True, size=5), False),
-        (FILE, replace(FILE, url="https://files.example/demo-1.0.tar.gz?signature=2"), True),
-        (FILE, replace(FILE, digests=(TWO,)), True),
-        (FILE, replace(FILE, digests=()), True),
+        (FILE, structs.replace(FILE, yanked=True, size=5), False),
+        (FILE, structs.replace(FILE, url="https://files.example/demo-1.0.tar.gz?signature=2"), True),
+        (FILE, structs.replace(FILE, digests=(TWO,)), True),
+        (FILE, structs.replace(FILE, digests=()), True),
         (FILE, None, False),
         (None, FILE, True),
         (None, None, False),
@@ -334,7 +333,11 @@ def test_differs(before: File | None, later: File | None, expected: bool) -> Non
 
 def test_digest__of_what_is_not_listed() -> None:
     """There is none."""
-    assert (None, None, ONE) == (Listing().digest, Listing(replace(FILE, digests=())).digest, Listing(FILE).digest)
+    assert (None, None, ONE) == (
+        Listing().digest,
+        Listing(structs.replace(FILE, digests=())).digest,
+        Listing(FILE).digest,
+    )
 
 
 # Files that moved
@@ -355,12 +358,12 @@ def test_moved__by_its_digest(
     before: tuple[Digest, ...], now: list[tuple[Digest, ...]], expected: list[int], *, failed: bool
 ) -> None:
     """Only a digest that both have tells that two files are one."""
-    files = [replace(FILE, url="https://x.example/", digests=digests) for digests in now]
-    assert [files[place] for place in expected] == moved(replace(FILE, digests=before), files, failed=failed)
+    files = [structs.replace(FILE, url="https://x.example/", digests=digests) for digests in now]
+    assert [files[place] for place in expected] == moved(structs.replace(FILE, digests=before), files, failed=failed)
 
 
 @pytest.mark.parametrize(("count", "failed", "expected"), [(1, True, 1), (1, False, 0), (2, True, 0)])
 def test_moved__without_digests(count: int, *, failed: bool, expected: int) -> None:
     """The one file of this name takes the place of what is not there any more."""
-    files = [replace(FILE, url="https://x.example/", digests=())] * count
-    assert files[:expected] == moved(replace(FILE, digests=()), files, failed=failed)
+    files = [structs.replace(FILE, url="https://x.example/", digests=())] * count
+    assert files[:expected] == moved(structs.replace(FILE, digests=()), files, failed=failed)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.python.file_list import FileList, FilesByName, file_of, links_of
 from proxy.python.page import File, Page
@@ -55,7 +55,7 @@ def test_of__a_project(name: str) -> None:
     made = FileList([*told, other, FILE]).of(project)
 
     assert told == list(made.links[:700])
-    assert replace(other.file(), project=project) == made[700]
+    assert structs.replace(other.file(), project=project) == made[700]
     assert (project if project != "demo" else "") == made[701].project
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proxy.cache.documents import WantedDocument
 from proxy.cache.representation import LASTING
@@ -63,7 +64,7 @@ def link(*digests: Digest) -> Link:
 
 async def hold(world: World, body: bytes, promised: Digest | None = None, *, proved: bool = True) -> Entry:
     """Have the file kept, with what was promised of it when it came."""
-    entry = replace(await world.hold(FILE, body), promised=promised, proved=proved)
+    entry = structs.replace(await world.hold(FILE, body), promised=promised, proved=proved)
     await world.store.save(entry)
     return entry
 
@@ -251,7 +252,7 @@ async def test_file__whose_project_was_withdrawn(world: World) -> None:
 @pytest.mark.parametrize("absence", [NotFound("gone"), Withheld("refused")])
 async def test_file__whose_page_is_missing_for_a_moment(make: Make, absence: NotFound) -> None:
     """That a page is remembered as missing does not keep a wrong file."""
-    world = make(replace(SITE, ttl=1.0))
+    world = make(structs.replace(SITE, ttl=1.0))
     world.upstream.on(PAGE_URL, Scripted(error=absence))
     world.upstream.on(URL, Scripted(WRONG))
     assert WRONG == await world.read(await world.file(FILE))
@@ -308,9 +309,9 @@ async def test_file__whose_index_hangs(world: World) -> None:
     """One file waited for its index; the others do not, and are served."""
     gate = Gate()
     await hold(world, RIGHT, proved=False)
-    other = replace(FILE, path="p/other-1.0-py3-none-any.whl")
+    other = structs.replace(FILE, path="p/other-1.0-py3-none-any.whl")
     entry = await world.hold(other, RIGHT)
-    await world.store.save(replace(entry, proved=False))
+    await world.store.save(structs.replace(entry, proved=False))
     for project in ("demo", "other"):
         world.upstream.on(f"https://index.example/simple/{project}/", Scripted(gate=gate))
     assert Outcome.STALE is (await world.file(FILE)).outcome

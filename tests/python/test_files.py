@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
@@ -69,7 +70,7 @@ async def test_file__stored_and_no_page_known(world: World) -> None:
 @pytest.mark.parametrize("now", ["+files", "~files"])
 async def test_file__stored_from_another_cache(make: Make, now: str) -> None:
     """What an older version of the cache that is upstream gave is found again, whichever marker its pages have now."""
-    world = make(replace(SITE, base="https://cache.example/pypi/"))
+    world = make(structs.replace(SITE, base="https://cache.example/pypi/"))
     url = f"https://cache.example/pypi/{now}/files.example/p/{PACKAGE.filename}"
     world.publish(replace(of(PACKAGE), url=url))
     listed = await world.listed()
@@ -398,7 +399,7 @@ async def test_metadata__hash_that_appears_and_disagrees(world: World) -> None:
 
 async def test_metadata__from_the_other_place(make: Make) -> None:
     """Upstream's own file lies beside the wheel on the sibling too."""
-    site = replace(SITE, siblings=("https://sibling.example/",))
+    site = structs.replace(SITE, siblings=("https://sibling.example/",))
     world = make(site)
     world.publish(of(PACKAGE, metadata=True))
     world.upstream.on(f"{URL}.metadata", Scripted(error=UpstreamUnreachable("away")))

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.forecast import DecidingSetting, Verdict
 from proxy.errors import NotFound
@@ -48,10 +49,12 @@ async def test_of__page(world: World, forecasts: IndexForecasts) -> None:
 
 async def test_of__page_of_a_stranger(make: Make) -> None:
     """A page that a redirect brought from a host that does not count is none."""
-    world = make(replace(SITE, own=frozenset({"other.example"}), base="https://index.example/"))
+    world = make(structs.replace(SITE, own=frozenset({"other.example"}), base="https://index.example/"))
     forecasts = IndexForecasts(world.sites, (), world.store, world.clock)
     entry = await world.hold(Target("pypi", None, "x-1.0.zip"), b"page")
-    await world.store.save(replace(entry, key="page:pypi:demo:simple/demo/", url="https://stranger.example/demo/"))
+    await world.store.save(
+        structs.replace(entry, key="page:pypi:demo:simple/demo/", url="https://stranger.example/demo/")
+    )
 
     assert Verdict.FETCH is (await forecasts.of(PAGE)).verdict
     await forecasts.close()
@@ -87,7 +90,7 @@ async def test_of__file_that_is_another(world: World, forecasts: IndexForecasts)
     world.publish(Link(_WHEEL.filename, f"{SITE.base}packages/{_WHEEL.filename}", hashes=(("md5", "ab" * 16),)))
     await world.page()
     assert "hashed first" in (await forecasts.of(_AT)).why[0]
-    await world.store.save(replace(entry, promised=Digest("md5", "ab" * 16)))
+    await world.store.save(structs.replace(entry, promised=Digest("md5", "ab" * 16)))
     assert "is what a page promises" in (await forecasts.of(_AT)).why[0]
 
 
@@ -95,9 +98,9 @@ async def test_of__file_without_a_page(world: World, forecasts: IndexForecasts) 
     """A stored file that no page vouches for; whether its page is asked for first."""
     entry = await world.hold(_AT, content(_WHEEL))
     said = [await forecasts.of(_AT)]
-    await world.store.save(replace(entry, proved=False))
+    await world.store.save(structs.replace(entry, proved=False))
     said.append(await forecasts.of(_AT))
-    await world.store.save(replace(entry, promised=digest(_WHEEL)))
+    await world.store.save(structs.replace(entry, promised=digest(_WHEEL)))
     said.append(await forecasts.of(_AT))
     world.clock.advance(SITE.ttl)
     await world.store.save(entry)
@@ -149,15 +152,15 @@ async def test_of__quarantined(world: World, forecasts: IndexForecasts) -> None:
     body = b'{"meta":{"api-version":"1.4"},' + status + b',"name":"demo","files":[]}'
     entry = await world.hold(Target("pypi", None, "x-1.0.zip"), body)
     key, form = "page:pypi:demo:simple/demo/", "application/vnd.pypi.simple.v1+json"
-    await world.store.save(replace(entry, key=key, url=f"{SITE.base}simple/demo/", content_type=form))
+    await world.store.save(structs.replace(entry, key=key, url=f"{SITE.base}simple/demo/", content_type=form))
 
-    for at in (_AT, replace(_AT, path=f"{_AT.path}.metadata")):
+    for at in (_AT, structs.replace(_AT, path=f"{_AT.path}.metadata")):
         assert Verdict.REFUSE is (await forecasts.of(at)).verdict
 
 
 async def test_of__metadata(world: World, forecasts: IndexForecasts) -> None:
     """Where it would come from: the index, the wheel, the store."""
-    at = replace(_AT, path=f"{_AT.path}.metadata")
+    at = structs.replace(_AT, path=f"{_AT.path}.metadata")
     said = [await forecasts.of(at)]
     world.publish(replace(_LINK, metadata="cd" * 32))
     await world.page()
@@ -198,7 +201,7 @@ async def test_of__other_addresses(make: Make) -> None:
 
 async def test_of__group(make: Make) -> None:
     """The member that has the page stored; the first one else; and who is asked."""
-    sites = (SITE, replace(SITE, mount="own", base="https://own.example/"))
+    sites = (SITE, structs.replace(SITE, mount="own", base="https://own.example/"))
     world = make(*sites)
     members = (Member("own", "simple/"), Member("pypi", "simple/"))
     group = Group("all", members, pins=(("inner*", members[0]),))
@@ -220,7 +223,9 @@ async def test_of__group(make: Make) -> None:
 
 async def test_targets(make: Make) -> None:
     """Below a base; on a host that the settings name, or of a stored file; of a project whose page is stored; none."""
-    world = make(SITE, replace(SITE, mount="named", base="https://own.example/", hosts=frozenset({"files.example"})))
+    world = make(
+        SITE, structs.replace(SITE, mount="named", base="https://own.example/", hosts=frozenset({"files.example"}))
+    )
     forecasts = IndexForecasts(world.sites, (), world.store, world.clock)
     url = f"https://cdn.example/{_WHEEL.filename}"
 

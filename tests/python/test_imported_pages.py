@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from proxy.model import Entry, Validator
 from proxy.python.imported_pages import ImportedPages
@@ -90,7 +89,7 @@ async def test_learn__no_page(world: World, body: bytes, kind: str) -> None:
 
 async def test_learn__page_of_another_host(make: Make) -> None:
     """One that is not the index's own would not be served: it takes nobody's place."""
-    world = make(replace(SITE, own=frozenset({"index.example"})))
+    world = make(structs.replace(SITE, own=frozenset({"index.example"})))
     await had(world, OLD)
 
     assert not await pages(world).learn(
@@ -131,7 +130,7 @@ async def test_learn__older_page(world: World) -> None:
     entry = await came(world, as_json("demo", [OLD_LINK, NEW_LINK]))  # drops the other one
     await pages(world).learn(entry)
     await world.store.save(entry)
-    entry = replace(await came(world, as_json("demo", [NEW_LINK])), checked=entry.checked + 1)
+    entry = structs.replace(await came(world, as_json("demo", [NEW_LINK])), checked=entry.checked + 1)
     await world.store.save(entry)  # as if it had come first: nobody saw that it drops the old one
     older = await came(world, as_json("demo", [OLD_LINK, NEW_LINK]))
 
@@ -146,7 +145,7 @@ async def test_learn__older_page(world: World) -> None:
 
 async def test_learn__older_page_that_is_none(make: Make) -> None:
     """Nothing is recorded of it, nor of one that is another index's."""
-    world = make(replace(SITE, own=frozenset({"index.example"})))
+    world = make(structs.replace(SITE, own=frozenset({"index.example"})))
     await had(world, OLD)
     entry = await came(world, as_json("demo", [NEW_LINK]))
     await world.store.save(entry)
@@ -172,7 +171,7 @@ async def test_learn__of_no_index(world: World, key: str) -> None:
 
 async def test_learn__dropped_files_are_not_wanted(make: Make) -> None:
     """What the setting turns off is recorded neither here nor of others."""
-    world = make(replace(SITE, keep_removed=False))
+    world = make(structs.replace(SITE, keep_removed=False))
     await had(world, OLD)
 
     assert await pages(world).learn(await came(world, as_json("demo", [NEW_LINK])))
@@ -183,7 +182,7 @@ async def test_learn__dropped_files_are_not_wanted(make: Make) -> None:
 
 async def test_imported__pages_in_another_folder(make: Make) -> None:
     """Where pages are that came in a bundle is known, though it was asked before."""
-    world = make(replace(SITE, index=""))
+    world = make(structs.replace(SITE, index=""))
     assert [] == world.page_cache.folders(world.site)
     await world.store.save(await came(world, as_json("demo", []), page_key("pypi", "demo", "whl/cu126/demo/")))
 

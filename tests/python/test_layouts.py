@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proxy.model import Site, Target
 from proxy.python.layouts import _HOSTS, MOST, FileHosts, likely_pages
@@ -48,7 +47,7 @@ def paths(target: Target, site: Site, *folders: str) -> list[str]:
         # Flat: the folder that it lies in, or the page called as that, or the one at the base
         (FLAT, f"a/b/{SDIST}", ["a/b/", "a/b.html", "a/b/index.html", ""]),
         (FLAT, SDIST, [""]),
-        (replace(FLAT, index="simple/"), f"a/{SDIST}", ["a/", "a.html", "a/index.html", ""]),
+        (structs.replace(FLAT, index="simple/"), f"a/{SDIST}", ["a/", "a.html", "a/index.html", ""]),
     ],
 )
 def test_likely_pages__below_the_mount(site: Site, path: str, pages: list[str]) -> None:
@@ -98,7 +97,7 @@ def test_likely_pages__on_a_mirror_with_the_same_paths() -> None:
     """Another host's folders count where they are called as those of the index."""
     target = Target("pytorch", "r2.example", "whl/cu126/demo-2.0-cp312-none-any.whl")
     assert ["whl/cu126/demo/", "whl/demo/"] == paths(target, TORCH)
-    assert ["demo/"] == paths(replace(target, mount="bare"), BARE)
+    assert ["demo/"] == paths(structs.replace(target, mount="bare"), BARE)
 
 
 @settings(deadline=None)
@@ -150,7 +149,7 @@ def test_places__of_what_was_never_linked(host: str | None, expected: list[str])
 
 def test_places__of_an_index_that_is_read_by_https() -> None:
     """Whoever can break https gets no file by plain http."""
-    site = replace(PLAIN, base="https://index.local/")
+    site = structs.replace(PLAIN, base="https://index.local/")
     assert [f"https://forge.local:8081/a/{SDIST}"] == urls(about(site), "forge.local:8081", site)
 
 
@@ -178,7 +177,7 @@ def test_knows__own_linked_and_named_hosts() -> None:
 
 def test_knows__no_more_than_the_bases() -> None:
     """What lies beside a base is not open, which one may be told by credentials: an index is seldom all of its host."""
-    known = about(SITE, replace(PLAIN, base="https://forge.example/api/packages/"))
+    known = about(SITE, structs.replace(PLAIN, base="https://forge.example/api/packages/"))
     paths = ("api/packages/demo-1.0.tar.gz", "api/packages", "api/user/demo-1.0.tar.gz", "demo-1.0.tar.gz")
     assert [True, False, False, False] == [known.knows(Target("pypi", "forge.example", path), SITE) for path in paths]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from proxy.model import Entry, Site, Target, Validator
 from proxy.python.metadata_offers import _HOSTS, _REFUSED, _WHEELS, EVERYTHING, MetadataOffers
@@ -68,7 +67,7 @@ def test_offered__of_a_host_that_is_not_known(offers: MetadataOffers) -> None:
 async def test_offered__of_a_host_that_gives_no_parts(offers: MetadataOffers, store: MemoryStore) -> None:
     """Of what is small, or kept, or has its metadata kept."""
     offers.learn(ORIGIN, honoured=False)
-    small = replace(TWO, filename="demo-3.0-py3-none-any.whl", url=f"{ORIGIN}x", size=1000)
+    small = structs.replace(TWO, filename="demo-3.0-py3-none-any.whl", url=f"{ORIGIN}x", size=1000)
     assert [False, False, True] == offered(offers, ONE, TWO, small)
     await hold(store, ONE)
     assert [True, False, True] == offered(offers, ONE, TWO, small)
@@ -80,8 +79,8 @@ async def test_offered__what_is_stored_of_another_name(offers: MetadataOffers, s
     """A file of the same name at another address is another file."""
     offers.learn(ORIGIN, honoured=False)
     await hold(store, ONE)
-    assert [False] == offered(offers, replace(ONE, url=f"{ORIGIN}b/{ONE.filename}"))
-    assert [False] == offered(offers, replace(ONE, url="ftp://files.example/x"), TWO)[1:]
+    assert [False] == offered(offers, structs.replace(ONE, url=f"{ORIGIN}b/{ONE.filename}"))
+    assert [False] == offered(offers, structs.replace(ONE, url="ftp://files.example/x"), TWO)[1:]
 
 
 def test_honours__may_be_mended(offers: MetadataOffers, clock: SteppedClock) -> None:

@@ -7,11 +7,11 @@ import hashlib
 import io
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proxy.cache.bodies import Claim
 from proxy.cache.flight import WantedFile
@@ -130,7 +130,7 @@ async def test_own_file__with_a_hash(world: World, reading: MetadataSources) -> 
     right = Digest("sha512", hashlib.sha512(body).hexdigest())
     assert body == await reading.own_file(subject(digest=right), "key")
     with pytest.raises(WrongBytes):
-        await reading.own_file(subject(digest=replace(right, value="0" * 128)), "key")
+        await reading.own_file(subject(digest=structs.replace(right, value="0" * 128)), "key")
 
 
 async def test_by_whole__of_what_is_no_wheel(world: World, reading: MetadataSources) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.documents import Document
 from proxy.errors import NotFound
@@ -42,6 +44,7 @@ async def restarted(world: World) -> None:
     world.parsed._links = 0
     world.rendered._pages.clear()
     world.rendered._bytes = 0
+    world.outlines._lately.clear()
 
 
 async def came(world: World, *links: Link) -> Document:
@@ -137,13 +140,38 @@ async def test_ask__damaged_or_missing(world: World) -> None:
         assert number + 2 == world.parsed.count
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(module._SHORT, 1), (100, 3)])
+async def test_ask__again(world: World, monkeypatch: pytest.MonkeyPatch, limit: int, expected: int) -> None:
+    """A short outline is read once for all that is asked of its page; of a long one, what is asked for."""
+    monkeypatch.setattr(module, "_SHORT", limit)
+    document = await came(world, *many(LISTED))
+    await restarted(world)
+    reads, read = 0, world.sidecars.read
+
+    def counted(*asked: Any) -> object:
+        nonlocal reads
+        reads += 1
+        return read(*asked)
+
+    monkeypatch.setattr(world.sidecars, "read", counted)
+
+    summary = await world.outlines.summary(document)
+    found = await world.outlines.ask(document, (DEMO.filename,))
+    missed = await world.outlines.ask(document, ("other",))
+
+    assert (summary, summary) == (found.summary, missed.summary)
+    assert [DEMO.filename] == [file.filename for file in found.by_name[DEMO.filename]]
+    assert {"other": []} == missed.by_name
+    assert (expected, 1) == (reads, world.parsed.count)
+
+
 async def test_ask__of_a_page_with_another_address_or_type(world: World) -> None:
     """The same bytes are another page there."""
     document = await came(world, *many(LISTED))
     await restarted(world)
     assert world.outlines._looked_up(document.entry, (DEMO.filename,)) is not None
-    elsewhere = replace(document.entry, url="https://index.example/other/")
-    for entry in (elsewhere, replace(document.entry, content_type="text/html")):
+    elsewhere = structs.replace(document.entry, url="https://index.example/other/")
+    for entry in (elsewhere, structs.replace(document.entry, content_type="text/html")):
         assert world.outlines._looked_up(entry, (DEMO.filename,)) is None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from msgspec import structs
 
 from proxy.model import Digest, Entry, Target, Validator
 from proxy.python import page_cache
@@ -19,7 +19,7 @@ from tests.python.world import SITE, World
 
 ONE, TWO = Digest("sha256", "a" * 64), Digest("md5", "b" * 32)
 FILE = File("demo-1.0.tar.gz", "https://files.example/1/demo-1.0.tar.gz?a=1", (ONE,))
-MOVED = replace(FILE, url="https://files.example/2/demo-1.0.tar.gz?a=1")
+MOVED = structs.replace(FILE, url="https://files.example/2/demo-1.0.tar.gz?a=1")
 
 
 def arrived(known: Moves, before: File, *now: File, page: str = "page") -> None:
@@ -32,10 +32,10 @@ def arrived(known: Moves, before: File, *now: File, page: str = "page") -> None:
     ("now", "expected"),
     [
         ((FILE,), ()),
-        ((replace(FILE, url=FILE.url.replace("?a=1", "?a=2")),), ()),
+        ((structs.replace(FILE, url=FILE.url.replace("?a=1", "?a=2")),), ()),
         ((MOVED,), (FILE,)),
         ((), ()),
-        ((replace(MOVED, filename="other-1.0.tar.gz"),), ()),
+        ((structs.replace(MOVED, filename="other-1.0.tar.gz"),), ()),
     ],
 )
 def test_earlier(now: tuple[File, ...], expected: tuple[File, ...]) -> None:
@@ -49,7 +49,7 @@ def test_earlier(now: tuple[File, ...], expected: tuple[File, ...]) -> None:
 def test_earlier__of_several_pages() -> None:
     """The last address first, and not without end."""
     known = Moves()
-    files = [replace(FILE, url=f"https://files.example/{number}/demo-1.0.tar.gz") for number in range(9)]
+    files = [structs.replace(FILE, url=f"https://files.example/{number}/demo-1.0.tar.gz") for number in range(9)]
     for before, now in pairwise(files):
         arrived(known, before, now)
     assert tuple(reversed(files[4:8])) == known.earlier("page", FILE.filename)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.representation import Representation
 from proxy.errors import (
@@ -150,7 +150,7 @@ async def test_page__disk_is_full(world: World) -> None:
 
 async def test_page__marked_no_store(make: Make) -> None:
     """Where the settings say so nothing of it stays, and each asker has upstream's newest."""
-    world = make(replace(SITE, honour_no_store=True))
+    world = make(structs.replace(SITE, honour_no_store=True))
     marked = {"content-type": "text/html", "cache-control": "no-store"}
     bodies = [b'<a href="demo-%d.0.tar.gz">x</a>' % number for number in (1, 2)]
     world.upstream.on(URL, *(Scripted(body, headers=marked) for body in bodies))
@@ -163,7 +163,7 @@ async def test_page__marked_no_store(make: Make) -> None:
 
 async def test_flat__files_of_many_projects(make: Make) -> None:
     """One page, whatever projects its files are of; what was measured, and what was dropped, is known beside it."""
-    world = make(replace(SITE, flat=True, index=""))
+    world = make(structs.replace(SITE, flat=True, index=""))
     page, other = Target("pypi", None, "links.html"), sdist("other")
     links = [Link(package.filename, f"https://index.example/x/{package.filename}") for package in (PACKAGE, other)]
     world.publish(*links, target=page)
@@ -178,7 +178,7 @@ async def test_flat__files_of_many_projects(make: Make) -> None:
 
 async def test_flat__pages_of_one_index_are_apart(make: Make) -> None:
     """What one page drops another one may have never had."""
-    world = make(replace(SITE, flat=True, index=""))
+    world = make(structs.replace(SITE, flat=True, index=""))
     first, second = Target("pypi", None, "a/"), Target("pypi", None, "b/")
     link = PACKAGE.link(f"https://index.example/x/{PACKAGE.filename}")
     other = Link("other-1.tar.gz", "https://index.example/x/other-1.tar.gz", sha256="0" * 64)
@@ -318,7 +318,7 @@ async def test_grouped__member_that_refuses(group: World) -> None:
 
 async def test_grouped__member_whose_refusal_means_that_there_is_nothing(make: Make) -> None:
     """Where the settings say so the next one is asked."""
-    world = make(SITE, replace(HOUSE, forbidden_is_missing=True), CHANNELS)
+    world = make(SITE, structs.replace(HOUSE, forbidden_is_missing=True), CHANNELS)
     world.upstream.on("https://house.example/demo/", Scripted(status=403))
     publish(world, PAGE, "demo-9.tar.gz")
     assert "pypi" == (await ask(world)).mount

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from proxy.model import Digest
 from proxy.python.file_list import FileList
@@ -57,9 +57,9 @@ def test_change__between_two_pages() -> None:
     moved = File("moved.zip", "https://files.example/1/moved.zip")
     fresh: list[File | PlainLink] = [
         WHEEL,
-        replace(query, url="https://files.example/query.zip?a=2"),
-        replace(moved, url="https://files.example/2/moved.zip"),
-        replace(FILE, url="https://files.example/mirror.zip"),
+        structs.replace(query, url="https://files.example/query.zip?a=2"),
+        structs.replace(moved, url="https://files.example/2/moved.zip"),
+        structs.replace(FILE, url="https://files.example/mirror.zip"),
         FILE,
     ]
     old, new = parsed(gone, moved, query, WHEEL, FILE), parsed(*fresh)

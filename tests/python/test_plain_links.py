@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proxy.model import Digest, Site, Target
 from proxy.python.links import Base
@@ -79,7 +79,7 @@ def shown(
 
 def same(plain: Page, other: Page) -> bool:
     """Whether both pages come to the same: their files, and what clients get."""
-    files = [replace(file, extra=EMPTY) for file in other.files]
+    files = [structs.replace(file, extra=EMPTY) for file in other.files]
     assert list(plain.files) == files
     for site, here, form in product(SITES, PAGES, (Format.JSON, Format.HTML)):
         assert shown(plain, form, here=here, site=site) == shown(other, form, here=here, site=site)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from html import escape, unescape
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proxy.errors import PullthroughError
 from proxy.model import Digest, Site, Target
@@ -344,7 +344,7 @@ def test_links__any_link(site: Site, link: str, filename: str | None, fmt: Forma
         body = {"files": [{"filename": filename, "url": link, "hashes": {}}]}
         page = parse(json.dumps(body).encode(), Format.JSON.value, url)
     here = urls.locate(url, site)
-    page = replace(page, files=tuple(replace(file, project="acme") for file in page.files), folders=())
+    page = structs.replace(page, files=tuple(structs.replace(file, project="acme") for file in page.files), folders=())
     shown = render(page, here, site, fmt)
     assert b"secret@" not in shown
     assert b"token@" not in shown
@@ -372,7 +372,7 @@ def test_links__any_link(site: Site, link: str, filename: str | None, fmt: Forma
 @given(st.lists(files, max_size=3), st.sampled_from(["https://index.example/simple/a/", "http://x.example:81/b.html"]))
 def test_record__survives(listed: list[File], url: str) -> None:
     """What is stored of files that were dropped is read again as it was."""
-    page = Page("a", tuple(replace(file, extra={}) for file in listed), html=False)
+    page = Page("a", tuple(structs.replace(file, extra={}) for file in listed), html=False)
     assert page.files == parse(record(page), Format.JSON.content_type, url).files
 
 

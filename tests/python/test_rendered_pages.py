@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.errors import UpstreamBroken
 from proxy.model import Query, Target
@@ -142,7 +143,7 @@ async def test_get__of_an_index_that_cannot_be_reached(world: World) -> None:
 async def test_get__a_group_has_a_form_of_its_own(world: World) -> None:
     """Its links begin elsewhere; neither takes the other's place."""
     world.publish(*many(LISTED))
-    group = replace(PAGE, mount="all")
+    group = structs.replace(PAGE, mount="all")
     for target in (PAGE, group):
         query = Query(target, accept=JSON)
         await world.pages.page(query, world.site, PAGE, "demo")
@@ -156,7 +157,7 @@ async def test_get__of_another_base(world: World) -> None:
     document = await world.page_cache.get(PageAddress(SITE, "demo", PAGE.path))
     await world.rendered.get(PageView(document, HERE, SITE), Format.JSON, None)
     await restarted(world)
-    view = PageView(document, HERE, replace(SITE, base="https://files.example/"))
+    view = PageView(document, HERE, structs.replace(SITE, base="https://files.example/"))
     assert b"~files" not in (await world.rendered.get(view, Format.JSON, None)).body
 
 

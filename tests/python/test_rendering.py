@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from msgspec import structs
 
 from proxy.model import Digest, Site, Target
 from proxy.python.negotiation import Format
@@ -66,7 +66,7 @@ def one(page: Page) -> tuple[dict[str, str | None], dict[str, Any]]:
 
 def test_render__html_page() -> None:
     """A page is what PEP 503 says, byte for byte."""
-    wheel = replace(WHEEL, core_metadata=True)
+    wheel = structs.replace(WHEEL, core_metadata=True)
     page = Page("torch", (wheel,), html=False, api_version="1.4", status="archived", status_reason="<old>")
     assert render(page, HERE, SITE, Format.TEXT).decode() == (
         "<!DOCTYPE html>\n<html>\n  <head>\n"
@@ -152,7 +152,7 @@ def test_render__fragment_and_hash() -> None:
     attributes, item = one(Page("torch", (file,), html=False))
     assert f"1.0.tar.gz#{digest}&egg=torch-1.0" == attributes["href"]
     assert ("1.0.tar.gz#egg=torch-1.0", {"sha256": "a" * 64}) == (item["url"], item["hashes"])
-    attributes, item = one(Page("torch", (replace(file, fragment="main"),), html=True))
+    attributes, item = one(Page("torch", (structs.replace(file, fragment="main"),), html=True))
     assert ("1.0.tar.gz#main", "1.0.tar.gz") == (attributes["href"], item["url"])
 
 
@@ -167,7 +167,7 @@ def test_render__fragment_and_hash() -> None:
 )
 def test_render__core_metadata(*, core_metadata: bool | Digest | None, shown: object, text: str | None) -> None:
     """Upstream's word stands under the new name and under the old one that clients read."""
-    attributes, item = one(Page("x", (replace(WHEEL, core_metadata=core_metadata),), html=False))
+    attributes, item = one(Page("x", (structs.replace(WHEEL, core_metadata=core_metadata),), html=False))
     assert (text, text) == (attributes.get("data-core-metadata"), attributes.get("data-dist-info-metadata"))
     assert (shown, shown) == (item.get("core-metadata"), item.get("data-dist-info-metadata"))
     assert ("core-metadata" in item) == (core_metadata is not None)
@@ -178,9 +178,9 @@ def test_render__core_metadata(*, core_metadata: bool | Digest | None, shown: ob
     ("file", "shown"),
     [
         (WHEEL, None),
-        (replace(WHEEL, core_metadata=False), False),
-        (replace(WHEEL, core_metadata=True), True),
-        (replace(WHEEL, core_metadata=Digest("sha256", OTHER)), {"sha256": OTHER}),
+        (structs.replace(WHEEL, core_metadata=False), False),
+        (structs.replace(WHEEL, core_metadata=True), True),
+        (structs.replace(WHEEL, core_metadata=Digest("sha256", OTHER)), {"sha256": OTHER}),
     ],
 )
 def test_render__metadata(file: File, shown: object) -> None:
@@ -193,7 +193,7 @@ def test_render__metadata(file: File, shown: object) -> None:
 @pytest.mark.parametrize(("yanked", "text"), [(False, None), (True, ""), ('"a" <b>', '"a" <b>')])
 def test_render__yanked(*, yanked: bool | str, text: str | None) -> None:
     """A yanked file is one in both forms, with its reason."""
-    attributes, item = one(Page("x", (replace(WHEEL, yanked=yanked),), html=True))
+    attributes, item = one(Page("x", (structs.replace(WHEEL, yanked=yanked),), html=True))
     assert yanked == item["yanked"]
     assert text == attributes.get("data-yanked")
     assert (yanked is not False) == ("data-yanked" in attributes)
@@ -201,7 +201,7 @@ def test_render__yanked(*, yanked: bool | str, text: str | None) -> None:
 
 def test_render__attributes() -> None:
     """What is known of a file stands in both forms."""
-    file = replace(
+    file = structs.replace(
         WHEEL, requires_python=">=3.8,<4", gpg_sig=False, size=5, upload_time="2026-01-02T03:04:05Z",
         provenance="https://index.example/p?a=1&b",
     )  # fmt: skip
@@ -226,12 +226,12 @@ def test_render__attributes() -> None:
 @pytest.mark.parametrize(
     ("file", "fragment"),
     [
-        (replace(WHEEL, digests=()), ""),
-        (replace(WHEEL, digests=(Digest("md5", "a" * 32),)), "#md5=" + "a" * 32),
-        (replace(WHEEL, fragment="egg=x&y"), f"#sha256={HEX}&egg=x&y"),
-        (replace(WHEEL, fragment=f"egg=x&sha256={HEX}"), f"#egg=x&sha256={HEX}"),
-        (replace(WHEEL, fragment="main"), "#main"),
-        (replace(WHEEL, digests=(), fragment='"><script>'), '#"><script>'),
+        (structs.replace(WHEEL, digests=()), ""),
+        (structs.replace(WHEEL, digests=(Digest("md5", "a" * 32),)), "#md5=" + "a" * 32),
+        (structs.replace(WHEEL, fragment="egg=x&y"), f"#sha256={HEX}&egg=x&y"),
+        (structs.replace(WHEEL, fragment=f"egg=x&sha256={HEX}"), f"#egg=x&sha256={HEX}"),
+        (structs.replace(WHEEL, fragment="main"), "#main"),
+        (structs.replace(WHEEL, digests=(), fragment='"><script>'), '#"><script>'),
     ],
 )
 def test_render__fragment(file: File, fragment: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from proxy.errors import BlobDamaged, StoreFull
 from proxy.model import Entry, Validator
@@ -186,11 +186,11 @@ async def test_find__counts_as_a_use_of_the_page(sidecars: Sidecars) -> None:
 async def test_write_soon__not_of_a_page_that_is_not_stored(store: MemoryStore, sidecars: Sidecars) -> None:
     """Of one that was replaced, or that the disk did not take: neither when it begins, nor at its end."""
     page = await page_of(store)
-    await write(sidecars, replace(page, url="https://elsewhere.example/"))
+    await write(sidecars, structs.replace(page, url="https://elsewhere.example/"))
     assert store.find(KEY) is None
 
     def replaced() -> tuple[dict[str, int], bytes]:
-        store._entries[page.key] = replace(page, url="https://elsewhere.example/")
+        store._entries[page.key] = structs.replace(page, url="https://elsewhere.example/")
         return FACTS, b"body"
 
     sidecars.write_soon(page, KEY, "", 1, replaced)
@@ -239,7 +239,7 @@ async def test_write_soon__what_cannot_be_made(store: MemoryStore, sidecars: Sid
     assert b"page" == body()
     store.damage(page.digest, b"other bytes")
     sidecars.write_soon(page, KEY, "", 1, lambda: (FACTS, body()))
-    other = replace(await page_of(store, b"another"), key="page:pypi:other:simple/other/")
+    other = structs.replace(await page_of(store, b"another"), key="page:pypi:other:simple/other/")
     await store.save(other)
     await write(sidecars, other, key="outline:pypi:other:simple/other/")
     assert (None, b"body") == (store.find(KEY), read(sidecars, other, key="outline:pypi:other:simple/other/"))

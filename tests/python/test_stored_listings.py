@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.model import Site, Target
 from proxy.python.stored_listings import StoredListing, StoredListings
@@ -37,7 +37,7 @@ async def test_of__the_newest_with_a_digest(world: World, listings: StoredListin
     world.publish(Link(_WHEEL.filename, _URL, _WHEEL.sha256))
     await world.page()
     world.clock.advance(1)
-    other = replace(PAGE, path="simple/other/demo/")
+    other = structs.replace(PAGE, path="simple/other/demo/")
     world.publish(Link(_WHEEL.filename, _URL), target=other)
     await world.page(other)
 
@@ -53,7 +53,7 @@ async def test_of__other_address(world: World, listings: StoredListings) -> None
     world.publish(Link(_WHEEL.filename, _URL, _WHEEL.sha256))
     await world.page()
 
-    found = await listings.of(replace(_AT, path=f"old/{_WHEEL.filename}"), SITE)
+    found = await listings.of(structs.replace(_AT, path=f"old/{_WHEEL.filename}"), SITE)
 
     assert ([False], None) == ([on for *_, on in found.pages], found.file)
 
@@ -77,7 +77,7 @@ async def test_of__flat_page(make: Make) -> None:
 async def test_of__page_that_cannot_be_read(world: World, listings: StoredListings, gone: bool) -> None:
     """What is damaged, or is no index page, says nothing."""
     entry = await world.hold(_AT, b"no index page at all")
-    await world.store.save(replace(entry, key="page:pypi:demo:simple/demo/", url=f"{SITE.base}simple/demo/"))
+    await world.store.save(structs.replace(entry, key="page:pypi:demo:simple/demo/", url=f"{SITE.base}simple/demo/"))
     if gone:
         world.store.damage(entry.digest, b"x")
 
@@ -89,4 +89,4 @@ async def test_of__stranger(world: World, listings: StoredListings) -> None:
     world.publish(Link(_WHEEL.filename, _URL, _WHEEL.sha256))
     await world.page()
 
-    assert StoredListing() == await listings.of(_AT, replace(SITE, base="https://x.example/", own=frozenset()))
+    assert StoredListing() == await listings.of(_AT, structs.replace(SITE, base="https://x.example/", own=frozenset()))

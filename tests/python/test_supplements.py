@@ -7,6 +7,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from proxy.errors import NotFound, StoreFull, UpstreamUnreachable
 from proxy.model import ALGORITHMS, Digest, Outcome, Target
@@ -96,7 +97,7 @@ async def test_measured__one_name_at_two_addresses(world: World) -> None:
 
 async def test_measured__page_of_files_of_many_projects(make: Make) -> None:
     """On a flat page the files of every project are looked for."""
-    world = make(replace(SITE, flat=True, index=""))
+    world = make(structs.replace(SITE, flat=True, index=""))
     page = Target("pypi", None, "links/")
     other, odd = sdist("other"), "README"
     base = "https://index.example/links/"
@@ -187,7 +188,7 @@ async def test_dropped__file_whose_name_is_listed_elsewhere(world: World) -> Non
 
 async def test_dropped__not_wanted(make: Make) -> None:
     """The setting turns it off, also for what was written down before."""
-    world = make(replace(SITE, keep_removed=False))
+    world = make(structs.replace(SITE, keep_removed=False))
     await refresh(world, OLD_LINK, NEW_LINK)
     await world.hold(at(OLD), content(OLD))
     assert {NEW.filename: False} == await refresh(world, NEW_LINK)
@@ -283,7 +284,7 @@ async def test_withdrawn__and_there_again(world: World) -> None:
 @pytest.mark.parametrize("keep", [True, False])
 async def test_withdrawn__nothing_to_show(make: Make, keep: bool) -> None:
     """Of what nothing is stored, or wanted, there is no page."""
-    world = make(replace(SITE, keep_removed=keep))
+    world = make(structs.replace(SITE, keep_removed=keep))
     await refresh(world, OLD_LINK, NEW_LINK)
     if not keep:
         await world.hold(at(OLD), content(OLD))
@@ -319,29 +320,29 @@ def test_complete__nothing() -> None:
 def test_complete__measured_digests() -> None:
     """A digest is put to the file that has none, by its address; where upstream gives one, that stands."""
     supplement = Supplement(digests={A.url: KNOWN, B.url: KNOWN})
-    assert replace(DEMO, files=(replace(A, digests=(KNOWN,)), B)) == supplement.complete(DEMO)
+    assert structs.replace(DEMO, files=(structs.replace(A, digests=(KNOWN,)), B)) == supplement.complete(DEMO)
 
 
 def test_complete__of_one_name_the_right_one() -> None:
     """Files of one name at two addresses are told apart."""
-    twin = replace(A, url="https://files.example/b/demo-1.0.tar.gz")
-    page = replace(DEMO, files=(A, twin))
+    twin = structs.replace(A, url="https://files.example/b/demo-1.0.tar.gz")
+    page = structs.replace(DEMO, files=(A, twin))
     assert [(), (KNOWN,)] == [file.digests for file in Supplement(digests={twin.url: KNOWN}).complete(page).files]
 
 
 def test_complete__fragment_that_is_no_digest() -> None:
     """It makes room for the digest, unless installers read it; without a digest it stays."""
     for fragment, left in (("main", ""), ("egg=demo-1.0", "egg=demo-1.0"), ("x&subdirectory=y", "x&subdirectory=y")):
-        file = replace(A, fragment=fragment)
-        page = replace(DEMO, files=(file,))
+        file = structs.replace(A, fragment=fragment)
+        page = structs.replace(DEMO, files=(file,))
         known = Supplement(digests={A.url: KNOWN}).complete(page)
-        assert (replace(file, digests=(KNOWN,), fragment=left),) == known.files
+        assert (structs.replace(file, digests=(KNOWN,), fragment=left),) == known.files
         assert (file,) == Supplement(digests={B.url: KNOWN}).complete(page).files
 
 
 WHEEL = File("demo-1.0-py3-none-any.whl", "https://files.example/a/demo-1.0-py3-none-any.whl", size=1 << 30)
 HASH = Digest("sha256", "c" * 64)
-OTHER_WHEEL = replace(WHEEL, url="https://files.example/b/demo-1.0-py3-none-any.whl")
+OTHER_WHEEL = structs.replace(WHEEL, url="https://files.example/b/demo-1.0-py3-none-any.whl")
 REFUSING = Offered(frozenset({"https://files.example/"}))
 
 
@@ -349,30 +350,30 @@ REFUSING = Offered(frozenset({"https://files.example/"}))
     ("offered", "file", "expected"),
     [
         # What upstream says stands, and only wheels have metadata
-        (EVERYTHING, replace(WHEEL, core_metadata=HASH), HASH),
-        (REFUSING, replace(WHEEL, core_metadata=HASH), HASH),
-        (REFUSING, replace(WHEEL, core_metadata=True), True),
+        (EVERYTHING, structs.replace(WHEEL, core_metadata=HASH), HASH),
+        (REFUSING, structs.replace(WHEEL, core_metadata=HASH), HASH),
+        (REFUSING, structs.replace(WHEEL, core_metadata=True), True),
         (EVERYTHING, A, None),
-        (EVERYTHING, replace(WHEEL, filename="demo-1.0-py3-none-any.whl.asc"), None),
+        (EVERYTHING, structs.replace(WHEEL, filename="demo-1.0-py3-none-any.whl.asc"), None),
         # Else it is ours
         (EVERYTHING, WHEEL, True),
-        (EVERYTHING, replace(WHEEL, core_metadata=False), True),
+        (EVERYTHING, structs.replace(WHEEL, core_metadata=False), True),
         # Where the host gives no parts: for what is small, or here
         (REFUSING, WHEEL, None),
-        (REFUSING, replace(WHEEL, size=None), None),
-        (REFUSING, replace(WHEEL, core_metadata=False), False),
-        (REFUSING, replace(WHEEL, size=128 << 10), True),
-        (REFUSING, replace(WHEEL, url="https://files.example:8443/a/demo-1.0-py3-none-any.whl"), True),
-        (REFUSING, replace(WHEEL, url="http://files.example/a/demo-1.0-py3-none-any.whl"), True),
+        (REFUSING, structs.replace(WHEEL, size=None), None),
+        (REFUSING, structs.replace(WHEEL, core_metadata=False), False),
+        (REFUSING, structs.replace(WHEEL, size=128 << 10), True),
+        (REFUSING, structs.replace(WHEEL, url="https://files.example:8443/a/demo-1.0-py3-none-any.whl"), True),
+        (REFUSING, structs.replace(WHEEL, url="http://files.example/a/demo-1.0-py3-none-any.whl"), True),
         (replace(REFUSING, urls=frozenset({WHEEL.url})), WHEEL, True),
         # And never for a wheel that has none
         (Offered(unreadable=frozenset({WHEEL.url})), WHEEL, None),
-        (Offered(unreadable=frozenset({WHEEL.url})), replace(WHEEL, size=9), None),
+        (Offered(unreadable=frozenset({WHEEL.url})), structs.replace(WHEEL, size=9), None),
     ],
 )
 def test_complete__metadata(offered: Offered, file: File, expected: bool | Digest | None) -> None:
     """A wheel is said to have metadata beside it where upstream says so, or where it can be had."""
-    (shown,) = Supplement(offered=offered).complete(replace(DEMO, files=(file,))).files
+    (shown,) = Supplement(offered=offered).complete(structs.replace(DEMO, files=(file,))).files
     assert expected == shown.core_metadata
 
 
@@ -384,36 +385,36 @@ def test_complete__metadata_of_what_was_removed() -> None:
 
 def test_complete__removed() -> None:
     """What was dropped comes behind what is listed, as yanked."""
-    gone = replace(B, filename="demo-0.9.tar.gz", url="https://files.example/a/demo-0.9.tar.gz")
+    gone = structs.replace(B, filename="demo-0.9.tar.gz", url="https://files.example/a/demo-0.9.tar.gz")
     files = Supplement(removed=(gone,)).complete(DEMO).files
-    assert (A, B, replace(gone, yanked=REMOVED)) == files
+    assert (A, B, structs.replace(gone, yanked=REMOVED)) == files
 
 
 def test_complete__withdrawn() -> None:
     """Of a project that is gone only what is stored is shown."""
     files = Supplement(digests={A.url: KNOWN}, removed=(B,), withdrawn=True).complete(DEMO).files
-    assert (replace(B, yanked=REMOVED),) == files
+    assert (structs.replace(B, yanked=REMOVED),) == files
 
 
 @pytest.mark.parametrize(("yanked", "expected"), [(False, REMOVED), (True, REMOVED), ("broken", "broken")])
 def test_as_removed(*, yanked: bool | str, expected: str) -> None:
     """A reason that upstream gave stays; else this one is said."""
-    assert expected == as_removed(replace(A, yanked=yanked)).yanked
+    assert expected == as_removed(structs.replace(A, yanked=yanked)).yanked
 
 
 def test_key__differs_where_the_page_would() -> None:
     """Whatever is shown differently has another key."""
-    gone = replace(A, digests=(KNOWN,))
+    gone = structs.replace(A, digests=(KNOWN,))
     different = [
         NOTHING_KNOWN,
         Supplement(digests={A.url: KNOWN}),
         Supplement(digests={A.url: OTHER}),
         Supplement(removed=(A,)),
         Supplement(removed=(gone,)),
-        Supplement(removed=(replace(gone, yanked="broken"),)),
-        Supplement(removed=(replace(gone, requires_python=">=3.11"),)),
-        Supplement(removed=(replace(gone, core_metadata=KNOWN),)),
-        Supplement(removed=(replace(gone, size=5),)),
+        Supplement(removed=(structs.replace(gone, yanked="broken"),)),
+        Supplement(removed=(structs.replace(gone, requires_python=">=3.11"),)),
+        Supplement(removed=(structs.replace(gone, core_metadata=KNOWN),)),
+        Supplement(removed=(structs.replace(gone, size=5),)),
         Supplement(removed=(gone, B)),
         Supplement(removed=(B, gone)),
         Supplement(digests={A.url: KNOWN}, removed=(B,)),
@@ -423,7 +424,7 @@ def test_key__differs_where_the_page_would() -> None:
         Supplement(offered=replace(REFUSING, urls=frozenset({WHEEL.url}))),
         Supplement(offered=Offered(unreadable=frozenset({WHEEL.url}))),
     ]
-    page = replace(DEMO, files=(*DEMO.files, WHEEL, OTHER_WHEEL))
+    page = structs.replace(DEMO, files=(*DEMO.files, WHEEL, OTHER_WHEEL))
     for one, two in itertools.combinations(different, 2):
         assert one.complete(page) != two.complete(page)
         assert one.key != two.key, (one, two)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, follow
@@ -157,4 +158,4 @@ def digest(package: Package) -> Digest:
 
 def volatile(*paths: str) -> Site:
     """The site, some of whose files may be replaced under their names."""
-    return replace(SITE, volatile=paths)
+    return structs.replace(SITE, volatile=paths)

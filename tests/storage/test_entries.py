@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proxy.model import Digest
 from proxy.storage.entries import decode
@@ -39,7 +39,7 @@ def test_decode__of_an_older_program() -> None:
 @pytest.mark.parametrize("promised", [Digest("sha512", "ab"), Digest("md5", "0" * 31 + "\n"), Digest("none", "00")])
 def test_decode__promise_that_is_no_digest(promised: Digest) -> None:
     """What gets into answers is held to the form that it has."""
-    assert decode("key", msgspec.json.encode(replace(_ENTRY, promised=promised))) is None
+    assert decode("key", msgspec.json.encode(structs.replace(_ENTRY, promised=promised))) is None
 
 
 @given(st.integers(0, len(_TEXT) - 1), st.integers(1, 255))

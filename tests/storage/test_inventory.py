@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from proxy.errors import BlobDamaged, StoreBroken
 from proxy.model import Entry
@@ -205,7 +205,7 @@ async def test_expire__what_may_change(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await keep(store, "page", FIRST)
         await keep(store, "promised", SECOND)
-        await store.save(replace(entry("promised", SECOND), promised=digest(SECOND)))
+        await store.save(structs.replace(entry("promised", SECOND), promised=digest(SECOND)))
 
         found = [store.inventory.expire(key, 1.5) for key in ("page", "promised", "nothing")]
         again = store.inventory.expire("page", 3.0)

@@ -9,12 +9,12 @@ import resource
 import socket
 import ssl
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from msgspec import structs
 
 from proxy.config.credentials import KnownCredentials
 from proxy.config.settings import Settings
@@ -98,7 +98,7 @@ async def test_get__name_of_the_asker(server: Scripted, make: Make) -> None:
     """A site may get another User-Agent than the program's own."""
     server.on("/x", plain(b"1"))
     asked = ask(server)
-    await read(make(), replace(asked, site=replace(asked.site, agent="Debian APT-HTTP/1.3")))
+    await read(make(), structs.replace(asked, site=structs.replace(asked.site, agent="Debian APT-HTTP/1.3")))
     assert ["Debian APT-HTTP/1.3"] == [seen.headers["user-agent"] for seen in server.seen]
 
 
@@ -246,7 +246,7 @@ async def test_redirect__only_its_own_word(server: Scripted, make: Make) -> None
     """Who wants the site's own word gets it by redirects within its hosts; another host is not asked."""
     async with scripted() as other:
         known = site(server, hosts=frozenset({f"127.0.0.1:{other.port}"}))
-        known = replace(known, own=frozenset({f"127.0.0.1:{server.port}"}))
+        known = structs.replace(known, own=frozenset({f"127.0.0.1:{server.port}"}))
         server.on("/x", moved("/y"))
         server.on("/y", plain(b"here"))
         server.on("/z", moved(other.base + "back"))
@@ -265,7 +265,7 @@ async def test_credentials__origin_of_the_base(server: Scripted, make: Make) -> 
     """They go to the index and to its files, not to another host or port, be it a sibling's."""
     known = site(server)
     async with scripted() as other:
-        known = replace(known, siblings=(other.base,))
+        known = structs.replace(known, siblings=(other.base,))
         client = make(credentials=telling(server))
         for path, place in (("/x", server), ("/deep/y", server), ("/x", other)):
             place.on(path, plain(b"1"))
@@ -279,7 +279,7 @@ async def test_credentials__are_each_sites_own(server: Scripted, make: Make) -> 
     server.on("/x", plain(b"1"))
     client = make(credentials=telling(server))
     for mount in ("demo", "open", "demo"):
-        await read(client, UpstreamRequest(server.base + "x", replace(site(server), mount=mount)))
+        await read(client, UpstreamRequest(server.base + "x", structs.replace(site(server), mount=mount)))
     assert [TOLD, None, TOLD] == [seen.headers.get("authorization") for seen in server.seen]
     assert 1 == server.connections
 
@@ -292,7 +292,7 @@ async def test_credentials__refused(
 ) -> None:
     """A 403 to who showed credentials is a refusal, and no word of what was shown is in it."""
     server.on("/x", plain(b"no", status="403 Forbidden"))
-    request = UpstreamRequest(server.base + "x", replace(site(server), mount=mount))
+    request = UpstreamRequest(server.base + "x", structs.replace(site(server), mount=mount))
     known = telling(server)
     with pytest.raises(expected) as caught:
         await read(make(credentials=known), request)
@@ -468,7 +468,7 @@ async def test_retry__nobody_waits_for_it(server: Scripted, make: Make, naps: li
     """A further connection that is refused is not asked for again and again: its host may give one at a time."""
     server.on("/x", plain(b"", status="500 Oops"))
     with pytest.raises(UpstreamBroken):
-        await read(make(retries=2), replace(ask(server), bulk=True))
+        await read(make(retries=2), structs.replace(ask(server), bulk=True))
     assert (len(server.seen), naps) == (1, [])
 
 
@@ -533,7 +533,7 @@ async def test_down__what_failed(answer: str, of_pages: bool, of_files: bool, se
     for kind, bulk in ((Kind.PAGE, False), (Kind.FILE, False), (Kind.FILE, True)):
         client = make(read_timeout=0.1, retries=1)
         with pytest.raises((UpstreamError, NotFound)):
-            await read(client, replace(ask(server), kind=kind, bulk=bulk))
+            await read(client, structs.replace(ask(server), kind=kind, bulk=bulk))
         found[kind, bulk] = client.down(server.base), client.down(server.base, file=True)
     expected = {(Kind.PAGE, False): (of_pages, False), (Kind.FILE, False): (False, of_files)}
     assert expected | {(Kind.FILE, True): (False, False)} == found
@@ -558,7 +558,7 @@ async def test_down__a_try_that_went_well(server: Scripted, make: Make) -> None:
     """A failure that a further try mended is none of the host's."""
     server.on("/x", plain(b"", status="500 Oops"), plain(b"fine"))
     client = make(retries=1)
-    assert b"fine" == await read(client, replace(ask(server), kind=Kind.PAGE))
+    assert b"fine" == await read(client, structs.replace(ask(server), kind=Kind.PAGE))
     assert not client.down(server.base)
 
 
@@ -567,10 +567,10 @@ async def test_down__files_do_not_speak_for_pages(server: Scripted, make: Make) 
     server.on("/x", plain(b"", status="500 Oops"), plain(b"fine"))
     client = make()
     with pytest.raises(UpstreamBroken):
-        await read(client, replace(ask(server), kind=Kind.PAGE))
+        await read(client, structs.replace(ask(server), kind=Kind.PAGE))
     assert b"fine" == await read(client, ask(server))
     assert client.down(server.base)
-    assert b"fine" == await read(client, replace(ask(server), kind=Kind.PAGE))
+    assert b"fine" == await read(client, structs.replace(ask(server), kind=Kind.PAGE))
     assert not client.down(server.base)
 
 

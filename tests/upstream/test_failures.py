@@ -93,8 +93,9 @@ def test_health__an_answer_clears() -> None:
     assert [True, False, False] == [
         health.down(*at) for at in (("a:80", PAGES, 10.9), ("a:80", PAGES, 11.0), ("a:81", PAGES, 10.0))
     ]
+    assert not health.sound
     health.answered("a:80", PAGES, 0.0)
-    assert not health.down("a:80", PAGES, 10.1)
+    assert (False, True) == (health.down("a:80", PAGES, 10.1), health.sound)
 
 
 @pytest.mark.parametrize(

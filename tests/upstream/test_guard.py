@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from yarl import URL
 
 from proxy.errors import NotAllowed
@@ -169,13 +169,13 @@ def test_admit__host_beside_the_list(url: str) -> None:
 @pytest.mark.parametrize("hosts", [frozenset(), frozenset({"files.example"})])
 def test_admit__siblings(hosts: frozenset[str]) -> None:
     """A host that the settings name as a sibling is named like the base's, private or not, beside a list or without."""
-    site = replace(SITE, hosts=hosts, siblings=("https://Mirror.example/a/", "http://10.1.2.9:8080/"))
+    site = structs.replace(SITE, hosts=hosts, siblings=("https://Mirror.example/a/", "http://10.1.2.9:8080/"))
     named = ("https://mirror.example/b/x", "http://10.1.2.9:8080/x", "http://10.1.2.3:8080/x")
     assert [Trust.NAMED] * 3 == [admit(URL(url), site, redirected=False) for url in named]
     with pytest.raises(NotAllowed):
         admit(URL("http://10.1.2.10/x"), site, redirected=False)
     with pytest.raises(NotAllowed):
-        admit(URL("http://10.1.2.9:8080/x"), replace(site, siblings=()), redirected=False)
+        admit(URL("http://10.1.2.9:8080/x"), structs.replace(site, siblings=()), redirected=False)
 
 
 def site_at(base: str, *siblings: str, hosts: frozenset[str] = frozenset()) -> Site:
@@ -259,7 +259,9 @@ def test_admit__ports_of_a_private_host(own: int, other: int, redirected: bool) 
 
 def test_admit__hosts_of_its_own_pages() -> None:
     """A host whose pages the settings take for the index's own is named, and closes nothing."""
-    site = replace(site_at("https://index.example/"), own=frozenset({"index.example:443", "10.0.0.9:81", "pages.corp"}))
+    site = structs.replace(
+        site_at("https://index.example/"), own=frozenset({"index.example:443", "10.0.0.9:81", "pages.corp"})
+    )
     for url in ("http://10.0.0.9:81/x", "https://pages.corp/x", "http://pages.corp:8080/x"):
         assert admit(URL(url), site, redirected=True) is Trust.NAMED
     assert admit(URL("https://files.example/x"), site, redirected=False) is Trust.OPEN
@@ -269,7 +271,7 @@ def test_admit__hosts_of_its_own_pages() -> None:
 
 def test_admit__siblings_close_nothing() -> None:
     """A sibling is one more host; it does not make a list of hosts of what was open."""
-    site = replace(SITE, siblings=("https://mirror.example/",))
+    site = structs.replace(SITE, siblings=("https://mirror.example/",))
     assert admit(URL("https://files.example/x"), site, redirected=False) is Trust.OPEN
 
 
@@ -309,7 +311,7 @@ def test_admit__host_that_came_with_a_request(url: str) -> None:
 
 def test_admit__host_that_came_with_a_request_and_is_listed() -> None:
     """Public hosts are open; with a list, those in it are named, and no other is asked."""
-    closed = replace(CAME, hosts=frozenset({"10.0.0.1:8080"}))
+    closed = structs.replace(CAME, hosts=frozenset({"10.0.0.1:8080"}))
 
     assert Trust.OPEN is admit(URL("http://deb.example/a.deb"), CAME, redirected=False)
     assert Trust.NAMED is admit(URL("http://10.0.0.1:8080/a.deb"), closed, redirected=False)

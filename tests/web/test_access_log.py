@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proxy.events import Fetched, Served
 from proxy.model import Kind, Outcome, Source
@@ -62,22 +62,28 @@ _DEB = "libstdc%2b%2b6_14.2.0-19_amd64.deb"
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (replace(EVENT, path=f"/pypi/~files/a/{_WHEEL}"), ("litellm", "1.82.8", _WHEEL)),
-        (replace(EVENT, path=f"/pypi/a/{_WHEEL}?x=1"), ("litellm", "1.82.8", _WHEEL)),
-        (replace(EVENT, path=f"/pypi/{'x' * 600}/{_WHEEL}"), ("litellm", "1.82.8", _WHEEL)),
+        (structs.replace(EVENT, path=f"/pypi/~files/a/{_WHEEL}"), ("litellm", "1.82.8", _WHEEL)),
+        (structs.replace(EVENT, path=f"/pypi/a/{_WHEEL}?x=1"), ("litellm", "1.82.8", _WHEEL)),
+        (structs.replace(EVENT, path=f"/pypi/{'x' * 600}/{_WHEEL}"), ("litellm", "1.82.8", _WHEEL)),
         (
-            replace(EVENT, path=f"/pypi/a/{_WHEEL}.metadata", kind=Kind.METADATA),
+            structs.replace(EVENT, path=f"/pypi/a/{_WHEEL}.metadata", kind=Kind.METADATA),
             ("litellm", "1.82.8", f"{_WHEEL}.metadata"),
         ),
-        (replace(EVENT, path=f"/pypi/a/{_WHEEL}", kind=Kind.OTHER), ("litellm", "1.82.8", _WHEEL)),
+        (structs.replace(EVENT, path=f"/pypi/a/{_WHEEL}", kind=Kind.OTHER), ("litellm", "1.82.8", _WHEEL)),
         (
-            replace(EVENT, path=f"/deb.example/pool/{_DEB}", upstream="apt"),
+            structs.replace(EVENT, path=f"/deb.example/pool/{_DEB}", upstream="apt"),
             ("libstdc++6", "14.2.0-19", "libstdc++6_14.2.0-19_amd64.deb"),
         ),
-        (replace(EVENT, path="/pypi/simple/litellm/", kind=Kind.PAGE, project="litellm"), ("litellm", None, None)),
-        (replace(EVENT, path="/pypi/simple/", kind=Kind.PAGE), (None, None, None)),
-        (replace(EVENT, path="/deb.example/dists/a/InRelease", kind=Kind.RELEASE, upstream="apt"), (None, None, None)),
-        (replace(EVENT, path="/metrics-1.0.zip", kind=Kind.OTHER, upstream="-"), (None, None, None)),
+        (
+            structs.replace(EVENT, path="/pypi/simple/litellm/", kind=Kind.PAGE, project="litellm"),
+            ("litellm", None, None),
+        ),
+        (structs.replace(EVENT, path="/pypi/simple/", kind=Kind.PAGE), (None, None, None)),
+        (
+            structs.replace(EVENT, path="/deb.example/dists/a/InRelease", kind=Kind.RELEASE, upstream="apt"),
+            (None, None, None),
+        ),
+        (structs.replace(EVENT, path="/metrics-1.0.zip", kind=Kind.OTHER, upstream="-"), (None, None, None)),
     ],
 )
 def test_structured__what_was_asked_for(event: Served, expected: tuple[str | None, str | None, str | None]) -> None:
@@ -94,7 +100,7 @@ def test_structured__who_asks() -> None:
     asked = [UserAgent("pip", "24.0"), UserAgent("pip", "24.0", "job 7"), UserAgent("Wget")]
     fields = ("client_name", "client_version", "build")
     for agent in asked:
-        (line,) = lines(replace(EVENT, agent=agent), structured=True)
+        (line,) = lines(structs.replace(EVENT, agent=agent), structured=True)
         shown = json.loads(line)
         assert agent == tuple(shown.get(field, "") for field in fields)
         assert "" not in shown.values()
@@ -104,7 +110,7 @@ def test_structured__who_asks() -> None:
 @given(st.text(st.characters(codec=None)), st.floats(0, 1e6), st.dictionaries(st.sampled_from(Source), st.integers(0)))
 def test_structured__of_any_request(text: str, seconds: float, sent: dict[Source, int]) -> None:
     """Any request has one line, which is JSON in ASCII and holds all of it."""
-    event = replace(EVENT, path=text, upstream=text, sent=sent, project=text, agent=UserAgent(text, text, text))
+    event = structs.replace(EVENT, path=text, upstream=text, sent=sent, project=text, agent=UserAgent(text, text, text))
     form = JsonLines()
     line = form.line(form.part(event), 0.0, text, seconds, event.agent)
     shown = json.loads(line)
@@ -137,7 +143,7 @@ def test_again(structured: bool) -> None:
     for step, client, seconds in ((0.25, "127.0.0.1", 0.25), (0.001, "::1", 0.00000004), (60.0, "10.0.0.1", 1e-5)):
         clock.wall += step
         agent = UserAgent("pip", f"24.{step}")
-        log(replace(EVENT, client=client, seconds=seconds, agent=agent))
+        log(structs.replace(EVENT, client=client, seconds=seconds, agent=agent))
         log.again(prepared, clock.now(), client, seconds, agent)
     writer.close()
     written = stream.getvalue().splitlines()
@@ -150,5 +156,5 @@ def test_text() -> None:
     (line,) = lines(EVENT, structured=False)
     expected = '2026-09-21T14:13:20+00:00 127.0.0.1 GET /pypi/a\\"b\\u20ac 206 shared 3 cache+4 shared 0.2500s'
     assert f"{expected} -" == line
-    (line,) = lines(replace(EVENT, agent=UserAgent("pip", "24.0", "job 7")), structured=False)
+    (line,) = lines(structs.replace(EVENT, agent=UserAgent("pip", "24.0", "job 7")), structured=False)
     assert f"{expected} pip/24.0" == line

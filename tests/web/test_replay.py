@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.cache.representation import Representation
@@ -80,7 +81,7 @@ class Events(list[Event]):
         return event
 
     def again(self, prepared: Served, _: float, client: str, seconds: float, program: UserAgent, /) -> None:
-        self.append(replace(prepared, client=client, seconds=seconds, first_byte=seconds, agent=program))
+        self.append(structs.replace(prepared, client=client, seconds=seconds, first_byte=seconds, agent=program))
 
 
 @pytest.fixture
@@ -117,14 +118,14 @@ def named(said: str) -> bytes:
 def test_call__does_not_stand_any_more(replay: Replay) -> None:
     """An answer is replayed only while it still is right, and never again after that."""
     held = [True, False, True]
-    replay.remember(exchange(), "/path", replace(REPRESENTATION, stands=lambda: held.pop(0)))
+    replay.remember(exchange(), "/path", structs.replace(REPRESENTATION, stands=lambda: held.pop(0)))
     assert [True, False, False] == [answered(replay) for _ in range(3)]
 
 
 def test_call__remembered(replay: Replay, events: Events, clock: SteppedClock) -> None:
     """The whole answer leaves at once, and is counted."""
     pip = UserAgent("pip", "24.0")
-    replay.remember(exchange(), "/path", replace(REPRESENTATION, project="demo"), pip)
+    replay.remember(exchange(), "/path", structs.replace(REPRESENTATION, project="demo"), pip)
     line = Line()
     assert answered(replay, line)
     (raw,) = line.written
@@ -145,7 +146,7 @@ async def test_call__many_ask_at_once(events: Events, clock: SteppedClock, size:
     nobody: Any = None
     turn = Turn()
     replay = Replay(nobody, Responder(nobody, nobody, nobody, clock), events, clock, turn)
-    replay.remember(exchange(), "/path", replace(REPRESENTATION, body=b"p" * size))
+    replay.remember(exchange(), "/path", structs.replace(REPRESENTATION, body=b"p" * size))
     turn.ready = 5
     lines = [Line() for _ in range(5)]
     assert all(answered(replay, line) for line in lines)
@@ -171,7 +172,7 @@ def test_call__connection_that_is_busy(replay: Replay) -> None:
 
 def test_call__ages_by_the_clock_of_the_services(replay: Replay, clock: SteppedClock) -> None:
     """An answer is replayed while it is fresh, by the clock of the services."""
-    replay.remember(exchange(), "/", replace(REPRESENTATION, fresh_until=clock.monotonic() + 10))
+    replay.remember(exchange(), "/", structs.replace(REPRESENTATION, fresh_until=clock.monotonic() + 10))
     clock.advance(9)
     assert answered(replay)
     clock.advance(1)
@@ -182,7 +183,7 @@ def test_call__ages_by_the_clock_of_the_services(replay: Replay, clock: SteppedC
 def test_call__head_of_a_long_body(replay: Replay, clock: SteppedClock, size: int, apart: list[bool]) -> None:
     """It leaves before the body where nothing else was answered just now."""
     body = bytes(size)
-    replay.remember(exchange(), "/", replace(REPRESENTATION, body=body))
+    replay.remember(exchange(), "/", structs.replace(REPRESENTATION, body=body))
     line = Line()
     clock.advance(1)
     assert [answered(replay, line), answered(replay, line)] == [True, True]
@@ -194,7 +195,7 @@ def test_call__head_of_a_long_body(replay: Replay, clock: SteppedClock, size: in
 @pytest.mark.parametrize(("size", "by_file"), [((16 << 10) - 1, False), (16 << 10, True), (100 << 10, True)])
 def test_call__often(replay: Replay, clock: SteppedClock, size: int, by_file: bool) -> None:
     """A body that is not short leaves from a file in memory then, with the head of this second; the next ones, too."""
-    replay.remember(exchange(), "/", replace(REPRESENTATION, body=b"page" * (size // 4) + bytes(size % 4)))
+    replay.remember(exchange(), "/", structs.replace(REPRESENTATION, body=b"page" * (size // 4) + bytes(size % 4)))
     line, files = Line(), by_file and hasattr(os, "memfd_create")
     for second in range(3):
         clock.advance(1)
@@ -208,10 +209,10 @@ def test_call__often(replay: Replay, clock: SteppedClock, size: int, by_file: bo
 @pytest.mark.parametrize(
     ("query", "framing"),
     [
-        (replace(QUERY, method="HEAD"), FRAMING),
-        (replace(QUERY, span=Span(0, 1)), FRAMING),
-        (QUERY, replace(FRAMING, keep_alive=False)),
-        (QUERY, replace(FRAMING, version=(1, 0))),
+        (structs.replace(QUERY, method="HEAD"), FRAMING),
+        (structs.replace(QUERY, span=Span(0, 1)), FRAMING),
+        (QUERY, structs.replace(FRAMING, keep_alive=False)),
+        (QUERY, structs.replace(FRAMING, version=(1, 0))),
     ],
 )
 def test_remember__no_unusual_request(replay: Replay, query: Query[object], framing: Framing) -> None:
@@ -233,7 +234,7 @@ def test_remember__what_upstream_just_gave(
     replay: Replay, events: Events, clock: SteppedClock, kind: Kind, outcome: Outcome, source: Source
 ) -> None:
     """It is the hit that it is the next time: by its head, by its age, and in the figures."""
-    replay.remember(exchange(), "/", replace(REPRESENTATION, kind=kind, outcome=outcome, source=source))
+    replay.remember(exchange(), "/", structs.replace(REPRESENTATION, kind=kind, outcome=outcome, source=source))
     clock.advance(5)
     line = Line()
     assert answered(replay, line)
@@ -255,7 +256,7 @@ def test_remember__what_upstream_just_gave(
 )
 def test_remember__not_what_may_be_no_hit(replay: Replay, outcome: Outcome, kind: Kind) -> None:
     """What upstream did not confirm, and files that may not be whole, are looked up again."""
-    replay.remember(exchange(), "/", replace(REPRESENTATION, outcome=outcome, kind=kind))
+    replay.remember(exchange(), "/", structs.replace(REPRESENTATION, outcome=outcome, kind=kind))
     assert not answered(replay)
 
 
@@ -315,8 +316,8 @@ def test_remember__only_whole_heads(replay: Replay) -> None:
 
 def test_remember__who_has_it(replay: Replay, events: Events) -> None:
     """Who asks whether it has changed is told so again, without a body."""
-    asked = replace(QUERY, if_none_match='"other", "tag"')
-    replay.remember(exchange(asked, status=304), "/", replace(REPRESENTATION, age=3.0))
+    asked = structs.replace(QUERY, if_none_match='"other", "tag"')
+    replay.remember(exchange(asked, status=304), "/", structs.replace(REPRESENTATION, age=3.0))
     line = Line()
     assert answered(replay, line)
     (raw,) = line.written
@@ -331,7 +332,7 @@ def test_remember__who_has_it(replay: Replay, events: Events) -> None:
 @pytest.mark.parametrize("status", [206, 302, 304, 404])
 def test_remember__no_other_status(replay: Replay, status: int) -> None:
     """Only whole answers; of a 304, only one to a client that names what it has."""
-    replay.remember(exchange(replace(QUERY, if_modified_since="x"), status=status), "/", REPRESENTATION)
+    replay.remember(exchange(structs.replace(QUERY, if_modified_since="x"), status=status), "/", REPRESENTATION)
     assert not answered(replay)
 
 
@@ -378,7 +379,7 @@ def test_remember_shared__few(replay: Replay) -> None:
 def test_call__look_ahead_is_told(replay: Replay) -> None:
     """Of each client that says for what it installs, as the usual way does."""
     told: list[tuple[Query[Any], Representation, str]] = []
-    asked = replace(QUERY, user_agent=agent(), client=Client("10.0.0.9   someone"))
+    asked = structs.replace(QUERY, user_agent=agent(), client=Client("10.0.0.9   someone"))
     replay.remember(
         exchange(asked, head=named(agent())), "/", REPRESENTATION, told=lambda *telling: told.append(telling)
     )
@@ -392,8 +393,8 @@ def test_call__look_ahead_is_told(replay: Replay) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        replace(QUERY, user_agent="pip/24.0"),
-        replace(QUERY, user_agent=agent(), client=Client("10.0.0.9 10.0.0.1  pip", shared=True)),
+        structs.replace(QUERY, user_agent="pip/24.0"),
+        structs.replace(QUERY, user_agent=agent(), client=Client("10.0.0.9 10.0.0.1  pip", shared=True)),
     ],
 )
 def test_call__nobody_is_told(replay: Replay, asked: Query[object]) -> None:
