@@ -70,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     # Ended from outside, it still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Servers keep their bytecode from one start to the next, as installed ones do.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     cases = [case for case in _CASES if case in options.only]
     names = [name for name in options.servers if not (options.skip_slow and name in _SLOW)]
     scale = QUICK if options.quick else FULL
