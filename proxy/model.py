@@ -134,9 +134,8 @@ class Client(msgspec.Struct, frozen=True):
 
     name: str = "-"  # the same on all connections of a client
     shared: bool = False  # other clients may have the same name
-    handed_out: MutableMapping[str, str] = msgspec.field(
-        default_factory=dict
-    )  # the snapshot of each suite, on this connection
+    # The snapshot of each suite, on this connection.
+    handed_out: MutableMapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class Query(msgspec.Struct, Generic[T_co], frozen=True):

@@ -51,9 +51,7 @@ class File(msgspec.Struct, frozen=True):
     filename: str
     url: str  # upstream's, absolute, with its query, without a fragment; of any scheme that an installer may follow
     digests: tuple[Digest, ...] = ()  # those that can be checked, the most trusted first
-    hashes: Mapping[str, object] = msgspec.field(
-        default_factory=_empty
-    )  # those that cannot be checked here, by algorithm
+    hashes: Mapping[str, object] = msgspec.field(default_factory=_empty)  # by algorithm: what cannot be checked here
     requires_python: str | None = None  # PEP 345's specifiers, unescaped
     core_metadata: bool | Digest | None = None  # of its `.metadata` file (PEP 658, 714); None: the page does not say
     yanked: bool | str = False  # PEP 592: true, or the reason
@@ -63,9 +61,7 @@ class File(msgspec.Struct, frozen=True):
     provenance: str | None = None  # an address outside of the index (PEP 740)
     fragment: str = ""  # of the link, unless it is just a digest: `main`, `egg=name`
     project: str = ""  # whose page lists it, normalised, where its name does not tell
-    extra: Mapping[str, object] = msgspec.field(
-        default_factory=_empty
-    )  # further keys of JSON, or further attributes of HTML
+    extra: Mapping[str, object] = msgspec.field(default_factory=_empty)  # further keys of JSON, or attributes of HTML
 
     @property
     def small(self) -> bool:

@@ -180,7 +180,7 @@ class DiskSpool(SharedFile):
     async def complete(self, size: int) -> None:
         """The owner is done, and the file has all its bytes: fsync it, unless it is short. Raises StoreError.
 
-        A short file is proved by its digest after the next start, as short bodies are (`SYNCED_FROM`).
+        A short file is proved by its digest once the machine has started anew, as short bodies are (`SYNCED_FROM`).
         """
         self._refuse_if_done()
         self._done = True

@@ -27,8 +27,8 @@ from proxy.storage.threads import Threads
 # Without O_NONBLOCK a named pipe in a blob's place would be waited for.
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
-# Files that are longer are fsynced before they count as stored; shorter ones are checked once the
-# machine has started anew.
+# Files that are longer are fsynced before they count as stored; shorter ones are checked once
+# the machine has started anew.
 SYNCED_FROM = 1 << 20
 
 _PIECE = 4 << 20  # bytes read at once
