@@ -20,9 +20,11 @@ import msgspec
 
 from bench.content import KIB
 from proxy.model import Digest, Entry, Target, Validator
+from proxy.operating_system import boot_id
 from proxy.python.store_keys import file_key, page_key
 from proxy.storage.folder import FORMAT, DataFolder, blob_name
 from proxy.storage.index import DATABASE, IndexDatabase
+from proxy.storage.record import passing_stamp
 from proxy.storage.verification import stamp_of
 
 if TYPE_CHECKING:
@@ -155,13 +157,13 @@ def _others(folder: DataFolder, count: int) -> Iterator[Stored]:
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[Stored] | Iterator[Stored]) -> None:
-    chance = random.Random(8)
+    chance, boot = random.Random(8), boot_id()
     for row in rows:
         used = _BEGAN + chance.random() * 1e6
         connection.execute(
             "INSERT INTO Cache(key, raw, store_time, access_time, size, mode, filename, value)"
             " VALUES (?, 1, 0, ?, ?, 2, ?, ?)",
-            (f"b:sha256={row.sha256}", used, row.size, blob_name(row.sha256), row.stamp),
+            (f"b:sha256={row.sha256}", used, row.size, blob_name(row.sha256), passing_stamp(row.stamp, boot)),
         )
         connection.execute(
             "INSERT INTO Cache(key, raw, store_time, access_time, size, mode, value, tag)"

@@ -238,7 +238,7 @@ class Downloads:
             self._wrong.succeeded((wanted.url, wanted.flight_key))
             assert flight.size is not None, "a filled flight knows its size"
             if flight.storable:
-                if wanted.deferred:
+                if wanted.deferred and not self._slots.locked():  # else others wait for this slot, or soon do
                     flight.settling = True
                     await self._settling.turn(flight.size if spool.in_memory else 0)
                 adopted = True  # from here on the spool is the store's

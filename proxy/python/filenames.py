@@ -68,14 +68,16 @@ def tells(name: str, project: str) -> bool:
     return name.lower().replace("_", "-").replace(".", "-").startswith(f"{project}-") or project_of(name) == project
 
 
-@lru_cache(maxsize=_REMEMBERED)  # an answer asks several times
 def project_of(filename: str) -> NormalizedName | None:
     """The project of a distribution, or of a file that belongs to one. A best guess for old names; else None.
 
     Names that no disk takes are none: each dash of one is tried, and clients and pages may send any.
     """
-    if len(filename) > _LONGEST:
-        return None
+    return _project_of(filename) if len(filename) <= _LONGEST else None
+
+
+@lru_cache(maxsize=_REMEMBERED)  # an answer asks several times
+def _project_of(filename: str) -> NormalizedName | None:
     stem = filename
     while ending := next((ending for ending in _ATTACHED if stem.endswith(ending)), None):
         stem = stem.removesuffix(ending)

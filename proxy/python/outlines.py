@@ -7,9 +7,13 @@ when it is missed. Who asks for a page asks for its files next: short outlines t
 
 from __future__ import annotations
 
+import contextlib
+import struct
 from collections.abc import Callable, Collection
 from functools import partial
 from weakref import ref
+
+import msgspec
 
 from proxy.bounded import Bounded
 from proxy.cache.documents import Document
@@ -63,7 +67,10 @@ class Outlines:
         made_of = _made_of(entry)
         known = self._lately.get(made_of)
         if known is not None:
-            return known.excerpt(names)
+            with contextlib.suppress(struct.error, msgspec.DecodeError):  # its file was damaged when it was read
+                self._lately.move_to_end(made_of)
+                return known.excerpt(names)
+            del self._lately[made_of]
         blob = self._sidecars.find(entry, outline_key(entry.key))
         use = partial(self._read, made_of, names)
         return self._sidecars.read(blob, made_of, OutlineFacts, use) if blob is not None else None

@@ -70,14 +70,21 @@ class Used:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verified:
-    """A blob's file has its digest; `stamp` is its stamp now."""
+    """A blob's file has its digest, and is fsynced; `stamp` is its stamp now."""
 
     sha256: str
     stamp: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Proved:
+    """Files have their digests, but may not be fsynced: (stamp, sha256)."""
+
+    proofs: tuple[tuple[str, str], ...]
+
+
 # Applying a change twice is as good as once.
-Change: TypeAlias = Adopted | Saved | Forgotten | Dropped | Used | Verified
+Change: TypeAlias = Adopted | Saved | Forgotten | Dropped | Used | Verified | Proved
 
 # Applies changes, all or none. Gives the sha256 of blobs that an entry named before, and none names now, with the
 # `since` of what changed that.

@@ -271,7 +271,12 @@ def _names(folder: Path, fronts: Iterable[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     count = 0
     for front in fronts:
-        found[front] = set(_names_in(folder, front))
+        try:
+            found[front] = set(_names_in(folder, front))
+        except OSError:
+            if not found:
+                raise
+            break
         count += len(found[front])
         if count >= _TOGETHER:
             break

@@ -51,6 +51,7 @@ class Blobs:
         self._table = BlobTable()
         self._records = Records(most, self._let_go)
         self._uses: dict[str, Record] = {}  # since `take_uses`
+        self._proofs: dict[str, str] = {}  # stamps by sha256, since `take_proofs`
         self._place = 0.0
         self._lock = threading.Lock()  # for the objects, and for whatever `find` of the table looks at
         self._unloaded = Unloaded()
@@ -111,6 +112,7 @@ class Blobs:
     def prove(self, sha256: str, stamp: str) -> None:
         """The file of a blob has its digest, and this stamp. From any thread."""
         with self._lock:
+            self._proofs[sha256] = stamp
             if (record := self._records.get(sha256)) is not None:
                 record.stamp = stamp
             elif row := self._find(sha256):
@@ -290,6 +292,7 @@ class Blobs:
             if record.leases:
                 self.leased -= footprint(record.size)
         self._uses.pop(record.sha256, None)
+        self._proofs.pop(record.sha256, None)
         self._unloaded.removed(record.sha256)
         return True
 
@@ -315,3 +318,9 @@ class Blobs:
         """The uses since the last call, to be written down: (place, sha256)."""
         uses, self._uses = self._uses, {}
         return [(record.used, sha256) for sha256, record in uses.items()]
+
+    def take_proofs(self) -> list[tuple[str, str]]:
+        """What was proved since the last call, to be written down, so that no later start has to: (stamp, sha256)."""
+        with self._lock:
+            proofs, self._proofs = self._proofs, {}
+        return [(stamp, sha256) for sha256, stamp in proofs.items()]

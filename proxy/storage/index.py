@@ -24,18 +24,17 @@ from diskcache.core import MODE_BINARY, MODE_RAW
 
 from proxy import operating_system
 from proxy.storage import examination
-from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Saved, Used, Verified
+from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Proved, Saved, Used, Verified
 from proxy.storage.blob_table import BLOCK
 from proxy.storage.disk_health import is_damage
 from proxy.storage.examination import Examination
 from proxy.storage.folder import blob_name
-from proxy.storage.record import BlobRow
+from proxy.storage.record import BlobRow, held_stamp, passing_stamp
 from proxy.storage.unloaded import Totals
 
 _LAST = chr(0x10FFFF)
 _ENTRY = "e:"
 _BLOB = "b:sha256="
-_IN = "@"  # stands between a stamp and the run of the machine in which it holds
 _KEY = re.compile(r"b:sha256=[0-9a-f]{64}\Z")
 DATABASE = "cache.db"  # its name
 _PATIENCE = 1.0  # seconds that a change waits for it, before it is tried again
@@ -188,7 +187,7 @@ class IndexDatabase(Cache):  # type: ignore[misc]
         bad: list[str] = []
         for key, size, stamp, used in rows:
             if isinstance(key, str) and _KEY.match(key) and type(size) is int and size >= 0:
-                good.append((key[len(_BLOB) :], size, self._held(stamp), used))
+                good.append((key[len(_BLOB) :], size, held_stamp(stamp, self.boot), used))
             else:
                 bad.append(key)
         if bad:
@@ -202,7 +201,7 @@ class IndexDatabase(Cache):  # type: ignore[misc]
             "SELECT size, value, access_time FROM Cache WHERE key = ? AND raw = 1 AND mode = 2", (_BLOB + sha256,)
         ):
             if type(size) is int and size >= 0 and isinstance(used, float):
-                return sha256, size, self._held(stamp), used
+                return sha256, size, held_stamp(stamp, self.boot), used
         return None
 
     def entry(self, key: str) -> bytes | None:
@@ -289,29 +288,31 @@ class IndexDatabase(Cache):  # type: ignore[misc]
                         )
                     case Verified(sha256, stamp):
                         self._sql("UPDATE Cache SET value = ? WHERE key = ? AND raw = 1", (stamp, _BLOB + sha256))
+                    case Proved(proofs):
+                        self._con.executemany(
+                            "UPDATE Cache SET value = ? WHERE key = ? AND raw = 1",
+                            ((passing_stamp(stamp, self.boot), _BLOB + sha256) for stamp, sha256 in proofs),
+                        )
                     case _:
                         assert_never(change)
             return {sha256: since for sha256, since in replaced.items() if self._unnamed(sha256)}
 
     def _adopt(self, rows: Iterable[BlobRow], *, fsynced: bool) -> None:
+        boot = self.boot
         self._con.executemany(
             _ADOPT,
             (
-                (_BLOB + sha256, used, size, MODE_BINARY, blob_name(sha256), stamp if fsynced else self._passing(stamp))
+                (
+                    _BLOB + sha256,
+                    used,
+                    size,
+                    MODE_BINARY,
+                    blob_name(sha256),
+                    stamp if fsynced else passing_stamp(stamp, boot),
+                )
                 for sha256, size, stamp, used in rows
             ),
         )
-
-    def _passing(self, stamp: str | None) -> str | None:
-        """A stamp as it is written of a file that was not fsynced: with the run of the machine in which it holds."""
-        return f"{stamp}{_IN}{self.boot}" if stamp is not None and self.boot else None
-
-    def _held(self, stamp: object) -> str | None:
-        """A stamp that was written, if it holds: a power cut may have taken what was not fsynced before it."""
-        if not isinstance(stamp, str):
-            return None
-        stamp, passing, boot = stamp.partition(_IN)
-        return stamp if not passing or boot == self.boot else None
 
     def _tags(self, key: str) -> list[str]:
         """The sha256 that an entry names, if it is there."""

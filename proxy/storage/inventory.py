@@ -28,6 +28,7 @@ from proxy.storage.digest_set import DigestSet
 from proxy.storage.entries import Entries, decode
 from proxy.storage.index import IndexDatabase
 from proxy.storage.loading import Loading
+from proxy.storage.record import Record
 from proxy.storage.space import Space
 from proxy.storage.threads import Tasks, Threads
 from proxy.storage.verification import OPEN_FLAGS, Verifier, stamp_of
@@ -252,13 +253,16 @@ class Inventory:
         What was begun is finished even if the caller is cancelled.
         """
         records = [record for sha256 in sha256s if (record := self._blobs.get(sha256)) is not None]
-        for record in records:
-            self._blobs.remove(record)
+        return await self._remove(records, keys)
+
+    async def _remove(self, records: Iterable[Record], keys: Iterable[str] = ()) -> int:
+        """Remove these blobs, as far as they are here, and not others of the same digests."""
+        removed = [record for record in records if self._blobs.remove(record)]
         for key in keys:
             self._entries.forget(key)
         self._changed()
-        await self._tasks.finish(self._files.delete(records))
-        return sum(record.size for record in records)
+        await self._tasks.finish(self._files.delete(removed))
+        return sum(record.size for record in removed)
 
     async def pin(self, add: Iterable[str], remove: Iterable[str] = ()) -> None:
         """Pin these bodies, so that they are never evicted, and those no longer. It holds when this returns."""
@@ -302,7 +306,7 @@ class Inventory:
         before = len(self._blobs)
         lost = await self._tasks.finish(self._files.sweep())
         found = len(self._blobs) - before
-        await self.remove([record.sha256 for record in lost])
+        await self._remove(lost)
         return max(found, 0), len(lost)
 
 

@@ -43,7 +43,7 @@ class Lease:
         if record is None:
             raise BlobDamaged("The file is not stored any more.")
         try:
-            self._descriptor = _opened(self._blob.path, record, self._drop, self._check)
+            self._descriptor = _opened(self._blob.path, record, self._blobs, self._drop, self._check)
         except BaseException:
             self._blobs.release(record)
             raise
@@ -57,7 +57,9 @@ class Lease:
         self._blobs.release(self._record)
 
 
-def _opened(path: str, record: Record, drop: Callable[[Record], None], check: Callable[[Record], None]) -> int:
+def _opened(
+    path: str, record: Record, blobs: Blobs, drop: Callable[[Record], None], check: Callable[[Record], None]
+) -> int:
     if record.hidden:
         check(record)
         raise BlobDamaged("The stored file is being checked.")
@@ -75,7 +77,7 @@ def _opened(path: str, record: Record, drop: Callable[[Record], None], check: Ca
                 check(record)
                 raise BlobDamaged("The stored file was touched; it is being checked.")
             if has_digest(descriptor, record.size, record.sha256):
-                record.stamp = stamp
+                blobs.prove(record.sha256, stamp)
                 return descriptor
     except OSError as error:
         if error.errno in OUT_OF_DESCRIPTORS:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
@@ -14,6 +16,9 @@ INLINE = 8 << 20
 
 # A blob as the index has it: sha256, size in bytes, stamp, and its place in the order of use, larger is later.
 BlobRow: TypeAlias = tuple[str, int, str | None, float]
+
+_IN = "@"  # between a stamp and the run of the machine in which it holds,
+_DIGITS = 8  # of a hash of the name that the system gives it
 
 _TRIES = 2  # that are let go for one that is taken, at most: what is read by many at once is passed over
 
@@ -41,6 +46,27 @@ class Record:
 def hidden(size: int, stamp: str | None) -> bool:
     """Whether a file of `size` bytes with this stamp must not be served until it was checked in the background."""
     return stamp is None and size > INLINE
+
+
+def passing_stamp(stamp: str | None, boot: str) -> str | None:
+    """A stamp as the index has it of a file that was not fsynced: with the run of the machine in which it holds.
+
+    `boot`: as of `operating_system.boot_id`. None where the system does not say which run it is.
+    """
+    return f"{stamp}{_IN}{_run(boot)}" if stamp is not None and boot else None
+
+
+def held_stamp(text: object, boot: str) -> str | None:
+    """The stamp that the index has, if it holds: a power cut may have taken of a file what was not fsynced."""
+    if not isinstance(text, str):
+        return None
+    stamp, passing, run = text.partition(_IN)
+    return stamp if not passing or (boot and run == _run(boot)) else None
+
+
+@lru_cache(maxsize=1)
+def _run(boot: str) -> str:
+    return hashlib.sha256(boot.encode()).hexdigest()[:_DIGITS]
 
 
 class Records:

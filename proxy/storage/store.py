@@ -133,7 +133,7 @@ class DiskStore:
         self._rounds.cancel()
         await asyncio.gather(self._rounds, self._verifying, return_exceptions=True)
         await self._tasks.done()
-        self._upkeep.note_uses()
+        self._upkeep.note()
         await self._backlog.flush(_CLOSING)
         await self._tasks.done()
         await self._backlog.close(_CLOSING)
@@ -142,7 +142,7 @@ class DiskStore:
 
     async def flush(self) -> None:
         """Wait until what was changed so far is in the index, and what follows from it is done."""
-        self._upkeep.note_uses()
+        self._upkeep.note()
         await self._backlog.flush()
         await self._tasks.settled()
 

@@ -1,4 +1,4 @@
-"""What the store does by itself: it writes uses down, tries whether what failed works again, and rebuilds the index.
+"""What the store does by itself: it writes uses and proofs down, tries what failed again, and rebuilds the index.
 
 The index is rebuilt while the program runs when SQLite finds that it is corrupt. All blobs are known in memory, and so
 are the entries used lately; the others are fetched again. Blobs that a start has not loaded yet are found by their
@@ -17,7 +17,7 @@ from proxy import operating_system
 from proxy.errors import StoreError
 from proxy.events import DiskMeasured
 from proxy.ports import Observer
-from proxy.storage.backlog import Backlog, Used
+from proxy.storage.backlog import Backlog, Proved, Used
 from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import Component
 from proxy.storage.entries import Entries
@@ -67,17 +67,20 @@ class Upkeep:
         while True:
             await asyncio.sleep(_ROUND)
             with contextlib.suppress(StoreError):
-                self.note_uses()
+                self.note()
                 self.measure()
                 await self.look_at_disk()
                 if not self._threads.health.well:
                     await self.probe()
 
-    def note_uses(self) -> None:
-        """Write the order of use down. It stays in memory while the index cannot be written."""
-        uses = () if self._backlog.stuck else self._blobs.take_uses()
-        if uses:
+    def note(self) -> None:
+        """Write down what was used, and what was proved. It stays in memory while the index cannot be written."""
+        if self._backlog.stuck:
+            return
+        if uses := self._blobs.take_uses():
             self._backlog.add(Used(tuple(uses)))
+        if proofs := self._blobs.take_proofs():
+            self._backlog.add(Proved(tuple(proofs)))
 
     def measure(self) -> None:
         """Count what the index takes of the bound."""

@@ -315,16 +315,39 @@ async def test_deferred__makes_room_for_others(
 ) -> None:
     """A file that only waits for others to be stored with does not keep the next one from being fetched."""
     monkeypatch.setattr(settling, "_GATHER", 3600.0)
-    downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 100_000, downloads=1, turn=3600.0))
-    for number in range(2):
-        file = deferred(number, BODY)
-        upstream.on(file.url, Scripted(BODY))
-        flight, _ = await downloads.open(replace(file, digest=None, size=len(BODY)))
+    downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 100_000, downloads=2, turn=3600.0))
+    gate = Gate()
+    for number in range(3):
+        upstream.on(deferred(number, BODY).url, Scripted(BODY, body_gate=gate if number == 1 else None, gate_at=100))
+    flights = []
+    for number in range(3):
+        flight, _ = await downloads.open(deferred(number, BODY))
         assert isinstance(flight, Flight)
-        await flight.ended()
+        flights.append(flight)
+        if number != 1:
+            await flight.ended()
+    assert store.find("file:0") is not None
+    gate.set()
+    await flights[1].ended()
+    await downloads.close()
+    assert [True] * 3 == [store.find(f"file:{number}") is not None for number in range(3)]
+
+
+async def test_deferred__no_slot_left(
+    upstream: MemoryUpstream, store: MemoryStore, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all slots are taken a file is stored at once: the next download may wait for its slot."""
+    monkeypatch.setattr(settling, "_GATHER", 3600.0)
+    downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 100_000, downloads=1, turn=3600.0))
+    file = deferred(0, BODY)
+    upstream.on(file.url, Scripted(BODY))
+    flight, _ = await downloads.open(file)
+    assert isinstance(flight, Flight)
+    await flight.ended()
+    while downloads.under_way():
+        await asyncio.sleep(0)
     assert store.find("file:0") is not None
     await downloads.close()
-    assert store.find("file:1") is not None
 
 
 async def test_room__those_that_are_whole(bed: Bed, upstream: MemoryUpstream) -> None:

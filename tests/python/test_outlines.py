@@ -165,6 +165,20 @@ async def test_ask__again(world: World, monkeypatch: pytest.MonkeyPatch, limit: 
     assert (expected, 1) == (reads, world.parsed.count)
 
 
+async def test_ask__damaged_in_memory(world: World) -> None:
+    """What cannot be decoded is not asked again: the page is parsed, and the next outline is read from the disk."""
+    document = await came(world, *many(LISTED))
+    await restarted(world)
+    await world.outlines.summary(document)
+    (made_of, sound) = next(iter(world.outlines._lately.items()))
+    world.outlines._lately[made_of] = module._Outline(sound._facts, lambda _, size: bytes(size))
+
+    found = await world.outlines.ask(document, (DEMO.filename,))
+
+    assert [DEMO.filename] == [file.filename for file in found.by_name[DEMO.filename]]
+    assert world.outlines._lately[made_of] is not sound
+
+
 async def test_ask__of_a_page_with_another_address_or_type(world: World) -> None:
     """The same bytes are another page there."""
     document = await came(world, *many(LISTED))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy import operating_system
 from proxy.storage import blob_files
 from proxy.storage.blob_files import DigestLocks, delete, move, write
 from proxy.storage.verification import stamp_of
@@ -107,15 +108,28 @@ async def test_sweep__few_names_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
         assert set(digests(store)) == {digest(body) for body in bodies[10:]}
 
 
-async def test_put__known_after_a_restart(tmp_path: Path) -> None:
+async def test_put__proved_once_in_a_run_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short body is not fsynced, and yet not proved again after each start: only a power cut takes some of it."""
-    path = tmp_path / "data"
+    path, boot = tmp_path / "data", tmp_path / "boot"
+    monkeypatch.setattr(operating_system, "_BOOT_ID", boot)
+    boot.write_text("one run", encoding="ascii")
     async with opened(path) as store:
         await keep(store, "a", b"body")
-    async with opened(path) as store:
-        _, stamp = store._blobs.peek(digest(b"body").value) or (0, None)
+    right = stamp_of(file_of(path, b"body").stat())
 
-        assert stamp == stamp_of(file_of(path, b"body").stat())
+    async def stamp(*, read: bool = False) -> str | None:
+        async with opened(path) as store:
+            _, found = store._blobs.peek(digest(b"body").value) or (0, "")
+            blob = store.blob(digest(b"body"))
+            assert blob is not None
+            if read:
+                with store.lease(blob) as descriptor:
+                    assert os.pread(descriptor, 100, 0) == b"body"
+            return found
+
+    assert right == await stamp()
+    boot.write_text("another run", encoding="ascii")
+    assert [None, None, right] == [await stamp(), await stamp(read=True), await stamp()]
 
 
 async def test_put__dropped_in_the_same_moment(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy import operating_system
-from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Saved, Used, Verified
+from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Proved, Saved, Used, Verified
 from proxy.storage.index import IndexDatabase
 
 VALUE = "ab" + "0" * 62
@@ -102,6 +102,10 @@ def test_write__in_order(index: IndexDatabase) -> None:
 
     assert (index.entry("a"), index.keys("")) == (b"2", [("a", "new")])
     assert index.blobs().rows == [(VALUE, 5, "stamp", 9.0)]
+
+    index.write([Proved((("newer", VALUE), ("newer", "unknown")))])
+
+    assert index.blobs().rows == [(VALUE, 5, "newer", 9.0)]
 
 
 def test_write__says_what_is_not_named_any_more(index: IndexDatabase) -> None:

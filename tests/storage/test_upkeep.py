@@ -72,10 +72,10 @@ def _uses(path: Path) -> list[str]:
 
 async def _use(store: DiskStore, body: bytes) -> None:
     assert store.blob(digest(body)) is not None
-    store._upkeep.note_uses()
+    store._upkeep.note()
 
 
-async def test_note_uses__in_order(tmp_path: Path) -> None:
+async def test_note__in_order(tmp_path: Path) -> None:
     """The order of use gets into the index while the program runs; while that is locked it waits in memory."""
     path = tmp_path / "data"
     async with opened(path) as store:
