@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import platform
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import proxy
 from bench import (
     apt,
     caches,
@@ -70,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     # Ended from outside, it still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # Servers keep their bytecode from one start to the next, as installed ones do.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # An installed program has its bytecode beside it from the first start on, as the peers do.
+    compileall.compile_dir(Path(proxy.__file__).parent, quiet=1)
     cases = [case for case in _CASES if case in options.only]
     names = [name for name in options.servers if not (options.skip_slow and name in _SLOW)]
     scale = QUICK if options.quick else FULL

@@ -159,9 +159,9 @@ def endless() -> Fault:
     return _each(lambda answer: replace(answer.whole(), body=Noise(1 << 60), framing=Framing.CHUNKED))
 
 
-def captive_portal() -> Fault:
-    """A page of HTML in place of what was asked for, as networks with a login send it."""
-    page = Plain(b"<!DOCTYPE html><html><body><h1>Please log in</h1></body></html>")
+def captive_portal(links: bytes = b"") -> Fault:
+    """A page of HTML in place of what was asked for, as networks with a login send it. `links`: more of its body."""
+    page = Plain(b"<!DOCTYPE html><html><body><h1>Please log in</h1>" + links + b"</body></html>")
     return _each(lambda answer: replace(_plain(answer).with_headers(_HTML), body=page))
 
 

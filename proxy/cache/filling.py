@@ -232,9 +232,9 @@ class Filling:
 
         `ParallelFetch` watches the rate of what is written, and this is not: it has its own limit, at the same rate.
         """
-        filled, lanes = 0, self._lanes
+        filled = 0
         try:
-            async with asyncio.timeout(lanes.window + len(buffer) / lanes.least):
+            async with asyncio.timeout(self._lanes.patience(len(buffer))):
                 while filled < len(buffer) and (got := await reply.readinto(buffer[filled:])):
                     filled += got
         except TimeoutError:

@@ -29,8 +29,8 @@ _CRAWLING = FAST / 4  # bytes a second below which a connection is better not le
 class Lanes:
     """How large files are fetched: at most `connections` at once, each taking `segment` bytes at a time, at most.
 
-    A download that brings fewer than `least` bytes a second, over `window` seconds, is given up. At most `downloads`
-    are under way at once; one more waits `turn` seconds for its turn.
+    A download that brings fewer than `least` bytes a second, over `window` seconds, is given up; 0: none is. At most
+    `downloads` are under way at once; one more waits `turn` seconds for its turn.
     """
 
     connections: int = 6
@@ -39,6 +39,10 @@ class Lanes:
     window: float = 60.0
     downloads: int = 256
     turn: float = 5.0
+
+    def patience(self, size: int) -> float | None:
+        """Seconds in which `size` bytes have to come; None: they may take any time."""
+        return self.window + size / self.least if self.least else None
 
     def part(self, size: int | None) -> int:
         """The bytes that one connection takes at a time, of a file of `size` bytes, so that all have some of it."""

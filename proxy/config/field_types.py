@@ -33,6 +33,7 @@ _SIZE_UNITS = {
     "KB": 10**3,
 }
 _TIME_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_SIZE = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*[A-Za-z]*")
 _TIME = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(ms|s|m|h|d|)")
 _PATTERN = re.compile(r"[^\x00-\x20\x7f\\/][^\x00-\x1f\x7f\\]*")
 _LISTEN = "must be an address or a host name, such as 127.0.0.1, without a port"
@@ -107,9 +108,9 @@ def read_count(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
 
 
 def read_size(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
-    """Refuse `true`, which `ByteSize` would take for 1."""
-    if isinstance(value, bool):
-        raise ValueError("must be a size such as 100 GB or 512 MiB, or a number of bytes")  # noqa: TRY004 - pydantic's way
+    """Refuse what `ByteSize` would read otherwise than a person: `true` as 1, and `1,5 TB` as 1, too."""
+    if isinstance(value, bool) or (isinstance(value, str) and not _SIZE.fullmatch(value.strip())):
+        raise ValueError("must be a size such as 100 GB or 512 MiB, or a number of bytes")
     return value
 
 
@@ -192,6 +193,7 @@ def _check_patterns(value: frozenset[str]) -> frozenset[str]:
 Folder = Annotated[Path, Notation("FOLDER"), BeforeValidator(_read_folder)]
 Count = Annotated[int, Notation("NUMBER"), BeforeValidator(read_count)]
 Size = Annotated[ByteSize, Notation("SIZE", show_size), BeforeValidator(read_size), Field(gt=0, lt=2**63)]
+SizeOrZero = Annotated[ByteSize, Notation("SIZE", show_size), BeforeValidator(read_size), Field(ge=0, lt=2**63)]
 Duration = Annotated[
     float, Notation("TIME", show_duration), BeforeValidator(read_duration), Field(ge=0, le=10 * 365 * 86400)
 ]

@@ -19,7 +19,7 @@ from proxy import operating_system
 from proxy.config.addresses import CacheAddress
 from proxy.config.archives import AptSettings, ArchiveSettings
 from proxy.config.builtin import builtin
-from proxy.config.field_types import Addresses, Count, Duration, Folder, Names, Size, show_size
+from proxy.config.field_types import Addresses, Count, Duration, Folder, Names, Size, SizeOrZero, show_size
 from proxy.config.groups import GroupSettings, problem, shadowing
 from proxy.config.proxies import ENVIRONMENT, ProxyForAll
 from proxy.config.upstreams import UpstreamSettings, repeated, twice
@@ -75,9 +75,8 @@ class FetchSettings(BaseModel):
         description="Downloads at once. A further one waits 5 s for its turn; after that the file is passed through to "
         "its client, and not cached.",
     )
-    least_rate: Size = Field(
+    least_rate: SizeOrZero = Field(
         ByteSize(1024),
-        ge=0,
         description="Bytes a second, on average over a minute, below which a download is given up; the next one "
         "resumes it. 0 never gives up.",
     )
@@ -96,8 +95,8 @@ class ForesightSettings(BaseModel):
     requests: Count = Field(
         16, ge=2, le=64, description="Requests at once that no client has asked for yet; half of them are for files."
     )
-    size: Size = Field(
-        ByteSize(256 * 2**20), ge=0, description="Bytes of files that one client has not asked for yet, at most."
+    size: SizeOrZero = Field(
+        ByteSize(256 * 2**20), description="Bytes of files that one client has not asked for yet, at most."
     )
 
 

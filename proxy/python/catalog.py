@@ -32,7 +32,7 @@ from proxy.model import Digest, Entry, Outcome, Site, Target
 from proxy.ports import Store
 from proxy.python import addresses, filenames
 from proxy.python.filenames import is_binary
-from proxy.python.layouts import FileHosts, likely_pages
+from proxy.python.layouts import FileHosts, likely_pages, same_place
 from proxy.python.outlines import Outlines
 from proxy.python.page import File, trust
 from proxy.python.page_cache import PageCache, WaitLimit
@@ -244,7 +244,7 @@ class Catalog:
             at = located(file, site)
             if at is not None and at.host is not None:
                 self.hosts.linked(site, at.host, file.url)
-            if at == target:
+            if at is not None and (at == target or same_place(at, target, site)):
                 found.append(file)
         if not found:
             earlier = self._pages.earlier(document.entry, name)

@@ -7,7 +7,7 @@ from typing import overload
 
 from msgspec import structs
 
-from proxy.python.filenames import tells
+from proxy.python.filenames import is_ambiguous, tells
 from proxy.python.page import File
 from proxy.python.plain_links import Link, PlainLink
 
@@ -45,12 +45,13 @@ class FileList(Sequence[File]):
     def of(self, project: str) -> FileList:
         """The files on the page of a project: those whose name does not tell it know it."""
         made: list[Link] = []
+        ambiguous = is_ambiguous(project)
         for start in range(0, len(self.links), _TOGETHER):
             part = self.links[start : start + _TOGETHER]
             # What `tells` tries first, for all at once.
             names = "\n".join(["", *(link.filename for link in part)])
             plain = names.lower().replace("_", "-").replace(".", "-")
-            if plain.count(f"\n{project}-") != len(part) or names.count("\n") != len(part):
+            if ambiguous or plain.count(f"\n{project}-") != len(part) or names.count("\n") != len(part):
                 part = [link if tells(link.filename, project) else _with(link, project) for link in part]
             made += part
         return FileList(made)

@@ -30,6 +30,7 @@ _LONGEST = 255  # bytes: the most that clients' file systems take
 _ATTACHED = (".metadata", ".metadata.json", ".asc", ".sig", ".provenance", ".attestation", "-variants.json")
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.[a-z0-9]+)?|tgz|tbz2?|txz|zip|exe|msi|rpm|deb|dmg)", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VERSIONED = re.compile(r"-v?[0-9]")
 _LOOSE = re.compile(r"(.+?)[-_]v?[0-9]")
 
 
@@ -65,7 +66,13 @@ def is_distribution(name: str) -> bool:
 
 def tells(name: str, project: str) -> bool:
     """Whether a file's name tells for certain that it is this project's. Quick: pages have thousands of files."""
-    return name.lower().replace("_", "-").replace(".", "-").startswith(f"{project}-") or project_of(name) == project
+    begins = name.lower().replace("_", "-").replace(".", "-").startswith(f"{project}-")
+    return (begins and not is_ambiguous(project)) or project_of(name) == project
+
+
+def is_ambiguous(project: str) -> bool:
+    """Whether the project's name may seem to end before it does: `foo-2-1.tar.gz` is `foo` 2.post1, or `foo-2` 1."""
+    return _VERSIONED.search(project) is not None
 
 
 def project_of(filename: str) -> NormalizedName | None:

@@ -73,6 +73,20 @@ def _above(folder: str) -> Iterator[str]:
     yield ""
 
 
+def same_place(one: Target, other: Target, site: Site) -> bool:
+    """Whether two addresses lead to the same file on hosts that have the same files under the same paths."""
+    return bool(site.siblings) and _below(one, site) == _below(other, site)
+
+
+def _below(target: Target, site: Site) -> Target:
+    """The address of a file of a sibling below the mount's own base."""
+    for base in site.siblings:
+        _, host, path = urls.dissect(base)
+        if target.host == host and target.path.startswith(path):
+            return Target(target.mount, None, target.path.removeprefix(path))
+    return target
+
+
 class FileHosts:
     """On which hosts indexes have their files. Mutable state: by mount, hosts with the scheme of the last link.
 
@@ -81,7 +95,7 @@ class FileHosts:
 
     def __init__(self, sites: Mapping[str, Site]) -> None:
         """`sites` is by mount."""
-        parts = [urls.dissect(site.base) for site in sites.values()]
+        parts = [urls.dissect(base) for site in sites.values() for base in (site.base, *site.siblings)]
         self._schemes = {host: scheme for scheme, host, _ in parts}
         self._bases = frozenset((host, path) for _, host, path in parts)
         self._hosts: dict[str, Bounded[str, str]] = {}

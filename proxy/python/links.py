@@ -54,6 +54,11 @@ class Base(NamedTuple):
             joined = url
         return cls(joined, _joined(joined, "."), _joined(joined, "/")[:-1])
 
+    def is_beside(self, folder: str) -> bool:
+        """Whether a folder is another one in the folder that the page's own is in."""
+        above = f"{self.folder[:-1].rpartition('/')[0]}/"
+        return folder.startswith(above) and folder != self.folder and folder.count("/") == self.folder.count("/")
+
     def address_of(self, href: str) -> tuple[str, str] | None:
         """The address that a link leads to, and the name at its end; None if no installer could follow the link."""
         try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from msgspec import structs
 
 from proxy.cache.documents import Document
-from proxy.cache.representation import Representation
+from proxy.cache.representation import CHANGING, Representation
 from proxy.errors import Forwarded, NotAllowed, NotFound, Offline, UpstreamDenied, UpstreamError, Withheld
 from proxy.model import Group, Kind, Outcome, Query, Site, Target
 from proxy.python import addresses, negotiation
@@ -24,8 +24,7 @@ from proxy.python.routes import Elsewhere, OtherSpelling, is_none_of, members_fo
 from proxy.python.store_keys import PageAddress
 from proxy.python.supplements import Supplement, Supplements
 
-# `Cache-Control` as PyPI sends it for pages; uv and pip act on it.
-PAGE_CACHE_CONTROL = "max-age=600, public"
+_LONGEST = 600.0  # seconds for which PyPI lets clients keep a page; uv and pip do
 
 
 class Pages:
@@ -98,7 +97,7 @@ class Pages:
             kind=Kind.PAGE,
             mount=site.mount,
             content_type=form.content_type,
-            cache_control=PAGE_CACHE_CONTROL,
+            cache_control=_cache_control(site, supplement),
             etag=rendered.etag,
             outcome=document.outcome,
             source=document.source,
@@ -153,6 +152,16 @@ class Pages:
         if not self._cache.reaches(document):
             supplement = await self._supplements.limited(address, document, supplement)
         return document, supplement
+
+
+def _cache_control(site: Site, supplement: Supplement) -> str:
+    """`Cache-Control` of a page: no client keeps it for longer than it counts as fresh here.
+
+    A page of what is left here, while its index cannot be reached or has the project no more, is for now.
+    """
+    if supplement.withdrawn or supplement.only is not None:
+        return CHANGING
+    return f"max-age={min(_LONGEST, site.ttl):.0f}, public"
 
 
 def _is_missing(refusal: Withheld, site: Site) -> bool:

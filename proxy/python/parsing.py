@@ -209,7 +209,8 @@ def _parse_html(body: bytes, content_type: str, url: str) -> Page:
         raise UpstreamBroken(
             "A login page came in place of the index. A proxy or network between here and upstream wants a login."
         )
-    if not (files or metas or _says_it_is_an_index(parser) or _lists(folders, base)):
+    listed = any(map(_may_be_installed, files))
+    if not (listed or metas or _says_it_is_an_index(parser) or (not files and _lists(folders, base))):
         raise UpstreamBroken("Upstream sent a page without a file that does not say that it is an index page.")
     return Page(
         name=_name_of(url),
@@ -219,6 +220,7 @@ def _parse_html(body: bytes, content_type: str, url: str) -> Page:
         status=_last(metas, "pypi:project-status"),
         status_reason=_last(metas, "pypi:project-status-reason"),
         folders=folders,
+        root=not files and any(map(base.is_beside, folders)),
         meta={name: tuple(contents) for name, contents in metas.items()} or EMPTY,
     )
 
@@ -264,6 +266,11 @@ def _decoded(body: bytes, content_type: str) -> str:
 
 def _is_distribution(file: File) -> bool:
     return filenames.is_distribution(file.filename)
+
+
+def _may_be_installed(file: File) -> bool:
+    """Whether a link is one of an index: any page has links, also one that asks for a login or an agreement."""
+    return bool(file.digests or file.hashes or file.needed_fragment) or filenames.is_file(file.filename)
 
 
 # ---------------------------------------------------------------------- both

@@ -85,7 +85,7 @@ class Supplement:
             for link in links
         ]
         files += [as_removed(file_of(self._complete(file, here=True))) for file in self.removed]
-        return structs.replace(page, files=FileList(files))
+        return structs.replace(page, files=FileList(files), versions=_with_versions_of(page.versions, self.removed))
 
     def _complete(self, link: Link, *, here: bool) -> Link:
         if isinstance(link, PlainLink):  # it has a digest
@@ -107,6 +107,15 @@ def _versions_of(page: Page, links: Iterable[Link]) -> tuple[str, ...] | None:
         return None
     there = {str(version) for link in links if (version := filenames.version_of(link.filename)) is not None}
     return tuple(version for version in page.versions if _canonical(version) in there)
+
+
+def _with_versions_of(versions: tuple[str, ...] | None, files: Iterable[File]) -> tuple[str, ...] | None:
+    """The versions that a page names, and those of further files (PEP 700: there is none of another version)."""
+    if versions is None:
+        return None
+    known = set(map(_canonical, versions))
+    more = {version for file in files if (version := filenames.version_of(file.filename)) is not None}
+    return (*versions, *(str(version) for version in sorted(more) if str(version) not in known))
 
 
 def _canonical(version: str) -> str:

@@ -135,11 +135,12 @@ def is_shared(headers: CIMultiDictProxy[str]) -> bool:
 def came_straight(request: web.BaseRequest) -> bool:
     """Whether nothing seems to stand between the client and this cache.
 
-    Servers that pass requests on say so, or they ask as no installer does: nginx by HTTP/1.0, or with `close`.
+    Servers that pass requests on say so, or they ask as pip does not: nginx by HTTP/1.0, with `close`, or, in its later
+    versions, without a word on the connection. That one word is the client's own, and no server hands it on.
     """
     headers = request.headers
     passed_on = is_shared(headers) or any(name in headers for name in _PASSED_ON)
-    return request.version >= (1, 1) and not passed_on and headers.get("Connection", "").lower() != "close"
+    return request.version >= (1, 1) and not passed_on and headers.get("Connection", "").lower() == "keep-alive"
 
 
 def _number(digits: str) -> int:

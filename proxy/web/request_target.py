@@ -64,6 +64,8 @@ def parse(
         raise NotAllowed("Ask for an https archive as http://HTTPS///<host>/<path>; this cache is not an open proxy.")
     _, slash, rest = raw[raw.index("//") + 2 :].partition("/")
     path = slash + rest or "/"
+    if parts.hostname in names and _has_mount(path, mounts):
+        return _origin(path)  # by the port at which it is published
     if local_address is not None and port == local_address[1]:
         host = unmapped(parts.hostname or "").removesuffix(".")
         if port != _HTTP or (host != _SECURE and (host == local_address[0] or host in names or _is_own(path, mounts))):
@@ -89,7 +91,11 @@ def archive_addresses(
 
 def _is_own(path: str, mounts: Container[str]) -> bool:
     """Whether a path in proxy form, sent to port 80, is one on this cache and not of an archive."""
-    return addresses.is_prefix(path) or path[1:].partition("/")[0] in mounts
+    return addresses.is_prefix(path) or _has_mount(path, mounts)
+
+
+def _has_mount(path: str, mounts: Container[str]) -> bool:
+    return path[1:].partition("/")[0] in mounts
 
 
 def _origin(raw: str) -> OwnTarget | ArchiveTarget:

@@ -317,17 +317,18 @@ async def test_deferred__makes_room_for_others(
     monkeypatch.setattr(settling, "_GATHER", 3600.0)
     downloads = Downloads(store, upstream, clock, lambda _: None, Lanes(1, 100_000, downloads=2, turn=3600.0))
     gate = Gate()
-    for number in range(3):
-        upstream.on(deferred(number, BODY).url, Scripted(BODY, body_gate=gate if number == 1 else None, gate_at=100))
     flights = []
     for number in range(3):
-        flight, _ = await downloads.open(deferred(number, BODY))
+        body = BODY[number:]
+        file = deferred(number, body)
+        upstream.on(file.url, Scripted(body, body_gate=gate if number == 1 else None, gate_at=100))
+        flight, _ = await downloads.open(file)
         assert isinstance(flight, Flight)
         flights.append(flight)
         if number != 1:
             await flight.ended()
     assert store.find("file:0") is not None
-    gate.set()
+    gate.open()
     await flights[1].ended()
     await downloads.close()
     assert [True] * 3 == [store.find(f"file:{number}") is not None for number in range(3)]

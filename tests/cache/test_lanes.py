@@ -98,6 +98,11 @@ def test_brisk__not_known() -> None:
     assert pacing.brisk(job, 1.0, 1000) is False
 
 
+def test_patience() -> None:
+    """As long as the least rate allows; without one for ever."""
+    assert (62.0, None) == (Lanes(least=512).patience(1024), Lanes(least=0).patience(1024))
+
+
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=400))
 def test_trickles__least_rate(seconds: list[int]) -> None:
     """A download is given up when a whole window brought less than it must, and only then."""

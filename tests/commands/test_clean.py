@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -224,10 +225,10 @@ def test_wish__units(tmp_path: Path) -> None:
     assert Wish(older_than=5400.0, larger_than=100_000_000, down_to=2 << 30) == wish(flags)
 
 
-@pytest.mark.parametrize("size", ["much", "-1", "0", "true"])
+@pytest.mark.parametrize("size", ["much", "-1", "0", "true", "1,5 TB", "1,000 GB", "20GB/day", ".", "1.5.0 GB"])
 def test_wish__no_size(tmp_path: Path, size: str) -> None:
     """The option is named."""
-    with pytest.raises(WrongUsage, match=rf"^--down-to {size}: "):
+    with pytest.raises(WrongUsage, match=rf"^--down-to {re.escape(size)}: "):
         wish(CleanFlags(DataPlace(tmp_path, 1, chosen=True), down_to=size))
 
 

@@ -15,6 +15,7 @@ from proxy.config.field_types import (
     Size,
     metavar,
     read_duration,
+    read_size,
     show_duration,
     show_size,
     shown,
@@ -68,6 +69,21 @@ def test_show_size__exact_units(size: int, text: str) -> None:
 def test_show_size__is_read_back(size: int) -> None:
     """What is shown means the same number when it is read."""
     assert size == TypeAdapter(Size).validate_python(show_size(size))
+
+
+@pytest.mark.parametrize("size", ["1,5 TB", "1,000 GB", "20GB/day", "1.5.0 GB", ".", "", "GB", True])
+def test_read_size__no_size(size: object) -> None:
+    """What a person may mean otherwise is refused: another separator must not make a byte of terabytes."""
+    with pytest.raises(ValueError, match="must be a size such as"):
+        read_size(size)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1.5TB", 1.5e12), (" 20 GB ", 2e10), (".5 MiB", 1 << 19), ("7", 7), (7, 7)]
+)
+def test_read_size(text: object, size: float) -> None:
+    """Units with or without a space, and bytes."""
+    assert size == TypeAdapter(Size).validate_python(text)
 
 
 @given(st.integers(min_value=0, max_value=10**6))

@@ -35,6 +35,14 @@ def test_settings__built_directly_ignore_the_environment(monkeypatch: pytest.Mon
     assert Settings(data=_DATA).port == 3142
 
 
+def test_settings__sizes_of_nothing() -> None:
+    """Where 0 means something, it may stand there, as a number or as text."""
+    settings = Settings.model_validate({"data": _DATA, "fetch": {"least_rate": 0}, "foresight": {"size": "0"}})
+    assert (0, 0) == (settings.fetch.least_rate, settings.foresight.size)
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"data": _DATA, "fetch": {"segment": 0}})
+
+
 def test_settings__are_frozen() -> None:
     """No part can be changed after the start."""
     settings = Settings(data=_DATA)

@@ -51,6 +51,19 @@ async def test_sibling__first_host_is_away(
     await until_kept(http, f"{running.url}/torch{PATH}")
 
 
+async def test_sibling__page_that_links_elsewhere_by_now(
+    running: Running, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A lock file may name the host that pages no longer link to; the digest that they give counts all the same."""
+    origin.page("/whl/demo/", [PACKAGE.link(PATH)])
+    origin.file(PATH, PACKAGE.body)
+    sibling.file(PATH, Flipped(PACKAGE.body, 1000))
+    got = await get(http, f"{running.url}/torch/~files/{sibling.host}:{sibling.port}{PATH}")
+    assert (200, content(PACKAGE.body)) == (got.status, got.body)
+    await until_kept(http, f"{running.url}/torch{PATH}")
+    assert 0 == sibling.count(PATH)
+
+
 async def test_sibling__first_host_breaks_in_the_middle(
     running: Running, origin: Origin, sibling: Origin, http: aiohttp.ClientSession
 ) -> None:

@@ -192,8 +192,10 @@ async def test_index_that_cannot_be_reached(make_proxy: MakeProxy, origin: Origi
     publish(origin, OLD, NEW)
     running = await make_proxy(origin.url, ttl=0)
     await keep(http, running, OLD)
+    assert "max-age=0, public" == (await get(http, f"{running.url}/pypi/simple/demo/")).headers["cache-control"]
     await origin.stop()
     assert [OLD.filename] == await files(http, running)
+    assert "no-cache" == (await get(http, f"{running.url}/pypi/simple/demo/")).headers["cache-control"]
     await origin.start()
     while await files(http, running) == [OLD.filename]:
         await asyncio.sleep(0.1)

@@ -40,6 +40,9 @@ BROKEN: dict[str, tuple[Fault, ...]] = {
     "row 2: RST in mid-body": (faults.cut(20, reset=True),),
     "row 3: chunked without last chunk": (faults.unfinished_chunks(),),
     "row 5: captive portal": (faults.captive_portal(),),
+    "row 5: captive portal with links": (
+        faults.captive_portal(b"<a href='/login'>Continue</a><a href='/terms.pdf'>?</a>"),
+    ),
     "row 5: no bytes at all": (faults.shorter(0),),
     "row 6: closes before an answer": (faults.hang_up(),),
     "row 6: resets before an answer": (faults.hang_up(reset=True),),

@@ -46,6 +46,23 @@ def test_project_of__name_that_no_disk_takes(filename: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "project", "expected"),
+    [
+        ("Foo_Bar-1.0.tar.gz", "foo-bar", True),
+        ("foo-2-1.0.tar.gz", "foo-2", True),
+        ("foo_2-1.0-py3-none-any.whl", "foo-2", True),
+        ("foo-2-1.tar.gz", "foo-2", False),  # by its name it is foo 2.post1
+        ("foo-2-1.tar.gz", "foo", True),
+        ("other-1.0.tar.gz", "foo", False),
+    ],
+)
+def test_tells(name: str, project: str, expected: bool) -> None:
+    """What a name tells of its project, who asks for the file by its name finds out, too."""
+    assert expected is filenames.tells(name, project)
+    assert not expected or project == filenames.project_of(name)
+
+
+@pytest.mark.parametrize(
     ("name", "expected"), [("a.whl", True), ("a.TAR.GZ", True), ("a.asc", False), ("a.json", False)]
 )
 def test_is_binary(name: str, *, expected: bool) -> None:

@@ -275,11 +275,43 @@ def test_parse__html_list_of_folders() -> None:
     assert ("https://index.example/simple/torch/a/",) == html('<a href="a/">a</a>').folders
 
 
-@pytest.mark.parametrize("href", [".", "./", "?again", "/", "../", "/login/", "https://portal.example/", "a/../../x/"])
+@pytest.mark.parametrize(
+    "href",
+    [
+        ".", "./", "?again", "/", "../", "/login/", "https://portal.example/", "a/../../x/",
+        "/login", "/login?next=x", "https://portal.example/start", "terms.html", "style.css", "/logo.png#top",
+    ],
+)  # fmt: skip
 def test_parse__html_links_that_list_nothing(href: str) -> None:
     """A page that links to itself, upward or elsewhere says by that of no file that it is gone."""
     with pytest.raises(UpstreamBroken):
         html(f'<a href="{href}">Try again</a>')
+
+
+@pytest.mark.parametrize(
+    "href", ["a-1.0.tar.gz", f"/download?id=7#sha256={HEX}", "git+https://git.example/a#egg=a", "/get?file=a-1.0.zip"]
+)
+def test_parse__html_link_of_an_index(href: str) -> None:
+    """One link to something that can be installed is enough, whatever the page says of itself."""
+    assert 2 == len(html(f'<a href="/login">Sign in</a><a href="{href}">a</a>').files)
+
+
+@pytest.mark.parametrize(
+    ("links", "root"),
+    [
+        (("/simple/a/", "/simple/b/"), True),
+        (("../a/",), True),
+        (("../",), False),  # a folder that is empty now
+        (("a/",), False),
+        (("/simple/torch/",), False),
+        (("/other/a/",), False),
+        (("/simple/a/", "torch-1.0.zip"), False),
+    ],
+)
+def test_parse__html_root(links: tuple[str, ...], root: bool) -> None:
+    """A page without files whose folders lie beside its own is the list of projects."""
+    anchors = "".join(f'<a href="{link}">x</a>' for link in links)
+    assert root is html(f"<title>Simple index</title>{anchors}").root
 
 
 def test_parse__html_charset() -> None:

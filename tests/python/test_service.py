@@ -17,7 +17,6 @@ from proxy.cache.revalidation import Revalidator
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
 from proxy.events import Event
 from proxy.model import Blob, Group, Kind, Member, Outcome, Query, Site, Source, Target
-from proxy.python.pages import PAGE_CACHE_CONTROL
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from tests.bodies import pieces
@@ -79,7 +78,11 @@ async def world() -> AsyncIterator[World]:
 async def test_page(world: World) -> None:
     """A page is bytes with a strong tag; the first comes from upstream, the second from the store."""
     first, second = await world.ask(PAGE), await world.ask(PAGE)
-    assert (Kind.PAGE, PAGE_CACHE_CONTROL, "Accept, Accept-Encoding") == (first.kind, first.cache_control, first.vary)
+    assert (Kind.PAGE, "max-age=600, public", "Accept, Accept-Encoding") == (
+        first.kind,
+        first.cache_control,
+        first.vary,
+    )
     assert (Source.UPSTREAM, Outcome.MISS) == (first.source, first.outcome)
     assert (Source.CACHE, Outcome.HIT, first.etag, first.body) == (
         second.source,

@@ -323,6 +323,14 @@ def test_complete__measured_digests() -> None:
     assert structs.replace(DEMO, files=(structs.replace(A, digests=(KNOWN,)), B)) == supplement.complete(DEMO)
 
 
+def test_complete__versions() -> None:
+    """A page names the versions of all of its files (PEP 700), of dropped ones, too, each once."""
+    page = structs.replace(DEMO, html=False, versions=("1.0", "2.0"))
+    dropped = tuple(structs.replace(A, filename=f"demo-{version}.tar.gz") for version in ("0.9", "1.0", "2.1", "x"))
+    assert ("1.0", "2.0", "0.9", "2.1") == Supplement(removed=dropped).complete(page).versions
+    assert Supplement(removed=dropped).complete(structs.replace(page, versions=None)).versions is None
+
+
 def test_complete__of_one_name_the_right_one() -> None:
     """Files of one name at two addresses are told apart."""
     twin = structs.replace(A, url="https://files.example/b/demo-1.0.tar.gz")

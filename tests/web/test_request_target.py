@@ -58,6 +58,23 @@ def test_parse__what_else_the_cache_is_called(target: str) -> None:
     assert OwnTarget("/a", "") == parse(target, ("127.0.0.1", 80), MOUNTS, {"cache.example"})
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("http://cache.example:8080/pypi/simple/", OwnTarget("/pypi/simple/", "")),
+        ("http://cache.example/pypi/simple/?x", OwnTarget("/pypi/simple/", "x")),
+        (
+            "http://cache.example:8080/debian/a.deb",
+            ArchiveTarget(ArchiveAddress("http", "cache.example:8080", "debian/a.deb")),
+        ),
+        ("http://deb.example/pypi/a.deb", ArchiveTarget(ArchiveAddress("http", "deb.example", "pypi/a.deb"))),
+    ],
+)
+def test_parse__published_port(target: str, expected: OwnTarget | ArchiveTarget) -> None:
+    """Where another port is published for the cache, its name and the path tell that the cache is meant."""
+    assert expected == parse(target, ("172.17.0.2", 3142), MOUNTS, {"cache.example"})
+
+
 def test_parse__unix_socket() -> None:
     """Without an address of its own, the cache answers for archives in proxy form only."""
     assert DEB == parse("http://deb.example/debian/a.deb", None, MOUNTS)
