@@ -33,6 +33,8 @@ _OWN_CACHE = ("no-cache", "cache-from", "cache-to", "output")
 _URL = re.compile(r"^(https?://|git://|ssh://|git@|github\.com/)")
 _NOT_OF_A_NAME = re.compile(r"[^a-z0-9]+")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Docker calls them, where it calls them otherwise
+# What a RUN asks of itself, and the cache under its name in builds.
+_NOT_BY_PROXY = ("localhost", "127.0.0.1", "::1", NAME)
 _OF_APT = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
@@ -189,6 +191,7 @@ def proxy_arguments(
     """Arguments of `docker build`, and lines for the person. `port`: of the cache for the build.
 
     A proxy that the person or Docker's configuration names would also get what goes to the cache, but for `no_proxy`.
+    The cache as a proxy refuses what a RUN asks of its own server.
     """
     configured: Mapping[str, str] = (docker_config.get("proxies") or {}).get("default") or {}
     other = bool({"httpProxy", "allProxy"} & {name for name, value in configured.items() if value})
@@ -204,7 +207,8 @@ def proxy_arguments(
         if options.build_arg("no_proxy", "NO_PROXY"):
             notes.append(f"no_proxy is given: it has to name {NAME}, or pip and uv ask the proxy for the cache.")
         else:
-            without = ",".join(filter(None, [configured.get("noProxy"), NAME]))
+            named = [one.strip() for one in (configured.get("noProxy") or "").split(",")]
+            without = ",".join(filter(None, dict.fromkeys([*named, *_NOT_BY_PROXY])))
             arguments += ["--build-arg", f"no_proxy={without}", "--build-arg", f"NO_PROXY={without}"]
     return arguments, notes
 

@@ -188,10 +188,13 @@ def _arguments(
 
 
 def test_arguments__apt_without_a_secret() -> None:
-    """apt asks the cache, and the cache is asked without a proxy."""
-    assert (["http_proxy=http://pullthrough:3199", "no_proxy=pullthrough", "NO_PROXY=pullthrough"], []) == _arguments(
-        _APT
-    )
+    """apt asks the cache; the cache, and a server that a RUN starts for itself, are asked without a proxy."""
+    without = "localhost,127.0.0.1,::1,pullthrough"
+
+    arguments, notes = _arguments(_APT)
+
+    assert ["http_proxy=http://pullthrough:3199", f"no_proxy={without}", f"NO_PROXY={without}"] == arguments
+    assert [] == notes
 
 
 def test_arguments__apt_with_its_secret() -> None:
@@ -202,9 +205,11 @@ def test_arguments__apt_with_its_secret() -> None:
 
 def test_arguments__proxy_of_docker() -> None:
     """Docker gives it to every RUN: without `no_proxy` pip and uv would ask it for the cache."""
+    without = "localhost,127.0.0.1,::1,pullthrough"
+
     arguments, notes = _arguments(_CACHED, _COMPANY)
 
-    assert ["no_proxy=localhost,pullthrough", "NO_PROXY=localhost,pullthrough"] == arguments
+    assert [f"no_proxy={without}", f"NO_PROXY={without}"] == arguments
     assert [] == notes
 
 

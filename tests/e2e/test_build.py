@@ -223,7 +223,7 @@ async def test_build__foreign_dockerfile(
         built = await project.build(port)
 
     assert 0 == built.status
-    assert f"proxy=http://pullthrough:{port} without=pullthrough" in built.stderr
+    assert f"proxy=http://pullthrough:{port} without=localhost,127.0.0.1,::1,pullthrough" in built.stderr
     assert "pullthrough: line 3: pip goes past the cache." in built.stderr
     assert "http_proxy=" not in must("history", "--no-trunc", project.image)
 
