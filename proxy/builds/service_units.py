@@ -108,7 +108,8 @@ def unit(  # noqa: PLR0913 - most have a default
     """
     user = os.geteuid() if user is None else user
     path = environ.get("PATH")
-    command = [sys.executable, "-m", "proxy", "serve", *arguments]
+    # -P: it starts in the home folder, where a `random.py` or `queue.py` would be taken for Python's own.
+    command = [sys.executable, "-P", "-m", "proxy", "serve", *arguments]
     passed = {name: value for name, value in environ.items() if name in (*_PASSED_ON, *variables) and value}
     own = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
     passed |= {name: value for name, value in own.items() if name.removeprefix(PREFIX) not in _IN_ARGUMENTS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from proxy.builds.service_units import ServiceUnit, UnitTrouble, unit
 from tests.fake_systemctl import FakeSystemctl
 
 _USER, _ROOT = 1000, 0
+_PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_systemd__of_a_user(systemctl: FakeSystemctl, booted: Path) -> None:
 
     assert booted.parent / "home/.config/systemd/user/pullthrough.service" == made.path
     lines = made.text.splitlines()
-    assert f'ExecStart="{sys.executable}" "-m" "proxy" "serve" "--data=/a b/50%%$$x"' in lines
+    assert f'ExecStart="{sys.executable}" "-P" "-m" "proxy" "serve" "--data=/a b/50%%$$x"' in lines
     assert r'Environment="PULLTHROUGH_PYPI_TOKEN=t\"$"' in lines
     assert "WantedBy=default.target" in lines
     assert "PULLTHROUGH_PORT" not in made.text
@@ -57,6 +59,20 @@ def test_systemd__of_a_user(systemctl: FakeSystemctl, booted: Path) -> None:
         ["--user", "restart", "pullthrough.service"],
         ["--user", "disable", "--now", "pullthrough.service"],
     ] == systemctl.calls()
+
+
+@pytest.mark.parametrize("name", ["proxy", "queue", "random"])
+def test_systemd__home_folder_with_modules(systemctl: FakeSystemctl, booted: Path, tmp_path: Path, name: str) -> None:
+    """systemd starts a user's unit in the home folder: what is called like a module there is none of ours."""
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')\n")
+    lines = _unit(booted, _USER, "--help").text.splitlines()
+    command = shlex.split(next(line for line in lines if line.startswith("ExecStart=")).removeprefix("ExecStart="))
+
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(_PROJECT)}, capture_output=True, text=True, check=False
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy", "NO_PROXY"])
@@ -136,7 +152,7 @@ def test_launchd__agent(tmp_path: Path, user: int, domain: str) -> None:
     made.end()
 
     read = plistlib.loads(made.text.encode())
-    assert [sys.executable, "-m", "proxy", "serve", "--port=1"] == read["ProgramArguments"]
+    assert [sys.executable, "-P", "-m", "proxy", "serve", "--port=1"] == read["ProgramArguments"]
     assert {"HOME": "/Users/me", "HTTPS_PROXY": "http://proxy.example:3128"} == read["EnvironmentVariables"]
     assert {"SuccessfulExit": False} == read["KeepAlive"]
     place = "/Library/LaunchDaemons" if user == 0 else "/Users/me/Library/LaunchAgents"
