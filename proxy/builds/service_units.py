@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from proxy.builds import program
+from proxy.config import naming
 from proxy.config.settings import PREFIX
 from proxy.errors import PullthroughError
 
@@ -26,6 +27,7 @@ NAME = "pullthrough"
 _WAIT = 90  # seconds: stopping waits for answers under way
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # in both forms, as curl reads them
 _PASSED_ON = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "NETRC", "HOME", "PYTHONPATH")
+_MASK = "***"
 _CONFIG = "--config="  # setup writes this file after it knows who starts the cache
 _IN_ARGUMENTS = ("HOST", "PORT", "DATA", "CONFIG")
 
@@ -113,7 +115,7 @@ def unit(  # noqa: PLR0913 - most have a default
     passed = {name: value for name, value in environ.items() if name in (*_PASSED_ON, *variables) and value}
     own = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
     passed |= {name: value for name, value in own.items() if name.removeprefix(PREFIX) not in _IN_ARGUMENTS}
-    shown = {name: "***" if name in variables else value for name, value in passed.items()}
+    shown = {name: _shown(name, value, variables) for name, value in passed.items()}
     if launchctl := shutil.which("launchctl", path=path):
         made, seen = (_launchd(launchctl, environ, command, one, user) for one in (passed, shown))
         return replace(made, shown=seen.text)
@@ -127,6 +129,21 @@ def unit(  # noqa: PLR0913 - most have a default
         "neither systemd nor launchd runs here, so nothing would start the cache again. Run it yourself: "
         f"{shlex.join(['pullthrough', 'serve', *there])}"
     )
+
+
+def _shown(name: str, value: str, variables: Sequence[str]) -> str:
+    """A variable's value for a person's eyes: without a credential, and without user and password of a proxy.
+
+    A variable with our prefix that is no setting is taken for a credential, which settings may name some day.
+    """
+    own = name.startswith(PREFIX)
+    if name in variables or (own and name not in naming.variables()):
+        return _MASK
+    before, at, after = value.rpartition("@")
+    if not at or not (own or name.lower() in _PROXIES):
+        return value
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme if slashes else ''}{slashes}{_MASK}@{after}"
 
 
 def _systemd(

@@ -54,6 +54,11 @@ def variable(path: SettingPath) -> str:
     return PREFIX + "_".join(path).upper()
 
 
+def variables() -> set[str]:
+    """The variables of all settings, and of the lists of tables."""
+    return {variable(path) for path, _ in settings_fields()} | {variable((name,)) for name in LISTS}
+
+
 def file_keys(table: SettingPath) -> list[str]:
     """The keys that may stand in a table of the file; `("upstream",)` is an entry of the list."""
     for entry, model in LISTS.values():
@@ -73,8 +78,7 @@ def nearest(word: str, table: SettingPath) -> str | None:
 
 def nearest_variable(word: str) -> str | None:
     """The environment variable that somebody who wrote `word` may have meant."""
-    known = [variable(path) for path, _ in settings_fields()]
-    known += [*(variable((name,)) for name in LISTS), f"{PREFIX}CONFIG"]
+    known = sorted(variables() | {f"{PREFIX}CONFIG"})
     # Without the prefix, which all share. Strict: orchestrators add variables of their own to every container.
     ends = {name.removeprefix(PREFIX): name for name in known}
     return next(

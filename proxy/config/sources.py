@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic_settings import EnvSettingsSource
 
-from proxy.config.naming import LISTS, SettingPath, flag, key, nearest_variable, settings_fields, variable
+from proxy.config.naming import LISTS, SettingPath, flag, key, nearest_variable, variable, variables
 from proxy.config.settings import PREFIX, Settings
 
 FILE_NAME = "pullthrough.toml"
@@ -121,8 +121,7 @@ def read_environment(environ: Mapping[str, str]) -> tuple[ConfigSource, list[str
 
     Other variables with the prefix are ignored: orchestrators add some of their own to every container.
     """
-    known = {variable(path) for path, _ in settings_fields()}
-    known |= {*(variable((name,)) for name in LISTS), FILE_VARIABLE}
+    known = variables() | {FILE_VARIABLE}
     source = EnvSettingsSource(Settings)
     source.env_vars = {
         name.lower(): environ[name]

@@ -96,6 +96,30 @@ def test_systemd__credentials_of_the_settings(systemctl: FakeSystemctl, booted: 
     assert made.text.replace("me:secret", "***") == made.shown
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("HTTPS_PROXY", "http://me:s/e@c@proxy.example:3128", "http://***@proxy.example:3128"),
+        ("http_proxy", "me:secret@proxy.example:3128", "***@proxy.example:3128"),
+        ("https_proxy", "http://proxy.example:3128", "http://proxy.example:3128"),
+        ("PULLTHROUGH_PROXY", "http://me:secret@proxy.example:3128", "http://***@proxy.example:3128"),
+        ("PULLTHROUGH_UPSTREAMS", '[{"proxy": "http://me:secret@p.example"}]', '[{"proxy": "http://***@p.example"}]'),
+        ("PULLTHROUGH_DISK", "1TB", "1TB"),
+        ("PULLTHROUGH_PYPI_TOKEN", "secret", "***"),
+        ("HOME", "/home/me@corp.example", "/home/me@corp.example"),
+    ],
+)
+def test_shown__without_credentials(systemctl: FakeSystemctl, booted: Path, name: str, value: str, shown: str) -> None:
+    """What a person sees has no user, password or token; the unit itself has them."""
+    made = unit({"PATH": f"{booted.parent}/bin", name: value}, [], Path("/data"), booted, _USER)
+
+    def line(value: str) -> str:
+        return 'Environment="' + f"{name}={value}".replace('"', '\\"') + '"'
+
+    assert line(value) in made.text.splitlines()
+    assert line(shown) in made.shown.splitlines()
+
+
 def test_systemd__of_root(systemctl: FakeSystemctl, booted: Path) -> None:
     """The machine's unit, which may write its folder alone."""
     made = _unit(booted, _ROOT)

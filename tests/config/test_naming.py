@@ -13,6 +13,7 @@ from proxy.config.naming import (
     nearest_variable,
     settings_fields,
     variable,
+    variables,
 )
 
 
@@ -30,6 +31,12 @@ def test_names__are_unique() -> None:
     paths = [path for path, _ in settings_fields()]
 
     assert len(paths) == len({flag(path) for path in paths}) == len({variable(path) for path in paths})
+
+
+def test_variables__of_settings_and_lists() -> None:
+    """Those of tables within tables, and those of the lists."""
+    assert {"PULLTHROUGH_PORT", "PULLTHROUGH_FETCH_SEGMENT", "PULLTHROUGH_UPSTREAMS"} <= variables()
+    assert "PULLTHROUGH_CONFIG" not in variables()
 
 
 def test_settings_fields__all_are_explained() -> None:
