@@ -108,6 +108,10 @@ class Changes:
         known = self._find(path)
         return known.original() if known is not None and now is not None and known.is_ours(now) else now
 
+    def recorded(self, path: Path) -> FileChange | None:
+        """What is known of a file's change; None if it was not changed."""
+        return self._find(_real(path))
+
     def write(self, path: Path, content: bytes, kind: str, lines: str = "", mode: int = 0o644) -> bool:
         """Have a file with this content; False if it was so already. `mode`: of a new file."""
         path = _real(path)
@@ -162,6 +166,13 @@ class Changes:
                 _replace(path, before, one.mode)
         self.drop(one)
         return True
+
+    def leave(self, one: FileChange, content: bytes) -> None:
+        """Have in a file that others have changed since only `content`, which is theirs, and know nothing of it."""
+        path = Path(one.path)
+        if _read(path) != content:
+            _replace(path, content, stat.S_IMODE(path.stat().st_mode))
+        self.drop(one)
 
     def drop(self, one: FileChange) -> None:
         """Know nothing of a file's change any more."""

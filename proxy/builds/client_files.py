@@ -28,6 +28,9 @@ _NOT_BY_PROXY = f"localhost,127.0.0.1,{NAME}"
 _BEGIN = "# begin: `pullthrough setup` wrote this; `pullthrough setup --remove` takes it out"
 _END = "# end of what `pullthrough setup` wrote"
 _BLOCK = re.compile(rf"^{re.escape(_BEGIN)}\n.*?^{re.escape(_END)}\n", re.DOTALL | re.MULTILINE)
+_UNMARKED = "the marks around what `pullthrough setup` wrote are gone"
+_SECTION = re.compile(r"\[(.+)\]")
+_OPTION = re.compile(r"\s*([^=:]*?)\s*[=:]\s*(.*?)\s*")
 _GLOBAL = re.compile(r"^\[global\][^\n]*\n?", re.MULTILINE)
 
 
@@ -120,11 +123,11 @@ def _pip_options(text: str) -> dict[tuple[str, str], str]:
         parser.read_string(text)
     except configparser.Error:
         raise FileRefused("it is no file that pip can read") from None
-    return {
-        (section, name.lower().replace("_", "-")): value
-        for section in parser.sections()
-        for name, value in parser.items(section)
-    }
+    return {(section, _pip_name(name)): value for section in parser.sections() for name, value in parser.items(section)}
+
+
+def _pip_name(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def uv(text: str, ours: str) -> str:
@@ -184,13 +187,46 @@ def docker(text: str, ours: Mapping[str, str]) -> str:
 def without_ours(client: str, text: str, ours: str) -> str | None:
     """The text without what setup wrote, where others have changed it since; None if that cannot be told.
 
-    `ours`: the `lines` of the client's file.
+    `ours`: the `lines` of the client's file. Raises FileRefused if it is still there, and cannot be taken out.
     """
-    if client in ("pip", "uv"):
-        return without_block(text) if _BLOCK.search(text) else text
     if client == "docker":
         return _docker_without(text, json.loads(ours)["proxies"]["default"])
-    return None
+    if client not in ("pip", "uv"):
+        return None
+    if _BLOCK.search(text):
+        return without_block(text)
+    return _pip_without(text, ours) if client == "pip" else _uv_without(text, ours)
+
+
+def _pip_without(text: str, ours: str) -> str:
+    """The text without our options, where the marks are gone: `pip config` writes a file back without its comments."""
+    wanted = _pip_options(ours)
+    try:
+        written = _pip_options(text)
+    except FileRefused:
+        if any(value in text for value in wanted.values()):
+            raise
+        return text
+    found = {name: value for name, value in written.items() if wanted.get(name) == value}
+    kept, section = [], ""
+    for line in text.split("\n"):
+        section = heading[1] if (heading := _SECTION.match(line)) else section
+        option = _OPTION.fullmatch(line)
+        if option is None or found.get((section, _pip_name(option[1]))) != option[2]:
+            kept.append(line)
+    without = "\n".join(kept)
+    if _pip_options(without) != {name: value for name, value in written.items() if name not in found}:
+        raise FileRefused(_UNMARKED)
+    return without
+
+
+def _uv_without(text: str, ours: str) -> str:
+    """The text as it is, where the marks are gone and our index, too."""
+    index, written = tomllib.loads(ours)["index"][0], _toml(text)
+    indexes = [index] if written is None and index["url"] in text else (written or {}).get("index")
+    if isinstance(indexes, list) and index in indexes:
+        raise FileRefused(_UNMARKED)
+    return text
 
 
 def _docker_without(text: str, ours: Mapping[str, str]) -> str | None:

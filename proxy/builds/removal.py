@@ -6,7 +6,6 @@ that it can be tried again. Called by the verb `setup --remove`.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from proxy.builds import client_files, docker_command, service_units
 from proxy.builds.changes import Changes, FileChange
+from proxy.builds.client_files import FileRefused
 from proxy.builds.compose import PROJECT as CHECKOUT
 from proxy.builds.compose import Compose, own_volume, setups_folder
 from proxy.builds.reach import RememberedAddresses
@@ -110,24 +110,24 @@ def _files(changes: Changes, remover: Remover) -> list[str]:
             else:
                 changes.drop(one)
                 remover.say(f"{one.path} was changed since setup wrote it: it stays as it is")
+        except FileRefused as refused:
+            problems.append(f"{one.path} still leads to the cache: {refused}. Take that out, and run it again.")
         except OSError as error:
             problems.append(f"{one.path}: {error.strerror}. Run it again as a user who may write that file.")
     return problems
 
 
 def _take_out(changes: Changes, one: FileChange) -> bool:
-    """Take only our lines out of a file that others have changed since. Whether that could be done."""
-    path = Path(one.path)
-    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    """Take only our lines out of a file that others have changed since. Whether that can be told.
+
+    Raises FileRefused, OSError.
+    """
+    text = Path(one.path).read_bytes().decode("utf-8", "surrogateescape")
     if one.kind == COMPOSE:
         without: str | None = client_files.without_block(text)
     else:
         without = client_files.without_ours(one.kind, text, one.lines)
     if without is None:
         return False
-    if without != text:
-        mode = path.stat().st_mode & 0o777
-        path.write_bytes(without.encode("utf-8", "surrogateescape"))
-        os.chmod(path, mode)  # noqa: PTH101
-    changes.drop(one)
+    changes.leave(one, without.encode("utf-8", "surrogateescape"))
     return True

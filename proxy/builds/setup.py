@@ -270,9 +270,8 @@ class _Setup:
         if one.client == "apt" and not one.path.parent.is_dir():
             self.caller.say("apt: this machine has none")
             return []
-        before = _text(self.changes.original(one.path))
         try:
-            content = one.edit(before)
+            content = self._edited(one)
         except FileRefused as refused:
             wanted = f"To use the cache, put this there:\n{one.lines.rstrip()}"
             return [f"{one.client}: {one.path} is left alone: {refused}. {wanted}"]
@@ -281,6 +280,22 @@ class _Setup:
         else:
             self.caller.say(f"{one.client}: {one.path} has it already")
         return []
+
+    def _edited(self, one: ClientFile) -> str:
+        """The file's new text. What an earlier setup wrote goes, also from a file that others have changed since.
+
+        Raises FileRefused, OSError.
+        """
+        before, earlier = _text(self.changes.original(one.path)), self.changes.recorded(one.path)
+        try:
+            return one.edit(before)
+        except FileRefused:
+            without = client_files.without_ours(one.client, before, earlier.lines) if earlier else None
+            if earlier is None or without is None:
+                raise
+            content = one.edit(without)
+            self.changes.leave(earlier, _bytes(without))
+            return content
 
 
 def refused(host: str, port: int) -> int:

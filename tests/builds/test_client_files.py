@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import io
 import json
 import sys
 import tomllib
@@ -181,6 +182,61 @@ def test_without_ours__of_files_that_were_changed_since() -> None:
     assert without_ours("docker", "[", docker.lines) is None
     assert without_ours("apt", "x", _file("apt").lines) is None
     assert "theirs" == without_ours("pip", "theirs", pip.lines)
+    assert "a = 1\n" == without_ours("uv", "a = 1\n", uv.lines)
+    assert "= 1" == without_ours("uv", "= 1", uv.lines)
+
+
+def _as_pip_writes(text: str) -> str:
+    """The text as `pip config set` and `pip config unset` leave it: without comments."""
+    parser, written = configparser.RawConfigParser(), io.StringIO()
+    parser.read_string(text)
+    parser.write(written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "theirs", ["", "[global]\ntimeout = 60\n", "[list]\nformat = columns\n[global]\nno_color: 1\n"]
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.7"])
+def test_without_ours__pip_has_written_the_file(theirs: str, host: str) -> None:
+    """Our options are known by their values, and all others stay."""
+    address = CacheAddress(f"http://{host}:3142", f"http://{host}:3142")
+    pip = next(one for one in client_files({"HOME": "/h"}, address) if one.client == "pip")
+
+    without = without_ours("pip", _as_pip_writes(pip.edit(theirs)), pip.lines)
+
+    assert without is not None
+    assert "3142" not in without
+    assert _as_pip_writes(theirs or "[global]\n") == _as_pip_writes(without)
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "[global]\nindex-url = https://private.example/simple\n",
+        "[global]\nindex-url = https://private.example/simple\n# index-url = http://127.0.0.1:3142/pypi/simple/\n",
+        "[global]\nindex-url = http://127.0.0.1:3142/pypi/simple/\n  https://second.example/simple\n",
+        "[install]\nindex-url = http://127.0.0.1:3142/pypi/simple/\n",
+    ],
+)
+def test_without_ours__other_values_are_theirs(theirs: str) -> None:
+    """Somebody has put them there since."""
+    assert theirs == without_ours("pip", theirs, _file("pip").lines)
+
+
+@pytest.mark.parametrize(
+    ("client", "text"),
+    [
+        ("pip", "[DEFAULT]\nindex-url = http://127.0.0.1:3142/pypi/simple/\n[global]\n"),
+        ("pip", "theirs\n[global]\nindex-url = http://127.0.0.1:3142/pypi/simple/\n"),
+        ("uv", '[[index]]\ndefault = true\nurl = "http://127.0.0.1:3142/pypi/simple/"\n'),
+        ("uv", '= 1\n[[index]]\nurl = "http://127.0.0.1:3142/pypi/simple/"\n'),
+    ],
+)
+def test_without_ours__is_there_and_cannot_be_taken_out(client: str, text: str) -> None:
+    """It is no text without ours."""
+    with pytest.raises(FileRefused):
+        without_ours(client, text, _file(client).lines)
 
 
 def test_block__at_the_end_of_a_line_without_end() -> None:

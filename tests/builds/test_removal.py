@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 from pathlib import Path
 
 import pytest
 
 from proxy.builds.changes import Changes
-from proxy.builds.client_files import with_block
+from proxy.builds.client_files import pip, with_block
 from proxy.builds.removal import Remover, remove, stored
 from proxy.builds.setup import ADDRESSES, COMPOSE, UNIT
 from tests.fake_docker import FakeDocker
@@ -55,6 +56,40 @@ def test_remove__files_that_others_changed_since(changes: Changes, environ: dict
     assert ("native-tls = true\n", "ours\ntheirs\n") == (uv.read_text(), apt.read_text())
     assert f"{apt} was changed since setup wrote it: it stays as it is" in said
     assert [] == list(Path(environ["HOME"]).iterdir())
+
+
+def test_remove__pip_has_written_its_file_since(changes: Changes, environ: dict[str, str], tmp_path: Path) -> None:
+    """`pip config set` drops the marks around our lines: the index goes all the same, and their option stays."""
+    lines = "[global]\nindex-url = http://127.0.0.1:3142/pypi/simple/\n"
+    path = tmp_path / "pip.conf"
+    changes.write(path, pip("", lines).encode(), "pip", lines)
+    parser = configparser.RawConfigParser()
+    parser.read_string(path.read_text())
+    parser["global"]["timeout"] = "60"
+    with path.open("w") as file:
+        parser.write(file)
+
+    assert [] == remove(changes, tmp_path / "data", Remover(environ, print))
+    assert "[global]\ntimeout = 60\n\n" == path.read_text()
+
+
+def test_remove__file_that_still_leads_to_the_cache(changes: Changes, environ: dict[str, str], tmp_path: Path) -> None:
+    """What cannot be taken out is told, and stays recorded until somebody has taken it out."""
+    lines = '[[index]]\nurl = "http://127.0.0.1:3142/pypi/simple/"\ndefault = true\n'
+    path, said = tmp_path / "uv.toml", list[str]()
+    changes.write(path, with_block("", lines).encode(), "uv", lines)
+    path.write_text(lines)
+
+    problems = remove(changes, tmp_path / "data", Remover(environ, said.append))
+
+    assert [] == said
+    assert 1 == len(problems)
+    assert problems[0].startswith(f"{path} still leads to the cache: the marks around")
+    assert (lines, [str(path)]) == (path.read_text(), [one.path for one in Changes.of_user(environ).files])
+
+    path.write_text("")
+    assert [] == remove(changes, tmp_path / "data", Remover(environ, said.append))
+    assert f"took back {path}" in said
 
 
 def test_remove__remembered_addresses_are_as_they_were(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import configparser
 import contextlib
 import errno
 import os
@@ -144,6 +145,27 @@ def test_clients__files_with_their_own_lines(without_docker: tuple[Machine, Fake
     assert f"pip: {pip} is left alone: it has index-url in [global] of its own" in problems[0]
     assert "[global]\nindex-url = https://private.example/simple\n" == pip.read_text()
     assert (machine.home / ".config/uv/uv.toml").is_file()
+
+
+def test_clients__another_port_and_a_file_that_pip_has_written(without_docker: tuple[Machine, FakeSystemctl]) -> None:
+    """The address of before is no index of a person's own, though its marks are gone; taken back, theirs stays."""
+    machine, _ = without_docker
+    path = machine.home / ".config/pip/pip.conf"
+    plan = replace(machine.plan, process=True, write=("pip",))
+    machine.set_up(plan)
+    parser = configparser.RawConfigParser()
+    parser.read_string(path.read_text())
+    parser["global"]["timeout"] = "60"
+    with path.open("w") as file:
+        parser.write(file)
+    other = free_port()
+
+    assert [] == machine.set_up(replace(plan, place=CachePlace(("127.0.0.1",), other)))
+
+    assert f"http://127.0.0.1:{other}/" in path.read_text()
+    assert f"http://127.0.0.1:{plan.place.port}/" not in path.read_text()
+    assert [] == machine.remove()
+    assert "[global]\ntimeout = 60\n\n" == path.read_text()
 
 
 @pytest.mark.parametrize("process", [True, False])
