@@ -196,8 +196,11 @@ def uv_settings(context: Path) -> Iterator[Finding]:
             )
 
 
-def folder(path: Path, *, owner: int | None = None) -> Finding:
-    """The folder at `path`. `owner`: the user who writes it, where that is not this one, as in a container."""
+def folder(path: Path, *, owner: int | None = None, bound: bool = False) -> Finding:
+    """The folder at `path`. `owner`: the user who writes it, where that is not this one, as in a container.
+
+    `bound`: whether root, too, may write only what is its own, as in a unit that has no other rights.
+    """
     if os.path.lexists(path) and not path.is_dir():
         return wrong("folder", f"{path} is not a folder", "Move it away, or choose another one: PULLTHROUGH_DATA")
     above = path
@@ -208,7 +211,9 @@ def folder(path: Path, *, owner: int | None = None) -> Finding:
         made = "cannot be written" if above == path else f"cannot be made in {above}"
         mended = _chown(path) if above == path else _made(path)
         return wrong("folder", f"{path} {made} by user {os.geteuid()}: it is user {who}'s", mended)
-    foreign = _foreign(path, os.geteuid() if owner is None else owner) if os.path.isdir(path) else None  # noqa: PTH112 - likewise
+    writer = os.geteuid() if owner is None else owner
+    looked_at = (writer != 0 or bound) and os.path.isdir(path)  # noqa: PTH112 - likewise
+    foreign = _foreign(path, writer) if looked_at else None
     if foreign is not None:
         text = f"{foreign} is user {foreign.lstat().st_uid}'s: the cache cannot write it"
         return wrong("folder", text, _chown(path, owner))
@@ -222,9 +227,7 @@ def folder(path: Path, *, owner: int | None = None) -> Finding:
 
 
 def _foreign(path: Path, owner: int) -> Path | None:
-    """The folder, or the first thing directly in it, that belongs to another user; None for root, who may all."""
-    if owner == 0:
-        return None
+    """The folder, or the first thing directly in it, that belongs to another user."""
     try:
         inside = [path, *sorted(path.iterdir())]
     except OSError:

@@ -195,7 +195,8 @@ class _Setup:
             owner: int | None = data.stat().st_uid
         else:
             owner = None
-        finding = findings.folder(data, owner=owner)
+        bound = self.plan.process and self._unit().system == "systemd"
+        finding = findings.folder(data, owner=owner, bound=bound)
         if finding.health is Health.WRONG:
             raise SetupFailed(f"{finding.text}. {finding.remedy}")
         if not self.changes.make_folder(data):

@@ -236,6 +236,8 @@ def test_folder__something_in_it_of_another_user(tmp_path: Path) -> None:
 
     found = findings.folder(tmp_path, owner=0)
     assert Health.OK is found.health
+    found = findings.folder(tmp_path, owner=0, bound=True)
+    assert f"{tmp_path / 'lock'} is user 4711's: the cache cannot write it" == found.text
     os.chown(tmp_path, 4712, 4712)
     found = findings.folder(tmp_path, owner=4712)
     assert f"{tmp_path / 'lock'} is user 4711's: the cache cannot write it" == found.text

@@ -187,6 +187,22 @@ def test_setup__folder_is_a_file(
     assert [] == docker.calls("compose", "--file")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+def test_process__folder_of_another_user(without_docker: tuple[Machine, FakeSystemctl]) -> None:
+    """root's unit has no right to write what is not root's: the line says how the folder becomes that."""
+    machine, systemctl = without_docker
+    data = machine.plan.data
+    data.mkdir()
+    os.chown(data, 4711, 4711)
+
+    with pytest.raises(SetupFailed, match=rf"{data} is user 4711's: .* sudo chown -R 0:0 {data}$"):
+        machine.set_up(replace(machine.plan, process=True))
+
+    assert not systemctl.running()
+    os.chown(data, 0, 0)
+    assert [] == machine.set_up(replace(machine.plan, process=True))
+
+
 def test_setup__port_in_use(without_docker: tuple[Machine, FakeSystemctl]) -> None:
     """By another program: the line says how to take another one."""
     machine, systemctl = without_docker
