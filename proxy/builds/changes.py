@@ -93,6 +93,10 @@ class Changes:
         """The files that were written."""
         return tuple(self._record.files)
 
+    def lines(self, kind: str) -> str:
+        """What was put into the file of this kind; empty if there is none."""
+        return next((one.lines for one in self._record.files if one.kind == kind), "")
+
     def note(self, name: str, value: str | None) -> None:
         """Record something that was begun; None: it is over."""
         if self._record.notes.get(name) == value:

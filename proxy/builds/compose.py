@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from proxy.builds import program
+from proxy.builds import program, running_cache
 from proxy.builds.engine_trouble import EngineTrouble
 
 PROJECT = Path(__file__).parents[2]  # of a checkout: where compose.yaml is
@@ -26,6 +26,7 @@ VARIABLES = ".env"  # beside compose.yaml: the file of variables
 PROJECT_NAME = "COMPOSE_PROJECT_NAME"  # comes before the name in compose.yaml
 
 _FILE = "compose.yaml"
+_LISTEN, _PORT = "PULLTHROUGH_LISTEN", "PULLTHROUGH_PORT"
 _OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
 _LEAST = 2  # the first version that reads our file
 _WAIT = 60  # seconds for an answer to a question
@@ -77,8 +78,20 @@ class Compose:
         self._run(["up", "--detach", "--build", *services], variables, "start the cache")
 
     def down(self, variables: Mapping[str, str], *, volumes: bool = False) -> None:
-        """Stop and remove the containers, and with `volumes` what they stored in volumes. Raises EngineTrouble."""
+        """Stop and remove the containers, and with `volumes` what they stored in volumes.
+
+        Raises EngineTrouble, also if a cache still answers where `variables` have it: Compose finds no containers of
+        another engine, and says that all is well.
+        """
         self._run(["down", *(["--volumes"] if volumes else [])], variables, "stop the cache")
+        host, port = variables.get(_LISTEN, "127.0.0.1"), variables.get(_PORT, "")
+        cache = running_cache.find([host], int(port)) if port.isdecimal() else None
+        if cache is not None:
+            raise EngineTrouble(
+                f"a cache still answers at {cache.url}: Compose has not found its container in this Docker context. "
+                "Choose the one in which setup ran (docker context ls; docker context use NAME), or stop that cache, "
+                "and run it again."
+            )
 
     def last_lines(self, service: str, count: int = 5) -> str:
         """The end of a service's log; empty if there is none."""
@@ -140,6 +153,11 @@ def setups_folder(noted: str, project: Path) -> Path:
 def variables_text(variables: Mapping[str, str]) -> str:
     """Lines for a file `.env`. A value that is not plain is in quotes, in which nothing is replaced."""
     return "".join(f"{name}={_quoted(value)}\n" for name, value in variables.items())
+
+
+def plain_variables(text: str) -> dict[str, str]:
+    """The variables of `variables_text`, but for those in quotes."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "'" not in line and '"' not in line)
 
 
 def own_volume(text: str) -> str | None:

@@ -15,7 +15,7 @@ from proxy.builds import client_files, docker_command, service_units
 from proxy.builds.changes import Changes, FileChange
 from proxy.builds.client_files import FileRefused
 from proxy.builds.compose import PROJECT as CHECKOUT
-from proxy.builds.compose import Compose, own_volume, setups_folder
+from proxy.builds.compose import Compose, own_volume, plain_variables, setups_folder
 from proxy.builds.reach import RememberedAddresses
 from proxy.builds.setup import ADDRESSES, COMPOSE, PROJECT, TRACES, UNIT
 from proxy.errors import PullthroughError
@@ -73,11 +73,10 @@ def _stop(changes: Changes, data: Path, remover: Remover) -> list[str]:
     """Stop the cache, however it was started."""
     try:
         if noted := changes.notes.get(COMPOSE):
-            lines = next((one.lines for one in changes.files if one.kind == COMPOSE), "")
-            variables = dict(line.split("=", 1) for line in lines.splitlines() if "'" not in line and '"' not in line)
+            lines = changes.lines(COMPOSE)
             folder = setups_folder(noted, remover.project)
             name = changes.notes.get(PROJECT)
-            Compose.find(remover.environ, folder, name).down(variables, volumes=remover.purge)
+            Compose.find(remover.environ, folder, name).down(plain_variables(lines), volumes=remover.purge)
             changes.note(COMPOSE, None)
             changes.note(PROJECT, None)
             remover.say("stopped and removed the containers; the image stays: docker image rm pullthrough:latest")
@@ -103,7 +102,8 @@ def _stop(changes: Changes, data: Path, remover: Remover) -> list[str]:
 
 def _files(changes: Changes, remover: Remover) -> list[str]:
     problems = []
-    for one in changes.files:
+    # While the containers are still there, stopping them takes the variables with which they were started.
+    for one in (one for one in changes.files if one.kind != COMPOSE or COMPOSE not in changes.notes):
         try:
             if changes.take_back(one) or _take_out(changes, one):
                 remover.say(f"took back {one.path}")

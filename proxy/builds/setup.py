@@ -160,7 +160,8 @@ class _Setup:
         """Stop the cache that setup started in the other way."""
         if self.plan.process and COMPOSE in self.changes.notes:
             folder = compose.setups_folder(self.changes.notes[COMPOSE], self.caller.project)
-            Compose.find(self.caller.environ, folder, self.changes.notes.get(PROJECT)).down({})
+            variables = compose.plain_variables(self.changes.lines(COMPOSE))
+            Compose.find(self.caller.environ, folder, self.changes.notes.get(PROJECT)).down(variables)
             self.changes.note(COMPOSE, None)
             self.changes.note(PROJECT, None)
             self.caller.say("stopped the cache in its container")

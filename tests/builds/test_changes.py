@@ -149,6 +149,25 @@ def test_write__after_somebody_else(home: Path, changes: Changes) -> None:
     assert b"ours and theirs" == path.read_bytes()
 
 
+def test_leave__what_is_theirs(home: Path, changes: Changes) -> None:
+    """The file has it with its own mode, and what setup writes next has it as its original."""
+    path = home / "file"
+    changes.write(path, b"ours", "pip", "lines")
+    path.write_bytes(b"ours and theirs")
+    path.chmod(0o640)
+    one = changes.recorded(path)
+    assert one is not None
+    assert ("lines", "") == (changes.lines("pip"), changes.lines("uv"))
+
+    changes.leave(one, b"theirs")
+
+    assert (b"theirs", 0o640) == (path.read_bytes(), path.stat().st_mode & 0o777)
+    assert Changes.load(changes.path).recorded(path) is None
+    changes.write(path, b"ours again", "pip")
+    _take_back(changes)
+    assert b"theirs" == path.read_bytes()
+
+
 def test_write__the_original_again_is_no_change(home: Path, changes: Changes) -> None:
     """Nothing is recorded of a file that is as it was."""
     path = home / "file"

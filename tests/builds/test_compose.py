@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.compose import GRAFANA, PROJECT, Compose, own_volume, variables_text
+from proxy.builds.compose import GRAFANA, PROJECT, Compose, own_volume, plain_variables, variables_text
 from proxy.builds.engine_trouble import EngineTrouble
 from tests.fake_docker import FakeDocker
 
@@ -85,6 +85,7 @@ def test_variables__values_are_themselves() -> None:
     values = {"A": "127.0.0.1", "B": "/a b/$c", "C": 'it\'s $x "y" \\z'}
 
     assert 'A=127.0.0.1\nB=\'/a b/$c\'\nC="it\'s \\$x \\"y\\" \\\\z"\n' == variables_text(values)
+    assert {"A": "127.0.0.1"} == plain_variables(variables_text(values))
 
 
 def test_published__as_compose_says(docker: FakeDocker, environ: dict[str, str], project: Path) -> None:

@@ -280,10 +280,36 @@ async def test_compose__second_time_and_back(
     assert f"builds of the builder default reach it at 172.17.0.1:{port}: proved by a build" in machine.said
     assert ["up", "--detach", "--build", "cache"] == docker.calls("compose", "--file")[-1]["arguments"][5:]
 
+    await proxy.close()
     assert [] == await asyncio.to_thread(machine.remove)
     down = docker.calls("compose", "--file")[-1]
     assert (["down", "--volumes"], str(port)) == (down["arguments"][5:], down["environ"]["PULLTHROUGH_PORT"])
     assert before == machine.state()
+
+
+async def test_remove__container_of_another_engine(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Compose finds none in this Docker context, and is content: while the cache serves on, its files stay."""
+    FakeSystemctl.make(tmp_path / "bin", tmp_path)
+    path = f"{tmp_path}/bin:{environ['PATH']}"
+    machine, plan = _set_up_before(proxy, docker, engine, environ | {"PATH": path}, tmp_path)
+    await asyncio.to_thread(machine.set_up, plan)
+
+    for _ in range(2):
+        problems = await asyncio.to_thread(machine.remove)
+
+        assert 1 == len(problems)
+        assert f"a cache still answers at {proxy.url}: " in problems[0]
+        assert "docker context use" in problems[0]
+        assert plan.data.is_dir()
+        assert str(machine.project) == Changes.of_user(machine.environ).notes[COMPOSE]
+    with pytest.raises(EngineTrouble, match="still answers"):
+        await asyncio.to_thread(machine.set_up, replace(plan, process=True))
+
+    await proxy.close()
+    assert [] == await asyncio.to_thread(machine.remove)
+    assert not plan.data.exists()
 
 
 def _set_up_before(
@@ -320,6 +346,7 @@ async def test_compose__volume_of_the_persons_own(
     assert "data" not in settings
 
     machine.said.clear()
+    await proxy.close()
     assert [] == await asyncio.to_thread(machine.remove, purge=False)
     assert any("docker volume ls --filter name=pullthrough-data" in line for line in machine.said)
 
