@@ -1,9 +1,10 @@
 #!/bin/sh
 # Runs pullthrough: ./build-cached.sh build|setup|stats|clean|help. It is the installed command; without one, that of
-# this checkout, which is installed into .venv as `make serve` does it. For any POSIX shell; needs Python and nothing else.
+# this checkout, which is installed into .venv as `make serve` does it. `setup` is always the checkout's: the container
+# is made of it, and an installed wheel has no compose.yaml. For any POSIX shell; needs Python and nothing else.
 set -eu
 
-if command -v pullthrough >/dev/null 2>&1; then exec pullthrough "$@"; fi
+if [ "${1:-}" != setup ] && command -v pullthrough >/dev/null 2>&1; then exec pullthrough "$@"; fi
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 fail() { echo "build-cached.sh: $1" >&2; exit 1; }

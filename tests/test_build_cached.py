@@ -68,6 +68,14 @@ def test_script__installed_command_first(checkout: Path, shell: list[str]) -> No
 
 
 @pytest.mark.parametrize("shell", _SHELLS, ids=" ".join)
+def test_script__setup_is_the_checkouts(checkout: Path, shell: list[str]) -> None:
+    """An installed wheel has no compose.yaml, and would only say to run this script."""
+    _program(checkout.parent / "bin/pullthrough", _SAYS)
+
+    assert _run(shell, checkout, "setup", "--print").stdout.startswith(f"{checkout}/.venv/bin/pullthrough|")
+
+
+@pytest.mark.parametrize("shell", _SHELLS, ids=" ".join)
 def test_script__no_python(checkout: Path, shell: list[str]) -> None:
     """One line says what to do."""
     result = _run(shell, checkout, "help", PYTHON="no-python-here")
