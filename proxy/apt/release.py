@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
@@ -20,6 +20,8 @@ MOST = 10_000_000  # bytes of a Release file: apt accepts no more (Acquire::MaxR
 
 _BEGIN = "-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
+_END = "-----END PGP SIGNATURE-----"
+_MARK = "-----"  # begins the lines around a signature, and none within: Radix-64 has no dash (RFC 9580 §6)
 # In order of trust, as `model.ALGORITHMS`. A weak digest proves nothing, but it tells one state of a file from another.
 _SECTIONS = {
     "sha256": "sha256",
@@ -58,7 +60,10 @@ class Release:
 
 
 def parse(body: bytes, *, clearsigned: bool) -> Release:
-    """Read a Release file, no more strictly than apt does. Raises UpstreamBroken for anything else: a login page."""
+    """Read a Release file, no more strictly than apt does.
+
+    Raises UpstreamBroken for anything else, such as a login page, and for one that breaks off in its signature.
+    """
     try:
         text = body.decode()
     except UnicodeError:
@@ -84,6 +89,12 @@ def digest(body: bytes) -> Digest:
     return Digest("sha256", hashlib.sha256(body).hexdigest())
 
 
+def check_signature(body: bytes) -> None:
+    """Raise UpstreamBroken for a signature, in a file of its own, that breaks off. Of a binary one nothing tells."""
+    if body[:1] < b"\x80":  # a binary one begins with a packet, whose first bit is set (RFC 9580 §4.2)
+        _check_end(body.decode("latin-1").split("\n"))
+
+
 def _signed(lines: list[str]) -> list[str]:
     """The lines that a clearsigned message signs (RFC 9580 §7)."""
     plain = [line.rstrip() for line in lines]
@@ -93,7 +104,15 @@ def _signed(lines: list[str]) -> list[str]:
         end = plain.index(_SIGNATURE, start)
     except ValueError:
         raise _unreadable() from None
+    _check_end(plain[end:])
     return [line.removeprefix("- ") for line in lines[start:end]]
+
+
+def _check_end(lines: Iterable[str]) -> None:
+    """Raise UpstreamBroken if the last of the signatures in these lines, if there are any, breaks off."""
+    marks = [line.rstrip() for line in lines if line.startswith(_MARK)]
+    if marks and marks[-1] != _END:
+        raise UpstreamBroken("Upstream sent a Release file whose signature breaks off.")
 
 
 def _fields(lines: list[str]) -> dict[str, str]:

@@ -70,12 +70,18 @@ class ReleaseFetcher:
         raise Torn
 
     async def _signature(self, history: SuiteHistory, site: Site, known: Received | None) -> Received | None:
-        """The signature that upstream has beside the list, `known` if it still is that; None where there is none."""
+        """The signature that upstream has beside the list, `known` if it still is that; None where there is none.
+
+        Raises UpstreamBroken for one that breaks off.
+        """
         try:
             fetched = await self._get(history, paths.SIGNATURE, site, known)
         except NotFound:
             return None
-        return known if fetched is None else await self._put(history.signature_key("new"), fetched)
+        if fetched is None:
+            return known
+        release.check_signature(fetched.body)
+        return await self._put(history.signature_key("new"), fetched)
 
     async def _snapshot(self, history: SuiteHistory, listing: _ReleasePart) -> Snapshot:
         parsed = await self._workers.run(release.parse, listing.body, clearsigned=history.form is ReleaseForm.INLINE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from proxy.apt import release
-from proxy.apt.release import Listed, parse
+from proxy.apt.release import Listed, check_signature, parse
 from proxy.errors import UpstreamBroken
 from proxy.model import Digest
-from tests.archive import signed
+from tests.archive import signature, signed
 
 SHA, LONG, MD5 = "ab" * 32, "cd" * 64, "d41d8cd98f00b204e9800998ecf8427e"
 LISTING = f"""Origin: Debian
@@ -136,6 +136,39 @@ def test_parse__signature_missing(cut: str) -> None:
 
     with pytest.raises(UpstreamBroken):
         parse(body[: body.index(cut.encode())], clearsigned=True)
+
+
+TWICE = signature(b"", "one key") + signature(b"", "another key")
+
+
+@pytest.mark.parametrize("ends", [len(signature(b"", "one key")), len(TWICE) - 1])
+def test_signature__whole(ends: int) -> None:
+    """One signature or several, with or without a last line end, in a Release file or beside it."""
+    whole = TWICE[:ends]
+
+    parsed = parse(signed(WELL.encode()).partition(b"-----BEGIN PGP SIGNATURE")[0] + whole, clearsigned=True)
+
+    assert parse(WELL.encode(), clearsigned=False) == parsed
+    check_signature(whole)
+    check_signature(whole.replace(b"\n", b"\r\n"))
+
+
+@pytest.mark.parametrize("cut", [b"\n-----END", b"ND PGP SIGNATURE-----\n", b"--\n", b" PGP SIGNATURE-----\n\n"])
+@pytest.mark.parametrize("whole", [signature(b"", "one key"), TWICE])
+def test_signature__breaks_off(whole: bytes, cut: bytes) -> None:
+    """A signature without an end is refused, also behind one that has its end."""
+    stump = whole[: whole.rindex(cut)]
+
+    with pytest.raises(UpstreamBroken, match="breaks off"):
+        parse(signed(WELL.encode()) + stump, clearsigned=True)
+    with pytest.raises(UpstreamBroken, match="breaks off"):
+        check_signature(stump)
+
+
+@pytest.mark.parametrize("body", [b"", b"\x89\x02\x33\n-----BEGIN", b"<html>\n</html>"])
+def test_signature__no_text(body: bytes) -> None:
+    """What is no signature in text says nothing of its end."""
+    check_signature(body)
 
 
 def test_digest() -> None:

@@ -76,6 +76,7 @@ async def test_fetch(world: World) -> None:
         (Scripted(status=404), NotFound),
         (Scripted(status=304), UpstreamBroken),
         (Scripted(inline(ONE), cut=50), UpstreamBroken),
+        (Scripted(inline(ONE)[:-20]), UpstreamBroken),
     ],
 )
 async def test_fetch__refused(world: World, script: Scripted, error: type[Exception]) -> None:
@@ -141,6 +142,18 @@ async def test_fetch__signature_alone(world: World, signed: bool) -> None:
     assert found.name == present.name
     assert found.signature_name != present.signature_name
     assert ["Release", "Release.gpg", "Release"] == [name for name, _ in asked.asks()]
+
+
+async def test_fetch__signature_that_breaks_off(world: World) -> None:
+    """A signature without its end is no other signature."""
+    asked = Asked(world, ReleaseForm.DETACHED)
+    world.put("Release", listing(ONE))
+    world.put("Release.gpg", beside(listing(ONE)))
+    await asked.adopt()
+    world.put("Release.gpg", beside(listing(ONE))[:-20], modified=OLD + 1)
+
+    with pytest.raises(UpstreamBroken):
+        await asked.fetcher.fetch(asked.history, SITE, unconditional=False)
 
 
 async def test_fetch__list_that_changes_each_time(world: World) -> None:

@@ -19,6 +19,7 @@ from proxy.control.exports import Exports
 from proxy.control.protocol import ControlError
 from proxy.python.store_keys import form_key, outline_key
 from proxy.storage.store import DiskStore
+from tests.archive import signed
 from tests.bundles.packed import entry, sha256
 from tests.control.stores import CURL, TORCH, StoppedClock, aside, fill
 from tests.storage.disk import LARGE, file_of, keep, opened
@@ -98,10 +99,8 @@ async def test_export__suite_in_both_forms(store: DiskStore, exports: Exports, t
     for form in (older, *({"Release", "InRelease"} - {older})):
         index, hour = f"index of {form}".encode(), 8 if form == older else 9
         dated = f"Suite: sid\nDate: Sat, 01 Aug 2026 0{hour}:00:00 UTC\n"
-        listed = f"{dated}SHA256:\n {sha256(index)} {len(index)} main/Packages\n"
-        if form == "InRelease":
-            listed = f"-----BEGIN PGP SIGNED MESSAGE-----\n\n{listed}-----BEGIN PGP SIGNATURE-----\n"
-        await keep(store, f"apt:release:{suite}:{form}", listed.encode())
+        listed = f"{dated}SHA256:\n {sha256(index)} {len(index)} main/Packages\n".encode()
+        await keep(store, f"apt:release:{suite}:{form}", signed(listed) if form == "InRelease" else listed)
         await keep(store, f"apt:index:{suite}:{sha256(index)}:main/Packages", index)
 
     members = {one.path: one.sha256 for one in read(await _write(exports, tmp_path / "bundle")).members}

@@ -13,7 +13,7 @@ import pytest
 from tests.archive import LONG_AGO, Archive, Deb, deb
 from tests.bodies import as_body
 from tests.conftest import MakeProxy
-from tests.faults import cut, hold_head, other_body, status, without_headers
+from tests.faults import cut, hold_head, other_body, shorter, status, until_close, without_headers
 from tests.flows.apting import Client, client, start, update
 from tests.flows.asking import SteppedClock, until_idle
 from tests.flows.conftest import MakeClocked
@@ -513,6 +513,28 @@ async def test_release__cut(archive: Archive, make_proxy: MakeProxy) -> None:
 
     assert [502, 200] == [broken.status, inrelease.status]
     assert fits
+
+
+@pytest.mark.parametrize("name", ["InRelease", "Release.gpg"])
+async def test_release__cut_in_its_signature(origin: Origin, make_proxy: MakeProxy, name: str) -> None:
+    """It is not taken for whole where no length says so, and the whole one stays when upstream confirms it."""
+    archive = Archive(origin, inline=name == "InRelease")
+    running = await start(make_proxy, origin)
+    whole = archive.publish(ONE).release[name]
+    url, listing = archive.url(archive.folder + name), archive.url(f"{archive.folder}Release")
+
+    async def fetched(apt: Client, *headers: str) -> bytes:
+        if name == "Release.gpg":
+            await apt.get(listing, *headers)
+        return (await apt.get(url, *headers)).body
+
+    async with client(running) as apt:
+        first = await fetched(apt)
+        origin.misbehave(archive.folder + name, shorter(len(whole) - 20), until_close(), times=1)
+        cut_off = await fetched(apt, "Cache-Control: no-cache")
+        confirmed = await fetched(apt)
+
+    assert [whole] * 3 == [first, cut_off, confirmed]
 
 
 @pytest.mark.keeps_spool  # what broke off in the middle of a change may go on later
