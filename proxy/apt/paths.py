@@ -93,7 +93,10 @@ _BY_HASH = re.compile(
 _ALGORITHMS = {name: algorithm for algorithm, name in _BY_HASH_FOLDERS.items()}
 _SUITE_DEPTH = 3  # segments of a suite's name, at most: `buster/updates` has two
 _FLAT_DEPTH = 4  # folders between a file of a flat archive and its Release file, at most
-_SUBFOLDER = re.compile(r"(?:binary-[^/]+|source|installer-[^/]+|debian-installer|i18n|dep11|cnf)$")
+# Of a component, in which tools write Release files that are not of suites. Names of suites may be anything.
+_SUBFOLDER = re.compile(
+    r"(?:.*/)?dists/[^/]+/[^/]+/(?:.+/)?(?:binary-[^/]+|source|installer-[^/]+|debian-installer|i18n|dep11|cnf)/"
+)
 
 
 def classify(path: str) -> PathClass:  # noqa: PLR0911 one for each class
@@ -108,7 +111,7 @@ def classify(path: str) -> PathClass:  # noqa: PLR0911 one for each class
         return ByHash(digest, hashed["folder"], _suites(hashed["folder"]))
     if not name or "/by-hash/" in f"/{path}":
         raise _refused()
-    if name in RELEASES and not (_below_dists(folder) and _SUBFOLDER.search(folder.rstrip("/"))):
+    if name in RELEASES and not _SUBFOLDER.fullmatch(folder):
         return ReleaseFile(folder, name)
     if folder.endswith(".diff/"):
         # Patches are named by the times that they lead from and to; the Release file lists their list.

@@ -150,6 +150,13 @@ def test_by_hash(algorithm: str, folder: str) -> None:
         ("dists/stable/Release", "dists/stable/", "Release"),
         ("cuda/x86_64/InRelease", "cuda/x86_64/", "InRelease"),
         ("InRelease", "", "InRelease"),
+        ("dists/opensource/InRelease", "dists/opensource/", "InRelease"),
+        ("dists/x-i18n/InRelease", "dists/x-i18n/", "InRelease"),
+        ("dists/a-binary-b/Release", "dists/a-binary-b/", "Release"),
+        ("dists/source/InRelease", "dists/source/", "InRelease"),
+        ("dists/stable/opensource/InRelease", "dists/stable/opensource/", "InRelease"),
+        ("dists/stable/main/opensource/InRelease", "dists/stable/main/opensource/", "InRelease"),
+        ("tools/source/InRelease", "tools/source/", "InRelease"),
     ],
 )
 def test_classify__release(path: str, suite: str, name: str) -> None:
@@ -167,6 +174,17 @@ def test_classify__release(path: str, suite: str, name: str) -> None:
 def test_classify__index(name: str) -> None:
     """What a Release file lists names the folders where that file may lie."""
     assert IndexFile(STABLE) == classify(STABLE[2] + name)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["main/source/", "main/i18n/", "main/debian-installer/binary-amd64/", "updates/main/binary-all/", "a/b/c/d/cnf/"],
+)
+def test_classify__release_of_a_component(folder: str) -> None:
+    """The Release file in a folder of a component is no suite's, whoever uses that folder as a flat repository."""
+    for root in ("", "debian/"):
+        assert isinstance(classify(f"{root}dists/stable/{folder}Release"), IndexFile)
+        assert isinstance(classify(f"{root}dists/stable/{folder}InRelease"), IndexFile)
 
 
 @pytest.mark.parametrize("path", ["Packages.gz", "cuda/x86_64/Packages", "a/Sources.xz"])
