@@ -215,10 +215,13 @@ async def proxy(make_proxy: MakeProxy, origin: Origin) -> Running:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that shows what arrives: it asks for no encoding and decodes none, and keeps no cookie."""
+    """A client that shows what arrives: it asks for no encoding and decodes none, and keeps no cookie.
+
+    It keeps its connection and says so, as pip does.
+    """
     async with aiohttp.ClientSession(
         auto_decompress=False,
-        headers={"Accept-Encoding": "identity"},
+        headers={"Accept-Encoding": "identity", "Connection": "keep-alive"},
         cookie_jar=aiohttp.DummyCookieJar(),
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=50),

@@ -64,7 +64,7 @@ def parse(
         raise NotAllowed("Ask for an https archive as http://HTTPS///<host>/<path>; this cache is not an open proxy.")
     _, slash, rest = raw[raw.index("//") + 2 :].partition("/")
     path = slash + rest or "/"
-    if parts.hostname in names and _has_mount(path, mounts):
+    if parts.hostname in names and _is_own(path, mounts):
         return _origin(path)  # by the port at which it is published
     if local_address is not None and port == local_address[1]:
         host = unmapped(parts.hostname or "").removesuffix(".")
@@ -90,11 +90,10 @@ def archive_addresses(
 
 
 def _is_own(path: str, mounts: Container[str]) -> bool:
-    """Whether a path in proxy form, sent to port 80, is one on this cache and not of an archive."""
-    return addresses.is_prefix(path) or _has_mount(path, mounts)
+    """Whether a path in proxy form, sent to port 80 of a host that may be an archive's, is one on this cache.
 
-
-def _has_mount(path: str, mounts: Container[str]) -> bool:
+    A folder of an archive may look like a host: `4.x`.
+    """
     return path[1:].partition("/")[0] in mounts
 
 

@@ -42,13 +42,16 @@ def test_parse(target: str, expected: OwnTarget | ArchiveTarget) -> None:
     [
         ("http://127.0.0.1/anything", OwnTarget("/anything", "")),
         ("http://cache.example/pypi/simple/", OwnTarget("/pypi/simple/", "")),
-        ("http://cache.example/deb.example/debian/a.deb", DEB),
+        ("http://127.0.0.1/deb.example/debian/a.deb", DEB),
         ("http://deb.example/debian/a.deb", DEB),
+        ("http://deb.example/4.x/a.deb", ArchiveTarget(ArchiveAddress("http", "deb.example", "4.x/a.deb"))),
+        ("http://deb.example/core:/a.deb", ArchiveTarget(ArchiveAddress("http", "deb.example", "core:/a.deb"))),
         ("http://HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
+        ("http://HTTPS///deb.example/4.x/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "4.x/a"))),
     ],
 )
 def test_parse__cache_at_port_80(target: str, expected: OwnTarget | ArchiveTarget) -> None:
-    """Where the port does not distinguish the cache from an archive, the path does."""
+    """Where the port does not distinguish the cache from an archive, its address does, or the name of a mount."""
     assert expected == parse(target, ("127.0.0.1", 80), MOUNTS)
 
 
@@ -56,6 +59,7 @@ def test_parse__cache_at_port_80(target: str, expected: OwnTarget | ArchiveTarge
 def test_parse__what_else_the_cache_is_called(target: str) -> None:
     """Names of the settings, other addresses where it listens, and both forms of one of IPv4 mean the cache."""
     assert OwnTarget("/a", "") == parse(target, ("127.0.0.1", 80), MOUNTS, {"cache.example"})
+    assert DEB == parse(f"{target[:-1]}deb.example/debian/a.deb", ("127.0.0.1", 80), MOUNTS, {"cache.example"})
 
 
 @pytest.mark.parametrize(
