@@ -72,6 +72,7 @@ class Catalog:
         self._tables: OrderedDict[str, Table] = OrderedDict()
         self._bytes = 0
         self._making: SingleFlight[None] = SingleFlight()
+        self._arriving: SingleFlight[None] = SingleFlight()  # what waits for indexes that are on their way
         self._workers = Workers("tables", 2)
 
     def served(self, suite: ArchiveAddress, path: str, digest: Digest, body: Body) -> None:
@@ -140,6 +141,7 @@ class Catalog:
 
     async def close(self) -> None:
         """Cancel the making of tables."""
+        await self._arriving.close()
         await self._making.close()
         await self._workers.close()
 
@@ -158,9 +160,13 @@ class Catalog:
                     break
 
     def _naming(self, address: ArchiveAddress) -> list[tuple[StoredIndex, _Names]]:
-        """The indexes that may name a file, the latest first, and what they may call it."""
+        """The indexes that may name a file, the latest first, and what they may call it.
+
+        One that is on its way says nothing yet. Nobody waits for it, and it is known when it has come.
+        """
         path = address.path
-        named = [(index, index.names(path)) for index in self._of_host(address).values()]
+        indexes_of_host = self._of_host(address).values()
+        named = [(index, index.names(path)) for index in indexes_of_host if self._arriving.get(index.digest) is None]
         named = [one for one in named if one[1] != _NO_NAMES]
         named.sort(key=_arrival, reverse=True)
         return named
@@ -200,6 +206,8 @@ class Catalog:
             return
         if isinstance(body, Flight) and body.verified:
             self._making.join(index.digest, partial(self._make_of, index, body))
+        elif isinstance(body, Flight):
+            self._arriving.join(index.digest, partial(self._make_later, index, body))
         elif isinstance(body, Blob):
             self._making.join(index.digest, partial(self._make, index))
 
@@ -221,6 +229,12 @@ class Catalog:
         assert flight.size is not None, "all of it arrived"
         with flight.share() as descriptor:
             await self._read(index, descriptor, flight.size)
+
+    async def _make_later(self, index: StoredIndex, flight: Flight) -> None:
+        """The same for an index that is on its way, once all of it came."""
+        await flight.ended()
+        self._changes += 1  # what was found meanwhile is to be looked for again
+        self._make_soon(index, flight)
 
     async def _read(self, index: StoredIndex, descriptor: int, size: int) -> None:
         try:

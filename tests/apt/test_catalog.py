@@ -15,12 +15,12 @@ from proxy.apt.catalog import Catalog, NotRead
 from proxy.apt.release import Listed
 from proxy.cache.flight import Flight, WantedFile
 from proxy.model import Digest, Entry, Validator
-from tests.apt.conftest import SITE, SUITE, World
+from tests.apt.conftest import SITE, SUITE, World, settle
 from tests.archive import Deb, deb
 from tests.bodies import sha256
 from tests.cache.conftest import sha256 as digest_of
 from tests.memory_store import stored
-from tests.memory_upstream import Scripted
+from tests.memory_upstream import Gate, Scripted
 
 PATH = "main/binary-amd64/Packages.gz"
 DEMO = deb("demo")
@@ -94,6 +94,31 @@ async def test_served__before_the_store_has_it(world: World, catalog: Catalog) -
     catalog.served(SUITE, PATH, digest_of(body), flight)
 
     assert listed(DEMO) == await find(catalog, of(DEMO))
+
+
+@pytest.mark.parametrize("comes", [True, False])
+async def test_served__on_its_way_for_long(world: World, catalog: Catalog, comes: bool) -> None:
+    """An index that comes while others ask for packages is known when it has come; nobody waits for it before."""
+    body = gzip.compress(DEMO.paragraph().encode(), mtime=0)
+    gate = Gate()
+    url = "http://deb.example/Packages.gz"
+    world.upstream.on(url, Scripted(body if comes else body[:-1], body_gate=gate, gate_at=9))
+    wanted = WantedFile("key", url, SITE, digest_of(body), len(body))
+    opening = asyncio.create_task(world.downloads.open(wanted))
+    await gate.reached.wait()
+    flight = world.downloads.running(wanted)
+    assert flight is not None
+    catalog.served(SUITE, PATH, digest_of(body), flight)
+    between = [await find(catalog, of(one)) for one in (deb("other"), DEMO)]
+
+    gate.open()
+    await asyncio.gather(flight.ended(), opening, return_exceptions=True)
+    await settle(world)
+
+    assert [None, None] == between
+    assert (listed(DEMO) if comes else None) == await find(catalog, of(DEMO))
+    assert await find(catalog, of(deb("third"))) is None
+    assert comes == bool(catalog._indexes["http://deb.example/"])
 
 
 async def test_find__left_by_an_earlier_run(world: World, catalog: Catalog) -> None:
