@@ -46,7 +46,7 @@ from proxy.errors import (
     WrongBytes,
 )
 from proxy.events import UpstreamFailed
-from proxy.model import Kind, Outcome
+from proxy.model import Kind, Outcome, Site
 from proxy.ports import Clock, Observer, Store, Upstream
 
 _CONFIRMED = frozenset({Outcome.MISS, Outcome.SHARED, Outcome.REVALIDATED})  # by upstream, just now
@@ -174,11 +174,10 @@ class AptArchives:
         suite = query.target.at(kind.suite)
         form = ReleaseForm.INLINE if kind.name == ReleaseForm.INLINE.value else ReleaseForm.DETACHED
         signature = kind.name == paths.SIGNATURE
-        snapshot, outcome = None, Outcome.HIT
-        if signature:
-            snapshot = await self._handed_out.snapshot(query.client, suite)
+        site = self._policy.site_of(suite)
+        snapshot = await self._given(query, suite, site) if signature else None
+        outcome = Outcome.HIT
         if snapshot is None or snapshot.form is not form:
-            site = self._policy.site_of(suite)
             snapshot, outcome = await self._snapshots.present(suite, form, site, revalidate=query.no_cache)
         received = snapshot.signature if signature else snapshot.listing
         if received is None:
@@ -202,6 +201,15 @@ class AptArchives:
             dated=suites.dated(snapshot, others, signature=signature),
             age=None if outcome in _CONFIRMED else max(self._clock.now() - snapshot.listing.entry.checked, 0.0),
         )
+
+    async def _given(self, query: ArchiveQuery, suite: ArchiveAddress, site: Site) -> Snapshot | None:
+        """The snapshot that the client was given, whose signature it asks for; None if that cannot be told."""
+        try:
+            return await self._handed_out.snapshot(query.client, suite)
+        except Unsettled:
+            with suppress(NotFound):  # perhaps the disk lost the signature, and upstream has the pair
+                await self._snapshots.present(suite, ReleaseForm.DETACHED, site)
+            return await self._handed_out.snapshot(query.client, suite)
 
     async def _index(self, query: ArchiveQuery, folders: Sequence[str], *, fetch_release: bool) -> Representation:
         """What a Release file lists, as it lists it; what none lists, as upstream has it.

@@ -25,6 +25,9 @@ from proxy.ports import Clock, Store
 
 _FILES_MOST = 200_000  # files that all lists in memory may name together
 _WRITTEN = 600.0  # seconds after which the store is told that a Release file was confirmed again
+# What a stored list is: one that has a signature beside it says so, since it is not whole without.
+_PLAIN = "text/plain"
+_SIGNED = "text/plain; signature=Release.gpg"
 
 
 @dataclass(slots=True)
@@ -191,7 +194,8 @@ class SuiteHistories:
             signature = structs.replace(present.signature.entry, key=history.signature_key(present.name))
             if not await self._store.save(signature):
                 return
-        await self._store.save(present.listing.entry)
+        kind = _PLAIN if present.signature is None else _SIGNED
+        await self._store.save(structs.replace(present.listing.entry, content_type=kind))
 
     async def _forget(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -203,6 +207,8 @@ class SuiteHistories:
         if entry is None:
             return
         signature = self._store.find(history.signature_key(entry.digest.value))
+        if signature is None and entry.content_type == _SIGNED:
+            return  # the disk lost the signature: clients would take the suite for one that is not signed
         try:
             body = await self._read(entry.digest)
             found = await self._workers.run(release.parse, body, clearsigned=history.form is ReleaseForm.INLINE)

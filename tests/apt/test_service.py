@@ -16,7 +16,7 @@ from proxy.cache.representation import Representation
 from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamUnreachable, WrongBytes
 from proxy.events import UpstreamFailed
 from proxy.model import Client, Kind, Outcome, Query
-from tests.apt.conftest import OLD, SUITE, World, content, inline, listing, settle
+from tests.apt.conftest import OLD, SUITE, World, beside, content, inline, listing, settle
 from tests.archive import deb, signed
 from tests.cache.conftest import sha256
 from tests.memory_upstream import Scripted
@@ -278,6 +278,33 @@ async def test_refused(world: World) -> None:
             await ask(archives, address)
 
     assert [] == world.upstream.asks
+    await archives.close()
+
+
+async def test_signature__lost(world: World) -> None:
+    """When the disk lost a signature, it comes from upstream, or is an error; no client is told that there is none."""
+    archives = world.service(Policy(window=100.0))
+    body = listing({PATH: ONE})
+    world.put("Release", body)
+    world.put("Release.gpg", beside(body))
+    given: dict[str, str] = {}
+
+    async def lose() -> None:
+        await ask(archives, below("Release"), given)
+        for key in world.store.keys("apt:signature:"):
+            await world.store.forget(key)
+
+    for connection in (given, None):
+        await lose()
+        assert beside(body) == await content(world, (await ask(archives, below("Release.gpg"), connection)).body)
+    await lose()
+    for answer, error in (
+        (Scripted(error=UpstreamUnreachable("gone")), UpstreamUnreachable),
+        (Scripted(status=404), Unsettled),
+    ):
+        world.upstream.on(below("Release").url, answer)
+        with pytest.raises(error):
+            await ask(archives, below("Release.gpg"), given)
     await archives.close()
 
 

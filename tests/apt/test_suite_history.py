@@ -130,6 +130,32 @@ async def test_history__pair(world: World) -> None:
     assert 3 == len(history.recent) == len(world.store.keys("apt:signature:"))
 
 
+async def test_history__signature_lost(world: World) -> None:
+    """A list that was stored with its signature counts as none without it, for the next process too."""
+    known = histories_of(world)
+    history = await known.get(SUITE, ReleaseForm.DETACHED)
+    snapshot = await adopt(world, known, history, listing({PATH: b"one"}), signed=True)
+    await world.store.forget(history.signature_key(snapshot.name))
+
+    for one in (known, histories_of(world)):
+        assert (await one.get(SUITE, ReleaseForm.DETACHED)).present is None
+
+
+@pytest.mark.parametrize("former", ["unsigned", "unmarked"])
+async def test_history__list_without_mark(world: World, former: str) -> None:
+    """A list that had no signature is whole, and so is one with it of which the store does not say that it had it."""
+    known = histories_of(world)
+    history = await known.get(SUITE, ReleaseForm.DETACHED)
+    snapshot = await adopt(world, known, history, listing({PATH: b"one"}), signed=former == "unmarked")
+    if former == "unmarked":
+        await world.store.save(snapshot.listing.entry)  # as earlier versions wrote it
+
+    again = (await histories_of(world).get(SUITE, ReleaseForm.DETACHED)).present
+
+    assert again is not None
+    assert (snapshot.name, snapshot.signature_name) == (again.name, again.signature_name)
+
+
 async def test_history__disk_takes_nothing(world: World) -> None:
     """A snapshot that the disk does not take is served from memory."""
     world.store = MemoryStore(limit=1)

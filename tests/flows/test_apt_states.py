@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.model import Digest
 from tests.archive import LONG_AGO, Archive, State, deb, signature
 from tests.flows.apting import Client, client, start, update
 from tests.flows.asking import SteppedClock
 from tests.flows.conftest import MakeClocked
 from tests.origin import Origin
+
+if TYPE_CHECKING:
+    from proxy.app import Running
 
 ONE, TWO = deb("one"), deb("two")
 LATER = LONG_AGO + 3600
@@ -68,6 +75,43 @@ async def test_signature__later_than_its_list(
 
     assert new.release["Release"] == half[0] == whole[0]
     assert signed == whole[1] != half[1]
+
+
+def lose(running: Running, state: State) -> None:
+    """Let the disk lose the signature of a state."""
+    blob = running.store.blob(Digest("sha256", hashlib.sha256(state.release["Release.gpg"]).hexdigest()))
+    assert blob is not None
+    Path(blob.path).unlink()
+
+
+async def test_signature__lost_by_the_disk(pairs: Archive, make_clocked: MakeClocked, clock: SteppedClock) -> None:
+    """A signature that the disk lost within the window is fetched anew, also for the client that has the list."""
+    running = await start(make_clocked, pairs.origin, window=600)
+    state = pairs.publish(ONE)
+
+    async with client(running) as apt:
+        await apt.get(pairs.url(f"{pairs.folder}Release"))
+        lose(running, state)
+        signed = await apt.get(pairs.url(f"{pairs.folder}Release.gpg"))
+
+    assert (200, state.release["Release.gpg"]) == (signed.status, signed.body)
+
+
+async def test_signature__lost_before_a_start(pairs: Archive, make_clocked: MakeClocked, clock: SteppedClock) -> None:
+    """A cache that has the list alone, and cannot ask, gives an error: without a signature apt would distrust it."""
+    running = await start(make_clocked, pairs.origin, window=600)
+    state = pairs.publish(ONE)
+    async with client(running) as apt:
+        await pair(apt, pairs)
+    await running.close()
+    lose(running, state)
+    await pairs.origin.stop()
+    running = await start(make_clocked, pairs.origin, window=600)
+
+    async with client(running) as apt:
+        answers = [await apt.get(pairs.url(pairs.folder + name)) for name in ("Release.gpg", "Release")]
+
+    assert [502, 502] == [answer.status for answer in answers]
 
 
 async def test_signature__of_another_key(pairs: Archive, make_clocked: MakeClocked, clock: SteppedClock) -> None:
