@@ -68,22 +68,32 @@ class Snapshots:
         history = await self._histories.get(suite, form)
         if self._offline:
             return await self._here(history), Outcome.HIT
-        age = self._clock.monotonic() - history.checked
-        if history.present is not None:
-            trusted = suites.trusted_for(history.present, site.ttl)
-            if age < (min(trusted, COALESCE) if revalidate else trusted):
-                fresh = history.present, Outcome.HIT
-                return fresh if history.error is None else self._stale(history, history.error)
+        recent = self._recent(history, site, revalidate=revalidate)
+        if recent is not None:
+            return recent
         if history.missing is not None and self._clock.monotonic() < history.missing_until:
             raise history.missing.again()
         unconditional = revalidate or history.gone
         task, began = self._flights.join(history.key, lambda: self._look(history, site, unconditional=unconditional))
-        if history.present is None:
+        if history.present is None or self._is_refused(history.present):
             return _shared(await self._flights.result(task), began=began)
         try:
             return _shared(await self._patiently(history, task), began=began)
         except (TimeoutError, PullthroughError) as error:
             return self._stale(history, error)
+
+    def _recent(self, history: SuiteHistory, site: Site, *, revalidate: bool) -> tuple[Snapshot, Outcome] | None:
+        """What the last look upstream found, if that is not too long ago; None if upstream is to be asked."""
+        present = history.present
+        if present is None:
+            return None
+        age, trusted = self._clock.monotonic() - history.checked, suites.trusted_for(present, site.ttl)
+        if age >= (min(trusted, COALESCE) if revalidate else trusted):
+            return None
+        if history.error is None:
+            return present, Outcome.HIT
+        # Each try asks for one that clients take, as if there were none.
+        return None if self._is_refused(present) else self._stale(history, history.error)
 
     async def known(self, suite: ArchiveAddress) -> list[Snapshot]:
         """The snapshots that are known of a suite, in both forms, the present ones first."""
@@ -156,13 +166,17 @@ class Snapshots:
             raise error.again()
         if present is None:  # evicted while upstream was asked
             raise Unsettled("The stored Release file is gone, and upstream sends no other. Try again in a moment.")
-        if suites.expired(present, self._clock.now()) and not self._serve_expired:
+        if self._is_refused(present):
             if isinstance(error, PullthroughError):
                 raise error.again()
             raise Unsettled("The suite is past its Valid-Until, and upstream is slow to send a newer one. Try again.")
         extra = {"upstream": MOUNT, "reason": type(error).__name__, "confirmed_seconds_ago": round(self._age(history))}
         _log.warning("stale suite served", extra=extra)
         return present, Outcome.STALE
+
+    def _is_refused(self, present: Snapshot) -> bool:
+        """Whether clients refuse the snapshot by its age, so that it is not served without upstream's word."""
+        return suites.expired(present, self._clock.now()) and not self._serve_expired
 
     def _age(self, history: SuiteHistory) -> float:
         """Seconds since upstream confirmed the present snapshot, perhaps in an earlier run."""
@@ -179,7 +193,7 @@ class Snapshots:
         except NotFound as error:
             if history.present is not None and await self._withdrawn(history, history.present, site):
                 await self._histories.withdraw(history)
-            if history.present is None:
+            if history.present is None or self._is_refused(history.present):
                 history.missing = error.again()
                 history.missing_until = self._clock.monotonic() + min(site.ttl, NEGATIVE)
             history.error = error.again()

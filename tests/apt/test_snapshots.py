@@ -139,6 +139,29 @@ async def test_present__down(world: World, snapshots: Snapshots) -> None:
     assert ({PATH: 6}, Outcome.MISS) == await present(snapshots)
 
 
+async def test_present__expired_counts_as_none(world: World, snapshots: Snapshots) -> None:
+    """For a snapshot that clients refuse by its age each try asks upstream, and waits; that there is none is kept."""
+    url = replace(SUITE, path=f"{SUITE.path}InRelease").url
+    world.put("InRelease", inline(ONE, until=WALL + 100))
+    await present(snapshots)
+    world.clock.advance(101)
+    again = Scripted(inline(TWO, until=WALL + 200, date=OLD + 1))
+    world.upstream.on(url, Scripted(error=UpstreamUnreachable("x")), again)
+    with pytest.raises(UpstreamUnreachable):
+        await present(snapshots)
+    world.upstream.down_urls.add(url)  # for a copy that may be served nobody would wait
+    answer = await present(snapshots)
+    world.clock.advance(100)
+    world.upstream.on(url, Scripted(status=404))
+    before = world.upstream.count(url)
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await present(snapshots)
+
+    assert ({PATH: 6}, Outcome.MISS) == answer
+    assert 1 == world.upstream.count(url) - before
+
+
 async def test_present__slow(world: World, snapshots: Snapshots) -> None:
     """Where upstream is known to be down nobody waits; what it says later counts."""
     url = replace(SUITE, path=f"{SUITE.path}InRelease").url

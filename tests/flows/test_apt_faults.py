@@ -354,6 +354,26 @@ async def test_missing__nothing_is_remembered(archive: Archive, make_proxy: Make
     assert ([404] * 4, [200] * 4) == (first, then)
 
 
+async def test_error__passes_for_an_expired_suite(
+    origin: Origin, make_clocked: MakeClocked, clock: SteppedClock
+) -> None:
+    """A suite past its Valid-Until is asked for again like one that is not kept, also within the window."""
+    hosts = {f"{origin.host}:{origin.port}"}
+    running = await make_clocked("https://index.example/", apt={"hosts": hosts, "window": 600}, fetch={"retries": 1})
+    archive = Archive(origin, valid_until=clock.now() + 3600)
+    archive.publish(deb("demo", BIG))
+
+    async with client(running) as apt:
+        await apt.get(archive.url(IN))
+        clock.advance(3700)
+        archive.valid_until = clock.now() + 3600
+        after = archive.publish(deb("demo", BIG), modified=clock.now() - 90)
+        origin.misbehave(IN, status(503), times=1)
+        got = await apt.get(archive.url(IN))
+
+    assert (200, after.inrelease) == (got.status, got.body)
+
+
 async def test_error__passes(archive: Archive, make_proxy: MakeProxy) -> None:
     """What fails for a moment is asked for again by the cache, so that apt has no need to."""
     hosts = {f"{archive.origin.host}:{archive.origin.port}"}
