@@ -33,7 +33,10 @@ _AT_ONCE = 4  # indexes that are fetched at once
 
 
 class Snapshots:
-    """Keeps suites in one piece. Mutable state: the histories of suites, and the looks upstream under way."""
+    """Keeps suites in one piece.
+
+    Mutable state: the histories of suites, the looks upstream under way, and which of them ask for the other form.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 the ports, and a setting
         self,
@@ -57,6 +60,7 @@ class Snapshots:
         self._histories = SuiteHistories(store, clock, indexes, self._workers)
         self._fetcher = ReleaseFetcher(store, upstream, clock, bodies, patience, self._workers)
         self._flights: SingleFlight[tuple[Snapshot, Outcome]] = SingleFlight()
+        self._asking_other: set[str] = set()
 
     async def present(
         self, suite: ArchiveAddress, form: ReleaseForm, site: Site, *, revalidate: bool = False
@@ -211,11 +215,16 @@ class Snapshots:
     async def _withdrawn(self, history: SuiteHistory, present: Snapshot, site: Site) -> bool:
         """Whether upstream has the suite in the other form by now, newer than the present snapshot of this one."""
         other = ReleaseForm.DETACHED if history.form is ReleaseForm.INLINE else ReleaseForm.INLINE
+        if SuiteHistory(history.suite, other).key in self._asking_other:
+            return False  # upstream lacks that form, too, and its look waits for this one
+        self._asking_other.add(history.key)
         try:
-            found, _ = await self.present(history.suite, other, site)
+            found, outcome = await self.present(history.suite, other, site)
         except PullthroughError:
             return False
-        return suites.withdrawn(present, found)
+        finally:
+            self._asking_other.discard(history.key)
+        return outcome is not Outcome.STALE and suites.withdrawn(present, found)
 
     async def _settle(self, history: SuiteHistory, site: Site, *, unconditional: bool) -> tuple[Snapshot, Outcome]:
         """Fetch what upstream has, and act on the decision about it."""

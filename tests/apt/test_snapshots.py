@@ -196,6 +196,42 @@ async def test_present__missing(world: World, snapshots: Snapshots) -> None:
     assert ({PATH: 3}, Outcome.STALE) == await present(snapshots)
 
 
+async def test_present__both_forms_missing(world: World, snapshots: Snapshots) -> None:
+    """Where upstream lacks both kept forms no look waits for the other; what is kept is served."""
+    world.put("InRelease", inline(ONE))
+    world.put("Release", listing(ONE))
+    for form in ReleaseForm:
+        await present(snapshots, form)
+        world.upstream.on(replace(SUITE, path=SUITE.path + form.value).url, Scripted(status=404))
+    world.clock.advance(10)
+    one = await present(snapshots)
+    world.clock.advance(10)
+    both = await asyncio.gather(*(present(snapshots, form) for form in ReleaseForm))
+
+    assert [({PATH: 3}, Outcome.STALE)] * 3 == [one, *both]
+    assert not world.patience.lost(replace(SUITE, path=f"{SUITE.path}InRelease").url)
+
+
+async def test_present__other_form_not_confirmed(world: World, snapshots: Snapshots) -> None:
+    """A missing form gives way only to what upstream has, not to what is merely kept of the other one."""
+    world.put("InRelease", inline(ONE))
+    newer = listing(TWO, date=OLD + 1)
+    world.put("Release", newer)
+    world.put("Release.gpg", beside(newer))
+    for form in ReleaseForm:
+        await present(snapshots, form)
+    world.upstream.on(replace(SUITE, path=f"{SUITE.path}InRelease").url, Scripted(status=404))
+    world.upstream.on(replace(SUITE, path=f"{SUITE.path}Release").url, Scripted(error=UpstreamUnreachable("gone")))
+    world.clock.advance(10)
+    unconfirmed = await present(snapshots)
+    world.put("Release", newer)
+    world.clock.advance(10)
+
+    assert ({PATH: 3}, Outcome.STALE) == unconfirmed
+    with pytest.raises(NotFound):
+        await present(snapshots)
+
+
 async def test_present__pair_without_signature(world: World, snapshots: Snapshots) -> None:
     """A Release file without a signature is a suite, too."""
     world.put("Release", listing(ONE))
