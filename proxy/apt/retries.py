@@ -39,9 +39,9 @@ class _GivenUp:
 
 
 class Retries:
-    """Mutable state: the waits under way, which requests for one address share, and the hosts that were given up.
+    """Mutable state: the waits under way, which requests for one address share, and hosts.
 
-    The hosts are in order of age, the oldest first.
+    Of hosts, those that were given up, and when each gave something last (monotonic seconds); the oldest first.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Retries:
         self._sleep = sleep
         self._waits: SingleFlight[None] = SingleFlight()
         self._given_up: Bounded[str, _GivenUp] = Bounded(_HOSTS)
+        self._gave: Bounded[str, float] = Bounded(_HOSTS)
 
     async def run(self, url: str, ask: Callable[[], Awaitable[T]]) -> T:
         """Call `ask`, again if it fails. Raises what it raised last, and UpstreamTimeout when the limit is over.
@@ -68,9 +69,9 @@ class Retries:
         waits once for an archive that is down, and not for each of its files. If upstream says how long to wait
         (Retry-After), that is respected, or there is no further try.
         """
-        host = authority(url)
+        host, began = authority(url), self._clock.monotonic()
         given_up = self._given_up.get(host)
-        if given_up is not None and given_up.until <= self._clock.monotonic():
+        if given_up is not None and given_up.until <= began:
             given_up = None
         silent = given_up is not None and given_up.silent
         limit = asyncio.timeout(min(self._limit, _SILENT) if silent else self._limit)
@@ -80,7 +81,7 @@ class Retries:
         except TimeoutError:
             if not limit.expired():
                 raise
-            self._give_up(host, silent=True)
+            self._give_up(url, began, silent=True)
             raise UpstreamTimeout("The archive sends nothing, or too little. Try again later.") from None
 
     async def close(self) -> None:
@@ -88,7 +89,8 @@ class Retries:
         await self._waits.close()
 
     async def _run(self, url: str, host: str, ask: Callable[[], Awaitable[T]], *, once: bool) -> T:
-        lost, end = self._upstream.down(url), self._clock.monotonic() + _LONGEST
+        began = self._clock.monotonic()
+        lost, end = self._upstream.down(url), began + _LONGEST
         for tried in range(self._retries + 1):
             try:
                 found = await ask()
@@ -98,16 +100,21 @@ class Retries:
                     wait = max(wait, float(error.retry_after or 0))
                 late = self._clock.monotonic() + wait > end
                 if once or late or (lost and isinstance(error, _LOST)) or tried == self._retries:
-                    self._give_up(host, silent=isinstance(error, UpstreamTimeout))
+                    self._give_up(url, began, silent=isinstance(error, UpstreamTimeout))
                     raise
             else:
                 self._given_up.pop(host, None)
+                self._gave[host] = self._clock.monotonic()
                 return found
             task, _ = self._waits.join(url, partial(self._wait, wait))
             await self._waits.result(task)
         raise AssertionError("the last try returns or raises")
 
-    def _give_up(self, host: str, *, silent: bool) -> None:
+    def _give_up(self, url: str, since: float, *, silent: bool) -> None:
+        """`since`: when the host was asked for `url`. If it gave something else after that, it is not silent."""
+        host = authority(url)
+        if self._gave.get(host, float("-inf")) >= since and self._upstream.heard(url):  # not all from the cache
+            silent = False
         self._given_up[host] = _GivenUp(self._clock.monotonic() + _GIVEN_UP, silent)
 
     async def _wait(self, seconds: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from proxy.apt import retries as module
 from proxy.apt.retries import Retries
 from proxy.errors import (
     NotFound,
@@ -125,6 +126,29 @@ async def test_run__silence() -> None:
         with pytest.raises(UpstreamTimeout, match="sends nothing"):
             await retries.run(URL, asyncio.Event().wait)
     await retries.close()
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_run__silent_is_one_file_only(monkeypatch: pytest.MonkeyPatch, heard: bool) -> None:
+    """A host that gave something else meanwhile is not called silent; what came from the cache alone says nothing."""
+    monkeypatch.setattr(module, "_SILENT", 0.0)
+    trial = Trial()
+    trial.upstream.heard_urls |= {URL} if heard else set()
+    retries = Retries(trial.upstream, trial.clock, 0, limit=0.2)
+    waiting = asyncio.create_task(retries.run(URL, asyncio.Event().wait))
+    await asyncio.sleep(0)
+    await retries.run(f"{URL}/other", trial.ask)
+    with pytest.raises(UpstreamTimeout):
+        await waiting
+
+    async def arrives() -> str:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return "it"
+
+    (further,) = await asyncio.gather(retries.run(URL, arrives), return_exceptions=True)
+
+    assert "it" == further if heard else isinstance(further, UpstreamTimeout)
 
 
 async def test_run__time_limit_of_something_else() -> None:
