@@ -100,7 +100,6 @@ class SuiteHistories:
     async def adopt(self, history: SuiteHistory, snapshot: Snapshot) -> None:
         """Make `snapshot` the present one, and drop what no known snapshot lists."""
         self._put_first(history, snapshot)
-        self._drop_unused()
         await self._save(history)
         known = [*history.recent]
         for form in ReleaseForm:
@@ -179,6 +178,7 @@ class SuiteHistories:
         history.replaced = {
             one.name: history.replaced[one.name] for one in history.recent[1:] if one.name in history.replaced
         }
+        self._drop_unused()
 
     def _is_cached(self, snapshot: Snapshot) -> bool:
         parts = (snapshot.listing, snapshot.signature)
@@ -230,6 +230,9 @@ class SuiteHistories:
         while weight > _FILES_MOST and len(self._histories) > 1:
             _, history = self._histories.popitem(last=False)
             weight -= history.weight
+        for history in self._histories.values():
+            while history.weight > _FILES_MOST and len(history.recent) > 1:  # it alone is too heavy
+                history.replaced.pop(history.recent.pop().name, None)
 
 
 def _confirmed(received: Received, found: Received | None, now: float) -> Received:

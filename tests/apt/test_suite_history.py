@@ -216,3 +216,20 @@ async def test_histories__are_bounded(world: World, monkeypatch: pytest.MonkeyPa
 
     assert 5 == len(known._histories)
     assert (await known.get(SUITE, ReleaseForm.INLINE)).present is not None
+
+
+async def test_histories__one_that_is_heavy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one suite with long lists the oldest leave the memory, and never the present one."""
+    monkeypatch.setattr(module, "_FILES_MOST", 500)
+    known = histories_of(world)
+    history = await known.get(SUITE, ReleaseForm.INLINE)
+    kept = []
+    for number in range(4):
+        await adopt(world, known, history, inline({f"{number}/{file}": b"" for file in range(100)}))
+        kept.append([next(iter(one.release.files))[0] for one in history.recent])
+    taken = await received(world, history.key, inline({f"4/{file}": b"" for file in range(1000)}))
+    await world.store.save(structs.replace(taken.entry, checked=WALL + 1))
+    await known.get(SUITE, ReleaseForm.INLINE)
+
+    assert [["0"], ["1", "0"], ["2", "1"], ["3", "2"]] == kept
+    assert ([taken.entry.digest.value], {}) == ([one.name for one in history.recent], history.replaced)
