@@ -59,6 +59,7 @@ def own_cache(settings: Settings, folder: Path, environ: Mapping[str, str]) -> G
         try:
             if isinstance(running.opened, PendingStore):
                 raise StoreBroken(f"The data folder {folder} cannot be used now. pullthrough verify says more.")
+            running.store.keep_all()  # the bound of who calls the verb need not be that of the cache
             usual = settings.public_url or f"http://{_HOST}:{settings.port}"
             yield alone.model_copy(update={"port": urlsplit(running.url).port, "public_url": usual})
         finally:

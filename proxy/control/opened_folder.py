@@ -61,7 +61,7 @@ class OpenedFolder:
     def open(cls, path: Path, limit: int, settings: Settings | None = None, *, make: bool = False) -> Self:
         """Open a data folder. `limit`: bytes that it may hold. `settings`: of the cache, to explain it.
 
-        `make`: it need not be there yet.
+        `make`: it need not be there yet. What is there does not go for the limit; a longer import is refused.
 
         Raises StoreError: it is in use, cannot be written, has a later format. Raises ControlError if there is none.
         """
@@ -70,6 +70,7 @@ class OpenedFolder:
         runner = asyncio.Runner()
         try:
             store = runner.run(open_disk_store(path, limit, lambda _: None, MachineClock()))
+            store.keep_all()  # the bound of who calls the verb need not be that of the cache
         except BaseException:
             runner.close()
             raise

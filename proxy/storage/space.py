@@ -55,10 +55,11 @@ class Ledger:
     promised: int = 0  # the part of it that is not written yet
     left_over: int = 0  # of downloads that broke off and may be resumed
     index: int = 0  # the database
+    bounded: bool = True  # False: nothing goes for the bound, and only for what the file system has left
 
     def shortage(self, blobs: int, need: int, free: int) -> int:
         """How many bytes must go before `need` more may be written. `free`: what the file system has to give."""
-        by_bound = blobs + self.reserved + self.left_over + self.index + need - self.limit
+        by_bound = blobs + self.reserved + self.left_over + self.index + need - self.limit if self.bounded else 0
         by_disk = need + self.promised - free
         return max(by_bound, by_disk, 0)
 

@@ -140,6 +140,10 @@ class DiskStore:
         with contextlib.suppress(StoreError):
             await self.resources.aclose()
 
+    def keep_all(self) -> None:
+        """Evict nothing for the bound from now on: the folder may have been filled under a larger one."""
+        self._space.ledger.bounded = False
+
     async def flush(self) -> None:
         """Wait until what was changed so far is in the index, and what follows from it is done."""
         self._upkeep.note()

@@ -19,10 +19,10 @@ from proxy.control.explanation import ExplainWish
 from proxy.control.export_wish import ExportWish
 from proxy.control.opened_folder import OpenedFolder, is_data_folder
 from proxy.control.protocol import CleanEnd, ControlError, VerifyEnd, Wish
-from proxy.errors import StoreRefused
+from proxy.errors import StoreFull, StoreRefused
 from tests.bundles.tars import bundle, entry, member
 from tests.control.stores import fill, last
-from tests.storage.disk import PLENTY, opened
+from tests.storage.disk import PLENTY, keep, opened
 
 
 @pytest.fixture
@@ -147,6 +147,29 @@ def test_import__pages_in_place_of_others(tmp_path: Path, settings: bool, unknow
     with closing(OpenedFolder.open(tmp_path / "data", 1 << 30, known, make=True)) as store:
         assert 1 == store.take_in([brought[0]], ImportWish()).files
         assert unknown == store.take_in([brought[1]], ImportWish()).unknown
+
+
+def test_import__bound_of_another_shell(tmp_path: Path) -> None:
+    """What was stored under a larger bound stays, and what comes is stored beside it, up to the bound that is set."""
+    bodies = [os.urandom(100_000) for _ in range(40)]
+
+    async def leave() -> None:
+        async with opened(tmp_path) as store:
+            for number, body in enumerate(bodies):
+                await keep(store, f"file:pypi:{number}", body)
+
+    asyncio.run(leave())
+    brought = bundle((member("files/a.whl", b"wheel" * 1000, "file:pypi:a::a.whl"), b"wheel" * 1000))
+    long = os.urandom(1_600_000)
+    too_much = bundle((member("files/b.whl", long, "file:pypi:b::b.whl"), long))
+    with closing(OpenedFolder.open(tmp_path, 1_500_000)) as store:
+        assert 1 == store.take_in([brought], ImportWish()).files
+        assert (41, 1_500_000) == (store.stats().files, store.stats().limit)
+        with pytest.raises(StoreFull, match="holds 1,500,000 at most"):
+            store.take_in([too_much], ImportWish())
+
+    with closing(OpenedFolder.open(tmp_path, PLENTY)) as store:
+        assert 41 == store.stats().files
 
 
 def test_import__no_bundle(folder: Path) -> None:

@@ -46,6 +46,14 @@ def test_shortage__of_the_bound() -> None:
     assert ledger.shortage(blobs=60, need=6, free=1000) == 1
 
 
+def test_shortage__without_a_bound() -> None:
+    """Only what the file system has left counts."""
+    ledger = Ledger(limit=100, bounded=False)
+
+    assert ledger.shortage(blobs=600, need=60, free=60) == 0
+    assert ledger.shortage(blobs=600, need=60, free=50) == 10
+
+
 def test_shortage__of_the_file_system() -> None:
     """What is promised and not written yet will be taken from what is free."""
     ledger = Ledger(limit=1000)
