@@ -29,6 +29,7 @@ _PAUSE = 0.05  # seconds
 _MISSES = 20  # answers in a row that are not from the store, after which it keeps no such file
 _WAITS = 30  # redirects while metadata is not ready
 _HERE = frozenset({"hit", "stale", "revalidated"})
+_SENT = frozenset({"hit", "revalidate"})  # verdicts by which a client gets what is stored
 Wanted: TypeAlias = Chosen | ArchiveFile  # a file of an index, or of an archive
 _IN_MEMORY = 4 << 20  # bytes of a source distribution that is not on the disk while it is read
 
@@ -149,7 +150,7 @@ class Warming:
                     self._watcher.brought(name, len(piece))
             for kind, one in hashes.items():
                 if one.hexdigest() != chosen.hashes[kind].lower():
-                    raise _Unfit(f"the index has another file under this name: its {kind} is {one.hexdigest()}")
+                    raise _another(kind, one.hexdigest())
             if came:
                 await _stored(http, url)
             if source is not None:
@@ -162,9 +163,12 @@ class Warming:
         async with http.get(f"{self.cache}/api/v1/explain?url={quote(where, safe='')}") as answer:
             await _check(answer)
             found = await answer.json()
-        if found["forecast"].get("stored") is None:
+        stored, wanted = found["forecast"].get("stored"), chosen.hashes.get("sha256")
+        if stored is None or found["forecast"]["verdict"] not in _SENT:
             outcome.missing.append(chosen)
             return
+        if wanted is not None and stored["sha256"] != wanted.lower():
+            raise _another("sha256", stored["sha256"])
         outcome.had.append(Had(known, size or 0, came=False))
         with _kept(chosen) as source:
             if source is not None:  # what its build needs has to be here, too
@@ -246,6 +250,10 @@ def _kept(chosen: Wanted) -> Iterator[IO[bytes] | None]:
 
 class _Unfit(Exception):
     """A file that cannot be had. The text says why."""
+
+
+def _another(kind: str, digest: str) -> _Unfit:
+    return _Unfit(f"the index has another file under this name: its {kind} is {digest}")
 
 
 async def _page(http: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:

@@ -116,6 +116,27 @@ async def test_fetch__check(running: Running, origin: Origin) -> None:
     assert {"setuptools>=40.8.0", "wheel"} == (await fetch(running, origin, chosen(SOURCE), check=True)).needs
 
 
+async def test_fetch__check_of_another_file(running: Running, origin: Origin) -> None:
+    """A file that only has the name of the one that is locked is not the one that is locked."""
+    await fetch(running, origin, chosen(WHEEL))
+    found = await fetch(running, origin, chosen(WHEEL, sha256="0" * 64), check=True)
+    assert ([], []) == (found.had, found.missing)
+    assert [f"the index has another file under this name: its sha256 is {WHEEL.sha256}"] == [
+        one.why for one in found.refused
+    ]
+
+
+async def test_fetch__check_of_a_replaced_file(make_proxy: MakeProxy, origin: Origin) -> None:
+    """What is stored is missing where the page promises another file by now: it would be fetched."""
+    newer = wheel("demo", "1.0", padding=200_000)
+    origin.publish(WHEEL, fmt="both", metadata=True)
+    running = await make_proxy(origin.url, ttl=0)
+    await fetch(running, origin, chosen(WHEEL))
+    origin.publish(newer, fmt="both", metadata=True)
+    found = await fetch(running, origin, chosen(newer), check=True)
+    assert ([], [], [newer.filename]) == (found.had, found.refused, [one.filename for one in found.missing])
+
+
 async def test_fetch__what_cannot_be_had(running: Running, origin: Origin) -> None:
     """Each is said with its reason, and does not stop the others."""
     origin.misbehave(f"/packages/{SOURCE.filename}", faults.status(404))
