@@ -179,6 +179,26 @@ async def test_pin__of_everything(tmp_path: Path) -> None:
         assert all(store.find(f"{number}") is not None for number in range(9))
 
 
+async def test_pin__address_that_gets_another_body(tmp_path: Path) -> None:
+    """A pinned body stays when no address names it any more, also after a restart; unpinned it is the next to go."""
+    async with opened(tmp_path, 3_000_000) as store:
+        await keep(store, "a", FIRST)
+        await store.inventory.pin([digest(FIRST).value])
+        await keep(store, "a", SECOND)
+        await store.flush()
+        assert store.has(digest(FIRST))
+    async with opened(tmp_path, 3_000_000) as store:
+        assert store.has(digest(FIRST))
+        await keep(store, "a", THIRD)
+        await store.flush()
+        assert [True, False] == [store.has(digest(body)) for body in (FIRST, SECOND)]
+
+        await store.inventory.pin((), [digest(FIRST).value])
+        for number in range(40):
+            await keep(store, f"{number}", b"%d" % number * 100_000)
+        assert not store.has(digest(FIRST))
+
+
 async def test_pin__together(tmp_path: Path) -> None:
     """Of several changes at once none is lost, in memory and on disk."""
     digests = [f"{number:064x}" for number in range(20)]
