@@ -99,7 +99,10 @@ class Addresses:
                 await self._learn(entry, older=True)
             await asyncio.sleep(0)
         for entry in sorted(self._last, key=lambda one: _LAST.index(one.key[: one.key.index(":", 4) + 1])):
-            await self._write(entry, self._store.find(entry.key))
+            if not self._replaces(entry, before := self._store.find(entry.key)):
+                self.newer += 1  # a newer one came from upstream meanwhile
+            else:
+                await self._write(entry, before)
 
     async def _learn_and_write(self, entry: Entry) -> None:
         assert self._learn is not None, "else nothing is to be learnt"

@@ -147,3 +147,21 @@ async def test_finish__page_that_came_from_upstream_meanwhile() -> None:
     await addresses.finish()
 
     assert (newest, [], 1) == (store.find(_PAGE), asked, addresses.newer)
+
+
+async def test_finish__list_that_came_from_upstream_meanwhile() -> None:
+    """It stays, being newer; with `replace_newer` it gives way."""
+    coming = entry(_LIST, b"new")
+    newest = structs.replace(entry(_LIST, b"newest"), checked=coming.checked + 1)
+
+    for replace_newer, left in ((False, newest), (True, coming)):
+        store = MemoryStore()
+        for body in (b"old", b"new", b"newest"):
+            await store.put(body)
+        await store.save(structs.replace(entry(_LIST, b"old"), checked=1.0))
+        addresses = Addresses(store, replace_newer=replace_newer)
+        await addresses.save(member("a", b"new", coming), [coming])
+        await store.save(newest)
+        await addresses.finish()
+
+        assert (left, 0 if replace_newer else 1) == (store.find(_LIST), addresses.newer)
