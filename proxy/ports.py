@@ -211,7 +211,8 @@ class BlobReader(Protocol):
         """Open a blob for reading, and protect it from eviction meanwhile; gives a descriptor, closed at the end.
 
         Raises BlobDamaged when the file is missing, has another size, or was modified and no longer has its digest: the
-        blob and all entries that name it are dropped then. Raises StoreBroken when no file descriptor is left.
+        blob and all entries that name it are dropped then. So it is where nothing can be read of the whole store, which
+        counts as empty until it can be. Raises StoreBroken when no file descriptor is left.
         """
         ...
 

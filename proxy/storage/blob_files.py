@@ -168,6 +168,7 @@ class BlobFiles:
         lost = [record for sha256 in known if sha256 not in there and (record := self._blobs.get(sha256)) is not None]
         if not lost:
             return []
+        await self._threads.files(self._folder.look)  # of a disk that is away, all seems to be gone
         gone = await self._threads.files(_missing, [self._folder.blob(record.sha256) for record in lost])
         return [record for record, missing in zip(lost, gone, strict=True) if missing]
 
@@ -309,5 +310,15 @@ def _sizes(places: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
 
 
 def _missing(paths: Iterable[Path]) -> list[bool]:
-    """Of which there is nothing."""
-    return [not os.path.lexists(path) for path in paths]
+    """Of which there is certainly nothing."""
+    return [_is_missing(path) for path in paths]
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False

@@ -77,16 +77,18 @@ class Component(enum.Enum):
     FILES = "files"
     INDEX = "index"
     ROOM = "room"
+    READING = "reading"
 
 
 class DiskHealth:
-    """Whether writing works. Mutable state: the components that fail, and what was logged of them.
+    """Whether the disk works. Mutable state: the components that fail, and what was logged of them.
 
     A change is logged, not each failed write; of a component that fails and works by turns, once a minute.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.failures = 0  # of all components so far
+        self.readable = True  # False: of what is stored nothing can be read now
         self._clock = clock
         self._failing: set[Component] = set()
         self._logged_at: dict[Component, float] = {}
@@ -94,12 +96,13 @@ class DiskHealth:
 
     @property
     def well(self) -> bool:
-        """Whether the last write to each component worked."""
+        """Whether each component worked the last time."""
         return not self._failing
 
     def failed(self, component: Component, error: StoreError) -> None:
-        """A write failed."""
+        """A write failed, or all reading."""
         self.failures += 1
+        self.readable &= component is not Component.READING
         if component in self._failing:
             return
         self._failing.add(component)
@@ -111,7 +114,8 @@ class DiskHealth:
             _log.error("the data folder fails; files are served and not stored", extra={"reason": str(error)})
 
     def worked(self, component: Component) -> None:
-        """A write worked."""
+        """A write worked, or reading."""
+        self.readable |= component is Component.READING
         if component in self._failing:
             self._failing.discard(component)
             if component in self._logged:

@@ -207,7 +207,9 @@ class Inventory:
         try:
             with self._leased(sha256):
                 return True
-        except BlobDamaged:
+        except BlobDamaged as error:
+            if not self._threads.health.readable:
+                raise StoreBroken("The data folder cannot be read now.") from error
             return False
 
     @contextmanager

@@ -22,28 +22,35 @@ class Lease:
     """`with Lease(…) as descriptor`: the file stays open and is not evicted meanwhile.
 
     Raises BlobDamaged on entry. A small file whose stamp differs is checked by its digest at once; a large one does not
-    count as stored until it was checked in the background (`check`). Raises StoreBroken when this process is out of
-    descriptors: the file may be right.
+    count as stored until it was checked in the background (`check`). One that cannot be read is dropped only where
+    others can be (`look`): a disk that is away for a moment costs nothing. Raises StoreBroken when this process is out
+    of descriptors: the file may be right.
     """
 
-    __slots__ = ("_blob", "_blobs", "_check", "_descriptor", "_drop", "_record")
+    __slots__ = ("_blob", "_blobs", "_check", "_descriptor", "_drop", "_look", "_record")
     _descriptor: int
     _record: Record
 
     def __init__(
-        self, blob: Blob, blobs: Blobs, drop: Callable[[Record], None], check: Callable[[Record], None]
+        self,
+        blob: Blob,
+        blobs: Blobs,
+        drop: Callable[[Record], None],
+        check: Callable[[Record], None],
+        look: Callable[[], bool],
     ) -> None:
         self._blob = blob
         self._blobs = blobs
         self._drop = drop
         self._check = check
+        self._look = look
 
     def __enter__(self) -> int:
         record = self._blobs.acquire(self._blob.digest.value)
         if record is None:
             raise BlobDamaged("The file is not stored any more.")
         try:
-            self._descriptor = _opened(self._blob.path, record, self._blobs, self._drop, self._check)
+            self._descriptor = self._opened(record)
         except BaseException:
             self._blobs.release(record)
             raise
@@ -56,35 +63,46 @@ class Lease:
         os.close(self._descriptor)
         self._blobs.release(self._record)
 
-
-def _opened(
-    path: str, record: Record, blobs: Blobs, drop: Callable[[Record], None], check: Callable[[Record], None]
-) -> int:
-    if record.hidden:
-        check(record)
-        raise BlobDamaged("The stored file is being checked.")
-    descriptor = -1
-    try:
-        descriptor = os.open(path, OPEN_FLAGS)
-        status = os.fstat(descriptor)
-        stamp = stamp_of(status)
-        if stamp == record.stamp and status.st_size == record.size and stat.S_ISREG(status.st_mode):
-            return descriptor
-        if stat.S_ISREG(status.st_mode) and status.st_size == record.size:
-            if record.size > INLINE:
-                record.stamp = None
-                os.close(descriptor)
-                check(record)
-                raise BlobDamaged("The stored file was touched; it is being checked.")
-            if has_digest(descriptor, record.size, record.sha256):
-                blobs.prove(record.sha256, stamp)
+    def _opened(self, record: Record) -> int:
+        if record.hidden:
+            self._check(record)
+            raise BlobDamaged("The stored file is being checked.")
+        for again in (True, False):
+            try:
+                descriptor = self._proved(record)
+            except OSError as error:
+                if error.errno in OUT_OF_DESCRIPTORS:
+                    raise StoreBroken(
+                        f"A stored file cannot be opened: {error.strerror}. Raise the limit (ulimit -n)."
+                    ) from error
+                if again and not self._look():
+                    raise BlobDamaged("The data folder cannot be read now.") from error
+            else:
+                if descriptor is None:
+                    break
                 return descriptor
-    except OSError as error:
-        if error.errno in OUT_OF_DESCRIPTORS:
-            raise StoreBroken(
-                f"A stored file cannot be opened: {error.strerror}. Raise the limit (ulimit -n)."
-            ) from error
-    if descriptor >= 0:
-        os.close(descriptor)
-    drop(record)
-    raise BlobDamaged("The stored file is not what was stored; it was dropped.")
+        self._drop(record)
+        raise BlobDamaged("The stored file is not what was stored; it was dropped.")
+
+    def _proved(self, record: Record) -> int | None:
+        """The file if it is what was stored. None: it is another one. Raises OSError, BlobDamaged."""
+        descriptor = os.open(self._blob.path, OPEN_FLAGS)
+        right = False
+        try:
+            status = os.fstat(descriptor)
+            stamp = stamp_of(status)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
+                return None
+            if stamp == record.stamp:
+                right = True
+            elif record.size > INLINE:
+                record.stamp = None
+                self._check(record)
+                raise BlobDamaged("The stored file was touched; it is being checked.")
+            elif has_digest(descriptor, record.size, record.sha256):
+                right = True
+                self._blobs.prove(record.sha256, stamp)
+            return descriptor if right else None
+        finally:
+            if not right:
+                os.close(descriptor)

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from proxy.errors import StoreError
+from proxy.errors import StoreBroken, StoreError
 from proxy.events import Evicted, Stored
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Observer, Spool
@@ -25,6 +25,7 @@ from proxy.storage import spool as spool_files
 from proxy.storage.backlog import Backlog
 from proxy.storage.blob_files import BlobFiles
 from proxy.storage.blobs import Blobs
+from proxy.storage.disk_health import Component
 from proxy.storage.entries import Entries
 from proxy.storage.folder import DataFolder
 from proxy.storage.index import BlobPiece, IndexDatabase
@@ -64,6 +65,7 @@ class DiskStore:
         """`totals` and `first`: of the blobs of the index. `limit`: in bytes. `pins`: what is never evicted."""
         self._folder = folder
         self._threads = threads
+        self._health = threads.health
         self._observer = observer
         self._tasks = Tasks()
         self._blobs = Blobs(str(folder.index), pins=pins)
@@ -170,10 +172,10 @@ class DiskStore:
         return self._threads.health.failures
 
     def find(self, key: str) -> Entry | None:
-        return self._entries.find(key)
+        return self._entries.find(key) if self._health.readable else None
 
     def stands(self, entry: Entry) -> bool:
-        return self._entries.stands(entry)
+        return self._health.readable and self._entries.stands(entry)
 
     def keys(self, prefix: str) -> Sequence[str]:
         return self._entries.keys(prefix)
@@ -190,7 +192,7 @@ class DiskStore:
 
     def blob(self, digest: Digest) -> Blob | None:
         record = self._blobs.get(digest.value) if digest.algorithm == "sha256" else None
-        if record is None:
+        if record is None or not self._health.readable:
             return None
         if record.hidden:
             self._verifier.check(record)
@@ -199,10 +201,10 @@ class DiskStore:
 
     def has(self, digest: Digest) -> bool:
         record = self._blobs.get(digest.value) if digest.algorithm == "sha256" else None
-        return record is not None and not record.hidden
+        return record is not None and not record.hidden and self._health.readable
 
     def lease(self, blob: Blob) -> AbstractContextManager[int]:
-        return Lease(blob, self._blobs, self._damaged, self._verifier.check)
+        return Lease(blob, self._blobs, self._damaged, self._verifier.check, self._look)
 
     def recheck(self, blob: Blob) -> None:
         record = self._blobs.get(blob.digest.value)
@@ -265,6 +267,8 @@ class DiskStore:
         long = len(body) > SYNCED_FROM
         sha256 = (await self._threads.hash(hashlib.sha256, body) if long else hashlib.sha256(body)).hexdigest()
         record = self._blobs.get(sha256)
+        if not self._health.readable:
+            raise StoreBroken("The data folder cannot be read.")
         if record is not None and not record.hidden:
             return self._blobs.use(record)
         reservation = await self._space.reserve(len(body))
@@ -307,6 +311,16 @@ class DiskStore:
             self._drop(record)
         else:
             self._loop.call_soon_threadsafe(self._drop, record)
+
+    def _look(self) -> bool:
+        """Whether files of the data folder can be read now. Where not, nothing counts as stored until they can."""
+        try:
+            self._folder.look()
+        except OSError as error:
+            self._health.readable = False
+            self._loop.call_soon_threadsafe(self._threads.failed, error, Component.READING)
+            return False
+        return True
 
     def _drop(self, record: Record) -> None:
         """Forget a blob here and now, and delete it from the disk, with all entries that name it."""

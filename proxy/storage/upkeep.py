@@ -102,6 +102,8 @@ class Upkeep:
 
     async def probe(self) -> None:
         """Try everything that can fail, so that the health does not wait for the next client. Raises StoreError."""
+        await self._threads.files(self._folder.look)
+        self._threads.health.worked(Component.READING)
         await self._threads.sync(_write, self._folder.spool / "probe.tmp")
         self._threads.health.worked(Component.FILES)
         await self._threads.index(self._index.probe)

@@ -51,6 +51,10 @@ def has_digest(descriptor: int, size: int, sha256: str) -> bool:
     return position == size and running.hexdigest() == sha256
 
 
+class _CannotRead(Exception):
+    """A file could not be opened or read. That is no proof that it is wrong."""
+
+
 class Verifier:
     """Checks files in the background, the one asked for last first. Mutable state: those that wait."""
 
@@ -120,25 +124,37 @@ class Verifier:
     async def _verified(self, record: Record, advanced: Callable[[int], None]) -> str | None:
         """The stamp of the file if it is right.
 
-        Raises StoreError if this process is out of descriptors, or if the file is right and cannot be fsynced.
+        Raises StoreError if this process is out of descriptors, if nothing else can be read, either, or if the file is
+        right and cannot be fsynced.
         """
+        try:
+            return await self._read(record, advanced)
+        except _CannotRead:
+            await self._threads.files(self._folder.look)
+        try:  # the disk may have been away until now
+            return await self._read(record, lambda _: None)
+        except _CannotRead:
+            return None
+
+    async def _read(self, record: Record, advanced: Callable[[int], None]) -> str | None:
+        """The stamp of the file if it is right. Raises _CannotRead, and StoreError as `_verified`."""
         try:
             descriptor = await self._threads.files(os.open, self._folder.blob(record.sha256), OPEN_FLAGS)
         except StoreError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in OUT_OF_DESCRIPTORS:
                 raise
-            return None
+            raise _CannotRead from error
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
-                return None
             try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
+                    return None
                 right = await self._has_digest(descriptor, record, advanced)
-            except StoreError:
-                return None
-            stamp = stamp_of(status)
-            if not right or stamp != stamp_of(os.fstat(descriptor)):
-                return None
+                stamp = stamp_of(status)
+                if not right or stamp != stamp_of(os.fstat(descriptor)):
+                    return None
+            except (StoreError, OSError) as error:
+                raise _CannotRead from error
             # The download that wrote the file may not have waited for the disk. A stamp in the index is believed after
             # a power cut, too.
             await self._threads.sync(operating_system.sync_data, descriptor)

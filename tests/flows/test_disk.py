@@ -420,3 +420,26 @@ async def test_reading_fails(
             await asyncio.sleep(0)
         again = await get(http, urls[0])
         assert (package.sha256, 2) == (again.sha256, origin.count(f"/packages/{package.filename}"))
+
+
+async def test_folder_is_away(
+    tmp_path: Path, make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """While the disk is away files come from upstream, and afterwards what was stored is there as before."""
+    package, data = wheel(padding=100_000), tmp_path / "data"
+    origin.publish(package)
+    running = await make_proxy(origin.url, data=data)
+    url = address(running, package)
+    await get(http, url)
+    await until_kept(http, url)
+    data.rename(tmp_path / "aside")
+    away = [await get(http, url) for _ in range(2)]
+    health = (await get(http, f"{running.url}/healthz")).body
+    (tmp_path / "aside").rename(data)
+    await running.store._upkeep.probe()
+    origin.forget()
+    back = await get(http, url)
+
+    assert [package.sha256] * 3 == [got.sha256 for got in (*away, back)]
+    assert health.startswith(b"degraded")
+    assert (0, "hit") == (origin.count(), back.headers["x-cache"])

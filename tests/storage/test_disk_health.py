@@ -51,6 +51,18 @@ def test_is_damage__codes() -> None:
     assert not is_damage(sqlite3.ProgrammingError("a mistake"))
 
 
+def test_health__readable() -> None:
+    """A disk that takes nothing can be read, and one that cannot be read is not well."""
+    health = DiskHealth()
+    health.failed(Component.FILES, StoreBroken("x"))
+    assert (True, False) == (health.readable, health.well)
+    health.failed(Component.READING, StoreBroken("x"))
+    health.worked(Component.FILES)
+    assert (False, False) == (health.readable, health.well)
+    health.worked(Component.READING)
+    assert (True, True) == (health.readable, health.well)
+
+
 def test_health__one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
     """It is well again when all that failed works; a thousand failures are one line."""
     health = DiskHealth()

@@ -143,6 +143,24 @@ async def test_sweep__what_a_hand_did(tmp_path: Path) -> None:
         assert [digest(SECOND).value] == [one.sha256 for one in store.inventory.blobs()]
 
 
+async def test_sweep__folder_that_is_away(tmp_path: Path) -> None:
+    """No file is there then, and none of them is lost; nor is a file taken for damaged that is asked about."""
+    path, aside = tmp_path / "data", tmp_path / "aside"
+    async with opened(path) as store:
+        await keep(store, "a", FIRST)
+        path.rename(aside)
+        path.mkdir()
+        with pytest.raises(StoreBroken):
+            await store.inventory.sweep()
+        with pytest.raises(StoreBroken, match="folder cannot be read"):
+            store.inventory.proved(digest(FIRST).value)
+        path.rmdir()
+        aside.rename(path)
+
+        assert (0, 0) == await store.inventory.sweep()
+        assert store.inventory.proved(digest(FIRST).value)
+
+
 async def test_pin__never_evicted_also_after_a_restart(tmp_path: Path) -> None:
     """What is pinned stays, however long it was unused, and others give way; it stays after the next start, too."""
     limit = 3_000_000

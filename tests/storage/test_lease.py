@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import stat
@@ -13,7 +14,7 @@ import pytest
 
 from proxy.errors import BlobDamaged, StoreBroken
 from tests.memory_store import stored
-from tests.storage.disk import adopt, digest, digests, file_of, keep, opened
+from tests.storage.disk import adopt, digest, digests, entry, file_of, keep, opened
 
 BODY = b"the body that was stored"
 
@@ -132,3 +133,80 @@ async def test_lease__out_of_descriptors(tmp_path: Path) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         with store.lease(blob) as descriptor:
             assert os.pread(descriptor, 100, 0) == BODY
+
+
+async def test_lease__folder_that_is_away(tmp_path: Path) -> None:
+    """A data folder whose disk is away for a moment counts as empty until it is there again, and loses nothing."""
+    path, aside = tmp_path / "data", tmp_path / "aside"
+    async with opened(path) as store:
+        await keep(store, "a", BODY)
+        blob = store.blob(digest(BODY))
+        assert blob is not None
+        path.rename(aside)
+        path.mkdir()
+
+        with pytest.raises(BlobDamaged, match="folder cannot be read"), store.lease(blob):
+            pass
+        assert (None, None, False) == (store.find("a"), store.blob(digest(BODY)), store.has(digest(BODY)))
+        assert await store.put(BODY) is None
+        await asyncio.sleep(0)
+        well = store.healthy
+        assert not well
+        with pytest.raises(StoreBroken):
+            await store._upkeep.probe()
+
+        path.rmdir()
+        aside.rename(path)
+        await store._upkeep.probe()
+        assert store.healthy
+        assert entry("a", BODY) == store.find("a")
+        with store.lease(blob) as descriptor:
+            assert os.pread(descriptor, 100, 0) == BODY
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOTCONN])
+@pytest.mark.parametrize("all_of_them", [True, False])
+async def test_lease__error_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, all_of_them: bool
+) -> None:
+    """A file is dropped that cannot be read while others can be; in a thread as on the event loop."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        blob = await stored(store, BODY)
+        refused, open_file = str(path if all_of_them else blob.path), os.open
+
+        def failing(name: str | Path, flags: int, mode: int = 0o777) -> int:
+            if str(name).startswith(refused):
+                raise OSError(number, os.strerror(number))
+            return open_file(name, flags, mode)
+
+        def read() -> None:
+            with store.lease(blob):
+                pass
+
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "open", failing)
+            with pytest.raises(BlobDamaged):
+                await asyncio.to_thread(read)
+            assert store.blob(digest(BODY)) is None
+        await store._upkeep.probe()
+        assert (blob if all_of_them else None) == store.blob(digest(BODY))
+
+
+async def test_lease__disk_that_comes_back_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that could not be read is tried again after another one could be: the first may have waited for long."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        blob = await stored(store, BODY)
+        answers, open_file = [OSError(errno.ETIMEDOUT, "Connection timed out")], os.open
+
+        def failing(name: str | Path, flags: int, mode: int = 0o777) -> int:
+            if answers:
+                raise answers.pop()
+            return open_file(name, flags, mode)
+
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "open", failing)
+            with store.lease(blob) as descriptor:
+                assert os.pread(descriptor, 100, 0) == BODY
+        assert store.healthy

@@ -173,5 +173,45 @@ async def test_verify__disk_that_does_not_sync(tmp_path: Path, monkeypatch: pyte
         assert store.find("large") == entry("large", LARGE)
 
 
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["short", "long"])
+async def test_verify__folder_that_is_away(tmp_path: Path, body: bytes) -> None:
+    """Where nothing can be read, nobody knows of a file whether it is right, and it stays."""
+    path, aside = tmp_path / "data", tmp_path / "aside"
+    async with opened(path) as store:
+        known = await keep(store, "a", body)
+        path.rename(aside)
+        path.mkdir()
+        assert await verify(store, known.digest) is None
+        path.rmdir()
+        aside.rename(path)
+
+        assert known == store.find("a")
+        assert await verify(store, known.digest) is True
+
+
+@pytest.mark.parametrize(("times", "right"), [(1, True), (9, False)], ids=["once", "always"])
+async def test_verify__file_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, right: bool
+) -> None:
+    """It is tried again, since others can be read, and dropped if it still cannot be."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        known = await keep(store, "a", LARGE)
+        left, read = times, os.pread
+        sector = file_of(path, LARGE).stat()
+
+        def failing(descriptor: int, count: int, offset: int) -> bytes:
+            nonlocal left
+            if left and os.path.samestat(os.fstat(descriptor), sector):
+                left -= 1
+                raise OSError(errno.EIO, "Input/output error")
+            return read(descriptor, count, offset)
+
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "pread", failing)
+            assert await verify(store, known.digest) is right
+        assert store.has(known.digest) is right
+
+
 def _failing(_: int) -> None:
     raise OSError(errno.EIO, "Input/output error")
