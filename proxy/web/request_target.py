@@ -90,7 +90,7 @@ def archive_addresses(
 
 
 def _is_own(path: str, mounts: Container[str]) -> bool:
-    """Whether a path in proxy form, sent to port 80 of a host that may be an archive's, is one on this cache.
+    """Whether a path in proxy form, sent to a host that may be an archive's, is one on this cache.
 
     A folder of an archive may look like a host: `4.x`.
     """

@@ -375,7 +375,7 @@ async def test_page__with_links_to_the_address_that_was_reached(make_proxy: Make
     origin.publish(wheel(), fmt="both")
     port = urlsplit((await make_proxy(origin.url, host="0.0.0.0")).url).port
     here = f"127.0.0.1:{port}"
-    head = f"GET {PAGE} HTTP/1.1\r\nHost: {here}\r\nAccept: {JSON}\r\n\r\n".encode()
+    head = f"GET {PAGE} HTTP/1.1\r\nHost: {here}\r\nAccept: {JSON}\r\nConnection: keep-alive\r\n\r\n".encode()
     absolute = []
     for address in ("127.0.0.1", "127.0.0.2") * 2:
         reader, writer = await asyncio.open_connection(address, port)
@@ -391,18 +391,19 @@ async def test_page__asked_for_by_a_server_in_front(make_proxy: MakeProxy, origi
     """It may name the cache's own address, which its clients cannot know; links are relative then."""
     origin.publish(wheel(), fmt="both")
     here = (await make_proxy(origin.url)).url.removeprefix("http://")
-    straight = f"GET {PAGE} HTTP/1.1\r\nHost: {here}\r\nAccept: {JSON}\r\n\r\n".encode()
-    nginx = straight.replace(b"1.1\r\n", b"1.0\r\n").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    new_nginx = f"GET {PAGE} HTTP/1.1\r\nHost: {here}\r\nAccept: {JSON}\r\n\r\n".encode()
+    straight = new_nginx.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
+    nginx = new_nginx.replace(b"1.1\r\n", b"1.0\r\n").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     apache = straight.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
     whole = []
-    for head in (straight, nginx, apache) * 2:
+    for head in (straight, nginx, apache, new_nginx) * 2:
         reader, writer = await asyncio.open_connection(*here.split(":"))
         line = Line(reader, writer)
         await line.say(head)
         whole.append(f'"http://{here}/'.encode() in (await line.hear())[2])
         writer.close()
         await writer.wait_closed()
-    assert [True, False, False] * 2 == whole
+    assert [True, False, False, False] * 2 == whole
 
 
 @pytest.mark.parametrize("seed", range(8))
