@@ -432,6 +432,8 @@ async def test_folder_is_away(
     url = address(running, package)
     await get(http, url)
     await until_kept(http, url)
+    while any((data / "spool").iterdir()):
+        await asyncio.sleep(0.01)
     data.rename(tmp_path / "aside")
     away = [await get(http, url) for _ in range(2)]
     health = (await get(http, f"{running.url}/healthz")).body
