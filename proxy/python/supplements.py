@@ -109,10 +109,10 @@ def _versions_of(page: Page, links: Iterable[Link]) -> tuple[str, ...] | None:
     return tuple(version for version in page.versions if _canonical(version) in there)
 
 
-def _with_versions_of(versions: tuple[str, ...] | None, files: Iterable[File]) -> tuple[str, ...] | None:
+def _with_versions_of(versions: tuple[str, ...] | None, files: Sequence[File]) -> tuple[str, ...] | None:
     """The versions that a page names, and those of further files (PEP 700: there is none of another version)."""
-    if versions is None:
-        return None
+    if versions is None or not files:
+        return versions  # the usual case: a page may name thousands of them
     known = set(map(_canonical, versions))
     more = {version for file in files if (version := filenames.version_of(file.filename)) is not None}
     return (*versions, *(str(version) for version in sorted(more) if str(version) not in known))

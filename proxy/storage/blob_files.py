@@ -320,5 +320,5 @@ def _is_missing(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
-        pass
+        return False  # nobody knows
     return False
