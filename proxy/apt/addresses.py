@@ -92,14 +92,16 @@ def parse(path: str) -> ArchiveAddress:
 def parse_proxied(url: str) -> ArchiveAddress:
     """Read the undecoded address of a request in proxy form. Raises BadTarget.
 
-    Credentials in front of the host are ignored: apt sends the same in `Authorization`.
+    Credentials in front of the host are ignored: apt sends the same in `Authorization`. Several clients write hosts in
+    lower case (wget, and so debootstrap), what stands in place of one with them.
     """
     scheme, separator, rest = url.partition("://")
     if scheme.lower() != "http" or not separator or "?" in rest or "#" in rest:
         # For an https address, a client of a proxy has to use CONNECT.
         raise BadTarget("The address of an archive in proxy form is http://<host>/<path>, without a query.")
     first, _, rest = rest.partition("/")
-    return _address(first.rpartition("@")[2], rest)
+    host = first.rpartition("@")[2]
+    return _address(_SECURE if host.upper() == _SECURE else host, rest)
 
 
 def prefix(address: ArchiveAddress) -> str:

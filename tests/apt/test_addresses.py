@@ -54,6 +54,8 @@ def test_parse(target: str, expected: ArchiveAddress) -> None:
         ("HTTP://deb.example:80/debian/dists/stable/InRelease", FILE),
         ("http://HTTPS///deb.example/debian/dists/stable/InRelease", SECURE),
         ("http://HTTPS//deb.example/debian/dists/stable/InRelease", SECURE),
+        ("http://https///deb.example/debian/dists/stable/InRelease", SECURE),
+        ("http://me:p%40ss@https/deb.example/debian/dists/stable/InRelease", SECURE),
         ("http://deb.example./debian/dists/stable/InRelease", FILE),
         ("http://me:p%40ss@deb.example/debian/dists/stable/InRelease", FILE),
         ("http://other.example@deb.example:80/debian/dists/stable/InRelease", FILE),

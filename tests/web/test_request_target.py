@@ -28,7 +28,9 @@ DEB = ArchiveTarget(ArchiveAddress("http", "deb.example", "debian/a.deb"))
         ("http://deb.example:80/debian/a.deb", DEB),
         ("http://u:p@deb.example/debian/a.deb", DEB),
         ("http://HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
+        ("http://https///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
         ("/HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
+        ("/https/deb.example/a", OwnTarget("/https/deb.example/a", "")),
         ("http://deb.example", ArchiveTarget(ArchiveAddress("http", "deb.example", ""))),
     ],
 )
@@ -48,6 +50,7 @@ def test_parse(target: str, expected: OwnTarget | ArchiveTarget) -> None:
         ("http://deb.example/core:/a.deb", ArchiveTarget(ArchiveAddress("http", "deb.example", "core:/a.deb"))),
         ("http://HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
         ("http://HTTPS///deb.example/4.x/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "4.x/a"))),
+        ("http://https///deb.example/4.x/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "4.x/a"))),
     ],
 )
 def test_parse__cache_at_port_80(target: str, expected: OwnTarget | ArchiveTarget) -> None:
