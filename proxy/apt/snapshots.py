@@ -67,7 +67,8 @@ class Snapshots:
     ) -> tuple[Snapshot, Outcome]:
         """The snapshot that is served now, after a look upstream if the last one is too long ago.
 
-        Raises NotFound where the suite has no such file, or an UpstreamError when nothing may be served.
+        `revalidate`: upstream is asked unless it was a moment ago, and in any case for what it lacked. Raises NotFound
+        where the suite has no such file, or an UpstreamError when nothing may be served.
         """
         history = await self._histories.get(suite, form)
         if self._offline:
@@ -75,7 +76,7 @@ class Snapshots:
         recent = self._recent(history, site, revalidate=revalidate)
         if recent is not None:
             return recent
-        if history.missing is not None and self._clock.monotonic() < history.missing_until:
+        if history.missing is not None and not revalidate and self._clock.monotonic() < history.missing_until:
             raise history.missing.again()
         unconditional = revalidate or history.gone
         task, began = self._flights.join(history.key, lambda: self._look(history, site, unconditional=unconditional))

@@ -196,6 +196,17 @@ async def test_present__missing(world: World, snapshots: Snapshots) -> None:
     assert ({PATH: 3}, Outcome.STALE) == await present(snapshots)
 
 
+async def test_present__missing_and_asked_for_again(world: World, snapshots: Snapshots) -> None:
+    """Whoever wants upstream to be asked is told of a new suite at once."""
+    with pytest.raises(NotFound):
+        await present(snapshots)
+    world.put("InRelease", inline(ONE))
+
+    snapshot, outcome = await snapshots.present(SUITE, ReleaseForm.INLINE, TEN, revalidate=True)
+
+    assert ([3], Outcome.MISS) == ([one.size for one in snapshot.release.files.values()], outcome)
+
+
 async def test_present__both_forms_missing(world: World, snapshots: Snapshots) -> None:
     """Where upstream lacks both kept forms no look waits for the other; what is kept is served."""
     world.put("InRelease", inline(ONE))
