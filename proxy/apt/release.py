@@ -90,9 +90,16 @@ def digest(body: bytes) -> Digest:
 
 
 def check_signature(body: bytes) -> None:
-    """Raise UpstreamBroken for a signature, in a file of its own, that breaks off. Of a binary one nothing tells."""
-    if body[:1] < b"\x80":  # a binary one begins with a packet, whose first bit is set (RFC 9580 §4.2)
-        _check_end(body.decode("latin-1").split("\n"))
+    """Raise UpstreamBroken for a file that has no signature, or one that breaks off. Of a binary one nothing tells.
+
+    An archive may have an empty file there for a moment, and a portal a page: neither takes the place of a signature.
+    """
+    if body[:1] >= b"\x80":  # a binary one begins with a packet, whose first bit is set (RFC 9580 §4.2)
+        return
+    lines = [line.rstrip() for line in body.decode("latin-1").split("\n")]
+    _check_end(lines)
+    if _SIGNATURE not in lines:
+        raise UpstreamBroken("Upstream sent something other than the signature of a Release file.")
 
 
 def _signed(lines: list[str]) -> list[str]:

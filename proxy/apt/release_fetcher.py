@@ -72,7 +72,7 @@ class ReleaseFetcher:
     async def _signature(self, history: SuiteHistory, site: Site, known: Received | None) -> Received | None:
         """The signature that upstream has beside the list, `known` if it still is that; None where there is none.
 
-        Raises UpstreamBroken for one that breaks off.
+        Raises UpstreamBroken for one that breaks off, and for what is none.
         """
         try:
             fetched = await self._get(history, paths.SIGNATURE, site, known)

@@ -165,10 +165,16 @@ def test_signature__breaks_off(whole: bytes, cut: bytes) -> None:
         check_signature(stump)
 
 
-@pytest.mark.parametrize("body", [b"", b"\x89\x02\x33\n-----BEGIN", b"<html>\n</html>"])
-def test_signature__no_text(body: bytes) -> None:
-    """What is no signature in text says nothing of its end."""
-    check_signature(body)
+def test_signature__binary() -> None:
+    """What is no text says nothing of its end."""
+    check_signature(b"\x89\x02\x33\n-----BEGIN")
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b"<html>\n</html>", signature(b"").partition(b"\n")[2]])
+def test_signature__none(body: bytes) -> None:
+    """An empty file, or a page, is no signature."""
+    with pytest.raises(UpstreamBroken, match="something other"):
+        check_signature(body)
 
 
 def test_digest() -> None:

@@ -144,13 +144,14 @@ async def test_fetch__signature_alone(world: World, signed: bool) -> None:
     assert ["Release", "Release.gpg", "Release"] == [name for name, _ in asked.asks()]
 
 
-async def test_fetch__signature_that_breaks_off(world: World) -> None:
-    """A signature without its end is no other signature."""
+@pytest.mark.parametrize("body", [beside(listing(ONE))[:-20], b"", b"<html>Please log in</html>"])
+async def test_fetch__signature_that_is_none(world: World, body: bytes) -> None:
+    """A signature without its end, an empty file or a page is no other signature."""
     asked = Asked(world, ReleaseForm.DETACHED)
     world.put("Release", listing(ONE))
     world.put("Release.gpg", beside(listing(ONE)))
     await asked.adopt()
-    world.put("Release.gpg", beside(listing(ONE))[:-20], modified=OLD + 1)
+    world.put("Release.gpg", body, modified=OLD + 1)
 
     with pytest.raises(UpstreamBroken):
         await asked.fetcher.fetch(asked.history, SITE, unconditional=False)

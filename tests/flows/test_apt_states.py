@@ -180,6 +180,30 @@ async def test_signature__gone(pairs: Archive, make_clocked: MakeClocked, clock:
     assert (after.release["Release"], after.release["Release.gpg"]) == whole
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>Please log in</html>"], ids=["empty", "page"])
+async def test_signature__something_else(
+    pairs: Archive, make_clocked: MakeClocked, clock: SteppedClock, body: bytes
+) -> None:
+    """What is no signature is an error when nothing is kept, and takes no signature's place when something is."""
+    running = await start(make_clocked, pairs.origin, window=1)
+    path, date = f"{pairs.folder}Release.gpg", formatdate(LATER, usegmt=True)
+    state = pairs.state(ONE)
+    pairs.show(state)
+    pairs.origin.file(path, body, etag=None, last_modified=date)
+
+    async with client(running) as apt:
+        cold = await apt.get(pairs.url(f"{pairs.folder}Release"))
+        pairs.show(state)
+        clock.advance(40)
+        before = await pair(apt, pairs)
+        pairs.origin.file(path, body, etag=None, last_modified=date)
+        clock.advance(40)
+        after = await pair(apt, pairs)
+
+    assert 502 == cold.status
+    assert (state.release["Release"], state.release["Release.gpg"]) == before == after
+
+
 async def test_form__withdrawn(origin: Origin, make_clocked: MakeClocked, clock: SteppedClock) -> None:
     """An archive that takes InRelease away and goes on with the pair is followed, also after a restart."""
     archive = Archive(origin, by_hash=False)
