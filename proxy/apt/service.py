@@ -257,21 +257,18 @@ class AptArchives:
         except Offline as error:
             # By its name: it is listed by that, and found by its digest then.
             raise _not_here(suite.at(f"{suite.path}{path}").url, error) from error
-        except WrongBytes:
-            if by_hash:
-                raise  # another snapshot's index has another name
+        except WrongBytes as wrong:
             # Upstream has it as another snapshot lists it: the next one must not be adopted without it.
             await self._snapshots.used(suite, snapshot, path)
+            if by_hash:  # another snapshot's index has another name
+                raise self._between() from wrong
             with suppress(UpstreamError, NotFound):
                 await self._snapshots.present(suite, snapshot.form, site, revalidate=True)
             snapshot = await self._handed_out.snapshot_or_present(query.client, suite) or snapshot
             try:
                 body, source = await self._indexes.open(suite, snapshot, path, site, first)
             except (WrongBytes, KeyError) as error:
-                self._observer(UpstreamFailed(MOUNT, Unsettled.reason))
-                raise Unsettled(
-                    "Upstream is between two states: this index is not the one that the Release file lists. Try again."
-                ) from error
+                raise self._between() from error
         await self._snapshots.used(suite, snapshot, path)
         listed = snapshot.release.files[path]
         self._catalog.served(suite, path, listed.digest, body)
@@ -286,6 +283,13 @@ class AptArchives:
             fresh_until=float("inf") if by_hash else 0.0,
             last_modified=last_modified_of(body, self._indexes.last_modified(suite, path, listed)),
             dated=self._indexes.dated(suite, path, listed, known, self._clock.now()),
+        )
+
+    def _between(self) -> Unsettled:
+        """That upstream has another version of an index than a snapshot lists; counted."""
+        self._observer(UpstreamFailed(MOUNT, Unsettled.reason))
+        return Unsettled(
+            "Upstream is between two states: this index is not the one that the Release file lists. Try again."
         )
 
     async def _first(self, suite: ArchiveAddress) -> Snapshot | None:
