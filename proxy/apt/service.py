@@ -50,6 +50,8 @@ from proxy.model import Kind, Outcome, Site
 from proxy.ports import Clock, Observer, Store, Upstream
 
 _CONFIRMED = frozenset({Outcome.MISS, Outcome.SHARED, Outcome.REVALIDATED})  # by upstream, just now
+# Seconds for which an index by hash may be replayed. It lasts, but a replay does not say that the index is in use.
+_REPLAYED = 3600.0
 
 
 class AptArchives:
@@ -280,7 +282,7 @@ class AptArchives:
             source=source,
             digest=sha256_of(body, listed.digest),
             cache_control=LASTING if by_hash else CHANGING,
-            fresh_until=float("inf") if by_hash else 0.0,
+            fresh_until=self._clock.monotonic() + _REPLAYED if by_hash else 0.0,
             last_modified=last_modified_of(body, self._indexes.last_modified(suite, path, listed)),
             dated=self._indexes.dated(suite, path, listed, known, self._clock.now()),
         )

@@ -315,6 +315,32 @@ async def test_by_hash__of_each_kind(origin: Origin, make_clocked: MakeClocked, 
     assert (after.inrelease, after.indexes[ending]) == (then.body, new.body)
 
 
+async def test_by_hash__in_use_for_long(origin: Origin, make_clocked: MakeClocked, clock: SteppedClock) -> None:
+    """An index that clients asked for by hash all the time is waited for, though its answer left by the short way."""
+    archive = Archive(origin)
+    running = await start(make_clocked, origin, window=1)
+    before, after = archive.publish(ONE), archive.state(TWO, modified=LATER)
+    ending = f"{archive.binary}Packages.gz"
+    hashed = archive.url(
+        archive.folder + next(path for path, body in before.hashed.items() if body == before.indexes[ending])
+    )
+
+    async with client(running) as apt:
+        await apt.get(archive.url(f"{archive.folder}InRelease"))
+        kept = []
+        for _ in range(16):
+            kept.append((await apt.get(hashed)).body)
+            clock.advance(43_200)
+        archive.show(after, indexes=False)
+        held = await apt.get(archive.url(f"{archive.folder}InRelease"))
+        archive.show(after)
+        clock.advance(70)
+        then = await apt.get(archive.url(f"{archive.folder}InRelease"))
+
+    assert [before.indexes[ending]] * 16 == kept
+    assert (before.inrelease, after.inrelease) == (held.body, then.body)
+
+
 async def test_stale__how_old(
     origin: Origin, make_clocked: MakeClocked, clock: SteppedClock, metric: Callable[..., float]
 ) -> None:
