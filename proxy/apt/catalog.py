@@ -45,7 +45,10 @@ _NO_NAMES: _Names = ((), ())
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What an index says of a file. `near`: the file lies where the index's files usually do."""
+    """What an index says of a file, one of several if it lists several of that name.
+
+    `near`: the file lies where the index's files usually do.
+    """
 
     index: StoredIndex
     listed: Listed
@@ -154,9 +157,9 @@ class Catalog:
             for name in near or beside:
                 hashed = hashes.get(name) or hashes.setdefault(name, packages.hashed(name))
                 listed = table.find(hashed)
-                if listed is not None:
+                if listed:
                     self._tables.move_to_end(index.digest)
-                    yield Match(index, listed, bool(near))
+                    yield from (Match(index, one, bool(near)) for one in listed)
                     break
 
     def _naming(self, address: ArchiveAddress) -> list[tuple[StoredIndex, _Names]]:

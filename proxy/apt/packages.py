@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 from proxy.apt.release import Listed
@@ -39,6 +40,7 @@ _PIECE = 1 << 20  # bytes unpacked at once
 _MOST = 1 << 30  # bytes of an unpacked index; more is an attack
 _PARAGRAPH = 4 << 20  # bytes of one package's paragraph
 _RECORDS = 400_000  # entries of an index
+_VERSIONS = 8  # of one file, that an index may list; each is a request upstream until one of them is right
 _LENGTHS = {name: hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}
 # Fields that hold digests, in order of trust: of a package, of a source, of the patches of an index.
 _OF_PACKAGE = (("sha256", b"\nSHA256:"), ("sha512", b"\nSHA512:"), ("sha1", b"\nSHA1:"), ("md5", b"\nMD5sum:"))
@@ -56,7 +58,10 @@ _Record = tuple[bytes, int, str, bytes]  # name, size, algorithm, digest
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What one index says of files. `groups`: for each algorithm, sorted records of name, digest and size."""
+    """What one index says of files. `groups`: for each algorithm, records of name, digest and size, sorted by name.
+
+    Of one name, the last that the index lists comes first.
+    """
 
     groups: tuple[tuple[str, bytes], ...]
 
@@ -65,21 +70,38 @@ class Table:
         """Bytes of memory."""
         return sum(len(records) for _, records in self.groups)
 
-    def find(self, name: bytes) -> Listed | None:
-        """What it says of the file of this `hashed` name, which is relative to the archive's root."""
+    def find(self, name: bytes) -> tuple[Listed, ...]:
+        """What it says of the file of this `hashed` name, which is relative to the archive's root.
+
+        An index that is appended to at each release may list one name with several digests. Which of them the file has
+        now, only upstream knows; the last one is the likeliest, so few are enough.
+        """
+        return tuple(islice(self._found(name), _VERSIONS))
+
+    def _found(self, name: bytes) -> Iterator[Listed]:
         for algorithm, records in self.groups:
             width = _NAME + _LENGTHS[algorithm] + _SIZE
             starts = range(0, len(records), width)
             place = bisect_left(starts, name, key=partial(_named, records)) * width
-            record = records[place : place + width]
-            if record[:_NAME] == name:
-                return Listed(int.from_bytes(record[-_SIZE:], "big"), Digest(algorithm, record[_NAME:-_SIZE].hex()))
-        return None
+            while (record := records[place : place + width])[:_NAME] == name:
+                yield Listed(int.from_bytes(record[-_SIZE:], "big"), Digest(algorithm, record[_NAME:-_SIZE].hex()))
+                place += width
 
 
 def hashed(name: str) -> bytes:
     """The hash that stands for a name in tables."""
     return _hash(name.encode())
+
+
+def _in_order(records: Iterable[bytes]) -> bytes:
+    """Records by name; of one name the last comes first."""
+    ordered = list(records)[::-1]
+    ordered.sort(key=_name)
+    return b"".join(ordered)
+
+
+def _name(record: bytes) -> bytes:
+    return record[:_NAME]
 
 
 def _named(records: bytes, start: int) -> bytes:
@@ -106,18 +128,19 @@ def table(path: str, pieces: Iterable[bytes]) -> Table:
     Raises UpstreamBroken for what is not an index, or is larger than any.
     """
     read = _reader(path)
-    groups: dict[str, set[bytes]] = {}
+    groups: dict[str, dict[bytes, None]] = {}
     number = 0
     for paragraph in _paragraphs(_unpacked(path, pieces)):
         for name, size, algorithm, digest in read(paragraph):
             if name and len(digest) == _LENGTHS[algorithm] and 0 <= size < 1 << 63:
-                groups.setdefault(algorithm, set()).add(_hash(_plain(name)) + digest + size.to_bytes(_SIZE, "big"))
+                record = _hash(_plain(name)) + digest + size.to_bytes(_SIZE, "big")
+                groups.setdefault(algorithm, {})[record] = None
                 number += 1
         if number > _RECORDS:
             raise UpstreamBroken(
                 "An index of packages has more entries than this cache looks up; its packages are not checked."
             )
-    return Table(tuple((name, b"".join(sorted(groups[name]))) for name in ALGORITHMS if name in groups))
+    return Table(tuple((name, _in_order(groups[name])) for name in ALGORITHMS if name in groups))
 
 
 def _reader(path: str) -> Callable[[bytes], Iterable[_Record]]:

@@ -58,8 +58,10 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 
 
 def find(read: Table, name: str) -> Listed | None:
-    """What a table says of a file."""
-    return read.find(hashed(name))
+    """What a table says of a file that it lists once at most."""
+    found = read.find(hashed(name))
+    assert len(found) <= 1
+    return found[0] if found else None
 
 
 def pieces(body: bytes, size: int) -> list[bytes]:
@@ -165,6 +167,44 @@ def test_table__sources() -> None:
     assert Listed(123, Digest("sha256", "ef" * 32)) == find(read, "pool/main/d/demo/demo_1.0.orig.tar.xz")
     assert Listed(7, Digest("md5", "11" * 16)) == find(read, "pool/o/old_1.dsc")
     assert [None] * 2 == [find(read, name) for name in ("demo_1.0.dsc", "pool/main/d/demo/line")]
+
+
+def version(number: int, kind: str = "SHA256") -> str:
+    """The paragraph of one version of a package whose file has the same name each time."""
+    return f"Package: a\nFilename: ./a_current.deb\nSize: {number}\n{kind}: {said(number, kind).digest.value}\n"
+
+
+def said(number: int, kind: str = "SHA256") -> Listed:
+    """What it says of the file."""
+    algorithm = {"MD5sum": "md5"}.get(kind, kind.lower())
+    return Listed(number, Digest(algorithm, hashlib.new(algorithm, bytes(number), usedforsecurity=False).hexdigest()))
+
+
+def test_find__several_of_one_name() -> None:
+    """An index that is appended to lists one name for each version: all of them, the last first, each once."""
+    text = "\n".join([version(9, "MD5sum"), *map(version, (3, 1, 2, 1)), f"Filename: b.deb\nSize: 1\nSHA256: {SHA}\n"])
+
+    read = table("Packages", [text.encode()])
+
+    assert (*map(said, (2, 1, 3)), said(9, "MD5sum")) == read.find(hashed("a_current.deb"))
+    assert Listed(1, Digest("sha256", SHA)) == find(read, "b.deb")
+
+
+def test_find__is_bounded() -> None:
+    """Of an index with many versions the last ones count."""
+    read = table("Packages", ["\n".join(map(version, range(1, 100))).encode()])
+
+    assert tuple(map(said, range(99, 91, -1))) == read.find(hashed("a_current.deb"))
+
+
+def test_find__several_sources_of_one_name() -> None:
+    """The same of the files of sources."""
+    sums = (SHA, "ef" * 32)
+    text = "\n".join(f"Directory: d\nChecksums-Sha256:\n {digest} 5 demo_1.dsc\n" for digest in sums)
+
+    found = table("Sources", [text.encode()]).find(hashed("d/demo_1.dsc"))
+
+    assert tuple(Listed(5, Digest("sha256", digest)) for digest in reversed(sums)) == found
 
 
 def test_table__patches() -> None:

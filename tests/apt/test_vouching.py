@@ -113,6 +113,22 @@ async def test_two_suites__both_in_use(world: World, archives: AptArchives, cont
         assert ("no-cache", 0.0) == (shown.cache_control, shown.fresh_until)
 
 
+@pytest.mark.parametrize("content_", ["two, longer", "eno"], ids=["other-length", "same-length"])
+async def test_one_index__several_of_one_name(world: World, archives: AptArchives, content_: str) -> None:
+    """Where an index is appended to at each release, the client gets the one of its versions that upstream has."""
+    two = deb("demo", content_)
+    publish(world, ONE, SUITE, OLD, two)
+    client: dict[str, str] = {}
+    await update(world, archives, client)
+
+    for package in (two, ONE, two):
+        has(world, package)
+        assert body(package) == await get(world, archives, client)
+    has(world, deb("demo", "3"))
+    world.clock.advance(100)
+    assert body(two) == await get(world, archives, client)  # as long as it is here
+
+
 async def test_two_suites__nothing_that_they_list(world: World, archives: AptArchives) -> None:
     """What neither lists is given to nobody."""
     publish(world, ONE)
