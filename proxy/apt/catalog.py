@@ -24,6 +24,7 @@ from proxy.apt.release import Listed
 from proxy.bounded import Bounded
 from proxy.cache.downloads import Body
 from proxy.cache.flight import Flight
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.single_flight import SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import PullthroughError, StoreError
@@ -83,7 +84,14 @@ class Catalog:
         self._make_soon(self.learn(suite, path, digest), body)
 
     def served_alone(self, address: ArchiveAddress, key: str, body: Body) -> None:
-        """The same for an index that no Release file lists, stored under `key`. Its former version is forgotten."""
+        """The same for an index that no Release file lists, stored under `key`. Its former version is forgotten.
+
+        One that is on its way has no digest before all of it came: it is learnt then. A part says nothing new.
+        """
+        if isinstance(body, Passthrough) and not body.whole:
+            return
+        if isinstance(body, Flight) and not body.verified:
+            self._arriving.join(key, partial(self._learn_later, address, key, body))
         digest = None
         if isinstance(body, Blob):
             digest = body.digest
@@ -238,6 +246,11 @@ class Catalog:
         await flight.ended()
         self._changes += 1  # what was found meanwhile is to be looked for again
         self._make_soon(index, flight)
+
+    async def _learn_later(self, address: ArchiveAddress, key: str, flight: Flight) -> None:
+        """The same for one that no Release file lists, so that it has no digest before."""
+        await flight.ended()
+        self.served_alone(address, key, flight)
 
     async def _read(self, index: StoredIndex, descriptor: int, size: int) -> None:
         try:

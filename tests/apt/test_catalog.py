@@ -223,6 +223,31 @@ async def test_served_alone(world: World, catalog: Catalog) -> None:
     assert [] == await catalog.find(address)
 
 
+@pytest.mark.parametrize("comes", [True, False])
+async def test_served_alone__on_its_way_for_long(world: World, catalog: Catalog, comes: bool) -> None:
+    """An index without a Release file that its client did not wait for is known when all of it came."""
+    package = deb("demo", folder="./")
+    body, gate = package.paragraph().encode(), Gate()
+    index = ArchiveAddress("http", "deb.example", "builds/Packages")
+    address = ArchiveAddress("http", "deb.example", "builds/demo_1.0_amd64.deb")
+    cut = None if comes else len(body) - 1
+    world.upstream.on(index.url, Scripted(body, body_gate=gate, gate_at=9, cut=cut))
+    wanted = WantedFile(f"apt:document:{index.key}", index.url, SITE, binary=False)
+    opening = asyncio.create_task(world.downloads.open(wanted))
+    await gate.reached.wait()
+    flight = world.downloads.running(wanted)
+    assert flight is not None
+    catalog.served_alone(index, wanted.key, flight)
+    before = await catalog.find(address)
+
+    gate.open()
+    await asyncio.gather(flight.ended(), opening, return_exceptions=True)
+    await settle(world)
+
+    assert [] == before
+    assert ([listed(package)] if comes else []) == [match.listed for match in await catalog.find(address)]
+
+
 async def test_unchanged(world: World, catalog: Catalog) -> None:
     """What was judged stands until an index of the host is learnt that was not known."""
     digest = await keep(world, DEMO)

@@ -10,12 +10,14 @@ from dataclasses import replace
 import pytest
 
 from proxy.apt.addresses import ArchiveAddress
+from proxy.apt.indexes import document_key
 from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
+from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
 from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamUnreachable, WrongBytes
 from proxy.events import UpstreamFailed
-from proxy.model import Client, Kind, Outcome, Query
+from proxy.model import Client, Kind, Outcome, Query, Span
 from tests.apt.conftest import OLD, SUITE, World, beside, content, inline, listing, settle
 from tests.archive import deb, signed
 from tests.cache.conftest import sha256
@@ -129,6 +131,22 @@ async def test_index__no_release_file(world: World, archives: AptArchives) -> No
     shown = await ask(archives, below(PATH))
 
     assert (Kind.OTHER, ONE) == (shown.kind, await content(world, shown.body))
+
+
+async def test_index__part_of_one_without_a_release_file(world: World, archives: AptArchives) -> None:
+    """A part of an index that is not here any more says nothing new of packages."""
+    world.put(PATH, ONE)
+    await ask(archives, below(PATH))
+    await settle(world)
+    known = await archives._catalog.find(POOL)
+    await world.store.forget(document_key(below(PATH)))
+
+    part = await archives.answer(Query(below(PATH), span=Span(0, 9)))
+
+    assert isinstance(part.body, Passthrough)
+    await part.body.close()
+    assert 1 == len(known)
+    assert known == await archives._catalog.find(POOL)
 
 
 async def test_index__not_listed(world: World, archives: AptArchives) -> None:
