@@ -172,12 +172,14 @@ class AptArchives:
             raise _not_here(query.target.url, error) from error
 
     async def _release_file(self, query: ArchiveQuery, kind: ReleaseFile) -> Representation:
-        """The Release file of the present snapshot, or the signature of the one that the client was given."""
+        """The Release file of the present snapshot. A list and its signature are of one snapshot, in either order."""
         suite = query.target.at(kind.suite)
         form = ReleaseForm.INLINE if kind.name == ReleaseForm.INLINE.value else ReleaseForm.DETACHED
         signature = kind.name == paths.SIGNATURE
         site = self._policy.site_of(suite)
-        snapshot = await self._given(query, suite, site) if signature else None
+        snapshot = await (
+            self._given(query, suite, site) if signature else self._handed_out.for_list(query.client, suite)
+        )
         outcome = Outcome.HIT
         if snapshot is None or snapshot.form is not form:
             snapshot, outcome = await self._snapshots.present(suite, form, site, revalidate=query.no_cache)
@@ -188,7 +190,7 @@ class AptArchives:
         if body is None:
             raise BlobDamaged("The stored Release file is gone.")
         if not query.head:
-            self._handed_out.note(query.client, suite, snapshot)
+            self._handed_out.note(query.client, suite, snapshot, signature=signature)
         others = [one for one in await self._snapshots.known(suite) if one.form is form]
         return Representation.of_file(
             body,
@@ -205,13 +207,13 @@ class AptArchives:
         )
 
     async def _given(self, query: ArchiveQuery, suite: ArchiveAddress, site: Site) -> Snapshot | None:
-        """The snapshot that the client was given, whose signature it asks for; None if that cannot be told."""
+        """The snapshot whose list the client was given, and whose signature it asks for; None if it has no list yet."""
         try:
-            return await self._handed_out.snapshot(query.client, suite)
+            return await self._handed_out.for_signature(query.client, suite)
         except Unsettled:
             with suppress(NotFound):  # perhaps the disk lost the signature, and upstream has the pair
                 await self._snapshots.present(suite, ReleaseForm.DETACHED, site)
-            return await self._handed_out.snapshot(query.client, suite)
+            return await self._handed_out.for_signature(query.client, suite)
 
     async def _index(self, query: ArchiveQuery, folders: Sequence[str], *, fetch_release: bool) -> Representation:
         """What a Release file lists, as it lists it; what none lists, as upstream has it.

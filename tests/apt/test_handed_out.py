@@ -96,14 +96,61 @@ async def test_snapshot__forgotten(room: Room) -> None:
         await room.handed_out.snapshot_or_present(client, SUITE)
 
 
+async def test_for_signature__by_connection(room: Room) -> None:
+    """A client that has a list gets its signature, whenever it asks on that connection."""
+    client = Client("192.0.2.1")
+    for number, pause in enumerate((0, 1, 1000)):
+        room.handed_out.note(client, SUITE, FORMER)
+        room.clock.advance(pause)
+        assert FORMER is await room.handed_out.for_signature(client, SUITE), number
+        room.handed_out.note(client, SUITE, FORMER, signature=True)
+        assert await room.handed_out.for_list(client, SUITE) is None
+
+
+async def test_for_signature__by_name(room: Room) -> None:
+    """A client whose connection broke gets the signature of its list, if it asks soon; later it may be another one."""
+    room.handed_out.note(Client("192.0.2.1"), SUITE, FORMER)
+
+    soon = await room.handed_out.for_signature(Client("192.0.2.1"), SUITE)
+    room.clock.advance(5)
+
+    assert FORMER is soon
+    assert await room.handed_out.for_signature(Client("192.0.2.1"), SUITE) is None
+    assert FORMER is await room.handed_out.snapshot(Client("192.0.2.1"), SUITE)
+
+
+@pytest.mark.parametrize("connections", [1, 2], ids=["one connection", "one for each"])
+async def test_for_list__signature_first(room: Room, connections: int) -> None:
+    """Whoever asks for the signature first gets its list then; each time it begins with the present snapshot."""
+    one = Client("192.0.2.1")
+    other = one if connections == 1 else Client("192.0.2.1")
+    for given in (FORMER, PRESENT):
+        assert await room.handed_out.for_signature(one, SUITE) is None
+        room.handed_out.note(one, SUITE, given, signature=True)
+        assert given is await room.handed_out.for_list(other, SUITE)
+        assert await room.handed_out.for_list(Client("192.0.2.2"), SUITE) is None
+        room.handed_out.note(other, SUITE, given)
+        assert await room.handed_out.for_list(other, SUITE) is None
+        room.clock.advance(60)
+
+
+async def test_for_list__signature_long_ago(room: Room) -> None:
+    """A list that is asked for later is the present one."""
+    client = Client("192.0.2.1")
+    room.handed_out.note(client, SUITE, FORMER, signature=True)
+    room.clock.advance(5)
+
+    assert await room.handed_out.for_list(client, SUITE) is None
+
+
 def test_note__is_bounded(room: Room) -> None:
     """Neither a connection nor all clients together can fill the memory."""
     client = Client("192.0.2.1")
     for number in range(module._SUITES + 5):
         room.handed_out.note(client, replace(SUITE, path=f"{number}/"), PRESENT)
     for number in range(module._CLIENTS + 5):
-        room.handed_out.note(Client(f"client {number}"), SUITE, PRESENT)
+        room.handed_out.note(Client(f"client {number}"), SUITE, PRESENT, signature=True)
 
     assert module._SUITES == len(client.handed_out)
     assert replace(SUITE, path="0/").key not in client.handed_out
-    assert module._CLIENTS == len(room.handed_out._by_name)
+    assert module._CLIENTS == len(room.handed_out._by_name) == len(room.handed_out._signed_first)

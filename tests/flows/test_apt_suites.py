@@ -331,6 +331,28 @@ async def test_suite__signature_of_the_list_that_was_given(origin: Origin, make_
     assert before.release["Release.gpg"] == signature.body
 
 
+async def test_suite__signature_before_its_list(origin: Origin, make_clocked: MakeClocked, clock: SteppedClock) -> None:
+    """Whoever asks for the signature first gets one pair, too, also if it was given another one minutes ago."""
+    archive = Archive(origin, inline=False)
+    running = await start(make_clocked, origin)
+    seen, published = [], [archive.publish(ONE).release]
+
+    async with client(running) as apt:
+        await pair(apt, archive)
+    clock.advance(120)
+    async with client(running) as apt:
+        for number in (1, 2):
+            published.append(archive.publish(TWO, modified=LATER + 1000 * number).release)
+            signature = await apt.get(archive.url(archive.folder + "Release.gpg"))
+            archive.publish(ONE, modified=LATER + 1000 * number + 500)
+            clock.advance(1)
+            listing = await apt.get(archive.url(archive.folder + "Release"))
+            seen.append({"Release": listing.body, "Release.gpg": signature.body})
+            clock.advance(120)
+
+    assert published[1:] == seen
+
+
 @pytest.mark.parametrize("root", ["/cuda/x86_64/", "/"])
 async def test_suite__flat(origin: Origin, make_proxy: MakeProxy, root: str) -> None:
     """A flat repository is a suite in one folder, asked for with or without the dot that apt puts into the path."""
