@@ -137,6 +137,10 @@ class Unsettled(UpstreamError):
     reason = "unsettled"
 
 
+class SnapshotForgotten(Unsettled):
+    """The Release file that an apt client has is not known here any more. Only the client can help, by a new one."""
+
+
 class TooLarge(UpstreamError):
     """An index page or metadata file is larger than the limit. Package files have no limit."""
 

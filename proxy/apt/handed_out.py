@@ -14,7 +14,7 @@ from proxy.apt import paths
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.suites import Snapshot
 from proxy.bounded import Bounded
-from proxy.errors import Unsettled
+from proxy.errors import SnapshotForgotten
 from proxy.model import Client
 from proxy.ports import Clock
 
@@ -61,7 +61,7 @@ class HandedOut:
         return name if self._clock.monotonic() - when < _LIFE else None
 
     async def snapshot(self, client: Client, suite: ArchiveAddress) -> Snapshot | None:
-        """The snapshot that the client was given. Raises Unsettled if that is not known any more."""
+        """The snapshot that the client was given. Raises SnapshotForgotten if that is not known any more."""
         return await self._snapshot(client, suite, self.name(client, suite))
 
     async def for_signature(self, client: Client, suite: ArchiveAddress) -> Snapshot | None:
@@ -99,7 +99,7 @@ class HandedOut:
                 return snapshot
         if client.shared or suite.key not in client.handed_out:  # perhaps it was another client that was given it
             return None
-        raise Unsettled("The Release file that this client has is not known any more. Fetch it again.")
+        raise SnapshotForgotten("The Release file that this client has is not known any more. Fetch it again.")
 
     async def snapshot_or_present(self, client: Client, suite: ArchiveAddress) -> Snapshot | None:
         """The snapshot whose indexes the client is to get: the one that it was given, else the present one."""

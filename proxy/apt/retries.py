@@ -2,6 +2,9 @@
 
 apt takes an error without a body for final, and one with a body for a hiccup: it goes on without the lists that it
 asked for. So `proxy.web.error_responses` answers without a body, and the service retries here before it does.
+
+A request ends here before apt's own limit. Who could have a kept copy waits for less: when a host says nothing,
+`Patience` is told, so that nobody waits for it until the request ends.
 """
 
 from __future__ import annotations
@@ -14,8 +17,16 @@ from typing import TypeVar
 
 from proxy.address_text import authority
 from proxy.bounded import Bounded
+from proxy.cache.freshness import Patience
 from proxy.cache.single_flight import SingleFlight
-from proxy.errors import Unsettled, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import (
+    SnapshotForgotten,
+    Unsettled,
+    UpstreamBroken,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from proxy.ports import Clock, Upstream
 
 T = TypeVar("T")
@@ -44,11 +55,12 @@ class Retries:
     Of hosts, those that were given up, and when each gave something last (monotonic seconds); the oldest first.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 the ports, a setting, and what tests set
         self,
         upstream: Upstream,
         clock: Clock,
         retries: int,
+        patience: Patience,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         limit: float = _LIMIT,
     ) -> None:
@@ -57,6 +69,7 @@ class Retries:
         self._upstream = upstream
         self._clock = clock
         self._retries = retries
+        self._patience = patience
         self._sleep = sleep
         self._waits: SingleFlight[None] = SingleFlight()
         self._given_up: Bounded[str, _GivenUp] = Bounded(_HOSTS)
@@ -73,7 +86,8 @@ class Retries:
         given_up = self._given_up.get(host)
         if given_up is not None and given_up.until <= began:
             given_up = None
-        silent = given_up is not None and given_up.silent
+        # Since then it may have answered a look that went on: then it is slow, and who has a copy waits for it.
+        silent = given_up is not None and given_up.silent and self._patience.silent(url)
         limit = asyncio.timeout(min(self._limit, _SILENT) if silent else self._limit)
         try:
             async with limit:
@@ -94,6 +108,8 @@ class Retries:
         for tried in range(self._retries + 1):
             try:
                 found = await ask()
+            except SnapshotForgotten:
+                raise
             except _PASSING as error:
                 wait = _FIRST * 2**tried
                 if isinstance(error, UpstreamThrottled):
@@ -115,6 +131,8 @@ class Retries:
         host = authority(url)
         if self._gave.get(host, float("-inf")) >= since and self._upstream.heard(url):  # not all from the cache
             silent = False
+        if silent:
+            self._patience.ran_out(url)
         self._given_up[host] = _GivenUp(self._clock.monotonic() + _GIVEN_UP, silent)
 
     async def _wait(self, seconds: float) -> None:

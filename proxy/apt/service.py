@@ -7,6 +7,7 @@ its class gets the snapshot of its suite and opens the file. Release files come 
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -40,13 +41,15 @@ from proxy.errors import (
     NotFound,
     Offline,
     ParentOffline,
+    SnapshotForgotten,
     Unsettled,
     UpstreamDenied,
     UpstreamError,
+    UpstreamTimeout,
     WrongBytes,
 )
 from proxy.events import UpstreamFailed
-from proxy.model import Kind, Outcome, Site
+from proxy.model import Entry, Kind, Outcome, Site
 from proxy.ports import Clock, Observer, Store, Upstream
 
 _CONFIRMED = frozenset({Outcome.MISS, Outcome.SHARED, Outcome.REVALIDATED})  # by upstream, just now
@@ -98,7 +101,9 @@ class AptArchives:
             policy,
         )
         self._private = PrivateArchives(policy, downloads)
-        self._retries = Retries(upstream, clock, policy.retries)
+        self._revalidator = revalidator
+        self._patience = patience
+        self._retries = Retries(upstream, clock, policy.retries, patience)
 
     def forecasts(self) -> ArchiveForecasts:
         """What tells a person what a request would come to."""
@@ -210,7 +215,7 @@ class AptArchives:
         """The snapshot whose list the client was given, and whose signature it asks for; None if it has no list yet."""
         try:
             return await self._handed_out.for_signature(query.client, suite)
-        except Unsettled:
+        except SnapshotForgotten:
             with suppress(NotFound):  # perhaps the disk lost the signature, and upstream has the pair
                 await self._snapshots.present(suite, ReleaseForm.DETACHED, site)
             return await self._handed_out.for_signature(query.client, suite)
@@ -229,11 +234,13 @@ class AptArchives:
             snapshot = await self._handed_out.snapshot_or_present(query.client, suite)
             if snapshot is not None and (listed := path.removeprefix(suite.path)) in snapshot.release.files:
                 return await self._listed(query, suite, snapshot, listed)
+        kept = self._store.find(document_key(query.target))
         for suite in likely if fetch_release else ():
             try:
-                snapshot = await self._handed_out.snapshot_or_present(query.client, suite) or await self._first(suite)
+                snapshot = await self._handed_out.snapshot_or_present(query.client, suite)
+                snapshot = snapshot or await self._first(suite, kept)
             except UpstreamError:
-                if self._store.find(document_key(query.target)) is None:
+                if kept is None:
                     raise
                 break
             if snapshot is not None and (listed := path.removeprefix(suite.path)) in snapshot.release.files:
@@ -296,12 +303,21 @@ class AptArchives:
             "Upstream is between two states: this index is not the one that the Release file lists. Try again."
         )
 
-    async def _first(self, suite: ArchiveAddress) -> Snapshot | None:
-        """The snapshot of a suite that nobody asked for yet; None where upstream has no Release file there."""
-        for form in ReleaseForm:
-            with suppress(NotFound):
-                return (await self._snapshots.present(suite, form, self._policy.site_of(suite)))[0]
-        return None
+    async def _first(self, suite: ArchiveAddress, kept: Entry | None) -> Snapshot | None:
+        """The snapshot of a suite that nobody asked for yet; None where upstream has no Release file there.
+
+        Where the index is `kept` on its own, a client waits no longer than for that. Raises an UpstreamError.
+        """
+        seconds = self._revalidator.patience(suite.url, kept, exact=True) if kept is not None else None
+        try:
+            async with asyncio.timeout(seconds):
+                for form in ReleaseForm:
+                    with suppress(NotFound):
+                        return (await self._snapshots.present(suite, form, self._policy.site_of(suite)))[0]
+                return None
+        except TimeoutError:
+            self._patience.ran_out(suite.url)
+            raise UpstreamTimeout("The archive is slow to say whether it has a Release file.") from None
 
 
 def _not_here(url: str, error: Offline) -> Offline:

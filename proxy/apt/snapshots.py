@@ -29,6 +29,7 @@ from proxy.ports import Clock, Observer, Store, Upstream
 _log = logging.getLogger(__name__)
 
 _PREPARATION = 10.0  # seconds that a client waits while the indexes of a new snapshot are fetched
+_LONGEST = 22.0  # seconds that it waits in all, so that it gets the present one before `retries` ends its request
 _AT_ONCE = 4  # indexes that are fetched at once
 
 
@@ -133,14 +134,15 @@ class Snapshots:
     ) -> tuple[Snapshot, Outcome]:
         """Wait for a look upstream as long as a client with a present snapshot should. Raises TimeoutError."""
         url = address_of(history, history.form.value)
+        worth = self._patience.worth(url, self._age(history))
         try:
-            return await self._flights.result(task, self._patience.worth(url, self._age(history)))
+            return await self._flights.result(task, worth)
         except TimeoutError:
             if not history.preparing:
                 self._patience.ran_out(url)
                 raise
         try:
-            return await self._flights.result(task, _PREPARATION)
+            return await self._flights.result(task, min(_PREPARATION, _LONGEST - worth))
         except TimeoutError:
             history.preparing = False  # nobody else needs to wait for as long
             raise

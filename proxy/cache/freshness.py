@@ -102,15 +102,18 @@ class Patience:
 
         0 if the host is known to be down, or said nothing while a client waited for it.
         """
-        host = authority(url)
-        if self._upstream.down(url) or self._clock.monotonic() < self._silent.get(host, 0.0):
+        if self._upstream.down(url) or self.silent(url):
             return 0.0
         by_age: float = max(_SECONDS, _WORTH * (max(age, 0.0) / _WEEK) ** (1 / 3))
-        return min(max(by_age, _PACES * self._paces.get(host, 0.0)), _MOST)
+        return min(max(by_age, _PACES * self._paces.get(authority(url), 0.0)), _MOST)
 
     def lost(self, url: str) -> bool:
         """Whether a client waited for the host of `url` in vain not long ago."""
         return self._clock.monotonic() < self._slow.get(authority(url), 0.0)
+
+    def silent(self, url: str) -> bool:
+        """Whether the host of `url` said nothing while a client waited for it, not long ago."""
+        return self._clock.monotonic() < self._silent.get(authority(url), 0.0)
 
     def ran_out(self, url: str) -> None:
         """A client waited for the host of `url` in vain."""

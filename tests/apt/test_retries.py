@@ -8,9 +8,11 @@ import pytest
 
 from proxy.apt import retries as module
 from proxy.apt.retries import Retries
+from proxy.cache.freshness import Patience
 from proxy.errors import (
     NotFound,
     PullthroughError,
+    SnapshotForgotten,
     TooLarge,
     Unsettled,
     UpstreamBroken,
@@ -31,10 +33,11 @@ class Trial:
 
     def __init__(self, *errors: PullthroughError, retries: int = 2) -> None:
         self.clock, self.upstream = HandClock(), MemoryUpstream()
+        self.patience = Patience(self.upstream, self.clock)
         self.slept: list[float] = []
         self.asked = 0
         self._errors = list(errors)
-        self.retries = Retries(self.upstream, self.clock, retries, self._sleep)
+        self.retries = Retries(self.upstream, self.clock, retries, self.patience, self._sleep)
 
     async def ask(self) -> str:
         self.asked += 1
@@ -121,11 +124,42 @@ async def test_run__in_vain() -> None:
 
 async def test_run__silence() -> None:
     """The client gets an error in time when upstream sends nothing."""
-    retries = Retries(MemoryUpstream(), HandClock(), 2, limit=0.01)
+    trial = Trial()
+    retries = Retries(trial.upstream, trial.clock, 2, trial.patience, limit=0.01)
     for _ in range(2):
         with pytest.raises(UpstreamTimeout, match="sends nothing"):
             await retries.run(URL, asyncio.Event().wait)
     await retries.close()
+
+
+async def test_run__silent_host_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody with a kept copy waits for a silent host. Once it answered it is waited for again, as for a slow one."""
+    monkeypatch.setattr(module, "_SILENT", 0.0)
+    trial = Trial()
+    retries = Retries(trial.upstream, trial.clock, 0, trial.patience, limit=0.2)
+    with pytest.raises(UpstreamTimeout):
+        await retries.run(URL, asyncio.Event().wait)
+    silent = trial.patience.worth(URL, 1e9)
+    trial.patience.answered(URL, trial.clock.monotonic() - 28)
+
+    assert (0.0, 20.0) == (silent, trial.patience.worth(URL, 1e9))
+    assert "it" == await retries.run(URL, arrives)
+
+
+async def test_run__forgotten() -> None:
+    """What only the client can help is no fault of the host: it is not tried again, and the host is not given up."""
+    trial = Trial(SnapshotForgotten("x"))
+    await trial.outcome()
+    trial.fail(LOST)
+
+    assert ("it", [1.0]) == (await trial.outcome(), trial.slept)
+
+
+async def arrives() -> str:
+    """It comes in a moment."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return "it"
 
 
 @pytest.mark.parametrize("heard", [False, True])
@@ -134,17 +168,12 @@ async def test_run__silent_is_one_file_only(monkeypatch: pytest.MonkeyPatch, hea
     monkeypatch.setattr(module, "_SILENT", 0.0)
     trial = Trial()
     trial.upstream.heard_urls |= {URL} if heard else set()
-    retries = Retries(trial.upstream, trial.clock, 0, limit=0.2)
+    retries = Retries(trial.upstream, trial.clock, 0, trial.patience, limit=0.2)
     waiting = asyncio.create_task(retries.run(URL, asyncio.Event().wait))
     await asyncio.sleep(0)
     await retries.run(f"{URL}/other", trial.ask)
     with pytest.raises(UpstreamTimeout):
         await waiting
-
-    async def arrives() -> str:
-        for _ in range(5):
-            await asyncio.sleep(0)
-        return "it"
 
     (further,) = await asyncio.gather(retries.run(URL, arrives), return_exceptions=True)
 

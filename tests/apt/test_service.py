@@ -9,19 +9,21 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.apt import retries, snapshots
 from proxy.apt.addresses import ArchiveAddress
 from proxy.apt.indexes import document_key
 from proxy.apt.policy import Policy
 from proxy.apt.service import AptArchives
+from proxy.cache import freshness, revalidation
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
-from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamUnreachable, WrongBytes
+from proxy.errors import NotAllowed, NotFound, Unsettled, UpstreamTimeout, UpstreamUnreachable, WrongBytes
 from proxy.events import UpstreamFailed
 from proxy.model import Client, Kind, Outcome, Query, Span
 from tests.apt.conftest import OLD, SUITE, World, beside, content, inline, listing, settle
 from tests.archive import deb, signed
 from tests.cache.conftest import sha256
-from tests.memory_upstream import Scripted
+from tests.memory_upstream import Gate, Scripted
 
 PATH = "main/binary-amd64/Packages.gz"
 DEMO = deb("demo")
@@ -372,3 +374,74 @@ async def test_dates(world: World, archives: AptArchives) -> None:
 
     assert release.last_modified != index.last_modified == kept.last_modified
     assert (True, True) == (release.dated, kept.dated)
+
+
+@pytest.mark.parametrize("order", [("new", "kept"), ("kept", "new", "kept")])
+async def test_release__silent_archive(world: World, monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]) -> None:
+    """An archive that accepts and says nothing takes no kept suite away, whichever of its suites is asked for first."""
+    if order[0] == "kept":
+        monkeypatch.setattr(freshness, "_WORTH", 0.1)
+        monkeypatch.setattr(freshness, "_SECONDS", 0.1)
+    monkeypatch.setattr(retries, "_SILENT", 1.0)  # less than a kept suite is worth
+    archives = world.service(Policy(window=10.0))
+    world.put("InRelease", inline({PATH: ONE}))
+    await ask(archives, below("InRelease"))
+    world.clock.advance(86_400)
+    addresses = {"kept": below("InRelease"), "new": replace(SUITE, path="debian/dists/new/InRelease")}
+    gate = Gate()
+    for address in addresses.values():
+        world.upstream.on(address.url, Scripted(gate=gate))
+
+    outcomes: list[Outcome | type[Exception]] = []
+    for name in order:
+        monkeypatch.setattr(archives._retries, "_limit", 0.1 if name == "new" else retries._LIMIT)
+        try:
+            outcomes.append((await ask(archives, addresses[name])).outcome)
+        except UpstreamTimeout as error:
+            outcomes.append(type(error))
+    await archives.close()
+
+    assert [Outcome.STALE if name == "kept" else UpstreamTimeout for name in order] == outcomes
+
+
+async def test_release__slow_preparation(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of a kept suite is given that before its request ends, however long the indexes of the next one take."""
+    assert freshness._MOST < snapshots._LONGEST < retries._LIMIT
+    monkeypatch.setattr(freshness, "_SECONDS", 0.1)
+    monkeypatch.setattr(snapshots, "_LONGEST", 0.2)
+    monkeypatch.setattr(snapshots, "_PREPARATION", 2 * retries._LIMIT)
+    archives = world.service(Policy(window=10.0))
+    monkeypatch.setattr(archives._retries, "_limit", 5.0)
+    world.put("InRelease", inline({PATH: ONE}))
+    world.put(PATH, ONE)
+    for path in ("InRelease", PATH):
+        await ask(archives, below(path))
+    await settle(world)
+    world.put("InRelease", inline({PATH: TWO}, date=OLD + 1), modified=OLD + 1)
+    world.upstream.on(below(PATH).url, Scripted(TWO, gate=Gate()))
+    world.clock.advance(10)
+
+    shown = await ask(archives, below("InRelease"))
+    await archives.close()
+
+    assert Outcome.STALE is shown.outcome
+
+
+async def test_index__silent_archive_without_a_release_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an archive that says nothing the kept index is served, though a Release file is looked for first."""
+    monkeypatch.setattr(freshness, "_SECONDS", 0.1)
+    monkeypatch.setattr(revalidation, "_LEAST", 0.1)
+    archives = world.service(Policy(window=10.0))
+    monkeypatch.setattr(archives._retries, "_limit", 5.0)
+    world.put(PATH, ONE)
+    await ask(archives, below(PATH))
+    await settle(world)
+    world.clock.advance(60)
+    gate = Gate()
+    for path in ("InRelease", "Release", PATH):
+        world.upstream.on(below(path).url, Scripted(gate=gate))
+
+    shown = await ask(archives, below(PATH))
+    await archives.close()
+
+    assert (Outcome.STALE, ONE) == (shown.outcome, await content(world, shown.body))

@@ -107,7 +107,9 @@ def test_worth__host_that_takes_its_time(upstream: MemoryUpstream, clock: HandCl
     slow = patience.worth(OTHER, 0)
     patience.ran_out(URL)
     silent = patience.worth(OTHER, 0)
+    assert [True, False] == [patience.silent(url) for url in (OTHER, ELSEWHERE)]
     patience.answered(URL, asked)
+    assert not patience.silent(OTHER)
 
     assert (6.0, 0.0, 6.0) == (slow, silent, patience.worth(OTHER, 0))
     assert 0.0 == patience.seconds(OTHER)
