@@ -112,9 +112,7 @@ class Responder:
         finally:
             if isinstance(body, Passthrough):
                 await body.close()
-        if answer.keep_alive:
-            exchange.connection.answer_written()
-        return AlreadySent(answer.status, keep_alive=answer.keep_alive)
+        return await _sent(exchange, answer)
 
     async def send_projects(self, exchange: Exchange, projects: ProjectStream) -> AlreadySent:
         """Pass a list of all projects through, its links made relative."""
@@ -130,7 +128,7 @@ class Responder:
             raise
         finally:
             await projects.close()
-        return AlreadySent(answer.status, keep_alive=answer.keep_alive)
+        return await _sent(exchange, answer)
 
     def send_short(self, transport: asyncio.Transport, head: bytes, blob: Blob, start: int, end: int) -> int:
         """Send a short part of a stored file without leaving the event loop; the transport's buffer must be empty.
@@ -289,6 +287,16 @@ class Responder:
 
     def _head(self, answer: Plan) -> bytes:
         return answer.head(self._clock.now())
+
+
+async def _sent(exchange: Exchange, answer: Plan) -> AlreadySent:
+    """The end of an answer. Raises ConnectionError when the client does not take the last one of its connection."""
+    if answer.keep_alive:
+        exchange.connection.answer_written()
+    else:
+        # asyncio closes a connection only once its buffer is empty, however long that takes.
+        await exchange.connection.flushed()
+    return AlreadySent(answer.status, keep_alive=answer.keep_alive)
 
 
 @contextlib.asynccontextmanager

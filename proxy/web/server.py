@@ -208,27 +208,34 @@ class ClientConnection(web.RequestHandler):
 
         Raises ConnectionError when the client is gone, or took nothing for the idle limit.
         """
-        transport = self.transport
-        if transport is not None and transport.get_write_buffer_size():
-            try:
-                await self._drained(transport)
-            except TimeoutError:
-                reset(transport)
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            await self._drain_helper()
         if self.transport is None or self.transport.is_closing():
             raise ConnectionResetError("The client closed the connection.")
         return self.transport
 
-    async def _drained(self, transport: asyncio.Transport) -> None:
-        """Wait until the transport's buffer is empty. Raises TimeoutError if the client takes nothing."""
-        while True:
+    async def _drain_helper(self) -> None:
+        """Wait until the transport's buffer is empty. aiohttp calls it, too, behind each answer that it writes itself.
+
+        Raises ConnectionError when the connection broke, or the client took nothing for the idle limit: it is reset.
+        """
+        # Never cancelled: whoever waits next waits for the same end.
+        drained = self._loop.create_task(super()._drain_helper())
+        drained.add_done_callback(_look_at)
+        while (transport := self.transport) is not None:
             before = _held_back(transport)
-            try:
-                async with asyncio.timeout(self._keepalive_timeout):
-                    # Not cancelled: the next wait is for the same end.
-                    return await asyncio.shield(self._drain_helper())
-            except TimeoutError:
-                if not operating_system.fewer(before, _held_back(transport)):
-                    raise
+            if (await asyncio.wait((drained,), timeout=self._keepalive_timeout))[0]:
+                return drained.result()
+            if not operating_system.fewer(before, _held_back(transport)):
+                reset(transport)
+                break
+        raise ConnectionResetError("The client closed the connection.")
+
+
+def _look_at(drained: asyncio.Task[None]) -> None:
+    """Whoever waited may have been cancelled: that the connection broke is no defect, and not to be logged as one."""
+    if not drained.cancelled():
+        drained.exception()
 
 
 def _held_back(transport: asyncio.Transport) -> int | None:

@@ -37,6 +37,8 @@ class Tunnels:
 
         Raises what `open` raises, before anything was sent; ConnectionError when one side breaks its connection.
         """
+        # asyncio tells a new protocol nothing of what was written before it: the tunnel would not know that it waits.
+        await exchange.connection.flushed()
         host = await self.open(to)
         with _ending(host):
             client = exchange.connection.leave_http()

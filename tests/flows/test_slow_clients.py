@@ -60,6 +60,41 @@ async def test_reads_nothing__of_many_answers(
         assert body == await response.read()
 
 
+_CLOSE, _OLD = "HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.0\r\n\r\n"
+_STAYS = "HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "rest", "times"),
+    [
+        ("/metrics", _STAYS, 20),
+        ("/api/v1/openapi.json", _STAYS, 20),
+        ("{file}", _CLOSE, 1),
+        ("{file}", _OLD, 1),
+    ],
+    ids=["pages of the program", "its API", "a file, then the end", "by HTTP/1.0"],
+)
+async def test_reads_nothing__of_what_aiohttp_ends(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, target: str, rest: str, times: int
+) -> None:
+    """A client is reset as well where the library waits for it: behind its own answers, and before it closes."""
+    package = wheel("demo", "1.0", padding=200 << 10)
+    origin.publish(package)
+    running = await make_proxy(origin.url, serve={"idle_timeout": 0.3})
+    file = f"/pypi/packages/{package.filename}"
+    async with http.get(running.url + file) as response:
+        await response.read()
+    parts = urlsplit(running.url)
+    with socket.socket() as sock:
+        # The system holds little for it then, so that what it does not take waits in the program.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 300)
+        sock.connect((parts.hostname or "", parts.port or 0))
+        sock.sendall(f"GET {target.format(file=file)} {rest}".encode() * times)
+
+        assert await asyncio.to_thread(_hung_up, sock)
+
+
 def _read_slowly(address: tuple[str, int], asked: bytes, most: int) -> int:
     """Ask, and take a little at a time, then all that comes, up to `most` bytes. Gives how many came."""
     with socket.socket() as sock:

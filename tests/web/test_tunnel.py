@@ -15,7 +15,7 @@ from proxy.events import Event, Tunnelled
 from proxy.model import Query
 from proxy.upstream.tunnel_connections import HostPort, Streams
 from proxy.web.answer_plan import Framing
-from proxy.web.responses import Exchange
+from proxy.web.responses import AlreadySent, Exchange
 from proxy.web.server import ClientConnection, Server, reset
 from proxy.web.tunnel import Tunnels
 
@@ -37,6 +37,7 @@ class Bed:
     hosts: asyncio.Queue[Streams] = field(default_factory=asyncio.Queue)
     idle_timeout: float = 30.0
     ways: list[Streams] = field(default_factory=list)  # the program's connections to the host
+    answer: bytes = b""  # to anything but a CONNECT
 
     async def open(self, to: HostPort) -> Streams:
         """Connect to the host."""
@@ -48,6 +49,9 @@ class Bed:
         """What the edge does with a CONNECT."""
         connection = request.protocol
         assert isinstance(connection, ClientConnection)
+        if request.method != "CONNECT":
+            (await connection.flushed()).write(self.answer)
+            return AlreadySent(200, keep_alive=True)
         tunnels = Tunnels(self.open, self.idle_timeout, self.events.append)
         try:
             return await tunnels.carry(
@@ -172,6 +176,19 @@ async def test_carry__slow_reader(bed: Bed, reader: str) -> None:
     await sending
     await leave(client)
     assert PIECES * len(PIECE) == total
+
+
+async def test_carry__behind_an_answer(bed: Bed) -> None:
+    """What the client has not taken of an answer goes first; the tunnel's own bytes wait for it."""
+    bed.answer = PIECE * 256
+    client = await asyncio.open_connection("127.0.0.1", bed.port)
+    client[1].write(b"GET / HTTP/1.1\r\nHost: files.example\r\n\r\n" + CONNECT)
+    assert bed.answer == await client[0].readexactly(len(bed.answer))
+    assert ESTABLISHED == await client[0].readexactly(len(ESTABLISHED))
+    host = await bed.hosts.get()
+    await leave(client)
+    await leave(host)
+    await bed.ended.wait()
 
 
 @pytest.mark.parametrize("leaver", ["client", "host"])
