@@ -125,6 +125,7 @@ def _authority(origin: str) -> str:
 async def _body(request: web.BaseRequest) -> bytes:
     if (request.content_length or 0) > MOST:
         raise _too_long()
+    _invite(request)
     body = bytearray()
     try:
         async with asyncio.timeout(_SECONDS):
@@ -135,6 +136,13 @@ async def _body(request: web.BaseRequest) -> bytes:
     except TimeoutError as error:
         raise ActionRefused(HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time.") from error
     return bytes(body)
+
+
+def _invite(request: web.BaseRequest) -> None:
+    """Have the body sent, if the client waits for a word (RFC 9110 §10.1.1): what its head said is right."""
+    waits = request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1)
+    if waits and not request.content.is_eof() and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def _too_long() -> ActionRefused:

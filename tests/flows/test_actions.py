@@ -201,6 +201,60 @@ async def test_post__refused_by_its_head(proxy: Running, head: str, status: byte
     assert 1 == answer.count(b"HTTP/1.")
 
 
+async def test_post__waits_for_a_word(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
+    """A client that sends its body only when it is told to (RFC 9110 §10.1.1) is told so, and its wish is done."""
+    running = await make_proxy(origin.url)
+    package = await _kept(running, http, origin)
+    _make_token(running.store.folder)
+    body = json.dumps({"do": "pin", "files": [package.sha256]}).encode()
+    reader, writer = await _begun(running, f"Content-Length: {len(body)}")
+
+    told = await reader.readuntil(b"\r\n\r\n")
+    writer.write(body)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+    assert b"HTTP/1.1 100 Continue\r\n\r\n" == told
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("field", "status"),
+    [
+        ("Origin: http://evil.example", b"403"),
+        ("Content-Type: text/plain", b"415"),
+        ("Content-Length: 999999999", b"413"),
+        ("Content-Length: 0", b"400"),
+    ],
+)
+async def test_post__waits_for_a_word_in_vain(proxy: Running, field: str, status: bytes) -> None:
+    """What the head says is wrong: the answer is the final one, and the body is not wanted."""
+    reader, writer = await _begun(proxy, field)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert 1 == answer.count(b"HTTP/1.")
+
+
+async def _begun(running: Running, *fields: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A wish whose head was sent, and nothing of its body."""
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    usual = {
+        "Host": "localhost",
+        "Content-Type": "application/json",
+        "Content-Length": "5",
+        "Authorization": f"Bearer {_TOKEN}",
+        "Expect": "100-continue",
+    } | dict(field.split(": ") for field in fields)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in usual.items())
+    writer.write(f"POST /api/v1/stored HTTP/1.1\r\n{lines}\r\n".encode())
+    return reader, writer
+
+
 @pytest.mark.parametrize(("path", "allowed"), [("/api/v1/stored", "GET, HEAD, POST"), ("/api/v1/now", "GET, HEAD")])
 async def test_options__what_goes_there(proxy: Running, http: aiohttp.ClientSession, path: str, allowed: str) -> None:
     """No other site's page may send a request there; who asks is told the methods."""
