@@ -21,6 +21,7 @@ from proxy.errors import BadTarget
 from proxy.model import Query
 
 _SECURE = "HTTPS"  # in place of a host: the archive is fetched by https, as users of apt-cacher-ng write it
+_SCHEMES = frozenset(f"{scheme}:" for scheme in PORTS)
 _PATH_LIMIT = 2048  # bytes, decoded
 # What stands for itself in a segment (RFC 3986 §3.3), except the plus sign, which S3-like stores read as a space.
 _USUAL = "/:@!$&'()*,;="
@@ -112,9 +113,19 @@ def prefix(address: ArchiveAddress) -> str:
 
 def _address(first: str, rest: str) -> ArchiveAddress:
     scheme, host = "http", first
+    if first.lower() in _SCHEMES:
+        raise BadTarget(
+            "An archive's address on the cache is /<host>/<path>, or /HTTPS///<host>/<path> where the archive has "
+            "https: no http:// or https:// is in front of the host."
+        )
     if first == _SECURE:
         scheme = "https"
         host, _, rest = rest.lstrip("/").partition("/")
+    if "@" in host:
+        raise BadTarget(
+            "The address has credentials in front of the archive's host. Leave them out: an [[archive]] of the "
+            "settings has them, or apt's auth.conf."
+        )
     return ArchiveAddress(scheme, _host(host, scheme), *_path(rest))
 
 

@@ -53,7 +53,10 @@ def parse(raw_path: str, mounts: Container[str]) -> Target:
         raise BadTarget("The address is not a plain path that begins with a slash.")
     mount, slash, path = checked(address_text.decoded(raw_path[1:], slashes=True)).partition("/")
     if mount not in mounts:
-        raise NotFound("There is no index at this address. An [[upstream]] of the settings adds one, by its mount.")
+        raise NotFound(
+            "There is no index at this address: an [[upstream]] of the settings adds one, by its mount. "
+            "An archive for apt is at /<host>/<path>."
+        )
     if not slash:
         raise NotFound("The address of an index ends in a slash.")
     first, _, behind = path.partition("/")

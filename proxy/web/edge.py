@@ -234,9 +234,9 @@ class Edge:
     ) -> web.StreamResponse:
         address = record.archive
         if address is None:
-            as_proxy = request.method == "CONNECT" or record.path == "-"
-            # pip shows the reason phrase, and no body.
-            return error_response(error, in_status_line=as_proxy or isinstance(error, NotHere))
+            # apt and pip show the reason phrase, and no body: it says what is wrong with a line of their settings.
+            shown = record.mount == "-" or record.agent.name == "apt" or isinstance(error, NotHere)
+            return error_response(error, in_status_line=shown)
         # When an archive cannot be reached, a client that has an older copy goes on with it, as without a cache.
         final = not request.headers.get("If-Modified-Since") and self._archives.is_list(address)
         response = error_response(error, in_status_line=True, final=final)

@@ -88,6 +88,27 @@ def test_parse__malformed(target: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", ["/https://deb.example/a", "/http://deb.example/a", "/HTTP:/deb.example/a", "/https:/"]
+)
+def test_parse__whole_address(path: str) -> None:
+    """Somebody wrote the cache in front of an address as it is: the message has the form that is right."""
+    with pytest.raises(BadTarget, match="/HTTPS///<host>/<path> where the archive has https"):
+        parse(path)
+    with pytest.raises(BadTarget, match="/HTTPS///<host>/<path> where the archive has https"):
+        parse_proxied(f"http:/{path}")
+
+
+@pytest.mark.parametrize(
+    "path", ["/me:s3cret@deb.example/a", "/s3cret@deb.example/a", "/HTTPS///me:s3cret@deb.example/a"]
+)
+def test_parse__password(path: str) -> None:
+    """In prefix form apt sends nothing of it as credentials, so it would be lost: the message has where it belongs."""
+    with pytest.raises(BadTarget, match=r"auth\.conf") as caught:
+        parse(path)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "target", ["https://deb.example/a", "ftp://deb.example/a", "deb.example/a", "http://a@/c", "http://@"]
 )
 def test_parse_proxied__malformed(target: str) -> None:

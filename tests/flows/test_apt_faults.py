@@ -338,6 +338,27 @@ async def test_error__shown_by_apt(archive: Archive, running: Running, http: aio
         assert (403, True) == (answer.status, "apt.paths" in (answer.reason or ""))
 
 
+@pytest.mark.parametrize(
+    ("target", "status", "words"),
+    [
+        ("/https://deb.example/debian/dists/stable/InRelease", "400", "/HTTPS///<host>/<path>"),
+        ("http://https://deb.example/debian/dists/stable/InRelease", "400", "/HTTPS///<host>/<path>"),
+        ("/HTTPS///me:s3cret@deb.example/debian/dists/stable/InRelease", "400", "auth.conf"),
+        ("/debian/dists/stable/InRelease", "404", "/<host>/<path>"),
+        ("/deb.example/debian/../InRelease", "400", "two dots"),
+        ("/deb.example/debian/InRelease#x", "400", "number sign"),
+    ],
+)
+async def test_mistyped__shown_by_apt(make_proxy: MakeProxy, target: str, status: str, words: str) -> None:
+    """Of a source that names no archive, apt shows what is wrong with it."""
+    running = await make_proxy("https://index.example/")
+
+    answer = await send(running.url, f"GET {target} HTTP/1.1\r\nHost: cache\r\nConnection: close\r\n\r\n".encode())
+
+    assert status == answer.status
+    assert words in answer.head.splitlines()[0]
+
+
 async def test_missing__nothing_is_remembered(archive: Archive, make_proxy: MakeProxy) -> None:
     """With a window of 0 what upstream did not have is asked again by the next client."""
     running = await start(make_proxy, archive.origin)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from proxy.errors import NotAllowed, UpstreamUnreachable
+from proxy.errors import NotAllowed, NotFound, UpstreamUnreachable
 from proxy.events import Event, Served
 from proxy.model import Outcome
 from proxy.web.edge import Edge
@@ -32,7 +32,9 @@ class Failing:
         raise self.error
 
 
-async def asked(error: BaseException, path: str = "/pypi/simple/demo/") -> tuple[bytes, list[Event]]:
+async def asked(
+    error: BaseException, path: str = "/pypi/simple/demo/", agent: str = "pip/26.0"
+) -> tuple[bytes, list[Event]]:
     """All that a client gets whose request meets `error`, and what was counted."""
     events: list[Event] = []
     nothing: Any = None
@@ -49,7 +51,8 @@ async def asked(error: BaseException, path: str = "/pypi/simple/demo/") -> tuple
     port = cast("asyncio.Server", site._server).sockets[0].getsockname()[1]
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: cache\r\nConnection: close\r\n\r\n".encode())
+        fields = f"Host: cache\r\nUser-Agent: {agent}\r\nConnection: close"
+        writer.write(f"GET {path} HTTP/1.1\r\n{fields}\r\n\r\n".encode())
         answer = await reader.read()
         writer.close()
     finally:
@@ -68,6 +71,21 @@ async def test_handle__known_error(error: Exception, status: int) -> None:
     (served,) = events
     assert isinstance(served, Served)
     assert (status, Outcome.ERROR, "pypi") == (served.status, served.outcome, served.upstream)
+
+
+@pytest.mark.parametrize(
+    ("path", "agent", "line"),
+    [
+        ("/pypi/simple/demo/", "pip/26.0", b"HTTP/1.1 404 Not Found\r\n"),
+        ("/pypi/simple/demo/", "Debian APT-HTTP/1.3 (3.0.3)", b"HTTP/1.1 404 Not Found (not this)\r\n"),
+        ("/other/simple/demo/", "pip/26.0", b"HTTP/1.1 404 Not Found (There is no index at this address: "),
+    ],
+)
+async def test_handle__reason_phrase(path: str, agent: str, line: bytes) -> None:
+    """It has the text of an error where a line of somebody's settings may be wrong, and wherever apt asks."""
+    answer, _ = await asked(NotFound("not this"), path, agent)
+
+    assert answer.startswith(line)
 
 
 @pytest.mark.parametrize("error", [ValueError("a defect"), ConnectionResetError("gone")])
