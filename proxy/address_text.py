@@ -25,6 +25,9 @@ LAST_PORT = 65535
 _SEGMENT_LIMIT = 255  # bytes, decoded: the longest file name that clients' file systems take
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
+_ANY_SLASH = re.compile("(/|%2f)", re.IGNORECASE)
+_COLON, _AT = re.compile(":|%3a", re.IGNORECASE), re.compile("@|%40")
+_BEFORE_HOSTS = frozenset(("", "HTTPS", "~files", "+files"))  # segments of a path on the cache that a host may follow
 SLASH = "\\"  # stands for an encoded slash in a decoded path, where it parts no segments: no path may have a backslash
 # No decoded path may have these: a backslash, which some programs take for a slash, and control characters.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
@@ -120,6 +123,28 @@ def quoted(path: str, safe: str = "/") -> str:
     `SLASH` becomes an encoded slash.
     """
     return quote(path, safe=safe).replace("%5C", "%2F")
+
+
+def without_user(target: str) -> str:
+    """A request's target as a log may have it: what may be a user and a password is left out (RFC 3986 §3.2.1).
+
+    An address may stand in a path, well formed or not, and in a query, encoded once more.
+    """
+    if _AT.search(target) is None:
+        return target
+    path, mark, query = target.partition("?")
+    fields = [field.partition("=") for field in query.split("&")]
+    return _plain_hosts(path) + mark + "&".join("".join(map(_plain_hosts, field)) for field in fields)
+
+
+def _plain_hosts(text: str) -> str:
+    pieces = _ANY_SLASH.split(text)  # segments, and between them what parts them
+    for number in range(0, len(pieces), 2):
+        ends = [match.end() for match in _AT.finditer(pieces[number])]
+        user = pieces[number][: ends[-1]] if ends else ""
+        if _COLON.search(user) or (number and pieces[number - 2] in _BEFORE_HOSTS):
+            pieces[number] = pieces[number][len(user) :]
+    return "".join(pieces)
 
 
 def bounded(segments: Sequence[str], most: int) -> None:

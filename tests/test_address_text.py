@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.address_text import authority, bounded, bracketed, decoded, host, host_name, origin, parsed_host, unmapped
+from proxy.address_text import (
+    authority,
+    bounded,
+    bracketed,
+    decoded,
+    host,
+    host_name,
+    origin,
+    parsed_host,
+    unmapped,
+    without_user,
+)
 from proxy.errors import BadTarget
 
 
@@ -148,3 +159,44 @@ def test_bounded() -> None:
 def test_unmapped(given: str, expected: str) -> None:
     """As sockets give it, an address of IPv4 within IPv6 is one of IPv4."""
     assert expected == unmapped(given)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/HTTPS///me:s3cret@deb.example/debian/a", "/HTTPS///deb.example/debian/a"),
+        ("/HTTPS/me:s3cret@deb.example/a", "/HTTPS/deb.example/a"),
+        ("/me:s3cret@deb.example/a@1.deb", "/deb.example/a@1.deb"),
+        ("/s3cret@deb.example/a", "/deb.example/a"),
+        ("/http://me:s3cret@deb.example/a", "/http://deb.example/a"),
+        ("/pypi/~files/me:s3cret@deb.example:8080/a", "/pypi/~files/deb.example:8080/a"),
+        ("/pypi/~files/s3cret@deb.example/a", "/pypi/~files/deb.example/a"),
+        ("/pypi/https:/me:s3cret@deb.example/a", "/pypi/https:/deb.example/a"),
+        ("/me%3As3cret%40deb.example/a", "/deb.example/a"),
+        ("/HTTPS///me:s3cret%40deb.example@deb.example/a", "/HTTPS///deb.example/a"),
+        ("/HTTPS///:s3cret@", "/HTTPS///"),
+        ("/x?url=https://me:s3cret@a.example/b&c=d@e", "/x?url=https://a.example/b&c=d@e"),
+        ("/x?url=https%3a%2F%2fme%3as3cret%40a.example%2Fb", "/x?url=https%3a%2F%2fa.example%2Fb"),
+        ("/x?https://s3cret@a.example", "/x?https://a.example"),
+    ],
+)
+def test_without_user(target: str, expected: str) -> None:
+    """Who a person is, and their password, are in no log, wherever an address stands."""
+    assert expected == without_user(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/pypi/simple/demo/", "/deb.example:8080/debian/a", "/pypi/git/demo@v1:2/a.zip", "/x?a=b&c", "/x?", "/",
+        "/pypi/~files/git.example:3000/me/demo@1.0.tar.gz", "/x?a=b@c", "/pypi/~files/deb.example/@scope/a",
+    ],
+)  # fmt: skip
+def test_without_user__none(target: str) -> None:
+    """Anything else is logged as it is."""
+    assert target == without_user(target)
+
+
+def test_without_user__long() -> None:
+    """It takes no longer for what somebody made up to keep a pattern busy."""
+    assert "/" == without_user("/" + ":" * 8000 + "@" * 80)

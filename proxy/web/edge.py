@@ -100,11 +100,10 @@ class Edge:
         connection = request.protocol
         assert isinstance(connection, ClientConnection)
         connection.begin_request()
-        # An address in proxy form may hold a password, so it is logged only after it was read.
-        path = request.raw_path if request.raw_path.startswith("/") else "-"
         framing = Framing((request.version.major, request.version.minor), request.keep_alive)
         exchange = Exchange(connection, Query(None, request.method), framing, self._clock.monotonic())
         headers = request.headers
+        path = request_target.logged_unread(request.raw_path)
         record = _RequestRecord(exchange, path, agent=agent_of(headers), in_build=in_build(headers))
         try:
             return record.left(record.with_cors(await self._answer(request, record)), self._clock.monotonic())
@@ -146,7 +145,7 @@ class Edge:
         if request.method == "OPTIONS":
             return self._preflight(target, record)
         if isinstance(target, ArchiveTarget):
-            return await self._answer_archive(request, target.address, record)
+            return await self._answer_archive(request, target, record)
         page = await self._own_pages.answer(target.path, request)
         if page is not None:
             exchange.status, record.outcome = page.status, Outcome.HIT
@@ -172,10 +171,11 @@ class Edge:
         return await self._send(partial(self._foresight.answer, query), record)
 
     async def _answer_archive(
-        self, request: web.BaseRequest, address: ArchiveAddress, record: _RequestRecord
+        self, request: web.BaseRequest, target: ArchiveTarget, record: _RequestRecord
     ) -> web.StreamResponse:
+        address = target.address
         record.mount, record.archive = ARCHIVES, address
-        if request.raw_path.startswith("/") and self._archives.is_private(address):
+        if not target.proxied and self._archives.is_private(address):
             admission.check_browser_host(request.raw_path, request.headers, self._names)
         connection = record.exchange.connection
         query = query_of(request, address, client=connection.clients.client(connection.peer, request.headers))

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from proxy import address_text
 from proxy.address_text import PORTS, unmapped
 from proxy.apt import addresses
 from proxy.apt.addresses import ArchiveAddress
@@ -29,14 +30,15 @@ class OwnTarget:
     @property
     def logged(self) -> str:
         """The target as the access log has it."""
-        return f"{self.path}?{self.query}" if self.query else self.path
+        return address_text.without_user(f"{self.path}?{self.query}" if self.query else self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveTarget:
-    """A file of an apt archive."""
+    """A file of an apt archive. `proxied`: it is asked for as from a proxy, and not as a path on this cache."""
 
     address: ArchiveAddress
+    proxied: bool = False
 
     @property
     def logged(self) -> str:
@@ -70,7 +72,12 @@ def parse(
         host = unmapped(parts.hostname or "").removesuffix(".")
         if port != _HTTP or (host != _SECURE and (host == local_address[0] or host in names or _is_own(path, mounts))):
             return _origin(path)
-    return ArchiveTarget(addresses.parse_proxied(raw))
+    return ArchiveTarget(addresses.parse_proxied(raw), proxied=True)
+
+
+def logged_unread(raw: str) -> str:
+    """A target as the access log has it until it was read. In proxy form it may hold a password anywhere."""
+    return address_text.without_user(raw) if raw.startswith("/") else "-"
 
 
 def archive_addresses(

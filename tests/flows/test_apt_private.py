@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
+from tests import exchange
 from tests.archive import Archive, deb
 from tests.faults import redirect
 from tests.flows.apting import client
@@ -160,7 +162,10 @@ async def test_paths_and_agent(tmp_path: Path, archive: Archive) -> None:
 
 
 async def test_browsers__names_of_other_sites(tmp_path: Path, archive: Archive, http: aiohttp.ClientSession) -> None:
-    """A page on the internet whose name leads here reads nothing that the cache's own password opens."""
+    """A page on the internet whose name leads here reads nothing that the cache's own password opens.
+
+    Not even where it names the cache in proxy form. By the archive's own name a browser that has a proxy reads it.
+    """
     toml = entry(archive.origin, credentials='"env:CORP"')
     async with start(tmp_path, toml, CORP="me:s3cret") as running:
         url = running.url + archive.url(ROOT + PATHS[0])
@@ -168,3 +173,9 @@ async def test_browsers__names_of_other_sites(tmp_path: Path, archive: Archive, 
         async with http.get(url, headers=asked) as answer:
             assert 403 == answer.status
         assert 200 == (await get(http, url)).status
+
+        path, port = archive.url(ROOT + PATHS[0]), urlsplit(running.url).port
+        targets = (f"http://evil.example:{port}{path}", f"http://127.0.0.1:{port}{path}", f"http:/{path}")
+        lines = "HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: Mozilla/5.0\r\nConnection: close\r\n\r\n"
+        got = [await exchange.send(running.url, f"GET {target} {lines}".encode()) for target in targets]
+        assert ["403", "200", "200"] == [each.status for each in got]

@@ -295,6 +295,39 @@ async def test_absolute_form__with_a_password(
     assert "hunter2" not in logged.err + logged.out
 
 
+@pytest.mark.parametrize(
+    ("front", "status"),
+    [
+        ("/HTTPS///user:hunter2@", "400"),
+        ("/user:hunter2@", "400"),
+        ("/hunter2@", "400"),
+        ("/http://user:hunter2@", "400"),
+        ("/pypi/~files/user:hunter2@", "400"),
+        ("/pypi/simple/https://user:hunter2@", "302"),
+    ],
+)
+async def test_prefix_form__with_a_password(
+    make_proxy: MakeProxy,
+    origin: Origin,
+    http: aiohttp.ClientSession,
+    capsys: pytest.CaptureFixture[str],
+    front: str,
+    status: str,
+) -> None:
+    """Nor is one logged or shown where no address of the cache has one; the rest of the address is."""
+    proxy = await make_proxy(origin.url)
+    refused = await say(proxy, f"GET {front}evil.example/debian/x HTTP/1.1")
+    other = await say(proxy, f"PUT {front}evil.example/debian/x HTTP/1.1")
+    shown = [(await get(http, proxy.url + path, accept="text/html")).body for path in ("/api/v1/now", "/")]
+    await proxy.close()
+    logged = capsys.readouterr()
+    assert (status, "405") == (refused.status, other.status)
+    assert 2 == logged.err.count("evil.example/debian/x")
+    assert [status == "302"] * 2 == [b"evil.example/debian/x" in text for text in shown]
+    assert b"hunter2" not in b"".join((refused.head.encode(), refused.rest, other.rest, *shown))
+    assert "hunter2" not in logged.err + logged.out
+
+
 # Ranges
 
 

@@ -165,8 +165,15 @@ async def everything(http: aiohttp.ClientSession, running: Running, files: Origi
         for line in (
             "CONNECT files.invalid:443 HTTP/1.1",
             "GET http://user:client-s3cret@deb.invalid/debian/dists/stable/InRelease HTTP/1.1",
+            "GET /HTTPS///user:client-s3cret@deb.invalid/debian/dists/stable/InRelease HTTP/1.1",
+            "GET /user:client-s3cret@deb.invalid/debian/dists/stable/InRelease HTTP/1.1",
+            "GET /http://user:client-s3cret@deb.invalid/debian/dists/stable/InRelease HTTP/1.1",
+            "GET /house/~files/user:client-s3cret@deb.invalid/a.whl HTTP/1.1",
+            "GET /house/https://user:client-s3cret@deb.invalid/a.whl HTTP/1.1",
+            "GET /?url=https%3A%2F%2Fuser%3Aclient-s3cret%40deb.invalid%2F HTTP/1.1",
         )
     ]
+    got += [await get(http, f"{running.url}/{path}", accept="text/html") for path in ("", "api/v1/now")]
     return got
 
 

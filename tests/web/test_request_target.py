@@ -6,11 +6,18 @@ import pytest
 
 from proxy.apt.addresses import ArchiveAddress
 from proxy.errors import BadTarget, NotAllowed
-from proxy.web.request_target import ArchiveTarget, OwnTarget, archive_addresses, parse
+from proxy.web.request_target import ArchiveTarget, OwnTarget, archive_addresses, logged_unread, parse
 
 US = ("127.0.0.1", 3142)
 MOUNTS = {"pypi"}
 DEB = ArchiveTarget(ArchiveAddress("http", "deb.example", "debian/a.deb"))
+
+
+def _proxied(scheme: str, host: str, path: str) -> ArchiveTarget:
+    return ArchiveTarget(ArchiveAddress(scheme, host, path), proxied=True)
+
+
+PROXIED_DEB = _proxied("http", "deb.example", "debian/a.deb")
 
 
 @pytest.mark.parametrize(
@@ -24,14 +31,15 @@ DEB = ArchiveTarget(ArchiveAddress("http", "deb.example", "debian/a.deb"))
         ("HTTP://any.example:3142/%2e", OwnTarget("/%2e", "")),
         ("/deb.example/debian/a.deb", DEB),
         ("http://any.example:3142/deb.example/debian/a.deb", DEB),
-        ("http://deb.example/debian/a.deb", DEB),
-        ("http://deb.example:80/debian/a.deb", DEB),
-        ("http://u:p@deb.example/debian/a.deb", DEB),
-        ("http://HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
-        ("http://https///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
-        ("/HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
+        ("http://deb.example/debian/a.deb", PROXIED_DEB),
+        ("http://deb.example:80/debian/a.deb", PROXIED_DEB),
+        ("http://u:p@deb.example/debian/a.deb", PROXIED_DEB),
+        ("http://HTTPS///deb.example/a", _proxied("https", "deb.example", "a")),
+        ("http://https///deb.example/a", _proxied("https", "deb.example", "a")),
         ("/https/deb.example/a", OwnTarget("/https/deb.example/a", "")),
-        ("http://deb.example", ArchiveTarget(ArchiveAddress("http", "deb.example", ""))),
+        ("/HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
+        ("http://any.example:3142/HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
+        ("http://deb.example", _proxied("http", "deb.example", "")),
     ],
 )
 def test_parse(target: str, expected: OwnTarget | ArchiveTarget) -> None:
@@ -45,12 +53,12 @@ def test_parse(target: str, expected: OwnTarget | ArchiveTarget) -> None:
         ("http://127.0.0.1/anything", OwnTarget("/anything", "")),
         ("http://cache.example/pypi/simple/", OwnTarget("/pypi/simple/", "")),
         ("http://127.0.0.1/deb.example/debian/a.deb", DEB),
-        ("http://deb.example/debian/a.deb", DEB),
-        ("http://deb.example/4.x/a.deb", ArchiveTarget(ArchiveAddress("http", "deb.example", "4.x/a.deb"))),
-        ("http://deb.example/core:/a.deb", ArchiveTarget(ArchiveAddress("http", "deb.example", "core:/a.deb"))),
-        ("http://HTTPS///deb.example/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "a"))),
-        ("http://HTTPS///deb.example/4.x/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "4.x/a"))),
-        ("http://https///deb.example/4.x/a", ArchiveTarget(ArchiveAddress("https", "deb.example", "4.x/a"))),
+        ("http://deb.example/debian/a.deb", PROXIED_DEB),
+        ("http://deb.example/4.x/a.deb", _proxied("http", "deb.example", "4.x/a.deb")),
+        ("http://deb.example/core:/a.deb", _proxied("http", "deb.example", "core:/a.deb")),
+        ("http://HTTPS///deb.example/a", _proxied("https", "deb.example", "a")),
+        ("http://HTTPS///deb.example/4.x/a", _proxied("https", "deb.example", "4.x/a")),
+        ("http://https///deb.example/4.x/a", _proxied("https", "deb.example", "4.x/a")),
     ],
 )
 def test_parse__cache_at_port_80(target: str, expected: OwnTarget | ArchiveTarget) -> None:
@@ -72,9 +80,9 @@ def test_parse__what_else_the_cache_is_called(target: str) -> None:
         ("http://cache.example/pypi/simple/?x", OwnTarget("/pypi/simple/", "x")),
         (
             "http://cache.example:8080/debian/a.deb",
-            ArchiveTarget(ArchiveAddress("http", "cache.example:8080", "debian/a.deb")),
+            _proxied("http", "cache.example:8080", "debian/a.deb"),
         ),
-        ("http://deb.example/pypi/a.deb", ArchiveTarget(ArchiveAddress("http", "deb.example", "pypi/a.deb"))),
+        ("http://deb.example/pypi/a.deb", _proxied("http", "deb.example", "pypi/a.deb")),
     ],
 )
 def test_parse__published_port(target: str, expected: OwnTarget | ArchiveTarget) -> None:
@@ -84,7 +92,7 @@ def test_parse__published_port(target: str, expected: OwnTarget | ArchiveTarget)
 
 def test_parse__unix_socket() -> None:
     """Without an address of its own, the cache answers for archives in proxy form only."""
-    assert DEB == parse("http://deb.example/debian/a.deb", None, MOUNTS)
+    assert PROXIED_DEB == parse("http://deb.example/debian/a.deb", None, MOUNTS)
 
 
 @pytest.mark.parametrize("target", ["https://any.example:3142/", "https://deb.example/a", "ftp://deb.example/a"])
@@ -107,7 +115,30 @@ def test_parse__malformed(target: str) -> None:
 def test_logged() -> None:
     """The log has own addresses as they were sent, and archives in prefix form."""
     assert "/pypi/?q" == OwnTarget("/pypi/", "q").logged
-    assert "/deb.example/debian/a.deb" == DEB.logged
+    assert "/deb.example/debian/a.deb" == DEB.logged == PROXIED_DEB.logged
+
+
+@pytest.mark.parametrize(
+    ("raw", "logged"),
+    [
+        ("/HTTPS///me:s3cret@deb.example/a", "/HTTPS///deb.example/a"),
+        ("/pypi/?q", "/pypi/?q"),
+        ("http://me:s3cret@deb.example/a", "-"),
+        ("http://me:s3c/ret@deb.example/a", "-"),
+        ("me:s3cret@deb.example:443", "-"),
+    ],
+)
+def test_logged_unread(raw: str, logged: str) -> None:
+    """What cannot be read may have a password in an odd place: only a path is logged, and without it."""
+    assert logged == logged_unread(raw)
+
+
+def test_logged__without_a_password() -> None:
+    """An index has none of its own in an address, but somebody may have written one there."""
+    assert "/pypi/~files/files.example/a" == OwnTarget("/pypi/~files/me:s3cret@files.example/a", "").logged
+    assert (
+        "/api/v1/explain?url=https://a.example/" == OwnTarget("/api/v1/explain", "url=https://me:x@a.example/").logged
+    )
 
 
 def test_archive_addresses() -> None:
