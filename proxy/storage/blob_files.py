@@ -55,6 +55,7 @@ class BlobFiles:
         self._threads = threads
         self.locks = DigestLocks()  # also of those who bring many files at once
         self._numbers = count()
+        self._sweeping = asyncio.Lock()
 
     async def adopt(self, path: Path, sha256: str, size: int) -> Record:
         """Make a complete file a blob. The file stays where it is if there is a blob of this digest.
@@ -132,8 +133,14 @@ class BlobFiles:
     async def sweep(self) -> list[Record]:
         """Take in files that have no row. Reads names, and sizes of those only. Gives the blobs that have no file.
 
-        A few folders at a time, so that not all names are in memory at once. Raises StoreFull, StoreBroken.
+        A few folders at a time, so that not all names are in memory at once. One sweep after the other: each passes
+        over what is being worked on, and a second one would end before the first has taken in what it is looking at.
+        Raises StoreFull, StoreBroken.
         """
+        async with self._sweeping:
+            return await self._sweep()
+
+    async def _sweep(self) -> list[Record]:
         lost: list[Record] = []
         fronts = deque(f"{number:02x}" for number in range(256))
         while fronts:

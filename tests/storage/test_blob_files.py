@@ -108,6 +108,22 @@ async def test_sweep__few_names_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
         assert set(digests(store)) == {digest(body) for body in bodies[10:]}
 
 
+async def test_sweep__two_at_once(tmp_path: Path) -> None:
+    """Each ends when all is taken in, though two must not take in the same file: a start looks around by itself."""
+    bodies = [str(number).encode() for number in range(300)]
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        for body in bodies:
+            file_of(path, body).parent.mkdir(parents=True, exist_ok=True)
+            file_of(path, body).write_bytes(body)
+
+        async def missing_after_sweep() -> list[bytes]:
+            await store.sweep()
+            return [body for body in bodies if not store.has(digest(body))]
+
+        assert not any(await asyncio.gather(missing_after_sweep(), missing_after_sweep()))
+
+
 async def test_put__proved_once_in_a_run_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short body is not fsynced, and yet not proved again after each start: only a power cut takes some of it."""
     path, boot = tmp_path / "data", tmp_path / "boot"
