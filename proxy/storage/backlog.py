@@ -25,6 +25,7 @@ _MOST = 10_000  # changes that may wait
 _AGAIN = 1.0  # seconds between two tries
 _GATHER = 0.02  # seconds without a change after which those that wait are written together,
 _LONGEST = 0.25  # and seconds after the first of them, at the latest
+_DROPPED = 500  # blobs of which the rows are deleted in one transaction, about: a nearly full disk takes no long one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,8 +131,9 @@ class Backlog:
 
     def add(self, change: Change) -> int:
         """Let `change` be written after all that were added before. Gives its number, for `written`."""
-        self._waiting.append(change)
-        self._added += 1
+        pieces = _pieces(change)
+        self._waiting.extend(pieces)
+        self._added += len(pieces)
         if self._soon is None and not self._closed and (self._task is None or self._task.done()):
             self._latest = asyncio.get_running_loop().time() + _LONGEST
             self._watch()
@@ -199,7 +201,7 @@ class Backlog:
     async def _write(self) -> None:
         most = self._batch
         while self._waiting:
-            batch = list(islice(self._waiting, most))
+            batch = self._next(most)
             self._again.clear()
             _mark(batch, taken=True)
             try:
@@ -233,12 +235,32 @@ class Backlog:
             self._latest = asyncio.get_running_loop().time() + _LONGEST
             self._watch()
 
+    def _next(self, most: int) -> list[Change]:
+        """What is written in one transaction: the first `most` changes, fewer where they drop many blobs."""
+        batch: list[Change] = []
+        dropped = 0
+        for change in islice(self._waiting, most):
+            batch.append(change)
+            if isinstance(change, Dropped):
+                dropped += len(change.sha256s)
+                if dropped >= _DROPPED:
+                    break
+        return batch
+
     async def _pause(self) -> None:
         try:
             async with asyncio.timeout(_AGAIN):
                 await self._again.wait()
         except TimeoutError:
             pass
+
+
+def _pieces(change: Change) -> Sequence[Change]:
+    """A change as several that come to the same, where it drops many blobs."""
+    if isinstance(change, Dropped) and len(change.sha256s) > _DROPPED:
+        sha256s = change.sha256s
+        return [Dropped(sha256s[start : start + _DROPPED]) for start in range(0, len(sha256s), _DROPPED)]
+    return (change,)
 
 
 def _mark(batch: list[Change], *, taken: bool) -> None:

@@ -12,18 +12,17 @@ import sqlite3
 import time
 from collections.abc import Callable
 
-from diskcache import Timeout
-
 from proxy.errors import StoreBroken, StoreError, StoreFull
 
 _log = logging.getLogger(__name__)
 
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})  # of the process: files may be right
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# SQLite errors that do not mean corruption: of the disk, locking or memory.
+# SQLite errors that do not mean corruption: of the disk, locking, memory, or of how the database was asked.
 _NOT_DAMAGE = frozenset(
     {
         sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_ABORT,
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_NOMEM,
@@ -32,13 +31,18 @@ _NOT_DAMAGE = frozenset(
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_SCHEMA,
+        sqlite3.SQLITE_TOOBIG,
+        sqlite3.SQLITE_MISUSE,
+        sqlite3.SQLITE_NOLFS,
         sqlite3.SQLITE_AUTH,
     }
 )
 _CUT_SHORT = 522  # SQLITE_IOERR_SHORT_READ: pages are missing
 _QUIET = 60.0  # seconds between two log lines about the same component
 
-DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
+DISK_ERRORS = (OSError, sqlite3.Error)
 
 
 def to_store_error(error: Exception) -> StoreError:
@@ -47,9 +51,7 @@ def to_store_error(error: Exception) -> StoreError:
         if error.errno in _FULL:
             return StoreFull(f"The disk of the data folder is full: {error.strerror}. Free some space there.")
         return StoreBroken(f"The data folder cannot be used: {error.strerror}.")
-    if isinstance(error, Timeout) and isinstance(error.__context__, sqlite3.Error):
-        error = error.__context__  # diskcache calls every failure to begin a transaction a time-out
-    if isinstance(error, Timeout) or _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBroken("The index in the data folder is locked by another process. Close what has it open.")
     if _code(error) == sqlite3.SQLITE_FULL:
         return StoreFull("The disk of the data folder is full. Free some space there.")

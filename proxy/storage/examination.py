@@ -15,6 +15,8 @@ COMPANIONS = ("", "-wal", "-shm")  # what SQLite adds to the name of the databas
 
 _TIMEOUT = 5.0  # seconds that a start waits for another process that has the database locked
 _SMALL = 32 << 20  # bytes of a database that is examined before the first answer
+_SOUND = "ok"  # SQLite's word for it
+_UNREAD = "unable to get the page"  # what SQLite says of one where reading fails, for whatever reason
 
 
 def try_lock(path: Path) -> None:
@@ -51,16 +53,25 @@ class Examination:
         self._stopped = False
 
     def run(self) -> None:
-        """Raise sqlite3.Error if the database is corrupt, or if this was stopped. Blocks."""
+        """Raise sqlite3.Error if the database is corrupt, or if this was stopped. Blocks.
+
+        Where a page cannot be read it is tried again: a disk that failed once does not make a database corrupt.
+        """
         if not self._path.exists():
             return
+        verdict = self._verdict()
+        if _UNREAD in verdict:
+            verdict = self._verdict()
+        if verdict != _SOUND:
+            raise sqlite3.DatabaseError(verdict)
+
+    def _verdict(self) -> str:
         with contextlib.closing(sqlite3.connect(self._path, timeout=_TIMEOUT, isolation_level=None)) as connection:
             self._connection = connection
             if self._stopped:
-                return
+                return _SOUND
             ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
+            return str(verdict)
 
     def stop(self) -> None:
         """Have `run` end soon. From any thread."""

@@ -15,7 +15,7 @@ import math
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self, assert_never
 
@@ -108,7 +108,7 @@ class IndexDatabase(Cache):  # type: ignore[misc]
         `limit` is the bound of the store in bytes: the smaller it is, the less the database may take of it.
 
         A corrupt database is moved aside (`cache.db.damaged`). A large one is not read whole for that: `Examination`
-        does it later. Raises sqlite3.Error, OSError or diskcache.Timeout.
+        does it later. Raises sqlite3.Error or OSError.
         """
         path = directory / DATABASE
         try:
@@ -145,6 +145,23 @@ class IndexDatabase(Cache):  # type: ignore[misc]
             )
         except BaseException:
             self.close()
+            raise
+
+    @contextlib.contextmanager
+    def transact(self) -> Generator[None]:
+        """Write all that is done in the block, or none of it. One transaction is never inside another.
+
+        It takes the place of diskcache's. After an error of the disk SQLite has rolled back by itself; diskcache does
+        it once more, which fails. That error hides the one of the disk, and looks like a corrupt database.
+        """
+        connection = self._con
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
 
     def rebuild(self, blobs: Iterable[BlobRow], entries: Iterable[tuple[str, bytes, str]]) -> None:
@@ -325,7 +342,7 @@ class IndexDatabase(Cache):  # type: ignore[misc]
     def probe(self) -> None:
         """Write something, to see whether that works."""
         with self.transact():
-            self.set("probe", b"")
+            self._sql(_SAVE, ("probe", MODE_RAW, b"", None))
             self._sql("DELETE FROM Cache WHERE key = 'probe'")
 
     def bytes_on_disk(self) -> int:

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.storage.backlog import Backlog, Change, Forgotten, Saved, Used
+from proxy.storage.backlog import Backlog, Change, Dropped, Forgotten, Saved, Used
 from proxy.storage.index import IndexDatabase
 from proxy.storage.store import DiskStore
 from proxy.storage.threads import Threads
@@ -187,6 +188,30 @@ async def test_written__one_after_another(index: IndexDatabase) -> None:
     assert await backlog.written(numbers[2], 0.0)
     await threads.index(index.close)
     index.close()
+    await threads.close()
+
+
+async def test_add__many_that_are_dropped() -> None:
+    """The rows of thousands of blobs are deleted in several transactions, in order; who waits waits for the last."""
+    written: list[Sequence[Change]] = []
+
+    def write(changes: Sequence[Change]) -> dict[str, float]:
+        written.append(changes)
+        return {}
+
+    threads = Threads()
+    backlog = Backlog(write, 100, threads)
+    many = tuple(map(str, range(1_200)))
+    backlog.add(saved("before"))
+    number = backlog.add(Dropped(many))
+    backlog.add(saved("after"))
+    assert await backlog.written(number, 30.0)
+    await backlog.flush()
+    dropped = [[one.sha256s for one in changes if isinstance(one, Dropped)] for changes in written]
+
+    assert list(many) == [sha256 for pieces in dropped for piece in pieces for sha256 in piece]
+    assert all(sum(map(len, pieces)) <= 500 for pieces in dropped)
+    assert ["before", "after"] == [one.key for changes in written for one in changes if isinstance(one, Saved)]
     await threads.close()
 
 

@@ -13,6 +13,7 @@ import pytest
 from proxy.errors import BlobDamaged, StoreBroken
 from proxy.storage.store import DiskStore
 from tests.storage.disk import LARGE, adopt, digest, digests, entry, file_of, keep, opened, verify
+from tests.storage.vfs import FailingVfs
 
 SMALL = [b"body %d" % number for number in range(200)]
 
@@ -218,3 +219,21 @@ async def test_find__pickled_row(tmp_path: Path) -> None:
         assert list(store.keys("key 0")) == []
     async with opened(path) as store:
         assert "key 0" not in store.keys("")
+
+
+async def test_write__disk_that_fails_once(tmp_path: Path, failing_disk: FailingVfs) -> None:
+    """A page that could not be read for a moment is no damage: all entries stay, and the change is written again."""
+    path = tmp_path / "data"
+    await _fill(path)
+    async with opened(path) as store:
+        await store._threads.index(lambda: store._upkeep._index._sql("PRAGMA shrink_memory"))
+        failing_disk.reads = 1
+        await keep(store, "new", b"new")
+        await store.flush()
+
+        assert 0 == failing_disk.reads
+        assert not (path / "index" / "cache.db.damaged").exists()
+        assert len(SMALL) + 2 == len(store.keys(""))
+        assert store.healthy
+    async with opened(path) as store:
+        assert len(SMALL) + 2 == len(store.keys(""))

@@ -7,7 +7,6 @@ import logging
 import sqlite3
 
 import pytest
-from diskcache import Timeout
 
 from proxy.errors import StoreBroken, StoreFull
 from proxy.storage.disk_health import Component, DiskHealth, is_damage, to_store_error
@@ -32,13 +31,9 @@ def test_to_store_error__other_errors_of_the_system(number: int) -> None:
 
 
 def test_to_store_error__sqlite() -> None:
-    """SQLite's own codes are distinguished, below what diskcache calls a time-out too."""
+    """SQLite's own codes are distinguished."""
     assert isinstance(to_store_error(_sqlite(sqlite3.SQLITE_FULL)), StoreFull)
     assert "locked" in str(to_store_error(_sqlite(sqlite3.SQLITE_BUSY)))
-    assert "locked" in str(to_store_error(Timeout()))
-    late = Timeout()
-    late.__context__ = _sqlite(sqlite3.SQLITE_FULL)
-    assert isinstance(to_store_error(late), StoreFull)
     assert isinstance(to_store_error(_sqlite(sqlite3.SQLITE_CORRUPT)), StoreBroken)
 
 
@@ -47,6 +42,10 @@ def test_is_damage__codes() -> None:
     for code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, 522, sqlite3.SQLITE_CONSTRAINT):
         assert is_damage(_sqlite(code))
     for code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, 266):
+        assert not is_damage(_sqlite(code))
+    for code in (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISUSE):
+        assert not is_damage(_sqlite(code))
+    for code in (sqlite3.SQLITE_NOLFS, sqlite3.SQLITE_ABORT, 516):
         assert not is_damage(_sqlite(code))
     assert not is_damage(sqlite3.ProgrammingError("a mistake"))
 

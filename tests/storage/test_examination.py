@@ -10,6 +10,7 @@ import pytest
 
 from proxy.storage import examination
 from proxy.storage.examination import Examination
+from tests.storage.vfs import FailingVfs
 
 
 @pytest.fixture
@@ -44,6 +45,17 @@ def test_run__corrupt(database: Path) -> None:
     overwrite_page(database, "b")
 
     with pytest.raises(sqlite3.DatabaseError):
+        Examination(database).run()
+
+
+def test_run__disk_that_fails_once(database: Path, failing_disk: FailingVfs) -> None:
+    """A page that cannot be read for a moment is not a corrupt one; SQLite gives both as a finding."""
+    failing_disk.reads = 1
+    Examination(database).run()
+    assert 0 == failing_disk.reads
+
+    failing_disk.reads = 2
+    with pytest.raises(sqlite3.DatabaseError, match="unable to get the page"):
         Examination(database).run()
 
 

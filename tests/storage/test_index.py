@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from proxy import operating_system
 from proxy.storage.backlog import Adopted, Change, Dropped, Forgotten, Proved, Saved, Used, Verified
+from proxy.storage.disk_health import is_damage
 from proxy.storage.index import IndexDatabase
+from tests.storage.vfs import FailingVfs
 
 VALUE = "ab" + "0" * 62
 
@@ -75,6 +77,33 @@ def test_write__all_or_none(index: IndexDatabase) -> None:
         index.write([Saved("a", b"{}", VALUE, 0.0), Saved("b", b"{}", "\ud800", 0.0)])
 
     assert index.keys("") == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "cached", "code"), [("reads", 2048, 266), ("writes", 2048, sqlite3.SQLITE_FULL), ("writes", 10, 13)]
+)
+def test_write__disk_that_fails(tmp_path: Path, failing_disk: FailingVfs, failure: str, cached: int, code: int) -> None:
+    """Where SQLite rolls back by itself the error is that of the disk, and no sign of damage.
+
+    It may run out of room at the end, or in the middle, where memory does not hold what changes.
+    """
+    index, _, _ = IndexDatabase.open(tmp_path / "index", 1 << 30)
+    with closing(index):
+        index.write([Saved(f"{number}", b"x" * 300, f"{number:064x}", 0.0) for number in range(500)])
+    index, _, _ = IndexDatabase.open(tmp_path / "index", 1 << 30)
+    changes = [Dropped(tuple(f"{number:064x}" for number in range(0, 500, 2)))]
+    with closing(index):
+        index._sql(f"PRAGMA cache_size = {cached}")
+        index._sql("PRAGMA shrink_memory")
+        setattr(failing_disk, failure, 1)
+        with pytest.raises(sqlite3.OperationalError) as raised:
+            index.write(changes)
+
+        assert (0, code) == (getattr(failing_disk, failure), raised.value.sqlite_errorcode)
+        assert not is_damage(raised.value)
+        assert 500 == len(index.keys(""))
+        index.write(changes)
+        assert 250 == len(index.keys(""))
 
 
 def test_write__dropped_with_its_entries(index: IndexDatabase) -> None:
