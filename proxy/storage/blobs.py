@@ -45,7 +45,7 @@ class Blobs:
         """
         self._now = now
         self.pins = Pins() if pins is None else pins
-        self.kept: list[DigestSet] = []  # sha256 of what is not evicted for now
+        self.kept: list[DigestSet] = []  # sha256 of what stays for now, though it was unused long or has no name
         self.leased = 0  # bytes on disk of those that somebody reads
         self._folder = folder
         self._table = BlobTable()
@@ -210,13 +210,18 @@ class Blobs:
             if not pins or table.sha256(row) not in pins:
                 yield row
 
+    def needed(self, sha256: str) -> bool:
+        """Whether a blob has to stay for now: it is read, kept or pinned."""
+        record = self._records.get(sha256)
+        leased = record is not None and record.leases > 0
+        return leased or sha256 in self.pins or any(sha256 in kept for kept in self.kept)
+
     def evictable(self) -> Iterator[tuple[str, int]]:
-        """What is neither read, kept nor pinned, the longest unused first: sha256, bytes on disk. Of what is loaded."""
+        """What is not `needed`, the longest unused first: sha256, bytes on disk. Of what is loaded."""
         table = self._table
         for row in self._unpinned():
             sha256 = table.sha256(row)
-            record = self._records.get(sha256)
-            if (record is None or not record.leases) and not any(sha256 in kept for kept in self.kept):
+            if not self.needed(sha256):
                 yield sha256, footprint(table.size_of(row))
 
     def in_folder(self, front: str) -> list[str]:

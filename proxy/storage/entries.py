@@ -220,7 +220,7 @@ class Entries:
             record = self._blobs.get(sha256)
             if record is None or sha256 in self._named:
                 continue
-            if record.leases or record.used > since or sha256 in self._blobs.pins:
-                self._blobs.demote(record)  # somebody reads it, has just put it, or pinned it
+            if record.used > since or self._blobs.needed(sha256):
+                self._blobs.demote(record)  # somebody has just put it, or needs it
             else:
                 self._drop(record)

@@ -185,7 +185,7 @@ class Inventory:
 
     @contextmanager
     def holding(self, sha256s: DigestSet) -> Generator[None]:
-        """Keep these blobs from being evicted meanwhile."""
+        """Keep these blobs meanwhile: none is evicted, or deleted since its address has another body."""
         self._blobs.kept.append(sha256s)
         try:
             yield

@@ -133,6 +133,19 @@ async def test_export__what_is_exported_is_not_evicted(store: DiskStore, exports
     verifying.verify(tmp_path / "bundle")
 
 
+async def test_export__address_that_gets_another_body(store: DiskStore, exports: Exports, tmp_path: Path) -> None:
+    """The one that is exported stays until the tar is written, and is the next to be evicted then."""
+    await keep(store, PAGE, b"page")
+    async with exports.export(ExportWish()) as made:
+        await keep(store, PAGE, b"newer page")
+        await store.flush()
+        with (tmp_path / "bundle").open("wb") as file:
+            await made.write(TarOutlet(file.fileno()))
+
+    verifying.verify(tmp_path / "bundle")
+    assert sha256(b"page") == next(store._blobs.evictable())[0]
+
+
 @pytest.mark.parametrize("proved", [True, False])
 async def test_export__file_that_was_touched(store: DiskStore, exports: Exports, tmp_path: Path, proved: bool) -> None:
     """A large one is checked first, whether or not that was noticed before; it is said to try again."""
