@@ -114,17 +114,19 @@ class Running:
         await self._stack.aclose()
 
 
-async def start(
+async def start(  # noqa: PLR0913 the world around it, as far as it is another than usual
     settings: Settings,
     clock: Clock | None = None,
     credentials: Credentials | None = None,
     proxies: Proxies | None = None,
     log: TextIO | None = None,
+    *,
+    keep_all: bool = False,
 ) -> Running:
     """Build the parts from the inside out, and listen. `Running.close` closes them in the opposite order.
 
     `credentials`: for upstreams that require them; None: no request carries any. `proxies`: which requests go through
-    one; None: as the settings say. `log`: where the log goes; None: standard error.
+    one; None: as the settings say. `log`: where the log goes; None: standard error. `keep_all`: as of `open_store`.
 
     Raises PullthroughError (a library is missing, StoreRefused), OSError.
     """
@@ -152,7 +154,7 @@ async def start(
         observer = told.observer
 
         # The disk and the network.
-        store = closing(await open_store(settings.data, settings.disk, observer, clock))
+        store = closing(await open_store(settings.data, settings.disk, observer, clock, keep_all=keep_all))
         upstream = closing(
             NoUpstream()
             if settings.offline

@@ -55,11 +55,11 @@ def own_cache(settings: Settings, folder: Path, environ: Mapping[str, str]) -> G
     alone = _alone(settings, folder)
     credentials = KnownCredentials.find(settings, environ)  # they say whose pages count
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, _loop() as run:
-        running = run(app.start(alone, credentials=credentials, log=nowhere))
+        # The bound of who calls the verb need not be that of the cache.
+        running = run(app.start(alone, credentials=credentials, log=nowhere, keep_all=True))
         try:
             if isinstance(running.opened, PendingStore):
                 raise StoreBroken(f"The data folder {folder} cannot be used now. pullthrough verify says more.")
-            running.store.keep_all()  # the bound of who calls the verb need not be that of the cache
             usual = settings.public_url or f"http://{_HOST}:{settings.port}"
             yield alone.model_copy(update={"port": urlsplit(running.url).port, "public_url": usual})
         finally:

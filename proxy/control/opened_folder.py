@@ -69,8 +69,8 @@ class OpenedFolder:
             raise ControlError(f"There is no cache in {path} yet. Start one with: pullthrough setup")
         runner = asyncio.Runner()
         try:
-            store = runner.run(open_disk_store(path, limit, lambda _: None, MachineClock()))
-            store.keep_all()  # the bound of who calls the verb need not be that of the cache
+            # The bound of who calls the verb need not be that of the cache.
+            store = runner.run(open_disk_store(path, limit, lambda _: None, MachineClock(), keep_all=True))
         except BaseException:
             runner.close()
             raise

@@ -40,14 +40,16 @@ _FILES = 8  # that it may need
 _BODIES = 10_000  # that are deleted for it, at most
 
 
-async def open_store(path: Path, limit: int, observer: Observer, clock: Clock) -> DiskStore | PendingStore:
+async def open_store(
+    path: Path, limit: int, observer: Observer, clock: Clock, *, keep_all: bool = False
+) -> DiskStore | PendingStore:
     """The store on the data folder `path`, bounded to `limit` bytes; a pending one if it cannot be opened now.
 
-    Raises StoreRefused where only a person can help.
+    `keep_all`: as of `DiskStore.keep_all`. Raises StoreRefused where only a person can help.
     """
 
     async def opening() -> DiskStore:
-        return await open_disk_store(path, limit, observer, clock)
+        return await open_disk_store(path, limit, observer, clock, keep_all=keep_all)
 
     try:
         return await opening()
@@ -58,8 +60,10 @@ async def open_store(path: Path, limit: int, observer: Observer, clock: Clock) -
         return PendingStore(opening, error)
 
 
-async def open_disk_store(path: Path, limit: int, observer: Observer, clock: Clock) -> DiskStore:
-    """Open or create the data folder `path`, bounded to `limit` bytes.
+async def open_disk_store(
+    path: Path, limit: int, observer: Observer, clock: Clock, *, keep_all: bool = False
+) -> DiskStore:
+    """Open or create the data folder `path`, bounded to `limit` bytes. `keep_all`: as of `DiskStore.keep_all`.
 
     Raises StoreRefused where only a person can help, StoreFull or StoreBroken where it may be over in a moment.
     """
@@ -75,6 +79,8 @@ async def open_disk_store(path: Path, limit: int, observer: Observer, clock: Clo
         pins = await threads.files(Pins.read, folder.path)
         first = await threads.index(index.blobs, last=totals.place, most=FIRST)
         store = DiskStore(folder, index, totals, first, threads, limit, observer, pins)
+        if keep_all:
+            store.keep_all()
         await store.begin(clock.now(), complete=not damaged and totals.count > 0)
         store.resources = stack.pop_all()
         return store

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ _QUIET = 60.0  # seconds between two log lines that a file does not fit
 _FREE_MOST = 256 << 20  # bytes of the file system that are left to others, or one per cent of it if that is less
 _STEP = 8 << 20  # bytes that a download of unknown length reserves at once
 _FILES = 16  # files that the file system must be able to take before one more is begun
+_TOGETHER = 500  # blobs that are evicted at once where nobody waits for it
 
 
 @dataclass(slots=True)
@@ -55,13 +57,20 @@ class Ledger:
     promised: int = 0  # the part of it that is not written yet
     left_over: int = 0  # of downloads that broke off and may be resumed
     index: int = 0  # the database
+    surplus: int = 0  # what is above the bound and goes by and by, so that nobody waits for it
     bounded: bool = True  # False: nothing goes for the bound, and only for what the file system has left
 
     def shortage(self, blobs: int, need: int, free: int) -> int:
         """How many bytes must go before `need` more may be written. `free`: what the file system has to give."""
-        by_bound = blobs + self.reserved + self.left_over + self.index + need - self.limit if self.bounded else 0
+        # With a surplus, too, nothing comes in that is longer than the bound.
+        surplus = self.surplus if self.reserved + self.index + need <= self.limit else 0
+        by_bound = self.excess(blobs) + need - surplus if self.bounded else 0
         by_disk = need + self.promised - free
         return max(by_bound, by_disk, 0)
+
+    def excess(self, blobs: int) -> int:
+        """How many bytes all takes above the bound; below zero where it takes less."""
+        return blobs + self.reserved + self.left_over + self.index - self.limit
 
     def reserve(self, reservation: Reservation, size: int) -> None:
         """Let a download write `size` bytes more; fewer, if negative."""
@@ -133,6 +142,7 @@ class Space:
         self._deleting = 0  # bytes of files that are being deleted
         self._deleted = asyncio.Event()  # set when some of them are gone, and replaced
         self._logged_at = -_QUIET  # when it was logged that something does not fit
+        self._stopped = False
 
     def check_limit(self) -> None:
         """Raise StoreRefused where the database alone fills the bound: nothing would be stored, and all be evicted."""
@@ -194,6 +204,50 @@ class Space:
             self._deleting -= freed
             self._deleted.set()
             self._deleted = asyncio.Event()
+
+    def allow_surplus(self) -> None:
+        """Let what is above the bound stay until `shrink` evicts it: whoever needs room only waits for his own."""
+        self.ledger.surplus = max(self.ledger.excess(self._blobs.footprint), 0) if self.ledger.bounded else 0
+
+    async def shrink(self) -> None:
+        """Evict what is above the bound, since that was lowered or files were found, some at a time. Raises StoreError.
+
+        Ends soon after `stop`.
+        """
+        ledger = self.ledger
+        self.allow_surplus()
+        try:
+            while ledger.bounded and (excess := ledger.excess(self._blobs.footprint)) > 0 and not self._stopped:
+                records, names, freed = self._some(excess)
+                if not freed:
+                    return  # the rest is in use or pinned
+                await self._evict(records, names, "limit")
+                ledger.surplus = max(ledger.surplus - freed, 0)
+        finally:
+            if not self._stopped:
+                ledger.surplus = 0  # the bound holds, whatever there is
+
+    def _some(self, size: int) -> tuple[list[Record], list[str], int]:
+        """Some of what must go to free `size` bytes: as of `_choose`."""
+        names: list[str] = []
+        freed = 0
+        while self._left_over and freed < size:
+            names.append(next(iter(self._left_over)))
+            freed += self.take_left_over(names[-1])
+        records: list[Record] = []
+        for sha256, weight in list(islice(self._blobs.evictable(), _TOGETHER)):
+            if freed >= size:
+                break
+            if (record := self._blobs.get(sha256)) is not None:
+                records.append(record)
+                freed += weight
+        for record in records:
+            self._blobs.remove(record)
+        return records, names, freed
+
+    def stop(self) -> None:
+        """Have `shrink` end soon: what is left of the surplus goes after the next start."""
+        self._stopped = True
 
     async def grow_ahead(self, reservation: Reservation, size: int) -> None:
         """Reserve at least `size` bytes more, for a download whose length is not known. Raises as `reserve`."""

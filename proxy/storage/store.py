@@ -116,22 +116,26 @@ class DiskStore:
                     self._verifier.enqueue(sha256)
         self._upkeep.measure()
         self._space.check_limit()
+        self._space.allow_surplus()
         self._report()
         await self._upkeep.look_at_disk()
         self._rounds = asyncio.create_task(self._upkeep.run())
         self._verifying = asyncio.create_task(self._verifier.run())
-        if complete:
-            self._tasks.background(self._catch_up())
+        self._tasks.background(self._catch_up() if complete else self._space.shrink())
 
     async def _catch_up(self) -> None:
         """What a start leaves to do."""
         await self._loading.run()
+        with contextlib.suppress(StoreError):
+            await self._space.shrink()
         await self.sweep()
+        await self._space.shrink()  # what was found, too
 
     async def close(self) -> None:
         """Finish what was begun, write down what was used, and let go of the folder."""
         self._verifier.stop()
         self._loading.stop()
+        self._space.stop()
         self._rounds.cancel()
         await asyncio.gather(self._rounds, self._verifying, return_exceptions=True)
         await self._tasks.done()
@@ -143,7 +147,7 @@ class DiskStore:
             await self.resources.aclose()
 
     def keep_all(self) -> None:
-        """Evict nothing for the bound from now on: the folder may have been filled under a larger one."""
+        """Evict nothing for the bound: the folder may have been filled under a larger one. Before `begin`."""
         self._space.ledger.bounded = False
 
     async def flush(self) -> None:

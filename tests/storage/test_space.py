@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from proxy.errors import StoreBroken, StoreFull
 from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import DiskHealth
+from proxy.storage.pins import Pins
 from proxy.storage.record import Record
 from proxy.storage.space import Ledger, Reservation, Space, victims
 from tests.storage.disk import keep, opened
@@ -44,6 +45,15 @@ def test_shortage__of_the_bound() -> None:
 
     assert ledger.shortage(blobs=60, need=5, free=1000) == 0
     assert ledger.shortage(blobs=60, need=6, free=1000) == 1
+
+
+def test_shortage__with_a_surplus() -> None:
+    """What goes by and by does not count, but for what is longer than the bound."""
+    ledger = Ledger(limit=100, index=5, surplus=65)
+
+    assert ledger.shortage(blobs=160, need=0, free=1000) == 0
+    assert ledger.shortage(blobs=160, need=95, free=1000) == 95
+    assert ledger.shortage(blobs=160, need=96, free=1000) == 161
 
 
 def test_shortage__without_a_bound() -> None:
@@ -114,6 +124,62 @@ async def test_reserve__longer_than_bound_or_disk(tmp_path: Path, limit: int) ->
     with pytest.raises(StoreFull, match="too large"):
         await space.reserve(10**16)
     assert health.well
+
+
+async def test_shrink__nobody_waits_for_it(tmp_path: Path) -> None:
+    """What is above a bound that was lowered goes some at a time; who needs room makes it for himself."""
+    gate = asyncio.Event()
+    evicted: list[list[int]] = []
+
+    async def evict(records: Sequence[Record], _: Sequence[str], reason: str) -> None:
+        assert "limit" == reason
+        evicted.append([int(record.sha256[:8], 16) for record in records])
+        if len(records) > 1:
+            await gate.wait()
+
+    async def more() -> bool:
+        return False
+
+    blobs = Blobs(str(tmp_path), [(f"{number:08x}".ljust(64, "0"), 4096, None, number + 1.0) for number in range(3000)])
+    space = Space(tmp_path, 300 * 4096, blobs, more, evict, DiskHealth())
+    space.allow_surplus()
+    with pytest.raises(StoreFull):
+        await space.reserve(301 * 4096)
+    first = await space.reserve(4096)
+    shrinking = asyncio.create_task(space.shrink())
+    await asyncio.sleep(0)
+    second = await space.reserve(4096)
+
+    assert ([0], list(range(1, 501))) == (evicted[0], evicted[1])
+    assert (2, 2499, 2 * 4096) == (len(evicted), len(blobs), first.size + second.size)
+    gate.set()
+    await shrinking
+    assert list(range(2702)) == [number for some in evicted for number in some]
+    assert (0, 0) == (space.ledger.surplus, space.ledger.excess(blobs.footprint))
+    await space.reserve(4096)
+    assert [2702] == evicted[-1]
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+async def test_shrink__all_that_is_left_is_needed(tmp_path: Path, pinned: bool) -> None:
+    """Then it ends, and the bound holds: nothing more comes in."""
+
+    async def evict(*_: object) -> None:
+        raise AssertionError("all of it is needed")
+
+    async def more() -> bool:
+        return False
+
+    pins = Pins([f"{number:064x}" for number in range(3)] if pinned else ())
+    blobs = Blobs(str(tmp_path), [(f"{number:064x}", 4096, None, number + 1.0) for number in range(3)], pins=pins)
+    if not pinned:
+        for number in range(3):
+            blobs.acquire(f"{number:064x}")
+    space = Space(tmp_path, 2 * 4096, blobs, more, evict, DiskHealth())
+    await space.shrink()
+
+    with pytest.raises(StoreFull):
+        await space.reserve(4096)
 
 
 async def test_grow__waits_for_files_that_are_being_deleted(tmp_path: Path) -> None:

@@ -74,6 +74,29 @@ async def test_open__order_of_use_survives(tmp_path: Path, ahead: float) -> None
         assert [*expected, digest(b"new")] == digests(store)
 
 
+async def test_open__bound_that_was_lowered(tmp_path: Path) -> None:
+    """What is above it goes by itself, the longest unused first, also what is found without a row."""
+    path = tmp_path / "data"
+    bodies = [b"%d" % number for number in range(3000)]
+    async with opened(path) as store:
+        assert await store.put_all([(digest(body).value, body) for body in bodies])
+        limit = store._blobs.footprint // 10
+    limit += (path / "index" / "cache.db").stat().st_size + (1 << 20)
+    for number in range(200):
+        stray = file_of(path, b"stray %d" % number)
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_bytes(b"stray %d" % number)
+
+    async with opened(path, limit) as store:
+        await store._tasks.settled()
+        there = [file_of(path, body).exists() for body in bodies]
+        assert (False, True) == (there[0], there[-1])
+        assert there == sorted(there)
+        assert there == [store.has(digest(body)) for body in bodies]
+        assert not any(file_of(path, b"stray %d" % number).exists() for number in range(200))
+        assert store._space.ledger.excess(store._blobs.footprint) <= 0
+
+
 async def test_open__folders_are_private(tmp_path: Path) -> None:
     """What is stored is for this user only."""
     path = tmp_path / "data"
