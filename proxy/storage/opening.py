@@ -16,10 +16,12 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from itertools import islice
 from pathlib import Path
 
+from proxy import operating_system
 from proxy.errors import BlobDamaged, StoreError, StoreRefused
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Clock, Observer, Spool
 from proxy.storage import blob_files
+from proxy.storage import spool as spool_files
 from proxy.storage.disk_health import DISK_ERRORS, to_store_error
 from proxy.storage.folder import DataFolder, unusable
 from proxy.storage.index import IndexDatabase
@@ -72,7 +74,7 @@ async def open_disk_store(
         stack.callback(folder.lock.release)
         threads = Threads()
         stack.push_async_callback(threads.close)
-        index, totals, damaged = await _open_index(folder, limit, threads)
+        index, totals, damaged = await _open_index(folder, limit, threads, clock.now())
         stack.callback(index.close)  # each thread has a connection of its own
         stack.push_async_callback(threads.index, index.close)
         index.set_busy_timeout(_PATIENCE)
@@ -87,18 +89,20 @@ async def open_disk_store(
     raise AssertionError("unreachable")
 
 
-async def _open_index(folder: DataFolder, limit: int, threads: Threads) -> tuple[IndexDatabase, Totals, bool]:
+async def _open_index(
+    folder: DataFolder, limit: int, threads: Threads, now: float
+) -> tuple[IndexDatabase, Totals, bool]:
     """What `IndexDatabase.open` gives. Raises StoreRefused where only a person can help, StoreFull, StoreBroken.
 
-    On a full disk some bodies, whichever, are deleted for the room that the database needs to be opened: a disk that
-    others filled must not make a restart forget all that is stored.
+    On a full disk downloads that broke off, then some bodies, whichever, are deleted for the room that the database
+    needs to be opened: a disk that others filled must not make a restart forget all that is stored. `now`: wall time.
     """
     for again in (True, False):
         try:
             return await asyncio.wrap_future(threads.submit_index(IndexDatabase.open, folder.index, limit))
         except DISK_ERRORS as error:
             full = await threads.files(_full, folder)
-            if again and full and await threads.files(_make_room, folder):
+            if again and full and await threads.files(_make_room, folder, now):
                 continue
             if full:
                 raise unusable(folder.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
@@ -113,7 +117,20 @@ def _full(folder: DataFolder) -> bool:
     return free < _NEEDED or files < _FILES
 
 
-def _make_room(folder: DataFolder) -> bool:
+def _make_room(folder: DataFolder, now: float) -> bool:
+    """Delete what is worth least until there is room: what no download can resume, then the others, then bodies.
+
+    False if there was nothing of it.
+    """
+    left_over = spool_files.clear(folder.spool, now, operating_system.boot_id())
+    for name, _ in left_over:
+        if not _full(folder):
+            break
+        spool_files.delete(folder.spool, [name])
+    return not _full(folder) or _delete_bodies(folder) or bool(left_over)
+
+
+def _delete_bodies(folder: DataFolder) -> bool:
     """Delete bodies that are not pinned until there is room. False if there were none.
 
     `BlobFiles.sweep` notices rows without a file.

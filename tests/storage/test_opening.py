@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import BlobDamaged, StoreError, StoreRefused
-from proxy.model import Blob
+from proxy.model import Blob, Validator
+from proxy.ports import SpoolState
 from proxy.storage.opening import PendingStore, open_store
 from tests.storage.disk import PLENTY, FixedClock, adopt, digest, entry, keep, locked, opened, usable
 
@@ -244,3 +245,25 @@ async def test_open_store__full_with_what_is_stored(tiny: Path) -> None:
                 assert os.pread(descriptor, 100_001, 0) == bodies[number]
     finally:
         await again.close()
+
+
+@pytest.mark.parametrize("rubbish", [True, False])
+async def test_open_store__full_with_what_downloads_left(tiny: Path, rubbish: bool) -> None:
+    """What nobody can resume goes first, then downloads that broke off: no body goes while there is some of that."""
+    path = tiny / "data"
+    bodies = [bytes([number]) * 100_000 for number in range(10)]
+    async with opened(path) as store:
+        for number, body in enumerate(bodies):
+            await adopt(store, f"{number}", body)
+        spool = await store.spool("whl", 1_200_000)
+        await spool.checkpoint(SpoolState(1_200_000, Validator('"1"'), ()))
+        await spool.write(0, [bytes(1_200_000)])
+        await spool.close(keep=True)
+    if rubbish:
+        (path / "spool" / "probe.tmp").write_bytes(bytes(1_200_000))
+    _fill(tiny / "ballast")
+
+    async with opened(path) as store:
+        await store.sweep()
+        assert all(store.has(digest(body)) for body in bodies)
+        assert rubbish == bool(store.inventory.broken_off)
