@@ -32,7 +32,7 @@ from proxy.storage.backlog import Adopted, Backlog, Dropped
 from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import Component
 from proxy.storage.folder import DataFolder
-from proxy.storage.record import Record
+from proxy.storage.record import Record, hidden
 from proxy.storage.threads import Threads
 from proxy.storage.verification import SYNCED_FROM, stamp_of
 from proxy.storage.writing import write_all
@@ -48,11 +48,15 @@ _TRIES = 5  # to make a file's folder
 class BlobFiles:
     """Changed on the event loop only."""
 
-    def __init__(self, folder: DataFolder, blobs: Blobs, backlog: Backlog, threads: Threads) -> None:
+    def __init__(
+        self, folder: DataFolder, blobs: Blobs, backlog: Backlog, threads: Threads, check: Callable[[str], None]
+    ) -> None:
+        """`check` has a blob checked that must not be served before."""
         self._folder = folder
         self._blobs = blobs
         self._backlog = backlog
         self._threads = threads
+        self._check = check
         self.locks = DigestLocks()  # also of those who bring many files at once
         self._numbers = count()
         self._sweeping = asyncio.Lock()
@@ -166,18 +170,24 @@ class BlobFiles:
         unknown = [sha256 for sha256 in there if sha256 not in self._blobs and not self.locks.held(sha256)]
         if unknown:
             with self.locks.hold(unknown):
-                found = await self._threads.files(_sizes, [(sha256, self._folder.blob(sha256)) for sha256 in unknown])
-                for sha256, size in found:
-                    self._blobs.add_found(sha256, size)
-                if found:
-                    rows = tuple((sha256, size, None, 0.0) for sha256, size in found)
-                    self._backlog.add(Adopted(rows, fsynced=False))
+                await self.take_in(unknown)
         lost = [record for sha256 in known if sha256 not in there and (record := self._blobs.get(sha256)) is not None]
         if not lost:
             return []
         await self._threads.files(self._folder.look)  # of a disk that is away, all seems to be gone
         gone = await self._threads.files(_missing, [self._folder.blob(record.sha256) for record in lost])
         return [record for record, missing in zip(lost, gone, strict=True) if missing]
+
+    async def take_in(self, sha256s: Iterable[str]) -> None:
+        """Make the files that are at the places of these digests blobs, which nobody proved. The caller holds them."""
+        found = await self._threads.files(_sizes, [(sha256, self._folder.blob(sha256)) for sha256 in sha256s])
+        for sha256, size in found:
+            self._blobs.add_found(sha256, size)
+            if hidden(size, None):
+                self._check(sha256)
+        if found:
+            rows = tuple((sha256, size, None, 0.0) for sha256, size in found)
+            self._backlog.add(Adopted(rows, fsynced=False))
 
 
 class DigestLocks:

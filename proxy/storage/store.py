@@ -34,7 +34,7 @@ from proxy.storage.lease import Lease
 from proxy.storage.loading import Loading
 from proxy.storage.many_bodies import ManyBodies
 from proxy.storage.pins import Pins
-from proxy.storage.record import Record, hidden
+from proxy.storage.record import Record
 from proxy.storage.short_spool import Memory, ShortSpool, short_spool
 from proxy.storage.space import Space
 from proxy.storage.spool import DiskSpool
@@ -70,8 +70,8 @@ class DiskStore:
         self._tasks = Tasks()
         self._blobs = Blobs(str(folder.index), pins=pins)
         self._backlog = Backlog(index.write, index.batch, threads)
-        self._files = BlobFiles(folder, self._blobs, self._backlog, threads)
         self._verifier = Verifier(folder, self._blobs, self._backlog, threads, self._drop)
+        self._files = BlobFiles(folder, self._blobs, self._backlog, threads, self._verifier.enqueue)
         self._loading = Loading(folder.index, index, self._blobs, threads, self._verifier.enqueue)
         self._loading.begin(totals, first)
         self._space = Space(folder.path, limit, self._blobs, self._loading.more, self._evict, threads.health)
@@ -111,9 +111,6 @@ class DiskStore:
             self._space.add_left_over(name, size)
         if not complete:
             await self.sweep()
-            for sha256, size, stamp, _ in self._blobs.rows():
-                if hidden(size, stamp):
-                    self._verifier.enqueue(sha256)
         self._upkeep.measure()
         self._space.check_limit()
         self._space.allow_surplus()

@@ -34,6 +34,8 @@ async def test_sweep__file_without_a_row(tmp_path: Path) -> None:
         (path / "index" / "sha256" / "zz").mkdir()
         (file_of(path, b"body").parent / "short").write_text("mine")
         (file_of(path, b"body").parent / ("0" * 62)).mkdir()
+        gate = threading.Event()
+        held = [store._threads._hashing.submit(gate.wait) for _ in range(2)]
 
         await store.sweep()
 
@@ -44,11 +46,25 @@ async def test_sweep__file_without_a_row(tmp_path: Path) -> None:
         with store.lease(blob) as descriptor:
             assert os.pread(descriptor, 100, 0) == b"left behind"
         assert store.blob(digest(LARGE)) is None
+        gate.set()
+        await asyncio.gather(*map(asyncio.wrap_future, held))
         assert await verify(store, digest(LARGE))
         assert store.blob(digest(LARGE)) is not None
         assert foreign.read_text() == "mine"
     async with opened(path) as store:
         assert store.blob(digest(LARGE)) is not None
+
+
+async def test_sweep__long_file_behind_a_start(tmp_path: Path) -> None:
+    """It is checked though nobody asks for it, and counts as stored then."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await keep(store, "a", b"body")
+    file_of(path, LARGE).parent.mkdir(exist_ok=True)
+    file_of(path, LARGE).write_bytes(LARGE)
+    async with opened(path) as store:
+        while not store.has(digest(LARGE)):
+            await asyncio.sleep(0.01)
 
 
 async def test_sweep__file_that_is_being_deleted(tmp_path: Path) -> None:
