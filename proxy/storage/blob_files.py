@@ -60,6 +60,7 @@ class BlobFiles:
         self.locks = DigestLocks()  # also of those who bring many files at once
         self._numbers = count()
         self._sweeping = asyncio.Lock()
+        self._stopped = False
 
     async def adopt(self, path: Path, sha256: str, size: int) -> Record:
         """Make a complete file a blob. The file stays where it is if there is a blob of this digest.
@@ -139,7 +140,7 @@ class BlobFiles:
 
         A few folders at a time, so that not all names are in memory at once. One sweep after the other: each passes
         over what is being worked on, and a second one would end before the first has taken in what it is looking at.
-        Raises StoreFull, StoreBroken.
+        Ends soon after `stop`. Raises StoreFull, StoreBroken.
         """
         async with self._sweeping:
             return await self._sweep()
@@ -147,13 +148,17 @@ class BlobFiles:
     async def _sweep(self) -> list[Record]:
         lost: list[Record] = []
         fronts = deque(f"{number:02x}" for number in range(256))
-        while fronts:
+        while fronts and not self._stopped:
             known = self._known_in(fronts)
             there = await self._threads.files(_names, self._folder.index / "sha256", list(known))
             fronts.extendleft(reversed(list(known)[len(there) :]))
             for front, names in there.items():
                 lost += await self._compare(known[front], names)
         return lost
+
+    def stop(self) -> None:
+        """Have sweeps end soon: a start looks at the names again."""
+        self._stopped = True
 
     def _known_in(self, fronts: deque[str]) -> dict[str, list[str]]:
         """Take the next folders, and give the blobs that are known of each."""

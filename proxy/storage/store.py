@@ -133,8 +133,10 @@ class DiskStore:
         self._verifier.stop()
         self._loading.stop()
         self._space.stop()
+        self._files.stop()
         self._rounds.cancel()
         await asyncio.gather(self._rounds, self._verifying, return_exceptions=True)
+        self._upkeep.note()  # whoever does not wait for the end of this program loses no use
         await self._tasks.done()
         self._upkeep.note()
         await self._backlog.flush(_CLOSING)

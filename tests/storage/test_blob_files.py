@@ -140,6 +140,32 @@ async def test_sweep__two_at_once(tmp_path: Path) -> None:
         assert not any(await asyncio.gather(missing_after_sweep(), missing_after_sweep()))
 
 
+async def test_stop__in_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of the program waits for the few folders that are being looked at, and for no others."""
+    monkeypatch.setattr(blob_files, "_TOGETHER", 3)
+    path = tmp_path / "data"
+    strays = [str(number).encode() for number in range(300)]
+    async with opened(path) as store:
+        for body in strays:
+            file_of(path, body).parent.mkdir(parents=True, exist_ok=True)
+            file_of(path, body).write_bytes(body)
+        await store.flush()
+        gate = threading.Event()
+        held = [store._threads.submit(gate.wait) for _ in range(4)]
+        sweeps = [asyncio.create_task(store.sweep()) for _ in range(2)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(closing, *sweeps, *map(asyncio.wrap_future, held))
+
+        assert 0 < len(digests(store)) < 100
+    async with opened(path) as store:
+        await store.sweep()
+        assert set(map(digest, strays)) == set(digests(store))
+
+
 async def test_put__proved_once_in_a_run_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short body is not fsynced, and yet not proved again after each start: only a power cut takes some of it."""
     path, boot = tmp_path / "data", tmp_path / "boot"
