@@ -170,7 +170,9 @@ class Sidecars:
         try:
             while self._waiting:
                 await self._quiet()
-                key = next(iter(self._waiting))
+                key = next(iter(self._waiting), None)
+                if key is None:
+                    break  # what waited was taken away meanwhile
                 unwritten = self._taken(key)
                 if unwritten is not None:
                     await self._write(key, unwritten)

@@ -198,6 +198,23 @@ async def test_write_soon__not_of_a_page_that_is_not_stored(store: MemoryStore, 
     assert store.find(KEY) is None
 
 
+async def test_write_soon__of_a_page_that_goes_meanwhile(store: MemoryStore, sidecars: Sidecars) -> None:
+    """Who waits for quiet may find that nothing is to be written any more."""
+    page = await page_of(store)
+    sidecars.write_soon(page, KEY, "", 1, lambda: (FACTS, b""))
+    await asyncio.sleep(0)
+    writer = sidecars._writer
+    assert writer is not None
+    await store.forget(page.key)
+    sidecars.write_soon(page, KEY, "", 1, lambda: (FACTS, b""))
+    await sidecars.settled()
+
+    assert (None, None) == (writer.exception(), store.find(KEY))
+    page = await page_of(store)
+    await write(sidecars, page)
+    assert b"body" == read(sidecars, page)
+
+
 async def test_write_soon__without_room(store: MemoryStore, sidecars: Sidecars) -> None:
     """A disk that takes nothing is no failure of anything."""
     page = await page_of(store)
