@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy import operating_system
+from proxy.errors import StoreError
 from proxy.storage import spool
 from proxy.storage.backlog import Adopted, Backlog, Dropped
 from proxy.storage.blobs import Blobs
@@ -99,13 +100,19 @@ class BlobFiles:
         """Let `work`, which is run by `run`, bring a file to its place and give its stamp, unless there is one."""
         await self.locks.free(sha256)
         before = self._blobs.get(sha256)
-        if before is not None:
-            if not before.hidden:
-                return before
-            self._blobs.remove(before)  # nobody knows whether it is right: this one is
+        if before is not None and not before.hidden:
+            return before
         self._backlog.refuse_if_full()
+        if before is not None:
+            self._blobs.remove(before)  # nobody knows whether it is right: this one is
         with self.locks.hold((sha256,)):
-            stamp = await run(work, self._folder.blob(sha256))
+            try:
+                stamp = await run(work, self._folder.blob(sha256))
+            except StoreError:
+                if before is not None:
+                    with contextlib.suppress(StoreError):
+                        await self.take_in((sha256,))
+                raise
             self._threads.health.worked(Component.FILES)
             record = Record(sha256, size, stamp, self._blobs.next_place())
             self._blobs.add(record)

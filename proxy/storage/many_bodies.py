@@ -14,6 +14,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from proxy.errors import StoreError
 from proxy.storage import blob_files
 from proxy.storage.backlog import Adopted, Backlog
 from proxy.storage.blob_files import PART, BlobFiles
@@ -60,6 +61,9 @@ class ManyBodies:
     async def _write(self, bodies: dict[str, bytes]) -> None:
         missing = [sha256 for sha256 in bodies if not self._is_here(sha256)]
         self._backlog.refuse_if_full()
+        doubtful = [record for sha256 in missing if (record := self._blobs.get(sha256)) is not None]
+        for record in doubtful:
+            self._blobs.remove(record)  # nobody knows whether it is right: the new one is
         with self._files.locks.hold(missing):
             stamps: list[str] = []
             try:
@@ -70,14 +74,14 @@ class ManyBodies:
                 self._add(
                     [(sha256, len(bodies[sha256]), stamp) for sha256, stamp in zip(missing, stamps, strict=False)]
                 )
+                if lost := [record.sha256 for record in doubtful if record.sha256 not in self._blobs]:
+                    with contextlib.suppress(StoreError):
+                        await self._files.take_in(lost)
 
     def _is_here(self, sha256: str) -> bool:
-        """Whether there is such a blob; one that nobody knows to be right makes way."""
+        """Whether there is such a blob that counts as stored."""
         before = self._blobs.get(sha256)
-        if before is not None and before.hidden:
-            self._blobs.remove(before)
-            return False
-        return before is not None
+        return before is not None and not before.hidden
 
     def _add(self, stored: Sequence[tuple[str, int, str]]) -> None:
         rows = []

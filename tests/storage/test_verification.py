@@ -8,6 +8,8 @@ import hashlib
 import os
 import resource
 import shutil
+import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,40 @@ async def test_adopt__in_place_of_a_doubtful_file(tmp_path: Path) -> None:
         assert await verify(store, digest(LARGE)) is True
 
 
+async def _put_all(store: DiskStore, _: str, body: bytes) -> None:
+    assert not await store.put_all([(digest(body).value, body)])
+
+
+@pytest.mark.parametrize("bring", [adopt, _put_all])
+@pytest.mark.parametrize("failure", ["the disk", "the index"])
+async def test_adopt__doubtful_file_and_a_disk_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bring: Callable[..., Awaitable[None]], failure: str
+) -> None:
+    """Where nothing takes its place, it stays with what names it, and is checked."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        blob = await _keep_large(store)
+        await store.flush()
+        os.utime(file_of(path, LARGE))
+        gate = threading.Event()
+        held = [store._threads._hashing.submit(gate.wait) for _ in range(2)]
+        with pytest.raises(BlobDamaged), store.lease(blob):
+            pass
+        with monkeypatch.context() as patch:
+            if failure == "the disk":
+                for call in ("replace", "rename"):
+                    patch.setattr(os, call, _failing)
+            else:
+                patch.setattr(store._backlog, "_most", 0)
+            await bring(store, "large", LARGE)
+        gate.set()
+        await asyncio.gather(*map(asyncio.wrap_future, held))
+
+        while not store.has(digest(LARGE)):
+            await asyncio.sleep(0.01)
+        assert store.find("large") == entry("large", LARGE)
+
+
 @pytest.mark.parametrize("pause", range(12))
 async def test_stop__while_a_file_is_checked(tmp_path: Path, pause: int) -> None:
     """Closing the store ends a check at whatever point: nothing stays open, and the file is not dropped for it."""
@@ -213,5 +249,5 @@ async def test_verify__file_that_cannot_be_read(
         assert store.has(known.digest) is right
 
 
-def _failing(_: int) -> None:
+def _failing(*_: object) -> None:
     raise OSError(errno.EIO, "Input/output error")
