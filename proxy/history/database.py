@@ -69,6 +69,7 @@ class HistoryFile:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA checkpoint_fullfsync = 1")  # on macOS, where an fsync does not reach the disk
             schema.prepare(connection)
         except BaseException:
             connection.close()

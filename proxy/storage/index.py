@@ -46,6 +46,7 @@ _SETTINGS = {
     "statistics": 0,
     "tag_index": 1,
     "sqlite_cache_size": 2048,  # pages, for each of the two connections
+    "sqlite_checkpoint_fullfsync": 1,  # on macOS, as bodies: an fsync leaves the bytes in the drive's own cache there
     "sqlite_journal_mode": "wal",
     "sqlite_mmap_size": 0,  # a mapped file that is cut short kills the process
     "sqlite_synchronous": 1,  # NORMAL: a power cut may take the last rows, never the order of them

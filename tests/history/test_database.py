@@ -56,6 +56,15 @@ def test_add__totals(tmp_path: Path, file: HistoryFile) -> None:
         assert [(1, "pypi", "file", 6, 4, 200, 20, 100, 120)] == connection.execute("SELECT * FROM totals").fetchall()
 
 
+def test_open__how_it_is_synced(file: HistoryFile) -> None:
+    """As the index; on macOS to the disk itself."""
+    found = [
+        file._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "checkpoint_fullfsync")
+    ]
+
+    assert [1, 1] == found
+
+
 def test_open__only_its_user_reads_it(tmp_path: Path, file: HistoryFile) -> None:
     """It has addresses of clients."""
     assert 0o600 == stat.S_IMODE((tmp_path / NAME).stat().st_mode)

@@ -7,6 +7,7 @@ import pickle
 import sqlite3
 import tempfile
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -208,3 +209,15 @@ def test_settings__nothing_is_culled(index: IndexDatabase) -> None:
     index.write([Saved(f"{number:05}", b"x" * 1000, f"tag {number}", 0.0) for number in range(3000)])
 
     assert len(index.keys("")) == 3000
+
+
+def test_settings__of_each_connection(index: IndexDatabase) -> None:
+    """SQLite has those that it takes: that of the event loop, and that of the thread which writes."""
+
+    def found(name: str) -> object:
+        return index._sql(f"PRAGMA {name}").fetchall()[0][0]
+
+    names = ("cache_size", "checkpoint_fullfsync", "journal_mode", "mmap_size", "synchronous")
+    with ThreadPoolExecutor(1) as other:
+        assert [2048, 1, "wal", 0, 1] == list(map(found, names)) == list(other.map(found, names))
+        other.submit(index.close).result()
