@@ -122,11 +122,11 @@ class BlobFiles:
     def delete(self, records: Sequence[Record], downloads: Sequence[str] = ()) -> Coroutine[Any, Any, None]:
         """Delete blobs that are not in memory any more, and left-over downloads. What is given must be awaited.
 
-        Their digests are locked, and their rows in the backlog, when this returns.
+        Their digests and names are locked, and their rows in the backlog, when this returns.
         """
         sha256s = tuple(record.sha256 for record in records)
         number = self._backlog.add(Dropped(sha256s)) if sha256s else 0
-        return self._delete(number, sha256s, downloads, self.locks.hold(sha256s))
+        return self._delete(number, sha256s, downloads, self.locks.hold((*sha256s, *downloads)))
 
     async def _delete(
         self,
@@ -203,7 +203,7 @@ class BlobFiles:
 
 
 class DigestLocks:
-    """Who works on the file of which digest. Changed on the event loop only."""
+    """Who works on the file of which digest; of a download that broke off, of which name. On the event loop only."""
 
     def __init__(self) -> None:
         self._held: dict[str, asyncio.Event] = {}

@@ -60,8 +60,10 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
-        self._blobs.release(self._record)
+        try:
+            os.close(self._descriptor)
+        finally:
+            self._blobs.release(self._record)
 
     def _opened(self, record: Record) -> int:
         if record.hidden:

@@ -67,10 +67,12 @@ class SharedFile:
             self._users -= 1
             if self._users:
                 return
-            self._close()
-            if self._blob is not None:
-                blobs, record, _ = self._blob
-                blobs.release(record)
+            try:
+                self._close()
+            finally:
+                if self._blob is not None:
+                    blobs, record, _ = self._blob
+                    blobs.release(record)
 
     def _close(self) -> None:
         """Let go of the descriptor: nobody uses it any more."""

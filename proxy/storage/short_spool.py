@@ -172,9 +172,11 @@ class ShortSpool(SharedFile):
             raise RuntimeError("this spool file was adopted or closed")
 
     def _close(self) -> None:
-        super()._close()
-        taken, self._taken = self._taken, 0
-        self._memory.give_back(taken)
+        try:
+            super()._close()
+        finally:
+            taken, self._taken = self._taken, 0
+            self._memory.give_back(taken)
 
 
 def short_spool(size: int, memory: Memory, space: Space, disk: DiskSpool, boot: str) -> ShortSpool | None:

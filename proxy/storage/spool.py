@@ -238,8 +238,10 @@ class DiskSpool(SharedFile):
         self._release()
 
     def _close(self) -> None:
-        super()._close()
-        self._journal.close()
+        try:
+            super()._close()
+        finally:
+            self._journal.close()
 
 
 # What follows is blocking work for a thread, and raises OSError.
@@ -266,7 +268,7 @@ def clear(folder: Path, now: float, boot: str) -> list[tuple[str, int]]:
         # This program makes no folders here, and no files of other names: they are somebody's.
         own = path.suffix in _OWN and not stat.S_ISDIR(status.st_mode)
         if own and not (path.stem in keep and path.suffix != ".tmp"):
-            path.unlink()
+            path.unlink(missing_ok=True)  # on macOS the companion `._x` of a file may go with it
     return [(stem, size) for _, stem, size in resumable]
 
 

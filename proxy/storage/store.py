@@ -221,6 +221,7 @@ class DiskStore:
         spool = DiskSpool(self._folder.spool, name, self._threads, self._space, lambda: self._spools.discard(name))
         left = self._space.take_left_over(spool.stem)
         try:
+            await self._files.locks.free(spool.stem)  # what an earlier one left may be on its way out
             spool.reservation = await self._space.reserve(max(size or 0, left))
         except BaseException:
             if left:
@@ -231,7 +232,12 @@ class DiskStore:
             short = short_spool(size, self._memory, self._space, spool, self._boot)
             if short is not None:
                 return short
-        await spool.open(self._boot)
+        try:
+            await spool.open(self._boot)
+        except BaseException:
+            if left and spool.part.exists():
+                self._space.add_left_over(spool.stem, left)
+            raise
         return spool
 
     async def adopt(self, spool: Spool, digest: Digest, size: int) -> Blob | None:

@@ -9,6 +9,7 @@ of a large one in the background. Until then a large file does not count as stor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import stat
@@ -160,7 +161,8 @@ class Verifier:
             await self._threads.sync(operating_system.sync_data, descriptor)
             return stamp
         finally:
-            os.close(descriptor)
+            with contextlib.suppress(OSError):  # what a network disk reports late says nothing of what was read
+                os.close(descriptor)
 
     async def _has_digest(self, descriptor: int, record: Record, advanced: Callable[[int], None]) -> bool:
         """As `has_digest`, in threads, piece by piece: other work gets its turn. Raises StoreBroken."""

@@ -237,3 +237,20 @@ def test_delete__twice(tmp_path: Path) -> None:
     spool_files.delete(tmp_path, ["whl"])
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_clear__file_that_goes_with_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On some file systems of macOS a file's companion `._x` goes with it: that is no reason not to start."""
+    unlink = Path.unlink
+
+    def all_of_them(path: Path, *, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        for other in tmp_path.iterdir():
+            unlink(other)
+
+    for name in ("a.part", "._a.part"):
+        (tmp_path / name).write_bytes(b"x")
+    monkeypatch.setattr(Path, "unlink", all_of_them)
+
+    assert [] == spool_files.clear(tmp_path, time.time(), "boot")
+    assert [] == list(tmp_path.iterdir())

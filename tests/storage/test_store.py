@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from proxy.errors import BlobDamaged, StoreBroken, StoreError
 from proxy.events import Event, Stored
 from proxy.model import Digest, Validator
 from proxy.ports import SpoolState
+from proxy.storage.store import DiskStore
 from tests.storage.disk import adopt, digest, digests, entry, file_of, keep, opened, verify
 
 BODY = b"the body that was stored"
@@ -152,6 +155,52 @@ async def test_spool__resumed_after_a_restart(tmp_path: Path) -> None:
         body = b"x" * 50_000 + b"y" * 50_000
         await store.adopt(spool, digest(body), len(body))
     assert list((path / "spool").iterdir()) == []
+
+
+async def _leave(store: DiskStore) -> int:
+    """A download that broke off in the middle; gives its bytes on disk."""
+    spool = await store.spool("whl", 100_000)
+    await spool.checkpoint(SpoolState(100_000, Validator('"1"'), ()))
+    await spool.write(0, [b"x" * 50_000])
+    await spool.close(keep=True)
+    return store._space.ledger.left_over
+
+
+async def test_spool__while_what_was_left_is_being_deleted(tmp_path: Path) -> None:
+    """It begins when that is over: its own file is not deleted."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        await _leave(store)
+        gate = threading.Event()
+        held = [store._threads.submit(gate.wait) for _ in range(3)]
+        removing = asyncio.create_task(store.inventory.remove_broken_off())
+        opening = asyncio.create_task(store.spool("whl", len(BODY)))
+        spool, _ = await asyncio.gather(opening, removing)
+        gate.set()
+        await asyncio.gather(*map(asyncio.wrap_future, held))
+        assert spool.state is None
+        await spool.write(0, [BODY])
+
+        assert await store.adopt(spool, digest(BODY), len(BODY)) is not None
+
+
+async def test_spool__cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier download left stays where it is, and counts."""
+    path = tmp_path / "data"
+    async with opened(path) as store:
+        left = await _leave(store)
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", fail)
+            with pytest.raises(StoreBroken):
+                await store.spool("whl", 100_000)
+        assert (left, 0) == (store._space.ledger.left_over, store._space.ledger.reserved)
+        spool = await store.spool("whl", 100_000)
+        assert spool.state is not None
+        await spool.close(keep=False)
 
 
 async def test_adopt__caller_is_cancelled(tmp_path: Path) -> None:

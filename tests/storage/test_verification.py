@@ -209,6 +209,21 @@ async def test_verify__disk_that_does_not_sync(tmp_path: Path, monkeypatch: pyte
         assert store.find("large") == entry("large", LARGE)
 
 
+async def test_verify__close_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network disk may report late, when a file is closed: checks in the background go on."""
+    close = os.close
+
+    def failing(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with opened(tmp_path / "data") as store:
+        blob = await _keep_large(store)
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "close", failing)
+            assert await verify(store, blob.digest) is True
+
+
 @pytest.mark.parametrize("body", [BODY, LARGE], ids=["short", "long"])
 async def test_verify__folder_that_is_away(tmp_path: Path, body: bytes) -> None:
     """Where nothing can be read, nobody knows of a file whether it is right, and it stays."""
