@@ -95,8 +95,8 @@ class UpstreamSettings(BaseModel):
     )
     volatile: tuple[Folder, ...] = Field(
         (),
-        description="Paths below `url` whose files upstream may replace under their names: a cached file that is older "
-        "than `ttl` is revalidated, unless the page has its hash.",
+        description="Paths below `url`, and so below each of `siblings`, whose files upstream may replace under their "
+        "names: a cached file that is older than `ttl` is revalidated, unless the page has its hash.",
     )
     keep_removed: bool = Field(
         default=True,

@@ -30,9 +30,10 @@ def likely_pages(target: Target, site: Site, project: str, folders: Iterable[str
 
     `folders`: where pages of other projects were found, the last one first.
     """
-    paths = _flat(target) if site.flat else _of_project(target, site, project, folders)
-    below = (path for path in dict.fromkeys(paths) if site.flat or path.startswith(site.index))
-    return [PageAddress(site, "" if site.flat else project, path) for path in islice(below, MOST)]
+    own = below(target, site)
+    paths = _flat(own) if site.flat else _of_project(own, site, project, folders)
+    fit = (path for path in dict.fromkeys(paths) if site.flat or path.startswith(site.index))
+    return [PageAddress(site, "" if site.flat else project, path) for path in islice(fit, MOST)]
 
 
 def _of_project(target: Target, site: Site, project: str, folders: Iterable[str]) -> Iterator[str]:
@@ -75,13 +76,13 @@ def _above(folder: str) -> Iterator[str]:
 
 def same_place(one: Target, other: Target, site: Site) -> bool:
     """Whether two addresses lead to the same file on hosts that have the same files under the same paths."""
-    return bool(site.siblings) and _below(one, site) == _below(other, site)
+    return bool(site.siblings) and below(one, site) == below(other, site)
 
 
-def _below(target: Target, site: Site) -> Target:
-    """The address of a file of a sibling below the mount's own base."""
+def below(target: Target, site: Site) -> Target:
+    """The address of a file of a sibling below the mount's own base; any other address as it is."""
     for base in site.siblings:
-        _, host, path = urls.dissect(base)
+        _, host, path = urls.base_parts(base)
         if target.host == host and target.path.startswith(path):
             return Target(target.mount, None, target.path.removeprefix(path))
     return target

@@ -14,6 +14,7 @@ from proxy.address_text import quoted
 from proxy.errors import NotFound
 from proxy.model import Group, Member, Site, Target
 from proxy.python import addresses, filenames
+from proxy.python.layouts import below
 
 _CHANNEL = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9._~+-]*")  # the name of an index below a mount, as torch-2.8.0+cu126
 
@@ -121,4 +122,4 @@ def is_none_of(group: Group, member: Member, project: str) -> bool:
 
 def is_volatile(target: Target, site: Site) -> bool:
     """Whether upstream may replace the file at `target` under its name; the settings say where."""
-    return bool(site.volatile) and target.path.startswith(site.volatile)
+    return bool(site.volatile) and below(target, site).path.startswith(site.volatile)

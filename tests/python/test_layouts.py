@@ -98,6 +98,8 @@ def test_likely_pages__on_a_mirror_with_the_same_paths() -> None:
     target = Target("pytorch", "r2.example", "whl/cu126/demo-2.0-cp312-none-any.whl")
     assert ["whl/cu126/demo/", "whl/demo/"] == paths(target, TORCH)
     assert ["demo/"] == paths(structs.replace(target, mount="bare"), BARE)
+    sibling = structs.replace(BARE, base="https://download.example/whl/", siblings=("https://r2.example/whl/",))
+    assert "cu126/demo/" == paths(structs.replace(target, mount="bare"), sibling)[0]
 
 
 @settings(deadline=None)

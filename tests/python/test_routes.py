@@ -175,3 +175,21 @@ def test_is_volatile(volatile: tuple[str, ...], path: str, expected: bool) -> No
     """The settings say below which paths; an empty one means all."""
     site = Site("pypi", "https://index.example/", "", 600.0, volatile=volatile)
     assert expected is is_volatile(Target("pypi", None, path), site)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "expected"),
+    [
+        (None, "nightly/x.whl", True),
+        ("r2.example", "whl/nightly/x.whl", True),
+        ("r2.example", "whl/x.whl", False),
+        ("r2.example", "other/nightly/x.whl", False),
+        ("files.example", "whl/nightly/x.whl", False),
+    ],
+)
+def test_is_volatile__on_a_sibling(host: str | None, path: str, expected: bool) -> None:
+    """The paths are those below the base of the host that a link leads to."""
+    site = Site(
+        "torch", "https://d.example/whl/", "", 600.0, volatile=("nightly/",), siblings=("https://r2.example/whl/",)
+    )
+    assert expected is is_volatile(Target("torch", host, path), site)
