@@ -30,7 +30,7 @@ from proxy.errors import (
 )
 from proxy.model import Digest, Entry, Outcome, Site, Target
 from proxy.ports import Store
-from proxy.python import addresses, filenames
+from proxy.python import addresses, attachments, filenames
 from proxy.python.filenames import is_binary
 from proxy.python.layouts import FileHosts, likely_pages, same_place
 from proxy.python.outlines import Outlines
@@ -82,11 +82,10 @@ class Catalog:
 
         `failed`: the file could not be had at its own address. Raises NotFound if the project is quarantined.
         """
-        name = addresses.name_of(target)
         listing = Listing()
         for document in self._pages.stored_of(site, addresses.project_of(target)):
             with contextlib.suppress(BlobDamaged, UpstreamError):  # another page may do
-                file = await self._listed(document, name, target, site, failed=failed)
+                file = await self._listed(document, target, site, failed=failed)
                 if file is not None and (listing.file is None or file.digests):
                     listing = Listing(file, document.entry)
                     if file.digests:
@@ -124,7 +123,7 @@ class Catalog:
             again = stored or self._store.find(page.key) is not None
             try:
                 document = await self._pages.get(page, revalidate=again, limit=limit)
-                file = await self._listed(document, addresses.name_of(target), target, site)
+                file = await self._listed(document, target, site)
             except Withheld as error:
                 # S3-like stores answer 403 for missing keys: only for the page that must be there does it say more.
                 meant = not site.forbidden_is_missing or isinstance(error, Forwarded)
@@ -175,8 +174,7 @@ class Catalog:
             if listing.page is not None and not listing.differs(fresh):
                 page = PageAddress.of_key(listing.page.key, site)
                 document = await self._pages.get(page, anew=True, limit=limit)
-                name = addresses.name_of(target)
-                fresh = Listing(await self._listed(document, name, target, site, failed=True), document.entry)
+                fresh = Listing(await self._listed(document, target, site, failed=True), document.entry)
             return fresh if listing.differs(fresh) else None
         return None
 
@@ -230,13 +228,21 @@ class Catalog:
             found += [Location(it.url, site) for it in listed if it.fetchable and not digests.isdisjoint(it.digests)]
         return found
 
-    async def _listed(
-        self, document: Document, name: str, target: Target, site: Site, *, failed: bool = False
-    ) -> File | None:
-        """The file at `target` as a page lists it; of several links to it, that with the most trusted digest.
+    async def _listed(self, document: Document, target: Target, site: Site, *, failed: bool = False) -> File | None:
+        """The file at `target` as a page lists it, or promises it beside a distribution that it lists."""
+        file = await self._linked(document, target, site, failed=failed)
+        owner = attachments.owner_of(target) if file is None else None
+        if owner is None:
+            return file
+        distribution = await self._linked(document, owner.target, site, failed=failed)
+        return attachments.promised(distribution, owner.ending) if distribution is not None else None
+
+    async def _linked(self, document: Document, target: Target, site: Site, *, failed: bool) -> File | None:
+        """The file at `target` as a page links to it; of several links to it, that with the most trusted digest.
 
         A file that an earlier copy of the page had at `target` is found where it is now; see `moved`.
         """
+        name = addresses.name_of(target)
         page = await self._outlines.ask(document, (name,))
         named = () if page.summary.quarantined else page.by_name.get(name, ())
         found: list[File] = []

@@ -25,8 +25,9 @@ from proxy.cache.single_flight import SingleFlight
 from proxy.errors import NotFound, PullthroughError, StoreError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Source, Validator
 from proxy.ports import Clock, Store
+from proxy.python.attachments import metadata_url
 from proxy.python.metadata_offers import MetadataOffers
-from proxy.python.metadata_sources import MetadataSources, WheelRead, agrees, metadata_url
+from proxy.python.metadata_sources import MetadataSources, WheelRead, agrees
 from proxy.python.page import origin_of
 from proxy.python.wheel import Unreadable, WithoutMetadata
 

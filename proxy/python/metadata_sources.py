@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
-from urllib.parse import urlsplit, urlunsplit
 
 from proxy.cache.bodies import Budget, Claim
 from proxy.cache.downloads import Downloads
@@ -25,6 +24,7 @@ from proxy.errors import StoreError, UpstreamBroken, UpstreamTimeout, WrongBytes
 from proxy.model import Blob, Digest, Kind
 from proxy.ports import BlobReader
 from proxy.python import wheel
+from proxy.python.attachments import metadata_url
 from proxy.python.wheel import Unreadable
 
 _MOST = 16 << 20  # bytes of a METADATA file
@@ -43,12 +43,6 @@ class WheelRead(NamedTuple):
     name: str
     digest: Digest | None
     claim: Claim
-
-
-def metadata_url(url: str) -> str:
-    """The address of a distribution's metadata file: `.metadata` at the end of the path. A query stays."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(path=f"{parts.path}.metadata", fragment=""))
 
 
 def is_metadata(body: bytes) -> bool:

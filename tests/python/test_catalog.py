@@ -251,6 +251,38 @@ async def test_stored__page_that_is_damaged() -> None:
     assert (await world.catalog.stored(Target("pytorch", None, f"x/{NAME}"), TORCH)).file is not None
 
 
+# Files that belong to a distribution
+
+
+def with_token(ending: str = "") -> str:
+    """Where the listed file is, or one that belongs to it, at an address that is signed."""
+    return f"https://files.example/a/{NAME}{ending}?token=1"
+
+
+@pytest.mark.parametrize(("said", "digest"), [("1" * 64, Digest("sha256", "1" * 64)), (True, None)])
+async def test_find__promised_metadata_on_another_host(said: str | bool, digest: Digest | None) -> None:
+    """Of a source distribution, too: where its link leads, and with the digest that the link gives."""
+    world = World()
+    world.publish(Link(NAME, with_token(), sha256="0" * 64, metadata=said))
+    found = await world.catalog.find(structs.replace(LISTED, path=f"a/{NAME}.metadata"), SITE)
+    assert found.file is not None
+    assert (with_token(".metadata"), digest) == (found.file.url, found.digest)
+
+
+@pytest.mark.parametrize("said", ["true", "false", None])
+async def test_find__signature_on_another_host(said: str | None) -> None:
+    """Where the link says that there is one; else it may be there, on a host that the page links to."""
+    world = World()
+    attribute = f' data-gpg-sig="{said}"' if said else ""
+    page = f'<title>Links for demo</title><a href="{with_token()}"{attribute}>{NAME}</a>'
+    world.upstream.on(URL, Scripted(page.encode(), headers={"content-type": "text/html"}))
+    target = structs.replace(LISTED, path=f"a/{NAME}.asc")
+    found = await world.catalog.find(target, SITE)
+    assert (with_token(".asc") if said == "true" else None) == (found.file and found.file.url)
+    with pytest.raises(NotAllowed):
+        await world.catalog.find(structs.replace(target, host="evil.example"), SITE)
+
+
 # Where else a file is
 
 SUM = Digest("sha256", "a" * 64)

@@ -17,26 +17,12 @@ from proxy.cache.bodies import Claim
 from proxy.cache.flight import WantedFile
 from proxy.errors import StoreError, WrongBytes
 from proxy.model import Digest, UpstreamRequest
-from proxy.python.metadata_sources import MetadataSources, WheelRead, is_metadata, metadata_url
+from proxy.python.metadata_sources import MetadataSources, WheelRead, is_metadata
 from proxy.python.wheel import Unreadable
 from tests.memory_upstream import Gate, Scripted
 from tests.python.conftest import Make
 from tests.python.world import SITE, World, content
 from tests.wheels import wheel
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://files.example/a.whl", "https://files.example/a.whl.metadata"),
-        ("https://files.example/a.whl?token=1", "https://files.example/a.whl.metadata?token=1"),
-        ("https://files.example/a%2Bcpu.whl#sha256=00", "https://files.example/a%2Bcpu.whl.metadata"),
-    ],
-)
-def test_metadata_url(url: str, expected: str) -> None:
-    """The ending goes to the path: a query stays behind it, a fragment goes."""
-    assert expected == metadata_url(url)
-
 
 SOUND = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nRequires-Dist: a\n"
 
