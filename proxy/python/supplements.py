@@ -42,7 +42,7 @@ class Supplement:
     """What is known here of the files of a page. `digests` by the file's address upstream.
 
     `withdrawn`: the index has the project no more. `lasting`: downloads do not change it. `only`: the addresses of the
-    files that are stored, where no others can be had; None: the index can be reached.
+    files that can be had while the index cannot be reached, of which those in `stored` are; None: it can be reached.
     """
 
     digests: Mapping[str, Digest] = field(default_factory=lambda: MappingProxyType({}))
@@ -51,6 +51,7 @@ class Supplement:
     offered: Offered = EVERYTHING
     lasting: bool = False
     only: frozenset[str] | None = None
+    stored: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -64,7 +65,7 @@ class Supplement:
         known = sorted(f"{url} {digest}" for url, digest in self.digests.items())
         # All of a dropped file: the index may list it again, change it, and drop it again.
         kinds = (sorted(kind) for kind in (offered.refusing, offered.urls, offered.unreadable))
-        only = [] if self.only is None else ["only", *sorted(self.only)]
+        only = [] if self.only is None else ["only", *sorted(self.only), "stored", *sorted(self.stored)]
         text = "\n\n".join("\n".join(lines) for lines in (known, map(repr, self.removed), *kinds, only))
         return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{'-' if self.withdrawn else ''}"
 
@@ -76,18 +77,20 @@ class Supplement:
         if self.only is not None:
             links = [link for link in links_of(page.files) if link.url in self.only]
             page = structs.replace(page, versions=_versions_of(page, links))
-        listed = self.only is not None
+        usual = self.only is None
         files: list[Link] = [
             link
-            if isinstance(link, PlainLink)
-            and (link.core_metadata or not link.filename.endswith(".whl"))  # the usual case
-            else self._complete(link, here=listed)
+            if usual and isinstance(link, PlainLink) and (link.core_metadata or not link.filename.endswith(".whl"))
+            else self._complete(link, here=link.url in self.stored)
             for link in links
         ]
         files += [as_removed(file_of(self._complete(file, here=True))) for file in self.removed]
         return structs.replace(page, files=FileList(files), versions=_with_versions_of(page.versions, self.removed))
 
     def _complete(self, link: Link, *, here: bool) -> Link:
+        if here and link.core_metadata and not link.filename.endswith(".whl"):
+            # Of other distributions only the index itself has metadata, which it may not give any more.
+            link = structs.replace(file_of(link), core_metadata=None)
         if isinstance(link, PlainLink):  # it has a digest
             return link.offering() if link.bare and self.offered.covers(link, here=here) else link
         digest = self.digests.get(link.url) if not link.digests else None
@@ -182,15 +185,14 @@ class Supplements:
         page, site = await self._parsed.get(document), address.site
         named = {name_in_key(key) for key in self._store.keys(file_keys(site.mount, address.project or None))}
         listed = [file for name in sorted(named) for file in page.by_name.get(name, ())]
-        here = frozenset(file.url for file in await self._stored(listed, site))
+        stored = frozenset(file.url for file in await self._stored(listed, site))
         links = links_of(page.page.files)
         # What came without an address, or is another index's, is as good: it is found by its digest.
-        here |= {link.url for link in links if link.filename not in named and self._is_here(link)}
+        stored |= {link.url for link in links if link.filename not in named and self._is_here(link)}
         hosts = {link.origin for link in links if link.fetchable} - {origin_of(document.entry.url)}
         heard = {origin for origin in hosts if self._documents.heard(origin)}
-        if heard:
-            here |= {link.url for link in links if link.origin in heard}
-        return replace(supplement, only=here, lasting=False)
+        had = frozenset(link.url for link in links if link.origin in heard) if heard else frozenset()
+        return replace(supplement, only=stored | had, stored=stored, lasting=False)
 
     async def withdrawn(self, address: PageAddress, document: Document) -> Supplement | None:
         """What is left of a page that the index has no more; None if no file of it is stored.

@@ -267,7 +267,7 @@ def test_told__any_page(files: list[dict[str, Any]], promised: bool) -> None:
     """Whatever links come together, the page is that of the rules for a single one."""
     plain, odd = read(as_json(*files), JSON), read(as_json(*files, odd=True), JSON)
     assert same(plain, odd)
-    supplement = Supplement(only=frozenset({PLAIN}) if promised else None)
+    supplement = Supplement(only=frozenset({PLAIN}), stored=frozenset({PLAIN})) if promised else Supplement()
     assert shown(plain, Format.JSON, supplement) == shown(odd, Format.JSON, supplement)
 
 

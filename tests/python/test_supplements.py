@@ -421,7 +421,7 @@ def test_key__differs_where_the_page_would() -> None:
         Supplement(removed=(gone,)),
         Supplement(removed=(structs.replace(gone, yanked="broken"),)),
         Supplement(removed=(structs.replace(gone, requires_python=">=3.11"),)),
-        Supplement(removed=(structs.replace(gone, core_metadata=KNOWN),)),
+        Supplement(removed=(structs.replace(WHEEL, core_metadata=KNOWN),)),
         Supplement(removed=(structs.replace(gone, size=5),)),
         Supplement(removed=(gone, B)),
         Supplement(removed=(B, gone)),
@@ -452,13 +452,15 @@ def test_complete__only_what_is_here() -> None:
     """Other files are not listed, nor the versions that have none; one that is here has its metadata."""
     files = tuple(File(name, URL + name) for name in (OLD.filename, NEW.filename, "demo-1.tar.gz", "odd"))
     page = Page("demo", files, html=False, versions=("1", "1.0", "2.0", "1.0.post1", "9" * 5000))
-    limited = Supplement(only=frozenset({URL + OLD.filename, URL + "odd"}), offered=Offered(frozenset({URL[:22]})))
+    here = frozenset({URL + OLD.filename, URL + "odd"})
+    limited = Supplement(only=here, stored=here, offered=Offered(frozenset({URL[:22]})))
     made = limited.complete(page)
     assert [OLD.filename, "odd"] == [file.filename for file in made.files]
     assert ("1.0",) == made.versions
     assert made.files[0].core_metadata is True
     assert () == replace(limited, only=frozenset()).complete(page).files
-    assert len({limited.key, replace(limited, only=frozenset()).key, replace(limited, only=None).key}) == 3
+    others = replace(limited, only=frozenset()), replace(limited, only=None), replace(limited, stored=frozenset())
+    assert len({one.key for one in (limited, *others)}) == 4
 
 
 async def test_limited(world: World) -> None:
@@ -475,3 +477,31 @@ async def test_limited(world: World) -> None:
     world.upstream.heard_urls.clear()
     world.upstream.down_urls.clear()
     assert 2 == len(await world.listed())
+
+
+async def test_limited__host_that_honours_no_ranges(world: World) -> None:
+    """Of its wheels metadata is promised for the stored ones, also while the index alone is away."""
+    world.publish(link(OLD.filename, sha256=OLD.sha256), link(NEW.filename, sha256=NEW.sha256))
+    world.offers.learn("https://files.example/", honoured=False)
+    await world.hold(at(OLD), content(OLD))
+    before = {name: file.get("core-metadata") for name, file in (await world.listed()).items()}
+    world.upstream.down_urls.add(world.url(PAGE))
+    world.upstream.heard_urls.add("https://files.example/")
+    after = {name: file.get("core-metadata") for name, file in (await world.listed()).items()}
+    assert {OLD.filename: True, NEW.filename: None} == before == after
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+async def test_metadata__of_a_stored_source_distribution(world: World, dropped: bool) -> None:
+    """It cannot be read out of it: none is promised when the index drops it, or cannot be reached."""
+    source = sdist(version="1.0")
+    listed = link(source.filename, sha256=source.sha256, metadata="ab" * 32)
+    world.publish(listed)
+    before = (await world.listed())[source.filename]
+    await world.hold(at(source), content(source))
+    if dropped:
+        await refresh(world)
+    else:
+        world.upstream.down_urls.add(world.url(PAGE))
+    after = (await world.listed())[source.filename]
+    assert ({"sha256": "ab" * 32}, {}) == (before["core-metadata"], after.get("core-metadata", {}))
