@@ -83,13 +83,18 @@ class Catalog:
         `failed`: the file could not be had at its own address. Raises NotFound if the project is quarantined.
         """
         listing = Listing()
+        quarantined: set[str] = set()  # folders: no older copy of their pages, however spelt, lifts that
         for document in self._pages.stored_of(site, addresses.project_of(target)):
+            if quarantined and PageAddress.of_key(document.entry.key, site).folder in quarantined:
+                continue
             with contextlib.suppress(BlobDamaged, UpstreamError):  # another page may do
                 file = await self._listed(document, target, site, failed=failed)
                 if file is not None and (listing.file is None or file.digests):
                     listing = Listing(file, document.entry)
                     if file.digests:
                         break
+                if file is None and (await self._outlines.summary(document)).quarantined:
+                    quarantined.add(PageAddress.of_key(document.entry.key, site).folder)
         if listing.page is None:
             await self._refuse_quarantined(addresses.project_of(target), site)
         else:

@@ -27,7 +27,7 @@ from proxy.python.parent_pages import in_upstream_terms
 from proxy.python.parsed_page import PageChange, ParsedPage
 from proxy.python.parsed_pages import ParsedPages
 from proxy.python.plain_links import Link
-from proxy.python.store_keys import PageAddress, page_keys
+from proxy.python.store_keys import PageAddress, newest_copies, page_keys
 from proxy.python.supplements import Supplements
 
 _MOVES = 10_000  # files whose earlier addresses are remembered
@@ -99,14 +99,14 @@ class PageCache:
         return self._documents.peek(address.key, address.site)
 
     def stored_of(self, site: Site, project: str | None) -> list[Document]:
-        """The stored pages that may list files of a project, the flat ones too; the newest first."""
+        """The stored pages that may list files of a project, the flat ones too; see `newest_copies`."""
         keys = [
             key
             for front in ((project, "") if project else ("",))
             for key in self._store.keys(page_keys(site.mount, front))
         ]
-        found = [document for key in keys if (document := self._documents.peek(key, site)) is not None]
-        return sorted(found, key=lambda document: -document.entry.checked)
+        found = {key: document for key in keys if (document := self._documents.peek(key, site)) is not None}
+        return [found[entry.key] for entry in newest_copies(document.entry for document in found.values())]
 
     def earlier(self, page: Entry, name: str) -> tuple[File, ...]:
         """The file of this name as earlier copies of a page had it, at addresses that it has no more."""

@@ -5,13 +5,16 @@ Their form is part of the format of the data folder (docs/formats.md). A change 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 from proxy.errors import BadTarget
-from proxy.model import Site, Target
+from proxy.model import Entry, Site, Target
 from proxy.python import addresses, urls
 from proxy.python.page import File
+
+_INDEX = "index.html"  # what web servers without an own idea of it call the page of a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,30 @@ class PageAddress:
         """Upstream's address."""
         return urls.upstream_url(Target(self.site.mount, None, self.path), self.site)
 
+    @property
+    def folder(self) -> str:
+        """The folder that the page is of, the same for all spellings: `a/demo` of `a//Demo/`, `a/demo/index.html`."""
+        path = addresses.without_empties(self.path).removesuffix(_INDEX)
+        if not path.endswith("/"):
+            return path
+        above, _, name = path[:-1].rpartition("/")
+        return f"{above}/{addresses.normalize(name)}"
+
 
 def page_key(mount: str, project: str, path: str) -> str:
     """The key of a page. The keys of all pages of a project on a mount begin with `page_keys`."""
     return f"{page_keys(mount, project)}{path}"
+
+
+def newest_copies(pages: Iterable[Entry]) -> list[Entry]:
+    """The entries of pages, the newest first.
+
+    Of several that came from one address the newest alone counts: upstream redirects other spellings of a name to it.
+    """
+    newest: dict[str, Entry] = {}
+    for entry in sorted(pages, key=lambda entry: -entry.checked):
+        newest.setdefault(entry.url, entry)
+    return list(newest.values())
 
 
 def page_keys(mount: str, project: str) -> str:

@@ -358,6 +358,26 @@ async def test_quarantined__nothing_is_offered_or_given(
     assert content(DEMO.body) == (await get(http, kept)).body
 
 
+async def test_quarantined__after_another_spelling_was_asked_for(
+    make_clocked: MakeClocked, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """What upstream redirected there is an older copy of the same page, and lifts no quarantine."""
+    running = await make_clocked(origin.url)
+    origin.publish(DEMO, metadata=True)
+    origin.route("/simple/Demo/", lambda _: Answer(301, (("Location", "/simple/demo/"),)))
+    page, url = f"{running.url}/pypi/simple/demo/", f"{running.url}/pypi/packages/{DEMO.filename}"
+    assert 302 == (await get(http, f"{running.url}/pypi/simple/Demo/")).status
+    await get(http, url)
+    await until_kept(http, url)
+    assert 200 == (await get(http, f"{url}.metadata")).status
+
+    body, kind = quarantined()
+    origin.resource("/simple/demo/", body, content_type=kind)
+    clock.advance(601)
+    assert [] == await names(http, page)
+    assert [404, 404] == [(await get(http, one)).status for one in (url, f"{url}.metadata")]
+
+
 @pytest.mark.parametrize("said", ["archived", "deprecated", "active", "something-new"])
 async def test_status__any_other(
     make_clocked: MakeClocked, origin: Origin, http: aiohttp.ClientSession, said: str

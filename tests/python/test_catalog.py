@@ -251,6 +251,44 @@ async def test_stored__page_that_is_damaged() -> None:
     assert (await world.catalog.stored(Target("pytorch", None, f"x/{NAME}"), TORCH)).file is not None
 
 
+QUARANTINED = b'<meta name="pypi:project-status" content="quarantined"><title>Links for demo</title>'
+
+
+@pytest.mark.parametrize("redirected", [True, False])
+@pytest.mark.parametrize("path", ["simple/Demo/", "simple/+empty/demo/", "simple/demo/index.html"])
+async def test_stored__quarantined_since_under_another_spelling(path: str, redirected: bool) -> None:
+    """An older copy of the same page, whatever its address is, does not vouch for a file any more."""
+    world = World()
+    usual = PageAddress(SITE, "demo", "simple/demo/")
+    other = PageAddress(SITE, "" if path.endswith("html") else "demo", path)
+    links = as_html("demo", [Link(NAME, f"https://files.example/a/{NAME}", sha256="0" * 64)])
+    html = {"content-type": "text/html"}
+    world.upstream.on(other.url, Scripted(links, headers=html, url=URL if redirected else None))
+    await world.pages.get(other)
+    assert (await world.catalog.stored(LISTED, SITE)).file is not None
+    world.clock.advance(601)
+    world.upstream.on(URL, Scripted(QUARANTINED, headers=html))
+    await world.pages.get(usual)
+    with pytest.raises(NotFound, match="quarantined"):
+        await world.catalog.stored(LISTED, SITE)
+    world.clock.advance(601)
+    await world.pages.get(other)  # it was an error
+    assert (await world.catalog.stored(LISTED, SITE)).file is not None
+
+
+async def test_stored__dropped_since_under_another_spelling() -> None:
+    """An older copy that a redirect brought does not vouch for what the index dropped, or for what it replaced."""
+    world = World()
+    other = PageAddress(SITE, "demo", "simple/Demo/")
+    links = as_html("demo", [Link(NAME, f"https://files.example/a/{NAME}", sha256="0" * 64)])
+    world.upstream.on(other.url, Scripted(links, headers={"content-type": "text/html"}, url=URL))
+    await world.pages.get(other)
+    world.clock.advance(601)
+    world.publish(Link(NAME, f"https://files.example/a/{NAME}"))
+    await world.pages.get(PageAddress(SITE, "demo", "simple/demo/"))
+    assert (await world.catalog.stored(LISTED, SITE)).digest is None
+
+
 # Files that belong to a distribution
 
 

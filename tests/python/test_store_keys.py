@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.model import Site, Target
+from proxy.model import Digest, Entry, Site, Target, Validator
 from proxy.python import addresses
 from proxy.python.store_keys import (
     PageAddress,
@@ -12,6 +12,7 @@ from proxy.python.store_keys import (
     file_keys,
     form_key,
     made_of,
+    newest_copies,
     outline_key,
     page_key,
     page_keys,
@@ -96,3 +97,34 @@ def test_made_of__inverse(project: str, path: str) -> None:
 def test_made_of__others(key: str) -> None:
     """Everything else is nothing that was made of a page."""
     assert made_of(key) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("simple/demo/", "simple/demo"),
+        ("simple/De_Mo/", "simple/de-mo"),
+        ("simple/+empty/demo/", "simple/demo"),
+        ("simple/Demo/index.html", "simple/demo"),
+        ("demo/", "/demo"),
+        ("links/demo.html", "links/demo.html"),
+        ("index.html", ""),
+        ("", ""),
+    ],
+)
+def test_folder__same_for_all_spellings(path: str, folder: str) -> None:
+    """The pages of one folder are told apart from others by where they are."""
+    site = Site("pypi", "https://index.example/", "simple/", 600.0)
+    assert folder == PageAddress(site, "demo", path).folder
+
+
+def _page(path: str, url: str, checked: float) -> Entry:
+    return Entry(path, f"https://index.example/{url}", Digest("sha256", "0" * 64), 1, "", Validator(), 0.0, checked)
+
+
+def test_newest_copies__one_of_each_address() -> None:
+    """The newest first; what came from the same address counts once."""
+    pages = [_page("Demo/", "demo/", 1.0), _page("cu/demo/", "cu/demo/", 2.0), _page("demo/", "demo/", 3.0)]
+    assert ["demo/", "cu/demo/"] == [entry.key for entry in newest_copies(pages)]
+    assert ["cu/demo/", "Demo/"] == [entry.key for entry in newest_copies(pages[:2])]
+    assert [] == newest_copies([])
