@@ -90,7 +90,7 @@ class Files:
                 immutable = _is_immutable(wheel, site, listing, vouched=is_vouched(entry))
                 answer = self._metadata_answer(site, blob, Source.CACHE, listing, immutable=immutable)
                 return structs.replace(answer, outcome=outcome, age=self._age(entry))
-        listing = await self._catalog.find(wheel, site)
+        listing = await self._listing_of_wheel(wheel, site)
         try:
             return await self._fetched_metadata(key, wheel, site, name, listing)
         except _GONE:
@@ -98,6 +98,15 @@ class Files:
             if again is None:
                 raise
             return await self._fetched_metadata(key, wheel, site, name, again)
+
+    async def _listing_of_wheel(self, wheel: Target, site: Site) -> Listing:
+        """What pages say of a wheel whose metadata is asked for. Of a stored one none has to: it is given, too."""
+        entry, blob = self._stored(file_key(wheel))
+        if entry is not None and blob is not None:
+            listing, outcome = await self._validity.of_file(wheel, site, entry)
+            if outcome is not Outcome.MISS:
+                return listing
+        return await self._catalog.find(wheel, site)
 
     async def _fetched_metadata(
         self, key: str, wheel: Target, site: Site, name: str, listing: Listing

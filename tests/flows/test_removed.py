@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import aiohttp
+import pytest
 
 from proxy.python.supplements import REMOVED
 from tests.bodies import Noise
@@ -52,6 +53,32 @@ async def test_dropped__kept_file_stays_listed(
 
     got = await get(http, address(running, OLD))
     assert (content(OLD.body), "hit") == (got.body, got.source)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+async def test_dropped__metadata_after_a_restart(
+    make_clocked: MakeClocked, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession, offline: bool
+) -> None:
+    """It is promised on the page, and is read out of the kept wheel, though no page has its address any more."""
+    first = await make_clocked(origin.url)
+    origin.file("/download/7", OLD.body)
+    origin.page("/simple/demo/", [Link(OLD.filename, "/download/7", sha256=OLD.sha256)], fmt="json")
+    await get(http, first.url + PAGE)
+    path = f"/pypi/download/7/+name/{OLD.filename}"
+    await get(http, first.url + path)
+    await until_kept(http, first.url + path)
+    origin.publish(NEW)
+    clock.advance(601)
+    assert {OLD.filename: REMOVED, NEW.filename: False} == await listed(http, first)
+    await first.close()
+
+    origin.forget()
+    running = await make_clocked(origin.url, offline=offline)
+    shown = json.loads((await get(http, running.url + PAGE, accept=JSON)).body)["files"]
+    assert True is {file["filename"]: file.get("core-metadata") for file in shown}[OLD.filename]
+    got = await get(http, f"{running.url}{path}.metadata")
+    assert (200, OLD.metadata) == (got.status, got.body)
+    assert 0 == origin.count()
 
 
 async def test_dropped__listed_again(

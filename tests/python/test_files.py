@@ -12,10 +12,10 @@ from msgspec import structs
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import LASTING
-from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamUnreachable
+from proxy.errors import NotFound, Offline, PullthroughError, UpstreamBroken, UpstreamUnreachable
 from proxy.model import Blob, Digest, Outcome, Site, Source, Span, Target, Validator
-from proxy.python.catalog import Listing
-from proxy.python.files import REPLACEABLE
+from proxy.python.catalog import Catalog, Listing
+from proxy.python.files import REPLACEABLE, Files
 from proxy.python.store_keys import file_key
 from tests.memory_upstream import Gate, Scripted
 from tests.pages import Link
@@ -395,6 +395,28 @@ async def test_metadata__hash_that_appears_and_disagrees(world: World) -> None:
     world.clock.advance(SITE.ttl + 1)
     await world.page()
     assert OTHER.metadata == await world.read(await world.files.metadata(METADATA, SITE, METADATA.path[2:]))
+
+
+@pytest.mark.parametrize("offline", [False, True])
+async def test_metadata__of_a_stored_wheel_that_no_page_lists_any_more(world: World, offline: bool) -> None:
+    """It is read out of the wheel, also after a restart, when no page opens the wheel's host."""
+    at = Target("pypi", "files.example", f"p/{PACKAGE.filename}")
+    world.publish(replace(of(PACKAGE), url=f"https://files.example/{at.path}"))
+    world.upstream.on(f"https://files.example/{at.path}", Scripted(BODY))
+    await world.page()
+    await world.read(await world.file(at))
+    world.publish()
+    world.clock.advance(SITE.ttl + 1)
+    assert [PACKAGE.filename] == list(await world.listed())
+    if offline:
+        world.upstream.on(world.url(PAGE), Scripted(error=Offline("no")))
+
+    catalog = Catalog(world.sites, world.store, world.page_cache, world.outlines)
+    files = Files(world.store, world.downloads, world.revalidator, catalog, world.metadata, world.clock)
+    shown = await files.metadata(structs.replace(at, path=f"{at.path}.metadata"), SITE, f"{PACKAGE.filename}.metadata")
+    assert (PACKAGE.metadata, Outcome.HIT) == (await world.read(shown), shown.outcome)
+    with pytest.raises(PullthroughError):
+        await files.metadata(Target("pypi", at.host, f"p/{OTHER.filename}x.metadata"), SITE, "x.metadata")
 
 
 async def test_metadata__from_the_other_place(make: Make) -> None:
