@@ -79,8 +79,11 @@ class Files:
                 raise  # a page promises another file than the stored one
             return stored
 
-    async def metadata(self, target: Target, site: Site, name: str) -> Representation:
-        """The metadata of a wheel, from wherever it can be had; `name` ends in `.metadata`. Raises as `file` does."""
+    async def metadata(self, target: Target, site: Site, name: str, *, ahead: bool = False) -> Representation:
+        """The metadata of a wheel, from wherever it can be had; `name` ends in `.metadata`. Raises as `file` does.
+
+        `ahead`: no client waits for it yet.
+        """
         key = file_key(target)
         wheel = Target(target.mount, target.host, target.path.removesuffix(".metadata"))
         entry, blob = self._stored(key)
@@ -92,12 +95,12 @@ class Files:
                 return structs.replace(answer, outcome=outcome, age=self._age(entry))
         listing = await self._listing_of_wheel(wheel, site)
         try:
-            return await self._fetched_metadata(key, wheel, site, name, listing)
+            return await self._fetched_metadata(key, wheel, site, name, listing, ahead=ahead)
         except _GONE:
             again = await self._catalog.look_again(listing, wheel, site)
             if again is None:
                 raise
-            return await self._fetched_metadata(key, wheel, site, name, again)
+            return await self._fetched_metadata(key, wheel, site, name, again, ahead=ahead)
 
     async def _listing_of_wheel(self, wheel: Target, site: Site) -> Listing:
         """What pages say of a wheel whose metadata is asked for. Of a stored one none has to: it is given, too."""
@@ -108,8 +111,8 @@ class Files:
                 return listing
         return await self._catalog.find(wheel, site)
 
-    async def _fetched_metadata(
-        self, key: str, wheel: Target, site: Site, name: str, listing: Listing
+    async def _fetched_metadata(  # noqa: PLR0913 the wheel, and what is known of it
+        self, key: str, wheel: Target, site: Site, name: str, listing: Listing, *, ahead: bool
     ) -> Representation:
         """The metadata of a wheel that is listed so."""
         wanted = await self._wanted(wheel, site, listing)
@@ -117,7 +120,8 @@ class Files:
         if stored is not None and await self._validity.judge(wheel, site, stored, listing) is Outcome.MISS:
             wanted = replace(wanted, renew=listing.digest is None)  # the stored wheel is another one
         advertised = listing.file.core_metadata if listing.file is not None else None
-        body, source = await self._metadata.get(key, wanted, name.removesuffix(".metadata"), advertised)
+        name = name.removesuffix(".metadata")
+        body, source = await self._metadata.get(key, wanted, name, advertised, ahead=ahead)
         immutable = _is_immutable(wheel, site, listing)
         return self._metadata_answer(site, body, source, listing, immutable=immutable)
 

@@ -1,9 +1,10 @@
 """Metadata files of wheels (PEP 658, PEP 714), whether or not upstream has them.
 
 They come from the first of these that works: the store, the stored wheel, upstream's `.metadata` file, the end of the
-wheel's zip by range requests, the whole wheel. A source that fails, or is silent, gives its turn to the next one. So
-resolving against an index without metadata costs kilobytes, and a promise of a page is kept in any case. A client that
-would wait too long is redirected to the same address.
+wheel's zip by range requests, the whole wheel. A source that fails, or is silent, gives its turn to the next one; a
+whole wheel comes only where all others failed, unless it is short. So resolving against an index without metadata costs
+kilobytes, also over a line that stalls, and a promise of a page is kept in any case. A client that would wait too long
+is redirected to the same address.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from proxy.ports import Clock, Store
 from proxy.python.attachments import metadata_url
 from proxy.python.metadata_offers import MetadataOffers
 from proxy.python.metadata_sources import MetadataSources, WheelRead, agrees
-from proxy.python.page import origin_of
+from proxy.python.page import SMALL, origin_of
 from proxy.python.wheel import Unreadable, WithoutMetadata
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ _MISSES = 3  # wheels in a row without a metadata file, after which a host is ra
 _AGAIN = 50  # wheels of such a host after which it is asked for one again
 _HOSTS = 1000  # remembered
 _PATIENCE = 1.0  # seconds of silence after which the next source is tried, too
+_BRIEF = 4 << 20  # bytes of a wheel that may be fetched as a whole because other sources are silent
 _GRACE = (
     0.3  # seconds that upstream's own file may come after the wheel's end, and still shows that the host has such files
 )
@@ -65,12 +67,22 @@ class Metadata:
             _HOSTS
         )  # by host: wheels since one had a metadata file that no page offers
 
-    async def get(self, key: str, wanted: WantedFile, name: str, advertised: Advertised) -> tuple[bytes | Blob, Source]:
-        """The metadata of the wheel `name`, and where it came from.
+    async def get(
+        self, key: str, wanted: WantedFile, name: str, advertised: Advertised, *, ahead: bool = False
+    ) -> tuple[bytes | Blob, Source]:
+        """The metadata of the wheel `name`, and where it came from. `ahead`: no client waits for it yet.
 
-        Raises NotFound if there is no such wheel, WrongBytes if it is no wheel, or another UpstreamError.
+        Raises NotFound if there is no such wheel, or none but the whole could be fetched ahead of clients; WrongBytes
+        if it is no wheel; or another UpstreamError.
         """
-        task, began = self._flights.join(key, lambda: self._provide(key, wanted, name, advertised))
+        early = f"ahead of clients: {key}"
+        under_way = None if ahead else self._flights.get(early)
+        if under_way is not None:
+            with contextlib.suppress(PullthroughError):  # for a client more is tried
+                body, fetched = await self._flights.result(under_way)
+                return body, Source.SHARED if fetched else Source.CACHE
+        flight = early if ahead and self._flights.get(key) is None else key
+        task, began = self._flights.join(flight, lambda: self._provide(key, wanted, name, advertised, ahead=ahead))
         body, fetched = await self._flights.result(task)
         return body, (Source.UPSTREAM if began else Source.SHARED) if fetched else Source.CACHE
 
@@ -85,7 +97,7 @@ class Metadata:
         await self._sources.close()
 
     async def _provide(
-        self, key: str, wanted: WantedFile, name: str, advertised: Advertised
+        self, key: str, wanted: WantedFile, name: str, advertised: Advertised, *, ahead: bool
     ) -> tuple[bytes | Blob, bool]:
         """The metadata, and whether it came from upstream now."""
         promised = advertised if isinstance(advertised, Digest) else None
@@ -96,15 +108,21 @@ class Metadata:
                     body = await self._sources.stored(stored, subject)
                     if agrees(body, promised):
                         return await self._keep(key, subject, body), False
+            ways = self._ways(key, subject, advertised=bool(advertised), ahead=ahead)
+            if not ways:
+                raise NotFound("A whole wheel is not fetched ahead of clients.")
             try:
-                body = await first(self._ways(key, subject, advertised=bool(advertised)), final=_NEVER, grace=_GRACE)
+                body = await first(ways, final=_NEVER, grace=_GRACE)
             except _NEVER:
                 self._offers.unreadable(wanted.url, name)
                 raise
             return await self._keep(key, subject, body), True
 
-    def _ways(self, key: str, subject: WheelRead, *, advertised: bool) -> list[Way[bytes]]:
-        """The sources upstream, the best first, and after how many seconds of silence each is tried."""
+    def _ways(self, key: str, subject: WheelRead, *, advertised: bool, ahead: bool) -> list[Way[bytes]]:
+        """The sources upstream, the best first, and after how many seconds of silence each is tried.
+
+        Ahead of clients no wheel is fetched for it that takes longer than a part (ADR 18).
+        """
         origin = origin_of(subject.wanted.url)
         misses = self._misses.get(origin)
         honours = self._offers.honours(origin)
@@ -122,9 +140,12 @@ class Metadata:
             # A host that may have no metadata files is asked for the wheel's end at once: one round trip.
             after = _PATIENCE if advertised or misses == 0 else 0
             ways.append(Way(partial(self._by_parts, origin, subject, failures), after))
-        # A slow host that honours ranges is no reason to fetch a wheel of gigabytes.
-        whole = partial(self._by_whole, origin, subject, failures, plain=parts)
-        ways.append(Way(whole, None if honours else _PATIENCE))
+        size = subject.wanted.size
+        if not ahead or _is_within(size, SMALL):
+            # A line that stalls, or a slow host, is no reason to fetch a wheel of gigabytes: that goes on by itself.
+            races = _is_within(size, _BRIEF) and not advertised and not honours
+            whole = partial(self._by_whole, origin, subject, failures, plain=parts)
+            ways.append(Way(whole, _PATIENCE if races else None))
         return ways
 
     async def _unoffered(self, origin: str, subject: WheelRead, key: str) -> bytes:
@@ -165,6 +186,11 @@ class Metadata:
         entry = Entry(key, url, blob.digest, blob.size, kind, of, now, now, subject.digest, wanted.proved)
         await self._store.save(entry)
         return blob
+
+
+def _is_within(size: int | None, limit: int) -> bool:
+    """Whether a file has at most so many bytes, as far as is known."""
+    return size is not None and size <= limit
 
 
 # ---------------------------------------------------------------------- answers that take long

@@ -127,7 +127,7 @@ class PythonIndexes:
                 return await self._lists.of_index(query, site)
             case PackageFile():
                 if route.name.endswith(".whl.metadata"):
-                    metadata = self._files.metadata(target, site, route.name)
+                    metadata = self._files.metadata(target, site, route.name, ahead=query.ahead)
                     return await in_time(metadata, route.name, query.waited, query.user_agent)
                 return await self._files.file(query, site)
             case _:

@@ -22,7 +22,7 @@ from proxy.errors import (
     WrongBytes,
 )
 from proxy.model import Digest, Kind, Outcome, Source, UpstreamRequest
-from proxy.python.metadata import _HOSTS, MOST_WAITS, Advertised, Later, in_time, patience
+from proxy.python.metadata import _BRIEF, _HOSTS, _MISSES, MOST_WAITS, Advertised, Later, in_time, patience
 from tests.memory_upstream import Gate, Scripted
 from tests.python.world import SITE, World, content
 from tests.wheels import Package, wheel
@@ -49,10 +49,18 @@ def url(package: Package = PACKAGE) -> str:
     return f"{ORIGIN}p/{package.filename}"
 
 
-async def get(world: World, advertised: Advertised = None, package: Package = PACKAGE) -> tuple[bytes, Source]:
-    """Metadata as a client gets it, and where it came from."""
-    wanted = WantedFile(f"file:{package.filename}", url(package), SITE)
-    body, source = await world.metadata.get(f"{wanted.key}.metadata", wanted, package.filename, advertised)
+async def get(
+    world: World,
+    advertised: Advertised = None,
+    package: Package = PACKAGE,
+    *,
+    size: int | None = None,
+    ahead: bool = False,
+) -> tuple[bytes, Source]:
+    """Metadata as a client gets it, and where it came from. `size` of the wheel, if its page gives that."""
+    wanted = WantedFile(f"file:{package.filename}", url(package), SITE, size=size)
+    key = f"{wanted.key}.metadata"
+    body, source = await world.metadata.get(key, wanted, package.filename, advertised, ahead=ahead)
     if not isinstance(body, bytes):
         with world.store.lease(body) as descriptor, open(descriptor, "rb", closefd=False) as file:
             body = file.read()
@@ -93,10 +101,104 @@ async def test_get__parts_fail(world: World, failure: PullthroughError, advertis
 
 
 async def test_get__parts_are_silent(world: World) -> None:
-    """A host that is not known to give parts is not waited for; the wheel is fetched beside, by a plain request."""
+    """A host that is not known to give parts is not waited for; a short wheel is fetched beside, by a plain request."""
     gate = Gate()
     world.upstream.on(url(), lambda ask: Scripted(BODY, gate=gate if "Range" in ask.headers else None))
+    assert METADATA == (await get(world, size=len(BODY)))[0]
+
+
+def plain_requests(world: World) -> int:
+    """How often the whole wheel was asked for."""
+    return sum(ask.url == url() and "Range" not in ask.headers for ask in world.upstream.asks)
+
+
+@pytest.mark.parametrize(
+    ("advertised", "size"),
+    [(HASH, len(BODY)), (HASH, _BRIEF + 1), (True, len(BODY)), (None, _BRIEF + 1), (None, None)],
+)
+@pytest.mark.parametrize("ahead", [True, False])
+async def test_get__line_that_stalls(
+    world: World, monkeypatch: pytest.MonkeyPatch, advertised: Advertised, size: int | None, ahead: bool
+) -> None:
+    """A wheel that is not short, or of which the index has the metadata, is not fetched for that."""
+    monkeypatch.setattr("proxy.python.metadata._PATIENCE", 0)  # what is tried after some silence is tried at once
+    own, parts = Gate(), Gate()
+    world.upstream.on(f"{url()}.metadata", Scripted(METADATA, gate=own))
+    world.upstream.on(url(), Scripted(BODY, ranges=True, gate=parts))
+    asked = asyncio.create_task(get(world, advertised, size=size, ahead=ahead))
+    await own.reached.wait()
+    await parts.reached.wait()
+    own.open()
+    assert (METADATA, Source.UPSTREAM) == await asked
+    assert (0, ()) == (plain_requests(world), world.downloads.under_way())
+
+
+async def test_get__ahead_no_wheel_is_fetched(world: World) -> None:
+    """Where parts cannot be had, only a client gets it out of the whole, and that of a very short wheel."""
+    world.upstream.on(url(), no_parts(UpstreamThrottled("busy")))
+    with pytest.raises(UpstreamThrottled):
+        await get(world, ahead=True)
+    assert 0 == plain_requests(world)
     assert METADATA == (await get(world))[0]
+    assert 1 == plain_requests(world)
+
+    small = wheel(version="2.0")
+    world.upstream.on(url(small), Scripted(content(small)))
+    assert small.metadata == (await get(world, package=small, size=len(content(small)), ahead=True))[0]
+
+
+async def test_get__ahead_with_no_way_left(world: World) -> None:
+    """Nothing is asked of a host that honours no ranges and has no metadata files."""
+    world.offers.learn(ORIGIN, honoured=False)
+    for _ in range(_MISSES):
+        world.metadata._missed(ORIGIN)
+    with pytest.raises(NotFound):
+        await get(world, ahead=True)
+    assert [] == world.upstream.asks
+
+
+async def test_get__client_joins_what_goes_ahead(world: World) -> None:
+    """What is under way is not asked for twice, whoever came first."""
+    gate = Gate()
+    world.upstream.on(f"{url()}.metadata", Scripted(METADATA, gate=gate))
+    world.upstream.on(url(), Scripted(BODY, gate=Gate()))
+    early = [asyncio.create_task(get(world, HASH, ahead=True)) for _ in range(2)]
+    await gate.reached.wait()
+    clients = [asyncio.create_task(get(world, HASH)) for _ in range(2)]
+    await asyncio.sleep(0)
+    gate.open()
+    assert {METADATA} == {body for body, _ in await asyncio.gather(*early, *clients)}
+    assert Source.SHARED is clients[0].result()[1]
+    assert 1 == world.upstream.count(f"{url()}.metadata")
+
+
+async def test_get__client_joins_what_fails_ahead(world: World) -> None:
+    """For the client all is tried."""
+    gate = Gate()
+    world.upstream.on(f"{url()}.metadata", Scripted(error=NotFound("gone"), gate=gate))
+    world.upstream.on(url(), no_parts(UpstreamBroken("broken")))
+    early = asyncio.create_task(get(world, ahead=True))
+    await gate.reached.wait()
+    client = asyncio.create_task(get(world))
+    await asyncio.sleep(0)
+    gate.open()
+    with pytest.raises(PullthroughError):
+        await early
+    assert METADATA == (await client)[0]
+
+
+async def test_get__ahead_follows_a_client(world: World) -> None:
+    """What a client has begun is not begun again."""
+    gate = Gate()
+    world.upstream.on(f"{url()}.metadata", Scripted(METADATA, gate=gate))
+    world.upstream.on(url(), Scripted(BODY, gate=Gate()))
+    client = asyncio.create_task(get(world, HASH))
+    await gate.reached.wait()
+    early = asyncio.create_task(get(world, HASH, ahead=True))
+    await asyncio.sleep(0)
+    gate.open()
+    assert (await client)[0] == (await early)[0] == METADATA
+    assert 1 == world.upstream.count(f"{url()}.metadata")
 
 
 async def test_get__of_a_host_that_gives_parts(world: World) -> None:

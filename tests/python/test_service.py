@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+from msgspec import structs
 
 from proxy.cache.documents import Documents
 from proxy.cache.downloads import Downloads
@@ -16,7 +17,7 @@ from proxy.cache.representation import LASTING, Representation
 from proxy.cache.revalidation import Revalidator
 from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
 from proxy.events import Event
-from proxy.model import Blob, Group, Kind, Member, Outcome, Query, Site, Source, Target
+from proxy.model import Blob, Group, Kind, Member, Outcome, Query, Site, Source, Target, UpstreamRequest
 from proxy.python.routes import Elsewhere
 from proxy.python.service import PythonIndexes
 from tests.bodies import pieces
@@ -90,6 +91,20 @@ async def test_page(world: World) -> None:
         second.etag,
         second.body,
     )
+
+
+async def test_metadata__ahead_of_clients(world: World) -> None:
+    """A wheel whose size nobody knows is fetched for a client that asks for its metadata, and not before."""
+
+    def without_parts(ask: UpstreamRequest) -> Scripted:
+        return Scripted(error=UpstreamBroken("broken")) if "Range" in ask.headers else Scripted(BODY)
+
+    world.upstream.on(FILE_URL, without_parts)
+    target = structs.replace(FILE, path=f"{FILE.path}.metadata")
+    with pytest.raises(UpstreamBroken):
+        await world.ask(target, ahead=True)
+    assert all("Range" in ask.headers for ask in world.upstream.asks if ask.url == FILE_URL)
+    assert len(PACKAGE.metadata or b"") == (await world.ask(target)).size
 
 
 async def test_page__may_be_reused_while_it_is_fresh(world: World) -> None:
