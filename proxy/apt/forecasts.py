@@ -18,6 +18,7 @@ from proxy.apt.policy import MOUNT, Policy
 from proxy.apt.suites import ReleaseForm, Snapshot
 from proxy.cache import freshness
 from proxy.cache.forecast import DecidingSetting, Forecast, ListingPage, StoredCopy, Verdict
+from proxy.cache.stored_files import is_stored
 from proxy.config.field_types import show_duration
 from proxy.errors import NotAllowed
 from proxy.model import Digest, Entry
@@ -126,7 +127,7 @@ class ArchiveForecasts:
         for suite in map(address.at, (*kind.suites, *paths.enclosing(address.path))):
             front = f"apt:index:{suite.key}:{kind.digest.value}:"
             entry = entry or next(filter(None, map(self._store.find, self._store.keys(front))), None)
-        return _by_digest("index", entry, (kind.digest,), "Its name says its digest.")
+        return self._by_digest("index", entry, (kind.digest,), "Its name says its digest.")
 
     async def _file(self, address: ArchiveAddress) -> Forecast:
         entry = self._store.find(_file_key(address))
@@ -147,7 +148,7 @@ class ArchiveForecasts:
             promised = None if entry is None or entry.promised is None else str(entry.promised)
             return msgspec.structs.replace(found, promised=promised)
         why = "A stored index lists it." if len(digests) == 1 else "Stored indexes list it with several digests."
-        return msgspec.structs.replace(_by_digest("file", entry, digests, why), pages=pages)
+        return msgspec.structs.replace(self._by_digest("file", entry, digests, why), pages=pages)
 
     def _changing(self, kind: str, address: ArchiveAddress, entry: Entry | None, what: str) -> Forecast:
         """What is confirmed with upstream in each window."""
@@ -170,6 +171,22 @@ class ArchiveForecasts:
             stored=StoredCopy.of(entry),
         )
 
+    def _by_digest(self, kind: str, entry: Entry | None, digests: tuple[Digest, ...], why: str) -> Forecast:
+        """Of a file that is told by its digest."""
+        known = [entry is not None and entry.known(digest.algorithm) for digest in digests]
+        if any(one == digest for one, digest in zip(known, digests, strict=True)):
+            verdict, more = Verdict.HIT, "It is stored, and is what is promised."
+        elif any(is_stored(digest, self._store) for digest in digests):
+            verdict, more = Verdict.HIT, "What is promised is stored under another address."
+        elif entry is None:
+            verdict, more = Verdict.FETCH, "It is not stored."
+        elif None in known:
+            verdict, more = Verdict.HIT, "It is stored. It is hashed first, to compare it."
+        else:
+            verdict, more = Verdict.FETCH, "The stored file is another one."
+        promised, copy = str(digests[0]), StoredCopy.of(entry)
+        return Forecast(kind=kind, verdict=verdict, why=(more, why), promised=promised, stored=copy)
+
     def _release_pages(self, suite: ArchiveAddress) -> tuple[ListingPage, ...]:
         """The stored Release files of a suite."""
         found = []
@@ -180,20 +197,6 @@ class ArchiveForecasts:
                 path = addresses.prefix(suite.at(f"{suite.path}{form.value}"))
                 found.append(ListingPage(path, age, freshness.is_fresh(entry, self._clock.now(), window), lists=True))
         return tuple(found)
-
-
-def _by_digest(kind: str, entry: Entry | None, digests: tuple[Digest, ...], why: str) -> Forecast:
-    """Of a file that is told by its digest."""
-    known = [entry is not None and entry.known(digest.algorithm) for digest in digests]
-    if entry is None:
-        verdict, more = Verdict.FETCH, "It is not stored."
-    elif any(one == digest for one, digest in zip(known, digests, strict=True)):
-        verdict, more = Verdict.HIT, "It is stored, and is what is promised."
-    elif None in known:
-        verdict, more = Verdict.HIT, "It is stored. It is hashed first, to compare it."
-    else:
-        verdict, more = Verdict.FETCH, "The stored file is another one."
-    return Forecast(kind=kind, verdict=verdict, why=(more, why), promised=str(digests[0]), stored=StoredCopy.of(entry))
 
 
 def _refused(error: NotAllowed, name: str, values: Sequence[str]) -> Forecast:

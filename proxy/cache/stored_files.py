@@ -106,6 +106,14 @@ class StoredFiles:
         )
 
 
+def is_stored(digest: Digest, store: Store) -> bool:
+    """Whether a file with this digest is stored, whatever its address. No use is noted."""
+    if digest.algorithm == "sha256":
+        return store.has(digest)
+    named = store.find(_digest_key(digest)) if digest.strong else None
+    return named is not None and store.has(named.digest)
+
+
 def _digest_key(digest: Digest) -> str:
     """The store's key of a file by a digest other than the one that names blobs."""
     return f"digest:{digest}"

@@ -150,11 +150,17 @@ def _archive(url: str) -> ArchiveAddress:
 
 def _followed(forecast: Forecast, flights: Iterable[Flight]) -> Forecast:
     """What becomes of it while the file is being downloaded."""
-    urls = {flight.wanted.url.partition("?")[0] for flight in flights}
-    if forecast.verdict is not Verdict.FETCH or forecast.upstream not in urls:
+    if forecast.verdict is not Verdict.FETCH or not any(_brings(flight, forecast) for flight in flights):
         return forecast
     why = ("A download of it is under way, which the client follows.", *forecast.why)
     return msgspec.structs.replace(forecast, verdict=Verdict.SHARED, why=why)
+
+
+def _brings(flight: Flight, forecast: Forecast) -> bool:
+    """Whether a download brings the file: from where it would be fetched, or the same bytes for another address."""
+    wanted = flight.wanted
+    same = wanted.digest is not None and wanted.digest.strong and forecast.promised == str(wanted.digest)
+    return same or forecast.upstream == wanted.url.partition("?")[0]
 
 
 def _without_upstream(forecast: Forecast) -> Forecast:

@@ -14,6 +14,7 @@ import msgspec
 
 from proxy.cache import freshness
 from proxy.cache.forecast import DecidingSetting, Forecast, ListingPage, StoredCopy, Verdict
+from proxy.cache.stored_files import is_stored
 from proxy.config.field_types import show_duration
 from proxy.errors import BadTarget
 from proxy.model import GROUP_INDEX, Digest, Entry, Group, Site, Target
@@ -36,6 +37,7 @@ from proxy.python.store_keys import PageAddress, file_key, page_keys
 from proxy.python.stored_listings import StoredListing, StoredListings
 
 _METADATA = ".metadata"
+_QUARANTINED = "The index has quarantined this project: nothing of it is given."
 
 
 class Likelihood(IntEnum):
@@ -156,7 +158,9 @@ class IndexForecasts:
         volatile = is_volatile(target, site) and promised is None
         settings = [DecidingSetting(f"[[upstream]] {site.mount}, volatile", ", ".join(site.volatile))] * volatile
         if found.quarantined:
-            verdict, why = Verdict.REFUSE, ["The index has quarantined this project: nothing of it is given."]
+            verdict, why = Verdict.REFUSE, [_QUARANTINED]
+        elif promised is not None:
+            verdict, why = self._promised(entry, promised)
         elif entry is None:
             verdict, why = self._not_stored(target, site, found)
             if verdict is Verdict.REFUSE:
@@ -166,7 +170,7 @@ class IndexForecasts:
             verdict, why = Verdict.REVALIDATE, ["The settings say that upstream may replace this file under its name."]
             settings.append(DecidingSetting(f"[[upstream]] {site.mount}, ttl", show_duration(site.ttl)))
         else:
-            verdict, why = _judged(entry, promised, fresh=self._fresh(entry, site))
+            verdict, why = _unlisted(entry, fresh=self._fresh(entry, site))
         return Forecast(
             kind="file",
             verdict=verdict,
@@ -182,19 +186,7 @@ class IndexForecasts:
         wheel = Target(target.mount, target.host, target.path.removesuffix(_METADATA))
         entry, found = self._store.find(file_key(target)), await self._listings.of(wheel, site)
         listed = found.file.core_metadata if found.file is not None else None
-        if found.quarantined:
-            verdict, why = Verdict.REFUSE, "The index has quarantined this project: nothing of it is given."
-        elif entry is not None:
-            verdict, why = Verdict.HIT, "The wheel's metadata is stored."
-        elif self._store.find(file_key(wheel)) is not None:
-            verdict, why = Verdict.HIT, "The metadata is read out of the stored wheel."
-        elif listed:
-            verdict, why = Verdict.FETCH, "The index offers the metadata as a file of its own."
-        else:
-            verdict, why = (
-                Verdict.FETCH,
-                "The metadata is read out of the wheel, of which a part is fetched if that does.",
-            )
+        verdict, why = self._of_metadata(entry, wheel, site, found)
         return Forecast(
             kind="metadata",
             verdict=verdict,
@@ -205,12 +197,47 @@ class IndexForecasts:
             stored=StoredCopy.of(entry),
         )
 
+    def _of_metadata(self, entry: Entry | None, wheel: Target, site: Site, found: StoredListing) -> tuple[Verdict, str]:
+        """Of the metadata of a wheel; `entry` is that of its own address."""
+        file = found.file
+        if found.quarantined:
+            return Verdict.REFUSE, _QUARANTINED
+        replaceable = is_volatile(wheel, site) and (file is None or file.best_digest is None)
+        if entry is not None and _is_of(entry, file, confirmed=not replaceable or self._fresh(entry, site)):
+            return Verdict.HIT, "The wheel's metadata is stored."
+        stored, promised = self._store.find(file_key(wheel)), file.best_digest if file is not None else None
+        here = stored is not None if promised is None else self._promised(stored, promised)[0] is Verdict.HIT
+        if here and replaceable and stored is not None and not self._fresh(stored, site):
+            return Verdict.REVALIDATE, "It is read out of the stored wheel, which upstream may replace under its name."
+        if here:
+            return Verdict.HIT, "The metadata is read out of the stored wheel."
+        if file is not None and file.core_metadata:
+            return Verdict.FETCH, "The index offers the metadata as a file of its own."
+        verdict, (why,) = self._not_stored(wheel, site, found)
+        parts = "The metadata is read out of the wheel, of which a part is fetched if that does."
+        return verdict, why if verdict is Verdict.REFUSE else parts
+
+    def _promised(self, entry: Entry | None, promised: Digest) -> tuple[Verdict, list[str]]:
+        """Of a file whose digest a page gives; `entry` is that of its own address."""
+        known = entry.known(promised.algorithm) if entry is not None else None
+        if known == promised:
+            return Verdict.HIT, ["It is stored, and is what a page promises."]
+        if entry is not None and known is None:
+            return Verdict.HIT, [
+                "It is stored. It is hashed first, to compare it with the digest that a page promises."
+            ]
+        if is_stored(promised, self._store):
+            return Verdict.HIT, ["What a page promises is stored under another address."]
+        if entry is not None:
+            return Verdict.FETCH, ["A page promises another file than the stored one."]
+        return Verdict.FETCH, ["It is not stored. A stored page has its address."]
+
     def _not_stored(self, target: Target, site: Site, found: StoredListing) -> tuple[Verdict, list[str]]:
         if found.file is not None:
             return Verdict.FETCH, ["It is not stored. A stored page has its address."]
         if addresses.is_named(target):
             return Verdict.FETCH, ["It is not stored. Only its page has its address: that is asked for first."]
-        if FileHosts(self._sites).knows(target, site):
+        if target.host in found.hosts or FileHosts(self._sites).knows(target, site):
             return Verdict.FETCH, ["It is not stored, and no stored page lists it. Its page is asked for first."]
         why = (
             "It is not stored, and no stored page links to a file of this name on this host. Its page is asked for; if "
@@ -236,21 +263,23 @@ class IndexForecasts:
         return None if addresses.is_named(target) else urls.upstream_url(target, site)
 
 
-def _judged(entry: Entry, promised: Digest | None, *, fresh: bool) -> tuple[Verdict, list[str]]:
+def _unlisted(entry: Entry, *, fresh: bool) -> tuple[Verdict, list[str]]:
     """Of a stored file that may not be replaced under its name."""
-    known = entry.known(promised.algorithm) if promised is not None else None
-    if promised is None:
-        why = ["It is stored. No stored page gives its digest."]
-        if entry.promised is not None:
-            why.append("It was compared with the digest that a page gave before.")
-        if not entry.proved or (entry.promised is None and not fresh):
-            why.append("Its page is asked for first, for a second at most.")
-        return Verdict.HIT, why
-    if known is None:
-        return Verdict.HIT, ["It is stored. It is hashed first, to compare it with the digest that a page promises."]
-    if known != promised:
-        return Verdict.FETCH, ["A page promises another file than the stored one."]
-    return Verdict.HIT, ["It is stored, and is what a page promises."]
+    why = ["It is stored. No stored page gives its digest."]
+    if entry.promised is not None:
+        why.append("It was compared with the digest that a page gave before.")
+    if not entry.proved or (entry.promised is None and not fresh):
+        why.append("Its page is asked for first, for a second at most.")
+    return Verdict.HIT, why
+
+
+def _is_of(metadata: Entry, wheel: File | None, *, confirmed: bool) -> bool:
+    """Whether stored metadata is that of a wheel as a page lists it; see `FileValidity.of_metadata`."""
+    if wheel is None:
+        return confirmed
+    if isinstance(wheel.core_metadata, Digest):
+        return metadata.known(wheel.core_metadata.algorithm) in (None, wheel.core_metadata)
+    return confirmed and (wheel.best_digest is None or metadata.validator.etag == str(wheel.best_digest))
 
 
 def _text(digest: Digest | None) -> str | None:

@@ -15,7 +15,7 @@ from proxy.apt.forecasts import ArchiveForecasts
 from proxy.apt.policy import Archive, Policy
 from proxy.cache.forecast import DecidingSetting, Verdict
 from proxy.config.addresses import UrlPrefix
-from proxy.model import Digest, Entry, Query, Validator
+from proxy.model import Digest, Entry, Outcome, Query, Validator
 from tests.apt.conftest import SUITE, World, inline
 from tests.archive import Deb, deb
 from tests.bodies import pieces, sha256
@@ -137,6 +137,20 @@ async def test_of__package(world: World, forecasts: ArchiveForecasts) -> None:
     assert [Verdict.FETCH, Verdict.HIT, Verdict.FETCH] == [one.verdict for one in (missing, there, other)]
     assert {f"sha256={sha256(_DEMO.body)}"} == {one.promised for one in (missing, there, other)}
     assert ["/deb.example/debian/dists/stable/main/binary-amd64/Packages.gz"] == [page.path for page in there.pages]
+
+
+async def test_of__package_stored_under_another_address(world: World, forecasts: ArchiveForecasts) -> None:
+    """An import, or another archive, may have brought the bytes that an index lists: the service gives them."""
+    entry = await _index(world, _DEMO)
+    await stored(world.store, b"".join(pieces(_DEMO.body)))
+    by_hash = SUITE.at(f"{SUITE.path}main/binary-amd64/by-hash/SHA256/{entry.digest.value}")
+    elsewhere = replace(by_hash, host="mirror.example")
+    service = world.service(Policy(window=_WINDOW))
+    for at in (_AT, elsewhere):
+        found = await forecasts.of(at)
+        assert (Verdict.HIT, "under another address" in found.why[0]) == (found.verdict, True)
+        assert Outcome.HIT is (await service.answer(Query(at))).outcome
+    await service.close()
 
 
 async def test_of__package_of_several_digests(world: World, forecasts: ArchiveForecasts) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from proxy.cache.stored_files import StoredFiles
+from proxy.cache.stored_files import StoredFiles, is_stored
 from proxy.errors import StoreFull
 from proxy.model import ALGORITHMS, Blob, Digest, Entry, Validator
 from tests.cache.conftest import BODY, HandClock, wanted
@@ -191,3 +191,15 @@ async def test_record__on_a_disk_that_fails(store: MemoryStore, stored_files: St
     store.failure = lambda: StoreFull("full")
     await stored_files.record(replace(wanted(None), digest=digest("sha512")), blob, TAGGED)
     assert store.find("file:demo") is None
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_is_stored__as_it_would_be_found(stored_files: StoredFiles, store: MemoryStore, algorithm: str) -> None:
+    """By a digest that identifies the bytes, under whatever address; and no use of them is noted."""
+    promised = digest(algorithm)
+    assert not is_stored(promised, store)
+    await stored_files.record(replace(wanted(), digest=promised), await stored(store, BODY), Validator())
+    other = replace(wanted(), key="file:other", digest=promised)
+    assert is_stored(promised, store) is promised.strong
+    assert promised.strong is (await stored_files.find(other) is not None)
+    assert not is_stored(digest(algorithm, OTHER), store)

@@ -14,7 +14,7 @@ from proxy.cache.flight import Flight, WantedFile
 from proxy.cache.forecast import DecidingSetting, Verdict
 from proxy.control.explainer import Explainer, RunningFacts
 from proxy.control.explanation import ExplainWish, RecentFailure
-from proxy.model import Entry, Site, Validator
+from proxy.model import Digest, Entry, Site, Validator
 from proxy.python.forecasts import IndexForecasts
 from proxy.status import FailureStatus
 from tests.control.stores import StoppedClock
@@ -172,6 +172,15 @@ async def test_explain__offline(world: World) -> None:
         assert verdict is forecast.verdict
         own = verdict in {Verdict.HIT, Verdict.REFUSE}
         assert own == (forecast.settings[:1] == (DecidingSetting("offline", "true"),))
+
+
+async def test_explain__under_way_for_another_address(world: World) -> None:
+    """Two addresses of one digest share a download, unless two files may have been made with it."""
+    for algorithm, value, verdict in (("SHA256", "ab" * 32, Verdict.SHARED), ("MD5Sum", "ab" * 16, Verdict.FETCH)):
+        url = f"/deb.example/debian/dists/a/main/binary-amd64/by-hash/{algorithm}/{value}"
+        promised = Digest("sha256" if algorithm == "SHA256" else "md5", value)
+        world.flights = [Flight(WantedFile("other", "https://mirror.example/x", _SITE, promised))]
+        assert verdict is (await world.explainer().explain(ExplainWish(url))).forecast.verdict
 
 
 async def test_explain__under_way(world: World) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from msgspec import structs
 
+from proxy.cache.flight import WantedFile
 from proxy.cache.forecast import DecidingSetting, Verdict
-from proxy.errors import NotFound
-from proxy.model import Digest, Group, Member, Site, Target
+from proxy.errors import NotAllowed, NotFound
+from proxy.model import Digest, Group, Member, Outcome, Site, Target, Validator
+from proxy.python.addresses import name_of
 from proxy.python.forecasts import IndexForecasts, Likelihood
-from tests.pages import Link
+from tests.memory_store import stored
+from tests.memory_upstream import Scripted
+from tests.pages import JSON, Link
 from tests.python.conftest import Make
 from tests.python.world import PAGE, SITE, World, content, digest, volatile
-from tests.wheels import wheel
+from tests.wheels import sdist, wheel
 
 _WHEEL = wheel()
 _AT = Target("pypi", None, f"packages/{_WHEEL.filename}")
@@ -94,6 +99,128 @@ async def test_of__file_that_is_another(world: World, forecasts: IndexForecasts)
     assert "is what a page promises" in (await forecasts.of(_AT)).why[0]
 
 
+async def _answers(world: World, forecasts: IndexForecasts, at: Target) -> tuple[Verdict, Verdict | str]:
+    """What the forecast is, and what the services really do then."""
+    forecast = (await forecasts.of(at)).verdict
+    site = world.sites[at.mount]
+    try:
+        if at.path.endswith(".whl.metadata"):
+            shown = await world.files.metadata(at, site, name_of(at))
+        else:
+            shown = await world.file(at)
+    except (NotFound, NotAllowed):
+        return forecast, Verdict.REFUSE
+    await world.read(shown)
+    return forecast, {Outcome.HIT: Verdict.HIT, Outcome.MISS: Verdict.FETCH}.get(shown.outcome, shown.outcome.value)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512", "md5"])
+@pytest.mark.parametrize("other", [None, b"another file"])
+async def test_of__file_stored_under_another_address(
+    world: World, forecasts: IndexForecasts, algorithm: str, other: bytes | None
+) -> None:
+    """An import, or another mount, may have brought the bytes that a page promises."""
+    body = content(_WHEEL)
+    promised = Digest(algorithm, hashlib.new(algorithm, body, usedforsecurity=False).hexdigest())
+    elsewhere = WantedFile("file:other", "https://other.example/x", SITE, promised)
+    await world.downloads.stored_files.record(elsewhere, await stored(world.store, body), Validator())
+    world.publish(replace(_LINK, sha256=None, hashes=((algorithm, promised.value),)))
+    world.upstream.on(_LINK.url, Scripted(body))
+    await world.page()
+    if other is not None:
+        await world.store.save(structs.replace(await world.hold(_AT, other), promised=Digest("md5", "0" * 32)))
+    expected = Verdict.HIT if promised.strong else Verdict.FETCH
+    assert (expected, expected) == await _answers(world, forecasts, _AT)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_of__metadata_of_a_wheel_stored_under_another_address(
+    world: World, forecasts: IndexForecasts, listed: bool
+) -> None:
+    """It is read out of those bytes, if it is a page that promises them."""
+    await stored(world.store, content(_WHEEL))
+    if listed:
+        world.publish(replace(_LINK, metadata=None))
+        await world.page()
+    world.upstream.on(f"{SITE.base}{_AT.path}.metadata", Scripted(_WHEEL.metadata or b""))
+    expected = Verdict.HIT if listed else Verdict.FETCH
+    assert (expected, expected) == await _answers(world, forecasts, structs.replace(_AT, path=f"{_AT.path}.metadata"))
+
+
+@pytest.mark.parametrize("by_its_own", [True, False])
+async def test_of__metadata_that_a_page_contradicts(world: World, forecasts: IndexForecasts, by_its_own: bool) -> None:
+    """By its own hash, or by that of its wheel."""
+    at = structs.replace(_AT, path=f"{_AT.path}.metadata")
+    await world.hold(at, b"Metadata-Version: 2.1\nName: old\nVersion: 1\n")
+    right = hashlib.sha256(_WHEEL.metadata or b"").hexdigest()
+    world.publish(replace(_LINK, metadata=right if by_its_own else None))
+    world.upstream.on(_LINK.url.replace("?", ".metadata?"), Scripted(_WHEEL.metadata or b""))
+    await world.page()
+    assert (Verdict.FETCH, Verdict.FETCH) == await _answers(world, forecasts, at)
+    assert (Verdict.HIT, Verdict.HIT) == await _answers(world, forecasts, at)
+
+
+async def test_of__metadata_on_a_strange_host(world: World, forecasts: IndexForecasts) -> None:
+    """Only a page, or a setting, opens a host."""
+    at = Target("pypi", "evil.example", f"{_WHEEL.filename}.metadata")
+    assert (Verdict.REFUSE, Verdict.REFUSE) == await _answers(world, forecasts, at)
+
+
+async def test_of__metadata_of_a_wheel_that_may_be_replaced(make: Make) -> None:
+    """An old one is confirmed first."""
+    world = make(volatile("packages/"))
+    forecasts = IndexForecasts(world.sites, (), world.store, world.clock)
+    await world.hold(_AT, content(_WHEEL))
+    world.clock.advance(SITE.ttl)
+    found = await forecasts.of(structs.replace(_AT, path=f"{_AT.path}.metadata"))
+    assert (Verdict.REVALIDATE, True) == (found.verdict, "out of the stored wheel" in found.why[0])
+    await forecasts.close()
+
+
+async def test_of__file_of_another_channel_than_the_quarantined_one(world: World, forecasts: IndexForecasts) -> None:
+    """Nothing is given while only pages of its project that are quarantined, or copies of those, list it."""
+    spelt, channel = Target("pypi", None, "simple/Demo/"), Target("pypi", None, "simple/mine/demo/")
+    world.publish(_LINK, target=spelt)
+    await world.page(spelt)
+    await world.hold(_AT, content(_WHEEL))
+    world.clock.advance(1)
+    body = b'{"meta":{"api-version":"1.4"},"name":"demo","files":[],"project-status":{"status":"quarantined"}}'
+    world.upstream.on(world.url(PAGE), Scripted(body, headers={"content-type": JSON}))
+    await world.page()
+    assert (Verdict.REFUSE, Verdict.REFUSE) == await _answers(world, forecasts, _AT)
+    world.publish(_LINK, target=channel)
+    await world.page(channel)
+    assert (Verdict.HIT, Verdict.HIT) == await _answers(world, forecasts, _AT)
+
+
+async def test_of__file_on_a_sibling(make: Make) -> None:
+    """It is found where the page does not link to."""
+    world = make(structs.replace(SITE, siblings=("https://sibling.example/r/",)))
+    forecasts = IndexForecasts(world.sites, (), world.store, world.clock)
+    world.publish(_LINK)
+    world.upstream.on(_LINK.url, Scripted(content(_WHEEL)))
+    await world.page()
+    at = Target("pypi", "sibling.example", f"r/{_AT.path}")
+    assert str(digest(_WHEEL)) == (await forecasts.of(at)).promised
+    assert (Verdict.FETCH, Verdict.FETCH) == await _answers(world, forecasts, at)
+    await forecasts.close()
+
+
+@pytest.mark.parametrize("promised", [True, False])
+async def test_of__file_that_belongs_to_a_distribution(world: World, forecasts: IndexForecasts, promised: bool) -> None:
+    """On the host that the page links to, whether or not it promises the file."""
+    source, body = sdist(), b"Metadata-Version: 2.1"
+    url, host = f"https://files.example/a/{source.filename}", "files.example"
+    said = hashlib.sha256(body).hexdigest() if promised else None
+    world.publish(Link(source.filename, url, source.sha256, metadata=said))
+    world.upstream.on(f"{url}.metadata", Scripted(body))
+    await world.page()
+    at = Target("pypi", host, f"a/{source.filename}.metadata")
+    assert (f"sha256={said}" if promised else None) == (await forecasts.of(at)).promised
+    assert (Verdict.FETCH, Verdict.FETCH) == await _answers(world, forecasts, at)
+    assert (Verdict.HIT, Verdict.HIT) == await _answers(world, forecasts, at)
+
+
 async def test_of__file_without_a_page(world: World, forecasts: IndexForecasts) -> None:
     """A stored file that no page vouches for; whether its page is asked for first."""
     entry = await world.hold(_AT, content(_WHEEL))
@@ -161,13 +288,14 @@ async def test_of__quarantined(world: World, forecasts: IndexForecasts) -> None:
 async def test_of__metadata(world: World, forecasts: IndexForecasts) -> None:
     """Where it would come from: the index, the wheel, the store."""
     at = structs.replace(_AT, path=f"{_AT.path}.metadata")
-    said = [await forecasts.of(at)]
-    world.publish(replace(_LINK, metadata="cd" * 32))
+    said, body = [await forecasts.of(at)], b"Metadata-Version: 2.1"
+    promised = hashlib.sha256(body).hexdigest()
+    world.publish(replace(_LINK, metadata=promised))
     await world.page()
     said.append(await forecasts.of(at))
     await world.hold(_AT, content(_WHEEL))
     said.append(await forecasts.of(at))
-    await world.hold(at, b"Metadata-Version: 2.1")
+    await world.hold(at, body)
     said.append(await forecasts.of(at))
 
     assert [Verdict.FETCH, Verdict.FETCH, Verdict.HIT, Verdict.HIT] == [one.verdict for one in said]
@@ -179,7 +307,7 @@ async def test_of__metadata(world: World, forecasts: IndexForecasts) -> None:
         )
         if words in one.why[0]
     ]  # fmt: skip
-    assert [None, f"sha256={'cd' * 32}"] == [one.promised for one in said[:2]]
+    assert [None, f"sha256={promised}"] == [one.promised for one in said[:2]]
     assert {"metadata"} == {one.kind for one in said}
 
 
