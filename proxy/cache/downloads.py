@@ -292,6 +292,7 @@ class Downloads:
             stop()
             filling.cancel()
             await asyncio.wait([filling])
+        assert flight.size == running_hash.position, "all that is on disk is the file"
         await self._judge(flight, spool)
         return running_hash.check()
 

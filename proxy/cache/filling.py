@@ -160,7 +160,7 @@ class Filling:
         if part.start != start or (end is not None and part.end > end):
             raise UpstreamBroken("Upstream answered another range than the one asked for.")
         other = not flight.wanted.digest and flight.validator.same(reply.validator) is False
-        if other or flight.size not in (None, size):
+        if other or self._another(size):
             raise Changed
         self._admit(reply, size)
         self._connections.chosen(job)
@@ -179,7 +179,7 @@ class Filling:
         if job.helper:
             raise Changed  # the other connections have their parts of it already
         size = reply.size
-        if size is not None and flight.size not in (None, size):
+        if self._another(size):
             raise Changed
         self._admit(reply, size)
         self._connections.chosen(job)
@@ -191,9 +191,18 @@ class Filling:
         writer = SpoolWriter(self._spool, flight, 0, comparing=not wanted.digest)
         end = await writer.write_body(reply, self._bound(), peeked)
         if flight.size is None:
+            if end < flight.extents.end_from(0):
+                raise UpstreamBroken("Upstream's answer ended before the place that an earlier one had reached.")
             refuse_by_head(reply, wanted, end)
             flight.unmeasured = True
             flight.size = end
+
+    def _another(self, size: int | None) -> bool:
+        """Whether a file of this size cannot be the one that was begun."""
+        flight = self._flight
+        if size is None or flight.size is not None:
+            return size not in (None, flight.size)
+        return size < flight.extents.end_from(0)
 
     def _bound(self) -> int | None:
         """The position where a body has to end at the latest."""
@@ -267,9 +276,9 @@ class Filling:
     async def _begin(self, job: Job, reply: Reply, size: int | None) -> None:
         """Take what the head of a response says; the first one lets the waiting clients begin."""
         flight = self._flight
-        begun = flight.started.done()
+        begun, unsized = flight.started.done(), flight.size is None
         flight.storable = flight.storable and freshness.may_store(reply, self._location.site)
-        if flight.size is None:
+        if unsized:
             flight.size = size
             if not begun:
                 flight.validator = reply.validator
@@ -277,9 +286,10 @@ class Filling:
         self._prove()
         if not begun:
             flight.url = reply.url
+        if not begun or (unsized and size is not None):  # a later run resumes only what has a size
             known = Validator(flight.validator.etag, self._condition and flight.validator.last_modified)
             await self._spool.checkpoint(SpoolState(flight.size, known, flight.extents.ranges))
-            flight.start()
+        flight.start()
         self._connections.answered(job)
 
 

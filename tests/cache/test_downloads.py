@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from proxy.cache import settling
+from proxy.cache import retry_policy, settling
 from proxy.cache.downloads import Downloads
 from proxy.cache.flight import Flight, Location, WantedFile, follow
 from proxy.cache.lanes import Lanes
@@ -680,6 +680,24 @@ async def test_open__joined_while_it_is_refused_ahead(upstream: MemoryUpstream, 
 
 
 # What cannot be what it is called
+
+
+@pytest.mark.parametrize("second", [BODY[:100_000], b""], ids=["half", "empty"])
+async def test_open__half_of_a_file_of_any_kind(
+    bed: Bed, upstream: MemoryUpstream, monkeypatch: pytest.MonkeyPatch, second: bytes
+) -> None:
+    """Where nothing else tells, a file is as long as what came of it at least: less is never stored or whole."""
+    monkeypatch.setattr(retry_policy, "BACKOFF", 0.0)
+    no_length = {"content-length": "unknown"}
+    url = "https://files.example/changes.txt"
+    upstream.on(url, Scripted(BODY, cut=250_000, headers=no_length), Scripted(second, headers=no_length))
+    file = wanted(None, url=url)
+    flight, _ = await bed.downloads.open(file)
+    assert isinstance(flight, Flight)
+    with pytest.raises(UpstreamBroken):
+        await body_of(flight)
+    await idle(bed)
+    assert await bed.downloads.stored(file) is None
 
 
 @pytest.mark.parametrize("name", ["demo-1.0.tar.gz", "demo-1.0-py3-none-any.whl", "demo_1.0_amd64.deb"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import os
@@ -9,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.cache import retry_policy
 from proxy.cache.filling import Filling
 from proxy.cache.flight import Flight, WantedFile
 from proxy.cache.host_limits import HostLimits
@@ -26,7 +28,7 @@ from proxy.model import UpstreamRequest, Validator
 from proxy.ports import SpoolState
 from tests.cache.conftest import BODY, URL, wanted
 from tests.memory_store import MemoryStore
-from tests.memory_upstream import MemoryUpstream, Scripted
+from tests.memory_upstream import Gate, MemoryUpstream, Scripted
 
 ETAG = {"etag": '"v1"'}
 YOUNG = "Wed, 01 Jan 2025 00:00:00 GMT"
@@ -97,6 +99,56 @@ async def test_run__length_unknown_and_broken(store: MemoryStore, upstream: Memo
     upstream.on(URL, Scripted(BODY, cut=250_000, headers=no_length), Scripted(BODY, ranges=True, headers=ETAG))
     flight, body = await fill(store, upstream, wanted(None), Lanes(2, 100_000))
     assert (BODY, len(BODY), len(BODY) + OVERLAP) == (body, flight.size, upstream.sent)
+
+
+@pytest.mark.parametrize("second", [BODY[:100_000], b""], ids=["half", "empty"])
+@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+async def test_run__ends_before_what_is_here(
+    store: MemoryStore,
+    upstream: MemoryUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+    second: bytes,
+    length: bool,
+    known: bool,
+) -> None:
+    """A file of unknown length is no shorter than what came of it, however properly a later answer ends."""
+    monkeypatch.setattr(retry_policy, "BACKOFF", 0.0)
+    no_length = {"content-length": "unknown"}
+    headers = {} if length else no_length
+    upstream.on(URL, Scripted(BODY, cut=250_000, headers=no_length), Scripted(second, headers=headers))
+    file = replace(wanted(BODY if known else None, size=False), called="changes.txt")
+    with pytest.raises(UpstreamBroken):
+        await fill(store, upstream, file, Lanes(1, 100_000))
+
+
+async def test_run__ends_early_once(store: MemoryStore, upstream: MemoryUpstream) -> None:
+    """An answer without a length that ends too soon is followed by another one, which may have all of it."""
+    no_length = {"content-length": "unknown"}
+    short = Scripted(BODY[:100_000], headers=no_length)
+    upstream.on(URL, Scripted(BODY, cut=250_000, headers=no_length), short, Scripted(BODY, headers=no_length))
+    flight, body = await fill(store, upstream, wanted(None), Lanes(1, 100_000))
+    assert (BODY, len(BODY)) == (body, flight.size)
+
+
+async def test_run__size_becomes_known(store: MemoryStore, upstream: MemoryUpstream) -> None:
+    """A size that only a later answer says is noted at once, so that a later run can resume the file."""
+    gate = Gate()
+    upstream.on(
+        URL, Scripted(BODY, cut=250_000, headers={"content-length": "?"}), Scripted(BODY, ranges=True, body_gate=gate)
+    )
+    spool = await store.spool("demo", None)
+    flight = Flight(wanted())
+    filling = Filling(flight, flight.wanted.locations[0], spool, upstream, Lanes(1, 100_000), HostLimits())
+    running = asyncio.create_task(filling.run())
+    await gate.reached.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await spool.close(keep=True)
+    later = await store.spool("demo", None)
+    await later.close(keep=False)
+    assert later.state is not None
+    assert (len(BODY), ((0, 250_000),)) == (later.state.size, later.state.extents)
 
 
 @pytest.mark.parametrize("known", [True, False])
