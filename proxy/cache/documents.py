@@ -31,6 +31,7 @@ from proxy.errors import (
     UpstreamBroken,
     UpstreamError,
     UpstreamTimeout,
+    UpstreamUnreachable,
     Withheld,
 )
 from proxy.model import Digest, Entry, Kind, Outcome, Site, Source, UpstreamRequest
@@ -128,6 +129,8 @@ class Documents:
             if fresh or self._upstream.offline:
                 return self._document(wanted, entry, None, Outcome.HIT, fetched=False)
         try:
+            if entry is not None and hurry is None and self._is_left_alone(wanted):
+                raise UpstreamUnreachable("Upstream is down, or wants to be left alone; it is asked again soon.")
             self._refuse_known_missing(wanted)
             usual = None if entry is None else self._patience.seconds(wanted.url)
             return await self._refreshed(wanted, entry, usual if hurry is None else hurry)
@@ -173,6 +176,10 @@ class Documents:
         """The entry of a stored copy, unless a redirect brought it from a host whose pages do not count."""
         entry = self._store.find(key)
         return entry if entry is not None and site.owns(entry.url) else None
+
+    def _is_left_alone(self, wanted: WantedDocument) -> bool:
+        """Whether the host is within its back-off, and the caller does not insist on its word."""
+        return not (wanted.revalidate or wanted.anew) and self._upstream.down(wanted.url)
 
     def _refuse_known_missing(self, wanted: WantedDocument) -> None:
         known = self._negative.get(wanted.key)

@@ -89,7 +89,7 @@ class Revalidator:
         """
         if freshness.is_fresh(entry, self._clock.now(), wanted.site.ttl, revalidate=anew):
             return Outcome.HIT
-        if self._upstream.down(wanted.url, file=True):
+        if self.is_left_alone(wanted):
             return Outcome.STALE
         if anew or self._changed.get(wanted.key) == entry:
             return Outcome.MISS
@@ -106,6 +106,10 @@ class Revalidator:
             # A file that is gone upstream stays in the cache.
             _log.warning("cached file not revalidated", extra={"upstream": wanted.site.mount, "reason": str(error)})
             return Outcome.STALE
+
+    def is_left_alone(self, wanted: WantedFile) -> bool:
+        """Whether the host of a file is within its back-off: it is not asked."""
+        return self._upstream.down(wanted.url, file=True)
 
     def patience(self, url: str, entry: Entry, *, exact: bool) -> float:
         """Seconds for which a client waits for upstream."""

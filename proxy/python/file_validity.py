@@ -64,9 +64,11 @@ class FileValidity:
 
     async def _revalidated(self, target: Target, site: Site, entry: Entry, listing: Listing) -> Outcome:
         """Whether upstream still has the file; asked at a new address if the known one has expired."""
-        outcome = await self._revalidator.outcome(self._catalog.wanted(target, site, listing), entry)
-        stale = outcome is Outcome.STALE
-        again = await self._catalog.look_again(listing, target, site, _LIMIT) if stale else None
+        wanted = self._catalog.wanted(target, site, listing)
+        outcome = await self._revalidator.outcome(wanted, entry)
+        # A host that is down says of no address that it has expired.
+        asked = outcome is Outcome.STALE and not self._revalidator.is_left_alone(wanted)
+        again = await self._catalog.look_again(listing, target, site, _LIMIT) if asked else None
         if again is None:
             return outcome
         return await self._revalidator.outcome(self._catalog.wanted(target, site, again), entry)

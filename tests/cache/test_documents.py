@@ -18,6 +18,7 @@ from proxy.errors import (
     StoreFull,
     TooLarge,
     UpstreamBroken,
+    UpstreamThrottled,
     UpstreamTimeout,
     UpstreamUnreachable,
     Withheld,
@@ -120,6 +121,37 @@ async def test_get__known_to_be_down(documents: Documents, upstream: MemoryUpstr
     upstream.down_urls.add(URL)
     assert Outcome.STALE is (await documents.get(file())).outcome
     gate.open()
+    await documents.close()
+
+
+async def test_get__left_alone(documents: Documents, upstream: MemoryUpstream, clock: HandClock) -> None:
+    """A host that is down, or wants to be left alone, is not asked for a stale page until its back-off is over."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(error=UpstreamThrottled("busy", 60)))
+    await documents.get(file())
+    clock.advance(SITE.ttl + 1)
+    for expected in (2, 3):
+        assert Outcome.STALE is (await documents.get(file())).outcome
+        upstream.down_urls.add(URL)
+        for _ in range(20):
+            document = await documents.get(file())
+            assert (Outcome.STALE, PAGE) == (document.outcome, await document.read())
+            await asyncio.sleep(0)
+        assert expected == upstream.count(URL)
+        upstream.down_urls.clear()
+
+
+@pytest.mark.parametrize("insisting", [{"revalidate": True}, {"anew": True}, {}])
+async def test_get__left_alone_but_for_who_insists(
+    documents: Documents, upstream: MemoryUpstream, clock: HandClock, insisting: dict[str, bool]
+) -> None:
+    """A caller that needs upstream's word, and says so or how long it waits, is not kept from asking."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED))
+    await documents.get(file())
+    clock.advance(SITE.ttl + 1)
+    upstream.down_urls.add(URL)
+    await documents.get(structs.replace(file(), **insisting), None if insisting else 60)
+    await asyncio.sleep(0)
+    assert 2 == upstream.count(URL)
     await documents.close()
 
 

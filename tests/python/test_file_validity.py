@@ -169,6 +169,20 @@ async def test_file__that_may_be_replaced_and_has_a_digest(make: Make, algorithm
     assert (Outcome.HIT, LASTING, 0) == (shown.outcome, shown.cache_control, world.upstream.count(URL))
 
 
+async def test_file__that_may_be_replaced_while_its_host_is_down(make: Make) -> None:
+    """Neither the host nor the page is asked for each client: no address has expired because nobody answers."""
+    world = make(volatile("p/"))
+    world.publish(link())
+    await world.page()
+    await hold(world, RIGHT)
+    world.clock.advance(10_000)
+    world.upstream.down_urls |= {URL, PAGE_URL}
+    for _ in range(5):
+        shown = await world.file(FILE)
+        assert (Outcome.STALE, RIGHT) == (shown.outcome, await world.read(shown))
+    assert (0, 1) == (world.upstream.count(URL), world.upstream.count(PAGE_URL))
+
+
 async def test_file__that_cannot_be_read_to_be_compared(world: World) -> None:
     """It is fetched."""
     world.publish(link(digest("sha512")))
