@@ -106,7 +106,7 @@ class Pools:
         except failures.CAUGHT as error:
             fault, no_connection = proxying.fault(error, proxy), failures.connecting(error)
         else:
-            own = proxying.answered(response.status, proxy)
+            own = proxying.answered(response.status, url, proxy)
             if own is None:
                 return response
             drop(response)

@@ -81,9 +81,9 @@ def untrusted(error: Exception, proxy: Proxy) -> Fault:
     return Fault(UpstreamUnreachable(text), own=True)
 
 
-def answered(status: int, proxy: Proxy) -> Fault | None:
-    """What a status of the proxy's own means, to a request of an http address; None if it may be upstream's."""
-    return refused(status, proxy) if status in _OWN else None
+def answered(status: int, url: URL, proxy: Proxy) -> Fault | None:
+    """What a status of the proxy's own means; None if it may be upstream's, as all are that come through a tunnel."""
+    return refused(status, proxy) if url.scheme == "http" and status in _OWN else None
 
 
 def unreachable(proxy: Proxy) -> Fault:

@@ -15,9 +15,18 @@ from proxy.config.credentials import KnownCredentials
 from proxy.config.proxy_selection import KnownProxies
 from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
-from proxy.errors import NotAllowed, PullthroughError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import (
+    NotAllowed,
+    PullthroughError,
+    UpstreamBroken,
+    UpstreamDenied,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from proxy.model import Site, UpstreamRequest
 from proxy.upstream.client import AiohttpUpstream
+from tests import faults
 from tests.answers import Answer
 from tests.bodies import Noise
 from tests.certificates import server_context
@@ -250,6 +259,31 @@ async def test_refused__tunnel(forward: Forward, make: Make, status: int, word: 
     assert isinstance(error, UpstreamUnreachable)
     assert word in str(error)
     assert "secret-page" not in str(error)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(407, UpstreamDenied), (508, UpstreamBroken)])
+async def test_refused__within_the_tunnel(
+    forward: Forward,
+    authority: trustme.CA,
+    trusting: ssl.SSLContext,
+    make: Make,
+    status: int,
+    expected: type[UpstreamError],
+) -> None:
+    """What comes through a tunnel is upstream's own word, and its hosts behind the same proxy are not down for it."""
+    async with Origin(tls=named(authority, "index.invalid")) as origin:
+        forward.names["index.invalid:443"] = origin.port
+        origin.file("/x", b"there")
+        origin.misbehave("/x", faults.status(status))
+        client = make(proxies=by(forward.url), ssl_context=trusting)
+
+        error = await failure(client, SECURE)
+
+        assert expected is type(error)
+        assert "roxy" not in str(error)
+        assert not client.down("https://other.invalid/")
+        assert client.reaches(SECURE.base)
+        await client.close()
 
 
 @pytest.mark.parametrize("bad", [b"", b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 2", b"\x00" * 100])
