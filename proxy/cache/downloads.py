@@ -35,6 +35,7 @@ from proxy.errors import (
     TooManyDownloads,
     UpstreamBroken,
     UpstreamDenied,
+    UpstreamError,
     UpstreamUnreachable,
     WrongBytes,
 )
@@ -99,22 +100,24 @@ class Downloads:
 
     async def fetch(self, wanted: WantedFile, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
         """As `open`, for a file that `stored` just did not find."""
-        if self._wrong.active((wanted.url, wanted.flight_key), self._clock.monotonic()):
-            raise WrongBytes("Upstream sent wrong bytes for this file a moment ago; it is asked again soon.")
         flight = self._flights.get(wanted.flight_key)
         began = flight is None
         if flight is None:
+            if self._wrong.active((wanted.url, wanted.flight_key), self._clock.monotonic()):
+                raise WrongBytes("Upstream sent wrong bytes for this file a moment ago; it is asked again soon.")
             flight = self._flights[wanted.flight_key] = Flight(wanted, plain=plain, buffers=self._buffers)
+            flight.foreseen = ahead
             self._launch(flight)
         flight.ahead = (began or flight.ahead) and ahead
         try:
             await flight.begun()
         except StoreError:
             return await self.pass_through(wanted, 0, None), Source.UPSTREAM
-        except TooLargeAhead:
-            if ahead:
+        except UpstreamError:
+            if began or ahead or not flight.foreseen:
                 raise
-            return await self.fetch(wanted, plain=plain)  # it was refused before this client came
+            # Ahead of clients upstream is asked once, and gives way to others: for a client it is asked in earnest.
+            return await self.fetch(wanted, plain=plain)
         return flight, Source.UPSTREAM if began else Source.SHARED
 
     async def pass_through(

@@ -114,6 +114,7 @@ class Flight:
         self.received = 0  # bytes that upstream sent in this run, also those that were on disk already
         self.begun_at = time.monotonic()
         self.ahead = False  # no client waits for it yet
+        self.foreseen = False  # none did when it began
         self.storable = True  # whether upstream allows storing it
         self.unmeasured = False  # only the end of the response told how long the file is
         self.verified = False

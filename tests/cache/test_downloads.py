@@ -16,12 +16,15 @@ from proxy.cache.flight import Flight, Location, WantedFile, follow
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import Passthrough
 from proxy.errors import (
+    Crowded,
     NotAllowed,
     NotFound,
     PullthroughError,
     StoreFull,
     TooLargeAhead,
     UpstreamBroken,
+    UpstreamError,
+    UpstreamThrottled,
     UpstreamTimeout,
     UpstreamUnreachable,
     WrongBytes,
@@ -142,6 +145,27 @@ async def test_open__wrong_bytes_cool_down(bed: Bed, upstream: MemoryUpstream, c
     flight, _ = await bed.downloads.open(wanted())
     assert isinstance(flight, Flight)
     assert BODY == await body_of(flight)
+    await idle(bed)
+
+
+async def test_open__wrong_bytes_and_a_flight_from_elsewhere(bed: Bed, upstream: MemoryUpstream) -> None:
+    """While one address cools down, its clients follow the flight that brings the same bytes from another one."""
+    gate = Gate()
+    upstream.on(URL, Scripted(b"x" * len(BODY)))
+    upstream.on(SIBLING, Scripted(BODY, gate=gate))
+    flight, _ = await bed.downloads.open(wanted())
+    assert isinstance(flight, Flight)
+    with pytest.raises(WrongBytes):
+        await flight.ended()
+    await idle(bed)
+    other = asyncio.create_task(bed.downloads.open(wanted(key="file:sibling", url=SIBLING)))
+    await gate.reached.wait()
+    opened = asyncio.create_task(bed.downloads.open(wanted()))
+    gate.open()
+    flight, source = await opened
+    assert isinstance(flight, Flight)
+    assert (BODY, Source.SHARED) == (await body_of(flight), source)
+    await other
     await idle(bed)
 
 
@@ -654,14 +678,28 @@ async def test_open__ahead_and_far_larger_than_its_page_says(
     await downloads.close()
 
 
-async def test_open__joined_while_it_is_refused_ahead(upstream: MemoryUpstream, clock: HandClock) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        Crowded("as many as may be"),
+        UpstreamThrottled("later"),
+        UpstreamUnreachable("closed"),
+    ],
+    ids=["too large", "crowded", "throttled", "unreachable"],
+)
+async def test_open__joined_while_it_is_refused_ahead(
+    upstream: MemoryUpstream, clock: HandClock, error: PullthroughError | None
+) -> None:
     """A client that comes at any turn of the event loop, while a file is refused ahead of clients, gets it."""
-    body = bytes(17 << 20)
-    file = replace(wanted(body), size=1)
-    upstream.on(URL, Scripted(body))
+    body = BODY if error else bytes(17 << 20)
+    file = wanted(body) if error else replace(wanted(body), size=1)
+    # As upstream's client does: what is asked ahead of clients is tried once, and gives way.
+    upstream.on(URL, lambda ask: Scripted(body, error=error if ask.bulk else None))
     turns = joined = 0
     while True:
         downloads = Downloads(MemoryStore(), upstream, clock, lambda _: None, Lanes(1, 64 << 20))
+        downloads.host_limits.note(file.locations[0], ranges=True)  # so that the first answer counts
         refused = asyncio.create_task(downloads.open(file, ahead=True))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -670,13 +708,27 @@ async def test_open__joined_while_it_is_refused_ahead(upstream: MemoryUpstream, 
         flight, _ = await downloads.fetch(file)
         assert isinstance(flight, Flight)
         assert len(body) == flight.size
-        with contextlib.suppress(TooLargeAhead):
+        with contextlib.suppress(UpstreamError):
             await refused
         await downloads.close()
         if over:
             break
         turns += 1
     assert joined > 1
+
+
+async def test_open__joined_while_it_fails_for_all(bed: Bed, upstream: MemoryUpstream) -> None:
+    """What is not about being ahead is every client's after one more try, and the end of it."""
+    gate = Gate()
+    upstream.on(URL, Scripted(error=UpstreamBroken("status 500"), gate=gate))
+    ahead = asyncio.create_task(bed.downloads.open(wanted(), ahead=True))
+    await gate.reached.wait()
+    clients = [asyncio.create_task(bed.downloads.open(wanted())) for _ in range(5)]
+    await asyncio.sleep(0)
+    gate.open()
+    results = await asyncio.gather(ahead, *clients, return_exceptions=True)
+    assert [UpstreamBroken] * 6 == [type(result) for result in results]
+    assert [True, False, False, False] == [ask.bulk for ask in upstream.asks]
 
 
 # What cannot be what it is called
