@@ -21,7 +21,7 @@ from proxy.cache.flight import Flight, Location, WantedFile, follow
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Lanes
 from proxy.cache.passthrough import TRY_ELSEWHERE, Passthrough, Passthroughs, reported
-from proxy.cache.retry_policy import fresh_copy
+from proxy.cache.retry_policy import LEAST, fresh_copy
 from proxy.cache.running_hash import RunningHash
 from proxy.cache.settling import Settling
 from proxy.cache.single_flight import SingleFlight
@@ -324,14 +324,27 @@ class Downloads:
                 failure = reported(failure, error, location, flight.wanted)
                 own = flight.validator if location.url == flight.wanted.url else own
         assert failure is not None, "there is a location, and it failed"
-        # Before anything came, the caller looks for a new address.
-        if not flight.started.done() or flight.wanted.again is None or not isinstance(failure, _EXPIRED):
-            raise failure.again()
-        location_now = await flight.wanted.again()
-        if location_now is None:
-            raise failure.again()
         flight.validator = own
-        return await self._fill_from(flight, location_now, spool)
+        return await self._fill_anew(flight, spool, failure)
+
+    async def _fill_anew(self, flight: Flight, spool: Spool, failure: PullthroughError) -> None:
+        """Fetch the rest from where the file is by now, if its address has expired; again as long as that brings bytes.
+
+        Before anything came, the caller looks for a new address. Raises `failure`, or the one at the last address.
+        """
+        address, again = flight.wanted.url, flight.wanted.again
+        fruitful = flight.started.done()
+        while fruitful and again is not None and isinstance(failure, _EXPIRED):
+            location = await again(address)
+            if location is None:
+                break
+            before = flight.extents.total
+            try:
+                return await self._fill_from(flight, location, spool)
+            except _EXPIRED as error:
+                failure, address = error.again(), location.url
+                fruitful = flight.extents.total - before >= LEAST
+        raise failure.again()
 
     async def _fill_from(self, flight: Flight, location: Location, spool: Spool) -> None:
         await Filling(flight, location, spool, self._upstream, self._lanes, self.host_limits).run()

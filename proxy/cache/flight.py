@@ -52,7 +52,8 @@ class WantedFile:
     `size` in bytes and `digest` are None where the page does not say them. `binary`: an HTML response cannot be right.
     `others`: where else the bytes of this digest are. `renew`: what is stored under the key is another file.
     `proved`: False where no page that might have had a digest could be read. `kind`: what it is for upstream.
-    `again`: finds where the file is now, when its address has expired; gives None where there is no other address.
+    `again`: finds where the file is now, when an address of it has expired, which it is given; gives None where there
+    is no other one.
     `signed`: size and digest are in one signed list, so that another length is another file; the size on an index page
     is a hint where the page has a digest too. `called`: the file's name, where the address does not end in it.
     `text`: it is text, and the caller removes its content coding. `looked_at`: without a digest, an HTML page in its
@@ -69,7 +70,7 @@ class WantedFile:
     renew: bool = False
     proved: bool = True
     kind: Kind = Kind.FILE
-    again: Callable[[], Awaitable[Location | None]] | None = field(default=None, compare=False)
+    again: Callable[[str], Awaitable[Location | None]] | None = field(default=None, compare=False)
     signed: bool = False
     called: str | None = None
     text: bool = False

@@ -55,6 +55,15 @@ class _Host:
     brisk: bool | None = None  # whether one connection alone is fast; None: it is not known
     waiting: list[_Waiting] = field(default_factory=list)
 
+    @property
+    def allowance(self) -> tuple[int, int | None, float, float]:
+        """What is known of how many connections the host allows."""
+        return self.proven, self.limit, self.pause, self.again
+
+    @allowance.setter
+    def allowance(self, known: tuple[int, int | None, float, float]) -> None:
+        self.proven, self.limit, self.pause, self.again = known
+
 
 class HostLimits:
     """What is known of hosts. Mutable state: `_hosts` and `_ranges`, longest unused first."""
@@ -115,10 +124,13 @@ class HostLimits:
             host.pause = max(host.pause / 2, _PAUSE)
             host.again = self.now() + host.pause
 
-    def refused(self, url: str, wait: float = 0.0) -> None:
-        """The host refused a connection, which is not counted any more. `wait`: seconds that it asks for."""
+    def refused(self, url: str, wait: float = 0.0) -> Callable[[], None]:
+        """The host refused a connection, which is not counted any more. `wait`: seconds that it asks for.
+
+        Gives the function that takes it back, where it turns out to say nothing of connections.
+        """
         host = self._host(url)
-        now = self.now()
+        now, before = self.now(), host.allowance
         others = max(host.busy, 1)
         if host.limit is None:
             host.limit, host.pause = others, _PAUSE
@@ -128,6 +140,13 @@ class HostLimits:
             host.limit = min(host.limit, others)
         host.proven = min(host.proven, host.limit)
         host.again = max(host.again, now + max(host.pause, wait))
+        after = host.allowance
+
+        def take_back() -> None:
+            if host.allowance == after:  # else more was learnt since
+                host.allowance = before
+
+        return take_back
 
     def shaken(self, url: str, since: float) -> bool:
         """Whether a connection with a response since `since`, which broke now, was broken by one opened after it.

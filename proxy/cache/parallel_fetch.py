@@ -19,6 +19,8 @@ from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import LOOK, Job, Lanes, Pacing
 from proxy.cache.retry_policy import BACKOFF, RetryPolicy, fresh_copy
 from proxy.errors import (
+    Crowded,
+    NoDescriptor,
     NotAllowed,
     NotFound,
     PullthroughError,
@@ -33,6 +35,8 @@ from proxy.errors import (
 _log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds between looks at how all connections do
+_REST = 5.0  # seconds without a further connection after this cache itself had none left
+_OF_ADDRESSES = (NotFound, UpstreamDenied, UpstreamBroken)  # how hosts refuse connections, and addresses that expired
 _FINAL = (NotFound, NotAllowed, UpstreamDenied, WrongBytes)  # the last word on a file, without a range
 
 
@@ -62,6 +66,8 @@ class ParallelFetch:
         self._pacing = Pacing(lanes)
         self._welcome = 1  # connections that got responses at the same time
         self._single = False  # another connection got another version
+        self._doubts: list[tuple[float, Callable[[], None]]] = []  # refusals that may be none: when; takes it back
+        self._rested = 0.0  # when a further connection may be tried again
         self._logged = False
 
     async def run(self) -> None:
@@ -79,6 +85,11 @@ class ParallelFetch:
                 await self._something()
                 await self._settle()
                 self._look()
+        except _OF_ADDRESSES:
+            # The last connection met the same as others before it: it was not about their number.
+            for _, take_back in reversed(self._doubts):
+                take_back()
+            raise
         finally:
             await self._stop()
 
@@ -102,6 +113,7 @@ class ParallelFetch:
         self._pacing.answered(job, self._now(), self._flight.extents.total, self._brought(job))
         self._host_limits.answered(self._url)
         self._welcome += job.probe
+        self._doubts = [(when, take_back) for when, take_back in self._doubts if when >= job.begun]
         self.retries.answered(job)
         self._wake.set()
 
@@ -135,7 +147,7 @@ class ParallelFetch:
             return False
         if flight.size is None or self.retries.plain or not self._pacing.slow:
             return None
-        if self._single or not self.parallel:
+        if self._single or not self.parallel or self._now() < self._rested:
             return None
         if len(self._jobs) >= most or not self._host_limits.room(self._url, 1):
             return None
@@ -246,6 +258,9 @@ class ParallelFetch:
 
     def _note(self, job: Job, error: BaseException) -> None:
         """Learn from the failure of one of several how many the host allows, or that only one may fetch this file."""
+        if isinstance(error, (Crowded, NoDescriptor)):  # which says nothing of the host
+            self._rested = self._now() + _REST
+            return
         if not job.probe:
             self._welcome = max(1, self._welcome - 1)
         if not self._flight.started.done() or (not self._jobs and not job.helper):
@@ -254,7 +269,9 @@ class ParallelFetch:
             self._single = True
         elif job.answered is None or not self._brought(job) or self._host_limits.shaken(self._url, job.answered):
             wait = error.retry_after if isinstance(error, UpstreamThrottled) else None
-            self._host_limits.refused(self._url, float(wait or 0))
+            take_back = self._host_limits.refused(self._url, float(wait or 0))
+            if job.answered is None and isinstance(error, _OF_ADDRESSES):
+                self._doubts.append((self._now(), take_back))
 
     def _note_silence(self, job: Job) -> None:
         """One fell silent: beside others that is a refusal, however far it came."""

@@ -25,8 +25,9 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 
-_ATTEMPTS = 5  # tries in a row that bring next to nothing before a transfer is given up
-_LEAST = 512  # bytes that a try must bring to count as progress
+_ATTEMPTS = 5  # tries in a row that bring next to nothing before a transfer is given up,
+_MORE = 7  # and where much is on disk that would have to come again
+LEAST = 512  # bytes that a try must bring to count as progress
 BACKOFF = 0.2  # seconds before the first of them, doubling
 _WAIT = 30.0  # seconds: a longer Retry-After ends the transfer, since no client waits for it
 _TURN = 10.0  # seconds for which a request waits until other downloads of its host make room
@@ -120,7 +121,7 @@ class RetryPolicy:
     def _progress(self) -> bool:
         """Whether new bytes came since the last call."""
         before, self._total = self._total, self._flight.extents.total
-        return self._total - before >= _LEAST
+        return self._total - before >= LEAST
 
     def _ask_plainly(self, error: BaseException) -> None:
         self.plain = True

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 import msgspec
+from msgspec import structs
 
 from proxy.cache.documents import Document
 from proxy.cache.flight import Location, WantedFile
@@ -191,8 +192,9 @@ class Catalog:
             name, proved = addresses.name_of(target), listing.failure is None
             return WantedFile(key, first.url, site, binary=binary, others=tuple(others), proved=proved, called=name)
 
-        async def again() -> Location | None:
-            now = await self.look_again(listing, target, site)
+        async def again(expired: str) -> Location | None:
+            tried = structs.replace(listing, file=structs.replace(file, url=expired))
+            now = await self.look_again(tried, target, site)
             same = now is not None and now.digest == listing.digest
             return Location(now.file.url, site) if same and now is not None and now.file is not None else None
 

@@ -498,6 +498,59 @@ async def test_locations__all_fail(bed: Bed, upstream: MemoryUpstream, down: boo
     assert 2 == upstream.count(URL) <= upstream.count(SIBLING)
 
 
+async def moved(
+    bed: Bed, upstream: MemoryUpstream, answers: int, rounds: int
+) -> tuple[PullthroughError | None, list[str]]:
+    """A file whose address is good for so many answers; how it ends, and the addresses that are said to be expired.
+
+    After so many rounds an address is good for nothing from the start.
+    """
+    asked: list[str] = []
+
+    def sign(number: int) -> str:
+        url = f"https://files.example/{number}/demo-1.0-py3-none-any.whl"
+        good = iter(range(answers if number < rounds else 0))
+        expired = Scripted(error=NotFound("expired"))
+        upstream.on(url, lambda _: expired if next(good, None) is None else Scripted(BODY, ranges=True))
+        return url
+
+    async def again(expired: str) -> Location:
+        asked.append(expired)
+        return Location(sign(len(asked)), SITE)
+
+    file = replace(wanted(url=sign(0)), again=again)
+    flight, _ = await bed.downloads.open(file)
+    assert isinstance(flight, Flight)
+    try:
+        assert BODY == await body_of(flight)
+    except PullthroughError as error:
+        return error, asked
+    finally:
+        await idle(bed)
+    return None, asked
+
+
+async def test_again__as_often_as_it_expires(
+    bed: Bed, upstream: MemoryUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address that is good for a part of the file is followed by the next one, which is told of it."""
+    monkeypatch.setattr(retry_policy, "BACKOFF", 0.0)
+    error, asked = await moved(bed, upstream, 2, 9)
+    assert error is None
+    assert [f"https://files.example/{number}/demo-1.0-py3-none-any.whl" for number in range(2)] == asked
+    assert len(BODY) == upstream.sent
+
+
+async def test_again__until_it_brings_nothing(
+    bed: Bed, upstream: MemoryUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new address that gives nothing is the last one."""
+    monkeypatch.setattr(retry_policy, "BACKOFF", 0.0)
+    error, asked = await moved(bed, upstream, 1, 2)
+    assert isinstance(error, NotFound)
+    assert 2 == len(asked)
+
+
 async def test_past__other_place(bed: Bed, upstream: MemoryUpstream) -> None:
     """A range goes elsewhere too; the connection of the one that failed is let go."""
     upstream.on(URL, Scripted(BODY))  # gives no parts

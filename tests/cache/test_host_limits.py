@@ -110,6 +110,21 @@ def test_refused__asks_to_be_left_alone(host_limits: HostLimits, clock: HandCloc
         assert 1 == host_limits.room(URL, 6)
 
 
+def test_refused__and_taken_back(host_limits: HostLimits, clock: HandClock) -> None:
+    """A refusal that was none is forgotten, one by one; not where more was learnt since."""
+    with connection(host_limits):
+        host_limits.answered(URL)
+        taken_back = [host_limits.refused(URL), host_limits.refused(URL)]
+        for take_back in reversed(taken_back):
+            take_back()
+        assert 6 == host_limits.room(URL, 6)
+        first = host_limits.refused(URL)
+        clock.advance(11)
+        host_limits.refused(URL)
+        first()
+        assert 0 == host_limits.room(URL, 6)
+
+
 def test_proven__falls_too(host_limits: HostLimits) -> None:
     """So many connections as a host answered at once may be opened at once, until it refuses one."""
     with ExitStack() as stack:

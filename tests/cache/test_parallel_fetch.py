@@ -10,11 +10,22 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.cache import retry_policy
 from proxy.cache.flight import Changed, Flight, Location
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job, Lanes
 from proxy.cache.parallel_fetch import ParallelFetch
-from proxy.errors import NotFound, StoreFull, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, WrongBytes
+from proxy.errors import (
+    Crowded,
+    NoDescriptor,
+    NotFound,
+    StoreFull,
+    UpstreamBroken,
+    UpstreamDenied,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    WrongBytes,
+)
 from tests.cache.conftest import SITE, URL, HandClock, wanted
 from tests.meant_log import meant_log
 
@@ -113,6 +124,62 @@ HARMLESS = [
     Changed(),
     RuntimeError("a bug"),
 ]
+
+
+@pytest.mark.parametrize("error", [NotFound("expired"), UpstreamDenied("expired"), UpstreamBroken("status 400")])
+@pytest.mark.parametrize("allowed", [4, 1])
+async def test_run__address_expires(monkeypatch: pytest.MonkeyPatch, error: Exception, allowed: int) -> None:
+    """What all connections meet at last is no word about their number; what one met and others did not, is."""
+    monkeypatch.setattr(retry_policy, "BACKOFF", 0.0)
+    proven: list[int] = []
+
+    async def do(bed: Bed, job: Job) -> None:
+        if len(bed.jobs) > 17:
+            proven.append(bed.host_limits.proven(URL))
+            raise error
+        if bed.now > allowed:
+            raise error
+        await right(bed, job)
+
+    bed = Bed(do)
+    bed.host_limits.note(Location(URL, SITE), ranges=True)
+    with pytest.raises(type(error)):
+        await bed.run()
+    assert (1 < proven[0]) is (allowed > 1)
+    assert (proven[0], allowed) == (bed.host_limits.proven(URL), bed.host_limits.room(URL, 4))
+    assert 0 == bed.host_limits.busy(URL) == bed.now
+
+
+@pytest.mark.parametrize("error", [NotFound("too many"), UpstreamThrottled("too many")])
+async def test_run__host_refuses_more(error: Exception) -> None:
+    """That a host refuses further connections while one goes on is learnt, in whatever words it does."""
+
+    async def do(bed: Bed, job: Job) -> None:
+        if bed.now > 1:
+            raise error
+        await right(bed, job)
+
+    bed = Bed(do)
+    await bed.run()
+    assert 1 == bed.host_limits.room(URL, 4)
+
+
+@pytest.mark.parametrize("error", [Crowded("as many as may be"), NoDescriptor("none left")])
+async def test_run__cache_itself_has_no_more(clock: HandClock, error: Exception) -> None:
+    """The cache's own limits are not the host's; a further connection is tried again after a while."""
+
+    async def do(bed: Bed, job: Job) -> None:
+        if job.probe and clock.monotonic() < 53:
+            raise error
+        await right(bed, job)
+        clock.advance(0.5)
+
+    bed = Bed(do, clock=clock)
+    await bed.run()
+    assert 4 == bed.host_limits.room(URL, 4)
+    refused = [job for job in bed.jobs if job.probe and job.answered is None]
+    assert 1 == len(refused)
+    assert any(job.probe and job.answered is not None for job in bed.jobs)
 
 
 @pytest.fixture

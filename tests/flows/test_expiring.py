@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from proxy.cache import retry_policy
 from tests import faults
 from tests.answers import Answer, Request
 from tests.bodies import Plain
@@ -318,6 +319,25 @@ async def test_download__whose_link_expires_on_the_way(
     origin.misbehave(signing.path, expiring, times=1, when=_from(2 * SEGMENT))
     got = await get(http, address(proxy, signing))
     assert (LARGE.sha256, False, 2) == (got.sha256, got.broken, signing.given)
+
+
+async def test_download__whose_links_expire_twice(
+    make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that takes longer than its links are good for arrives: its page is asked for as often as that helps."""
+    monkeypatch.setattr(retry_policy, "BACKOFF", 0.0)
+    running = await make_proxy(origin.url, fetch=SMALL | {"retries": 0, "connections": 1})
+    signing = Signing(origin)
+    await get(http, running.url + "/pypi" + PAGE)
+
+    def expiring(request: Request, answer: Answer) -> Answer:
+        signing.expire()
+        return replace(answer, cut=SEGMENT // 2)
+
+    for segment in (1, 3):
+        origin.misbehave(signing.path, expiring, times=1, when=_from(segment * SEGMENT))
+    got = await get(http, address(running, signing))
+    assert (LARGE.sha256, False, 3) == (got.sha256, got.broken, signing.given)
 
 
 def _from(start: int, whole: str | None = None) -> Callable[[Request], bool]:
