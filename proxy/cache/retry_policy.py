@@ -15,6 +15,7 @@ from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job
 from proxy.errors import (
     Crowded,
+    NoDescriptor,
     NotAllowed,
     NotFound,
     PullthroughError,
@@ -78,16 +79,20 @@ class RetryPolicy:
         if not self._flight.started.done():
             await self._not_begun(job, error)
             return
-        exhausted = self._failures >= _ATTEMPTS
         gone = isinstance(error, (NotFound, UpstreamDenied, Changed))
+        most = _ATTEMPTS if gone or self._total <= _LITTLE else _MORE
+        exhausted = self._failures >= most
         if isinstance(error, NotAllowed) or (job.plain and (gone or exhausted)):
             raise fresh_copy(error)
         if self._about_the_range(job, error):
             self._ask_plainly(error)
             return
-        if exhausted or not self.provable:
+        if self._is_away(error) and self.provable:
+            if self._failures > _ATTEMPTS:
+                raise fresh_copy(error)  # what is on disk stays there
+        elif exhausted or not self.provable:
             self.plain = True
-            self._failures = min(self._failures, _ATTEMPTS - 1)
+            self._failures = min(self._failures, most - 1)
         shaken = job.answered is not None and self._host_limits.shaken(self._location.url, job.answered)
         if await self._turn(error, _TURN, shaken=shaken):
             return
@@ -112,6 +117,10 @@ class RetryPolicy:
         else:
             self._ask_plainly(error)
 
+    def _is_away(self, error: BaseException) -> bool:
+        """Whether a host that honours ranges cannot be reached: it would not be for a request without one either."""
+        return isinstance(error, UpstreamUnreachable) and self._host_limits.honours(self._location) is True
+
     def _about_the_range(self, job: Job, error: BaseException) -> bool:
         """Whether an error may be about the range alone, in the middle of a file."""
         if job.plain or job.answered is not None or isinstance(error, (UpstreamTimeout, UpstreamUnreachable)):
@@ -125,7 +134,7 @@ class RetryPolicy:
 
     def _ask_plainly(self, error: BaseException) -> None:
         self.plain = True
-        self._doubtful = not isinstance(error, Changed)
+        self._doubtful = not isinstance(error, (Changed, NoDescriptor))
 
     async def _turn(self, error: BaseException, patience: float, *, shaken: bool = False) -> bool:
         """If other downloads have the connections that the host allows, wait for one. Whether there are others.

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.cache import retry_policy
 from proxy.cache.flight import Changed, Flight, Location, WantedFile
 from proxy.cache.host_limits import HostLimits
 from proxy.cache.lanes import Job
 from proxy.cache.retry_policy import RetryPolicy
 from proxy.errors import (
     Crowded,
+    NoDescriptor,
     NotAllowed,
     NotFound,
     UpstreamBroken,
@@ -156,6 +158,48 @@ async def test_failed__with_next_to_nothing_each_time(bed: Bed) -> None:
     bed.begin(ranges=True)
     tries = [await bed.tried(UpstreamBroken("cut"), answered=True, new=1) for _ in range(5)]
     assert ["ranged"] * 4 + ["plain"] == tries
+
+
+@pytest.mark.parametrize("here", [1000, 400 << 20])
+async def test_failed__host_is_away(bed: Bed, here: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that honours ranges and cannot be reached is never asked for all of it again: what is here stays."""
+    monkeypatch.setattr(retry_policy, "BACKOFF", 0.0)
+    bed.begin(ranges=True)
+    tries = [await bed.tried(UpstreamUnreachable(""), new=here)] + [
+        await bed.tried(UpstreamUnreachable("")) for _ in range(5)
+    ]
+    assert ["ranged"] * 5 + ["given up"] == tries
+    assert not bed.retries.plain
+
+
+async def test_failed__host_is_away_and_may_not_honour_ranges(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ranges may be the trouble, the plain request comes last."""
+    monkeypatch.setattr(retry_policy, "BACKOFF", 0.0)
+    bed.begin(ranges=False)
+    tries = [await bed.tried(UpstreamUnreachable("")) for _ in range(5)]
+    assert ["ranged"] * 4 + ["plain"] == tries
+    assert "given up" == await bed.tried(UpstreamUnreachable(""), plain=True)
+
+
+async def test_failed__with_much_here(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where much would have to come again, the range is tried more often, if it may still bring something."""
+    monkeypatch.setattr(retry_policy, "BACKOFF", 0.0)
+    bed.begin(ranges=True)
+    bed.flight.written(0, 100 << 20)
+    tries = [await bed.tried(UpstreamBroken("cut"), answered=True) for _ in range(7)]
+    assert ["ranged"] * 6 + ["plain"] == tries
+    assert "given up" == await bed.tried(UpstreamBroken("cut"), plain=True)
+    gone = Bed(bed.clock, wanted())
+    gone.begin(ranges=True)
+    gone.flight.written(0, 100 << 20)
+    assert ["ranged"] * 4 + ["plain"] == [await gone.tried(NotFound("")) for _ in range(5)]
+
+
+async def test_answered__plainly_after_no_descriptor_was_left(bed: Bed) -> None:
+    """What the cache itself lacked says nothing of ranges."""
+    assert "plain" == await bed.tried(NoDescriptor(""))
+    bed.retries.answered(Job(0, None, 0.0, plain=True))
+    assert bed.host_limits.honours(PLACE) is None
 
 
 async def test_failed__nothing_to_go_on_by(bed: Bed) -> None:
