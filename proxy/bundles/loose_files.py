@@ -34,7 +34,7 @@ class LooseImport:
         Raises BadBundle, StoreError, and what `pieces` raises. Whatever it raises, what was stored before is whole, and
         nothing else is left.
         """
-        tar = TarStream()
+        tar = TarStream(loose=True)
         intake, hashes, size = None, Sha256(), 0
         try:
             async for data in pieces:

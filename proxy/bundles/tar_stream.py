@@ -23,6 +23,7 @@ _DIGITS = 19  # of a size
 _SHOWN = 200  # characters of a name in a message
 _SPARSE = "GNU.sparse."  # of all keywords by which GNU tar describes sparse files in the form of pax
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_EXTENSIONS = (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME)
 _MAGIC = b"ustar\00000"
 _NO_PREFIX = bytes(155)
 # What begins so is unpacked by these programs.
@@ -69,13 +70,18 @@ Event: TypeAlias = Began | memoryview | Ended
 class TarStream:
     """Reads one tar. Raises BadBundle, which names the member; nothing can be fed after that."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, loose: bool = False) -> None:
+        """`loose`: it is no bundle, but what `tar -C folder .` or `git archive` makes of files.
+
+        Then names may begin with `./`, the folder itself may be a member, and what describes all members is skipped.
+        """
+        self._loose = loose
         self._block = bytearray()  # of a header that is not whole yet
         self._position = 0  # in the tar, in bytes
         self._left = 0  # bytes of the present body that are still to come
         self._padding = 0  # bytes behind it that fill its last block
         self._extension: bytearray | None = None  # the present body, if it describes the next member
-        self._pax = False  # whether that is in the form of pax; else it is a long name of GNU
+        self._form = b""  # of that, as `tarfile` has it: pax of the next member or of all members, a long name of GNU
         self._described: dict[str, str] = {}  # what extensions said of the next member: its `path`, its `size`
         self._sparse = False  # whether they said that it is sparse
         self._path = ""  # of the present member, or of the last one
@@ -154,7 +160,7 @@ class TarStream:
                     raise BadBundle(f"The tar is damaged {self._after()}: what follows is no member.") from None
                 raise BadBundle(_no_tar(block)) from None
             header = _TarHeader(found.type, found.name, found.size)
-        if header.type in {tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME}:
+        if header.type in _EXTENSIONS or (self._loose and header.type == tarfile.XGLTYPE):
             self._begin_extension(header)
         else:
             yield from self._begin(header)
@@ -162,7 +168,7 @@ class TarStream:
     def _begin_extension(self, header: _TarHeader) -> None:
         if not 0 < header.size <= _LONGEST_EXTENSION:
             raise BadBundle(f"The tar describes a member {self._after()} with {header.size} bytes.")
-        self._pax = header.type == tarfile.XHDTYPE
+        self._form = header.type
         self._extension = bytearray()
         self._expect(header.size)
 
@@ -174,8 +180,12 @@ class TarStream:
         if header.type not in _FILES and header.type != tarfile.DIRTYPE:
             kind = _KINDS.get(header.type, f"of the unknown type {header.type!a}")
             raise BadBundle(f"{shown(path)} is {kind}. A bundle holds regular files only.")
-        self._path = path.rstrip("/") if header.type == tarfile.DIRTYPE else path
-        if not layout.sound(self._path):
+        path = path.removeprefix("./") if self._loose else path
+        name = path.rstrip("/") if header.type == tarfile.DIRTYPE else path
+        if self._loose and header.type == tarfile.DIRTYPE and name in {"", "."} and not size:
+            return  # the folder itself
+        self._path = name
+        if not layout.sound(name):
             raise BadBundle(f"{shown(path)} is no path of a plain file below the bundle's folder.")
         if sparse:
             raise BadBundle(f"{shown(path)} is a sparse file. A bundle holds regular files only.")
@@ -197,8 +207,10 @@ class TarStream:
             yield Ended()
             return
         body, self._extension = bytes(self._extension), None
+        if self._form == tarfile.XGLTYPE:
+            return
         try:
-            said = pax_records(body) if self._pax else {"path": body.rstrip(b"\0").decode()}
+            said = pax_records(body) if self._form == tarfile.XHDTYPE else {"path": body.rstrip(b"\0").decode()}
         except ValueError:
             raise BadBundle(f"The tar is damaged {self._after()}: the next member is described wrongly.") from None
         self._described |= {key: said[key] for key in ("path", "size") if key in said}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import tarfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,9 +20,9 @@ _LONG = "files/" + "long/" * 60 + "name.whl"
 _FILES = {"first": b"", "a/b.whl": b"w" * 511, "c": b"c" * 512, _LONG: b"l" * 1500, "naïve/ü": b"u"}
 
 
-def read(data: bytes, piece: int = 1 << 16) -> list[tuple[str, bytes]]:
+def read(data: bytes, piece: int = 1 << 16, *, loose: bool = False) -> list[tuple[str, bytes]]:
     """The members of a tar that comes in pieces of this size."""
-    stream, found, expected = TarStream(), list[tuple[str, bytes]](), 0
+    stream, found, expected = TarStream(loose=loose), list[tuple[str, bytes]](), 0
     for start in range(0, len(data), piece):
         for event in stream.feed(data[start : start + piece]):
             match event:
@@ -84,6 +85,51 @@ def test_members__folders() -> None:
     assert [("a/b", b"x")] == read(header("a/", tarfile.DIRTYPE) + header("a/b", size=1) + block(b"x") + END)
 
 
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("piece", [1, 512, 1 << 16])
+def test_loose__as_tar_makes_it_of_a_folder(tmp_path: Path, form: int, piece: int) -> None:
+    """`tar -C folder .` has the folder itself, and names that begin with a dot; they are named without it."""
+    for name, body in _FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(body)
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=form) as archive:
+        archive.add(tmp_path, "./")
+        for path in sorted(tmp_path.rglob("*")):
+            archive.add(path, f"./{path.relative_to(tmp_path)}", recursive=False)
+
+    assert _FILES == dict(read(made.getvalue(), piece, loose=True))
+
+
+@pytest.mark.parametrize("piece", [1, 512, 1 << 16])
+def test_loose__as_git_makes_it(piece: int) -> None:
+    """`git archive` describes all members first; nothing of that counts."""
+    said = b"52 comment=0123456789012345678901234567890123456789\n"
+    data = header("pax_global_header", tarfile.XGLTYPE, len(said)) + block(said)
+    data += header("wheels/", tarfile.DIRTYPE) + header("wheels/a.whl", size=1) + block(b"x") + END
+
+    assert [("wheels/a.whl", b"x")] == read(data, piece, loose=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (header("././a"), r"\./a is no path"),
+        (header("./../a"), r"\.\./a is no path"),
+        (header(".//a"), "/a is no path"),
+        (header("."), r"\. is no path"),
+        (header("./", tarfile.DIRTYPE, 512), r"is no path"),
+        (header("all", tarfile.XGLTYPE, 1 << 20), "describes a member within its first member with 1048576 bytes"),
+        (header("all", tarfile.XGLTYPE, 20), "cut off within"),
+        (header("./", tarfile.DIRTYPE) + END, "is empty"),
+    ],
+)
+def test_loose__still_refused(data: bytes, reason: str) -> None:
+    """One `./` at the beginning is all that such a name may have."""
+    with pytest.raises(BadBundle, match=reason):
+        read(data, loose=True)
+
+
 def test_members__size_in_pax() -> None:
     """The size of the extended header counts."""
     assert [("a", b"12345")] == read(header("a", size=9, pax={"size": "5"}) + block(b"12345") + END)
@@ -109,6 +155,7 @@ def test_members__many() -> None:
         (header("/etc/passwd"), "/etc/passwd is no path of a plain file"),
         (header("a/../../b"), r"a/../../b is no path"),
         (header("./a"), r"\./a is no path"),
+        (header("./", tarfile.DIRTYPE), r"\. is no path"),
         (header("a//b"), "a//b is no path"),
         (header("short", pax={"path": "../out"}), r"\.\./out is no path"),
         (header("a", pax={"path": "x\x1b[2Jy"}), "x\N{REPLACEMENT CHARACTER}.*is no path"),
