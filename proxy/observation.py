@@ -53,7 +53,9 @@ class Observation:
         `stream`: where the log goes; None: standard error.
         """
         structured = settings.serve.log_format == "json"
-        log = stack.enter_context(written_to(stream or sys.stderr, structured=structured))
+        log = stack.enter_context(
+            written_to(stream or sys.stderr, structured=structured, size=int(settings.serve.log_size))
+        )
         metrics = Metrics(mounts, replace(gauges, dropped_lines=lambda: log.dropped))
         kept = settings.history
         history = Recorder(clock, kept.days, int(kept.size), named) if kept.days else None

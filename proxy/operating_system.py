@@ -22,6 +22,7 @@ from typing import Protocol
 
 MORE_FOLLOWS: int = getattr(socket, "MSG_MORE", 0)  # a flag of `send`: wait with the packet for what comes next
 
+_DESCRIPTORS = Path("/proc/self/fd")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BOOT_NAMES = ("kern.bootsessionuuid", "kern.boottime")  # of sysctl(8) on macOS; the second moves when the clock is set
 _FILES_OF_MACOS = 10_240  # what `setrlimit` accepts there where the hard limit is "unlimited" (OPEN_MAX)
@@ -77,6 +78,17 @@ def read_at(descriptor: int, buffer: memoryview, position: int) -> int:
     piece = os.pread(descriptor, len(buffer), position)
     buffer[: len(piece)] = piece
     return len(piece)
+
+
+def path_of(descriptor: int) -> Path | None:
+    """Where the file is that a descriptor leads to, or was when it was opened; None where the system does not say."""
+    import fcntl  # noqa: PLC0415 - Windows has none
+
+    with contextlib.suppress(OSError):
+        if number := getattr(fcntl, "F_GETPATH", 0):  # macOS
+            return Path(os.fsdecode(fcntl.fcntl(descriptor, number, bytes(1024)).partition(b"\0")[0]))
+        return _DESCRIPTORS.joinpath(str(descriptor)).readlink()
+    return None
 
 
 def send_file(sock: int, descriptor: int, position: int, size: int) -> int:

@@ -64,6 +64,18 @@ def _until_ready(readiness: Readiness, number: int) -> bool:
             return gone
 
 
+def test_path_of(tmp_path: Path) -> None:
+    """Where a file is, also under another name by now; of what is closed nothing is known."""
+    descriptor = os.open(tmp_path / "a name", os.O_WRONLY | os.O_CREAT)
+    (tmp_path / "a name").rename(tmp_path / "nöw")
+    found = operating_system.path_of(descriptor)
+    os.close(descriptor)
+
+    assert found is not None
+    assert found.samefile(tmp_path / "nöw")
+    assert operating_system.path_of(descriptor) is None
+
+
 def test_readiness__takes_bytes_again(readiness: Readiness, pair: tuple[socket.socket, socket.socket]) -> None:
     """A full socket is told once its client has read; one that is not full is told no second time."""
     ours, theirs = pair

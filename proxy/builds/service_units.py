@@ -30,6 +30,8 @@ _PASSED_ON = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "NETRC", "H
 _MASK = "***"
 _CONFIG = "--config="  # setup writes this file after it knows who starts the cache
 _IN_ARGUMENTS = ("HOST", "PORT", "DATA", "CONFIG")
+# launchd rotates nothing, so the cache itself keeps its log within this, unless a person's own variable says otherwise.
+_LOG_SIZE = {f"{PREFIX}SERVE_LOG_SIZE": "30 MB"}
 
 
 class UnitTrouble(PullthroughError):
@@ -117,7 +119,7 @@ def unit(  # noqa: PLR0913 - most have a default
     passed |= {name: value for name, value in own.items() if name.removeprefix(PREFIX) not in _IN_ARGUMENTS}
     shown = {name: _shown(name, value, variables) for name, value in passed.items()}
     if launchctl := shutil.which("launchctl", path=path):
-        made, seen = (_launchd(launchctl, environ, command, one, user) for one in (passed, shown))
+        made, seen = (_launchd(launchctl, environ, command, _LOG_SIZE | one, user) for one in (passed, shown))
         return replace(made, shown=seen.text)
     systemctl = shutil.which("systemctl", path=path)
     if systemctl and (system / "run/systemd/system").is_dir():  # sd_booted(3)
@@ -229,9 +231,9 @@ def _launchd(
         reload=(),
         start=(leave, (launchctl, "bootstrap", domain, str(path))),
         stop=(leave,),
-        log=f"tail -f {log}",
+        log=f"tail -F {log}",
         environ=environ,
         folders=(log.parent,),
-        left=(log,),
+        left=(log, log.with_name(f"{log.name}.1")),
         tries=15,
     )

@@ -143,6 +143,11 @@ class ServeSettings(BaseModel):
     log_format: Literal["json", "text"] = Field(
         "json", description="Form of the log line that each request leaves on standard error: `json` or `text`."
     )
+    log_size: SizeOrZero = Field(
+        ByteSize(0),
+        description="Bytes that the log may have where standard error is a file: at half of them it goes on in a new "
+        "one, and the one before stays beside it, with `.1` at the end of its name. 0 for no bound.",
+    )
 
 
 class Settings(BaseSettings):

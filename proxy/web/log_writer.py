@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from proxy import operating_system
+from proxy.web.log_file import keep_within
 
 _INTERVAL = 0.25  # seconds between writes
 _MOST = 8 << 20  # bytes that may wait, about
@@ -43,14 +44,18 @@ class _Blocked(Exception):
 class LogWriter:
     """Writes lines to `stream`. Any thread may call `queue` and `write`. `dropped` counts the lines not written."""
 
-    def __init__(self, stream: IO[str] | None, lost: Callable[[int], str], *, most: int = _MOST) -> None:
-        """`lost` makes the line that says how many were dropped. With a `stream` of None all lines vanish."""
+    def __init__(self, stream: IO[str] | None, lost: Callable[[int], str], *, most: int = _MOST, size: int = 0) -> None:
+        """`lost` makes the line that says how many were dropped. With a `stream` of None all lines vanish.
+
+        `size`: bytes that a file which the stream is may have, with the one before it; 0: as many as come.
+        """
         self.dropped = 0
         self._stream = stream
         self._descriptor = _descriptor(stream)
         self._file = _is_file(self._descriptor)
         self._lost = lost
         self._most = most
+        self._size = size
         self._waiting: deque[str] = deque()
         # The bytes of all lines that were queued and dequeued since the start. There is no lock, since each request
         # would take it: when two threads queue a line at once, one of the two may not be counted.
@@ -113,6 +118,8 @@ class LogWriter:
         """Write texts of lines. Gives the number of lines that were not written, or only in part."""
         if self._descriptor is None:
             return self._write_to_stream("".join(texts))
+        if self._size:
+            keep_within(self._descriptor, self._size)
         left = deque(memoryview(text.encode("utf-8", "backslashreplace")) for text in texts)
         if self._cut:
             left.appendleft(memoryview(b"\n"))

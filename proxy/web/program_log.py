@@ -113,9 +113,12 @@ def installed(log: ProgramLog) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def written_to(stream: TextIO, *, structured: bool) -> Iterator[LogWriter]:
-    """Write the program's log to a stream, which may be slow; gives the writer. `structured`: as JSON."""
-    writer = LogWriter(stream, partial(lost_lines, structured=structured))
+def written_to(stream: TextIO, *, structured: bool, size: int = 0) -> Iterator[LogWriter]:
+    """Write the program's log to a stream, which may be slow; gives the writer. `structured`: as JSON.
+
+    `size`: bytes that it may have where it is a file; 0: as many as come.
+    """
+    writer = LogWriter(stream, partial(lost_lines, structured=structured), size=size)
     try:
         with installed(ProgramLog(writer, structured=structured)):
             yield writer

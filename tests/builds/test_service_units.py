@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from proxy.builds.service_units import ServiceUnit, UnitTrouble, unit
+from proxy.config.naming import variables
+from proxy.config.settings import Settings
 from tests.fake_systemctl import FakeSystemctl
 
 _USER, _ROOT = 1000, 0
@@ -164,6 +166,28 @@ def test_unit__nothing_starts_processes(tmp_path: Path) -> None:
         unit({"PATH": f"{tmp_path}/bin"}, ["--port=1"], tmp_path, tmp_path, _USER)
 
 
+def test_launchd__log(tmp_path: Path) -> None:
+    """launchd rotates nothing: the cache is told a bound, unless a person has one, and no file stays behind."""
+    (tmp_path / "launchctl").symlink_to("/bin/true")
+    logs = tmp_path / "Library/Logs"
+    environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+
+    plain = unit(environ, [], Path("/data"), user=501)
+    own = unit(environ | {"PULLTHROUGH_SERVE_LOG_SIZE": "1 GB"}, [], Path("/data"), user=501)
+    logs.mkdir(parents=True)
+    for name in ("pullthrough.log", "pullthrough.log.1", "other.log"):
+        (logs / name).touch()
+    plain.ended()
+
+    bounds = [plistlib.loads(one.text.encode())["EnvironmentVariables"] for one in (plain, own)]
+    assert ["30 MB", "1 GB"] == [one["PULLTHROUGH_SERVE_LOG_SIZE"] for one in bounds]
+    settings = Settings.model_validate({"data": tmp_path, "serve": {"log_size": "30 MB"}})
+    assert 30_000_000 == settings.serve.log_size
+    assert "PULLTHROUGH_SERVE_LOG_SIZE" in variables()
+    assert f"tail -F {logs / 'pullthrough.log'}" == plain.log
+    assert ["other.log"] == [path.name for path in logs.iterdir()]
+
+
 @pytest.mark.parametrize(("user", "domain"), [(501, "gui/501"), (0, "system")])
 def test_launchd__agent(tmp_path: Path, user: int, domain: str) -> None:
     """A property list that launchd reads; an agent of the same name is taken out first."""
@@ -177,7 +201,8 @@ def test_launchd__agent(tmp_path: Path, user: int, domain: str) -> None:
 
     read = plistlib.loads(made.text.encode())
     assert [sys.executable, "-P", "-m", "proxy", "serve", "--port=1"] == read["ProgramArguments"]
-    assert {"HOME": "/Users/me", "HTTPS_PROXY": "http://proxy.example:3128"} == read["EnvironmentVariables"]
+    bound = {"PULLTHROUGH_SERVE_LOG_SIZE": "30 MB"}
+    assert bound | {"HOME": "/Users/me", "HTTPS_PROXY": "http://proxy.example:3128"} == read["EnvironmentVariables"]
     assert {"SuccessfulExit": False} == read["KeepAlive"]
     place = "/Library/LaunchDaemons" if user == 0 else "/Users/me/Library/LaunchAgents"
     assert f"{place}/pullthrough.plist" == str(made.path)

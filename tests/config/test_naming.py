@@ -84,7 +84,7 @@ def test_nearest_variable__misspelt(word: str, meant: str | None) -> None:
 def test_file_keys__tables() -> None:
     """The list is `[[upstream]]` in the file."""
     assert {"upstream", "fetch", "serve", "port"} <= set(file_keys(()))
-    assert ["threads", "idle_timeout", "connections", "log_format"] == file_keys(("serve",))
+    assert ["threads", "idle_timeout", "connections", "log_format", "log_size"] == file_keys(("serve",))
     assert {"mount", "url", "index", "ttl", "hosts"} <= set(file_keys(("upstream",)))
     assert ["mount", "members", "pins"] == file_keys(("group",))
 
