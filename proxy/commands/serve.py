@@ -134,7 +134,8 @@ def _warming(settings: Settings, running: app.Running, environ: Mapping[str, str
         f"{PREFIX}PORT": str(where.port),
         f"{PREFIX}DATA": str(settings.data),
     }
-    schedule = Schedule(settings.warms, command, named, running.observer, app.SystemClock())
+    folder = settings.data / "warming"
+    schedule = Schedule(settings.warms, command, named, folder, running.observer, app.SystemClock())
     return [asyncio.create_task(schedule.run())]
 
 

@@ -131,7 +131,8 @@ Each `[[warm]]` of the file is what the cache is to have, so that builds can go 
 cache has `pullthrough warm` look after it when it starts, and again after each `every`; files that are here are not
 fetched again. The log says how each run ended, and what could not be had; so does `/api/v1/now`. `PULLTHROUGH_WARMS`
 holds the same as a JSON list. A cache that is offline runs none. Requirements are resolved by uv; where that is not
-installed, as in the cache's image, by pip, for the cache's own Python and system alone.
+installed, as in the cache's image, by pip, for the cache's own Python and system alone. What a run needs for a
+moment, such as the wheels that pip resolves, is in `warming` in the data folder: its disk has to have room for it.
 
 ```toml
 [[warm]]

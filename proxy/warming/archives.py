@@ -140,18 +140,24 @@ def resolve(packages: Packages, cache: str, environ: Mapping[str, str]) -> list[
     program = shutil.which("apt-get", path=environ.get("PATH", os.defpath))
     if program is None:
         raise NoPackages(_NONE)
-    with tempfile.TemporaryDirectory(prefix="pullthrough-") as made:
-        folder = Path(made)
-        _write(folder, packages)
-        own = {
-            "PATH": environ.get("PATH", os.defpath),
-            "LC_ALL": "C",
-            "APT_CONFIG": str(folder / "settings"),
-            "TMPDIR": made,
-        }
-        _run([program, "update", "-o", "APT::Update::Error-Mode=any"], own)
-        first = ["--target-release", packages.release] if packages.release else []
-        said = _run([program, "install", "--print-uris", "--yes", *first, *packages.names], own)
+    try:
+        with tempfile.TemporaryDirectory(prefix="pullthrough-") as made:
+            folder = Path(made)
+            _write(folder, packages)
+            own = {
+                "PATH": environ.get("PATH", os.defpath),
+                "LC_ALL": "C",
+                "APT_CONFIG": str(folder / "settings"),
+                "TMPDIR": made,
+            }
+            _run([program, "update", "-o", "APT::Update::Error-Mode=any"], own)
+            first = ["--target-release", packages.release] if packages.release else []
+            said = _run([program, "install", "--print-uris", "--yes", *first, *packages.names], own)
+    except OSError as error:
+        where = tempfile.gettempdir()
+        raise NoPackages(
+            f"There is no room for apt in {where}: {error.strerror}. TMPDIR names another folder."
+        ) from error
     return [
         ArchiveFile(_address(one["url"], cache), int(one["size"]), {"sha256": one["sha256"]} if one["sha256"] else {})
         for one in _URI.finditer(said)

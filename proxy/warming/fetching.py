@@ -125,6 +125,9 @@ class Warming:
         """The address of the usual index on the cache."""
         return f"{self.cache}{self._index}"
 
+            except OSError as error:  # of the disk on which a source distribution is kept while it is read
+                why = f"it cannot be kept in {tempfile.gettempdir()} while it is read: {error.strerror or error}"
+                outcome.refused.append(Refused(chosen.filename, f"{why}. TMPDIR names another folder"))
     def on_cache(self, index: str) -> str | None:
         """Where the cache has an index, by its address upstream, or on the cache itself."""
         path = self._path(index)

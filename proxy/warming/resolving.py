@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform as own_platform
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,8 +60,7 @@ def resolve(  # noqa: PLR0913 - what a resolution depends on
             "Without uv requirements are resolved by pip, which fetches the files that it chooses. Install uv with: "
             "pip install uv. Or name a lock file, with --no-tools"
         )
-    with tempfile.TemporaryDirectory(prefix="pullthrough-") as made:
-        folder = Path(made)
+    with _temporary() as folder:
         (folder / "requirements.txt").write_text("\n".join(requirements.lines) + "\n", encoding="utf-8")
         (folder / "constraints.txt").write_text("\n".join(requirements.constraints) + "\n", encoding="utf-8")
         indexes, options = [requirements.index or index, *requirements.indexes], requirements.options
@@ -73,6 +73,18 @@ def resolve(  # noqa: PLR0913 - what a resolution depends on
             own = ["--pre" if one == "--prerelease" else one for one in options if one != "allow"]
             lock = _by_pip([*pip, "install", *own], folder, indexes, environ)
     return replace(lock, packages=[_allowed(one, requirements.hashes.get(one.name)) for one in lock.packages])
+
+
+@contextlib.contextmanager
+def _temporary() -> Iterator[Path]:
+    """A folder to resolve in. Raises Unresolved where there is no room for it."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="pullthrough-") as made:
+            yield Path(made)
+    except OSError as error:
+        raise Unresolved(
+            f"There is no room to resolve in {tempfile.gettempdir()}: {error.strerror}. TMPDIR names another folder."
+        ) from error
 
 
 def _allowed(package: Package, hashes: set[str] | None) -> Package:
@@ -104,6 +116,7 @@ def _by_uv(  # noqa: PLR0913, PLR0917 - what a resolution depends on
     command += ["--python-version", python, "--default-index", indexes[0]]
     command += [word for further in indexes[1:] for word in ("--index", further)]
     command += ["--python-platform", for_uv(platform)] if platform is not None else []
+    command += [] if _has_cache(environ) else ["--cache-dir", str(folder / "cache")]
     _run("uv", command, environ)
     return Pylock.from_dict(tomllib.loads(made.read_text(encoding="utf-8")))
 
@@ -140,6 +153,14 @@ def _run(program: str, command: Sequence[str], environ: Mapping[str, str]) -> No
         raise Unresolved(f"{program} could not be run: {error.strerror}.") from error
     if ended.returncode:
         raise Unresolved(f"{program} found no set of versions:\n{ended.stderr.strip()[-_KEPT:]}")
+
+
+def _has_cache(environ: Mapping[str, str]) -> bool:
+    """Whether uv's usual cache can be written: it does nothing without one. A unit may write its data folder alone."""
+    base = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/", ".cache")
+    usual = Path(base, "uv").absolute()
+    there = next(one for one in (usual, *usual.parents) if os.path.exists(one))  # noqa: PTH110 - a user may not look
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 def _uv(environ: Mapping[str, str]) -> list[str] | None:

@@ -1,7 +1,9 @@
 """Runs `pullthrough warm` for each `[[warm]]` of the settings, beside the running cache, one after the other.
 
 Each run is a process of its own, which asks the cache as any client does: it takes no time of the event loop, and what
-goes wrong in it stops nothing here. Started by `commands.serve`. How each run ended is an event, and a line of the log.
+goes wrong in it stops nothing here. Its temporary files are below the data folder: where the cache runs, `/tmp` may be
+small, and nothing else can be written. Started by `commands.serve`. How each run ended is an event, and a line of the
+log.
 """
 
 from __future__ import annotations
@@ -9,10 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import signal
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from proxy.cache.workers import Workers
 from proxy.config.warming import WarmSettings
 from proxy.events import WarmRun
 from proxy.ports import Clock, Observer
@@ -27,16 +32,22 @@ _log = logging.getLogger(__name__)
 class Schedule:
     """When the next run of each entry is due. Mutable state, on the event loop only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - how runs are made, and who hears of them
         self,
         entries: Sequence[WarmSettings],
         command: Sequence[str],
         environ: Mapping[str, str],
+        folder: Path,
         observer: Observer,
         clock: Clock,
     ) -> None:
-        """`command`: what runs the verb, its own words not included; `environ`: its variables, which name the cache."""
+        """`command`: what runs the verb, its own words not included; `environ`: its variables, which name the cache.
+
+        `folder`: for its temporary files; it is there while a run is under way, and empty when one begins.
+        """
         self._command = tuple(command)
+        self._folder = folder
+        self._disk = Workers("warming", 1)
         self._environ = dict(environ)
         self._observer = observer
         self._clock = clock
@@ -44,17 +55,24 @@ class Schedule:
 
     async def run(self) -> None:
         """Run what is due, for ever."""
-        while self._due:
-            entry = min(self._due, key=lambda one: self._due[one])
-            await asyncio.sleep(max(0.0, self._due[entry] - self._clock.monotonic()))
-            self._due[entry] = self._clock.monotonic() + entry.every
-            ended = await self._once(entry)
-            self._observer(ended)
+        try:
+            while self._due:
+                entry = min(self._due, key=lambda one: self._due[one])
+                await asyncio.sleep(max(0.0, self._due[entry] - self._clock.monotonic()))
+                self._due[entry] = self._clock.monotonic() + entry.every
+                made = await self._disk.run(_emptied, self._folder)
+                ended = await self._once(entry, {"TMPDIR": str(self._folder)} if made else {})
+                self._observer(ended)
+                await self._disk.run(shutil.rmtree, self._folder, ignore_errors=True)
+        finally:
+            await self._disk.run(shutil.rmtree, self._folder, ignore_errors=True)
+            await self._disk.close()
 
-    async def _once(self, entry: WarmSettings) -> WarmRun:
+    async def _once(self, entry: WarmSettings, further: Mapping[str, str]) -> WarmRun:
+        environ = {**self._environ, **further}
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, *entry.arguments(), stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=self._environ
+                *self._command, *entry.arguments(), stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environ
             )
         except OSError as error:
             _log.warning("warm %s could not be run: %s", entry.name, error.strerror)
@@ -65,6 +83,16 @@ class Schedule:
             await _end(process)
             raise
         return _outcome(entry.name, process.returncode or 0, said, complained.decode(errors="replace"))
+
+
+def _emptied(folder: Path) -> bool:
+    """Have an empty folder, also after a run that was killed; whether that could be."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError:  # the run may have room elsewhere
+        return False
+    return True
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -270,6 +271,15 @@ def test_resolve__without_apt(tmp_path: Path) -> None:
         resolve(Packages(("curl",), ()), CACHE, {"PATH": f"{tmp_path}:/bin"})
     program.write_text("no program")
     with pytest.raises(NoPackages, match="could not be run"):
+        resolve(Packages(("curl",), ()), CACHE, {"PATH": str(tmp_path)})
+
+
+def test_resolve__no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk without room fails one wish, and not the whole run."""
+    program = tmp_path / "apt-get"
+    program.touch(mode=0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(NoPackages, match=r"no room for apt in .*gone: No such file or directory\. TMPDIR"):
         resolve(Packages(("curl",), ()), CACHE, {"PATH": str(tmp_path)})
 
 

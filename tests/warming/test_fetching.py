@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -135,6 +138,27 @@ async def test_fetch__check_of_a_replaced_file(make_proxy: MakeProxy, origin: Or
     origin.publish(newer, fmt="both", metadata=True)
     found = await fetch(running, origin, chosen(newer), check=True)
     assert ([], [], [newer.filename]) == (found.had, found.refused, [one.filename for one in found.missing])
+
+
+@pytest.mark.parametrize("check", [False, True])
+async def test_fetch__no_room_to_read_one(
+    make_proxy: MakeProxy, origin: Origin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, check: bool
+) -> None:
+    """A long source distribution for which the disk has no room is refused alone; all others are had."""
+    long = sdist("long", pyproject=f"# {random.Random(1).randbytes(6 << 20).hex()}")
+    origin.publish(WHEEL, SOURCE, long, fmt="both", metadata=True)
+    running = await make_proxy(origin.url)
+    if check:
+        await fetch(running, origin, chosen(long), chosen(WHEEL), chosen(SOURCE))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+
+    found = await fetch(running, origin, chosen(long), chosen(WHEEL), chosen(SOURCE), check=check)
+
+    (refused,) = found.refused
+    assert long.filename == refused.what
+    assert f"cannot be kept in {tmp_path / 'gone'} while it is read: No such file or directory. TMPDIR" in refused.why
+    assert {WHEEL.filename, SOURCE.filename} <= {had.chosen.filename for had in found.had}
+    assert {"setuptools>=40.8.0", "wheel"} == found.needs
 
 
 async def test_fetch__what_cannot_be_had(running: Running, origin: Origin) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,24 @@ async def test_resolve__behind_a_proxy(running: Running) -> None:
     index = f"{running.url}/pypi/simple/"
     lock = await asyncio.to_thread(resolve, Requirements(["other"]), index, None, "3.12", environ)
     assert ["other"] == [one.name for one in lock.packages]
+
+
+async def test_resolve__cache_of_uv_cannot_be_written(running: Running, tmp_path: Path) -> None:
+    """As in a unit that may write its data folder alone: uv does nothing without one, and gets one for a moment."""
+    (tmp_path / "caches").touch()  # nobody makes a folder in a file, not even root
+    environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "caches")}
+    index = f"{running.url}/pypi/simple/"
+
+    lock = await asyncio.to_thread(resolve, Requirements(["other"]), index, None, "3.12", environ)
+
+    assert ["other"] == [one.name for one in lock.packages]
+
+
+def test_resolve__no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk without room fails one wish, and not the whole run."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(Unresolved, match=r"no room to resolve in .*gone: No such file or directory\. TMPDIR"):
+        resolve(Requirements(["demo"]), "http://127.0.0.1:9/", None, "3.12", dict(os.environ))
 
 
 async def test_resolve__no_set(running: Running) -> None:

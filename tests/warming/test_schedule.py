@@ -50,7 +50,8 @@ async def scheduled(folder: Path, program: str, *entries: WarmSettings) -> Async
     front = f"import json, os, sys, time\n{called}\n"
     script.write_text(front + program, encoding="utf-8")
     environ = {"PATH": os.environ["PATH"], "PULLTHROUGH_PORT": "9"}
-    schedule = Schedule(entries, [sys.executable, "-S", str(script)], environ, runs, SystemClock())
+    command = [sys.executable, "-S", str(script)]
+    schedule = Schedule(entries, command, environ, folder / "warming", runs, SystemClock())
     task = asyncio.create_task(schedule.run())
     try:
         yield runs
@@ -112,10 +113,33 @@ async def test_run__failed(tmp_path: Path, caplog: pytest.LogCaptureFixture, pro
     assert "why" in caplog.records[0].getMessage()
 
 
-async def test_run__no_program(caplog: pytest.LogCaptureFixture) -> None:
+async def test_run__room_to_work_in(tmp_path: Path) -> None:
+    """Temporary files are in the folder that is given, without what one that was killed has left; then it is gone."""
+    (tmp_path / "warming" / "left").mkdir(parents=True)
+    program = (
+        "import tempfile; made = tempfile.mkdtemp(); folder = os.environ['TMPDIR']\n"
+        f"assert folder == {str(tmp_path / 'warming')!r} == os.path.dirname(made), made\n"
+        f"assert [os.path.basename(made)] == os.listdir(folder)\nprint({json.dumps(REPORT)!r})"
+    )
+    async with scheduled(tmp_path, program, entry("one"), entry("two")) as runs:
+        await runs.until(lambda: len(runs.seen) == 2 and not (tmp_path / "warming").exists())
+    assert [WarmRun(name, "complete", 1, 2, 300) for name in ("one", "two")] == runs.seen
+
+
+async def test_run__no_folder_to_work_in(tmp_path: Path) -> None:
+    """A disk on which none can be made: the run has room elsewhere, or says itself that it has not."""
+    (tmp_path / "warming").touch()
+    program = f"assert 'TMPDIR' not in os.environ\nprint({json.dumps(REPORT)!r})"
+    async with scheduled(tmp_path, program, entry("one")) as runs:
+        await runs.until(lambda: bool(runs.seen))
+    assert [WarmRun("one", "complete", 1, 2, 300)] == runs.seen
+
+
+async def test_run__no_program(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """A program that cannot be run."""
     runs = Runs()
-    task = asyncio.create_task(Schedule([entry()], ["/nowhere/program"], {}, runs, SystemClock()).run())
+    schedule = Schedule([entry()], ["/nowhere/program"], {}, tmp_path / "warming", runs, SystemClock())
+    task = asyncio.create_task(schedule.run())
     await runs.until(lambda: bool(runs.seen))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -130,6 +154,6 @@ async def test_run__ends_with_the_server(tmp_path: Path) -> None:
     assert [] == runs.seen
 
 
-async def test_run__nothing_to_do() -> None:
+async def test_run__nothing_to_do(tmp_path: Path) -> None:
     """Without entries there is nothing to wait for."""
-    await Schedule([], [], {}, Runs(), SystemClock()).run()
+    await Schedule([], [], {}, tmp_path / "warming", Runs(), SystemClock()).run()
