@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rich.console import Console
 
 from proxy.address_text import LAST_PORT
 from proxy.address_text import host as read_host
-from proxy.builds import build_options
+from proxy.builds import build_options, cache_indexes
 from proxy.builds.build import BuildCaller, BuildReport
 from proxy.builds.build import build as run_build
 from proxy.builds.build_site import CachePlace
@@ -30,7 +30,7 @@ from proxy.model import GROUP_INDEX
 
 @dataclass(frozen=True, slots=True)
 class BuildFlags:
-    """The verb's own options. `cache`: HOST or HOST:PORT; `index`: a mount or a group of the settings."""
+    """The verb's own options. `cache`: HOST or HOST:PORT; `index`: a mount of the settings, or of the cache's."""
 
     settings: Settings
     json: bool = False
@@ -42,7 +42,7 @@ def build(arguments: Sequence[str], flags: BuildFlags, environ: Mapping[str, str
     """Build with these arguments of `docker build`. Gives the exit status; 1: no build could be run; 2: wrong usage."""
 
     def work() -> int:
-        place = cache_place(flags)
+        place = cache_place(flags, environ)
         options = build_options.read(arguments, cwd)
         caller = BuildCaller(environ, cwd, output.say, sys.stderr.fileno() if flags.json else None)
         report = run_build(options, place, caller)
@@ -55,15 +55,31 @@ def build(arguments: Sequence[str], flags: BuildFlags, environ: Mapping[str, str
     return ended(work, "the secret files")
 
 
-def cache_place(flags: BuildFlags) -> CachePlace:
-    """Where the cache is looked for. Raises WrongUsage."""
+def cache_place(flags: BuildFlags, environ: Mapping[str, str], further: Settings | None = None) -> CachePlace:
+    """Where the cache is looked for. It is asked for a mount that the settings do not have. Raises WrongUsage.
+
+    `further`: settings that are known to be the cache's.
+    """
     settings = flags.settings
-    indexes = {site.mount: site.index for site in settings.sites()}
-    indexes |= {group.mount: GROUP_INDEX for group in settings.index_groups()}
+    indexes = _indexes(settings) | (_indexes(further) if further else {})
     mount = flags.index or ("pypi" if "pypi" in indexes else next(iter(indexes)))
+    named = _named(flags.cache, settings.port)
+    place = CachePlace(settings.host, settings.port, mount, indexes.get(mount, GROUP_INDEX), named)
+    if mount in indexes:
+        return place
+    there = cache_indexes.at_place(place, environ)
+    if there is None and named is not None:
+        return place  # builds may reach what this machine does not
+    indexes |= there or {}
     if mount not in indexes:
         raise WrongUsage(f"--index {mount}: there is no such mount; there are {', '.join(sorted(indexes))}")
-    return CachePlace(settings.host, settings.port, mount, indexes[mount], _named(flags.cache, settings.port))
+    return replace(place, index=indexes[mount])
+
+
+def _indexes(settings: Settings) -> dict[str, str]:
+    """The path of the index below each mount and group."""
+    sites = {site.mount: site.index for site in settings.sites()}
+    return sites | {group.mount: GROUP_INDEX for group in settings.index_groups()}
 
 
 def _named(cache: str | None, port: int) -> Candidate | None:

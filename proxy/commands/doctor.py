@@ -43,7 +43,7 @@ def doctor(flags: DoctorFlags, environ: Mapping[str, str], cwd: Path) -> int:
     """Look at everything. Gives the exit status: 1 if something is wrong, 2 for wrong usage."""
 
     def work() -> int:
-        place = cache_place(BuildFlags(flags.settings, flags.json, flags.cache, flags.index))
+        place = cache_place(BuildFlags(flags.settings, flags.json, flags.cache, flags.index), environ)
         file = dockerfile(flags.file, cwd)
         patient = Patient(place, flags.settings.data, environ, cwd, file, flags.builder, flags.project)
         findings = list(_shown(diagnose(patient), quiet=flags.json))

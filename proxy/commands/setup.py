@@ -81,7 +81,7 @@ def planned(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> SetupPl
     chosen = file is not None and not setup_plan.wrote(file)  # whoever wrote that file knows the default, too
     told = flags.resolved.origin(("data",)).kind != "default" or chosen or not home
     return SetupPlan(
-        place=cache_place(BuildFlags(settings, index=flags.index)),
+        place=cache_place(BuildFlags(settings, index=flags.index), environ),
         data=settings.data if told else Path(home or "/") / SETUP_FOLDER,
         hosts=settings.host if flags.resolved.origin(("host",)).kind != "default" else None,
         process=flags.process,

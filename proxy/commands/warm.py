@@ -9,12 +9,13 @@ import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from proxy.builds import running_cache
+from proxy.builds import cache_indexes, running_cache
 from proxy.builds.store_access import DataPlace
 from proxy.commands import output
 from proxy.commands.endings import DONE, FAILED, ended
@@ -102,16 +103,20 @@ def _warming(flags: WarmFlags, settings: Settings, bars: _Bars) -> Warming:
         raise NoCache("No cache runs at the address of the settings. Start it with: pullthrough serve")
     sites = {site.mount: site for site in settings.sites()}
     paths = {mount: f"/{mount}/{site.index}" for mount, site in sites.items()}
-    paths |= {group.mount: f"/{group.mount}/simple/" for group in settings.index_groups()}
+    groups = {group.mount: f"/{group.mount}/simple/" for group in settings.index_groups()}
+    paths |= groups
     mount, _, below = flags.index.strip("/").partition("/")
-    if below and mount in sites:  # as members of a group are named: pytorch/whl/cu126
+    if mount not in paths:  # a cache in a container, or on another machine, has settings of its own
+        paths |= {one: f"/{one}/{index}" for one, index in (cache_indexes.of(found.host, found.port) or {}).items()}
+    if below and mount in paths and mount not in groups:  # as members of a group are named: pytorch/whl/cu126
         paths[flags.index] = f"/{mount}/{below}/"
     if flags.index not in paths:
         raise WrongUsage(
             f"--index {flags.index}: there is no such upstream or group; there are {', '.join(sorted(paths))}"
         )
     bases = {site.base: mount for mount, site in sites.items()}
-    return Warming(found.url, paths[flags.index], bases, bars, _own_addresses(settings))
+    asked = cache(partial(cache_indexes.path_of, found.host, found.port))
+    return Warming(found.url, paths[flags.index], bases, bars, _own_addresses(settings), asked)
 
 
 def _own_addresses(settings: Settings) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, Protocol, TypeAlias
 from urllib.parse import quote, urljoin, urlsplit
@@ -69,17 +69,25 @@ class Watcher(Protocol):
 class Warming:
     """Asks one cache. `mounts`: the base addresses of upstreams, and the mount that stands for each."""
 
-    def __init__(
-        self, cache: str, index: str, mounts: dict[str, str], watcher: Watcher, own: Iterable[str] = ()
+    def __init__(  # noqa: PLR0913, PLR0917 - what is known of the cache
+        self,
+        cache: str,
+        index: str,
+        mounts: dict[str, str],
+        watcher: Watcher,
+        own: Iterable[str] = (),
+        asked: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         """`cache`: its address without a slash at the end, and `own` further ones by which others know it.
 
-        `index`: the path of the usual index, with slashes.
+        `index`: the path of the usual index, with slashes. `asked`: what the cache says of an index upstream that
+        `mounts` do not have: its path there, or None.
         """
         self.cache = cache
         self._index = index
         self._mounts = {_plain(base): mount for base, mount in mounts.items()}
         self._watcher = watcher
+        self._asked = asked
         self._own = tuple(dict.fromkeys(_plain(one) for one in (cache, *own) if one))
         self._pages: dict[str, asyncio.Task[list[dict[str, Any]]]] = {}
 
@@ -117,6 +125,9 @@ class Warming:
                 raise
             except (aiohttp.ClientError, TimeoutError, _Unfit) as error:
                 outcome.refused.append(Refused(chosen.filename, str(error) or "the cache did not answer in time"))
+            except OSError as error:  # of the disk on which a source distribution is kept while it is read
+                why = f"it cannot be kept in {tempfile.gettempdir()} while it is read: {error.strerror or error}"
+                outcome.refused.append(Refused(chosen.filename, f"{why}. TMPDIR names another folder"))
             finally:
                 self._watcher.ended(chosen.filename)
 
@@ -125,9 +136,6 @@ class Warming:
         """The address of the usual index on the cache."""
         return f"{self.cache}{self._index}"
 
-            except OSError as error:  # of the disk on which a source distribution is kept while it is read
-                why = f"it cannot be kept in {tempfile.gettempdir()} while it is read: {error.strerror or error}"
-                outcome.refused.append(Refused(chosen.filename, f"{why}. TMPDIR names another folder"))
     def on_cache(self, index: str) -> str | None:
         """Where the cache has an index, by its address upstream, or on the cache itself."""
         path = self._path(index)
@@ -227,7 +235,9 @@ class Warming:
             if plain.startswith(own):
                 return f"/{plain.removeprefix(own)}"
         base = max((base for base in self._mounts if plain.startswith(base)), key=len, default=None)
-        return None if base is None else f"/{self._mounts[base]}/{plain.removeprefix(base)}"
+        if base is None:
+            return self._asked(text_files.without_user(index))
+        return f"/{self._mounts[base]}/{plain.removeprefix(base)}"
 
 
 def _plain(address: str) -> str:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +24,11 @@ from proxy.builds.docker_command import BuildEnd
 from proxy.builds.figures import Saving, Savings
 from proxy.commands import output
 from proxy.commands.build import BuildFlags, as_json, cache_place, show
+from proxy.config.groups import GroupSettings
 from proxy.config.settings import Settings
 from proxy.errors import WrongUsage
 from tests import fake_engine
+from tests.conftest import MakeProxy
 from tests.fake_docker import FakeDocker
 from tests.fake_engine import BRIDGE, FakeEngine
 from tests.origin import Origin
@@ -228,8 +230,45 @@ def _flags(cache: str | None = None, index: str | None = None) -> BuildFlags:
 
 def test_cache_place__of_the_settings() -> None:
     """PyPI's index by default, another mount by its name."""
-    assert CachePlace(("127.0.0.1",), 3142, "pypi", "simple/") == cache_place(_flags())
-    assert "pytorch" == cache_place(_flags(index="pytorch")).mount
+    assert CachePlace(("127.0.0.1",), 3142, "pypi", "simple/") == cache_place(_flags(), {})
+    assert "pytorch" == cache_place(_flags(index="pytorch"), {}).mount
+
+
+def _cache_with_a_group(make_proxy: MakeProxy, origin: Origin) -> Awaitable[Running]:
+    """A cache whose settings are not those of the verb, as in a container."""
+    return make_proxy(origin.url, groups=(GroupSettings(mount="cuda", members=("pypi",)),))
+
+
+async def test_build__group_that_only_the_cache_knows(
+    docker: FakeDocker, run: Build, make_proxy: MakeProxy, origin: Origin
+) -> None:
+    """docs/compose.md puts it into the container's own settings file: the cache is asked whether it has the mount."""
+    running = await _cache_with_a_group(make_proxy, origin)
+    port = running.url.rpartition(":")[2]
+    docker.rule("build", "--no-cache", exports={"answer": f"127.0.0.1:{port} 127.0.0.1\n"})
+
+    result = await asyncio.to_thread(run, "--index", "cuda", ".", PULLTHROUGH_PORT=port)
+    other = await asyncio.to_thread(run, "--index", "none", ".", PULLTHROUGH_PORT=port)
+
+    assert 0 == result.returncode, result.stderr
+    secrets = docker.calls("build", "--add-host")[-1]["secrets"]
+    assert f"http://pullthrough:{port}/cuda/simple/" in secrets["pip"]
+    assert 2 == other.returncode
+    assert "--index none: there is no such mount; there are " in other.stderr
+    assert "cuda, " in other.stderr
+
+
+async def test_cache_place__of_a_named_cache(make_proxy: MakeProxy, origin: Origin) -> None:
+    """It is asked; one that does not answer this machine may answer builds, and is believed."""
+    running = await _cache_with_a_group(make_proxy, origin)
+    address = running.url.removeprefix("http://")
+
+    place = await asyncio.to_thread(cache_place, _flags(address, "cuda"), {})
+    assert ("cuda", "simple/") == (place.mount, place.index)
+    with pytest.raises(WrongUsage, match=r"--index none: there is no such mount; there are .*cuda"):
+        await asyncio.to_thread(cache_place, _flags(address, "none"), {})
+    unseen = cache_place(_flags("127.0.0.1:9", "none"), {})
+    assert ("none", "simple/") == (unseen.mount, unseen.index)
 
 
 @pytest.mark.parametrize(
@@ -241,14 +280,14 @@ def test_cache_place__of_the_settings() -> None:
 )
 def test_cache_place__named(cache: str, named: Candidate) -> None:
     """A host, with or without a port."""
-    assert named == cache_place(_flags(cache)).named
+    assert named == cache_place(_flags(cache), {}).named
 
 
 @pytest.mark.parametrize("cache", ["", "a b", "host:", ":80", "http://host", "host;id", "$(id):80"])
 def test_cache_place__no_address(cache: str) -> None:
     """It gets into a RUN of the proof: nothing but a host and a port is one."""
     with pytest.raises(WrongUsage, match="write HOST or HOST:PORT"):
-        cache_place(_flags(cache))
+        cache_place(_flags(cache), {})
 
 
 _REPORT = BuildReport(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import subprocess
@@ -14,7 +15,11 @@ import pytest
 from proxy.builds.findings import doubtful, ok, skipped, wrong
 from proxy.commands import output
 from proxy.commands.doctor import dockerfile, show
+from proxy.config.groups import GroupSettings
 from proxy.errors import WrongUsage
+from tests.conftest import MakeProxy
+from tests.origin import Origin
+from tests.wheels import wheel
 
 _ROOT = Path(__file__).parents[2]
 _GOLDEN = _ROOT / "tests" / "golden"
@@ -25,7 +30,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs the verb on a machine without Docker and without a cache."""
+    """Runs the verb on a machine without Docker and without a cache, but for that of further variables."""
     environ = {
         "PATH": "/nowhere",
         "HOME": str(tmp_path),
@@ -35,11 +40,11 @@ def run(tmp_path: Path) -> Run:
         "PULLTHROUGH_DATA": str(tmp_path / "data"),
     }
 
-    def run_it(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run_it(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "proxy", "doctor", *arguments],
             cwd=tmp_path,
-            env=environ,
+            env=environ | variables,
             capture_output=True,
             text=True,
             timeout=_LIMIT,
@@ -59,6 +64,18 @@ def test_doctor__a_line_for_each_thing(run: Run) -> None:
     position = lines.index("wrong cache: none answers at port 9 of 127.0.0.1")
     assert "      → pullthrough setup" == lines[position + 1]
     assert "\x1b" not in result.stdout
+
+
+async def test_doctor__group_that_only_the_cache_knows(run: Run, make_proxy: MakeProxy, origin: Origin) -> None:
+    """Settings of a container are not those of this machine: the cache is asked, and its page of the group is tried."""
+    package = wheel("demo")
+    origin.publish(package, fmt="both", metadata=True)
+    running = await make_proxy(origin.url, groups=(GroupSettings(mount="cuda", members=("pypi",)),))
+    port = running.url.rpartition(":")[2]
+
+    result = await asyncio.to_thread(run, "--index", "cuda", "--project", "demo", PULLTHROUGH_PORT=port)
+
+    assert "ok    page: /cuda/simple/demo/: 1 files" in result.stdout.splitlines(), result.stdout + result.stderr
 
 
 def test_doctor__as_json(run: Run) -> None:

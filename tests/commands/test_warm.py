@@ -14,6 +14,7 @@ import pytest
 
 from proxy.builds.store_access import DataPlace
 from proxy.commands.warm import INCOMPLETE, WarmFlags, warm
+from proxy.config.groups import GroupSettings
 from proxy.config.settings import Settings
 from proxy.config.upstreams import UpstreamSettings
 from proxy.warming.wishes import AptWish
@@ -42,11 +43,17 @@ async def running(make_proxy: MakeProxy, origin: Origin) -> Running:
 
 
 async def run(
-    running: Running, origin: Origin, capsys: pytest.CaptureFixture[str], *wanted: str, **fields: Any
+    running: Running,
+    origin: Origin,
+    capsys: pytest.CaptureFixture[str],
+    *wanted: str,
+    upstreams: tuple[UpstreamSettings, ...] = (),
+    **fields: Any,
 ) -> tuple[int, dict[str, Any]]:
-    """Exit status and report."""
+    """Exit status and report. `upstreams`: of the verb's settings, in place of the cache's own."""
     port = int(running.url.rpartition(":")[2])
-    settings = Settings(port=port, data=Path("/nowhere"), upstreams=(UpstreamSettings(mount="pypi", url=origin.url),))
+    upstreams = upstreams or (UpstreamSettings(mount="pypi", url=origin.url),)
+    settings = Settings(port=port, data=Path("/nowhere"), upstreams=upstreams)
     flags = WarmFlags(wanted, **{"tools": False, "json": True, **fields})
     place = DataPlace(settings.data, settings.disk, chosen=True, settings=settings)
     status = await asyncio.to_thread(warm, flags, place, dict(os.environ))
@@ -152,6 +159,28 @@ async def test_warm__of_a_channel(make_proxy: MakeProxy, origin: Origin, capsys:
     running = await make_proxy(origin.url, index="whl/")
     status, report = await run(running, origin, capsys, "channelled", index="pypi/whl/cu126")
     assert (0, 1) == (status, report["came"] + report["here"])
+
+
+async def test_warm__indexes_that_only_the_cache_knows(
+    make_proxy: MakeProxy, origin: Origin, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A group, and an upstream that a requirements file names by its address: the cache's settings are its own."""
+    origin.publish(DEMO, OTHER, fmt="both", metadata=True)
+    corp = UpstreamSettings(mount="corp", url="https://corp.example/")
+    running = await make_proxy(origin.url, groups=(GroupSettings(mount="cuda", members=("pypi",)),))
+    offline = await make_proxy(origin.url, upstreams=(corp,), offline=True, data=tmp_path / "offline")
+    named, strange = tmp_path / "requirements.txt", tmp_path / "others.txt"
+    named.write_text("--index-url https://corp.example/simple\nbackend\n")
+    strange.write_text("--index-url https://other.example/simple\nbackend\n")
+
+    others = (UpstreamSettings(mount="pypi", url="https://index.example/"),)
+
+    status, report = await run(running, origin, capsys, "demo", index="cuda", upstreams=others)
+    assert (0, 2) == (status, report["came"]), report
+    status, report = await run(offline, origin, capsys, str(named), upstreams=others)
+    assert (1, ["backend"]) == (status, [one["what"] for one in report["refused"]]), report  # it is looked for there
+    status, report = await run(offline, origin, capsys, str(strange), upstreams=others)
+    assert "https://other.example/simple is not behind the cache" in report["said"]
 
 
 async def test_warm__for_people(running: Running, origin: Origin, capsys: pytest.CaptureFixture[str]) -> None:

@@ -161,6 +161,26 @@ async def test_fetch__no_room_to_read_one(
     assert {"setuptools>=40.8.0", "wheel"} == found.needs
 
 
+async def test_fetch__index_that_only_the_cache_knows(make_proxy: MakeProxy, origin: Origin) -> None:
+    """Its settings have an upstream that those of this machine do not have: it says where that is."""
+    origin.publish(WHEEL, fmt="both", metadata=True)
+    running = await make_proxy(origin.url)
+    asked: list[str] = []
+
+    def ask(url: str) -> str | None:
+        asked.append(url)
+        return "/pypi/simple/" if url == f"{origin.url}/simple" else None
+
+    one = Warming(running.url, "/pypi/simple/", {}, Watch(), (), ask)
+    found = await one.fetch([chosen(WHEEL, index=f"{origin.url}/simple"), chosen(SOURCE, index="https://b.example/")])
+
+    assert [WHEEL.filename] == [had.chosen.filename for had in found.had]
+    assert ["it is from https://b.example/; add an [[upstream]] with this url to the cache's settings"] == [
+        refused.why for refused in found.refused
+    ]
+    assert [f"{origin.url}/simple", "https://b.example/"] == asked
+
+
 async def test_fetch__what_cannot_be_had(running: Running, origin: Origin) -> None:
     """Each is said with its reason, and does not stop the others."""
     origin.misbehave(f"/packages/{SOURCE.filename}", faults.status(404))
