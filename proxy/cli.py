@@ -236,7 +236,9 @@ def setup(  # noqa: PLR0913 - each is an option
     ] = "",
     only_print: Annotated[bool, typer.Option("--print", help="Show what would be done, and change nothing.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Take back everything that setup has changed.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --remove: delete stored files without asking.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --remove: delete stored files and volumes without asking.")
+    ] = False,
     host: Annotated[
         str | None,
         typer.Option("--host", metavar="ADDRESS", help="Listen here, in place of 127.0.0.1 and Docker's bridge."),

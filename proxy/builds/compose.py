@@ -19,6 +19,7 @@ from proxy.builds import program, running_cache
 from proxy.builds.engine_trouble import EngineTrouble
 
 PROJECT = Path(__file__).parents[2]  # of a checkout: where compose.yaml is
+NAME = "pullthrough"  # of the project, in compose.yaml
 CACHE = "cache"  # the services of compose.yaml
 MONITORING = ("prometheus", "grafana")
 GRAFANA = ("grafana", 3000)  # its service, and its port in the container
@@ -31,8 +32,6 @@ _OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-c
 _LEAST = 2  # the first version that reads our file
 _WAIT = 60  # seconds for an answer to a question
 _PLAIN = re.compile(r"[\w./:@,+-]*")
-_DATA = re.compile(r"^[ \t]*PULLTHROUGH_DATA[ \t]*=(.*)$", re.MULTILINE)
-_VOLUME = re.compile(r"[A-Za-z0-9][\w.-]*")  # anything with a slash is a folder
 _NONE = (
     "there is no Docker Compose of version 2 or later. Install Docker Desktop, or the package docker-compose-plugin "
     "(Debian and Ubuntu: docker-compose-v2). Or run the cache as a process: pullthrough setup --process"
@@ -109,7 +108,7 @@ class Compose:
 
     def _words(self) -> list[str]:
         # Compose reads a person's own file by itself only where no file is named, and COMPOSE_FILE would name others.
-        own = next((path for name in _OVERRIDES if (path := self.folder / name).is_file()), None)
+        own = override(self.folder)
         files = [self.folder / _FILE, *([own] if own else [])]
         named = [word for path in files for word in ("--file", str(path))]
         return [*self.command, *named, "--project-directory", str(self.folder)]
@@ -130,6 +129,11 @@ class Compose:
             raise EngineTrouble(f"{self.command[0]} cannot be run: {error.strerror}.") from error
         if status:
             raise EngineTrouble(f"Compose could not {purpose} (status {status}); it says above why.")
+
+
+def override(folder: Path) -> Path | None:
+    """A person's own file beside compose.yaml, which adds to it; None if there is none."""
+    return next((path for name in _OVERRIDES if (path := folder / name).is_file()), None)
 
 
 def without_file(folder: Path) -> str | None:
@@ -158,12 +162,6 @@ def variables_text(variables: Mapping[str, str]) -> str:
 def plain_variables(text: str) -> dict[str, str]:
     """The variables of `variables_text`, but for those in quotes."""
     return dict(line.split("=", 1) for line in text.splitlines() if "'" not in line and '"' not in line)
-
-
-def own_volume(text: str) -> str | None:
-    """The volume of Docker that the text of a `.env` names for the cache's data; None: it names none, or a folder."""
-    values = [found[1].strip().strip("\"'") for found in _DATA.finditer(text)]
-    return values[-1] if values and _VOLUME.fullmatch(values[-1]) else None
 
 
 def _quoted(value: str) -> str:

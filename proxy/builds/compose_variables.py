@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from proxy.builds import builders, compose
+from proxy.builds import builders
 from proxy.builds.candidates import DESKTOP_NAME
 from proxy.builds.setup_plan import SetupPlan, Ways
 
@@ -30,8 +30,8 @@ def variables(
 
     `others`: a person's own lines of `.env`. Raises OSError if the data folder cannot be looked at.
     """
-    if volume := compose.own_volume(others):
-        say(f"what the cache stores is in Docker's volume {volume}, as .env beside compose.yaml says")
+    if plan.volume:
+        say(f"what the cache stores is in Docker's volume {plan.volume}, as .env beside compose.yaml says")
         owner = (os.geteuid() or USER, os.getegid() or USER)
     else:
         folder = plan.data.stat()
@@ -43,10 +43,11 @@ def variables(
         say(f"the cache takes {', '.join(out)} from Docker's config.json: it names the proxy for containers")
     return {
         "PULLTHROUGH_USER": f"{owner[0]}:{owner[1]}",
-        "PULLTHROUGH_DATA": volume or str(plan.data),
+        "PULLTHROUGH_DATA": str(plan.data),
         "PULLTHROUGH_PORT": str(plan.place.port),
         "PULLTHROUGH_LISTEN": ways.hosts[0],
         "PULLTHROUGH_BRIDGE": ways.hosts[-1],
+        **plan.own,
         **out,
     }
 

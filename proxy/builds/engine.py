@@ -177,6 +177,12 @@ class Engine:
         )
         return sorted(map(read_container, listed), key=lambda one: (not one.running, one.name))
 
+    def volumes(self, project: str) -> list[str]:
+        """The names of the volumes that Compose made for a project."""
+        label = f"com.docker.compose.project={project}"
+        listed = self._asked(lambda: self._client.api.volumes(filters={"label": label}))
+        return sorted(one["Name"] for one in listed.get("Volumes") or ())
+
     def user_of(self, container: EngineContainer) -> int | None:
         """The number of the user as whom a container runs; None where it is a name, which only the image knows."""
         attributes = self._asked(lambda: self._client.api.inspect_container(container.id))

@@ -6,16 +6,19 @@ that it can be tried again. Called by the verb `setup --remove`.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.builds import client_files, docker_command, service_units
+from proxy.builds import client_files, compose, docker_command, env_file, service_units
 from proxy.builds.changes import Changes, FileChange
 from proxy.builds.client_files import FileRefused
 from proxy.builds.compose import PROJECT as CHECKOUT
-from proxy.builds.compose import Compose, own_volume, plain_variables, setups_folder
+from proxy.builds.compose import Compose, setups_folder
+from proxy.builds.engine import Engine
+from proxy.builds.engine_trouble import EngineTrouble
 from proxy.builds.reach import RememberedAddresses
 from proxy.builds.setup import ADDRESSES, COMPOSE, PROJECT, TRACES, UNIT
 from proxy.errors import PullthroughError
@@ -39,7 +42,29 @@ def stored(changes: Changes, data: Path) -> int:
     """Bytes of the stored files in a folder that setup made; 0 where it did not, or where there are none."""
     if not changes.made(data):
         return 0
-    return sum(one.lstat().st_size for one in data.rglob("*") if not one.is_dir())
+    return sum(_size(Path(place, name)) for place, _, names in os.walk(data) for name in names)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 of one that has gone: the cache serves meanwhile, and its files come and go."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def volumes(changes: Changes, environ: Mapping[str, str]) -> list[str]:
+    """Docker's volumes that go with the stored files: the cache's own, and what Prometheus and Grafana keep.
+
+    Empty where the cache is in no container, or no engine says.
+    """
+    if COMPOSE not in changes.notes:
+        return []
+    try:
+        with Engine.connect(environ) as engine:
+            return engine.volumes(changes.notes.get(PROJECT) or compose.NAME)
+    except EngineTrouble:
+        return []
 
 
 def remove(changes: Changes, data: Path, remover: Remover) -> list[str]:
@@ -73,14 +98,16 @@ def _stop(changes: Changes, data: Path, remover: Remover) -> list[str]:
     """Stop the cache, however it was started."""
     try:
         if noted := changes.notes.get(COMPOSE):
-            lines = changes.lines(COMPOSE)
             folder = setups_folder(noted, remover.project)
-            name = changes.notes.get(PROJECT)
-            Compose.find(remover.environ, folder, name).down(plain_variables(lines), volumes=remover.purge)
+            variables = env_file.started_with(folder, changes.lines(COMPOSE), remover.environ)
+            name, kept = changes.notes.get(PROJECT), volumes(changes, remover.environ)
+            Compose.find(remover.environ, folder, name).down(variables, volumes=remover.purge)
             changes.note(COMPOSE, None)
             changes.note(PROJECT, None)
             remover.say("stopped and removed the containers; the image stays: docker image rm pullthrough:latest")
-            if (volume := own_volume(lines)) and not remover.purge:
+            if kept and not remover.purge:
+                remover.say(f"Docker's volumes are still there; delete them: docker volume rm {' '.join(kept)}")
+            elif (volume := env_file.volume(variables)) and not remover.purge:
                 remover.say(
                     f"the stored files are still in Docker's volume: docker volume ls --filter name={volume} has its "
                     "name, and docker volume rm NAME deletes them"

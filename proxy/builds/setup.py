@@ -18,6 +18,7 @@ from proxy.builds import (
     compose,
     compose_variables,
     docker_command,
+    env_file,
     findings,
     running_cache,
     service_units,
@@ -75,12 +76,14 @@ class _Setup:
         else:
             if found is None:
                 self._check_ports()
-            if volume := None if plan.process else compose.own_volume(self._others()):
-                self.caller.say(f"the admin token of the cache's page belongs into the volume {volume}: docs/page.md")
+            if plan.volume:
+                self.caller.say(
+                    f"the admin token of the cache's page belongs into the volume {plan.volume}: docs/page.md"
+                )
             else:
                 self._folder()
                 token_file.make(self.plan.data, self.changes, self.caller.say)
-            self._settings(in_folder=not volume)
+            self._settings(in_folder=not plan.volume)
             self._note_traces()
             starts()
         problems = self._proof()
@@ -104,12 +107,17 @@ class _Setup:
             services = (compose.CACHE, *(compose.MONITORING if self.plan.monitoring else ()))
             self.changes.note(PROJECT, name)
             self.changes.note(COMPOSE, str(found.folder))
-            lines = compose.variables_text(variables)
+            lines = compose.variables_text({name: one for name, one in variables.items() if name not in self.plan.own})
             content = client_files.with_block(others, lines)
             if self.changes.write(found.variables_file, _bytes(content), COMPOSE, lines, 0o600):
                 self.caller.say(
                     f"wrote {found.variables_file}, from which Compose reads the cache's addresses and folder"
                 )
+            if self.plan.own:
+                names = ", ".join(self.plan.own)
+                self.caller.say(f"{names}: as your own lines of {found.variables_file} have them")
+            if self.plan.not_read:
+                self.caller.say(self.plan.not_read)
             found.up(services, variables)
             cache = self._wait(lambda: found.last_lines(compose.CACHE), found.shown(["logs", compose.CACHE]))
             self.caller.say(f"the cache runs in a container: {cache.url}, version {cache.version}")
@@ -160,7 +168,7 @@ class _Setup:
         """Stop the cache that setup started in the other way."""
         if self.plan.process and COMPOSE in self.changes.notes:
             folder = compose.setups_folder(self.changes.notes[COMPOSE], self.caller.project)
-            variables = compose.plain_variables(self.changes.lines(COMPOSE))
+            variables = env_file.started_with(folder, self.changes.lines(COMPOSE), self.caller.environ)
             Compose.find(self.caller.environ, folder, self.changes.notes.get(PROJECT)).down(variables)
             self.changes.note(COMPOSE, None)
             self.changes.note(PROJECT, None)

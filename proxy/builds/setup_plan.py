@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy import address_text
@@ -20,7 +20,7 @@ from proxy.builds.engine_trouble import EngineTrouble
 from proxy.config.settings import Settings
 from proxy.errors import PullthroughError
 
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 _VARIABLE = "env:"
 _OURS = "# pullthrough setup wrote this; `pullthrough setup --remove` takes it back."
 
@@ -31,8 +31,10 @@ class SetupFailed(PullthroughError):
 
 @dataclass(frozen=True, slots=True)
 class SetupPlan:
-    """What is wanted. `hosts`: where the cache listens, None for this machine and its builds alone.
+    """What is wanted. `hosts`: where the cache listens, None for `listen` and this machine's builds alone.
 
+    `own`: what a person's own lines of `.env` say, which setup does not write; `volume`: the one that they name for
+    the cache's data; `not_read`: what to say of settings that a container does not read.
     `settings_file`: the one that is in force, None if there is none; `own_file`: where the user's would be;
     `variables`: names of those in which the settings have credentials.
     """
@@ -46,6 +48,10 @@ class SetupPlan:
     settings_file: Path | None = None
     own_file: Path | None = None
     variables: tuple[str, ...] = ()
+    listen: str = LOOPBACK
+    own: Mapping[str, str] = field(default_factory=dict)
+    volume: str | None = None
+    not_read: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def look(plan: SetupPlan, environ: Mapping[str, str]) -> Ways:
     try:
         engine, trouble = Engine.connect(environ), ""
     except EngineTrouble as error:
-        return Ways(None, str(error), plan.hosts or (_LOOPBACK,), None)
+        return Ways(None, str(error), plan.hosts or (plan.listen,), None)
     try:
         local = engine.facts.address.startswith(("unix:", "npipe:", "http+docker:"))
         if not plan.process and not local:
@@ -96,7 +102,10 @@ def look(plan: SetupPlan, environ: Mapping[str, str]) -> Ways:
     except PullthroughError:
         engine.close()
         raise
-    return Ways(engine, trouble, plan.hosts or (_LOOPBACK, *([gateway] if gateway else [])), gateway)
+    # Who listens everywhere listens at the bridge, too, and nobody can do so twice.
+    everywhere = running_cache.where_asked(plan.listen) != plan.listen
+    hosts = plan.hosts or (plan.listen, *([gateway] if gateway and not everywhere else []))
+    return Ways(engine, trouble, hosts, gateway)
 
 
 def serve_arguments(plan: SetupPlan, ways: Ways) -> list[str]:
@@ -114,8 +123,8 @@ def settings_text(plan: SetupPlan, *, in_folder: bool = True) -> str:
     lines = [_OURS]
     lines += [f"data = {json.dumps(str(plan.data), ensure_ascii=False)}"] if in_folder else []
     lines.append(f"port = {plan.place.port}")
-    if plan.hosts:
-        lines.append(f"host = {json.dumps(list(plan.hosts))}")
+    if hosts := plan.hosts or ((plan.listen,) if plan.listen != LOOPBACK else None):
+        lines.append(f"host = {json.dumps(list(hosts))}")
     return "\n".join([*lines, ""])
 
 

@@ -7,14 +7,14 @@ all of it is taken back.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from proxy.builds import client_files, compose, removal, service_units, setup_plan
+from proxy.builds import client_files, compose, container_settings, env_file, removal, service_units, setup_plan
 from proxy.builds.changes import Changes
 from proxy.builds.removal import Remover
-from proxy.builds.setup import set_up
+from proxy.builds.setup import COMPOSE, set_up
 from proxy.builds.setup_plan import SetupCaller, SetupPlan, look, serve_arguments
 from proxy.builds.store_access import SETUP_FOLDER
 from proxy.commands import output
@@ -28,6 +28,7 @@ _DOCKER_NOTE = (
     "container, and the cache answers only for apt archives there."
 )
 _WRITTEN = ("pip", "uv", "apt")  # with --write all
+_FIRST = ("flag", "environment")  # whose word comes before that of `.env`, as with Compose
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,11 @@ def setup(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> int:
         return 2
     try:
         if flags.only_print:
-            _print(shown(plan, SetupCaller(environ, _print)))
+            _print(shown(in_container(plan, flags, environ), SetupCaller(environ, _print)))
             return 0
         changes = Changes.of_user(environ)
+        if not flags.remove or COMPOSE in changes.notes:
+            plan = in_container(plan, flags, environ)
         problems = _remove(plan, flags, environ, changes) if flags.remove else _set_up(plan, environ, changes)
     except PullthroughError as error:
         problems = [str(error)]
@@ -80,9 +83,11 @@ def planned(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> SetupPl
     home = environ.get("HOME")
     chosen = file is not None and not setup_plan.wrote(file)  # whoever wrote that file knows the default, too
     told = flags.resolved.origin(("data",)).kind != "default" or chosen or not home
+    data = settings.data if told else Path(home or "/") / SETUP_FOLDER
+    contained = None if flags.process else container_settings.read(data)
     return SetupPlan(
-        place=cache_place(BuildFlags(settings, index=flags.index), environ),
-        data=settings.data if told else Path(home or "/") / SETUP_FOLDER,
+        place=cache_place(BuildFlags(settings, index=flags.index), environ, contained),
+        data=data,
         hosts=settings.host if flags.resolved.origin(("host",)).kind != "default" else None,
         process=flags.process,
         monitoring=flags.monitoring,
@@ -91,6 +96,22 @@ def planned(flags: SetupFlags, environ: Mapping[str, str], cwd: Path) -> SetupPl
         own_file=sources.user_file(environ),
         variables=setup_plan.named_variables(settings),
     )
+
+
+def in_container(
+    plan: SetupPlan, flags: SetupFlags, environ: Mapping[str, str], project: Path = compose.PROJECT
+) -> SetupPlan:
+    """The plan with what holds for a container alone: a person's lines of `.env`, and settings of a file of its own.
+
+    Raises SetupFailed, OSError.
+    """
+    if plan.process:
+        return plan
+    told = {name for name in ("data", "port", "host") if flags.resolved.origin((name,)).kind in _FIRST}
+    plan = env_file.taken_over(plan, project, environ, told)
+    own = compose.override(project)
+    override = own.read_text(encoding="utf-8", errors="replace") if own else ""
+    return replace(plan, not_read=container_settings.not_read(flags.resolved, plan.data, plan.volume, override))
 
 
 def _clients(text: str) -> tuple[str, ...]:
@@ -107,7 +128,8 @@ def shown(plan: SetupPlan, caller: SetupCaller) -> str:
     if ways.engine is not None:
         ways.engine.close()
     port = plan.place.port
-    parts = [f"# The cache listens on {' and '.join(ways.hosts)}, port {port}, and stores in {plan.data}"]
+    stored = f"Docker's volume {plan.volume}" if plan.volume else str(plan.data)
+    parts = [f"# The cache listens on {' and '.join(ways.hosts)}, port {port}, and stores in {stored}"]
     if ways.engine is None:
         parts.append(f"# {ways.trouble}")
     if plan.process:
@@ -118,6 +140,7 @@ def shown(plan: SetupPlan, caller: SetupCaller) -> str:
         parts.append(f"# {missing}\n")
     else:
         services = [compose.CACHE, *(compose.MONITORING if plan.monitoring else ())]
+        parts += [f"# {plan.not_read}"] if plan.not_read else []
         parts.append(f"# In {caller.project}: docker compose up --detach --build {' '.join(services)}\n")
     return "\n".join([*parts, client_lines(plan, caller, ways.address(plan.place))])
 
@@ -144,11 +167,19 @@ def _set_up(plan: SetupPlan, environ: Mapping[str, str], changes: Changes) -> li
 
 
 def _remove(plan: SetupPlan, flags: SetupFlags, environ: Mapping[str, str], changes: Changes) -> list[str]:
-    size, purge = removal.stored(changes, plan.data), flags.yes
-    if size and not purge:
-        question = f"Delete the stored files in {plan.data} ({output.size(size)}) as well?"
+    purge = flags.yes
+    if not purge and (
+        question := asked(removal.stored(changes, plan.data), plan.data, removal.volumes(changes, environ))
+    ):
         purge = bool(output.confirmed(question, output.console()))
     return removal.remove(changes, plan.data, Remover(environ, _print, purge=purge))
+
+
+def asked(size: int, data: Path, volumes: Sequence[str]) -> str:
+    """What is asked before stored files go, and all that goes with them; empty if there is nothing."""
+    things = [f"the stored files in {data} ({output.size(size)})"] if size else []
+    things += [f"Docker's volumes {', '.join(volumes)} with all that is in them"] if volumes else []
+    return f"Delete {' and '.join(things)} as well?" if things else ""
 
 
 def _print(line: str) -> None:

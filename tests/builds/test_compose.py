@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.builds.compose import GRAFANA, PROJECT, Compose, own_volume, plain_variables, variables_text
+from proxy.builds.compose import GRAFANA, NAME, PROJECT, Compose, plain_variables, variables_text
 from proxy.builds.engine_trouble import EngineTrouble
 from tests.fake_docker import FakeDocker
 
@@ -113,16 +113,6 @@ def test_up__file_of_the_persons_own(docker: FakeDocker, environ: dict[str, str]
     assert ["--file", str(project / "compose.yaml"), "--file", str(project / name)] == up["arguments"][1:5]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("PULLTHROUGH_DATA=pullthrough-data\n", "pullthrough-data"),
-        ("PULLTHROUGH_DATA=/a\nPULLTHROUGH_DATA='my_volume' \n", "my_volume"),
-        ("PULLTHROUGH_DATA=volume\nPULLTHROUGH_DATA=./a\n", None),
-        ("# PULLTHROUGH_DATA=volume\nOTHER=1", None),
-        ("PULLTHROUGH_DATA=\n", None),
-    ],
-)
-def test_own_volume__last_line_counts(text: str, expected: str | None) -> None:
-    """A volume has no slash; a folder has one."""
-    assert expected == own_volume(text)
+def test_name__as_the_file_has_it() -> None:
+    """By it the volumes of the project are known."""
+    assert f"\nname: {NAME}\n" in (PROJECT / "compose.yaml").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,8 @@ def test_variables__volume_and_proxy(tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "config.json").write_text(json.dumps(_config(httpProxy=_PROXY)))
 
-    made = variables(_PLAN, _WAYS, {"DOCKER_CONFIG": str(tmp_path)}, "PULLTHROUGH_DATA=mine\n", said.append)
+    plan = replace(_PLAN, own={"PULLTHROUGH_DATA": "mine"}, volume="mine")
+    made = variables(plan, _WAYS, {"DOCKER_CONFIG": str(tmp_path)}, "PULLTHROUGH_DATA=mine\n", said.append)
 
     assert ("mine", _PROXY) == (made["PULLTHROUGH_DATA"], made["HTTP_PROXY"])
     assert "0" not in made["PULLTHROUGH_USER"].split(":")

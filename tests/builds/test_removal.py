@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import configparser
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from proxy.builds.changes import Changes
 from proxy.builds.client_files import pip, with_block
-from proxy.builds.removal import Remover, remove, stored
-from proxy.builds.setup import ADDRESSES, COMPOSE, UNIT
+from proxy.builds.removal import Remover, remove, stored, volumes
+from proxy.builds.setup import ADDRESSES, COMPOSE, PROJECT, UNIT
 from tests.fake_docker import FakeDocker
+from tests.fake_engine import FakeEngine
 
 
 @pytest.fixture
@@ -114,6 +117,66 @@ def test_stored__only_what_setup_made(changes: Changes, tmp_path: Path) -> None:
     (tmp_path / "ours/file").write_bytes(b"123")
 
     assert (0, 3) == (stored(changes, tmp_path / "theirs"), stored(changes, tmp_path / "ours"))
+
+
+def test_stored__while_the_cache_serves(changes: Changes, tmp_path: Path) -> None:
+    """Its files come and go: one that has gone since it was listed counts as nothing, and ends nothing."""
+    changes.make_folder(tmp_path / "ours")
+    (tmp_path / "ours/stays").write_bytes(b"123")
+    ended = threading.Event()
+
+    def churn() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            folder = tmp_path / f"ours/{number % 7}"
+            folder.mkdir()
+            for name in range(20):
+                (folder / str(name)).touch()
+            for name in range(20):
+                (folder / str(name)).unlink()
+            folder.rmdir()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # in between two calls of the system, again and again
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        assert {3} == {stored(changes, tmp_path / "ours") for _ in range(500)}
+    finally:
+        ended.set()
+        churning.join()
+        sys.setswitchinterval(before)
+
+
+def test_volumes__of_the_project(changes: Changes, environ: dict[str, str], engine: FakeEngine) -> None:
+    """Those that Compose made, by the name that the project had; none where no container was started."""
+    engine.answer("GET", "/volumes", {"Volumes": [{"Name": "b"}, {"Name": "a"}]})
+    environ = environ | engine.environ
+
+    assert [] == volumes(changes, environ)
+    changes.note(COMPOSE, "/checkout")
+    assert ["a", "b"] == volumes(changes, environ)
+    changes.note(PROJECT, "shop")
+    volumes(changes, environ)
+
+    labels = [request.filters["label"] for request in engine.asked("GET", "/volumes")]
+    assert [["com.docker.compose.project=pullthrough"], ["com.docker.compose.project=shop"]] == labels
+    assert [] == volumes(changes, environ | {"DOCKER_HOST": "unix:///nowhere/docker.sock"})
+
+
+def test_remove__volumes_that_stay(
+    changes: Changes, environ: dict[str, str], tmp_path: Path, docker: FakeDocker, engine: FakeEngine
+) -> None:
+    """They are named with the command that deletes them."""
+    engine.answer("GET", "/volumes", {"Volumes": [{"Name": "pullthrough_prometheus"}]})
+    docker.rule("compose", stdout="2.40.3\n")
+    (tmp_path / "compose.yaml").touch()
+    changes.note(COMPOSE, str(tmp_path))
+    said: list[str] = []
+
+    assert [] == remove(changes, tmp_path / "data", Remover(environ | engine.environ, said.append))
+    assert any(line.endswith("delete them: docker volume rm pullthrough_prometheus") for line in said), said
 
 
 def test_remove__folder_that_was_there_is_kept_even_if_told(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from proxy.app import Running
+from proxy.builds import env_file
 from proxy.builds.build_site import CachePlace
 from proxy.builds.changes import Changes
 from proxy.builds.engine_trouble import EngineTrouble
@@ -55,6 +56,7 @@ class Machine:
         caller = SetupCaller(self.environ, self.said.append, self.project, self.system)
         if plan.own_file is not None and plan.own_file.exists():
             plan = replace(plan, settings_file=plan.own_file)
+        plan = plan if plan.process else env_file.taken_over(plan, self.project, self.environ, ())
         return set_up(plan, caller, Changes.of_user(self.environ))
 
     def remove(self, *, purge: bool = True) -> list[str]:
@@ -349,6 +351,60 @@ async def test_compose__volume_of_the_persons_own(
     await proxy.close()
     assert [] == await asyncio.to_thread(machine.remove, purge=False)
     assert any("docker volume ls --filter name=pullthrough-data" in line for line in machine.said)
+
+
+async def test_compose__folder_and_addresses_of_the_persons_own(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Their lines of `.env` hold, are not written a second time, and are what the settings file has; and back."""
+    machine = Machine(tmp_path, environ | engine.environ)
+    port, folder = int(proxy.url.rpartition(":")[2]), tmp_path / "big disk"
+    _listed(engine, port)
+    docker.rule("compose", stdout="2.40.3\n")
+    docker.rule("build", exports={"answer": f"172.17.0.1:{port} 172.17.0.1\n"})
+    text = f"PULLTHROUGH_DATA='{folder}'\nPULLTHROUGH_LISTEN=127.0.0.1\nPULLTHROUGH_PORT={port}\n"
+    (machine.project / ".env").write_text(text)
+    before = machine.state()
+    Changes.of_user(machine.environ).note(COMPOSE, str(machine.project))
+
+    assert [] == await asyncio.to_thread(machine.set_up, replace(machine.plan, hosts=None))
+
+    given = docker.calls("compose", "--file")[-1]["environ"]
+    assert (str(folder), "127.0.0.1", str(port)) == tuple(
+        given[f"PULLTHROUGH_{name}"] for name in ("DATA", "LISTEN", "PORT")
+    )
+    written = (machine.project / ".env").read_text()
+    assert written.startswith(text)
+    names = [line.partition("=")[0] for line in written.removeprefix(text).splitlines() if "=" in line]
+    assert ["PULLTHROUGH_USER", "PULLTHROUGH_BRIDGE"] == names
+    assert folder.is_dir()
+    assert not machine.plan.data.exists()
+    assert machine.plan.own_file is not None
+    settings = machine.plan.own_file.read_text()
+    assert f'data = "{folder}"\nport = {port}\n' in settings
+    own = [line for line in machine.said if "as your own lines" in line]
+    assert [f"PULLTHROUGH_DATA, PULLTHROUGH_PORT, PULLTHROUGH_LISTEN: as your own lines of {machine.project}/.env"] == [
+        line.removesuffix(" have them") for line in own
+    ]
+
+    problems = await asyncio.to_thread(machine.remove)
+    assert 1 == len(problems)  # it still answers at the port that the person's line has
+    await proxy.close()
+    remover = Remover(machine.environ, machine.said.append, purge=True, system=machine.system)
+    assert [] == await asyncio.to_thread(remove, Changes.of_user(machine.environ), folder, remover)
+    assert before == machine.state()
+    assert not folder.exists()
+
+
+async def test_compose__settings_that_a_container_does_not_read(
+    proxy: Running, docker: FakeDocker, engine: FakeEngine, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """It is said once the cache is started."""
+    machine, plan = _set_up_before(proxy, docker, engine, environ, tmp_path)
+
+    await asyncio.to_thread(machine.set_up, replace(plan, not_read="the container does not read disk"))
+
+    assert "the container does not read disk" in machine.said
 
 
 async def test_compose__volume_from_the_start(

@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from proxy.builds.changes import Changes
+from proxy.builds.setup import COMPOSE
 from proxy.builds.setup_plan import SetupCaller, SetupPlan, settings_text
-from proxy.commands.setup import SetupFlags, planned, shown
+from proxy.commands.setup import SetupFlags, asked, in_container, planned, shown
 from proxy.config.loading import resolve
+from proxy.errors import WrongUsage
 from tests.fake_docker import FakeDocker
 from tests.fake_engine import FakeEngine, running
 
@@ -210,6 +213,91 @@ def test_planned__folder_and_addresses(tmp_path: Path) -> None:
     first.own_file.parent.mkdir(parents=True)
     first.own_file.write_text(settings_text(first, in_folder=False))
     assert first.data == plan(environ).data
+
+
+def test_planned__index_of_the_containers_own_settings(tmp_path: Path) -> None:
+    """The file in its data folder has the group, as docs/compose.md says; a process reads the user's settings."""
+    environ = {"HOME": str(tmp_path), "DOCKER_HOST": "unix:///nowhere/docker.sock", "PULLTHROUGH_PORT": "9"}
+    (tmp_path / ".docker-cache").mkdir()
+    (tmp_path / ".docker-cache/pullthrough.toml").write_text('[[group]]\nmount = "cuda"\nmembers = ["pypi"]\n')
+    resolved = resolve({}, environ, tmp_path)
+
+    place = planned(SetupFlags(resolved, index="cuda"), environ, tmp_path).place
+
+    assert ("cuda", "simple/") == (place.mount, place.index)
+    with pytest.raises(WrongUsage, match="--index cuda: there is no such mount"):
+        planned(SetupFlags(resolved, index="cuda", process=True), environ, tmp_path)
+
+
+@pytest.mark.parametrize("variable", [False, True])
+def test_in_container__lines_of_the_persons_own(tmp_path: Path, variable: bool) -> None:
+    """`.env` comes before a settings file, and after a flag or a variable; a process has nothing to do with it."""
+    environ = {"HOME": str(tmp_path)} | ({"PULLTHROUGH_PORT": "5000"} if variable else {})
+    (tmp_path / "pullthrough.toml").write_text('port = 4000\ndisk = "1 TB"\n')
+    (tmp_path / ".env").write_text("PULLTHROUGH_DATA=/mnt/big\nPULLTHROUGH_PORT=6000\n")
+
+    def plan(*, process: bool = False) -> SetupPlan:
+        flags = SetupFlags(resolve({"host": "10.0.0.7"}, environ, tmp_path), process=process)
+        return in_container(planned(flags, environ, tmp_path), flags, environ, tmp_path)
+
+    contained, process = plan(), plan(process=True)
+
+    port = 5000 if variable else 6000
+    assert (Path("/mnt/big"), port, ("10.0.0.7",)) == (contained.data, contained.place.port, contained.hosts)
+    assert contained.not_read.startswith(
+        "the container does not read disk of your settings: that belongs into /mnt/big"
+    )
+    assert (5000 if variable else 4000, "") == (process.place.port, process.not_read)
+    assert {} == process.own
+
+
+@pytest.mark.parametrize(
+    ("size", "volumes", "question"),
+    [
+        (0, [], ""),
+        (3_000_000_000, [], "Delete the stored files in /data (3.0 GB) as well?"),
+        (0, ["p_g"], "Delete Docker's volumes p_g with all that is in them as well?"),
+        (
+            1_000_000,
+            ["p_d", "p_g"],
+            "Delete the stored files in /data (1.0 MB) and Docker's volumes p_d, p_g with all that is in them as well?",
+        ),
+    ],
+)
+def test_asked__all_that_would_go(size: int, volumes: list[str], question: str) -> None:
+    """Whoever says yes knows to what."""
+    assert question == asked(size, Path("/data"), volumes)
+
+
+def test_remove__asks_before_volumes_go(engine: FakeEngine, tmp_path: Path) -> None:
+    """What Prometheus and Grafana keep is named, and goes by a yes alone."""
+    environ = {"HOME": str(tmp_path), "PYTHONPATH": str(_ROOT), "COLUMNS": "200", **engine.environ}
+    docker = FakeDocker.make(tmp_path / "bin")
+    docker.rule("compose", "version", stdout="2.40.3\n")
+    docker.rule("compose", "--file", stderr="")
+    environ["PATH"] = f"{docker.folder}:/usr/bin:/bin"
+    engine.answer("GET", "/volumes", {"Volumes": [{"Name": "pullthrough_grafana"}]})
+    for answer, options in ((b"n\n", ["down"]), (b"y\n", ["down", "--volumes"])):
+        Changes.of_user(environ).note(COMPOSE, str(_ROOT))
+        ours, theirs = os.openpty()
+        os.write(ours, answer)
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy", "setup", "--remove"],
+            cwd=tmp_path,
+            env=environ,
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        os.close(ours)
+        os.close(theirs)
+
+        assert (0, "") == (done.returncode, done.stderr)
+        assert "Delete Docker's volumes pullthrough_grafana with all that is in them as well? [y/N]" in done.stdout
+        call = docker.calls("compose", "--file")[-1]["arguments"]
+        assert options == call[call.index("down") :]
 
 
 def test_planned__variables_of_the_settings(tmp_path: Path) -> None:
