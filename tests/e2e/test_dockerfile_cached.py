@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -17,6 +18,8 @@ import pytest
 from proxy.clients import apt_lines, pip_configuration, uv_configuration
 from tests.e2e.clients import Failed, Server, Uv, clean_environment, run, serving, tree
 from tests.e2e.engine import docker, image_files, must
+from tests.origin import Origin
+from tests.wheels import wheel
 
 _ROOT = Path(__file__).parents[2]
 _FILE = _ROOT / "Dockerfile.cached"
@@ -306,6 +309,35 @@ def test_build__torch_index(project: Project, reachable: Server, gateway: str) -
         project.build("--build-arg", "TORCH_INDEX=cpu")
 
     assert "/pytorch/whl/cpu/no-such-project-anywhere/" in reachable.log
+
+
+async def test_build__torch_index_with_an_old_copy(
+    project: Project, origin: Origin, home: Path, tmp_path: Path, gateway: str
+) -> None:
+    """PyTorch's channels have old copies of some projects: uv takes a pinned one from the usual index, as pip does."""
+    origin.publish(wheel("idna", "3.4"), index="/whl/cpu/", fmt="html")
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[[upstream]]\nmount = "pytorch"\nurl = "{origin.url}/"\nindex = "whl/"\n', encoding="utf-8")
+    pinned = f"# {project.tag}\n{_REQUIREMENTS}idna==3.10\n"
+    (project.folder / "requirements.txt").write_text(pinned, encoding="utf-8")
+    with serving(tmp_path / "data", home, settings, options=["--host", f"127.0.0.1,{gateway}"]) as server:
+        project.knows(server, gateway)
+
+        await asyncio.to_thread(project.build, "--build-arg", "INSTALLER=uv", "--build-arg", "TORCH_INDEX=cpu")
+
+        assert "/pytorch/whl/cpu/idna/" in server.log
+    assert "dateutil 2.9.0.post0\n" == project.runs()
+
+
+@pytest.mark.parametrize("user", ["0:0", "1000:1000", "4711:4711"])
+def test_build__user_without_a_name(project: Project, user: str) -> None:
+    """Nobody of that number is known in the image: a program gets a name all the same, and a home that it may write."""
+    project.build("--build-arg", f"RUN_AS={user}")
+
+    program = (
+        "import getpass, pathlib; getpass.getuser(); (pathlib.Path.home() / 'x').touch(); print(pathlib.Path.home())"
+    )
+    assert "/home/app\n" == must("run", "--rm", project.tag, "python", "-c", program)
 
 
 def test_build__base_image_that_forbids_caching(
