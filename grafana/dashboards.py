@@ -17,7 +17,8 @@ from grafana.panels import Board, Query, Text
 FOLDER: Final = Path(__file__).parent / "provisioning/dashboards"
 _ONE = 'instance=~"$instance",upstream=~"$upstream"'
 _ANY = 'instance=~"$instance"'
-_ASKED = f'{_ANY},kind!="other"'  # not the program's own pages: Prometheus itself asks for one again and again
+# Not the program's own pages, one of which Prometheus itself asks for again and again, nor tunnels, which last long.
+_ASKED = f'{_ANY},kind!="other"'
 
 
 def _increase(which: str, span: str) -> str:
@@ -51,8 +52,8 @@ def _price() -> str:
 def _spared() -> str:
     """Seconds: as if each file that came from the disk had taken as long as one from upstream in the mean."""
     counts = 'increase(pullthrough_request_seconds_{0}{{{1},outcome=~"{2}"}}[$__range])'
-    hits, took = (f"sum by (kind) ({counts.format(name, _ANY, 'hit')})" for name in ("count", "sum"))
-    misses, waited = (f"sum by (kind) ({counts.format(name, _ANY, 'miss')})" for name in ("count", "sum"))
+    hits, took = (f"sum by (kind) ({counts.format(name, _ASKED, 'hit')})" for name in ("count", "sum"))
+    misses, waited = (f"sum by (kind) ({counts.format(name, _ASKED, 'miss')})" for name in ("count", "sum"))
     return f"sum({hits} * ({waited} / ({misses} > 0)) - {took})"
 
 

@@ -77,3 +77,17 @@ def test_panels__name_what_is_counted() -> None:
         for name in re.findall(r"(?:\w+:)?pullthrough_\w+(?::\w+)?(?=[\[{,])", text):
             plain = name if ":" in name else re.sub("_(bucket|count|sum)$", "", name)
             assert f"\n## {plain}\n" in documents[0] or f"`{plain}`" in documents[1], name
+
+
+def test_panels__times_of_clients_alone() -> None:
+    """A time that a client waited is of a page or a file: not of the cache's own pages, nor of a tunnel."""
+    selectors = [
+        selector
+        for text in _TEXTS.values()
+        for panel in json.loads(text)["panels"]
+        for target in panel.get("targets", ())
+        for selector in re.findall(r"pullthrough_(?:request|first_byte)_seconds_\w+\{([^{}]*)\}", target["expr"])
+    ]
+
+    assert selectors
+    assert [] == [selector for selector in selectors if 'kind!="other"' not in selector]
