@@ -49,13 +49,15 @@ class UpstreamAsked(msgspec.Struct, frozen=True):
     """One request on the wire, each hop and each further try: its answer's head has arrived, or will not.
 
     `status`: of the answer; 0: none came. `seconds`: from the request to the head of its answer. `conditional`:
-    whether it asked if a stored copy is still right (RFC 9110 §13.1).
+    whether it asked if a stored copy is still right (RFC 9110 §13.1). `cancelled`: the cache needed no answer any more,
+    and nobody knows whether one would have come.
     """
 
     upstream: str
     status: int
     seconds: float
     conditional: bool
+    cancelled: bool = False
 
 
 class UpstreamFailed(msgspec.Struct, frozen=True):

@@ -13,7 +13,8 @@ from proxy.metrics.histogram import AGES, Histogram
 from proxy.metrics.traffic import TrafficTable
 from proxy.model import Kind
 
-HUNDREDS = (2, 3, 4, 5)  # classes of statuses
+ANSWERED = {0: "none", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}  # requests to upstream, by their status' class
+CANCELLED = "cancelled"  # one that the cache needed no more
 REASONS = ("limit", "disk")  # why a blob is evicted
 FORESEEN = (Kind.PAGE.value, Kind.METADATA.value, Kind.FILE.value)
 OUTCOMES = ("fetched", "used", "unused")  # of what was asked for ahead of clients
@@ -44,7 +45,7 @@ class Counts:
         self.traffic = TrafficTable(known)
         self.fetched = dict.fromkeys(known, 0)
         self.failed: dict[tuple[str, str], int] = dict.fromkeys(product(known, failure_reasons()), 0)
-        self.asked: dict[tuple[str, int], int] = dict.fromkeys(product(known, (0, *HUNDREDS)), 0)
+        self.asked: dict[tuple[str, str], int] = dict.fromkeys(product(known, (*ANSWERED.values(), CANCELLED)), 0)
         self.answered = {name: Histogram() for name in known}
         self.revalidations: dict[tuple[str, str], int] = dict.fromkeys(product(known, _RESULTS), 0)
         self.mismatched = dict.fromkeys(known, 0)

@@ -87,10 +87,7 @@ class Exposition:
             "upstream_requests",
             "Requests sent to upstream, each hop and each try.",
             ["upstream", "status"],
-            lambda: (
-                ((upstream, f"{hundreds}xx" if hundreds else "none"), count)
-                for (upstream, hundreds), count in counts.asked.items()
-            ),
+            counts.asked.items,
         )
         yield _histograms(
             "upstream_response_seconds",

@@ -27,7 +27,7 @@ from proxy.events import (
     UpstreamFailed,
     WarmRun,
 )
-from proxy.metrics.counts import HUNDREDS, Counts, Gauges, failure_reasons
+from proxy.metrics.counts import ANSWERED, CANCELLED, Counts, Gauges, failure_reasons
 from proxy.metrics.exposition import Exposition
 from proxy.metrics.histogram import AGES, Histogram
 from proxy.metrics.traffic import Row, Traffic
@@ -112,7 +112,10 @@ class Metrics:
 
     def _asked(self, event: UpstreamAsked) -> None:
         counts, upstream, hundreds = self._counts, self._name(event.upstream), event.status // 100
-        _add(counts.asked, (upstream, hundreds if hundreds in HUNDREDS else 0), 1)
+        if event.cancelled:
+            _add(counts.asked, (upstream, CANCELLED), 1)
+            return
+        _add(counts.asked, (upstream, ANSWERED.get(hundreds, ANSWERED[0])), 1)
         if event.status:
             counts.answered.setdefault(upstream, Histogram()).add(event.seconds)
         if event.conditional and (hundreds != _NOT_MODIFIED // 100 or event.status == _NOT_MODIFIED):

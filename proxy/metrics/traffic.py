@@ -15,6 +15,10 @@ from proxy.events import HITS, OWN, Served
 from proxy.metrics.histogram import Histogram
 from proxy.model import Kind, Outcome, Source
 
+# Classes of the statuses that answers usually have; others have a row from their first answer on.
+_ANSWERED = (2, 3)
+_REFUSED = (4, 5)
+
 
 @dataclass(slots=True)
 class Sent:
@@ -98,7 +102,8 @@ class TrafficTable:
         self.times = {key: AnswerTimes() for key in product(Kind, Outcome)}
         self.rows: dict[tuple[str, Kind, Outcome, int], Row] = {}
         for upstream, kind, outcome in product(upstreams, Kind, Outcome):
-            self._row((upstream, kind, outcome, 5 if outcome is Outcome.ERROR else 2))
+            for hundreds in _REFUSED if outcome is Outcome.ERROR else _ANSWERED:
+                self._row((upstream, kind, outcome, hundreds))
 
     def add(self, upstream: str, event: Served) -> None:
         """Count an answer for `upstream`, the event's own or what stands for it."""

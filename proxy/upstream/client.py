@@ -48,6 +48,7 @@ from proxy.upstream.request_slots import Rank
 
 _log = logging.getLogger(__name__)
 
+_ANSWERS_IN = 2.0  # seconds: who is silent for longer does not answer, also where the cache waits no more
 _BACKOFF = 0.2  # seconds before the second try, doubling, each with jitter
 _ANONYMOUS = Authentication(None)
 _CONDITIONS = {"if-none-match", "if-modified-since"}
@@ -203,12 +204,15 @@ class AiohttpUpstream:
     async def _hop(self, request: UpstreamRequest, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
         """One request and the head of its response, straight or through a proxy; it is reported."""
         since: float | None = self._clock.monotonic()
-        status = 0
+        status, cancelled = 0, False
         try:
             reply = await self._sent(request, url, trust, headers)
             status = reply.status
         except Crowded:
             since = None  # it was not sent
+            raise
+        except asyncio.CancelledError:
+            cancelled = True
             raise
         else:
             return reply
@@ -216,7 +220,8 @@ class AiohttpUpstream:
             if since is not None:
                 conditional = not _CONDITIONS.isdisjoint(map(str.lower, headers))
                 seconds = self._clock.monotonic() - since
-                self._observer(UpstreamAsked(request.site.mount, status, seconds, conditional))
+                cancelled = cancelled and seconds < _ANSWERS_IN
+                self._observer(UpstreamAsked(request.site.mount, status, seconds, conditional, cancelled))
 
     async def _sent(self, request: UpstreamRequest, url: URL, trust: Trust, headers: dict[str, str]) -> AiohttpReply:
         response = await self._on_the_way(request, url, trust, headers)

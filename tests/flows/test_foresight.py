@@ -505,6 +505,29 @@ async def test_group__first_member_alone(
     assert 200 == (await grouped.get(page("b"))).status
 
 
+async def test_group__counted_for_its_member(
+    make_proxy: MakeProxy, origin: Origin, other_origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """What was fetched ahead for a client of a group counts for the index that it came from."""
+    a, b = wheel("a", requires=("b",)), wheel("b")
+    publish(origin, a, b)
+    running = await make_proxy(
+        origin.url,
+        upstreams=[{"mount": "second", "url": other_origin.url}],
+        groups=[{"mount": "all", "members": ["pypi", "second"]}],
+    )
+    grouped = Pip(http, running, "all")
+    assert 200 == (await grouped.get(page("a"))).status
+    assert 200 == (await Pip(http, running).get(f"{file(a)}.metadata")).status
+    while not scrape.metric(running, "pullthrough_foreseen_total", kind="page", outcome="fetched"):
+        await asyncio.sleep(0.01)
+    assert 200 == (await grouped.get(page("b"))).status
+    while not scrape.metric(running, "pullthrough_foreseen_total", kind="page", outcome="used"):
+        await asyncio.sleep(0.01)
+
+    assert (1, 1) == (foreseen(running, "page"), foreseen(running, "page", "used"))
+
+
 async def test_form__that_the_client_takes(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
     """A client of HTML gets HTML of what came ahead."""
     publish(origin, *CHAIN)

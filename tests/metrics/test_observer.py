@@ -81,8 +81,10 @@ def test_render__before_any_event() -> None:
         assert value(metrics, "pullthrough_sent_bytes_total", **labels) == 0
         assert value(metrics, "pullthrough_fetched_bytes_total", upstream=mount) == 0
         assert value(metrics, "pullthrough_upstream_errors_total", upstream=mount, reason="wrong_bytes") == 0
-        labels = {"upstream": mount, "kind": "page", "outcome": "error", "status": "5xx"}
-        assert value(metrics, "pullthrough_requests_total", **labels) == 0
+        assert value(metrics, "pullthrough_upstream_requests_total", upstream=mount, status="cancelled") == 0
+        for outcome, status in (("error", "4xx"), ("error", "5xx"), ("hit", "3xx"), ("miss", "2xx"), ("stale", "3xx")):
+            labels = {"upstream": mount, "kind": "page", "outcome": outcome, "status": status}
+            assert value(metrics, "pullthrough_requests_total", **labels) == 0
 
 
 def test_served__counts_bytes_request_and_time() -> None:
@@ -231,14 +233,19 @@ def test_events__all_are_counted() -> None:
 
 
 def test_upstream_asked__answers_and_revalidations() -> None:
-    """Each request on the wire is one; a redirect is no answer to a condition, and silence has no time."""
+    """Each request on the wire is one; a redirect is no answer to a condition, and silence has no time.
+
+    What the cache needed no more is no failure, neither of upstream nor of a revalidation.
+    """
     metrics = Metrics(["pypi"])
     for status, conditional in ((200, False), (304, True), (200, True), (302, True), (503, True), (0, True)):
         metrics(UpstreamAsked("pypi", status, 0.5, conditional))
+    metrics(UpstreamAsked("pypi", 0, 0.5, conditional=True, cancelled=True))
 
     requests = "pullthrough_upstream_requests_total"
-    found = [value(metrics, requests, upstream="pypi", status=status) for status in ("2xx", "3xx", "5xx", "none")]
-    assert [2, 2, 1, 1] == found
+    statuses = ("2xx", "3xx", "4xx", "5xx", "none", "cancelled")
+    found = [value(metrics, requests, upstream="pypi", status=status) for status in statuses]
+    assert [2, 2, 0, 1, 1, 1] == found
     assert value(metrics, "pullthrough_upstream_response_seconds_count", upstream="pypi") == 5
     results = ("unchanged", "changed", "failed")
     name = "pullthrough_revalidations_total"

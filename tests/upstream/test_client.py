@@ -154,6 +154,31 @@ async def test_get__cancelled_before_the_head(server: Scripted, make: Make) -> N
     assert server.connections == 2
 
 
+@pytest.mark.parametrize(("seconds", "cancelled"), [(0.5, True), (30.0, False)])
+async def test_get__needed_no_more(
+    server: Scripted, make: Make, seen: Seen, clock: HandClock, seconds: float, cancelled: bool
+) -> None:
+    """A request that the cache ends is no failure of upstream, unless upstream was silent for long."""
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def held(writer: asyncio.StreamWriter) -> Then:
+        arrived.set()
+        await release.wait()
+        return Then.CLOSE
+
+    server.on("/x", held)
+    task = asyncio.create_task(read(make(), ask(server)))
+    await arrived.wait()
+    clock.seconds += seconds
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    release.set()
+
+    assert [(0, cancelled)] == [(event.status, event.cancelled) for event in seen.asked]
+    assert [] == seen.failures
+
+
 async def test_chunks__consumer_that_stops(server: Scripted, make: Make, seen: Seen) -> None:
     """A reader that does not read makes upstream wait: what it has in memory is bounded."""
     written = 0
