@@ -142,6 +142,15 @@ def boot_id() -> str:
     return ""
 
 
+def monotonic_with_sleep() -> float:
+    """Seconds of a clock that nobody sets, and that goes on while the machine sleeps: `time.monotonic` stands still."""
+    if sys.platform == "linux" and hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    if sys.platform == "darwin":  # Python's own clock is another one there, which stands still
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.monotonic()
+
+
 def cpus() -> int:
     """How many CPUs this process may use."""
     if sys.platform == "linux" and hasattr(os, "sched_getaffinity"):

@@ -47,6 +47,17 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     theirs.close()
 
 
+def test_monotonic_with_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Linux the clock that counts sleep, too; it goes on, and never goes back."""
+    first, again = operating_system.monotonic_with_sleep(), operating_system.monotonic_with_sleep()
+    assert first <= again
+    if sys.platform == "linux":
+        assert first <= time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert first >= time.clock_gettime(time.CLOCK_BOOTTIME) - _LONG
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    assert operating_system.monotonic_with_sleep() <= operating_system.monotonic_with_sleep()
+
+
 def _fill(sock: socket.socket) -> int:
     sent = 0
     while True:

@@ -5,8 +5,9 @@ A machine without a battery for its clock can be years off until it has asked ot
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+
+from proxy import operating_system
 
 _SLACK = 86_400.0  # seconds that a clock may gain: it is set, and nights without requests pass
 _STEADY = 86_400.0  # seconds for which a clock that is ahead must go on so, until it is believed
@@ -16,8 +17,13 @@ _SAME = 3600.0  # seconds by which it may be set meanwhile
 class BelievedTime:
     """Mutable state: the last time that was believed, and since when the clock is ahead. Seconds since the epoch."""
 
-    def __init__(self, latest: float | None, steady: Callable[[], float] = time.monotonic) -> None:
-        """`latest`: the last time that the history knew before this run, if any. `steady`: no one sets this clock."""
+    def __init__(
+        self, latest: float | None, steady: Callable[[], float] = operating_system.monotonic_with_sleep
+    ) -> None:
+        """`latest`: the last time that the history knew before this run, if any.
+
+        `steady`: a clock that no one sets, and that goes on while the machine sleeps.
+        """
         self._steady = steady
         self._believed = latest
         self._at = steady()

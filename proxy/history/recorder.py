@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
+from proxy import operating_system
 from proxy.cache.workers import Workers
 from proxy.events import OWN, Event, Fetched, Served
 from proxy.history.believed_time import BelievedTime
-from proxy.history.database import DAY, HistoryFile, is_damage, set_aside
+from proxy.history.database import DAY, NAME, HistoryFile, is_damage, set_aside
 from proxy.history.gathering import AnswerSums, Batch, Gathering
 from proxy.history.sums import ClientName, ClientSum, DaySum, FileName, ProjectSum
 from proxy.ports import Clock
@@ -26,7 +28,7 @@ from proxy.user_agent import UserAgent
 _log = logging.getLogger(__name__)
 
 _INTERVAL = 5.0  # seconds between two batches
-_TRIM_EVERY = 720  # batches, an hour
+_TRIM_EVERY = 3600.0  # seconds
 _PROJECTS = 10  # that saved most
 
 
@@ -34,9 +36,17 @@ class Recorder:
     """A `ports.AnswerObserver`. Mutable state: the sums, on the event loop only, and the file, in its thread only."""
 
     def __init__(
-        self, clock: Clock, days: int, size: int, names: Callable[[str, str], tuple[str | None, str | None]]
+        self,
+        clock: Clock,
+        days: int,
+        size: int,
+        names: Callable[[str, str], tuple[str | None, str | None]],
+        steady: Callable[[], float] = operating_system.monotonic_with_sleep,
     ) -> None:
-        """`days` and `size` (bytes) bound the file. `names`: project and version of a file, by upstream and name."""
+        """`days` and `size` (bytes) bound the file. `names`: project and version of a file, by upstream and name.
+
+        `steady`: as of `BelievedTime`.
+        """
         self._clock = clock
         self._days = days
         self._most = size
@@ -46,6 +56,8 @@ class Recorder:
         self._folder: Path | None = None
         self._file: HistoryFile | None = None
         self._believed: BelievedTime | None = None  # from the first batch on
+        self._steady = steady
+        self._trim_at = -math.inf  # by the steady clock
         self._failing = False
         self._written = 0  # the number of the last batch that the file has
         self._read_days: tuple[int, list[DaySum]] = (-1, [])  # after this batch
@@ -76,11 +88,11 @@ class Recorder:
             self._task = asyncio.create_task(self._writing(), name="history")
 
     async def flush(self) -> None:
-        """Write what was gathered so far."""
+        """Write what was gathered so far, and forget what is old, also where nothing was gathered."""
         folder = self._folder
         if folder is None or self._closed:
             return
-        if not self._gathering.batch.totals:
+        if not self._gathering.batch.totals and self._steady() < self._trim_at:
             return
         number, batch = self._gathering.number, self._gathering.take()
         self._taken[number] = batch
@@ -189,8 +201,11 @@ class Recorder:
         return found
 
     def _add(self, folder: Path, number: int, batch: Batch) -> None:
+        if not batch.totals and not (folder / NAME).exists():
+            self._trim_at = self._steady() + _TRIM_EVERY  # there is nothing to forget
+            return
         file = self._file = self._file or HistoryFile.open(folder)
-        believed = self._believed = self._believed or BelievedTime(file.latest())
+        believed = self._believed = self._believed or BelievedTime(file.latest(), self._steady)
         requests: dict[tuple[int, FileName, ClientName], ClientSum] = {}
         for (day, upstream, path, sha256, client, agent), asked in batch.sums.items():
             key = (day, self._named(upstream, path, sha256), ClientName(client, agent))
@@ -198,9 +213,10 @@ class Recorder:
             requests[key] = asked if before is None else _joined(before, asked)
         file.add(batch.totals, requests)
         self._written = number
-        if number % _TRIM_EVERY == 1 or file.size() > self._most:
+        if self._steady() >= self._trim_at or file.size() > self._most:
             now = self._clock.now()
             file.trim(int(believed.at(now)) // DAY - self._days + 1, self._most, now)
+            self._trim_at = self._steady() + _TRIM_EVERY
 
     def _named(self, upstream: str, path: str, sha256: str | None) -> FileName:
         name = unquote(path.partition("?")[0].rpartition("/")[2])

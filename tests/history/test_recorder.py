@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,8 +28,10 @@ _PATH = "/pypi/~files/files.example/a/litellm-1.82.8-py3-none-any.whl"
 
 
 @asynccontextmanager
-async def _recording(folder: Path, size: int = 10**8, clock: Clock | None = None) -> AsyncGenerator[Recorder]:
-    recorder = Recorder(clock or StoppedClock(), 90, size, named)
+async def _recording(
+    folder: Path, size: int = 10**8, clock: Clock | None = None, steady: Callable[[], float] = time.monotonic
+) -> AsyncGenerator[Recorder]:
+    recorder = Recorder(clock or StoppedClock(), 90, size, named, steady)
     await recorder.start(folder)
     try:
         yield recorder
@@ -93,6 +96,34 @@ async def test_recorder__bound(tmp_path: Path) -> None:
             assert bound >= sum((tmp_path / name).stat().st_size for name in (NAME, LOG))
             (last,) = pulls(tmp_path, PullQuestion("litellm", most=1))
             assert f"10.{batch}.11.249" == last.client
+
+
+async def test_recorder__few_requests(tmp_path: Path) -> None:
+    """What is old is forgotten by time, however few batches there are."""
+    clock = SteppedClock()
+    async with _recording(tmp_path, clock=clock, steady=clock.monotonic) as recorder:
+        for day in range(200):
+            recorder(_served(client=f"10.0.0.{day}"))
+            await recorder.flush()
+            clock.advance(86_400)
+
+        assert 90 == len(pulls(tmp_path, PullQuestion("litellm")))
+
+
+async def test_recorder__nobody_asks_any_more(tmp_path: Path) -> None:
+    """What is old is forgotten also where nothing is written; a cache that nobody has asked makes no file for it."""
+    clock = SteppedClock()
+    async with _recording(tmp_path, clock=clock, steady=clock.monotonic) as recorder:
+        await recorder.flush()
+        assert [] == list(tmp_path.iterdir())
+        recorder(_served())
+        await recorder.flush()
+        assert 1 == len(pulls(tmp_path, PullQuestion("litellm")))
+        clock.advance(91 * 86_400)
+        await recorder.flush()
+
+        assert [] == pulls(tmp_path, PullQuestion("litellm"))
+    assert 1 == len(_totals(tmp_path))
 
 
 async def test_recorder__start_with_a_clock_years_ahead(tmp_path: Path) -> None:
