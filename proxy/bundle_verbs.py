@@ -95,8 +95,24 @@ def export(  # noqa: PLR0913 - each is an option
             AptWish(tuple(apt or ()), tuple(sources or ()), architecture, recommends),
             tools=tools,
         )
+    of_build = {
+        "--platform": platforms,
+        "--python-version": pythons,
+        "--apt-source": sources,
+        "--apt-architecture": architecture,
+        "--no-install-recommends": not recommends,
+        "--no-tools": not tools,
+    }
     flags = command.ExportFlags(
-        place, bundle, tuple(indexes or ()), tuple(projects or ()), newer_than, tuple(since or ()), build, wish
+        place,
+        bundle,
+        tuple(indexes or ()),
+        tuple(projects or ()),
+        newer_than,
+        tuple(since or ()),
+        build,
+        wish,
+        tuple(option for option, given in of_build.items() if given),
     )
     raise typer.Exit(command.export(flags, os.environ))
 

@@ -42,7 +42,7 @@ _STREAM = "-"
 class ExportFlags:
     """The verb's own options, as they were written. `build`: what it is for, as `warm` takes it.
 
-    `wish`: JSON on standard input says what is meant.
+    `of_build`: options that were given and say how a build is. `wish`: JSON on standard input says what is meant.
     """
 
     place: DataPlace
@@ -53,6 +53,7 @@ class ExportFlags:
     since: tuple[str, ...] = ()
     build: WarmFlags | None = None
     wish: bool = False
+    of_build: tuple[str, ...] = ()
 
 
 def export(flags: ExportFlags, environ: Mapping[str, str]) -> int:
@@ -85,6 +86,8 @@ def wish(flags: ExportFlags) -> ExportWish:
             return msgspec.json.decode(sys.stdin.buffer.read(MOST), type=ExportWish)
         except msgspec.DecodeError as error:
             raise WrongUsage(f"--wish: {error}") from None
+    if flags.of_build and flags.build is None:
+        raise WrongUsage(f"{' and '.join(flags.of_build)}: only with --for or --apt, which say what a build needs")
     before = {(member.path, member.sha256) for name in flags.since for member in manifest_file.members(Path(name))}
     wanted = ExportWish(flags.indexes, flags.projects, _age(flags.newer_than), None, tuple(sorted(before)))
     if flags.build is not None and (flags.projects or flags.newer_than is not None or len(flags.indexes) > 1):

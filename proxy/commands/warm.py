@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from proxy.commands.endings import DONE, FAILED, ended
 from proxy.config.settings import Settings
 from proxy.errors import WrongUsage
 from proxy.warming import platforms
+from proxy.warming.dockerfiles import is_dockerfile
 from proxy.warming.fetching import NoCache, Warming
 from proxy.warming.requirement_files import Requirements
 from proxy.warming.rounds import TOOLS, Report, WarmTarget, run
@@ -74,6 +76,7 @@ def brought(flags: WarmFlags, settings: Settings, environ: Mapping[str, str]) ->
     """What the flags mean and what came of it. With `check` nothing is fetched. Raises PullthroughError."""
     if not flags.wanted and not flags.apt.names:
         raise WrongUsage("name a lock file, a requirement or a Dockerfile, or packages of apt with --apt")
+    _check_apt(flags)
     platforms.wanted(flags.platforms, flags.pythons)  # before anything is asked
     with _shown(output.console(sys.stderr), check=flags.check) as bars:
         warming = _warming(flags, settings, bars)
@@ -82,6 +85,19 @@ def brought(flags: WarmFlags, settings: Settings, environ: Mapping[str, str]) ->
             wishes.distributions.append(Requirements([*TOOLS]))
         targets = _targets(flags.platforms or tuple(wishes.platforms), flags.pythons or tuple(wishes.pythons))
         return run(wishes, warming, targets, environ, check=flags.check, offline=settings.offline)
+
+
+def _check_apt(flags: WarmFlags) -> None:
+    """Raise WrongUsage for options of apt where no packages are named that they could be for."""
+    apt = flags.apt
+    if apt.names:
+        return
+    if not apt.recommends:
+        raise WrongUsage("--no-install-recommends: only with --apt; a Dockerfile says it in its own lines")
+    options = (("--apt-source", apt.sources), ("--apt-architecture", apt.architecture))
+    given = [option for option, value in options if value]
+    if given and not any(is_dockerfile(Path(text)) for text in flags.wanted):
+        raise WrongUsage(f"{' and '.join(given)}: only with --apt or a Dockerfile")
 
 
 def absences(report: Report) -> Iterator[str]:

@@ -31,7 +31,8 @@ _Place: TypeAlias = tuple[str, str | None]
 class ExportChoice:
     """What a wish means, told entry by entry. All are to be noted before any is looked at, if `in_two_goes`.
 
-    Mutable state: where files that are meant have their pages and suites, and which files are absent so far.
+    Mutable state: where files that are meant have their pages and suites, and which files are absent so far, and of
+    which indexes and projects of the wish nothing was seen.
     """
 
     def __init__(self, wish: ExportWish, now: float) -> None:
@@ -41,6 +42,7 @@ class ExportChoice:
         self._wanted = _names(wish.files) if wish.files is not None else None
         self._places: set[_Place] = set()
         self._absent = {file.name for file in wish.files or ()}
+        self._unseen_indexes, self._unseen_projects = set(wish.indexes), set(wish.projects)
         self.in_two_goes = bool(wish.projects or wish.files is not None or wish.newer_than is not None)
         self._all = wish == ExportWish(before=wish.before)
 
@@ -61,6 +63,8 @@ class ExportChoice:
         found = holding(entry.key)
         if found is None:
             return None
+        if self._unseen_indexes or self._unseen_projects:
+            self._see(entry.key, found)
         if _accompanies(entry.key, found):
             return _place(found) in self._places if self.in_two_goes else _of_index(found, self._wish)
         meant = self._is_meant(entry, found)
@@ -71,6 +75,18 @@ class ExportChoice:
     def absent(self) -> list[str]:
         """The names of the wish's files that were not among those that were looked at, for a person."""
         return sorted(self._absent)
+
+    def unknown(self) -> list[str]:
+        """The indexes and projects of the wish of which nothing was looked at, for a person."""
+        return [
+            *(f"the index {name}" for name in sorted(self._unseen_indexes)),
+            *(f"the project {name}" for name in sorted(self._unseen_projects)),
+        ]
+
+    def _see(self, key: str, found: Holding) -> None:
+        self._unseen_indexes -= {name for name in self._unseen_indexes if found.of_index(name)}
+        if _of_index(found, self._wish) and not _accompanies(key, found):
+            self._unseen_projects -= {name for name in self._unseen_projects if found.of_project(name)}
 
     def _is_meant(self, entry: Entry, found: Holding) -> bool:
         wish = self._wish

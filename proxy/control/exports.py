@@ -74,7 +74,10 @@ class Exports:
 
     @asynccontextmanager
     async def export(self, wish: ExportWish) -> AsyncGenerator[Export]:
-        """The bundle that the wish means. Raises StoreError, and ControlError if a file is missing or being checked."""
+        """The bundle that the wish means.
+
+        Raises StoreError, and ControlError if a file is missing or being checked, or nothing is of an index or project.
+        """
         now = self._clock.now()
         choice = ExportChoice(wish, now)
         contents = Contents()
@@ -82,6 +85,8 @@ class Exports:
             await self._gather(contents, choice)
             if missing := choice.absent():
                 raise ControlError(f"{_some(missing)} not stored. Fetch what is missing first: pullthrough warm")
+            if unknown := choice.unknown():
+                raise ControlError(f"Nothing that is stored is of {' or '.join(unknown)}.")
             bodies = await self._in_thread(DigestSet, contents.list.bodies())
             with self._inventory.holding(bodies):
                 if names := await self._in_thread(self._unreadable, contents):

@@ -149,6 +149,9 @@ async def test_export__to_standard_output(machine: Machine) -> None:
         ("b.tar", {"since": ("nothing",)}, 1, "nothing"),
         ("nowhere/b.tar", {}, 1, "No such file"),
         (".", {}, 2, "is no file"),
+        ("b.tar", {"indexes": ("pypi", "pipy")}, 1, "Nothing that is stored is of the index pipy."),
+        ("b.tar", {"projects": ("six", "sixx")}, 1, "Nothing that is stored is of the project sixx."),
+        ("b.tar", {"indexes": ("apt",), "projects": ("six",)}, 1, "Nothing that is stored is of the project six."),
     ],
 )
 async def test_export__wrong(

@@ -205,6 +205,9 @@ async def test_warm__for_people(running: Running, origin: Origin, capsys: pytest
         ("x.whl", {}, 2, "no name of a file"),
         ("ftp.tar.gz", {}, 2, "no name of a file"),
         ("", {"apt": AptWish(("curl",), ("nonsense",))}, 2, "--apt-source nonsense"),
+        ("demo", {"apt": AptWish(sources=("http://a.example/x sid main",))}, 2, "--apt-source: only with --apt or a"),
+        ("demo", {"apt": AptWish(architecture="arm64")}, 2, "--apt-architecture: only with --apt or a"),
+        ("Dockerfile", {"apt": AptWish(recommends=False)}, 2, "--no-install-recommends: only with --apt"),
     ],
 )
 async def test_warm__wrong(
