@@ -133,7 +133,8 @@ def progress(stream: IO[str], what: str) -> Generator[Callable[[int, int], None]
         task = shown.add_task(what, total=None, sizes="")
 
         def advance(done: int, of: int) -> None:
-            shown.update(task, completed=done, total=of, sizes=f"{size(done)} of {size(of)}")
+            sizes = f"{size(done)} of {size(of)}" if of else ""  # how much it is may not be known yet
+            shown.update(task, completed=done, total=of or None, sizes=sizes)
 
         yield advance
 

@@ -34,10 +34,12 @@ from proxy.control.socket_file import connected
 T = TypeVar("T")
 Asked: TypeAlias = Wish | PullWish | ExplainWish | ExportWish
 
+_FAILURES = (http.client.HTTPException, msgspec.DecodeError, OSError)
 _WAIT = 120.0  # seconds for an answer: a large cache is counted
 _PIECE = 1 << 20  # bytes of a tar that are read at once
 _LONG = 3600.0  # seconds, while a tar is taken in: what is not in it may have to be hashed
 _ENDED = "The cache ended, or broke the connection off. Its log says why."
+_SILENT = "The cache takes very long, and may be at work still: its log says what it is about. Try again later."
 
 
 class RunningStore:
@@ -117,8 +119,8 @@ class RunningStore:
                 yield last
             if not isinstance(last, CleanEnd | VerifyEnd):
                 raise ControlError(_ENDED)
-        except (http.client.HTTPException, msgspec.DecodeError, OSError) as error:
-            raise ControlError(_ENDED) from error
+        except _FAILURES as error:
+            raise _failure(error) from error
         finally:
             connection.close()
 
@@ -176,9 +178,14 @@ def _ending(connection: http.client.HTTPConnection) -> Generator[None]:
         yield
     except BaseException as error:
         connection.close()
-        if isinstance(error, http.client.HTTPException | msgspec.DecodeError | OSError):
-            raise ControlError(_ENDED) from error
+        if isinstance(error, _FAILURES):
+            raise _failure(error) from error
         raise
+
+
+def _failure(error: Exception) -> ControlError:
+    """What a person is told of one of `_FAILURES`."""
+    return ControlError(_SILENT if isinstance(error, TimeoutError) else _ENDED)
 
 
 def _answered(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
@@ -202,4 +209,4 @@ def _next(answer: http.client.HTTPResponse, buffer: memoryview) -> int:
     try:
         return answer.readinto(buffer)
     except (http.client.HTTPException, OSError) as error:
-        raise ControlError(_ENDED) from error
+        raise _failure(error) from error

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from proxy.bundles.manifest import BadBundle
 from proxy.bundles.tar_writer import BrokenOff, TarOutlet
 from proxy.control import export_wish
 from proxy.control.actions import Actions
+from proxy.control.answer_lines import streamed
 from proxy.control.caretaker import Caretaker
 from proxy.control.explainer import Explainer
 from proxy.control.explanation import ExplainWish, Explanation
@@ -34,7 +35,6 @@ from proxy.control.protocol import (
     ActionWish,
     ControlError,
     FoundFiles,
-    Message,
     Order,
     PulledFiles,
     PullWish,
@@ -52,7 +52,6 @@ W = TypeVar("W", Wish, PullWish, ExplainWish, ExportWish)
 
 _log = logging.getLogger(__name__)
 
-_LINES = "application/jsonl"
 _JSON = "application/json"
 _TAR = "application/x-tar"
 _MOST = 1 << 16  # bytes of a request
@@ -196,10 +195,10 @@ def _application(
         return _answer(await caretaker.plan(await _wish(request, Wish)))
 
     async def clean(request: web.Request) -> web.StreamResponse:
-        return await _streamed(request, caretaker.clean(await _wish(request, Wish)))
+        return await streamed(request, caretaker.clean(await _wish(request, Wish)))
 
     async def verify(request: web.Request) -> web.StreamResponse:
-        return await _streamed(request, caretaker.verify())
+        return await streamed(request, caretaker.verify())
 
     async def export(request: web.Request) -> web.StreamResponse:
         wide = request.clone(client_max_size=export_wish.MOST)
@@ -256,21 +255,6 @@ async def _taken_in(importer: Importer, request: web.Request) -> web.Response:
     """Take the body in as it comes."""
     wish = ImportWish("replace-newer" in request.query, "loose" in request.query)
     return _answer(await importer.take_in(request.content.iter_any(), wish))
-
-
-async def _streamed(request: web.Request, messages: AsyncGenerator[Message]) -> web.StreamResponse:
-    """Send messages as they come, a line each. A client that is gone ends the work."""
-    response = web.StreamResponse(headers={"Content-Type": _LINES})
-    async with aclosing(messages):
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            try:
-                async for message in messages:
-                    await response.write(msgspec.json.encode(message) + b"\n")
-            except StoreError as error:
-                await response.write(msgspec.json.encode(Refusal(str(error))) + b"\n")
-            await response.write_eof()
-    return response
 
 
 async def _packed(request: web.Request, made: Export) -> web.StreamResponse:

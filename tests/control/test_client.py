@@ -14,6 +14,7 @@ import pytest
 
 from proxy.bundles import verifying
 from proxy.bundles.manifest_file import read
+from proxy.control import client
 from proxy.control.client import RunningStore
 from proxy.control.export_wish import ExportWish, LockedFile
 from proxy.control.protocol import CleanEnd, ControlError, VerifyEnd, Wish
@@ -117,9 +118,24 @@ def test_export__the_cache_ends(folder: Path, answer: bytes) -> None:
         running.export(ExportWish(), file.fileno(), lambda _done, _of: None)
 
 
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"])
+@pytest.mark.parametrize("verb", ["stats", "verify", "export"])
+def test_verbs__the_cache_takes_long(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes, verb: str) -> None:
+    """A cache that says nothing for long may be at work: nobody is told that it ended."""
+    monkeypatch.setattr(client, "_WAIT", 0.2)
+    with _answering(folder, answer, ends=False) as running, pytest.raises(ControlError, match="may be at work still"):
+        if verb == "stats":
+            running.stats()
+        elif verb == "verify":
+            list(running.verify())
+        else:
+            with (folder / "bundle").open("wb") as file:
+                running.export(ExportWish(), file.fileno(), lambda _done, _of: None)
+
+
 @contextmanager
-def _answering(folder: Path, answer: bytes) -> Iterator[RunningStore]:
-    """What seems to be a cache, which gives one answer."""
+def _answering(folder: Path, answer: bytes, *, ends: bool = True) -> Iterator[RunningStore]:
+    """What seems to be a cache, which gives one answer, and `ends` then or says nothing more."""
     listening = ListeningSocket.open(folder)
     listening.socket.settimeout(10)
 
@@ -129,8 +145,10 @@ def _answering(folder: Path, answer: bytes) -> Iterator[RunningStore]:
             server.settimeout(10)
             server.recv(1 << 16)
             server.sendall(answer)
-            server.shutdown(socket.SHUT_WR)
-            server.recv(1 << 16)
+            if ends:
+                server.shutdown(socket.SHUT_WR)
+            while server.recv(1 << 16):  # until the verb has given up
+                pass
 
     thread = threading.Thread(target=serve)
     running = asked(folder)
