@@ -145,6 +145,7 @@ class StatusPage:
         index = self._indexes[mount]
         return self._template.render(
             live=Markup(self.live(now, today, trouble).text),  # noqa: S704 - it is the page's own, and escaped
+            trouble=_degraded(trouble),
             answers=list(filter(wanted.passes, now.answers)),
             client=wanted.client,
             path=wanted.path,
@@ -167,7 +168,7 @@ class StatusPage:
                 since=savings_graph.PeriodSaving("", now.sent, now.fetched),
                 bars=savings_graph.bars(now.days, today),
                 view_box=savings_graph.view_box(),
-                trouble=trouble,
+                trouble=_degraded(trouble),
             )
             last = self._last = now, today, trouble, LivePart.of(text)
         return last[3]
@@ -214,6 +215,11 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds / 60:.0f} minutes"
+
+
+def _degraded(trouble: str | None) -> str:
+    """What is wrong, for a person; empty where nothing is."""
+    return f"Degraded: {trouble}. Files are served past the store." if trouble else ""
 
 
 def _files(number: int) -> str:

@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from tests.e2e.clients import Pip, Server, serving
 from tests.faults import throttled
+from tests.flows.asking import get
 from tests.origin import Origin
+from tests.storage.disk import locked
 from tests.wheels import wheel
 
 if TYPE_CHECKING:
@@ -96,6 +99,47 @@ async def test_page__a_real_install_is_seen(cache: Server, newest_pip: Pip, tmp_
         await _picture(page, "saved.png")
 
     assert [] == errors
+
+
+_COUNTS_ALERTS = """() => {
+  window.said = [];
+  const look = new MutationObserver((changes) => {
+    for (const change of changes) {
+      const where = change.target.nodeType === Node.TEXT_NODE ? change.target.parentElement : change.target;
+      for (const node of [where, ...change.addedNodes]) {
+        const alert = node.closest?.("[role=alert]") ?? node.querySelector?.("[role=alert]");
+        if (alert) window.said.push(alert.textContent);
+      }
+    }
+  });
+  look.observe(document.body, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+async def test_page__trouble_is_said_once(cache: Server, tmp_path: Path) -> None:
+    """While the disk fails the alert changes once, however often the page is made new; and once when that is over."""
+    async with _browser() as browser, aiohttp.ClientSession() as http:
+        page = await browser.new_page()
+        await page.goto(cache.url)
+        await page.evaluate(_COUNTS_ALERTS)
+        alert, live = page.get_by_role("alert"), page.locator("#live")
+        with locked(tmp_path / "data"):
+            await get(http, f"{cache.url}/pypi/simple/demo/")
+            await page.locator("#trouble:not(:empty)").wait_for()
+            assert (await alert.inner_text()).startswith("Degraded: ")
+            for path in ("simple/no-such-one/", "simple/nor-this/"):
+                before = await live.inner_text()
+                await get(http, f"{cache.url}/pypi/{path}")
+                while before == await live.inner_text():  # it is made new when something happened
+                    await asyncio.sleep(0.1)
+        while "degraded" in (await get(http, f"{cache.url}/healthz")).body.decode():
+            await asyncio.sleep(0.1)
+        await page.locator("#trouble:empty").wait_for(state="attached")
+        said = await page.evaluate("window.said")
+
+    assert 2 == len(said), said
+    assert said[0].startswith("Degraded: ")
+    assert "" == said[1]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -67,7 +67,7 @@ def test_render__facts() -> None:
         "pullthrough build .",
     ):
         assert text in page, text
-    assert 'role="alert"' not in page
+    assert '<p class="trouble" role="alert" id="trouble"></p>' in page
 
 
 def test_render__by_day() -> None:
@@ -118,8 +118,11 @@ def test_live__made_once_for_the_same_facts() -> None:
 
 
 def test_render__trouble() -> None:
-    """What is wrong comes first, and a screen reader says it."""
-    assert '<p class="trouble" role="alert">Degraded: the disk fails.' in _page(trouble="the disk fails")
+    """What is wrong comes first, and a screen reader says it: once, outside of what is replaced while it lasts."""
+    before, _, live = _page(trouble="the disk fails").partition('<div id="live">')
+
+    assert '<p class="trouble" role="alert" id="trouble">Degraded: the disk fails.' in before
+    assert 'role="alert"' not in live
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,14 @@
 const pause = 2000; // milliseconds
 let tag = "";
 
+// A screen reader says what is set there each time that it is set.
+function say(trouble) {
+  const alert = document.getElementById("trouble");
+  if (alert.textContent !== trouble) {
+    alert.textContent = trouble;
+  }
+}
+
 async function look() {
   const live = document.getElementById("live");
   // Whoever goes through the page by keyboard keeps the place.
@@ -13,6 +21,7 @@ async function look() {
         const fresh = new DOMParser().parseFromString(await part.text(), "text/html").body;
         if (!live.contains(document.activeElement)) {
           live.replaceChildren(...fresh.childNodes);
+          say(document.getElementById("trouble-now").textContent);
           tag = part.headers.get("ETag") || "";
         }
       }
