@@ -28,6 +28,7 @@ from proxy.control.export_wish import ExportWish
 from proxy.control.opened_folder import is_data_folder
 from proxy.control.protocol import (
     DEFAULT_LARGEST,
+    CleanEnd,
     CleanPlan,
     ControlError,
     Message,
@@ -35,6 +36,7 @@ from proxy.control.protocol import (
     PullWish,
     Refusal,
     Stats,
+    VerifyEnd,
     Wish,
 )
 
@@ -181,14 +183,23 @@ class ContainedStore:
             raise self._of_another_version() from error
 
     def _messages(self, *arguments: str) -> Iterator[Message]:
-        for line in self._cache.lines(*arguments):
-            try:
-                message: Message = msgspec.json.decode(line, type=Message)
-            except msgspec.DecodeError as error:
-                raise self._of_another_version() from error
-            if isinstance(message, Refusal):
-                raise ControlError(message.reason)
-            yield message
+        message: Message | None = None
+        try:
+            for line in self._cache.lines(*arguments):
+                message = self._message(line)
+                if isinstance(message, Refusal):
+                    raise ControlError(message.reason)
+                yield message
+        except EngineTrouble:
+            if not isinstance(message, CleanEnd | VerifyEnd):  # its status says what the message does
+                raise
+
+    def _message(self, line: str) -> Message:
+        try:
+            message: Message = msgspec.json.decode(line, type=Message)
+        except msgspec.DecodeError as error:
+            raise self._of_another_version() from error
+        return message
 
     def _of_another_version(self) -> EngineTrouble:
         return EngineTrouble(_OTHER_VERSION.format(name=self._cache.container.name))

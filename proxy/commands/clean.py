@@ -1,7 +1,7 @@
 """`pullthrough clean`: remove what is stored, of a running cache too; with `--docker`, BuildKit's cache mounts.
 
 Called by `cli`. It shows what would go and how much that is, and asks. `--json` alone shows it and removes nothing;
-with `--yes` it prints a line of JSON for each step.
+with `--yes` it prints a line of JSON for each step. The exit status is 1 where files could not be deleted.
 """
 
 from __future__ import annotations
@@ -102,10 +102,13 @@ def _as_json(flags: CleanFlags, store: StoreControl, wanted: Wish) -> int:
     if not flags.yes:
         sys.stdout.write(output.json_text(store.plan(wanted)))
         return DONE
+    status = DONE
     for message in store.clean(wanted):
         sys.stdout.write(output.json_text(message, line=True))
         sys.stdout.flush()
-    return DONE
+        if isinstance(message, CleanEnd) and message.undeleted:
+            status = FAILED
+    return status
 
 
 def _clean_store(flags: CleanFlags, store: StoreControl, wanted: Wish) -> int:
@@ -120,6 +123,9 @@ def _clean_store(flags: CleanFlags, store: StoreControl, wanted: Wish) -> int:
         return status
     end = _removed(store.clean(wanted))
     output.lines(where.file, [removed(end)])
+    if end.undeleted:
+        output.say(output.undeleted(end.undeleted, end.reason))
+        return FAILED
     return DONE
 
 

@@ -139,6 +139,11 @@ def progress(stream: IO[str], what: str) -> Generator[Callable[[int, int], None]
         yield advance
 
 
+def undeleted(count: int, reason: str | None) -> str:
+    """That files could not be deleted, and what the disk says of it."""
+    return f"{number(count, 'file')} could not be deleted: {reason or 'the log of the cache says why'}."
+
+
 @contextlib.contextmanager
 def waiting(where: Console, what: str) -> Generator[None]:
     """A line that says what is waited for, gone when it is over. Shows nothing where nothing may move."""

@@ -2,7 +2,7 @@
 
 Or hash every file of a bundle, which needs no cache. Called by `cli`. Damaged files are listed on standard output as
 they are found; `--json` prints a line for each step. The exit status is 0 also where something was damaged, since it is
-mended then; 1 where files could not be read, or a bundle is damaged.
+mended then; 1 where files could not be read or deleted, or a bundle is damaged.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def verify(flags: VerifyFlags, environ: Mapping[str, str]) -> int:
             end = (_printed if flags.json else _followed)(store.verify())
         if not flags.json:
             output.lines(sys.stdout, summary(end))
-        return FAILED if end.unknown else DONE
+        return FAILED if end.unknown or end.undeleted else DONE
 
     return ended(work)
 
@@ -98,8 +98,10 @@ def damaged(file: NamedFile) -> str:
 def summary(end: VerifyEnd) -> list[str]:
     """How it ended, in a few lines."""
     texts = [f"Verified {output.number(end.files, 'file')}, {output.size(end.size)}."]
-    if end.damaged:
-        texts.append(f"Removed {output.number(end.damaged, 'damaged file')}: fetched again when asked for.")
+    if removed := end.damaged - end.undeleted:
+        texts.append(f"Removed {output.number(removed, 'damaged file')}: fetched again when asked for.")
+    if end.undeleted:
+        texts.append(f"Damaged, and given to nobody: {output.undeleted(end.undeleted, end.reason)}")
     if end.lost:
         texts.append(f"Removed {output.number(end.lost, 'row')} of files that are gone.")
     if end.found:

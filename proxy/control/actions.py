@@ -12,6 +12,7 @@ from proxy.control import selection
 from proxy.control.protocol import Action, ActionEnd, ActionWish
 from proxy.control.selection import StoredBody
 from proxy.ports import Clock
+from proxy.storage.disk_health import Undeleted
 from proxy.storage.inventory import Inventory
 
 
@@ -29,9 +30,10 @@ class Actions:
         """Do what is wished for. `stored`: all bodies."""
         wanted, stored = set(wish.files), list(stored)
         meant = [body for body in stored if body.sha256 in wanted]
+        stay = Undeleted()
         match wish.do:
             case Action.DELETE:
-                await self._delete([*meant, *selection.beside(stored, meant)])
+                stay = await self._delete([*meant, *selection.beside(stored, meant)])
             case Action.REFRESH:
                 meant = self._refreshed(meant)
             case Action.PIN:
@@ -41,13 +43,16 @@ class Actions:
                 await self._inventory.pin((), wanted)
             case _:
                 assert_never(wish.do)
-        return ActionEnd(wish.do, len(meant), sum(body.size for body in meant), len(wanted) - len(meant))
+        done, left = [body for body in meant if body.sha256 not in stay.blobs], len(wanted) - len(meant)
+        size = sum(body.size for body in done)
+        return ActionEnd(wish.do, len(done), size, left, len(stay.blobs), stay.reason or None)
 
-    async def _delete(self, meant: Sequence[StoredBody]) -> None:
+    async def _delete(self, meant: Sequence[StoredBody]) -> Undeleted:
         digests = [body.sha256 for body in meant]
         await self._inventory.pin((), digests)
-        await self._inventory.remove(digests)
+        removal = await self._inventory.remove(digests)
         self._forget()
+        return removal.left
 
     def _refreshed(self, meant: Iterable[StoredBody]) -> list[StoredBody]:
         before = self._clock.now() - self._life

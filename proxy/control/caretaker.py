@@ -10,6 +10,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -41,7 +42,8 @@ from proxy.history import DaySum, days, demand, periods
 from proxy.history.database import DAY
 from proxy.metrics import Traffic, TrafficRow
 from proxy.ports import Clock
-from proxy.storage.inventory import Inventory
+from proxy.storage.disk_health import Undeleted
+from proxy.storage.inventory import Inventory, Removal
 from proxy.storage.space import file_system
 
 _BATCH = 200  # bodies that are removed at once
@@ -136,20 +138,19 @@ class Caretaker:
         """Remove what the wish means now: Progress, and CleanEnd at the end. It may be broken off between two lines."""
         choice = await self._choice(wish)
         of = sum(body.size for body in choice.bodies)
-        files = done = freed = 0
+        done, removed = 0, _Removed()
         bodies = iter(choice.bodies)
         try:
             while batch := list(islice(bodies, _BATCH)):
-                freed += await self._inventory.remove([body.sha256 for body in batch])
-                files += len(batch)
+                removed.add(len(batch), await self._inventory.remove([body.sha256 for body in batch]))
                 done += sum(body.size for body in batch)
                 yield Progress(done, of)
             await self._inventory.remove((), choice.keys)
         finally:
             self._forget()
         if wish.everything:
-            freed += await self._inventory.remove_broken_off()
-        yield CleanEnd(files, freed, len(choice.keys))
+            removed.add(0, await self._inventory.remove_broken_off())
+        yield CleanEnd(removed.files, removed.freed, len(choice.keys), removed.undeleted, removed.reason)
 
     async def verify(self) -> AsyncGenerator[Message]:
         """Hash every file: Progress, DamagedFile, and VerifyEnd at the end. Damaged files are dropped.
@@ -174,7 +175,8 @@ class Caretaker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._forget()
-        yield VerifyEnd(work.files, work.size, work.dropped, lost, found, work.unknown)
+        undeleted, reason = work.stay.undeleted, work.stay.reason
+        yield VerifyEnd(work.files, work.size, work.dropped, lost, found, work.unknown, undeleted, reason)
 
     async def bodies(self) -> list[StoredBody]:
         """All that is stored, the longest unused first."""
@@ -186,6 +188,27 @@ class Caretaker:
         return await self._workers.run(selection.choose, stored, wish, self._clock.now(), self._inventory.broken_off)
 
 
+@dataclass(slots=True)
+class _Removed:
+    """What was removed so far, and what could not be deleted."""
+
+    files: int = 0
+    freed: int = 0
+    undeleted: int = 0
+    reason: str | None = None
+
+    def add(self, files: int, removal: Removal) -> None:
+        """`files`: how many were to be removed."""
+        self.files += files - len(removal.left.blobs)
+        self.freed += removal.freed
+        self.left(removal.left)
+
+    def left(self, left: Undeleted) -> None:
+        """Count what could not be deleted."""
+        self.undeleted += len(left.blobs) + len(left.downloads)
+        self.reason = self.reason or left.reason or None
+
+
 class _Verifying:
     """The files that wait to be hashed, and what came out so far. Several tasks work on it."""
 
@@ -193,6 +216,7 @@ class _Verifying:
         self.size = sum(body.size for body in bodies)
         self.read = self.files = self.dropped = self.unknown = 0
         self.damaged: list[StoredBody] = []
+        self.stay = _Removed()
         self._inventory = inventory
         self._waiting = iter(bodies)
 
@@ -206,7 +230,7 @@ class _Verifying:
                 read += length
                 self.read += length
 
-            right = await self._inventory.verify(body.sha256, advanced)
+            right = await self._inventory.verify(body.sha256, advanced, self.stay.left)
             self.read += body.size - read  # the bar comes to its end, whatever could not be read
             if right is None and not self._inventory.holds(body.sha256):
                 continue  # evicted or removed meanwhile

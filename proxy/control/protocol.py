@@ -179,6 +179,8 @@ class ActionWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ActionEnd(msgspec.Struct, frozen=True):
     """What was done. `files`: to how many; `size`: their bytes; `left`: how many others it means nothing for.
 
+    `undeleted` and `reason`: as of CleanEnd; with what lies beside the files.
+
     Nothing is left to do for what is not stored any more. Only what may change under its address is refreshed, and only
     what does not is pinned.
     """
@@ -187,6 +189,8 @@ class ActionEnd(msgspec.Struct, frozen=True):
     files: int
     size: int
     left: int
+    undeleted: int = 0
+    reason: str | None = None
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -249,18 +253,23 @@ class DamagedFile(msgspec.Struct, frozen=True, tag=True):
 
 
 class CleanEnd(msgspec.Struct, frozen=True, tag=True):
-    """What was removed. `size` includes what broken off downloads left."""
+    """What was removed. `size` includes what broken off downloads left.
+
+    `undeleted`: files that could not be deleted; `reason`: what the disk says of the first of them, for a person.
+    """
 
     files: int
     size: int
     addresses: int
+    undeleted: int = 0
+    reason: str | None = None
 
 
 class VerifyEnd(msgspec.Struct, frozen=True, tag=True):
     """How verifying ended.
 
     `damaged`: dropped; `lost`: had no file any more; `found`: files that the index did not know; `unknown`: could not
-    be read now.
+    be read now; `undeleted`: of the damaged ones, those that could not be deleted. `reason`: as of CleanEnd.
     """
 
     files: int
@@ -269,6 +278,8 @@ class VerifyEnd(msgspec.Struct, frozen=True, tag=True):
     lost: int
     found: int
     unknown: int
+    undeleted: int = 0
+    reason: str | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):

@@ -1,9 +1,7 @@
-"""The files of blobs: brought to the places that their digests say, found again after a kill, and deleted.
+"""The files of blobs: brought to the places that their digests say, and found again after a kill.
 
-A file is renamed to its place, then the blob is in memory, then its row is written. A blob goes the other way round:
-first from memory, then its row with all entries that name it, then its file. So a kill leaves a file without a row at
-worst, and `sweep` takes those in. Only where the index cannot be written are files deleted before their rows: the room
-is needed now. The next start notices rows without a file.
+A file is renamed to its place, then the blob is in memory, then its row is written. A blob goes the other way round
+(`deletion`). So a kill leaves a file without a row at worst, and `sweep` takes those in.
 
 One at a time works on the file of a digest. So a blob that is dropped and stored again cannot lose its new file to the
 deletion of the old one.
@@ -20,16 +18,14 @@ import shutil
 import stat
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from proxy import operating_system
 from proxy.errors import StoreError
-from proxy.storage import spool
-from proxy.storage.backlog import Adopted, Backlog, Dropped
+from proxy.storage.backlog import Adopted, Backlog
 from proxy.storage.blobs import Blobs
 from proxy.storage.disk_health import Component
 from proxy.storage.folder import DataFolder
@@ -41,7 +37,6 @@ from proxy.storage.writing import write_all
 _REST = re.compile(r"[0-9a-f]{62}")
 PART = ".tmp"  # the ending of a body that is being written beside its place
 _ABANDONED = 3600.0  # seconds after which nobody writes one any more
-_PATIENCE = 0.5  # seconds that a deletion waits for the index
 _TOGETHER = 1000  # names of files that are looked at together, about
 _TRIES = 5  # to make a file's folder
 
@@ -118,29 +113,6 @@ class BlobFiles:
             self._blobs.add(record)
             self._backlog.add(Adopted(((sha256, size, stamp, record.used),), fsynced=synced))
             return record
-
-    def delete(self, records: Sequence[Record], downloads: Sequence[str] = ()) -> Coroutine[Any, Any, None]:
-        """Delete blobs that are not in memory any more, and left-over downloads. What is given must be awaited.
-
-        Their digests and names are locked, and their rows in the backlog, when this returns.
-        """
-        sha256s = tuple(record.sha256 for record in records)
-        number = self._backlog.add(Dropped(sha256s)) if sha256s else 0
-        return self._delete(number, sha256s, downloads, self.locks.hold((*sha256s, *downloads)))
-
-    async def _delete(
-        self,
-        number: int,
-        sha256s: Sequence[str],
-        downloads: Sequence[str],
-        locked: contextlib.ExitStack,
-    ) -> None:
-        with locked:
-            if downloads:
-                await self._threads.files(spool.delete, self._folder.spool, downloads)
-            await self._backlog.written(number, _PATIENCE)
-            if sha256s:
-                await self._threads.files(delete, [self._folder.blob(sha256) for sha256 in sha256s])
 
     async def sweep(self) -> list[Record]:
         """Take in files that have no row. Reads names, and sizes of those only. Gives the blobs that have no file.
@@ -284,18 +256,6 @@ def _copy(source: int, size: int, descriptor: int) -> None:
         written += sent
 
 
-def delete(targets: Iterable[Path]) -> None:
-    """Delete blobs' files, or whatever has their names, and folders that are empty then."""
-    for target in targets:
-        with contextlib.suppress(OSError):
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            else:
-                target.unlink()
-        with contextlib.suppress(OSError):
-            target.parent.rmdir()
-
-
 def _names(folder: Path, fronts: Iterable[str]) -> dict[str, set[str]]:
     """The digests that file names in these folders give, by folder; of the first folders, where they are many."""
     found: dict[str, set[str]] = {}
@@ -340,10 +300,11 @@ def _sizes(places: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
 
 def _missing(paths: Iterable[Path]) -> list[bool]:
     """Of which there is certainly nothing."""
-    return [_is_missing(path) for path in paths]
+    return [is_missing(path) for path in paths]
 
 
-def _is_missing(path: Path) -> bool:
+def is_missing(path: Path) -> bool:
+    """Whether there is certainly nothing."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from proxy.errors import StoreBroken, StoreError, StoreFull
 
@@ -80,6 +81,23 @@ class Component(enum.Enum):
     INDEX = "index"
     ROOM = "room"
     READING = "reading"
+
+
+@dataclass(frozen=True, slots=True)
+class Undeleted:
+    """What was to be deleted and is on the disk still: blobs by sha256, downloads by name; and the first failure.
+
+    `reason`: what the system says of it, for a person.
+    """
+
+    blobs: frozenset[str] = frozenset()
+    downloads: tuple[str, ...] = ()
+    failure: StoreError | None = None
+
+    @property
+    def reason(self) -> str:
+        cause = self.failure.__cause__ if self.failure is not None else None
+        return (cause.strerror if isinstance(cause, OSError) else None) or str(self.failure or "")
 
 
 class DiskHealth:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,9 @@ from proxy.storage import pins
 from proxy.storage.backlog import Backlog
 from proxy.storage.blob_files import BlobFiles
 from proxy.storage.blobs import Blobs
+from proxy.storage.deletion import Deletion
 from proxy.storage.digest_set import DigestSet
+from proxy.storage.disk_health import Undeleted
 from proxy.storage.entries import Entries, decode
 from proxy.storage.index import IndexDatabase
 from proxy.storage.loading import Loading
@@ -78,6 +80,14 @@ class StoredRow(NamedTuple):
         return found if found is not None and found.size == self.size else None
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What was removed: `freed` bytes. `left`: what could not be deleted."""
+
+    freed: int
+    left: Undeleted
+
+
 class Inventory:
     """Belongs to the event loop of its store. Raises StoreFull or StoreBroken where the disk cannot be used."""
 
@@ -89,6 +99,7 @@ class Inventory:
         backlog: Backlog,
         entries: Entries,
         files: BlobFiles,
+        deletion: Deletion,
         loading: Loading,
         space: Space,
         verifier: Verifier,
@@ -106,6 +117,7 @@ class Inventory:
         self._backlog = backlog
         self._entries = entries
         self._files = files
+        self._deletion = deletion
         self._loading = loading
         self._space = space
         self._verifier = verifier
@@ -249,22 +261,24 @@ class Inventory:
             raise BlobDamaged("The file is not stored any more.")
         return self._lease(self._blobs.blob_of(record))
 
-    async def remove(self, sha256s: Sequence[str], keys: Sequence[str] = ()) -> int:
-        """Remove blobs with all entries that name them, and entries alone; gives the bytes of the removed blobs.
+    async def remove(self, sha256s: Sequence[str], keys: Sequence[str] = ()) -> Removal:
+        """Remove blobs with all entries that name them, and entries alone.
 
         What was begun is finished even if the caller is cancelled.
         """
         records = [record for sha256 in sha256s if (record := self._blobs.get(sha256)) is not None]
         return await self._remove(records, keys)
 
-    async def _remove(self, records: Iterable[Record], keys: Iterable[str] = ()) -> int:
+    async def _remove(self, records: Iterable[Record], keys: Iterable[str] = ()) -> Removal:
         """Remove these blobs, as far as they are here, and not others of the same digests."""
         removed = [record for record in records if self._blobs.remove(record)]
         for key in keys:
             self._entries.forget(key)
         self._changed()
-        await self._tasks.finish(self._files.delete(removed))
-        return sum(record.size for record in removed)
+        left = await self._tasks.finish(self._deletion.delete(removed))
+        if left.blobs:
+            self._changed()
+        return Removal(sum(record.size for record in removed if record.sha256 not in left.blobs), left)
 
     async def pin(self, add: Iterable[str], remove: Iterable[str] = ()) -> None:
         """Pin these bodies, so that they are never evicted, and those no longer. It holds when this returns."""
@@ -287,19 +301,40 @@ class Inventory:
             return False
         return self._entries.save(structs.replace(entry, checked=min(entry.checked, before)))
 
-    async def remove_broken_off(self) -> int:
-        """Remove what downloads left that broke off; gives its bytes on disk."""
-        names, freed = self._space.take_all_left_over()
-        await self._tasks.finish(self._files.delete((), names))
-        return freed
+    async def remove_broken_off(self) -> Removal:
+        """Remove what downloads left that broke off."""
+        sizes = self._space.take_all_left_over()
+        return await self._tasks.finish(self._removed(sizes, self._deletion.delete((), list(sizes))))
 
-    async def verify(self, sha256: str, advanced: Callable[[int], None]) -> bool | None:
+    async def _removed(self, sizes: Mapping[str, int], deleting: Awaitable[Undeleted]) -> Removal:
+        left = await deleting
+        for name in left.downloads:
+            self._space.add_left_over(name, sizes[name])
+        return Removal(sum(size for name, size in sizes.items() if name not in left.downloads), left)
+
+    async def verify(
+        self, sha256: str, advanced: Callable[[int], None], stays: Callable[[Undeleted], None] = lambda _: None
+    ) -> bool | None:
         """Whether a blob's file is what was stored; it is dropped with its entries if not.
 
-        `advanced` is called with the number of bytes that were read since the last call. None: nobody knows, since the
-        blob is gone, or the disk or this process failed. What was begun is finished even if the caller is cancelled.
+        `advanced` is called with the number of bytes that were read since the last call; `stays`, where a file that
+        was dropped cannot be deleted. None: nobody knows, since the blob is gone, or the disk or this process failed.
+        What was begun is finished even if the caller is cancelled.
         """
-        return await self._tasks.finish(self._verifier.verify(sha256, advanced))
+        return await self._tasks.finish(self._verify(sha256, advanced, stays))
+
+    async def _verify(
+        self, sha256: str, advanced: Callable[[int], None], stays: Callable[[Undeleted], None]
+    ) -> bool | None:
+        damaged: list[Record] = []
+        right = await self._verifier.verify(sha256, advanced, damaged.append)
+        for record in damaged:
+            if self._blobs.remove(record):
+                self._changed()
+                left = await self._deletion.drop(record)
+                if left.blobs:
+                    stays(left)
+        return right
 
     async def sweep(self) -> tuple[int, int]:
         """Take in files that the index does not know, and drop blobs that have no file: how many there were of each."""

@@ -20,7 +20,7 @@ from proxy import operating_system
 from proxy.errors import BlobDamaged, StoreError, StoreRefused
 from proxy.model import Blob, Digest, Entry
 from proxy.ports import Clock, Observer, Spool
-from proxy.storage import blob_files
+from proxy.storage import deletion
 from proxy.storage import spool as spool_files
 from proxy.storage.disk_health import DISK_ERRORS, to_store_error
 from proxy.storage.folder import DataFolder, unusable
@@ -143,8 +143,8 @@ def _delete_bodies(folder: DataFolder) -> bool:
     )
     deleted = False
     for body in islice(bodies, _BODIES):
-        blob_files.delete([body])
-        deleted = True
+        stays, _ = deletion.delete([body])
+        deleted |= not stays
         if not _full(folder):
             break
     return deleted

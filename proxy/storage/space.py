@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TypeVar
 from proxy.errors import StoreFull, StoreRefused
 from proxy.storage.blob_table import footprint
 from proxy.storage.blobs import Blobs
-from proxy.storage.disk_health import Component, DiskHealth, to_store_error
+from proxy.storage.disk_health import Component, DiskHealth, Undeleted, to_store_error
 from proxy.storage.record import Record
 
 T = TypeVar("T")
@@ -125,12 +125,13 @@ class Space:
         limit: int,
         blobs: Blobs,
         more: Callable[[], Awaitable[bool]],
-        evict: Callable[[Sequence[Record], Sequence[str], str], Awaitable[None]],
+        evict: Callable[[Sequence[Record], Sequence[str], str], Awaitable[Undeleted]],
         health: DiskHealth,
     ) -> None:
         """`more` waits until more blobs are loaded, and gives False where that is over or cannot be.
 
-        `evict` deletes blobs and left-over downloads that are chosen, and do not count any more, and is told why.
+        `evict` deletes blobs and left-over downloads that are chosen, and do not count any more, and is told why. Blobs
+        that it cannot delete count again when it returns.
         """
         self.ledger = Ledger(limit)
         self._path = path
@@ -166,12 +167,9 @@ class Space:
         self.ledger.left_over -= size
         return size
 
-    def take_all_left_over(self) -> tuple[list[str], int]:
+    def take_all_left_over(self) -> dict[str, int]:
         """All that downloads left is about to be deleted: their names, and their bytes on disk."""
-        names, freed = list(self._left_over), self.ledger.left_over
-        for name in names:
-            self.take_left_over(name)
-        return names, freed
+        return {name: self.take_left_over(name) for name in list(self._left_over)}
 
     async def reserve(self, size: int) -> Reservation:
         """Reserve room for `size` bytes. Raises StoreFull, and then nothing was evicted; StoreBroken."""
@@ -196,14 +194,22 @@ class Space:
             self.ledger.reserve(reservation, -size)
             raise
 
-    async def _delete(self, records: Sequence[Record], names: Sequence[str], freed: int, reason: str) -> None:
+    async def _delete(self, records: Sequence[Record], names: Mapping[str, int], freed: int, reason: str) -> None:
         self._deleting += freed
         try:
-            await self._evict(records, names, reason)
+            await self._evict_all(records, names, reason)
         finally:
             self._deleting -= freed
             self._deleted.set()
             self._deleted = asyncio.Event()
+
+    async def _evict_all(self, records: Sequence[Record], names: Mapping[str, int], reason: str) -> None:
+        """Raises StoreFull, StoreBroken where something could not be deleted: then the room is not there."""
+        left = await self._evict(records, list(names), reason)
+        for name in left.downloads:
+            self.add_left_over(name, names[name])
+        if left.failure is not None:
+            raise left.failure
 
     def allow_surplus(self) -> None:
         """Let what is above the bound stay until `shrink` evicts it: whoever needs room only waits for his own."""
@@ -221,19 +227,20 @@ class Space:
                 records, names, freed = self._some(excess)
                 if not freed:
                     return  # the rest is in use or pinned
-                await self._evict(records, names, "limit")
+                await self._evict_all(records, names, "limit")  # whoever needs room does not wait for it
                 ledger.surplus = max(ledger.surplus - freed, 0)
         finally:
             if not self._stopped:
                 ledger.surplus = 0  # the bound holds, whatever there is
 
-    def _some(self, size: int) -> tuple[list[Record], list[str], int]:
+    def _some(self, size: int) -> tuple[list[Record], dict[str, int], int]:
         """Some of what must go to free `size` bytes: as of `_choose`."""
-        names: list[str] = []
+        names: dict[str, int] = {}
         freed = 0
         while self._left_over and freed < size:
-            names.append(next(iter(self._left_over)))
-            freed += self.take_left_over(names[-1])
+            name = next(iter(self._left_over))
+            names[name] = self.take_left_over(name)
+            freed += names[name]
         records: list[Record] = []
         for sha256, weight in list(islice(self._blobs.evictable(), _TOGETHER)):
             if freed >= size:
@@ -260,7 +267,7 @@ class Space:
         """A download ended: its file is a blob now, left over, or gone."""
         self.ledger.release(reservation)
 
-    def _choose(self, need: int, *, last: bool) -> tuple[list[Record], list[str], int, str] | None:
+    def _choose(self, need: int, *, last: bool) -> tuple[list[Record], dict[str, int], int, str] | None:
         """What must go so that `need` bytes can be written: blobs, left-over downloads, the bytes of both, and why.
 
         When this returns it does not count any more. None if that cannot be told before more blobs are loaded, unless
@@ -272,7 +279,7 @@ class Space:
         reason = "disk" if files_short or shortage > ledger.shortage(blobs.footprint, need, sys.maxsize) else "limit"
         if not shortage and not files_short:
             self._health.worked(Component.ROOM)
-            return [], [], 0, ""
+            return [], {}, 0, ""
         names = victims(self._left_over.items(), shortage)
         if names is None:
             names = list(self._left_over)
@@ -291,12 +298,11 @@ class Space:
             self._health.failed(Component.ROOM, full)
             raise full
         self._health.worked(Component.ROOM)
-        for name in names:
-            self.take_left_over(name)
+        left_over = {name: self.take_left_over(name) for name in names}
         for record in records:
             freed += footprint(record.size)
             blobs.remove(record)
-        return records, names, freed, reason
+        return records, left_over, freed, reason
 
     def _log_no_room(self, need: int) -> None:
         now = time.monotonic()

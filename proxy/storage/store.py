@@ -25,7 +25,8 @@ from proxy.storage import spool as spool_files
 from proxy.storage.backlog import Backlog
 from proxy.storage.blob_files import BlobFiles
 from proxy.storage.blobs import Blobs
-from proxy.storage.disk_health import Component
+from proxy.storage.deletion import Deletion
+from proxy.storage.disk_health import Component, Undeleted
 from proxy.storage.entries import Entries
 from proxy.storage.folder import DataFolder
 from proxy.storage.index import BlobPiece, IndexDatabase
@@ -72,11 +73,12 @@ class DiskStore:
         self._backlog = Backlog(index.write, index.batch, threads)
         self._verifier = Verifier(folder, self._blobs, self._backlog, threads, self._drop)
         self._files = BlobFiles(folder, self._blobs, self._backlog, threads, self._verifier.enqueue)
+        self._deletion = Deletion(folder, self._blobs, self._backlog, threads, self._files.locks)
         self._loading = Loading(folder.index, index, self._blobs, threads, self._verifier.enqueue)
         self._loading.begin(totals, first)
         self._space = Space(folder.path, limit, self._blobs, self._loading.more, self._evict, threads.health)
         self._many = ManyBodies(folder, self._blobs, self._files, self._backlog, threads, self._space)
-        self._entries = Entries(index, self._blobs, self._backlog, threads, self._drop)
+        self._entries = Entries(index, self._blobs, self._backlog, threads, self._discard)
         self._upkeep = Upkeep(
             folder, index, self._blobs, self._backlog, self._entries, self._space, threads, self._tasks, observer
         )
@@ -87,6 +89,7 @@ class DiskStore:
             self._backlog,
             self._entries,
             self._files,
+            self._deletion,
             self._loading,
             self._space,
             self._verifier,
@@ -332,17 +335,32 @@ class DiskStore:
         return True
 
     def _drop(self, record: Record) -> None:
-        """Forget a blob here and now, and delete it from the disk, with all entries that name it."""
+        """Forget a damaged blob here and now, and delete it from the disk, with all entries that name it."""
         if self._blobs.remove(record):
-            self._tasks.background(self._files.delete((record,)))
+            self._tasks.background(self._deletion.drop(record))
             self._report()
 
-    def _evict(self, records: Sequence[Record], downloads: Sequence[str], reason: str) -> Awaitable[None]:
+    def _discard(self, record: Record) -> None:
+        """Delete a blob that no entry names any more."""
+        if self._blobs.remove(record):
+            self._tasks.background(self._deletion.delete((record,)))
+            self._report()
+
+    def _evict(self, records: Sequence[Record], downloads: Sequence[str], reason: str) -> Awaitable[Undeleted]:
         """Delete blobs and left-over downloads that `space` chose, for this reason."""
-        for record in records:
-            self._observer(Evicted(record.size, reason))
         self._report()
-        return self._tasks.finish(self._files.delete(records, downloads))
+        return self._tasks.finish(self._evicted(self._deletion.delete(records, downloads), records, reason))
+
+    async def _evicted(
+        self, deleting: Coroutine[Any, Any, Undeleted], records: Sequence[Record], reason: str
+    ) -> Undeleted:
+        left = await deleting
+        for record in records:
+            if record.sha256 not in left.blobs:
+                self._observer(Evicted(record.size, reason))
+        if left.blobs:
+            self._report()  # they are here still
+        return left
 
     def _changed(self) -> None:
         """A blob was stored, and its row is about to be."""

@@ -106,7 +106,7 @@ class Tasks:
         """Run `work` to its end, and wait for it as long as the caller is not cancelled."""
         return await asyncio.shield(self._start(work))
 
-    def background(self, work: Coroutine[Any, Any, None]) -> None:
+    def background(self, work: Coroutine[Any, Any, object]) -> None:
         """Run `work` to its end. A StoreError is dropped: the disk's health has it already."""
 
         async def quietly() -> None:

@@ -97,10 +97,15 @@ class Verifier:
         self._stopped = True
         self._more.set()
 
-    async def verify(self, sha256: str, advanced: Callable[[int], None] = lambda _: None) -> bool | None:
+    async def verify(
+        self,
+        sha256: str,
+        advanced: Callable[[int], None] = lambda _: None,
+        drop: Callable[[Record], None] | None = None,
+    ) -> bool | None:
         """Whether a blob's file is right; it is dropped if not. None if unknown: it is gone, or the check failed.
 
-        `advanced` is called with the number of bytes that were read since the last call.
+        `advanced` is called with the number of bytes that were read since the last call. `drop`: in place of the usual.
         """
         record = self._blobs.acquire(sha256)
         if record is None:
@@ -113,7 +118,7 @@ class Verifier:
             if self._stopped or not self._blobs.holds(record):
                 return None  # nobody knows; or another took its place, or it was evicted
             if stamp is None:
-                self._drop(record)
+                (drop or self._drop)(record)
                 return False
             if stamp != record.stamp:
                 record.stamp = stamp

@@ -93,7 +93,10 @@ class Said:
         if end is None:
             return None
         left = f" {end.left} {_files(end.left)}: {_LEFT[end.do]}." if end.left else ""
-        return f"{_DONE[end.do]}: {end.files} {_files(end.files)}, {size(end.size)}.{left}"
+        done = f"{_DONE[end.do]}: {end.files} {_files(end.files)}, {size(end.size)}.{left}"
+        if not end.undeleted:
+            return done
+        return f"{done} {end.undeleted} {_files(end.undeleted)} could not be deleted: {end.reason}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from proxy.control.protocol import (
     CleanPlan,
     ControlError,
     DamagedFile,
+    Message,
     NamedFile,
     Progress,
     Refusal,
@@ -223,6 +224,16 @@ def test_verify__line_by_line(store: ContainedStore, docker: FakeDocker) -> None
 
     assert steps == list(store.verify())
     store.close()
+
+
+@pytest.mark.parametrize("end", [CleanEnd(1, 2, 0, 1, "Read-only file system"), VerifyEnd(1, 1, 0, 0, 0, 1)])
+def test_messages__verb_that_did_not_do_all(store: ContainedStore, docker: FakeDocker, end: Message) -> None:
+    """Its status is that of a failure, and its last line says what of: nothing more is to be said."""
+    docker.rule("exec", stdout=_lines(Progress(1, 1), end), status=1)
+
+    messages = store.clean(Wish(everything=True)) if isinstance(end, CleanEnd) else store.verify()
+
+    assert [Progress(1, 1), end] == list(messages)
 
 
 def test_verify__refused(store: ContainedStore, docker: FakeDocker) -> None:

@@ -27,7 +27,7 @@ from tests.commands.stored import FILES, GOLDEN, Machine, file_of, fill, filled
 from tests.conftest import MakeProxy
 from tests.fake_engine import FakeEngine
 from tests.origin import Origin
-from tests.storage.disk import opened
+from tests.storage.disk import fixed, opened
 
 _TORCH = [key for key in FILES if ":torch:" in key]
 _OLD = "file:pypi:torch::packages/aa/torch-2.7.1-cp312-none-any.whl"
@@ -188,7 +188,26 @@ async def test_clean__as_json(machine: Machine) -> None:
     result = await machine.run("clean", "--project", "torch", "--json", "--yes")
 
     assert (2, 170_000, 88_700) == (plan["files"], plan["size"], plan["left"])
-    assert {"type": "CleanEnd", "files": 2, "size": 170_000, "addresses": 0} == json.loads(result.out.splitlines()[-1])
+    end = {"type": "CleanEnd", "files": 2, "size": 170_000, "addresses": 0, "undeleted": 0, "reason": None}
+    assert end == json.loads(result.out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_clean__what_cannot_be_deleted(machine: Machine, as_json: bool) -> None:
+    """The verb fails, and says what was removed and why the rest was not."""
+    await filled(machine.data)
+
+    with fixed(file_of(machine.data, _OLD).parent):
+        result = await machine.run("clean", "--project", "torch", "--yes", *(["--json"] if as_json else []))
+
+    assert 1 == result.status
+    if as_json:
+        end = json.loads(result.out.splitlines()[-1])
+        assert (1, 1) == (end["files"], end["undeleted"])
+    else:
+        assert "Removed 1 file, " in result.out
+        assert "1 file could not be deleted: " in result.err
+    assert file_of(machine.data, _OLD).exists()
 
 
 async def test_clean__nothing_is_meant(machine: Machine) -> None:

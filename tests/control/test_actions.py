@@ -12,7 +12,7 @@ from proxy.control.protocol import Action, ActionEnd, ActionWish
 from proxy.python.store_keys import form_key, outline_key
 from proxy.storage.store import DiskStore
 from tests.control.stores import BODIES, CURL, PAGE, TORCH, StoppedClock, fill
-from tests.storage.disk import digest, keep, opened
+from tests.storage.disk import digest, file_of, fixed, keep, opened
 
 _GONE = "f" * 64
 
@@ -36,6 +36,18 @@ async def test_delete__with_all_addresses(tmp_path: Path) -> None:
         assert (None, None, True) == (store.find(TORCH), store.find(CURL), store.find(PAGE) is not None)
         assert ["all"] == forgotten
         assert "" == (tmp_path / "pins").read_text()
+
+
+async def test_delete__what_cannot_be_deleted(tmp_path: Path) -> None:
+    """It is not told as deleted."""
+    async with opened(tmp_path) as store:
+        await fill(store)
+        with fixed(file_of(tmp_path, BODIES[TORCH]).parent):
+            end = await _done(store, Action.DELETE, TORCH, CURL)
+
+        assert end.reason in {"Read-only file system", "Permission denied"}
+        assert ActionEnd(Action.DELETE, 1, 1000, 1, 1, end.reason) == end
+        assert (True, None) == (store.find(TORCH) is not None, store.find(CURL))
 
 
 async def test_delete__a_page_with_what_was_made_of_it(tmp_path: Path) -> None:

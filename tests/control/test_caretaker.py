@@ -25,7 +25,7 @@ from proxy.control.protocol import (
 from proxy.metrics import Traffic, TrafficRow
 from proxy.storage.store import DiskStore
 from tests.control.stores import BODIES, CURL, PAGE, TORCH, StoppedClock, fill
-from tests.storage.disk import PLENTY, digest, file_of, opened
+from tests.storage.disk import PLENTY, digest, file_of, fixed, opened
 
 _NONE = Traffic()
 
@@ -120,6 +120,31 @@ async def test_clean__everything(tmp_path: Path) -> None:
         assert CleanEnd(3, 4200 + plan.broken_off, 0) == messages[-1]
         assert [] == list((tmp_path / "index" / "sha256").iterdir())
         assert [] == list((tmp_path / "spool").iterdir())
+
+
+async def test_clean__what_cannot_be_deleted(tmp_path: Path) -> None:
+    """It is told how many and why; what can go goes."""
+    async with _cared(tmp_path) as (caretaker, store):
+        with fixed(file_of(tmp_path, BODIES[TORCH]).parent):
+            end = (await _all(caretaker.clean(Wish(everything=True))))[-1]
+
+        assert isinstance(end, CleanEnd)
+        assert (2, 1200, 1) == (end.files, end.size, end.undeleted)
+        assert end.reason in {"Read-only file system", "Permission denied"}
+        assert [TORCH] == list(store.keys(""))
+
+
+async def test_verify__damaged_file_that_cannot_be_deleted(tmp_path: Path) -> None:
+    """It is dropped, and counted."""
+    async with _cared(tmp_path) as (caretaker, store):
+        file_of(tmp_path, BODIES[TORCH]).write_bytes(b"t")
+        with fixed(file_of(tmp_path, BODIES[TORCH]).parent):
+            end = (await _all(caretaker.verify()))[-1]
+
+        assert isinstance(end, VerifyEnd)
+        assert (1, 1) == (end.damaged, end.undeleted)
+        assert end.reason in {"Read-only file system", "Permission denied"}
+        assert store.find(TORCH) is None
 
 
 async def test_verify__all_is_well(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ async def test_clean__lines(session: aiohttp.ClientSession, store: DiskStore) ->
     assert "application/jsonl" == answer.headers["Content-Type"]
     assert [
         {"type": "Progress", "done": 3200, "of": 3200},
-        {"type": "CleanEnd", "files": 2, "size": 3200, "addresses": 0},
+        {"type": "CleanEnd", "files": 2, "size": 3200, "addresses": 0, "undeleted": 0, "reason": None},
     ] == lines
     assert store.find(TORCH) is None
 

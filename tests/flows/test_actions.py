@@ -55,7 +55,8 @@ async def test_delete__fetched_again(make_proxy: MakeProxy, origin: Origin, http
     listing = json.loads((await get(http, f"{running.url}/api/v1/stored?q={package.filename}")).body)
     again = await get(http, address(running, package))
 
-    assert (200, {"do": "delete", "files": 1, "size": package.body.size, "left": 0}) == (status, json.loads(text))
+    end = {"do": "delete", "files": 1, "size": package.body.size, "left": 0, "undeleted": 0, "reason": None}
+    assert (200, end) == (status, json.loads(text))
     assert 0 == listing["files"]
     assert ("miss", package.sha256) == (again.source, again.sha256)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import sqlite3
+import subprocess
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+
+import pytest
 
 from proxy.events import Event
 from proxy.model import Digest, Entry, Validator
@@ -93,6 +97,23 @@ def locked(path: Path) -> Generator[None]:
         connection.execute("BEGIN EXCLUSIVE")
         yield
         connection.execute("ROLLBACK")
+
+
+@contextmanager
+def fixed(folder: Path) -> Generator[None]:
+    """Have nothing be deleted in a folder: it is another user's, or for root, whom modes do not hold, to read only."""
+    if os.geteuid():
+        folder.chmod(0o500)
+        yield
+        folder.chmod(0o700)
+        return
+    for command in (["--bind", str(folder), str(folder)], ["-o", "remount,ro,bind", str(folder)]):
+        if subprocess.run(["mount", *command], capture_output=True, check=False).returncode:
+            pytest.skip("mounting needs the rights of root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 async def usable(late: PendingStore) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from proxy import operating_system
 from proxy.storage import blob_files
-from proxy.storage.blob_files import DigestLocks, delete, move, write
+from proxy.storage.blob_files import DigestLocks, move, write
+from proxy.storage.deletion import delete
 from proxy.storage.verification import stamp_of
 from proxy.storage.writing import write_all
 from tests import system
@@ -306,17 +307,6 @@ def test_write__fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
             write(tmp_path / "new", partial(write_all, [b"body"]), tmp_path / "ab" / "cd", sync=True)
 
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-def test_delete__what_is_there(tmp_path: Path) -> None:
-    """Files go with their folders, if those are empty; what is not there is no failure."""
-    for name in ("ab/1", "ab/2", "cd/1", "ef/1"):
-        move(_finished(tmp_path), tmp_path / name)
-    (tmp_path / "gh" / "1" / "below").mkdir(parents=True)
-
-    delete([tmp_path / name for name in ("ab/1", "cd/1", "gh/1", "zz/1")])
-
-    assert {"ab", "ef"} == {path.name for path in tmp_path.iterdir()}
 
 
 async def test_free__in_turn() -> None:

@@ -12,9 +12,10 @@ from msgspec import structs
 from proxy.errors import BlobDamaged, StoreBroken
 from proxy.model import Entry
 from proxy.storage.digest_set import DigestSet
+from proxy.storage.disk_health import Undeleted
 from proxy.storage.inventory import StoredBlob, StoredEntry
 from proxy.storage.store import DiskStore
-from tests.storage.disk import LARGE, adopt, digest, entry, file_of, keep, opened
+from tests.storage.disk import LARGE, adopt, digest, entry, file_of, fixed, keep, opened
 
 FIRST, SECOND, THIRD = b"first", b"second body", b"the third"
 
@@ -72,7 +73,7 @@ async def test_remove__while_somebody_reads(tmp_path: Path) -> None:
         blob = store.blob(digest(FIRST))
         assert blob is not None
         with store.lease(blob) as descriptor:
-            assert len(FIRST) == await store.inventory.remove([digest(FIRST).value])
+            assert len(FIRST) == (await store.inventory.remove([digest(FIRST).value])).freed
             assert FIRST == os.pread(descriptor, 100, 0)
         with pytest.raises(BlobDamaged), store.lease(blob):
             pass
@@ -89,7 +90,7 @@ async def test_remove__an_address_alone(tmp_path: Path) -> None:
         await keep(store, "a", FIRST)
         await store.save(entry("b", FIRST))
 
-        assert 0 == await store.inventory.remove([], ["a"])
+        assert 0 == (await store.inventory.remove([], ["a"])).freed
         await store.flush()
         assert (None, True) == (store.find("a"), store.find("b") is not None)
         assert file_of(tmp_path, FIRST).exists()
@@ -98,7 +99,55 @@ async def test_remove__an_address_alone(tmp_path: Path) -> None:
 async def test_remove__unknown(tmp_path: Path) -> None:
     """What was evicted meanwhile is nothing to remove."""
     async with opened(tmp_path) as store:
-        assert 0 == await store.inventory.remove([digest(FIRST).value], ["nothing"])
+        assert 0 == (await store.inventory.remove([digest(FIRST).value], ["nothing"])).freed
+
+
+async def test_remove__what_cannot_be_deleted(tmp_path: Path) -> None:
+    """It does not count as freed, and is served on, with its address, also after a restart; the health says why."""
+    async with opened(tmp_path) as store:
+        await keep(store, "a", FIRST)
+        await keep(store, "b", SECOND)
+        await store.flush()
+        with fixed(file_of(tmp_path, FIRST).parent):
+            removal = await store.inventory.remove([digest(FIRST).value, digest(SECOND).value])
+            health = store.healthy
+
+        assert (len(SECOND), frozenset([digest(FIRST).value])) == (removal.freed, removal.left.blobs)
+        assert removal.left.reason in {"Read-only file system", "Permission denied"}
+        assert not health
+        assert (entry("a", FIRST), None) == (store.find("a"), store.find("b"))
+        assert (1, len(FIRST)) == store.inventory.total
+    async with opened(tmp_path) as store:
+        assert ["a"] == list(store.keys(""))
+        assert len(FIRST) == (await store.inventory.remove([digest(FIRST).value])).freed
+
+
+async def test_verify__damaged_file_that_cannot_be_deleted(tmp_path: Path) -> None:
+    """It is dropped all the same, and it is told that its bytes are there still."""
+    told: list[Undeleted] = []
+    async with opened(tmp_path) as store:
+        await keep(store, "a", FIRST)
+        file_of(tmp_path, FIRST).write_bytes(b"other")
+        with fixed(file_of(tmp_path, FIRST).parent):
+            assert await store.inventory.verify(digest(FIRST).value, _ignore, told.append) is False
+
+        assert [{digest(FIRST).value}] == [one.blobs for one in told]
+        assert store.find("a") is None
+        assert not store.inventory.holds(digest(FIRST).value)
+
+
+async def test_remove_broken_off__what_cannot_be_deleted(tmp_path: Path) -> None:
+    """It counts against the bound still."""
+    async with opened(tmp_path) as store:
+        spool = await store.spool("half", 1 << 20)
+        await spool.write(0, [b"x" * 10_000])
+        await spool.close(keep=True)
+        left = store.inventory.broken_off
+        with fixed(tmp_path / "spool"):
+            removal = await store.inventory.remove_broken_off()
+
+        assert (0, 1) == (removal.freed, len(removal.left.downloads))
+        assert left == store.inventory.broken_off
 
 
 async def test_remove_broken_off(tmp_path: Path) -> None:
@@ -110,7 +159,7 @@ async def test_remove_broken_off(tmp_path: Path) -> None:
         left = store.inventory.broken_off
 
         assert left >= 10_000
-        assert left == await store.inventory.remove_broken_off()
+        assert left == (await store.inventory.remove_broken_off()).freed
         assert 0 == store.inventory.broken_off
         assert [] == list((tmp_path / "spool").iterdir())
 

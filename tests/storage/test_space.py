@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import StoreBroken, StoreFull
+from proxy.events import Event, Evicted
 from proxy.storage.blobs import Blobs
-from proxy.storage.disk_health import DiskHealth
+from proxy.storage.disk_health import DiskHealth, Undeleted
 from proxy.storage.pins import Pins
 from proxy.storage.record import Record
 from proxy.storage.space import Ledger, Reservation, Space, victims
-from tests.storage.disk import keep, opened
+from tests.storage.disk import entry, file_of, fixed, keep, opened
 
 _SIZES = st.lists(st.integers(0, 50), max_size=12)
 
@@ -116,7 +117,7 @@ async def test_reserve__longer_than_bound_or_disk(tmp_path: Path, limit: int) ->
     async def never(*_: object) -> bool:
         return False
 
-    async def evict(*_: object) -> None:
+    async def evict(*_: object) -> Undeleted:
         raise AssertionError("nothing is to go for it")
 
     health = DiskHealth()
@@ -131,11 +132,12 @@ async def test_shrink__nobody_waits_for_it(tmp_path: Path) -> None:
     gate = asyncio.Event()
     evicted: list[list[int]] = []
 
-    async def evict(records: Sequence[Record], _: Sequence[str], reason: str) -> None:
+    async def evict(records: Sequence[Record], _: Sequence[str], reason: str) -> Undeleted:
         assert "limit" == reason
         evicted.append([int(record.sha256[:8], 16) for record in records])
         if len(records) > 1:
             await gate.wait()
+        return Undeleted()
 
     async def more() -> bool:
         return False
@@ -164,7 +166,7 @@ async def test_shrink__nobody_waits_for_it(tmp_path: Path) -> None:
 async def test_shrink__all_that_is_left_is_needed(tmp_path: Path, pinned: bool) -> None:
     """Then it ends, and the bound holds: nothing more comes in."""
 
-    async def evict(*_: object) -> None:
+    async def evict(*_: object) -> Undeleted:
         raise AssertionError("all of it is needed")
 
     async def more() -> bool:
@@ -182,13 +184,36 @@ async def test_shrink__all_that_is_left_is_needed(tmp_path: Path, pinned: bool) 
         await space.reserve(4096)
 
 
+async def test_reserve__what_is_to_go_cannot_be_deleted(tmp_path: Path) -> None:
+    """There is no room then, nothing is told as evicted, and all is served on; the next try evicts something else."""
+    path, events = tmp_path / "data", list[Event]()
+    bodies = [bytes([number]) * 400_000 for number in range(3)]
+    async with opened(path, 2_000_000, events) as store:
+        for number, body in enumerate(bodies):
+            await keep(store, str(number), body)
+        await store.flush()
+        with fixed(file_of(path, bodies[0]).parent):
+            with pytest.raises(StoreBroken):
+                await store.spool("whl", 900_000)
+            assert not store.healthy
+            assert [] == [event for event in events if isinstance(event, Evicted)]
+            assert (3, 1_200_000) == store.inventory.total
+            assert entry("0", bodies[0]) == store.find("0")
+            spool = await store.spool("whl", 900_000)
+
+        assert [Evicted(400_000)] == [event for event in events if isinstance(event, Evicted)]
+        assert [True, False, True] == [store.find(str(number)) is not None for number in range(3)]
+        await spool.close(keep=False)
+
+
 async def test_grow__waits_for_files_that_are_being_deleted(tmp_path: Path) -> None:
     """What is evicted for one download is no room for another while it is on disk."""
     deleting, deleted = asyncio.Event(), asyncio.Event()
 
-    async def evict(_: Sequence[Record], __: Sequence[str], ___: str) -> None:
+    async def evict(_: Sequence[Record], __: Sequence[str], ___: str) -> Undeleted:
         deleting.set()
         await deleted.wait()
+        return Undeleted()
 
     async def more() -> bool:
         return False

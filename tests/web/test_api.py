@@ -97,7 +97,8 @@ async def test_act__with_the_token() -> None:
     answer = await _posted(wish, Authorization="Bearer right")
 
     assert isinstance(answer.body, bytes)
-    assert {"do": "pin", "files": 1, "size": 5, "left": 0} == json.loads(answer.body)
+    end = {"do": "pin", "files": 1, "size": 5, "left": 0, "undeleted": 0, "reason": None}
+    assert end == json.loads(answer.body)
 
 
 async def test_act__without() -> None:

@@ -7,8 +7,9 @@ from datetime import date
 import msgspec
 import pytest
 
+from proxy.control.protocol import Action, ActionEnd
 from proxy.status import AnswerStatus, DayStatus, DownloadStatus, FailureStatus, Now, ProjectStatus, UpstreamStatus
-from proxy.web.status_page import AnswerFilter, StatusPage, duration, moment, size
+from proxy.web.status_page import AnswerFilter, Said, StatusPage, duration, moment, size
 
 _NOW = Now(
     version="1.2",
@@ -123,6 +124,14 @@ def test_render__trouble() -> None:
 
     assert '<p class="trouble" role="alert" id="trouble">Degraded: the disk fails.' in before
     assert 'role="alert"' not in live
+
+
+def test_said__what_could_not_be_deleted() -> None:
+    """It is told apart from what was deleted, with the reason."""
+    end = ActionEnd(Action.DELETE, 1, 2000, 0, 2, "Read-only file system")
+
+    said = "Deleted: 1 file, 2.0 kB. 2 files could not be deleted: Read-only file system."
+    assert said == Said(done=end).text
 
 
 @pytest.mark.parametrize(
