@@ -59,6 +59,6 @@ def _build(text: str) -> str:
         return ""
     try:
         told = msgspec.json.decode(text[text.index("{") :], type=_Pip).user_data
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):  # the last of deep nesting
         return ""
     return told if told and len(told) <= _LONGEST_BUILD and told.isprintable() else ""

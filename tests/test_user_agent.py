@@ -29,6 +29,8 @@ def _pip(user_data: object) -> str:
         (_pip("a\nb"), UserAgent("pip", "24.0")),
         (_pip(7), UserAgent("pip", "24.0")),
         ('pip/24.0 "user_data":', UserAgent("pip", "24.0")),
+        ('x/1 {"a":' + "[" * 2000 + ' "user_data":', UserAgent("x", "1")),
+        ('x/1 {"a":' + "[" * 1000 + ' "user_data":', UserAgent("x", "1")),
         ('uv/0.9.1 {"installer":{"name":"uv","version":"0.9.1"},"ci":null}', UserAgent("uv", "0.9.1")),
         ("Debian APT-HTTP/1.3 (2.6.1)", UserAgent("apt", "2.6.1")),
         ("Debian APT-HTTP/1.3 (2.9.8ubuntu1) non-interactive", UserAgent("apt", "2.9.8ubuntu1")),

@@ -35,7 +35,11 @@ class Instruction:
             return self.text
         try:
             return shlex.join(json.loads(self.text))
-        except (ValueError, TypeError):  # no list of texts: the builder takes it for a shell's command, too
+        except (
+            ValueError,
+            TypeError,
+            RecursionError,
+        ):  # no list of texts: the builder takes it for a shell's command, too
             return self.text
 
     @property

@@ -240,7 +240,7 @@ async def _refusing(
 async def _wish(request: web.Request, kind: type[W]) -> W:
     try:
         wish = msgspec.json.decode(await request.read(), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _Wrong(str(error)) from error
     if (wrong := wish.wrong()) is not None:
         raise _Wrong(wrong)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from proxy.python import parsing
+from proxy.python.json_pieces import NOT_JSON
 from proxy.python.negotiation import Format
 
 # A file's name, its sha256 (empty if the page gives none), PEP 345's specifiers, and whether or why it was yanked.
@@ -36,7 +37,7 @@ def read(body: bytes, content_type: str, url: str) -> Iterator[Remark]:
     if parsing.typed(content_type) is Format.JSON:
         try:
             return _plain(_decoder.decode(body).files)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             pass  # not as the standard has it: the careful way may read it
     files = parsing.parse(body, content_type, url).files
     return (

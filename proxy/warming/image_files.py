@@ -106,5 +106,5 @@ def _words(text: str) -> list[str]:
         if text.startswith("["):
             return [str(word) for word in json.loads(text)]
         return shlex.split(text.partition("\n")[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         return []

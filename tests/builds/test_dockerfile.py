@@ -133,8 +133,11 @@ def test_read__what_a_stage_begins_with() -> None:
 
 def test_instruction__list_of_words() -> None:
     """The words of a JSON list stay whole; what only looks like one is a shell's."""
-    text = 'FROM x\nRUN ["pip", "install", "a[x]>=1 b"]\nRUN [ -n "$A" ] && b\nRUN [1]\n'
-    assert ["pip install 'a[x]>=1 b'", '[ -n "$A" ] && b', "[1]"] == [run.shell for run in Dockerfile.read(text).runs]
+    deep = "[" * 100_000
+    text = f'FROM x\nRUN ["pip", "install", "a[x]>=1 b"]\nRUN [ -n "$A" ] && b\nRUN [1]\nRUN {deep}\n'
+    assert ["pip install 'a[x]>=1 b'", '[ -n "$A" ] && b', "[1]", deep] == [
+        run.shell for run in Dockerfile.read(text).runs
+    ]
 
 
 def test_read__here_string() -> None:

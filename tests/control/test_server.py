@@ -79,6 +79,8 @@ async def test_clean__lines(session: aiohttp.ClientSession, store: DiskStore) ->
         ("POST", "/plan", b"{}", 400, "say what to remove"),
         ("POST", "/clean", b'{"index": 5}', 400, "Expected `str"),
         ("POST", "/clean", b"no json", 400, "malformed"),
+        ("POST", "/clean", b'{"index": "\xff"}', 400, "utf-8"),
+        ("POST", "/clean", b'{"x": ' + b"[" * 3000, 400, "recursion"),
         ("GET", "/of/a/later/version", None, 404, "another version"),
         ("GET", "/clean", None, 405, "another version"),
     ],

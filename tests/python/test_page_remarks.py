@@ -39,7 +39,10 @@ def test_read__html() -> None:
     assert [("demo-1.zip", "ab" * 32, ">=3", False)] == list(read(body.encode(), "text/html", _URL))
 
 
-@pytest.mark.parametrize(("body", "kind"), [(b"{", _JSON), (b"[]", _JSON), (b"<p>login", "text/html")])
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [(b"{", _JSON), (b"[]", _JSON), (b'{"files": [], "x": ' + b"[" * 100_000, _JSON), (b"<p>login", "text/html")],
+)
 def test_read__no_page(body: bytes, kind: str) -> None:
     """It is said before anything is given."""
     with pytest.raises(UpstreamBroken):

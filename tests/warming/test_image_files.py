@@ -69,9 +69,10 @@ def test_found(files: ImageFiles, path: str, expected: str | None) -> None:
 
 
 def test_found__outside(files: ImageFiles, tmp_path: Path) -> None:
-    """No file is read that is not in the build's folder."""
+    """No file is read that is not in the build's folder, and what is no list of names ends nothing."""
     (tmp_path.parent / "secret.txt").write_text("x", encoding="utf-8")
-    file = Dockerfile.read("FROM a\nCOPY ../secret.txt /x\nCOPY $WHAT /y\nCOPY alone\nRUN x")
+    deep = "[" * 100_000
+    file = Dockerfile.read(f"FROM a\nCOPY ../secret.txt /x\nCOPY $WHAT /y\nCOPY alone\nCOPY {deep}\nRUN x")
     files.begin("0", "")
     for copied in file.stages[0].of("COPY"):
         files.add("0", copied, "/", {})

@@ -31,6 +31,13 @@ def test_of__programs(name: str) -> None:
     ]
 
 
+def test_of__nested_without_end() -> None:
+    """Lists within lists are read no deeper than Python reads."""
+    _, program = HeadKeys().of(head('x/1 {"a":' + "[" * 1000 + ' "user_data":'))
+    assert program is not None
+    assert UserAgent("x", "1") == program[1]
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"system": {"name": "Linux", "release": "6.18"}}, {"user_data": "job 7"}, {"openssl_version": "3"}],
