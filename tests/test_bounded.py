@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.bounded import Bounded
+from proxy.bounded import Bounded, short_cache
 
 
 def test_set__drops_what_was_set_the_longest_ago() -> None:
@@ -38,3 +38,19 @@ def test_set__any_order(most: int, keys: list[int]) -> None:
     last = list(dict.fromkeys(reversed(keys)))[:most]
     assert last == list(reversed(known))
     assert [len(keys) - 1 - keys[::-1].index(key) for key in known] == list(known.values())
+
+
+def test_short_cache() -> None:
+    """What is made of a short text is made once while it is remembered; of a long one it is made each time."""
+    made: list[tuple[str, int]] = []
+
+    @short_cache(2, longest=3)
+    def work(text: str, number: int) -> int:
+        made.append((text, number))
+        return len(text) + number
+
+    for _ in range(3):
+        assert [4, 5] == [work("abc", 1), work("abcd", 1)]
+    assert [("abc", 1), *[("abcd", 1)] * 3] == made
+    assert [3, 4, 4] == [work("a", 2), work("b", 3), work("abc", 1)]
+    assert ("abc", 1) == made[-1]  # others came in its place meanwhile

@@ -40,7 +40,7 @@ from proxy.ports import Clock, Reply, Store, Upstream
 _log = logging.getLogger(__name__)
 
 _LONG = 1 << 20  # bytes of a document that is read and hashed in a thread
-_NEGATIVES = 10_000  # addresses remembered as not found, at most
+_NEGATIVES, _SHORT = 10_000, 512  # documents remembered as not found, at most, and characters of the key of one
 
 
 class WantedDocument(msgspec.Struct, frozen=True):
@@ -249,8 +249,9 @@ class Documents:
                 return fresh
         except NotFound as error:
             self._patience.answered(wanted.url, since)
-            until = self._clock.monotonic() + min(NEGATIVE, wanted.site.ttl)
-            self._negative[wanted.key] = (until, error.again())
+            if len(wanted.key) <= _SHORT:
+                until = self._clock.monotonic() + min(NEGATIVE, wanted.site.ttl)
+                self._negative[wanted.key] = (until, error.again())
             raise
 
     async def _replace(self, wanted: WantedDocument, reply: Reply, body: bytes, now: float) -> _Refreshed:

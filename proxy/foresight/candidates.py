@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, parse_tag
 from packaging.version import Version
 
+from proxy.bounded import short_cache
 from proxy.foresight.environments import Environment
 from proxy.python.plain_links import Link
 
@@ -20,7 +21,8 @@ T = TypeVar("T")
 
 _SOURCES = (".tar.gz", ".zip")  # of source distributions (PEP 625, and before it)
 _PARTS = (5, 6)  # of a wheel's name: with and without a build number
-_TAGS = 256  # that one name may stand for (PEP 425): ten times as many as any real one
+_TAGS = 256  # that one name may stand for (PEP 425): ten times as many as any real one;
+_FEW_TAGS = 16  # and up to which they stay read
 
 
 def first(files: Iterable[Link], specifier: SpecifierSet, environment: Environment) -> Link | None:
@@ -75,7 +77,7 @@ def _version_of(filename: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=8192)
+@short_cache(8192, longest=64)
 def _version(text: str) -> Version | None:
     try:
         return Version(text)
@@ -87,7 +89,7 @@ def _fits(file: Link, environment: Environment) -> bool:
     return file.yanked is False and (file.requires_python is None or _takes(file.requires_python, environment.python))
 
 
-@lru_cache(maxsize=1024)
+@short_cache(1024, longest=128)
 def _takes(requires_python: str, python: Version) -> bool:
     """Whether a Python fits. What cannot be read excludes none, as in pip."""
     try:
@@ -105,13 +107,18 @@ def _ranked(files: Iterable[Link], environment: Environment) -> Iterator[tuple[i
                 yield min(ranks), file
 
 
-@lru_cache(maxsize=4096)
 def tags(filename: str) -> frozenset[Tag]:
     """The tags of a wheel; none of one whose name stands for more than any real one."""
     parts = filename.removesuffix(".whl").split("-")[-3:]
-    if prod(part.count(".") + 1 for part in parts) > _TAGS:
+    count = prod(part.count(".") + 1 for part in parts)
+    if count > _TAGS:
         return frozenset()
+    return (_tags if count <= _FEW_TAGS else _tags.__wrapped__)("-".join(parts))
+
+
+@lru_cache(maxsize=4096)
+def _tags(text: str) -> frozenset[Tag]:
     try:
-        return parse_tag("-".join(parts))
+        return parse_tag(text)
     except ValueError:
         return frozenset()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import accumulate
 
 from packaging.markers import UndefinedEnvironmentName
@@ -13,10 +12,12 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from proxy.bounded import short_cache
 from proxy.foresight.environments import Environment
 
 _MOST = 1000  # requirements of one distribution that are read
 _LONGEST = 2000  # characters of a requirement that is read,
+_REMEMBERED, _SHORT = 4096, 200  # requirements that stay read, and characters of one
 _CHARACTERS = 256 << 10  # and of all of them together
 _CLAUSES = 128  # of a specifier, and
 _EXTRAS = 64  # of one project, however many require it
@@ -93,7 +94,7 @@ def _taken_in(found: dict[str, Wanted], text: str, environment: Environment, ext
     return True
 
 
-@lru_cache(maxsize=4096)
+@short_cache(_REMEMBERED, _SHORT)
 def _parsed(text: str) -> Requirement | None:
     try:
         return Requirement(text)

@@ -197,6 +197,16 @@ async def test_get__in_no_hurry(documents: Documents, upstream: MemoryUpstream, 
     assert b"new" == await (await documents.get(file(), 60)).read()
 
 
+async def test_get__missing_under_a_long_address(documents: Documents, upstream: MemoryUpstream) -> None:
+    """Names of kilobytes, which anybody may make up, do not stay in memory."""
+    long = structs.replace(file(), key="page:pypi:demo:" + "x" * 600)
+    upstream.on(URL, Scripted(error=NotFound("none")))
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await documents.get(long)
+    assert (2, 0) == (upstream.count(URL), len(documents._negative))
+
+
 async def test_get__missing_is_remembered_briefly(
     documents: Documents, upstream: MemoryUpstream, clock: HandClock
 ) -> None:

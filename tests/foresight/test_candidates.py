@@ -86,6 +86,17 @@ def test_first__name_of_many_tags(environment: Environment) -> None:
     assert real == first(environment, f"demo-1.1-{many}.py3-{many}.none-{many}.any.whl", real)
 
 
+def test_first__what_stays_in_memory(environment: Environment) -> None:
+    """Names as real ones are stay read; what takes tens of kilobytes each does not."""
+    few, many = "py2.py3-none-any", ".".join(f"p{number}" for number in range(40)) + ".py3-none-any"
+    for tags, kept in ((few, True), (many, False)):
+        name = f"demo-1.0-{tags}.whl"
+        assert name == first(environment, name)
+        assert kept == (candidates.tags(name) is candidates.tags(name))
+    for version, kept in (("1.0", True), ("1" + ".1" * 100, False)):
+        assert kept == (candidates._version(version) is candidates._version(version))
+
+
 def test_first_listed(environment: Environment) -> None:
     """Of several pages: the newest of all, with its page, and the first page of those that have the same."""
     old, new, twin = (file(ANY(version)) for version in ("1.0", "2.0", "2.0"))

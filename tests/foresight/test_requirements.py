@@ -105,6 +105,14 @@ def test_wanted__one_project_in_many_ways(environment: Environment) -> None:
     assert (128, 64) == (len(many.specifier), len(many.extras))
 
 
+def test_wanted__what_stays_in_memory(environment: Environment) -> None:
+    """Requirements as real ones are stay read; what takes tens of kilobytes each does not."""
+    usual, long = "a[x]>=1,<3; python_version<'4'", "a" + ",".join(f"!={number}" for number in range(300))
+    assert ["a", "a"] == [name for one in (usual, long) for name in wanted(environment, one)]
+    assert requirements._parsed(usual) is requirements._parsed(usual)
+    assert requirements._parsed(long) is not requirements._parsed(long)
+
+
 def test_wanted__much_to_try(environment: Environment) -> None:
     """What is looked for in a requirement is found in one pass, whatever it is made of."""
     lines = [";" * 1900 + str(number) for number in range(1000)] + ["a" + ";extra " * 300 + "== 'x'"]
