@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from proxy.cache.representation import Representation
 from proxy.cache.workers import Workers
@@ -52,19 +52,30 @@ class Resolution:
         """Look for the projects that a wheel requires."""
         if self._ahead.hurries(client):
             return
-        texts, extras = project.requirements or (), project.extras
+        texts, extras, pages = project.requirements or (), project.extras, self._pages_of(project)
         found = await self._work.run(requirements.wanted, texts, install.environment, extras, name)
         for number, wanted in enumerate(found):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
             other = install.project(wanted.project)
-            news = other is not None and other.narrowed(wanted, self._beside(project, wanted.project))
+            news = other is not None and other.narrowed(wanted, self._beside(pages, wanted.project))
             if other is not None and news and other is not project:
                 self._background.begin(self._foresee(client, install, wanted.project, other))
 
-    def _beside(self, project: Project, name: str) -> list[Target]:
+    def _pages_of(self, project: Project) -> list[Target]:
+        """The pages of the index that gave its wheel.
+
+        A client may look for a project on several indexes, and two clients may count as one. What a wheel of a private
+        index requires may be a private name, which no other index is told.
+        """
+        wheel = project.wheel
+        if wheel is None:
+            return []
+        return [page for page in project.pages if self._outlook.first(page).mount == wheel.mount]
+
+    def _beside(self, pages: Iterable[Target], name: str) -> list[Target]:
         """Where the client will look for a project: beside the pages of the one that requires it."""
-        return [self._outlook.beside(page, name) for page in project.pages]
+        return [self._outlook.beside(page, name) for page in pages]
 
     async def _foresee(self, client: str, install: Install, name: str, project: Project) -> None:
         """Have the pages of a project here, and the metadata of the wheel that a resolver tries first."""

@@ -528,6 +528,24 @@ async def test_group__counted_for_its_member(
     assert (1, 1) == (foreseen(running, "page"), foreseen(running, "page", "used"))
 
 
+async def test_two_indexes__names_of_one(
+    make_proxy: MakeProxy, origin: Origin, other_origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """What only a private index has is asked of no other one, though the client looks for its project on both."""
+    web, fork, patches = wheel("web", requires=("fork",)), wheel("fork", requires=("patches",)), wheel("patches")
+    publish(origin, web)
+    publish(other_origin, fork, patches)
+    running = await make_proxy(origin.url, upstreams=[{"mount": "private", "url": other_origin.url}])
+    public, private = Pip(http, running), Pip(http, running, "private")
+    assert 404 == (await private.get(page("web"))).status
+    await public.resolve(web)
+    await origin.until(lambda: bool(origin.count(page("fork"))))
+    await private.resolve(fork)
+    await other_origin.until(lambda: bool(other_origin.count(page("patches"))))
+    await settled(origin)
+    assert 0 == origin.count(page("patches"))
+
+
 async def test_form__that_the_client_takes(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
     """A client of HTML gets HTML of what came ahead."""
     publish(origin, *CHAIN)

@@ -47,10 +47,10 @@ class World:
         self.background = Background()
         self.resolution = Resolution(cast("Any", self), MemoryStore(), cast("Any", self), self.background)
 
-    async def took(self, package: Package, body: bytes | None = None) -> list[str]:
+    async def took(self, package: Package, body: bytes | None = None, mount: str = "pypi") -> list[str]:
         """A client looked for a project, and took this metadata of it. What is asked for ahead then."""
-        wheel_ = place(package)
-        self.install.asked_page(package.project, page(package.project))
+        wheel_ = structs.replace(place(package), mount=mount)
+        self.install.asked_page(package.project, structs.replace(page(package.project), mount=mount))
         project = self.install.took_metadata(package.project, wheel_)
         assert project is not None
         answer = structs.replace(METADATA, body=body or package.metadata or b"")
@@ -67,10 +67,10 @@ class World:
 
     def beside(self, at: Target, project: str) -> Target:
         assert at.path.startswith("simple/")
-        return page(project)
+        return structs.replace(page(project), mount=at.mount)
 
     def first(self, at: Target) -> Target:
-        return at
+        return structs.replace(at, mount="pypi") if at.mount == "all" else at
 
     def is_cheap(self, _: object) -> bool:
         return self._cheap
@@ -86,7 +86,7 @@ class World:
         return self.hurry
 
     async def ask(self, _client: str, _install: Install, target: Target, _kind: Kind) -> Representation:
-        self.asked.append(target.path)
+        self.asked.append(target.path if target.mount == "pypi" else f"{target.mount}: {target.path}")
         name = target.path.rpartition("/")[2].partition("-")[0]
         return structs.replace(METADATA, body=(self._packages[name].metadata or b"") if name else b"")
 
@@ -103,6 +103,27 @@ async def test_taken__and_so_on() -> None:
         "simple/c/",
         f"packages/{C.filename}.metadata",
     ] == await world.took(A)
+    await world.close()
+
+
+async def test_taken__of_another_index() -> None:
+    """What a wheel requires is looked for on the index that gave it: elsewhere its names may be known to nobody."""
+    web, fork, patches = wheel("web", requires=("fork",)), wheel("fork", requires=("patches",)), wheel("patches")
+    world = World(web, cheap=False)
+    assert ["simple/fork/"] == await world.took(web)
+    assert ["simple/fork/", "private: simple/patches/"] == await world.took(fork, mount="private")
+    assert 2 == len(world.install.projects["fork"].pages)
+    assert 2 == len(await world.took(patches, mount="private"))
+    await world.close()
+
+
+async def test_taken__of_a_group() -> None:
+    """What a wheel of its first member requires is looked for there, as the client will."""
+    world = World(A, B, C, cheap=False)
+    world.install.asked_page("a", structs.replace(page("a"), mount="all"))
+    assert ["simple/b/"] * 2 == await world.took(A)
+    project = world.install.projects["b"]
+    assert ["all", "pypi"] == [at.mount for at in project.pages]
     await world.close()
 
 
