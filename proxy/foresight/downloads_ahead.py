@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from itertools import islice
 
 from proxy.cache.flight import Flight
@@ -25,12 +26,20 @@ _SMALL = 8 << 20  # bytes of a file that need not wait until clients wait for no
 class DownloadsAhead:
     """Has files here before they are asked for. It has no state of its own: that of each client is in its install."""
 
-    def __init__(self, outlook: Outlook, ahead: RequestsAhead, background: Background, most: int) -> None:
-        """`most`: bytes of files that a client did not ask for yet."""
+    def __init__(
+        self,
+        outlook: Outlook,
+        ahead: RequestsAhead,
+        background: Background,
+        most: int,
+        ended: Callable[[str, Install], None] = lambda _, __: None,
+    ) -> None:
+        """`most`: bytes of files that a client did not ask for yet. `ended` is told when a file's way has ended."""
         self._outlook = outlook
         self._ahead = ahead
         self._background = background
         self._most = most
+        self._ended = ended
 
     def begun(self, client: str, install: Install, flight: Flight | None) -> None:
         """A client asked for a file that it chose. `flight`: its download, if it is not here."""
@@ -46,6 +55,7 @@ class DownloadsAhead:
                 await flight.ended()
         finally:
             install.downloading -= 1
+            self._ended(client, install)
         await self._next(client, install)
 
     async def _next(self, client: str, install: Install) -> None:
@@ -96,4 +106,5 @@ class DownloadsAhead:
                 install.ahead[wheel] = answer.size  # whatever its page said
         finally:
             install.files -= 1
+            self._ended(client, install)
         await self._next(client, install)

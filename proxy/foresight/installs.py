@@ -17,7 +17,7 @@ from proxy.foresight.requirements import Wanted
 from proxy.model import Target
 
 _INSTALLS = 256
-_SILENT = 120.0  # seconds without a question after which the next one begins a new install
+_SILENT = 120.0  # seconds without a question or a download after which the next question begins a new install
 _PROJECTS = 2000  # of one install
 _PAGES = 4  # on which one project is looked for
 
@@ -50,7 +50,7 @@ class Install:
     accept: str | None = None  # the form,
     accept_encoding: str | None = None  # the coding,
     base: str = ""  # and the base of links in which it takes pages
-    seen: float = 0.0  # monotonic seconds of its last question
+    seen: float = 0.0  # monotonic seconds of its last question, or of the end of its last download
     projects: dict[str, Project] = field(default_factory=dict)
     taken: dict[Target, None] = field(default_factory=dict)  # wheels by the order in which their metadata was taken
     looking: bool = False  # for the next files;
@@ -92,6 +92,11 @@ class Install:
         return True
 
     @property
+    def busy(self) -> bool:
+        """Whether files are on their way: a client that waits for a large one may ask for nothing for minutes."""
+        return self.downloading > 0 or self.files > 0
+
+    @property
     def bytes_ahead(self) -> int:
         """Bytes of files that it did not ask for yet."""
         return sum(self.ahead.values())
@@ -109,11 +114,25 @@ class Installs:
         install = self._installs.get(client)
         if install is None or install.environment != environment:
             install = Install(environment)
+        self._heard(client, install, now)
+        return install
+
+    def ended(self, client: str, install: Install, now: float) -> None:
+        """A file of an install is here, or failed: the client is likely to ask for the next one now."""
+        if self._installs.get(client) is install:
+            self._heard(client, install, now)
+
+    def _heard(self, client: str, install: Install, now: float) -> None:
         install.seen = now
         self._installs[client] = install
-        return install
 
     def _forget_silent(self, now: float) -> None:
         """A large one takes a megabyte, which nobody needs any more."""
-        while self._installs and now - next(iter(self._installs.values())).seen > _SILENT:
-            self._installs.popitem(last=False)
+        while self._installs:
+            client, install = next(iter(self._installs.items()))
+            if now - install.seen <= _SILENT:
+                return
+            if install.busy:
+                self._heard(client, install, now)
+            else:
+                del self._installs[client]

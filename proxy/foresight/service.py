@@ -14,7 +14,7 @@ from proxy.cache.representation import Representation
 from proxy.foresight.background import Background
 from proxy.foresight.downloads_ahead import DownloadsAhead
 from proxy.foresight.environments import of_agent
-from proxy.foresight.installs import Installs
+from proxy.foresight.installs import Install, Installs
 from proxy.foresight.requests_ahead import TROUBLE, Bounds, RequestsAhead
 from proxy.foresight.resolution import METADATA, Resolution
 from proxy.model import Kind, Outcome, Query, Target
@@ -39,7 +39,7 @@ class Foresight:
         self._background = Background()
         self._ahead = RequestsAhead(indexes, observer, clock, bounds)
         self._resolution = Resolution(self._outlook, blobs, self._ahead, self._background)
-        self._downloads = DownloadsAhead(self._outlook, self._ahead, self._background, bounds.size)
+        self._downloads = DownloadsAhead(self._outlook, self._ahead, self._background, bounds.size, self._ended)
 
     async def answer(self, query: Query[Target]) -> Answer:
         """Answer a query, as `PythonIndexes.answer`. Raises what that raises.
@@ -83,6 +83,10 @@ class Foresight:
         if going:
             await self._ahead.step_back(mount)
         return going
+
+    def _ended(self, client: str, install: Install) -> None:
+        """A file of a client is here, or failed."""
+        self._installs.ended(client, install, self._clock.monotonic())
 
     def _answered(self, query: Query[Target], answer: Representation, client: str) -> None:
         environment = of_agent(query.user_agent)

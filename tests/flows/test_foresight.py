@@ -198,6 +198,28 @@ async def test_files__large_ones_wait(make_proxy: MakeProxy, origin: Origin, htt
     await until_idle(running)
 
 
+async def test_files__while_one_takes_minutes(
+    make_clocked: MakeProxy, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """A client that waits for a file for minutes is still the same install when it asks for the next one."""
+    gate = Gate()
+    first, second, third = (wheel(name, padding=MIB) for name in "abc")
+    publish(origin, first, second, third)
+    origin.misbehave(file(first), faults.hold_body(MIB // 2, gate))
+    running = await make_clocked(origin.url, foresight={"size": 3 * MIB // 2}, fetch={"segment": 8 * MIB})
+    pip = Pip(http, running)
+    for package in (first, second, third):
+        await pip.resolve(package)
+    downloading = asyncio.create_task(pip.get(file(first)))
+    await until(running, "file", 1)
+    clock.advance(160.0)
+    gate.open()
+    assert 200 == (await downloading).status
+    assert 200 == (await pip.get(file(second))).status
+    await until(running, "file", 2)
+    assert 1 == origin.count(file(third))
+
+
 async def test_files__not_of_another_choice(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
     """Of two versions whose metadata was taken, the one that was taken last is fetched."""
     old, new, other = wheel("b", "1.0"), wheel("b", "2.0"), wheel("a")

@@ -68,6 +68,32 @@ def test_of__silent_ones_are_forgotten() -> None:
     assert [*map(str, range(30, 100)), "late"] == list(installs._installs)
 
 
+def test_of__while_files_are_on_their_way() -> None:
+    """A client that waits for a large file is not silent, and neither is it when the file has come."""
+    assert ENVIRONMENT is not None
+    installs = Installs()
+    waiting = installs.of("waiting", 0.0, ENVIRONMENT)
+    waiting.downloading = 1
+    installs.of("silent", 1.0, ENVIRONMENT)
+    installs.of("late", 200.0, ENVIRONMENT)
+    assert ["waiting", "late"] == list(installs._installs)
+    waiting.downloading = 0
+    installs.ended("waiting", waiting, 300.0)
+    assert ["late", "waiting"] == list(installs._installs)
+    assert waiting is installs.of("waiting", 419.0, ENVIRONMENT)
+    assert waiting is not installs.of("waiting", 540.0, ENVIRONMENT)
+
+
+def test_ended__of_an_install_that_is_over() -> None:
+    """It does not come back."""
+    assert ENVIRONMENT is not None
+    installs = Installs()
+    first = installs.of("a", 0.0, ENVIRONMENT)
+    second = installs.of("a", 200.0, ENVIRONMENT)
+    installs.ended("a", first, 201.0)
+    assert second is installs.of("a", 202.0, ENVIRONMENT)
+
+
 def test_project__bounded(install: Install) -> None:
     """A distribution with ten thousand requirements does not fill the memory."""
     made = [install.project(f"p{number}") for number in range(10_000)]
