@@ -121,6 +121,10 @@ class Coded(UpstreamBroken):
     """A file came in a content coding that the request did not accept."""
 
 
+# What is said of an upstream, and not of one address there.
+TROUBLE = (UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable, UpstreamBroken)
+
+
 class WrongBytes(UpstreamError):
     """The bytes that arrived do not have the digest of the index, or the length of the headers."""
 

@@ -19,7 +19,8 @@ from proxy.bounded import Bounded
 from proxy.cache.flight import Flight
 from proxy.cache.passthrough import Passthrough
 from proxy.cache.representation import Representation
-from proxy.errors import PullthroughError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import TROUBLE as UPSTREAM_TROUBLE
+from proxy.errors import PullthroughError, UpstreamThrottled
 from proxy.foresight.installs import Install
 from proxy.foresight.predictions import Predictions
 from proxy.model import Kind, Outcome, Query, Target
@@ -28,12 +29,11 @@ from proxy.python.metadata import MOST_WAITS
 from proxy.python.service import PythonIndexes
 
 _MANY = 4  # pages and metadata that a client asks for at once: it needs no help
-_FIRST, _LONGEST, _MOUNTS = 10.0, 600.0, 256  # seconds without look-ahead after a mount failed; mounts remembered
+_FIRST, _LONGEST, _HOSTS = 10.0, 600.0, 256  # seconds without look-ahead after a host failed; hosts remembered
 _PATIENCE = 15.0  # seconds for a page or metadata
 _MOMENT = 1.0  # seconds
 _STEP_BACK = 5.0  # seconds that a client waits until nothing is asked ahead of it any more
-# What is said of an upstream, and not of one address there.
-TROUBLE = (UpstreamThrottled, UpstreamTimeout, UpstreamUnreachable, UpstreamBroken, TimeoutError)
+TROUBLE = (*UPSTREAM_TROUBLE, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,10 @@ class Bounds:
 
 
 class RequestsAhead:
-    """Makes them. Mutable state: how many are under way, what was foreseen, which mounts failed, who waits."""
+    """Makes them. Mutable state: how many are under way, what was foreseen, which hosts failed, who waits.
+
+    A host is that of an index: several mounts may stand for one.
+    """
 
     def __init__(self, indexes: PythonIndexes, observer: Observer, clock: Clock, bounds: Bounds) -> None:
         self._indexes = indexes
@@ -55,9 +58,9 @@ class RequestsAhead:
         for_files = bounds.requests // 2
         self._slots, self._file_slots = asyncio.Semaphore(bounds.requests - for_files), asyncio.Semaphore(for_files)
         self._predictions = Predictions(observer)
-        self._failing: Backoff[str] = Backoff(_FIRST, _LONGEST, _MOUNTS)
-        self._under_way: collections.Counter[str] = collections.Counter()  # by mount
-        self._quiet: Bounded[str, float] = Bounded(_MOUNTS)  # when the last one of a mount ended, in monotonic seconds
+        self._failing: Backoff[str] = Backoff(_FIRST, _LONGEST, _HOSTS)
+        self._under_way: collections.Counter[str] = collections.Counter()  # by host
+        self._quiet: Bounded[str, float] = Bounded(_HOSTS)  # when the last one of a host ended, in monotonic seconds
         self._something_ended = asyncio.Event()
         self._waiting: collections.Counter[str] = collections.Counter()  # questions of clients without answer yet
 
@@ -82,50 +85,56 @@ class RequestsAhead:
 
     def concerns(self, mount: str) -> bool:
         """Whether anything is asked ahead of clients there now, or was a moment ago."""
-        return mount in self._under_way or self._clock.monotonic() < self._quiet.get(mount, -inf) + _MOMENT
+        host = self._indexes.outlook.host(mount)
+        return host in self._under_way or self._clock.monotonic() < self._quiet.get(host, -inf) + _MOMENT
+
+    def failed(self, mount: str, error: Exception) -> None:
+        """A client's own request failed there: ask for nothing ahead of clients for a while, or as long as it says."""
+        wait = _wait(error)
+        host, now = self._indexes.outlook.host(mount), self._clock.monotonic()
+        self._failing.failed(host, now, at_least=wait, at_most=max(_FIRST, wait))
 
     async def step_back(self, mount: str) -> None:
-        """Ask for nothing more ahead of clients there for a while, and wait, not for long, for what is under way."""
-        self._failing.failed(mount, self._clock.monotonic())
+        """Wait, not for long, for what is under way ahead of clients there."""
+        host = self._indexes.outlook.host(mount)
         with suppress(TimeoutError):
             async with asyncio.timeout(_STEP_BACK):
-                while mount in self._under_way:
+                while host in self._under_way:
                     self._something_ended.clear()
                     await self._something_ended.wait()
 
-    def _ended(self, mount: str) -> None:
-        self._under_way[mount] -= 1
-        if not self._under_way[mount]:
-            del self._under_way[mount]
-            self._quiet[mount] = self._clock.monotonic()
+    def _ended(self, host: str) -> None:
+        self._under_way[host] -= 1
+        if not self._under_way[host]:
+            del self._under_way[host]
+            self._quiet[host] = self._clock.monotonic()
         self._something_ended.set()
 
     async def ask(self, client: str, install: Install, target: Target, kind: Kind) -> Representation | None:
         """Ask as the client would, when it is its turn. None if that would be too much, or nothing came of it."""
         async with self._file_slots if kind is Kind.FILE else self._slots:
-            now = self._clock.monotonic()
-            if self._failing.active(target.mount, now) or not self._predictions.may(client, now):
+            now, host = self._clock.monotonic(), self._indexes.outlook.host(target.mount)
+            if self._failing.active(host, now) or not self._predictions.may(client, now):
                 return None
             if kind is not Kind.FILE and self.hurries(client):
                 return None
             prediction = self._predictions.begin(target, kind, client, now)
             size: int | None = None
-            self._under_way[target.mount] += 1
+            self._under_way[host] += 1
             try:
                 answer, size = await self._answered(install, target, kind)
                 now = self._clock.monotonic()
                 if answer is not None and not self._kept(target, answer):
-                    self._failing.failed(target.mount, now)
-                elif size is not None and not self._failing.active(target.mount, now):
-                    self._failing.succeeded(target.mount)  # the next failure is a first one
+                    self._failing.failed(host, now)
+                elif size is not None and not self._failing.active(host, now):
+                    self._failing.succeeded(host)  # the next failure is a first one
             except TROUBLE as error:
-                wait = error.retry_after if isinstance(error, UpstreamThrottled) else None
-                self._failing.failed(target.mount, self._clock.monotonic(), at_least=float(wait or 0))
+                self._failing.failed(host, self._clock.monotonic(), at_least=_wait(error))
                 return None
             except PullthroughError:
                 return None
             finally:
-                self._ended(target.mount)
+                self._ended(host)
                 if prediction is not None:
                     self._predictions.ended(prediction, size)
             return answer
@@ -165,3 +174,8 @@ class RequestsAhead:
         if answer.outcome is Outcome.REVALIDATED:
             return 0
         return self._indexes.outlook.page_size(target) if answer.kind is Kind.PAGE else answer.size
+
+
+def _wait(error: Exception) -> float:
+    """Seconds for which an upstream asks to be left alone."""
+    return float((isinstance(error, UpstreamThrottled) and error.retry_after) or 0)

@@ -45,14 +45,14 @@ class Foresight:
         """Answer a query, as `PythonIndexes.answer`. Raises what that raises.
 
         An upstream may allow few requests at once. Where a client's fails while others go ahead of it, these stop, and
-        it is made again: no client has an error that it would not have had alone.
+        it is made again: no client has an error that it would not have had alone. Where none do, none will for a while.
         """
         client = query.client.name
         with self._ahead.question(client):
             try:
                 answer = await self._indexes.answer(query)
-            except TROUBLE:
-                if not await self._stepped_back(query.target):
+            except TROUBLE as error:
+                if not await self._stepped_back(query.target, error):
                     raise
                 answer = await self._indexes.answer(query)
         if isinstance(answer, Representation):
@@ -72,14 +72,15 @@ class Foresight:
         await self._background.close()
         await self._resolution.close()
 
-    async def _stepped_back(self, target: Target) -> bool:
+    async def _stepped_back(self, target: Target, error: Exception) -> bool:
         """Whether others went ahead of a client, which failed there, and do so no more."""
         try:
             mount = self._outlook.first(target).mount
+            going = self._ahead.concerns(mount)
+            self._ahead.failed(mount, error)
         except Exception:  # noqa: BLE001 likewise
             _log.exception("look-ahead failed unexpectedly")
             return False
-        going = self._ahead.concerns(mount)
         if going:
             await self._ahead.step_back(mount)
         return going

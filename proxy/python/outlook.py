@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from proxy.address_text import authority
 from proxy.cache.downloads import Downloads
 from proxy.errors import PullthroughError
 from proxy.model import Group, Site, Target
@@ -52,6 +53,7 @@ class Outlook:
         self._catalog = catalog
         self._metadata = metadata
         self._downloads = downloads
+        self._hosts = {mount: authority(site.base) for mount, site in sites.items()}
 
     def project(self, page: Target) -> str | None:
         """The project whose page is at `page`; None for a page of another kind."""
@@ -72,6 +74,10 @@ class Outlook:
         project = addresses.project_of_folder(page)
         member = members_for(group, project)[0]
         return Target(member.mount, None, f"{member.index}{project}/")
+
+    def host(self, mount: str) -> str:
+        """The host of an index: what it allows and refuses, it does so for all mounts that stand for it."""
+        return self._hosts[mount]
 
     def page_size(self, page: Target) -> int:
         """Bytes of the stored page; 0 if there is none."""

@@ -456,6 +456,24 @@ async def test_upstream_that_gives_few_requests_at_once(
     assert origin.refused > 0
 
 
+async def test_upstream_that_throttles_a_client(
+    make_clocked: MakeProxy, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """It is not asked ahead of clients for as long as it says, by whatever mount, though nothing was on its way."""
+    publish(origin, *CHAIN, wheel("x"))
+    origin.misbehave(page("x"), faults.status(429, retry_after="60"))
+    running = await make_clocked(origin.url, upstreams=[{"mount": "twin", "url": origin.url}])
+    assert 503 == (await Pip(http, running, "twin").get(page("x"))).status
+    pip = Pip(http, running)
+    clock.advance(59.0)
+    await pip.resolve(CHAIN[0])
+    await settled(origin)
+    assert 0 == origin.count(page("b"))
+    clock.advance(2.0)
+    await pip.resolve(CHAIN[1])
+    await origin.until(lambda: bool(origin.count(page("d"))))
+
+
 async def test_upstream_that_lets_nothing_be_stored(
     make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession
 ) -> None:

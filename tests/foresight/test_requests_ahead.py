@@ -10,7 +10,14 @@ import pytest
 from msgspec import structs
 
 from proxy.cache.representation import Representation
-from proxy.errors import NotFound, PullthroughError, UpstreamBroken, UpstreamThrottled, UpstreamTimeout
+from proxy.errors import (
+    NotFound,
+    PullthroughError,
+    UpstreamBroken,
+    UpstreamThrottled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from proxy.events import Event, Foreseen
 from proxy.foresight.environments import of_agent
 from proxy.foresight.installs import Install
@@ -20,7 +27,7 @@ from proxy.python.routes import Elsewhere
 from tests.flows.asking import SteppedClock
 from tests.foresight.agents import agent
 
-PAGE, OTHER = Target("pypi", None, "simple/demo/"), Target("other", None, "simple/demo/")
+PAGE, TWIN, OTHER = (Target(mount, None, "simple/demo/") for mount in ("pypi", "twin", "other"))
 METADATA = Target("pypi", None, "demo-1-py3-none-any.whl.metadata")
 ANSWER = Representation(b"12345", Kind.METADATA, "pypi", "text/plain", "no-cache", None, Outcome.MISS, Source.UPSTREAM)
 
@@ -37,6 +44,9 @@ class Indexes:
     @property
     def outlook(self) -> Indexes:
         return self
+
+    def host(self, mount: str) -> str:
+        return "index.example" if mount in {"pypi", "twin"} else "other.example"
 
     def page_size(self, _: Target) -> int:
         return self.stored
@@ -92,13 +102,13 @@ async def test_ask__what_was_here_does_not_count() -> None:
 
 @pytest.mark.parametrize("error", [UpstreamThrottled("no"), UpstreamTimeout("no"), UpstreamBroken("no")])
 async def test_ask__upstream_in_trouble(error: PullthroughError) -> None:
-    """It gets none for a while; other upstreams do. What is said of one address says nothing of others."""
+    """It gets none for a while, by no mount; other upstreams do. What is said of one address says nothing of others."""
     world = World(NotFound("no"))
     assert await world.ask() is None
     world.indexes.answer_is = error
     assert await world.ask() is None
     world.indexes.answer_is = ANSWER
-    assert await world.ask() is None
+    assert [None, None] == [await world.ask(), await world.ask(TWIN, Kind.PAGE)]
     assert await world.ask(OTHER, Kind.PAGE) is ANSWER
     assert 3 == len(world.indexes.queries)
     world.clock.advance(61.0)
@@ -139,6 +149,20 @@ async def test_ask__as_long_as_upstream_says() -> None:
     assert await world.ask() is ANSWER
 
 
+@pytest.mark.parametrize(
+    ("error", "seconds"), [(UpstreamThrottled("no", retry_after=60), 60.0), (UpstreamUnreachable("no"), 10.0)]
+)
+async def test_failed(error: PullthroughError, seconds: float) -> None:
+    """What a client met counts for all mounts of its host: as long as upstream says, and never for longer."""
+    world = World(ANSWER)
+    for _ in range(4):
+        world.ahead.failed("twin", error)
+        world.clock.advance(seconds - 1.0)
+        assert (None, ANSWER) == (await world.ask(), await world.ask(OTHER, Kind.PAGE))
+        world.clock.advance(2.0)
+    assert await world.ask() is ANSWER
+
+
 async def test_ask__client_that_hurries() -> None:
     """One that asks for much at once gets no help with pages and metadata."""
     world = World(ANSWER)
@@ -172,7 +196,8 @@ async def test_step_back() -> None:
     assert not world.ahead.concerns("pypi")
     asking = asyncio.create_task(world.ask())
     await asyncio.sleep(0)
-    assert (True, False) == (world.ahead.concerns("pypi"), world.ahead.concerns("other"))
+    assert [True, True, False] == [world.ahead.concerns(mount) for mount in ("pypi", "twin", "other")]
+    world.ahead.failed("pypi", UpstreamBroken("no"))
     stepping = asyncio.create_task(world.ahead.step_back("pypi"))
     for _ in range(10):
         await asyncio.sleep(0)

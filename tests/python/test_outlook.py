@@ -56,6 +56,12 @@ def test_first(world: World) -> None:
     assert Target("second", None, "x/torch/") == found.first(Target("all", None, "simple/torch/"))
 
 
+def test_host(make: Make) -> None:
+    """Two mounts of one host are asked as one."""
+    found = outlook(make(*(Site(name, f"https://index.example:8443/{name}/", "", 600.0) for name in "ab")))
+    assert found.host("a") == found.host("b") == "index.example:8443"
+
+
 async def test_files(world: World) -> None:
     """Those of a page that was read; none of a page that is not here, or in quarantine."""
     found = outlook(world)
