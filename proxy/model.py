@@ -156,6 +156,7 @@ class Query(msgspec.Struct, Generic[T_co], frozen=True):
     authorization: str | None = None  # RFC 9110 §11.6.2
     client: Client = msgspec.field(default_factory=Client)
     ahead: bool = False  # no client waits for the answer
+    contended: bool = False  # requests ahead of clients are under way there: upstream's failure may be for that
     base: str = ""  # by which the client surely reaches this cache: scheme, host and port, without a slash
 
     def __repr__(self) -> str:
@@ -224,6 +225,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
 
     `kind`: where requests queue, pages come before files; a host may fail at one and not at the other.
     `bulk`: a further connection for a large file, or work ahead of a client: if it is refused, no client fails.
+    `contended`: work ahead is under way there: a failure may be for that, and says nothing of the host.
     `own`: redirects to hosts whose pages do not count as the site's own are not followed.
     """
 
@@ -233,6 +235,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     kind: Kind = Kind.FILE
     bulk: bool = False
     own: bool = False
+    contended: bool = False
 
 
 class Validator(msgspec.Struct, frozen=True):

@@ -22,9 +22,10 @@ from proxy.cache import freshness
 from proxy.cache.bodies import Bodies
 from proxy.cache.freshness import NEGATIVE, Patience
 from proxy.cache.revalidation import conditional
-from proxy.cache.single_flight import SingleFlight
+from proxy.cache.single_flight import FlightTask, SingleFlight
 from proxy.cache.workers import Workers
 from proxy.errors import (
+    TROUBLE,
     BlobDamaged,
     NotAllowed,
     NotFound,
@@ -50,6 +51,8 @@ class WantedDocument(msgspec.Struct, frozen=True):
     `check` raises an UpstreamError for a body that is not the document: it never replaces a stored copy.
     `arrived` is called when a new body has arrived. `received` makes of one, by its media type, what is stored.
     `raw`: it may be any file, also a packed one; else it is text, which upstream may send in a content coding.
+    `ahead`: no client waits for it. `contended`: while others are fetched ahead there. What upstream does then decides
+    nothing for those who ask later, and its failure is raised even if there is a copy: the caller asks once more.
     """
 
     key: str
@@ -62,6 +65,8 @@ class WantedDocument(msgspec.Struct, frozen=True):
     received: Callable[[str, bytes], Awaitable[bytes]] | None = None
     raw: bool = False
     anew: bool = False
+    ahead: bool = False
+    contended: bool = False
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -102,7 +107,10 @@ class _Refreshed:
 
 
 class Documents:
-    """Stores documents. Mutable state: the requests under way, and the addresses known as not found."""
+    """Stores documents.
+
+    Mutable state: the requests under way, which of them nobody waited for when they began, and what is not found.
+    """
 
     def __init__(self, store: Store, upstream: Upstream, clock: Clock, bodies: Bodies, patience: Patience) -> None:
         self._store = store
@@ -111,6 +119,7 @@ class Documents:
         self._bodies = bodies
         self._patience = patience
         self._flights: SingleFlight[_Refreshed] = SingleFlight()
+        self._ahead: set[FlightTask[_Refreshed]] = set()
         self._reading = Workers("reading", 2)  # and hashing
         self._negative: Bounded[str, tuple[float, NotFound]] = Bounded(_NEGATIVES)
 
@@ -118,6 +127,8 @@ class Documents:
         """The document, from the store or from upstream.
 
         `hurry`: seconds to wait for upstream. By default `Patience` says it for a stored copy; else there is no limit.
+        Nor is there ahead of clients; but where they would not wait for a stored copy, or upstream is down, it is not
+        asked.
 
         Raises NotFound, which says that upstream has no such document any more; Withheld, TooLarge, or another
         UpstreamError when there is no copy to fall back on.
@@ -128,21 +139,22 @@ class Documents:
             fresh = freshness.is_fresh(entry, self._clock.now(), life, revalidate=wanted.revalidate)
             if fresh or self._upstream.offline:
                 return self._document(wanted, entry, None, Outcome.HIT, fetched=False)
+            if hurry is None and self._is_left_alone(wanted):
+                return self._stale(wanted, entry, UpstreamUnreachable.__name__)
+        elif wanted.ahead and self._upstream.down(wanted.url):
+            raise UpstreamUnreachable("Upstream failed a moment ago; nothing is asked of it ahead of clients.")
         try:
-            if entry is not None and hurry is None and self._is_left_alone(wanted):
-                raise UpstreamUnreachable("Upstream is down, or wants to be left alone; it is asked again soon.")
             self._refuse_known_missing(wanted)
-            usual = None if entry is None else self._patience.seconds(wanted.url)
+            usual = None if entry is None or wanted.ahead else self._patience.seconds(wanted.url)
             return await self._refreshed(wanted, entry, usual if hurry is None else hurry)
         except (TimeoutError, NotAllowed, UpstreamError, Withheld) as error:
             if isinstance(error, TimeoutError):
                 self._patience.ran_out(wanted.url)
                 if entry is None:
                     raise UpstreamTimeout("Upstream's page did not come in time.") from error
-            if entry is None:
+            if entry is None or ((wanted.ahead or wanted.contended) and isinstance(error, TROUBLE)):
                 raise
-            _log.warning("stale copy served", extra={"upstream": wanted.site.mount, "reason": type(error).__name__})
-            return self._document(wanted, entry, None, Outcome.STALE, fetched=False)
+            return self._stale(wanted, entry, type(error).__name__)
 
     def reaches(self, document: Document) -> bool:
         """Whether the host of a document can be reached, as far as is known."""
@@ -178,7 +190,12 @@ class Documents:
         return entry if entry is not None and site.owns(entry.url) else None
 
     def _is_left_alone(self, wanted: WantedDocument) -> bool:
-        """Whether the host is within its back-off, and the caller does not insist on its word."""
+        """Whether the host is within its back-off, and the caller does not insist on its word.
+
+        Ahead of clients, whether none of them would wait for it.
+        """
+        if wanted.ahead:
+            return not self._patience.seconds(wanted.url)
         return not (wanted.revalidate or wanted.anew) and self._upstream.down(wanted.url)
 
     def _refuse_known_missing(self, wanted: WantedDocument) -> None:
@@ -192,8 +209,16 @@ class Documents:
 
     async def _refreshed(self, wanted: WantedDocument, before: Entry | None, patience: float | None) -> Document:
         """What upstream says, for one of the callers that wait. Raises TimeoutError after `patience` seconds."""
-        task, began = self._flights.join(wanted.key, lambda: self._refresh(wanted, before))
-        fresh = await self._flights.result(task, patience)
+        task, began = self._joined(wanted, before)
+        ahead = task in self._ahead
+        try:
+            fresh = await self._flights.result(task, patience)
+        except TROUBLE:
+            if wanted.ahead or not ahead:
+                raise
+            # It was tried once, behind all others, and may have failed for that.
+            task, began = self._joined(wanted, before)
+            fresh = await self._flights.result(task, patience)
         if fresh.confirmed:
             return self._document(wanted, fresh.entry, None, Outcome.REVALIDATED, fetched=False)
         if before is not None and before.digest == fresh.entry.digest:
@@ -201,6 +226,18 @@ class Documents:
         else:
             outcome = Outcome.MISS if began else Outcome.SHARED
         return self._document(wanted, fresh.entry, fresh.body, outcome, fetched=began)
+
+    def _joined(self, wanted: WantedDocument, before: Entry | None) -> tuple[FlightTask[_Refreshed], bool]:
+        task, began = self._flights.join(wanted.key, lambda: self._refresh(wanted, before))
+        if began and wanted.ahead:
+            self._ahead.add(task)
+            task.add_done_callback(self._ahead.discard)
+        return task, began
+
+    def _stale(self, wanted: WantedDocument, entry: Entry, reason: str) -> Document:
+        if not wanted.ahead:
+            _log.warning("stale copy served", extra={"upstream": wanted.site.mount, "reason": reason})
+        return self._document(wanted, entry, None, Outcome.STALE, fetched=False)
 
     def _document(
         self, wanted: WantedDocument, entry: Entry, body: bytes | None, outcome: Outcome, *, fetched: bool
@@ -230,29 +267,42 @@ class Documents:
             # RFC 9110 §8.8.2.2: it may have changed twice in that second.
             conditions.pop("If-Modified-Since", None)
         since = self._clock.monotonic()
+        request = UpstreamRequest(
+            wanted.url,
+            wanted.site,
+            headers,
+            Kind.PAGE,
+            bulk=wanted.ahead,
+            own=wanted.site.own is not None,
+            contended=wanted.contended,
+        )
         try:
-            request = UpstreamRequest(wanted.url, wanted.site, headers, Kind.PAGE, own=wanted.site.own is not None)
             async with conditional(self._upstream, request, conditions) as reply:
                 now = self._clock.now()
                 if reply.status == HTTPStatus.NOT_MODIFIED and entry is not None:
-                    self._patience.answered(wanted.url, since)
+                    self._answered(wanted, since)
                     renewed = structs.replace(entry, checked=now)
                     await self._store.save(renewed)
                     return _Refreshed(renewed, confirmed=True)
                 if reply.status != HTTPStatus.OK:
                     raise UpstreamBroken("Upstream gave part of a document, or nothing, where the whole was asked.")
                 async with self._bodies.whole(reply, wanted.url, text=not wanted.raw) as body:
-                    self._patience.answered(wanted.url, since)
+                    self._answered(wanted, since)
                     fresh = await self._replace(wanted, reply, body, now)
                 if wanted.arrived is not None:
                     wanted.arrived()
                 return fresh
         except NotFound as error:
-            self._patience.answered(wanted.url, since)
+            self._answered(wanted, since)
             if len(wanted.key) <= _SHORT:
                 until = self._clock.monotonic() + min(NEGATIVE, wanted.site.ttl)
                 self._negative[wanted.key] = (until, error.again())
             raise
+
+    def _answered(self, wanted: WantedDocument, since: float) -> None:
+        """Upstream answered a request of `since`. How soon, beside others ahead of clients, says nothing of later."""
+        if not (wanted.ahead or wanted.contended):
+            self._patience.answered(wanted.url, since)
 
     async def _replace(self, wanted: WantedDocument, reply: Reply, body: bytes, now: float) -> _Refreshed:
         content_type = reply.headers.get("content-type", "")

@@ -83,6 +83,13 @@ class RequestsAhead:
         """A client asked for something by itself. Whether that was asked for ahead of it."""
         return self._predictions.asked(target, self._clock.monotonic())
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing was asked ahead of clients anywhere, now or a moment ago."""
+        if self._under_way:
+            return False
+        return not self._quiet or self._clock.monotonic() >= next(reversed(self._quiet.values())) + _MOMENT
+
     def concerns(self, mount: str) -> bool:
         """Whether anything is asked ahead of clients there now, or was a moment ago."""
         host = self._indexes.outlook.host(mount)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 
+from msgspec import structs
+
 from proxy.cache.flight import Flight
 from proxy.cache.representation import Representation
 from proxy.foresight.background import Background
@@ -45,14 +47,16 @@ class Foresight:
         """Answer a query, as `PythonIndexes.answer`. Raises what that raises.
 
         An upstream may allow few requests at once. Where a client's fails while others go ahead of it, these stop, and
-        it is made again: no client has an error that it would not have had alone. Where none do, none will for a while.
+        it is made again: no client has an error, or an old page, that it would not have had alone. Where none do, none
+        will for a while.
         """
         client = query.client.name
         with self._ahead.question(client):
+            contended = self._contended(query.target)
             try:
-                answer = await self._indexes.answer(query)
+                answer = await self._indexes.answer(structs.replace(query, contended=True) if contended else query)
             except TROUBLE as error:
-                if not await self._stepped_back(query.target, error):
+                if not (await self._stepped_back(query.target, error) or contended):
                     raise
                 answer = await self._indexes.answer(query)
         if isinstance(answer, Representation):
@@ -71,6 +75,14 @@ class Foresight:
         """Break off what no client waits for."""
         await self._background.close()
         await self._resolution.close()
+
+    def _contended(self, target: Target) -> bool:
+        """Whether others go ahead of a client there."""
+        try:
+            return not self._ahead.idle and self._ahead.concerns(self._outlook.first(target).mount)
+        except Exception:  # noqa: BLE001 likewise
+            _log.exception("look-ahead failed unexpectedly")
+            return False
 
     async def _stepped_back(self, target: Target, error: Exception) -> bool:
         """Whether others went ahead of a client, which failed there, and do so no more."""

@@ -66,8 +66,15 @@ class PageCache:
         self._moves = Moves()
         self._folders: dict[str, Bounded[str, None]] = {}  # by mount
 
-    async def get(
-        self, address: PageAddress, *, revalidate: bool = False, anew: bool = False, limit: WaitLimit | None = None
+    async def get(  # noqa: PLR0913 how it is asked for
+        self,
+        address: PageAddress,
+        *,
+        revalidate: bool = False,
+        anew: bool = False,
+        limit: WaitLimit | None = None,
+        ahead: bool = False,
+        contended: bool = False,
     ) -> Document:
         """The page. Raises what `Documents.get` raises. `anew`: upstream sends all of it, even if a copy is fresh."""
         key = address.key
@@ -81,6 +88,8 @@ class PageCache:
             partial(self._arrived, key),
             received=partial(self._received, address) if address.site.parent else None,
             anew=anew,
+            ahead=ahead,
+            contended=contended,
         )
         if anew:
             await self._forget_validator(key)

@@ -73,7 +73,7 @@ class Pages:
             return normal
         except (UpstreamError, NotAllowed):
             usual = PageAddress(site, route.project, f"{addresses.parent_of(target)}{route.project}/")
-            if normal is None or self._cache.stored(usual) is None:
+            if normal is None or query.contended or self._cache.stored(usual) is None:
                 raise
             return normal
         stored = self._cache.stored(PageAddress(site, route.project, target.path))
@@ -86,7 +86,7 @@ class Pages:
         form = negotiation.choose(query.accept, query.format)
         coding = accepted(query.accept_encoding)
         address = PageAddress(site, project, target.path)
-        document, supplement = await self._got(address, no_cache=query.no_cache)
+        document, supplement = await self._got(address, query)
         entry, stands = document.entry, self._cache.stands
         offers, version = self._offers, self._offers.version
         base = query.base if form is Format.JSON else ""
@@ -138,10 +138,12 @@ class Pages:
                 return structs.replace(shown, fresh_until=0.0) if number else shown
         raise NotFound("No index of this group has such a project.")
 
-    async def _got(self, address: PageAddress, *, no_cache: bool) -> tuple[Document, Supplement]:
+    async def _got(self, address: PageAddress, query: Query[Target]) -> tuple[Document, Supplement]:
         """The page, and what is known here of it. If the index has it no more: what is left of it here."""
         try:
-            document = await self._cache.get(address, revalidate=no_cache)
+            document = await self._cache.get(
+                address, revalidate=query.no_cache, ahead=query.ahead, contended=query.contended
+            )
         except NotFound:
             stored = self._cache.stored(address)
             left = await self._supplements.withdrawn(address, stored) if stored is not None else None

@@ -287,8 +287,8 @@ class AiohttpUpstream:
             self._health.answered(host, Aspect.of(request), self._clock.monotonic())
 
     def _failed(self, request: UpstreamRequest, failed: Failed) -> None:
-        """Note whose failure it was. The refusal of bulk says nothing: the host may allow one connection at a time."""
-        if failed.host is None or request.bulk:
+        """Note whose failure it was. That of bulk, or beside it, says nothing: the host may allow one at a time."""
+        if failed.host is None or request.bulk or request.contended:
             return
         now, aspect = self._clock.monotonic(), Aspect.of(request)
         self._health.failed(failed.host, Aspect.CONNECTION if failed.no_connection else aspect, now, failed.wait)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import threading
@@ -10,6 +11,7 @@ import threading
 import pytest
 from msgspec import structs
 
+from proxy.cache import freshness
 from proxy.cache.documents import Documents, WantedDocument
 from proxy.errors import (
     BlobDamaged,
@@ -23,7 +25,7 @@ from proxy.errors import (
     UpstreamUnreachable,
     Withheld,
 )
-from proxy.model import Entry, Outcome
+from proxy.model import Entry, Outcome, UpstreamRequest
 from tests.cache.conftest import SITE, HandClock, documents_of
 from tests.memory_store import MemoryStore
 from tests.memory_upstream import Gate, MemoryUpstream, Scripted
@@ -132,8 +134,8 @@ async def test_get__left_alone(documents: Documents, upstream: MemoryUpstream, c
     for expected in (2, 3):
         assert Outcome.STALE is (await documents.get(file())).outcome
         upstream.down_urls.add(URL)
-        for _ in range(20):
-            document = await documents.get(file())
+        for number in range(20):
+            document = await documents.get(structs.replace(file(), contended=number % 2 == 0))
             assert (Outcome.STALE, PAGE) == (document.outcome, await document.read())
             await asyncio.sleep(0)
         assert expected == upstream.count(URL)
@@ -195,6 +197,112 @@ async def test_get__in_no_hurry(documents: Documents, upstream: MemoryUpstream, 
     documents._patience.ran_out(URL)
     clock.advance(SITE.ttl + 1)
     assert b"new" == await (await documents.get(file(), 60)).read()
+
+
+AHEAD, BESIDE = structs.replace(file(), ahead=True), structs.replace(file(), contended=True)
+
+
+async def test_get__ahead(
+    documents: Documents, upstream: MemoryUpstream, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for upstream for as long as that takes, behind others, where a client would have the stored copy."""
+    monkeypatch.setattr(freshness, "_SECONDS", 0.001)
+    gate, other = Gate(), structs.replace(file(), key="other", url=f"{URL}other/")
+    upstream.on(other.url, Scripted(PAGE, headers=TAGGED), Scripted(PAGE, headers=TAGGED, gate=gate))
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(b"new", gate=gate))
+    for each in (file(), other):
+        await documents.get(each)
+    clock.advance(SITE.ttl + 1)
+    asking = asyncio.create_task(documents.get(AHEAD))
+    await gate.reached.wait()
+    assert Outcome.STALE is (await documents.get(other)).outcome
+    assert not asking.done()
+    gate.open()
+    assert b"new" == await (await asking).read()
+    assert [False, False, True, False] == [request.bulk for request in upstream.asks]
+    await documents.close()
+
+
+@pytest.mark.parametrize("down", [True, False])
+async def test_get__ahead_where_clients_do_not_wait(
+    documents: Documents, upstream: MemoryUpstream, clock: HandClock, down: bool
+) -> None:
+    """A host that clients waited for in vain is asked for nothing that is stored; one that is down, for nothing."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED))
+    await documents.get(file())
+    clock.advance(SITE.ttl + 1)
+    if down:
+        upstream.down_urls.add(URL)
+    else:
+        documents._patience.ran_out(URL)
+    assert Outcome.STALE is (await documents.get(AHEAD)).outcome
+    assert 1 == upstream.count(URL)
+    other = structs.replace(AHEAD, key="other")
+    with pytest.raises(UpstreamUnreachable) if down else contextlib.nullcontext():
+        await documents.get(other)
+    assert (1 if down else 2) == upstream.count(URL)
+
+
+@pytest.mark.parametrize("wanted", [AHEAD, BESIDE])
+async def test_get__failure_ahead_or_beside(
+    documents: Documents, upstream: MemoryUpstream, clock: HandClock, wanted: WantedDocument
+) -> None:
+    """It is raised, since it may be for what else is asked there; what says that a page is gone is as ever."""
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), Scripted(error=UpstreamThrottled("no", 60)), Scripted(status=403))
+    await documents.get(file())
+    clock.advance(SITE.ttl + 1)
+    with pytest.raises(UpstreamThrottled):
+        await documents.get(wanted)
+    assert Outcome.STALE is (await documents.get(wanted)).outcome
+    assert wanted.contended == upstream.asks[-1].contended
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_get__joins_what_fails_ahead(
+    documents: Documents, upstream: MemoryUpstream, clock: HandClock, stored: bool
+) -> None:
+    """A client that came to wait for it has a request of its own then."""
+    gate = Gate()
+    refused, fine = Scripted(error=UpstreamThrottled("no", 60), gate=gate), Scripted(b"new", headers=TAGGED)
+    if stored:
+        upstream.on(URL, Scripted(PAGE, headers=TAGGED))
+        await documents.get(file())
+        clock.advance(SITE.ttl + 1)
+    upstream.on(URL, refused, fine)
+    ahead = [asyncio.create_task(documents.get(AHEAD)) for _ in range(2)]
+    await gate.reached.wait()
+    clients = [asyncio.create_task(documents.get(file())) for _ in range(3)]
+    await asyncio.sleep(0)
+    gate.open()
+    assert [b"new"] * 3 == [await (await client).read() for client in clients]
+    for task in ahead:
+        with pytest.raises(UpstreamThrottled):
+            await task
+    assert [True, False] == [request.bulk for request in upstream.asks[-2:]]
+
+
+@pytest.mark.parametrize(("wanted", "lost"), [(file(), True), (AHEAD, False), (BESIDE, False)])
+@pytest.mark.parametrize("answer", [Scripted(PAGE, headers=TAGGED), Scripted(status=304), Scripted(status=404)])
+async def test_get__slow_ahead_or_beside(
+    documents: Documents,
+    upstream: MemoryUpstream,
+    clock: HandClock,
+    wanted: WantedDocument,
+    lost: bool,
+    answer: Scripted,
+) -> None:
+    """How long upstream takes for many requests at once says nothing to those who ask later."""
+
+    def slowly(_: UpstreamRequest) -> Scripted:
+        clock.advance(2.0)
+        return answer
+
+    upstream.on(URL, Scripted(PAGE, headers=TAGGED), slowly)
+    await documents.get(file())
+    clock.advance(SITE.ttl + 1)
+    with contextlib.suppress(NotFound):
+        await documents.get(wanted)
+    assert lost == documents.lost(file())
 
 
 async def test_get__missing_under_a_long_address(documents: Documents, upstream: MemoryUpstream) -> None:

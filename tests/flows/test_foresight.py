@@ -6,6 +6,7 @@ The client asks as pip does: a page, the metadata of one wheel, the next page; t
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -454,6 +455,63 @@ async def test_upstream_that_gives_few_requests_at_once(
     for package in packages:
         assert 200 == (await pip.get(file(package))).status
     assert origin.refused > 0
+
+
+@pytest.mark.parametrize("fault", [faults.status(429, retry_after="2"), faults.status(503)])
+async def test_upstream_that_gives_few_requests_at_once__pages_of_yesterday(
+    make_clocked: MakeProxy, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession, fault: faults.Fault
+) -> None:
+    """What goes ahead of a client does not leave it with the old page of a project that has a new release."""
+    gate = Gate()
+    names = [f"p{number}" for number in range(20)]
+    old, new = ([wheel(name, version) for name in names] for version in ("1.0", "2.0"))
+    a = wheel("a", requires=tuple(names))
+    publish(origin, *old)
+    pip = Pip(http, await make_clocked(origin.url))
+    for package in old:
+        assert 200 == (await pip.get(page(package.project))).status
+    clock.advance(601.0)
+    publish(origin, a, *old, *new)
+    origin.forget()
+    for name in names:
+        origin.misbehave(page(name), faults.hold_head(gate), times=1)
+    origin.limit = Limit(2, fault)
+    await pip.resolve(a)
+    await origin.until(lambda: origin.refused > 0)
+    last = new[-1]
+    asking = asyncio.create_task(pip.get(page(last.project)))
+    await origin.until(lambda: bool(origin.count(page(last.project))))
+    gate.open()
+    for package, got in ((last, await asking), *[(one, await pip.get(page(one.project))) for one in new]):
+        found = package.filename.encode() in gzip.decompress(got.body)
+        assert (package.project, True) == (package.project, found)
+
+
+async def test_upstream_that_hangs__pages_of_yesterday(
+    make_clocked: MakeProxy, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """No more of them are asked for at once than of others; what a client asks for by itself is asked for at once."""
+    gate = Gate()
+    names = [f"p{number}" for number in range(50)]
+    a = wheel("a", requires=tuple(names))
+    publish(origin, *map(wheel, names))
+    running = await make_clocked(origin.url)
+    pip = Pip(http, running)
+    for name in names:
+        assert 200 == (await pip.get(page(name))).status
+    clock.advance(601.0)
+    origin.forget()
+    publish(origin, a)
+    for name in names[:-1]:
+        origin.misbehave(page(name), faults.hold_head(gate))
+    await pip.resolve(a)
+    await origin.until(lambda: sum(map(origin.count, map(page, names))) == 8)
+    assert "revalidated" == (await pip.get(page(names[-1]))).headers["x-cache"]
+    assert "stale" == (await pip.get(page(names[-2]))).headers["x-cache"]  # it was waited for meanwhile
+    await settled(origin)
+    assert 10 == sum(map(origin.count, map(page, names)))
+    await running.close()
+    gate.open()
 
 
 async def test_upstream_that_throttles_a_client(

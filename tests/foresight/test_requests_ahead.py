@@ -9,6 +9,8 @@ from typing import Any, cast
 import pytest
 from msgspec import structs
 
+from proxy.cache import freshness
+from proxy.cache.documents import Documents, WantedDocument
 from proxy.cache.representation import Representation
 from proxy.errors import (
     NotFound,
@@ -24,8 +26,12 @@ from proxy.foresight.installs import Install
 from proxy.foresight.requests_ahead import Bounds, RequestsAhead
 from proxy.model import Kind, Outcome, Query, Source, Target
 from proxy.python.routes import Elsewhere
+from tests.cache.conftest import SITE, HandClock, documents_of
 from tests.flows.asking import SteppedClock
 from tests.foresight.agents import agent
+from tests.memory_store import MemoryStore
+from tests.memory_upstream import Gate, MemoryUpstream
+from tests.memory_upstream import Scripted as Upstreams
 
 PAGE, TWIN, OTHER = (Target(mount, None, "simple/demo/") for mount in ("pypi", "twin", "other"))
 METADATA = Target("pypi", None, "demo-1-py3-none-any.whl.metadata")
@@ -189,14 +195,62 @@ async def test_ask__at_once() -> None:
     assert [True] * 20 == [answer is ANSWER for answer in await asyncio.gather(*asking)]
 
 
+class StoredPages(Indexes):
+    """A service of pages that all are stored."""
+
+    def __init__(self, documents: Documents) -> None:
+        super().__init__(ANSWER)
+        self._documents = documents
+
+    async def answer(self, query: Query[Target]) -> Any:
+        name = query.target.path
+        document = await self._documents.get(WantedDocument(name, stored_url(name), SITE, "", ahead=query.ahead))
+        return structs.replace(ANSWER, kind=Kind.PAGE, outcome=document.outcome)
+
+
+def stored_url(name: str) -> str:
+    """Where upstream has a page."""
+    return f"https://index.example/simple/{name}/"
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends"),
+    [(Upstreams(b"page", gate=Gate()), False), (Upstreams(error=UpstreamThrottled("no", 60)), True)],
+)
+async def test_ask__expired_pages(answer: Upstreams, ends: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a hundred pages of yesterday as many are asked for at once as may be, and none after the first refusal."""
+    monkeypatch.setattr(freshness, "_SECONDS", 0.001)  # that a client would wait
+    clock, upstream, names = HandClock(), MemoryUpstream(), [f"p{number}" for number in range(100)]
+    documents = documents_of(MemoryStore(), upstream, clock)
+    for name in names:
+        upstream.on(stored_url(name), Upstreams(b"page", headers={"ETag": '"1"'}), answer)
+        await documents.get(WantedDocument(name, stored_url(name), SITE, ""))
+    clock.advance(SITE.ttl + 1)
+    world = World(ANSWER)
+    ahead = RequestsAhead(cast("Any", StoredPages(documents)), world.events.append, clock, Bounds())
+    upstream.asks.clear()
+    asking = [
+        asyncio.create_task(ahead.ask("a", world.install, Target("pypi", None, name), Kind.PAGE)) for name in names
+    ]
+    done, _ = await asyncio.wait(asking, timeout=None if ends else 0.1)
+    assert (8, 100 if ends else 0) == (len(upstream.asks), len(done))
+    assert {True} == {request.bulk for request in upstream.asks}
+    assert documents._patience.seconds(stored_url("p0")) > 0
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    await documents.close()
+
+
 async def test_step_back() -> None:
     """Whoever waits for it goes on when nothing is under way there any more, and nothing more is asked for a while."""
     gate = asyncio.Event()
     world = World(ANSWER, gate)
-    assert not world.ahead.concerns("pypi")
+    assert (True, False) == (world.ahead.idle, world.ahead.concerns("pypi"))
     asking = asyncio.create_task(world.ask())
     await asyncio.sleep(0)
     assert [True, True, False] == [world.ahead.concerns(mount) for mount in ("pypi", "twin", "other")]
+    assert not world.ahead.idle
     world.ahead.failed("pypi", UpstreamBroken("no"))
     stepping = asyncio.create_task(world.ahead.step_back("pypi"))
     for _ in range(10):
@@ -207,9 +261,9 @@ async def test_step_back() -> None:
     await stepping
     assert (await asking, 1) == (ANSWER, len(world.indexes.queries))
     assert await world.ask(PAGE, Kind.PAGE) is None  # whatever came of what was under way
-    assert world.ahead.concerns("pypi")
+    assert (False, True) == (world.ahead.idle, world.ahead.concerns("pypi"))
     world.clock.advance(1.5)
-    assert not world.ahead.concerns("pypi")
+    assert (True, False) == (world.ahead.idle, world.ahead.concerns("pypi"))
 
 
 async def test_foresaw() -> None:

@@ -15,7 +15,7 @@ from proxy.cache.freshness import Patience
 from proxy.cache.lanes import Lanes
 from proxy.cache.representation import LASTING, Representation
 from proxy.cache.revalidation import Revalidator
-from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamUnreachable
+from proxy.errors import BlobDamaged, NotAllowed, NotFound, UpstreamBroken, UpstreamThrottled, UpstreamUnreachable
 from proxy.events import Event
 from proxy.model import Blob, Group, Kind, Member, Outcome, Query, Site, Source, Target, UpstreamRequest
 from proxy.python.routes import Elsewhere
@@ -168,6 +168,21 @@ async def test_page__of_another_spelling(world: World) -> None:
     answer = await world.indexes.answer(Query(Target("pypi", None, "simple/De.mo/")))
     assert Elsewhere("../de-mo/") == answer
     assert ["https://index.example/simple/De.mo/"] == [ask.url for ask in world.upstream.asks]
+
+
+async def test_page__of_another_spelling_beside_requests_ahead(world: World) -> None:
+    """Upstream's failure is for who asks once more then; others have the stored page, and no other one."""
+    listing = Scripted(b"<!DOCTYPE html><a href='x-1.0.zip'>x-1.0.zip</a>", headers={"content-type": "text/html"})
+    for name in ("rocm6-4", "rocm6.4"):
+        world.upstream.on(f"https://index.example/simple/{name}/", listing, Scripted(error=UpstreamThrottled("no")))
+        await world.indexes.answer(Query(Target("pypi", None, f"simple/{name}/")))
+    world.clock.advance(601)
+    query = Query(Target("pypi", None, "simple/rocm6.4/"))
+    with pytest.raises(UpstreamThrottled):
+        await world.indexes.answer(structs.replace(query, contended=True))
+    answer = await world.indexes.answer(query)
+    assert isinstance(answer, Representation)
+    assert Outcome.STALE is answer.outcome
 
 
 async def test_project_list__that_is_none(world: World) -> None:

@@ -564,6 +564,16 @@ async def test_down__what_failed(answer: str, of_pages: bool, of_files: bool, se
     assert expected | {(Kind.FILE, True): (False, False)} == found
 
 
+@pytest.mark.parametrize("answer", FAILING)
+async def test_down__beside_requests_ahead(answer: str, server: Scripted, make: Make) -> None:
+    """What fails where requests ahead of clients are under way may have failed for them: the host is not down."""
+    server.on("/x", FAILING[answer])
+    client = make(read_timeout=0.1, retries=1)
+    with pytest.raises((UpstreamError, NotFound)):
+        await read(client, structs.replace(ask(server), kind=Kind.PAGE, contended=True))
+    assert not client.down(server.base)
+
+
 @pytest.mark.parametrize("kind", [Kind.PAGE, Kind.FILE])
 async def test_down__no_connection(kind: Kind, make: Make) -> None:
     """A host that cannot be reached gives neither pages nor files, and bulk does not say it."""
