@@ -47,8 +47,16 @@ class DownloadsAhead:
             self._background.begin(self._until_here(client, install, flight))
         self._background.begin(self._next(client, install))
 
+    def waits(self, client: str, install: Install, flight: Flight) -> None:
+        """A client waits for a file from which nothing follows, such as a source distribution that it looks into."""
+        self._background.begin(self._on_its_way(client, install, flight))
+
     async def _until_here(self, client: str, install: Install, flight: Flight) -> None:
         """A file that the client waits for is on its way: when it is here, its line is free for others."""
+        await self._on_its_way(client, install, flight)
+        await self._next(client, install)
+
+    async def _on_its_way(self, client: str, install: Install, flight: Flight) -> None:
         install.downloading += 1
         try:
             with contextlib.suppress(PullthroughError):
@@ -56,7 +64,6 @@ class DownloadsAhead:
         finally:
             install.downloading -= 1
             self._ended(client, install)
-        await self._next(client, install)
 
     async def _next(self, client: str, install: Install) -> None:
         """Fetch what the client will download next, as far as there is room.

@@ -122,8 +122,12 @@ class Foresight:
                 # Where it was here before, so is most of what comes next.
                 if project is not None and not foreseen and answer.outcome is not Outcome.HIT:
                     self._background.begin(self._resolution.taken(client, install, str(name), project, answer))
-            case Kind.FILE if install.asked_file(target):
+            case Kind.FILE:
+                flight = answer.body if isinstance(answer.body, Flight) else None
                 # uv that locks downloads a wheel only to build with it.
                 downloads = self._what == "files" and not install.environment.locks
-                if downloads and (foreseen or answer.outcome is not Outcome.HIT):
-                    self._downloads.begun(client, install, answer.body if isinstance(answer.body, Flight) else None)
+                chosen = install.asked_file(target) and downloads
+                if chosen and (foreseen or answer.outcome is not Outcome.HIT):
+                    self._downloads.begun(client, install, flight)
+                elif flight is not None:
+                    self._downloads.waits(client, install, flight)

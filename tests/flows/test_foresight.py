@@ -221,6 +221,28 @@ async def test_files__while_one_takes_minutes(
     assert 1 == origin.count(file(third))
 
 
+async def test_files__while_one_that_was_not_chosen_takes_minutes(
+    make_clocked: MakeProxy, clock: SteppedClock, origin: Origin, http: aiohttp.ClientSession
+) -> None:
+    """Nor is what a client chose forgotten while it waits for a file to look into, before it has chosen all."""
+    gate = Gate()
+    first, second, other = wheel("a"), wheel("b"), wheel("s", padding=MIB)
+    publish(origin, first, second, other)
+    origin.misbehave(file(other), faults.hold_body(MIB // 2, gate))
+    running = await make_clocked(origin.url)
+    pip = Pip(http, running)
+    for package in (first, second):
+        await pip.resolve(package)
+    assert 200 == (await pip.get(page("s"))).status
+    async with http.get(f"{running.url}/pypi{file(other)}", headers={"User-Agent": PIP}) as downloading:
+        clock.advance(160.0)
+        gate.open()
+        assert other.body.size == len(await downloading.read())
+    assert 200 == (await pip.get(file(first))).status
+    await until(running, "file", 1)
+    assert 1 == origin.count(file(second))
+
+
 async def test_files__not_of_another_choice(make_proxy: MakeProxy, origin: Origin, http: aiohttp.ClientSession) -> None:
     """Of two versions whose metadata was taken, the one that was taken last is fetched."""
     old, new, other = wheel("b", "1.0"), wheel("b", "2.0"), wheel("a")
