@@ -80,7 +80,7 @@ async def test_clean__lines(session: aiohttp.ClientSession, store: DiskStore) ->
         ("POST", "/clean", b'{"index": 5}', 400, "Expected `str"),
         ("POST", "/clean", b"no json", 400, "malformed"),
         ("POST", "/clean", b'{"index": "\xff"}', 400, "utf-8"),
-        ("POST", "/clean", b'{"x": ' + b"[" * 3000, 400, "recursion"),
+        ("POST", "/clean", b'{"x": ' + b"[" * 3000, 400, ""),  # which limit it meets depends on the Python
         ("GET", "/of/a/later/version", None, 404, "another version"),
         ("GET", "/clean", None, 405, "another version"),
     ],
