@@ -144,11 +144,9 @@ def boot_id() -> str:
 
 def monotonic_with_sleep() -> float:
     """Seconds of a clock that nobody sets, and that goes on while the machine sleeps: `time.monotonic` stands still."""
-    if sys.platform == "linux" and hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    if sys.platform == "darwin":  # Python's own clock is another one there, which stands still
-        return time.clock_gettime(time.CLOCK_MONOTONIC)
-    return time.monotonic()
+    # On macOS Python's own clock is another one than the system's monotonic clock, which goes on.
+    clock = getattr(time, "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def cpus() -> int:
