@@ -35,12 +35,8 @@ class Instruction:
             return self.text
         try:
             return shlex.join(json.loads(self.text))
-        except (
-            ValueError,
-            TypeError,
-            RecursionError,
-        ):  # no list of texts: the builder takes it for a shell's command, too
-            return self.text
+        except (ValueError, TypeError, RecursionError):
+            return self.text  # no list of texts: the builder takes it for a shell's command, too
 
     @property
     def mounts(self) -> list[dict[str, str]]:
