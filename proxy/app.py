@@ -231,6 +231,7 @@ async def start(  # noqa: PLR0913 the world around it, as far as it is another t
                 ),
                 partial(_imported, indexes, archives),
                 indexes.imported_pages.learn,
+                downloads.settled,
             )
         )
         own_pages = OwnPages(

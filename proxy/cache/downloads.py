@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 _EXPIRED = (NotFound, UpstreamDenied, UpstreamBroken)  # how hosts refuse an address that was valid for a while
 _PIECE = 1 << 20  # bytes read at once
 _HURRIED = 0.1  # seconds that a client waits until a file that is whole is stored,
-_LAST = 5.0  # and those that the end of the program waits
+_LAST = 5.0  # and those that the end of the program waits, and who asks what is stored
 _BRIEF = 1 << 20  # bytes of a file that is sooner fetched again than continued after a kill
 _WRONG = 1.0  # seconds for which a location that sent wrong bytes is left alone; doubles each time
 _WRONG_LONGEST = 60.0  # seconds
@@ -83,7 +83,7 @@ class Downloads:
         flight = self._flights.get(wanted.flight_key)
         if flight is not None and flight.settling and not flight.ahead:
             # A client has it from there: who comes later gets what is stored, if that does not take long.
-            await self._settled(_HURRIED)
+            await self._hurried(_HURRIED)
         return await self.stored_files.find(wanted, flight.validator if flight else None)
 
     async def open(self, wanted: WantedFile, *, plain: bool = False, ahead: bool = False) -> tuple[Body, Source]:
@@ -176,12 +176,16 @@ class Downloads:
 
     async def close(self) -> None:
         """Cancel all flights, but for those that have all of their file. The next run resumes them."""
-        await self._settled(_LAST)
+        await self.settled()
         await self._tasks.close()
         await self.stored_files.close()
         await self._hashing.close()
 
-    async def _settled(self, patience: float) -> None:
+    async def settled(self) -> None:
+        """Have the files stored that clients have, for those who ask what is stored; not for ever."""
+        await self._hurried(_LAST)
+
+    async def _hurried(self, patience: float) -> None:
         """Have the files stored that wait for that; the disk may take `patience` seconds."""
         self._settling.hurry()
         keys = [key for key, flight in self._flights.items() if flight.settling]

@@ -11,10 +11,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from proxy.bundles.addresses import Learn
 from proxy.bundles.importing import ImportWish
@@ -49,6 +50,7 @@ from proxy.ports import Clock
 from proxy.storage.store import DiskStore
 
 W = TypeVar("W", Wish, PullWish, ExplainWish, ExportWish)
+_Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +60,10 @@ _MOST = 1 << 16  # bytes of a request
 _LARGEST = 10_000  # files in one answer
 _PIECE = 1 << 20  # bytes of a tar that are read at once
 _DRAIN = 1.0  # seconds for the answers under way when the cache stops
+
+
+async def _nothing() -> None:
+    pass
 
 
 class ControlServer:
@@ -73,11 +79,14 @@ class ControlServer:
         explainer: Explainer | None = None,
         imported: Callable[[], None] = lambda: None,
         learn: Learn | None = None,
+        settled: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         """`traffic`: what clients got so far. `flush`: has the history written what it gathered.
 
-        `life`, `forget`: as of `Actions`. `imported`, `learn`: as of `Importer`.
+        `life`, `forget`: as of `Actions`. `imported`, `learn`: as of `Importer`. `settled`: has the files stored that
+        clients have: what is said here holds for them, too.
         """
+        self._settled = settled
         self._life = life
         self._forget = forget
         self._actions: Actions | None = None
@@ -119,7 +128,7 @@ class ControlServer:
         self._stack.callback(listening.close)
         importer = Importer(store, self._clock, self._forget, self._imported, self._learn)
         runner = web.AppRunner(
-            _application(caretaker, exports, importer, self._explainer),
+            _application(caretaker, exports, importer, self._explainer, self._settled),
             handle_signals=False,
             access_log=None,
             shutdown_timeout=_DRAIN,
@@ -134,6 +143,7 @@ class ControlServer:
         """The stored files that have `text`; None where the store is not open. Raises StoreError."""
         if self._caretaker is None:
             return None
+        await self._settled()
         return await self._caretaker.listing(text, order, start, count)
 
     async def explain(self, wish: ExplainWish) -> Explanation | None:
@@ -150,7 +160,10 @@ class ControlServer:
         Without the folder's path, which is no business of the network's.
         """
         caretaker = self._caretaker
-        return None if caretaker is None else msgspec.structs.replace(await caretaker.stats(largest), folder="")
+        if caretaker is None:
+            return None
+        await self._settled()
+        return msgspec.structs.replace(await caretaker.stats(largest), folder="")
 
     async def act(self, given: str, wish: ActionWish) -> ActionEnd | None:
         """Do what somebody with the admin token wishes; None where the store is not open.
@@ -161,6 +174,7 @@ class ControlServer:
         if caretaker is None or actions is None:
             return None
         await caretaker.check_token(given)
+        await self._settled()
         return await actions.carry_out(await caretaker.bodies(), wish)
 
     async def close(self) -> None:
@@ -172,9 +186,13 @@ class ControlServer:
 
 
 def _application(
-    caretaker: Caretaker, exports: Exports, importer: Importer, explainer: Explainer | None
+    caretaker: Caretaker,
+    exports: Exports,
+    importer: Importer,
+    explainer: Explainer | None,
+    settled: Callable[[], Awaitable[None]],
 ) -> web.Application:
-    application = web.Application(client_max_size=_MOST, middlewares=[_refusing])
+    application = web.Application(client_max_size=_MOST, middlewares=[_refusing, _behind(settled)])
 
     async def stats(request: web.Request) -> web.Response:
         count = request.query.get("largest", str(DEFAULT_LARGEST))
@@ -220,10 +238,19 @@ class _Wrong(Exception):
     """The request cannot be understood."""
 
 
+def _behind(settled: Callable[[], Awaitable[None]]) -> Middleware:
+    """Have the files stored that clients have, before it is told what is stored."""
+
+    @web.middleware
+    async def settling(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        await settled()
+        return await handler(request)
+
+    return settling
+
+
 @web.middleware
-async def _refusing(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _refusing(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Say why a request failed, in the form that verbs read."""
     try:
         return await handler(request)

@@ -9,8 +9,10 @@ import aiohttp
 import pytest
 
 from proxy.control.protocol import Amount, CleanEnd, Wish
+from tests.archive import Archive, deb
 from tests.conftest import MakeProxy
 from tests.control.stores import aside, asked, last
+from tests.flows.apting import client, start, update
 from tests.flows.asking import SEGMENT, SMALL, address, get, until_idle
 from tests.origin import Origin
 from tests.wheels import Package, wheel
@@ -42,6 +44,19 @@ async def test_stats__of_a_cache_that_serves(
     size = package.body.size
     assert Amount("pypi", "file", 1, size, 2, 1, size) in stats.amounts
     assert [package.filename] == [file.name for file in stats.largest if file.kind == "file"]
+
+
+async def test_stats__of_what_a_client_has(make_proxy: MakeProxy, origin: Origin, data_folder: Path) -> None:
+    """A package that a client has is told of, though packages are stored together, a moment later."""
+    archive, package = Archive(origin), deb("demo")
+    archive.show(archive.state(package))
+    running = await start(make_proxy, origin)
+    async with client(running) as apt:
+        await update(apt, archive)
+        assert package.body.read(0, package.body.size) == (await apt.get(archive.url(archive.root + package.path))).body
+        stats = await aside(lambda: asked(data_folder).stats())
+
+    assert "demo_1.0_amd64.deb" in [file.name for file in stats.largest]
 
 
 @pytest.mark.timeout(120)
