@@ -125,7 +125,7 @@ def quoted(path: str, safe: str = "/") -> str:
     return quote(path, safe=safe).replace("%5C", "%2F")
 
 
-def without_user(target: str) -> str:
+def target_without_user(target: str) -> str:
     """A request's target as a log may have it: what may be a user and a password is left out (RFC 3986 §3.2.1).
 
     An address may stand in a path, well formed or not, and in a query, encoded once more.

@@ -13,8 +13,8 @@ from proxy.address_text import (
     host_name,
     origin,
     parsed_host,
+    target_without_user,
     unmapped,
-    without_user,
 )
 from proxy.errors import BadTarget
 
@@ -180,9 +180,9 @@ def test_unmapped(given: str, expected: str) -> None:
         ("/x?https://s3cret@a.example", "/x?https://a.example"),
     ],
 )
-def test_without_user(target: str, expected: str) -> None:
+def test_target_without_user(target: str, expected: str) -> None:
     """Who a person is, and their password, are in no log, wherever an address stands."""
-    assert expected == without_user(target)
+    assert expected == target_without_user(target)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_without_user(target: str, expected: str) -> None:
         "/pypi/~files/git.example:3000/me/demo@1.0.tar.gz", "/x?a=b@c", "/pypi/~files/deb.example/@scope/a",
     ],
 )  # fmt: skip
-def test_without_user__none(target: str) -> None:
+def test_target_without_user__none(target: str) -> None:
     """Anything else is logged as it is."""
-    assert target == without_user(target)
+    assert target == target_without_user(target)
 
 
-def test_without_user__long() -> None:
+def test_target_without_user__long() -> None:
     """It takes no longer for what somebody made up to keep a pattern busy."""
-    assert "/" == without_user("/" + ":" * 8000 + "@" * 80)
+    assert "/" == target_without_user("/" + ":" * 8000 + "@" * 80)

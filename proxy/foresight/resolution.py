@@ -17,10 +17,10 @@ from proxy.foresight.installs import Install, Project
 from proxy.foresight.requests_ahead import RequestsAhead
 from proxy.model import Blob, Kind, Target
 from proxy.ports import BlobReader
+from proxy.python.attachments import METADATA
 from proxy.python.outlook import Outlook
 from proxy.python.plain_links import Link
 
-METADATA = ".metadata"  # ends the address of a wheel's metadata (PEP 658)
 _LONGEST = 2 << 20  # bytes of a metadata file that is read
 _AT_ONCE = 50  # requirements that are taken in before others have a turn
 

@@ -18,10 +18,11 @@ from proxy.foresight.downloads_ahead import DownloadsAhead
 from proxy.foresight.environments import of_agent
 from proxy.foresight.installs import Install, Installs
 from proxy.foresight.requests_ahead import TROUBLE, Bounds, RequestsAhead
-from proxy.foresight.resolution import METADATA, Resolution
+from proxy.foresight.resolution import Resolution
 from proxy.model import Kind, Outcome, Query, Target
 from proxy.ports import BlobReader, Clock, Observer
 from proxy.python import addresses
+from proxy.python.attachments import METADATA
 from proxy.python.service import Answer, PythonIndexes
 
 _log = logging.getLogger(__name__)

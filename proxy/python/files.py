@@ -21,6 +21,7 @@ from proxy.cache.revalidation import Revalidator
 from proxy.errors import NotFound, UpstreamBroken, UpstreamDenied, UpstreamError, WrongBytes
 from proxy.model import Blob, Digest, Entry, Kind, Outcome, Query, Site, Source, Target
 from proxy.ports import Clock, Store
+from proxy.python.attachments import METADATA
 from proxy.python.catalog import Catalog, Listing
 from proxy.python.file_validity import FileValidity, is_vouched
 from proxy.python.metadata import Metadata
@@ -85,7 +86,7 @@ class Files:
         `ahead`: no client waits for it yet.
         """
         key = file_key(target)
-        wheel = Target(target.mount, target.host, target.path.removesuffix(".metadata"))
+        wheel = Target(target.mount, target.host, target.path.removesuffix(METADATA))
         entry, blob = self._stored(key)
         if entry is not None and blob is not None:
             listing, outcome = await self._validity.of_metadata(wheel, site, entry)
@@ -120,7 +121,7 @@ class Files:
         if stored is not None and await self._validity.judge(wheel, site, stored, listing) is Outcome.MISS:
             wanted = replace(wanted, renew=listing.digest is None)  # the stored wheel is another one
         advertised = listing.file.core_metadata if listing.file is not None else None
-        name = name.removesuffix(".metadata")
+        name = name.removesuffix(METADATA)
         body, source = await self._metadata.get(key, wanted, name, advertised, ahead=ahead)
         immutable = _is_immutable(wheel, site, listing)
         return self._metadata_answer(site, body, source, listing, immutable=immutable)

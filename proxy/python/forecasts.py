@@ -20,6 +20,7 @@ from proxy.errors import BadTarget
 from proxy.model import GROUP_INDEX, Digest, Entry, Group, Site, Target
 from proxy.ports import Clock, Store
 from proxy.python import addresses, urls
+from proxy.python.attachments import METADATA
 from proxy.python.layouts import FileHosts
 from proxy.python.page import File
 from proxy.python.routes import (
@@ -36,7 +37,6 @@ from proxy.python.routes import (
 from proxy.python.store_keys import PageAddress, file_key, page_keys
 from proxy.python.stored_listings import StoredListing, StoredListings
 
-_METADATA = ".metadata"
 _QUARANTINED = "The index has quarantined this project: nothing of it is given."
 
 
@@ -104,7 +104,7 @@ class IndexForecasts:
             case FlatPage():
                 return self._page(PageAddress(site, "", target.path))
             case PackageFile():
-                if route.name.endswith(f".whl{_METADATA}"):
+                if route.name.endswith(f".whl{METADATA}"):
                     return await self._metadata(target, site)
                 return await self._file(target, site)
             case _:
@@ -183,7 +183,7 @@ class IndexForecasts:
         )
 
     async def _metadata(self, target: Target, site: Site) -> Forecast:
-        wheel = Target(target.mount, target.host, target.path.removesuffix(_METADATA))
+        wheel = Target(target.mount, target.host, target.path.removesuffix(METADATA))
         entry, found = self._store.find(file_key(target)), await self._listings.of(wheel, site)
         listed = found.file.core_metadata if found.file is not None else None
         verdict, why = self._of_metadata(entry, wheel, site, found)

@@ -182,11 +182,11 @@ class Space:
         last = False
         while (chosen := self._choose(size, last=last)) is None:
             last = not await self._more()
-        records, names, freed, reason = chosen
+        records, left_over, freed, reason = chosen
         self.ledger.reserve(reservation, size)
         try:
-            if records or names:
-                await self._delete(records, names, freed, reason)
+            if records or left_over:
+                await self._delete(records, left_over, freed, reason)
             # Files that are evicted for other downloads take up their room until they are deleted.
             while self._deleting and self.ledger.shortage(self._blobs.footprint + self._deleting, 0, sys.maxsize):
                 await self._deleted.wait()
@@ -194,20 +194,20 @@ class Space:
             self.ledger.reserve(reservation, -size)
             raise
 
-    async def _delete(self, records: Sequence[Record], names: Mapping[str, int], freed: int, reason: str) -> None:
+    async def _delete(self, records: Sequence[Record], left_over: Mapping[str, int], freed: int, reason: str) -> None:
         self._deleting += freed
         try:
-            await self._evict_all(records, names, reason)
+            await self._evict_all(records, left_over, reason)
         finally:
             self._deleting -= freed
             self._deleted.set()
             self._deleted = asyncio.Event()
 
-    async def _evict_all(self, records: Sequence[Record], names: Mapping[str, int], reason: str) -> None:
+    async def _evict_all(self, records: Sequence[Record], left_over: Mapping[str, int], reason: str) -> None:
         """Raises StoreFull, StoreBroken where something could not be deleted: then the room is not there."""
-        left = await self._evict(records, list(names), reason)
+        left = await self._evict(records, list(left_over), reason)
         for name in left.downloads:
-            self.add_left_over(name, names[name])
+            self.add_left_over(name, left_over[name])
         if left.failure is not None:
             raise left.failure
 
@@ -224,10 +224,10 @@ class Space:
         self.allow_surplus()
         try:
             while ledger.bounded and (excess := ledger.excess(self._blobs.footprint)) > 0 and not self._stopped:
-                records, names, freed = self._some(excess)
+                records, left_over, freed = self._some(excess)
                 if not freed:
                     return  # the rest is in use or pinned
-                await self._evict_all(records, names, "limit")  # whoever needs room does not wait for it
+                await self._evict_all(records, left_over, "limit")  # whoever needs room does not wait for it
                 ledger.surplus = max(ledger.surplus - freed, 0)
         finally:
             if not self._stopped:
@@ -235,12 +235,12 @@ class Space:
 
     def _some(self, size: int) -> tuple[list[Record], dict[str, int], int]:
         """Some of what must go to free `size` bytes: as of `_choose`."""
-        names: dict[str, int] = {}
+        left_over: dict[str, int] = {}
         freed = 0
         while self._left_over and freed < size:
             name = next(iter(self._left_over))
-            names[name] = self.take_left_over(name)
-            freed += names[name]
+            left_over[name] = self.take_left_over(name)
+            freed += left_over[name]
         records: list[Record] = []
         for sha256, weight in list(islice(self._blobs.evictable(), _TOGETHER)):
             if freed >= size:
@@ -250,7 +250,7 @@ class Space:
                 freed += weight
         for record in records:
             self._blobs.remove(record)
-        return records, names, freed
+        return records, left_over, freed
 
     def stop(self) -> None:
         """Have `shrink` end soon: what is left of the surplus goes after the next start."""

@@ -30,7 +30,7 @@ class OwnTarget:
     @property
     def logged(self) -> str:
         """The target as the access log has it."""
-        return address_text.without_user(f"{self.path}?{self.query}" if self.query else self.path)
+        return address_text.target_without_user(f"{self.path}?{self.query}" if self.query else self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def parse(
 
 def logged_unread(raw: str) -> str:
     """A target as the access log has it until it was read. In proxy form it may hold a password anywhere."""
-    return address_text.without_user(raw) if raw.startswith("/") else "-"
+    return address_text.target_without_user(raw) if raw.startswith("/") else "-"
 
 
 def archive_addresses(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import errno
+import os
+from collections.abc import Callable, Generator
 
 import pytest
 
@@ -17,3 +19,15 @@ def failing_disk() -> Generator[FailingVfs]:
         yield disk
     finally:
         disk.end()
+
+
+@pytest.fixture
+def late_close() -> Callable[[int], None]:
+    """`os.close` of a network disk, which reports late that a write has failed: it closes all the same."""
+    close = os.close
+
+    def closed(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    return closed

@@ -212,14 +212,10 @@ async def test_lease__disk_that_comes_back_meanwhile(tmp_path: Path, monkeypatch
         assert store.healthy
 
 
-async def test_lease__close_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lease__close_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late_close: Callable[[int], None]
+) -> None:
     """A network disk may report late, when a file is closed: it is no longer read all the same, and can be evicted."""
-    close = os.close
-
-    def failing(descriptor: int) -> None:
-        close(descriptor)
-        raise OSError(errno.EIO, "Input/output error")
-
     async with opened(tmp_path / "data") as store:
         blob = await stored(store, BODY)
         spool = await store.spool("whl", len(BODY))
@@ -227,7 +223,7 @@ async def test_lease__close_that_fails(tmp_path: Path, monkeypatch: pytest.Monke
         await store.adopt(spool, digest(BODY), len(BODY))
         for share in (store.lease(blob), spool.share()):
             with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output"), share:
-                patch.setattr(os, "close", failing)
+                patch.setattr(os, "close", late_close)
 
         assert 0 == store._blobs.leased
         assert [digest(BODY).value] == [sha256 for sha256, _ in store._blobs.evictable()]

@@ -209,18 +209,14 @@ async def test_verify__disk_that_does_not_sync(tmp_path: Path, monkeypatch: pyte
         assert store.find("large") == entry("large", LARGE)
 
 
-async def test_verify__close_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_verify__close_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late_close: Callable[[int], None]
+) -> None:
     """A network disk may report late, when a file is closed: checks in the background go on."""
-    close = os.close
-
-    def failing(descriptor: int) -> None:
-        close(descriptor)
-        raise OSError(errno.EIO, "Input/output error")
-
     async with opened(tmp_path / "data") as store:
         blob = await _keep_large(store)
         with monkeypatch.context() as disk:
-            disk.setattr(os, "close", failing)
+            disk.setattr(os, "close", late_close)
             assert await verify(store, blob.digest) is True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _sqlite3
 import ctypes
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -52,7 +53,7 @@ def sqlite() -> ctypes.CDLL:
     return ctypes.CDLL(getattr(_sqlite3, "__file__", None))
 
 
-class _Layer:
+class _Layer(ABC):
     """Calls the usual one, and is the default. Lives to the end of the process, since SQLite calls it."""
 
     def __init__(self, name: bytes) -> None:
@@ -84,13 +85,13 @@ class _Layer:
             methods.value = ctypes.addressof(self._tables[methods.value])
         return code
 
+    @abstractmethod
     def _opened(self, path: bytes, file: int) -> bool:
         """Whether this file, which has an object of SQLite at `file`, has other methods than the usual ones."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _replace(self, made: _Methods, usual: _Methods) -> None:
         """Give `made`, which is as `usual`, other methods."""
-        raise NotImplementedError
 
     def _delete(self, _: int, name: int, sync: int) -> int:
         code: int = _DELETE(self._usual.delete)(ctypes.addressof(self._usual), name, sync)
